@@ -1,0 +1,73 @@
+"""What can go wrong, as a small family of exceptions.
+
+Every message is one sentence that names the file, ROI or variable and says what to do;
+the command line prints it as it is.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+class XinsituError(Exception):
+    """Anything that xinsitu refuses to do; catch this to catch them all."""
+
+
+class LayoutError(XinsituError, ValueError):
+    """A folder that does not hold what was asked for: no frames, several series, no measurement."""
+
+
+class FrameError(XinsituError, ValueError):
+    """A frame that cannot be used.
+
+    Parameters
+    ----------
+    path
+        The file.
+    reason
+        What was expected and what was found, without the file's name.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+        super().__init__(f"{os.fspath(path)}: {reason}")
+        self.path = os.fspath(path)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[FrameError], tuple[str, str]]:
+        return type(self), (self.path, self.reason)
+
+
+class FrameChanged(FrameError):
+    """A frame whose size or modification time is no longer what it was when the measurement was opened."""
+
+
+class TimeError(XinsituError, ValueError):
+    """Time stamps that contradict each other, the frame numbers or the period that was asked for."""
+
+
+class SchemaError(XinsituError, ValueError):
+    """A Dataset or DataArray without the dimensions, variables or units that a function needs."""
+
+
+class DocumentError(XinsituError, ValueError):
+    """A JSON or TOML file (ROIs, attenuation changes, events, recipe) that does not say what it should."""
+
+
+class RoiError(XinsituError, ValueError):
+    """A ROI that does not fit: unknown name, empty box, outside the detector."""
+
+
+class CorrectionError(XinsituError, ValueError):
+    """A correction that does not fit the frames: other shape, other pixels, applied twice."""
+
+
+class StitchError(XinsituError, ValueError):
+    """Measurements that cannot be joined on one time axis, or a change that cannot be placed on it."""
+
+
+class ResultExists(XinsituError, FileExistsError):
+    """The output is already there and nobody asked to overwrite it."""
+
+
+class XinsituWarning(UserWarning):
+    """Something that a person should know about the numbers; nothing was refused."""

@@ -1,0 +1,1 @@
+"""Files in, Datasets out, and back. Never imports ``xinsitu.physics``."""

@@ -1,0 +1,1 @@
+"""The mathematics: functions on labelled arrays, whoever read them. Never imports ``xinsitu.io``."""

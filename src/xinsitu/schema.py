@@ -1,0 +1,270 @@
+"""The data model: every name, unit, flag and encoding, once.
+
+A *measurement* is an ``xr.Dataset`` with dims ``(time, y, x)``, a *ROI time series* one with dims ``(time, roi)``.
+Functions that make a variable call :func:`describe` so that its attributes are always set anew: xarray keeps
+attributes through arithmetic, and a kept ``units`` is a wrong one.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from .errors import SchemaError
+
+CONVENTIONS = "CF-1.11"
+COUNTS = "counts"
+"""Units of an image that still holds what the detector counted."""
+RATIO = "1"
+"""Units of an image that was divided by a background of its own."""
+PIXEL = "pixel"
+
+Xarray = TypeVar("Xarray", xr.DataArray, xr.Dataset)
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a variable is called and measured in."""
+
+    units: str | None
+    long_name: str
+    errors: bool = False
+
+
+QUANTITIES: Mapping[str, Quantity] = {
+    # measurement
+    "image": Quantity(COUNTS, "detector frames"),
+    "y": Quantity(PIXEL, "detector row"),
+    "x": Quantity(PIXEL, "detector column"),
+    "frame": Quantity(None, "number in the file name"),
+    "scan": Quantity(None, "SPEC scan number in the file name"),
+    "stamp": Quantity(None, "time text as found in the header"),
+    "frame_status": Quantity(None, "state of the frame"),
+    "exposure_time": Quantity("s", "exposure time"),
+    "time_uncertainty": Quantity("s", "half width of the interval that holds the true time"),
+    "sample": Quantity(None, "sample"),
+    "measurement": Quantity(None, "measurement"),
+    "monitor": Quantity(COUNTS, "incident beam monitor"),
+    # ROI time series
+    "intensity": Quantity(COUNTS, "intensity", errors=True),
+    "background": Quantity(COUNTS, "background under the ROI", errors=True),
+    "maximum": Quantity(COUNTS, "highest pixel", errors=True),
+    "maximum_y": Quantity(PIXEL, "row of the highest pixel"),
+    "maximum_x": Quantity(PIXEL, "column of the highest pixel"),
+    "com_y": Quantity(PIXEL, "centre of mass along y", errors=True),
+    "com_x": Quantity(PIXEL, "centre of mass along x", errors=True),
+    "fwhm_y": Quantity(PIXEL, "full width at half maximum along y", errors=True),
+    "fwhm_x": Quantity(PIXEL, "full width at half maximum along x", errors=True),
+    "n_valid": Quantity(None, "number of valid pixels"),
+    "n_saturated": Quantity(None, "number of saturated pixels"),
+    "quality": Quantity(None, "reasons not to trust a value"),
+    "roi": Quantity(None, "region of interest"),
+    "roi_y0": Quantity(PIXEL, "first row of the ROI"),
+    "roi_y1": Quantity(PIXEL, "row behind the last one of the ROI"),
+    "roi_x0": Quantity(PIXEL, "first column of the ROI"),
+    "roi_x1": Quantity(PIXEL, "column behind the last one of the ROI"),
+    "scale_errors": Quantity("1", "relative standard error shared by all intensities of a segment"),
+    # sample
+    "segment": Quantity(None, "part of the series with one attenuation; -1 in a transition"),
+    "attenuation_factor": Quantity("1", "what intensities were multiplied by"),
+    "attenuation_factor_errors": Quantity("1", "standard error of what intensities were multiplied by"),
+    "intensity_measured": Quantity(COUNTS, "intensity before the attenuation was corrected"),
+}
+
+SCALED = ("intensity", "background", "maximum")
+"""What a change of attenuation multiplies; positions and widths never change with it."""
+
+
+class FrameStatus(enum.IntEnum):
+    """State of one frame, stored as CF ``flag_values`` in ``frame_status``."""
+
+    OK = 0
+    MISSING = 1
+    TRUNCATED = 2
+    UNREADABLE = 3
+    WRONG_SHAPE = 4
+    WRONG_DTYPE = 5
+    SUSPECT_ZERO_TAIL = 6
+    CHANGED_SINCE_OPEN = 7
+    STALE_TIME = 8
+    DUPLICATE_NUMBER = 9
+    NO_STAMP = 10
+
+
+class Quality(enum.IntFlag):
+    """Reasons not to trust a value, stored as CF ``flag_masks`` in ``quality``."""
+
+    SATURATED = 1
+    LOW_COUNTS = 2
+    MASKED_PIXELS = 4
+    PEAK_AT_EDGE = 8
+    HALF_LEVEL_NOT_CROSSED = 16
+    IN_TRANSITION = 32
+    FRAME_IN_MOTION = 64
+    NO_BEAM = 128
+    COUNT_RATE_HIGH = 256
+    FIT_FAILED = 512
+    FRAME_FAULT = 1024
+    ZERO_BACKGROUND = 2048
+    PEAK_LOST = 4096
+
+
+def flag_attributes(flags: type[enum.IntEnum] | type[enum.IntFlag]) -> dict[str, object]:
+    """CF attributes of a flag variable.
+
+    Examples
+    --------
+    >>> flag_attributes(FrameStatus)["flag_meanings"].split()[:3]
+    ['ok', 'missing', 'truncated']
+    """
+    kind, dtype = ("flag_masks", np.int32) if issubclass(flags, enum.IntFlag) else ("flag_values", np.int8)
+    members = list(flags)
+    return {
+        kind: np.array([int(member) for member in members], dtype=dtype),
+        "flag_meanings": " ".join(str(member.name).lower() for member in members),
+    }
+
+
+_FLAGS: Mapping[str, type[enum.IntEnum] | type[enum.IntFlag]] = {"frame_status": FrameStatus, "quality": Quality}
+
+
+def errors_name(name: str) -> str:
+    """Name of the variable with the standard errors of another one (the NeXus rule).
+
+    Examples
+    --------
+    >>> errors_name("com_y")
+    'com_y_errors'
+    """
+    return f"{name}_errors"
+
+
+def describe(
+    variable: xr.DataArray, name: str, *, units: str | None = None, long_name: str | None = None
+) -> xr.DataArray:
+    """Return the variable with its name and with the attributes of the data model, and no others.
+
+    Parameters
+    ----------
+    variable
+        Any DataArray.
+    name
+        A name of :data:`QUANTITIES`, or such a name with ``_errors`` behind it.
+    units, long_name
+        Instead of the data model's own, for what depends on the image (``counts`` or ``1``) or the instrument.
+
+    Raises
+    ------
+    SchemaError
+        The data model has no such name.
+
+    Examples
+    --------
+    >>> describe(xr.DataArray([1.0], dims="time"), "com_y").attrs
+    {'units': 'pixel', 'long_name': 'centre of mass along y'}
+    """
+    base = name.removesuffix("_errors")
+    quantity = QUANTITIES.get(name) or QUANTITIES.get(base)
+    if quantity is None:
+        raise SchemaError(f"the data model has no variable {name!r}; its names are {', '.join(QUANTITIES)}")
+    attributes: dict[str, object] = {}
+    if (chosen := units if units is not None else quantity.units) is not None:
+        attributes["units"] = chosen
+    text = long_name or quantity.long_name
+    attributes["long_name"] = f"standard error of the {text}" if name not in QUANTITIES else text
+    if name in _FLAGS:
+        attributes |= flag_attributes(_FLAGS[name])
+    result = variable.copy(deep=False).rename(name)
+    result.attrs = attributes
+    return result
+
+
+def require(data: xr.DataArray | xr.Dataset, *, dims: Iterable[str] = (), variables: Iterable[str] = ()) -> None:
+    """Raise one :class:`~xinsitu.errors.SchemaError` that names everything that is missing.
+
+    Examples
+    --------
+    >>> require(xr.DataArray([0], dims="time", name="image"), dims=("time", "y", "x"))
+    Traceback (most recent call last):
+    ...
+    xinsitu.errors.SchemaError: 'image' has dims (time) and lacks the dims y, x
+    """
+    lacks = [dim for dim in dims if dim not in data.dims]
+    absent = [] if isinstance(data, xr.DataArray) else [name for name in variables if name not in data.variables]
+    if not lacks and not absent:
+        return
+    what = repr(data.name) if isinstance(data, xr.DataArray) else "the Dataset"
+    faults = ([f"the dims {', '.join(lacks)}"] if lacks else []) + (
+        [f"the variables {', '.join(absent)}"] if absent else []
+    )
+    raise SchemaError(f"{what} has dims ({', '.join(map(str, data.dims))}) and lacks {' and '.join(faults)}")
+
+
+def image_of(data: xr.DataArray | xr.Dataset) -> xr.DataArray:
+    """The frames of a measurement: the Dataset's ``image``, or the DataArray itself; dims ``(time, y, x)``.
+
+    Raises
+    ------
+    SchemaError
+        There is no ``image``, or it lacks a dimension.
+    """
+    if isinstance(data, xr.Dataset):
+        require(data, variables=("image",))
+        data = data["image"]
+    require(data, dims=("time", "y", "x"))
+    return data.transpose("time", "y", "x")
+
+
+# -- time -------------------------------------------------------------------------------------------------------------
+
+TIME_ENCODING: Mapping[str, object] = {
+    "units": "seconds since 1970-01-01",
+    "calendar": "proleptic_gregorian",
+    "dtype": "float64",
+    "_FillValue": None,
+}
+"""On disk time is UNIX epoch seconds; float64 holds them to 0.24 µs."""
+
+
+def time_from_microseconds(microseconds: npt.ArrayLike) -> npt.NDArray[np.datetime64]:
+    """UTC times as datetime64[ns] from whole microseconds since 1970-01-01.
+
+    The one place where times are made: whole microseconds survive float64 epoch seconds on disk, and the unit is
+    always ns whatever the default of the pandas in use.
+
+    Examples
+    --------
+    >>> time_from_microseconds([1_400_000_000_500_000])
+    array(['2014-05-13T16:53:20.500000000'], dtype='datetime64[ns]')
+    """
+    whole = np.asarray(microseconds, dtype="int64")
+    return whole.astype("datetime64[us]").astype("datetime64[ns]")
+
+
+def microseconds_from_time(time: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Whole microseconds since 1970-01-01 of datetime64 values, rounded to the nearest.
+
+    Examples
+    --------
+    >>> microseconds_from_time(np.datetime64("1970-01-01T00:00:01.000000400", "ns"))
+    array(1000000)
+    """
+    nanoseconds = np.asarray(time).astype("datetime64[ns]").astype("int64")
+    return np.asarray((nanoseconds + 500) // 1000, dtype="int64")
+
+
+def epoch_seconds(time: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """UNIX epoch seconds (float64) of datetime64 values.
+
+    Examples
+    --------
+    >>> float(epoch_seconds(np.datetime64("1970-01-02")))
+    86400.0
+    """
+    return np.asarray(microseconds_from_time(time) / 1e6, dtype="float64")

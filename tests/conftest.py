@@ -1,0 +1,53 @@
+"""Fixtures for all tests: the shared real data, and a scheduler that counts computations."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import dask
+import pytest
+from hypothesis import HealthCheck, settings
+
+SHARED = Path(os.environ.get("XINSITU_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+
+settings.register_profile("default", deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("nightly", deadline=None, max_examples=2000, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data; skips, visibly, where it is absent."""
+    folder = SHARED / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}")
+    return folder
+
+
+class Computations:
+    """A dask scheduler that counts how often it is called."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, dsk: object, keys: object, **kwargs: object) -> object:
+        self.count += 1
+        return dask.get(dsk, keys, **kwargs)
+
+
+@contextlib.contextmanager
+def computations(at_most: int = 0) -> Iterator[Computations]:
+    """Fail if dask computes more often than this inside the block."""
+    scheduler = Computations()
+    with dask.config.set(scheduler=scheduler):
+        yield scheduler
+    assert scheduler.count <= at_most, f"{scheduler.count} computations, {at_most} expected at most"
+
+
+@pytest.fixture
+def computes():  # noqa: ANN201 - a factory of context managers
+    """``with computes(0): ...`` holds that nothing is computed."""
+    return computations
