@@ -126,7 +126,7 @@ def flag_attributes(flags: type[enum.IntEnum] | type[enum.IntFlag]) -> dict[str,
     kind, dtype = ("flag_masks", np.int32) if issubclass(flags, enum.IntFlag) else ("flag_values", np.int8)
     members = list(flags)
     return {
-        kind: np.array([int(member) for member in members], dtype=dtype),
+        kind: np.array([member.value for member in members], dtype=dtype),
         "flag_meanings": " ".join(str(member.name).lower() for member in members),
     }
 
@@ -207,7 +207,7 @@ def require(data: xr.DataArray | xr.Dataset, *, dims: Iterable[str] = (), variab
 
 
 def image_of(data: xr.DataArray | xr.Dataset) -> xr.DataArray:
-    """The frames of a measurement: the Dataset's ``image``, or the DataArray itself; dims ``(time, y, x)``.
+    """Return the frames of a measurement: the Dataset's ``image``, or the DataArray itself; dims ``(time, y, x)``.
 
     Raises
     ------

@@ -51,6 +51,11 @@ def _bounds(value: object, what: str) -> Bounds:
     return first, behind
 
 
+def _names(value: str | Iterable[str]) -> tuple[str, ...]:
+    """One name or several, as a tuple."""
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
 def _keep_unknown(document: Mapping[str, Any], known: Iterable[str], what: str) -> dict[str, Any]:
     """Keys that this version does not know: kept, with a warning."""
     extra = {key: value for key, value in document.items() if key not in set(known)}
@@ -87,7 +92,12 @@ def moment(text: str) -> Moment:
         raise DocumentError(f"{text!r} is not an ISO 8601 time such as 2014-05-28T17:01:59+09:00") from None
     if parsed.tzinfo is None:
         raise DocumentError(f"{text!r} has no offset from UTC, such as +09:00")
-    return np.datetime64(parsed.astimezone(UTC).replace(tzinfo=None), "us").astype("datetime64[ns]")
+    return nanoseconds(np.datetime64(parsed.astimezone(UTC).replace(tzinfo=None), "us"))
+
+
+def nanoseconds(time: np.datetime64) -> Moment:
+    """Return the same time as datetime64[ns]."""
+    return np.datetime64(time, "ns")  # type: ignore[call-overload, no-any-return] # missing in numpy's stubs
 
 
 def utc_text(time: Moment) -> str:
@@ -98,7 +108,7 @@ def utc_text(time: Moment) -> str:
     >>> utc_text(np.datetime64("2014-05-28T08:01:59.5"))
     '2014-05-28T08:01:59.500000Z'
     """
-    text = str(np.datetime64(time, "us"))
+    text = str(time.astype("datetime64[us]"))
     return f"{text.removesuffix('.000000')}Z"
 
 
@@ -158,7 +168,7 @@ class Key:
         if isinstance(document, Key):
             return document
         if isinstance(document, np.datetime64):
-            return cls(time=document.astype("datetime64[ns]"))
+            return cls(time=nanoseconds(document))
         if isinstance(document, str):
             return cls(time=moment(document)) if _OFFSET.search(document.strip()) else cls(local=_local(document))
         if not isinstance(document, Mapping):
@@ -286,12 +296,11 @@ class Roi:
         if self.role not in ROLES:
             raise RoiError(f"role of ROI {self.name!r} must be one of {', '.join(ROLES)}, not {self.role!r}")
         if self.measure is not None:
-            measure = (self.measure,) if isinstance(self.measure, str) else tuple(self.measure)
+            measure = _names(self.measure)
             if unknown := [name for name in measure if name not in MEASURES]:
                 raise RoiError(f"ROI {self.name!r} cannot measure {unknown[0]!r}; it can {', '.join(MEASURES)}")
             object.__setattr__(self, "measure", measure)
-        background = (self.background,) if isinstance(self.background, str) else tuple(self.background or ())
-        object.__setattr__(self, "background", background)
+        object.__setattr__(self, "background", _names(self.background or ()))
         if self.path is not None:
             object.__setattr__(self, "path", tuple(self.path))
 
@@ -395,7 +404,7 @@ class RoiSet(Sequence[Roi]):
         for roi in self.rois:
             if strange := [name for name in roi.background if name not in (*names, EDGE, PLANE)]:
                 raise RoiError(
-                    f"the background of ROI {roi.name!r} names {strange[0]!r}, which is not in the set ({', '.join(names)})"
+                    f"the background of ROI {roi.name!r} names {strange[0]!r}; the set has {', '.join(names)}"
                 )
         if self.detector_shape is not None:
             self.check(self.detector_shape)
@@ -406,7 +415,8 @@ class RoiSet(Sequence[Roi]):
             for axis, (_, behind), size in (("y", roi.y, shape[0]), ("x", roi.x, shape[1])):
                 if behind > size:
                     raise RoiError(
-                        f"ROI {roi.name!r} ends at {axis} = {behind}, outside the detector of {shape[0]} rows and {shape[1]} columns"
+                        f"ROI {roi.name!r} ends at {axis} = {behind}, outside the detector of "
+                        f"{shape[0]} rows and {shape[1]} columns"
                     )
 
     @property
@@ -559,7 +569,7 @@ def _box(region: object) -> Box:
 
 def _moment_or_key(value: object) -> Moment | Key:
     if isinstance(value, np.datetime64):
-        return value.astype("datetime64[ns]")
+        return nanoseconds(value)
     key = Key.from_dict(value)  # type: ignore[arg-type] # from_dict says what is wrong with anything else
     return key.time if key.time is not None and key.frame is None and key.seconds is None else key
 
