@@ -268,3 +268,26 @@ def epoch_seconds(time: npt.ArrayLike) -> npt.NDArray[np.float64]:
     86400.0
     """
     return np.asarray(microseconds_from_time(time) / 1e6, dtype="float64")
+
+
+# -- axes -------------------------------------------------------------------------------------------------------------
+
+
+def axis_name(data: xr.DataArray | xr.Dataset, axis: str) -> str:
+    """Return what the instrument calls an axis of the detector: ``hk`` or ``l`` at BL11XU, else ``y`` or ``x``.
+
+    Frames say it in the ``long_name`` of their coordinate, ROI time series in that of their centre of mass.
+
+    Examples
+    --------
+    >>> com = describe(xr.DataArray([1.0], dims="time"), "com_y", long_name="centre of mass along hk")
+    >>> axis_name(com.to_dataset(), "y"), axis_name(com.to_dataset(), "x")
+    ('hk', 'x')
+    """
+    if axis in data.coords:
+        name = str(data[axis].attrs.get("long_name", axis))
+        return axis if name == QUANTITIES[axis].long_name else name
+    com = f"com_{axis}"
+    if isinstance(data, xr.Dataset) and com in data:
+        return str(data[com].attrs.get("long_name", axis)).rsplit(" along ", 1)[-1]
+    return axis

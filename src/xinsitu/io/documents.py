@@ -1,0 +1,169 @@
+"""The JSON files that people edit: ROIs, attenuation changes, events."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from xinsitu.errors import DocumentError, RoiError, XinsituError
+from xinsitu.values import AttenuationChange, Event, Roi, RoiSet
+
+from .atomic import new_file
+
+ROIS, ATTENUATION, EVENTS = "xinsitu-rois", "xinsitu-attenuation", "xinsitu-events"
+VERSION = 1
+LARGEST = 10 * 2**20
+"""Bytes; a larger file is no document of ours."""
+
+PathLike = str | os.PathLike[str]
+
+
+def read_document(path: PathLike, form: str) -> dict[str, Any]:
+    """Read a JSON object of the given format.
+
+    Raises
+    ------
+    DocumentError
+        The file is no JSON, has another format or a newer version; the message names the file.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise DocumentError(f"{path}: is a folder, a JSON file of the format {form!r} was expected")
+    if path.stat().st_size > LARGEST:
+        raise DocumentError(f"{path}: is larger than {LARGEST // 2**20} MiB, no file of the format {form!r}")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+    except UnicodeDecodeError:
+        raise DocumentError(f"{path}: is not a text file") from None
+    except RecursionError:
+        raise DocumentError(f"{path}: is nested too deeply to be a file of the format {form!r}") from None
+    except json.JSONDecodeError as fault:
+        raise DocumentError(f"{path}: is not valid JSON: {fault.msg} in line {fault.lineno}") from None
+    except ValueError as fault:
+        raise DocumentError(f"{path}: {fault}") from None
+    if not isinstance(document, dict) or document.get("format") != form:
+        found = document.get("format") if isinstance(document, dict) else type(document).__name__
+        raise DocumentError(f'{path}: needs the line "format": "{form}", found {found!r}')
+    if document.get("version") != VERSION:
+        raise DocumentError(f"{path}: version {document.get('version')!r} of {form} is not known, only {VERSION}")
+    return document
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(f"{text} is no JSON number")
+
+
+def write_document(document: Mapping[str, Any], path: PathLike, form: str, *, overwrite: bool = False) -> None:
+    """Write a JSON object with its format and version, whole or not at all."""
+    text = json.dumps({"format": form, "version": VERSION, **document}, indent=2, ensure_ascii=False, allow_nan=False)
+    with new_file(path, overwrite=overwrite) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_rois(path: PathLike) -> RoiSet:
+    """Read a ROI file.
+
+    Raises
+    ------
+    DocumentError, RoiError
+        The file is not a ROI file, or a ROI makes no sense; the message names the file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "rois.json"
+    >>> write_rois([Roi("WZ", y=(60, 150), x=(210, 270), color="green")], path)
+    >>> read_rois(path)["WZ"].color
+    'green'
+    """
+    document = read_document(path, ROIS)
+    try:
+        return RoiSet.from_dict(document)
+    except XinsituError as fault:
+        raise RoiError(f"{os.fspath(path)}: {fault}") from None
+
+
+def write_rois(rois: RoiSet | Iterable[Roi], path: PathLike, *, overwrite: bool = False) -> None:
+    """Write a ROI file.
+
+    Raises
+    ------
+    ResultExists
+        The file is there and ``overwrite`` is false.
+    """
+    write_document(RoiSet.of(rois).to_dict(), path, ROIS, overwrite=overwrite)
+
+
+def _read_list(path: PathLike, form: str, name: str) -> list[Any]:
+    values = read_document(path, form).get(name)
+    if not isinstance(values, list):
+        raise DocumentError(f"{os.fspath(path)}: there is no list {name!r}")
+    return values
+
+
+def read_attenuation_changes(path: PathLike) -> tuple[AttenuationChange, ...]:
+    """Read a file of attenuation changes, in the order of the file.
+
+    Raises
+    ------
+    DocumentError
+        The file is not such a file, or a change makes no sense; the message names the file.
+    """
+    try:
+        return tuple(map(AttenuationChange.from_dict, _read_list(path, ATTENUATION, "changes")))
+    except DocumentError as fault:
+        raise _named(path, fault) from None
+
+
+def write_attenuation_changes(changes: Iterable[AttenuationChange], path: PathLike, *, overwrite: bool = False) -> None:
+    """Write a file of attenuation changes; it can be edited by hand and read again.
+
+    Raises
+    ------
+    ResultExists
+        The file is there and ``overwrite`` is false.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "changes.json"
+    >>> change = AttenuationChange("2014-05-28T08:00:00Z", "2014-05-28T08:00:05Z", factor=8.5)
+    >>> write_attenuation_changes([change], path)
+    >>> read_attenuation_changes(path) == (change,)
+    True
+    """
+    write_document({"changes": [change.to_dict() for change in changes]}, path, ATTENUATION, overwrite=overwrite)
+
+
+def read_events(path: PathLike) -> tuple[Event, ...]:
+    """Read a file of events, in the order of the file.
+
+    Raises
+    ------
+    DocumentError
+        The file is not such a file, or an event makes no sense; the message names the file.
+    """
+    try:
+        return tuple(map(Event.from_dict, _read_list(path, EVENTS, "events")))
+    except DocumentError as fault:
+        raise _named(path, fault) from None
+
+
+def write_events(events: Iterable[Event], path: PathLike, *, overwrite: bool = False) -> None:
+    """Write a file of events.
+
+    Raises
+    ------
+    ResultExists
+        The file is there and ``overwrite`` is false.
+    """
+    write_document({"events": [event.to_dict() for event in events]}, path, EVENTS, overwrite=overwrite)
+
+
+def _named(path: PathLike, fault: DocumentError) -> DocumentError:
+    """Put the file's name in front of a fault, once."""
+    text = str(fault)
+    return fault if text.startswith(os.fspath(path)) else DocumentError(f"{os.fspath(path)}: {text}")

@@ -1,0 +1,290 @@
+"""Results on disk (netCDF4, which is HDF5) and as tables."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+import xinsitu
+from xinsitu import schema
+from xinsitu.errors import SchemaError
+
+from .atomic import new_file, refuse_existing
+from .safe_hdf5 import refuse_outside_links
+
+ENGINE: Literal["h5netcdf"] = "h5netcdf"
+PathLike = str | os.PathLike[str]
+
+
+# -- netCDF -----------------------------------------------------------------------------------------------------------
+
+
+def write_results(
+    results: xr.Dataset | xr.DataTree,
+    path: PathLike,
+    *,
+    overwrite: bool = False,
+    recipe: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write ROI time series, a sample or a tree of them as netCDF4; opens with xarray, h5py and every netCDF tool.
+
+    The file is built in memory, written under a temporary name, synced, read back and only then named: it is there
+    whole or not at all. Lazy results are computed in one pass.
+
+    Parameters
+    ----------
+    results
+        Dataset with dims ``(time, roi)``, or a DataTree of such.
+    path
+        Of the file to write.
+    overwrite
+        Replace a file of this name.
+    recipe
+        How the results were made, kept as JSON text in the attribute ``recipe``.
+
+    Returns
+    -------
+    Path
+        Where the file is.
+
+    Raises
+    ------
+    ResultExists
+        The file is there and ``overwrite`` is false.
+    OSError
+        The disc is full or the folder cannot be written; what was there is untouched.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> time = schema.time_from_microseconds([0, 1_000_000])
+    >>> series = xr.Dataset({"com_y": ("time", [1.0, 2.0])}, coords={"time": time})
+    >>> path = write_results(series, Path(tempfile.mkdtemp()) / "a.nc")
+    >>> read_results(path).com_y.values
+    array([1., 2.])
+    """
+    path = refuse_existing(path, overwrite=overwrite)
+    if isinstance(results, xr.DataTree):
+        loaded: xr.Dataset | xr.DataTree = results.map_over_datasets(storable).compute()
+        loaded.attrs = {**_attributes(results.attrs), **provenance(recipe)}
+    else:
+        loaded = storable(results).assign_attrs(provenance(recipe)).compute()
+    buffer = loaded.to_netcdf(engine=ENGINE)
+    with new_file(path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(buffer)
+        _verify(temporary, path, buffer)
+    return path
+
+
+def _verify(temporary: Path, path: Path, buffer: memoryview) -> None:
+    if temporary.read_bytes() != buffer:
+        raise OSError(f"{path}: what was written could not be read back; check the disc")
+
+
+def provenance(recipe: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the attributes that say what made a file: versions, and the recipe as JSON text."""
+    versions = {
+        "xinsitu_version": xinsitu.__version__,
+        "versions": json.dumps({"numpy": np.__version__, "xarray": xr.__version__}),
+    }
+    return versions if recipe is None else {**versions, "recipe": json.dumps(recipe, ensure_ascii=False)}
+
+
+def storable(dataset: xr.Dataset) -> xr.Dataset:
+    """Return the Dataset with attributes and encodings that netCDF can hold, the data untouched and lazy.
+
+    Attributes become str, int, float or JSON text; times become UNIX epoch seconds (float64); coordinates get no
+    fill value; ``ancillary_variables`` name errors and flags (CF 3.4).
+
+    Examples
+    --------
+    >>> storable(xr.Dataset(attrs={"box": {"y": [0, 2]}, "nothing": None, "done": True})).attrs["box"]
+    '{"y": [0, 2]}'
+    """
+    result = dataset.copy(deep=False)
+    result.attrs = {"Conventions": schema.CONVENTIONS, **_attributes(dataset.attrs)}
+    for name in result.variables:
+        variable = result[name].variable
+        variable.attrs = _attributes(variable.attrs)
+        variable.encoding = _encoding(result, name)
+    for name in result.data_vars:
+        companions = [other for other in (schema.errors_name(str(name)), "quality") if other in result.data_vars]
+        if schema.errors_name(str(name)) in companions:
+            result[name].attrs["ancillary_variables"] = " ".join(companions)
+    return result
+
+
+def _encoding(dataset: xr.Dataset, name: Hashable) -> dict[str, Any]:
+    if dataset[name].dtype.kind == "M":
+        return dict(schema.TIME_ENCODING)
+    return {"_FillValue": None} if name in dataset.coords and dataset[name].dtype.kind in "iufb" else {}
+
+
+def _attributes(attributes: Mapping[Hashable, Any]) -> dict[str, Any]:
+    return {str(name): _attribute(value) for name, value in attributes.items() if value is not None}
+
+
+def _attribute(value: object) -> str | int | float | np.ndarray[Any, Any]:
+    if isinstance(value, bool | np.bool_):
+        return int(value)
+    if isinstance(value, str | int | float):
+        return value
+    if isinstance(value, np.generic):
+        item: str | int | float = value.item()
+        return item
+    if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iuf":
+        return value
+    return json.dumps(value, ensure_ascii=False, default=_json_default)
+
+
+def _json_default(value: object) -> object:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if hasattr(value, "to_dict"):
+        return value.to_dict()
+    return str(value)
+
+
+def read_results(path: PathLike) -> xr.Dataset:
+    """Read what :func:`write_results` or ``xinsitu parse`` wrote.
+
+    ROI time series are loaded; a stack of frames stays lazy. Times are rounded to whole microseconds.
+
+    Raises
+    ------
+    SchemaError
+        The file is no netCDF/HDF5 file, refers to other files, or holds no ``time``; the message names it.
+    """
+    path = Path(path)
+    refuse_outside_links(path)
+    try:
+        lazy = xr.open_dataset(path, engine=ENGINE)
+    except (OSError, ValueError, KeyError) as fault:
+        raise SchemaError(f"{path}: cannot be read as netCDF ({fault})") from None
+    if "time" not in lazy.dims:
+        raise SchemaError(f"{path}: holds no time axis, so it is no result of xinsitu")
+    if "image" in lazy:
+        image = lazy["image"].chunk({"time": frames_per_chunk(lazy["image"])}).variable
+        result = lazy.drop_vars("image").load().assign(image=image)
+    else:
+        with lazy:
+            result = lazy.load()
+    for name in (name for name in result.coords if result[name].dtype.kind == "M"):
+        exact = schema.time_from_microseconds(schema.microseconds_from_time(result[name].values))
+        result = result.assign_coords({name: (result[name].dims, exact, result[name].attrs)})
+    return result
+
+
+def frames_per_chunk(image: xr.DataArray, size: int = 24 * 2**20) -> int:
+    """Whole frames in a chunk of about ``size`` bytes.
+
+    Examples
+    --------
+    >>> frames_per_chunk(xr.DataArray(np.zeros((200, 195, 487), "int32"), dims=("time", "y", "x")))
+    66
+    """
+    return max(1, size // max(1, image.dtype.itemsize * image.sizes["y"] * image.sizes["x"]))
+
+
+# -- tables -----------------------------------------------------------------------------------------------------------
+
+
+def to_dataframe(series: xr.Dataset, layout: Literal["long", "wide"] = "long") -> pd.DataFrame:
+    """Return ROI time series as a table.
+
+    Parameters
+    ----------
+    series
+        Dataset with dims ``(time, roi)``.
+    layout
+        ``long``: a row for each time and ROI, a column ``roi``. ``wide``: a row for each time and columns
+        ``WZ_intensity``, ``CTR_com_l``, … with the instrument's axis names.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by UTC ``time``, with ``unix_time`` and ``elapsed`` in seconds; units in ``frame.attrs["units"]``.
+
+    Raises
+    ------
+    SchemaError
+        A dimension is missing, or an unknown layout.
+    """
+    schema.require(series, dims=("time", "roi"))
+    if layout not in ("long", "wide"):
+        raise SchemaError(f"the layout of a table is long or wide, not {layout!r}")
+    shared = _time_table(series)
+    names = {name: _column(series, str(name)) for name in _table_variables(series)}
+    units = {"unix_time": "s", "elapsed": "s"}
+    blocks = []
+    for roi in series["roi"].values:
+        selected = series.sel(roi=roi)
+        block = pd.DataFrame({names[name]: selected[name].values for name in names}, index=shared.index)
+        blocks.append((str(roi), block))
+    if layout == "long":
+        units |= {names[name]: series[name].attrs.get("units", "") for name in names}
+        rows = [pd.concat([shared.assign(roi=roi), block], axis=1) for roi, block in blocks]
+        # stable: 1 s stamps repeat, and the ROIs of one frame stay together in their order
+        order = np.arange(len(shared) * len(rows)).reshape(len(rows), -1).T.ravel()
+        table = pd.concat(rows).iloc[order] if rows else shared
+    else:
+        units |= {f"{roi}_{names[name]}": series[name].attrs.get("units", "") for roi, _ in blocks for name in names}
+        table = pd.concat([shared, *(block.add_prefix(f"{roi}_") for roi, block in blocks)], axis=1)
+    table.attrs["units"] = {name: unit for name, unit in units.items() if unit}
+    return table
+
+
+def _time_table(series: xr.Dataset) -> pd.DataFrame:
+    time = series["time"].values
+    unix = schema.epoch_seconds(time)
+    columns: dict[str, Any] = {"unix_time": unix, "elapsed": unix - unix[0] if len(unix) else unix}
+    for name, coordinate in series.coords.items():
+        if name not in ("time", "roi") and coordinate.dims in ((), ("time",)):
+            columns[str(name)] = np.broadcast_to(coordinate.values, time.shape)
+    return pd.DataFrame(columns, index=pd.DatetimeIndex(time, tz="UTC", name="time"))
+
+
+def _table_variables(series: xr.Dataset) -> list[Hashable]:
+    return [name for name, variable in series.data_vars.items() if set(variable.dims) == {"time", "roi"}]
+
+
+def _column(series: xr.Dataset, name: str) -> str:
+    """``com_x`` with the instrument's name of the axis: ``com_l``; errors keep their ending."""
+    base, errors = name.removesuffix("_errors"), "_errors" if name.endswith("_errors") else ""
+    for axis in ("y", "x"):
+        if base.endswith(f"_{axis}"):
+            return f"{base.removesuffix(axis)}{schema.axis_name(series, axis)}{errors}"
+    return name
+
+
+def write_csv(
+    series: xr.Dataset, path: PathLike, *, layout: Literal["long", "wide"] = "wide", overwrite: bool = False
+) -> Path:
+    """Write ROI time series as CSV; the units stand behind each name in brackets.
+
+    Raises
+    ------
+    ResultExists
+        The file is there and ``overwrite`` is false.
+    """
+    path = refuse_existing(path, overwrite=overwrite)
+    table = to_dataframe(series, layout)
+    units = table.attrs["units"]
+    for name in [name for name in table if pd.api.types.is_string_dtype(table[name])]:
+        table[name] = table[name].map(_harmless)
+    table.columns = [_harmless(f"{name} [{units[name]}]" if name in units else name) for name in table.columns]
+    with new_file(path, overwrite=overwrite) as temporary:
+        table.to_csv(temporary, date_format="%Y-%m-%dT%H:%M:%S.%fZ")
+    return path
+
+
+def _harmless(cell: object) -> object:
+    """Quote what a spreadsheet would run as a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@") else cell

@@ -1,0 +1,78 @@
+"""HDF5 files of other people: nothing in them may make us read a file beside them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import h5py
+
+from xinsitu.errors import SchemaError
+
+MOST_OBJECTS = 100_000
+
+
+def refuse_outside_links(path: str | os.PathLike[str], *, inside: str | os.PathLike[str] | None = None) -> None:
+    """Raise if an HDF5 file refers to data outside itself.
+
+    External links, external storage and virtual datasets make a reader open any file that the user may read; they
+    were used to steal files. Detector files may link to their own folder: ``inside`` allows that.
+
+    Parameters
+    ----------
+    path
+        The HDF5 or netCDF4 file.
+    inside
+        A folder within which other files may be referred to; None allows none.
+
+    Raises
+    ------
+    SchemaError
+        The file refers elsewhere, or is no HDF5 file.
+    """
+    path = Path(path)
+    try:
+        with h5py.File(path, "r") as file:
+            _check_group(file, path, None if inside is None else Path(inside).resolve())
+    except IsADirectoryError:
+        raise SchemaError(f"{path}: is a folder, a netCDF or HDF5 file was expected") from None
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: there is no such file") from None
+    except PermissionError:
+        raise PermissionError(f"{path}: may not be read by this user") from None
+    except OSError as fault:
+        raise SchemaError(f"{path}: is no readable HDF5 file ({fault})") from None
+
+
+def _check_group(file: h5py.File, path: Path, inside: Path | None) -> None:
+    waiting: list[h5py.Group] = [file]
+    seen: set[object] = set()
+    while waiting:
+        group = waiting.pop()
+        for name in group:
+            link = group.get(name, getlink=True)
+            if isinstance(link, h5py.ExternalLink):
+                _check_target(path, f"{group.name}/{name}", link.filename, inside)
+                continue
+            item = group.get(name)
+            if isinstance(item, h5py.Dataset):
+                for target in _targets(item):
+                    _check_target(path, item.name, target, inside)
+            elif isinstance(item, h5py.Group) and item.id not in seen:
+                seen.add(item.id)
+                waiting.append(item)
+            if len(seen) > MOST_OBJECTS:
+                raise SchemaError(f"{path}: has more than {MOST_OBJECTS} groups and is not opened")
+
+
+def _targets(dataset: h5py.Dataset) -> list[str]:
+    """Files other than its own that a dataset takes its values from."""
+    external = [name for name, _, _ in dataset.external or ()]
+    virtual = [source.file_name for source in dataset.virtual_sources()] if dataset.is_virtual else []
+    return external + [name for name in virtual if name != "."]
+
+
+def _check_target(path: Path, where: str, target: str, inside: Path | None) -> None:
+    resolved = (path.parent / target).resolve()
+    if inside is None or not resolved.is_relative_to(inside):
+        raise SchemaError(f"{path}: {where} refers to another file ({target}) and is not opened")
