@@ -1,0 +1,200 @@
+"""From a logbook entry to a frame: which position on the time axis a KEY means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from xinsitu.errors import SchemaError, StitchError
+from xinsitu.schema import epoch_seconds, require
+from xinsitu.values import Key, Moment, nanoseconds, utc_text
+
+KeyLike = Key | Moment | str | Mapping[str, Any]
+Side = Literal["before", "after", "nearest"]
+
+
+def times(sample: xr.DataArray | xr.Dataset) -> npt.NDArray[np.datetime64]:
+    """Return the times of the frames as datetime64[ns], dims ``(time)``.
+
+    Raises
+    ------
+    SchemaError
+        There is no ``time``, or it is not made of datetimes.
+    """
+    require(sample, dims=("time",))
+    if "time" not in sample.coords or sample["time"].dtype.kind != "M":
+        raise SchemaError("the coordinate 'time' must hold UTC times (datetime64); give the series one")
+    return np.asarray(sample["time"].values, dtype="datetime64[ns]")
+
+
+def elapsed_seconds(sample: xr.DataArray | xr.Dataset) -> npt.NDArray[np.float64]:
+    """Seconds since the first frame, dims ``(time)``."""
+    seconds = epoch_seconds(times(sample))
+    return np.asarray(seconds - seconds[0] if seconds.size else seconds)
+
+
+def measurement_labels(sample: xr.DataArray | xr.Dataset) -> npt.NDArray[np.str_] | None:
+    """Name of the measurement of every frame, dims ``(time)``; None where the series does not say."""
+    if "measurement" not in sample.coords:
+        return None
+    labels = np.asarray(sample["measurement"].values).astype(str)
+    return np.asarray(np.broadcast_to(labels, (sample.sizes["time"],)), dtype=str)
+
+
+def frame_key(sample: xr.DataArray | xr.Dataset, position: int) -> Key | None:
+    """KEY of the frame at a position, with its UTC time; None where the series does not number its frames.
+
+    Examples
+    --------
+    >>> time = np.array(["2014-05-28T08:01:59"], dtype="datetime64[ns]")
+    >>> series = xr.Dataset(coords={"time": time, "frame": ("time", [7]), "measurement": "time3"})
+    >>> frame_key(series, 0).to_dict()
+    {'measurement': 'time3', 'frame': 7, 'utc': '2014-05-28T08:01:59Z'}
+    """
+    if "frame" not in sample.coords:
+        return None
+    labels = measurement_labels(sample)
+    return Key(
+        measurement=None if labels is None else str(labels[position]),
+        scan=_number(sample, "scan", position),
+        frame=_number(sample, "frame", position),
+        time=nanoseconds(times(sample)[position]),
+    )
+
+
+def _number(sample: xr.DataArray | xr.Dataset, name: str, position: int) -> int | None:
+    return int(np.broadcast_to(sample[name].values, times(sample).shape)[position]) if name in sample.coords else None
+
+
+def time_of(sample: xr.DataArray | xr.Dataset, key: KeyLike) -> Moment:
+    """UTC time that a KEY means on this sample: of the frame it names, or the moment it gives.
+
+    Raises
+    ------
+    StitchError
+        No frame, or more than one, bears the name; the measurement is not part of the sample; a local time on a
+        sample without ``time_zone``.
+
+    Examples
+    --------
+    >>> time = np.array(["2014-05-28T08:00:00", "2014-05-28T08:00:01"], dtype="datetime64[ns]")
+    >>> sample = xr.Dataset(coords={"time": time, "measurement": "time3"}, attrs={"time_zone": "Asia/Tokyo"})
+    >>> time_of(sample, {"measurement": "time3", "seconds": 0.5})
+    np.datetime64('2014-05-28T08:00:00.500000000')
+    >>> time_of(sample, "2014-05-28T17:00:01")
+    np.datetime64('2014-05-28T08:00:01.000000000')
+    """
+    key = Key.from_dict(key)
+    if key.frame is not None:
+        if key.time is not None and "frame" not in sample.coords:
+            return nanoseconds(key.time)
+        return nanoseconds(times(sample)[_position_of_frame(sample, key)])
+    if key.seconds is not None:
+        first = times(sample)[_of_measurement(sample, key)].min()
+        return nanoseconds(first + np.timedelta64(round(key.seconds * 1e6), "us"))
+    if key.local is not None:
+        return _from_local(sample, key.local)
+    if key.time is None:  # a KEY without any of these cannot be made
+        raise StitchError(f"{key!r} names no moment")
+    return nanoseconds(key.time)
+
+
+def resolve_key(
+    sample: xr.DataArray | xr.Dataset, key: KeyLike, *, side: Side = "nearest", later_than: int | None = None
+) -> int:
+    """Position on the time axis that a KEY means.
+
+    Parameters
+    ----------
+    sample
+        Series with dim ``time``, sorted on it.
+    key
+        A frame, seconds since the first frame of a measurement, a UTC time, or a local time.
+    side
+        For a KEY that is a time: ``before`` is the last frame with time <= it, ``after`` the first one with
+        time >= it, ``nearest`` the closest. A frame is where it is.
+    later_than
+        With ``after``: only frames behind this position count, as stamps of whole seconds repeat.
+
+    Raises
+    ------
+    StitchError
+        There is no such frame; the sentence says what there is.
+
+    Examples
+    --------
+    >>> time = np.datetime64("2014-05-28", "ns") + np.array([0, 1, 1, 2]) * np.timedelta64(1, "s")
+    >>> sample = xr.Dataset(coords={"time": time})
+    >>> resolve_key(sample, time[1], side="before"), resolve_key(sample, time[1], side="after", later_than=1)
+    (2, 2)
+    """
+    key = Key.from_dict(key)
+    if key.frame is not None and (key.time is None or "frame" in sample.coords):
+        return _position_of_frame(sample, key)
+    at, axis = time_of(sample, key), times(sample)
+    if not axis.size:
+        raise StitchError(f"{_said(key)} cannot be placed on a series without frames")
+    if side == "nearest":
+        return int(np.abs((axis - at).astype("int64")).argmin())
+    found = np.flatnonzero(axis <= at if side == "before" else axis >= at)
+    if side == "after" and later_than is not None:
+        found = found[found > later_than]
+    if not found.size:
+        what = "at or before" if side == "before" else "at or after"
+        edge = f"they begin at {utc_text(axis[0])}" if side == "before" else f"they end at {utc_text(axis[-1])}"
+        raise StitchError(f"there is no frame {what} {_said(key)}; {edge}")
+    return int(found[-1] if side == "before" else found[0])
+
+
+def _said(key: Key) -> str:
+    return ", ".join(f"{name} {value}" for name, value in key.to_dict().items())
+
+
+def _of_measurement(sample: xr.DataArray | xr.Dataset, key: Key) -> npt.NDArray[np.int64]:
+    """Positions of the frames of the measurement that the KEY names; of all where it names none."""
+    everything = np.arange(sample.sizes["time"])
+    if key.measurement is None:
+        return everything
+    labels = measurement_labels(sample)
+    if labels is None:
+        raise StitchError(f"the series does not name its measurements, so {_said(key)} cannot be placed on it")
+    found: npt.NDArray[np.int64] = everything[labels == key.measurement]
+    if not found.size:
+        there = ", ".join(dict.fromkeys(labels.tolist())) or "no frames"
+        raise StitchError(f"there is no measurement {key.measurement!r} in the sample; there are {there}")
+    return found
+
+
+def _position_of_frame(sample: xr.DataArray | xr.Dataset, key: Key) -> int:
+    if "frame" not in sample.coords:
+        raise StitchError(f"the series does not number its frames, so {_said(key)} cannot be placed on it; give a time")
+    among = _of_measurement(sample, key)
+    numbers = np.broadcast_to(sample["frame"].values, times(sample).shape)
+    scans = np.broadcast_to(sample["scan"].values if "scan" in sample.coords else 1, numbers.shape)
+    fits = (numbers[among] == key.frame) & ((scans[among] == key.scan) if key.scan is not None else True)
+    found = among[fits]
+    if found.size == 1:
+        return int(found[0])
+    if not found.size:
+        first, last = (numbers[among].min(), numbers[among].max()) if among.size else ("none", "none")
+        raise StitchError(f"there is no frame for {_said(key)}; frames run from {first} to {last}")
+    labels = measurement_labels(sample)
+    where = [f"{'' if labels is None else labels[i]} scan {scans[i]}".strip() for i in found]
+    raise StitchError(f"{_said(key)} names {found.size} frames ({', '.join(where)}); name the measurement and the scan")
+
+
+def _from_local(sample: xr.DataArray | xr.Dataset, text: str) -> Moment:
+    zone = sample.attrs.get("time_zone")
+    if not zone:
+        raise StitchError(f"{text!r} is a local time and the sample has no time_zone; give an offset such as +09:00")
+    try:
+        local = datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(str(zone)))
+    except (ZoneInfoNotFoundError, ValueError) as fault:
+        raise StitchError(f"{text!r} cannot be read in the time zone {zone!r} of the sample: {fault}") from None
+    return nanoseconds(np.datetime64(local.astimezone(UTC).replace(tzinfo=None), "us"))
