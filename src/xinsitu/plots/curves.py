@@ -1,0 +1,259 @@
+"""What a figure of a series shows: panels of curves, ready to be drawn by any backend."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from xinsitu.errors import RoiError, SchemaError
+from xinsitu.schema import errors_name
+from xinsitu.values import Event, moment
+
+from .smoothing import Smoothing, local_fit, parse_smoothing
+from .timeline import Mark, Timeline, breaks, marks, timeline, zero
+
+PANELS = ("com_y", "com_x", "fwhm_y", "fwhm_x", "intensity")
+"""Top to bottom, as in the BL11XU scripts: centre of mass, width, intensity."""
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+"""Okabe and Ito's colours, told apart by every eye."""
+_SLOPE = Smoothing(3, 1)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One ROI in one panel; broken by NaN where nothing was measured.
+
+    ``y`` is measured from ``offset``, which is 0 unless the panel shows displacements.
+    """
+
+    roi: str
+    color: str
+    x: npt.NDArray[np.generic]
+    y: npt.NDArray[np.float64]
+    errors: npt.NDArray[np.float64]
+    offset: float = 0.0
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Curves of one quantity on one vertical axis."""
+
+    name: str
+    quantity: str
+    units: str
+    log: bool
+    curves: tuple[Curve, ...]
+
+    @property
+    def label(self) -> str:
+        """Text beside the axis, with its unit."""
+        return f"{self.quantity} ({self.units})" if self.units else self.quantity
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Panels on one common time axis, and the events on it."""
+
+    title: str
+    line: Timeline
+    panels: tuple[Panel, ...]
+    marks: tuple[Mark, ...]
+
+
+def drawing(
+    series: xr.Dataset,
+    *,
+    events: Iterable[Event] = (),
+    t0: object = None,
+    x: str = "elapsed",
+    smooth: str | None = None,
+    derivative: bool = False,
+    log: bool = False,
+    normalise: str | None = None,
+    roi: str | Sequence[str] | None = None,
+) -> Drawing:
+    """Gather what :func:`~xinsitu.plots.plot` shows; the parameters are described there."""
+    if "roi" not in series.dims or not any(name in series for name in PANELS):
+        raise SchemaError(f"the Dataset has dims ({', '.join(map(str, series.dims))}) and is no ROI time series")
+    chosen = _choose(series, roi)
+    if "time" in series.indexes and not series.indexes["time"].is_monotonic_increasing:
+        chosen = chosen.sortby("time")
+    chosen = chosen[[name for n in PANELS for name in (n, errors_name(n)) if name in chosen]].compute()
+    events = tuple(events)
+    line = timeline(chosen, x=x, start=zero(chosen, t0, events))
+    shape = _Shape(parse_smoothing(smooth), derivative, log, _window(line, normalise), normalise)
+    panels = [_panel(chosen, name, line, shape) for name in PANELS if name in chosen]
+    return Drawing(
+        title=str(chosen.attrs.get("source", "")) or _title(chosen),
+        line=line,
+        panels=tuple(panel for panel in panels if panel.curves),
+        marks=marks(chosen, line, events),
+    )
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """How curves are treated before they are drawn."""
+
+    smoothing: Smoothing | None
+    derivative: bool
+    log: bool
+    window: npt.NDArray[np.bool_] | None
+    window_text: str | None
+
+
+def _choose(series: xr.Dataset, roi: str | Sequence[str] | None) -> xr.Dataset:
+    if roi is None:
+        return series
+    names = [roi] if isinstance(roi, str) else list(roi)
+    known = [str(name) for name in series["roi"].values]
+    if unknown := [name for name in names if name not in known]:
+        raise RoiError(f"there is no ROI {unknown[0]!r}; there are {', '.join(known)}")
+    return series.sel(roi=names)
+
+
+def _title(series: xr.Dataset) -> str:
+    parts = [str(series[name].values) for name in ("sample", "measurement") if name in series and not series[name].dims]
+    return "/".join(parts)
+
+
+def _window(line: Timeline, text: str | None) -> npt.NDArray[np.bool_] | None:
+    """Frames of a window ``START:STOP`` in axis units, or ``ISO/ISO``."""
+    if text is None:
+        return None
+    try:
+        if "/" in text:
+            first, last = (moment(end) for end in text.split("/"))
+            inside = (line.times >= first) & (line.times <= last)
+        else:
+            low, high = (float(end) if end.strip() else None for end in text.split(":"))
+            since = (line.times - line.start) / np.timedelta64(1, "s")
+            values = line.values.astype("float64") if line.axis == "frame" else since
+            inside = np.ones(len(values), dtype=bool)
+            inside &= True if low is None else values >= low
+            inside &= True if high is None else values <= high
+    except ValueError:
+        raise SchemaError(
+            f"normalise is START:STOP in seconds or frames, or START/STOP as ISO 8601 times, not {text!r}"
+        ) from None
+    if not inside.any():
+        raise SchemaError(f"no frame lies in the window normalise={text!r}")
+    return np.asarray(inside, dtype=bool)
+
+
+def colours(series: xr.Dataset) -> dict[str, str]:
+    """Colour of each ROI: its own where the series knows it, otherwise one of the palette."""
+    names = [str(name) for name in np.atleast_1d(series["roi"].values)]
+    own: dict[str, str] = {}
+    if "roi_color" in series.coords:
+        own = dict(zip(names, np.atleast_1d(series["roi_color"].values).astype(str), strict=True))
+    elif isinstance(text := series.attrs.get("rois"), str):
+        own = {str(roi.get("name")): str(roi.get("color") or "") for roi in json.loads(text).get("rois", [])}
+    return {name: readable(own.get(name, "")) or PALETTE[number % len(PALETTE)] for number, name in enumerate(names)}
+
+
+def readable(color: str) -> str:
+    """Return the colour as #rrggbb, darkened until it can be seen on white; empty for what is no colour.
+
+    Examples
+    --------
+    >>> readable("green"), readable("yellow"), readable("no colour")
+    ('#008000', '#b3b300', '')
+    """
+    from matplotlib.colors import is_color_like, to_hex, to_rgb
+
+    if not is_color_like(color):
+        return ""
+    rgb = np.array(to_rgb(color))
+    light = float(rgb @ (0.2126, 0.7152, 0.0722))
+    return str(to_hex(rgb * min(1.0, 0.65 / light if light > 0 else 1.0)))
+
+
+def _panel(series: xr.Dataset, name: str, line: Timeline, shape: _Shape) -> Panel:
+    values = series[name].transpose("time", "roi")
+    errors = series.get(errors_name(name), xr.full_like(values, np.nan, dtype=float)).transpose("time", "roi")
+    quantity, units = str(values.attrs.get("long_name", name)), str(values.attrs.get("units", ""))
+    cuts = breaks(series, line.seconds)
+    shades = colours(series)
+    curves = []
+    for number, roi in enumerate(map(str, series["roi"].values)):
+        y, e = values.values[:, number].astype(float), errors.values[:, number].astype(float)
+        if not np.isfinite(y).any():
+            continue
+        if name == "intensity" and shape.window is not None:
+            y, e = _normalised(y, e, shape, roi)
+        y, e = _treated(y, e, line.seconds, cuts, shape)
+        if name == "intensity" and shape.log and not shape.derivative:
+            y = np.where(y > 0, y, np.nan)
+        curves.append(Curve(roi, shades[roi], *_broken(line.values, y, e, cuts)))
+    if name == "intensity" and shape.window is not None:
+        quantity, units = f"{quantity} / mean in {shape.window_text}", ""
+    if shape.derivative:
+        quantity, units = f"slope of the {quantity}", f"{units}/s" if units else "1/s"
+    elif name.startswith("com") and _far_apart(curves):
+        quantity, curves = f"shift of the {quantity}", [_shifted(curve) for curve in curves]
+    return Panel(name, quantity, units, name == "intensity" and shape.log and not shape.derivative, tuple(curves))
+
+
+def _normalised(
+    y: npt.NDArray[np.float64], e: npt.NDArray[np.float64], shape: _Shape, roi: str
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    inside = y[shape.window]
+    mean = float(inside[np.isfinite(inside)].mean()) if np.isfinite(inside).any() else 0.0
+    if mean == 0:
+        raise SchemaError(f"ROI {roi!r} has no intensity in the window normalise={shape.window_text!r}")
+    return y / mean, e / abs(mean)
+
+
+def _treated(
+    y: npt.NDArray[np.float64],
+    e: npt.NDArray[np.float64],
+    seconds: npt.NDArray[np.float64],
+    cuts: npt.NDArray[np.int64],
+    shape: _Shape,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Smooth and differentiate each uninterrupted stretch by itself."""
+    done = [
+        _stretch(*stretch, shape)
+        for stretch in zip(np.split(seconds, cuts), np.split(y, cuts), np.split(e, cuts), strict=True)
+    ]
+    return np.concatenate([y for y, _ in done]), np.concatenate([e for _, e in done])
+
+
+def _stretch(
+    seconds: npt.NDArray[np.float64], y: npt.NDArray[np.float64], e: npt.NDArray[np.float64], shape: _Shape
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    smoothing = shape.smoothing
+    if shape.derivative and smoothing is not None and smoothing.order > 0:
+        return local_fit(seconds, y, e, smoothing, derivative=1)
+    if smoothing is not None:
+        y, e = local_fit(seconds, y, e, smoothing)
+    return local_fit(seconds, y, e, _SLOPE, derivative=1) if shape.derivative else (y, e)
+
+
+def _broken(
+    x: npt.NDArray[np.generic], y: npt.NDArray[np.float64], e: npt.NDArray[np.float64], cuts: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Put a NaN into every gap."""
+    between = x[cuts - 1] + (x[cuts] - x[cuts - 1]) / 2  # type: ignore[operator] # numbers or times
+    return np.insert(x, cuts, between), np.insert(y, cuts, np.nan), np.insert(e, cuts, np.nan)
+
+
+def _far_apart(curves: Sequence[Curve]) -> bool:
+    """Whether the curves lie so far from each other that none of them would show its own change."""
+    if len(curves) < 2:
+        return False
+    spans = [np.nanpercentile(curve.y, 98) - np.nanpercentile(curve.y, 2) for curve in curves]
+    levels = sorted(float(np.nanmedian(curve.y)) for curve in curves)
+    return bool(levels[-1] - levels[0] > 3 * max(spans))
+
+
+def _shifted(curve: Curve) -> Curve:
+    first = curve.y[np.isfinite(curve.y)][:10]
+    offset = float(np.median(first))
+    return Curve(curve.roi, curve.color, curve.x, curve.y - offset, curve.errors, offset)

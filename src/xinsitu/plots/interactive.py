@@ -1,0 +1,240 @@
+"""The figure of a series as a HoloViews object, and files of it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from xinsitu.errors import SchemaError
+from xinsitu.values import Event
+
+from .curves import Curve, Drawing, Panel, drawing
+from .paper import draw
+from .timeline import Mark
+
+if TYPE_CHECKING:
+    import holoviews as hv
+
+BAND = 60
+"""A curve of more points than this shows its errors as a band instead of bars."""
+WIDTH, HEIGHT = 900, 170
+LEFT, RIGHT = 75, 20
+"""Margins in screen pixels, the same in every panel, so that the time axes stand below each other."""
+FORMATS = (".html", ".png", ".pdf", ".svg")
+
+
+def bokeh() -> None:
+    """Load HoloViews' Bokeh backend unless the user has already chosen one."""
+    import holoviews as hv
+
+    if "bokeh" not in hv.Store.renderers:
+        hv.extension("bokeh", logo=False)
+
+
+def plot(
+    series: xr.Dataset,
+    *,
+    events: Iterable[Event] = (),
+    t0: object = None,
+    x: str = "elapsed",
+    smooth: str | None = None,
+    derivative: bool = False,
+    log: bool = False,
+    normalise: str | None = None,
+    roi: str | Sequence[str] | None = None,
+) -> hv.Layout:
+    """Show centre of mass, width and intensity of every ROI against time, in linked panels.
+
+    Curves are broken at gaps, where another measurement begins, and in transitions of the attenuator. Where the ROIs
+    lie far apart, the centre of mass is shown as the shift from its first ten frames (the hover shows both). Quantities
+    that nobody measured have no panel. Errors are drawn where they are known.
+
+    Parameters
+    ----------
+    series
+        A ROI time series or a stitched sample, dims ``(time, roi)``.
+    events
+        Moments and intervals to mark with their names.
+    t0
+        Zero of the elapsed time: an event, its name, a UTC datetime64, or an ISO 8601 text; None: the first frame.
+    x
+        ``elapsed`` (s), ``local`` (the instrument's zone), ``utc`` or ``frame``.
+    smooth
+        ``savgol:WINDOW,ORDER`` or ``mean:WINDOW``, in frames, done on the true times and never across a gap.
+    derivative
+        Show slopes per second instead of values.
+    log
+        Logarithmic intensity; what is not positive is left out.
+    normalise
+        ``START:STOP`` in seconds (frames with ``x="frame"``), or ``START/STOP`` as ISO 8601 times: each intensity is
+        divided by its mean in this window.
+    roi
+        A name or names; None: all.
+
+    Returns
+    -------
+    holoviews.Layout
+        One panel below the other, to go on with (``.opts``, ``+``).
+
+    Raises
+    ------
+    SchemaError
+        It is no ROI time series, or an option makes no sense.
+    TimeError
+        Wall time is asked for where the frames carry none.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> times = np.datetime64("2014-05-28T08:00", "ns") + np.arange(20) * np.timedelta64(1, "s")
+    >>> series = xr.Dataset({"intensity": (("time", "roi"), np.ones((20, 1)))}, {"time": times, "roi": ["WZ"]})
+    >>> len(plot(series, smooth="savgol:5,2"))
+    1
+    """
+    import holoviews as hv
+
+    bokeh()
+    figure = drawing(
+        series, events=events, t0=t0, x=x, smooth=smooth, derivative=derivative, log=log, normalise=normalise, roi=roi
+    )
+    if not figure.panels:
+        raise SchemaError("the series has no finite value to plot")
+    last = len(figure.panels) - 1
+    panels = [_panel(figure, panel, top=n == 0, bottom=n == last) for n, panel in enumerate(figure.panels)]
+    return hv.Layout(panels).cols(1).opts(hv.opts.Layout(title=figure.title, shared_axes=True))
+
+
+def _panel(figure: Drawing, panel: Panel, *, top: bool, bottom: bool) -> hv.Overlay:
+    import holoviews as hv
+
+    parts = [*_marks(figure, panel, named=top)]
+    for curve in panel.curves:
+        parts += _curve(figure, panel, curve)
+    return hv.Overlay(parts).opts(
+        hv.opts.Overlay(
+            width=WIDTH,
+            height=HEIGHT + (60 if top else 0) + (40 if bottom else 0),
+            logy=panel.log,
+            title=panel.quantity,
+            ylabel=panel.units or "1",
+            xlabel=figure.line.label,
+            xaxis="bottom" if bottom else "bare",
+            show_legend=top,
+            legend_position="top",
+            legend_cols=len(panel.curves),
+            show_grid=True,
+            fontsize={"title": 9, "labels": 9},
+            hooks=[_margins],
+        )
+    )
+
+
+def _margins(plot: object, _: object) -> None:
+    """Give a panel its margins (a HoloViews hook)."""
+    figure = plot.handles["plot"]  # type: ignore[attr-defined] # a HoloViews plot
+    figure.min_border_left, figure.min_border_right = LEFT, RIGHT
+
+
+def _curve(figure: Drawing, panel: Panel, curve: Curve) -> list[hv.Element]:
+    import holoviews as hv
+
+    time = hv.Dimension("time", label=figure.line.label)
+    value = hv.Dimension(panel.name, label=panel.label)
+    columns = {"time": curve.x, panel.name: curve.y, "value": curve.y + curve.offset, "errors": curve.errors}
+    line = hv.Curve(columns, time, [value, "value", "errors"], label=curve.roi).opts(
+        color=curve.color,
+        line_width=1.5,
+        tools=["hover"],
+        hover_tooltips=[
+            ("ROI", "$label"),
+            ("time", "@time{%F %T}" if figure.line.dated else "@time{0.0[00]}"),
+            ("value", "@value{0.0000a}"),
+            ("error", "@errors{0.0000a}"),
+        ],
+        **({"hover_formatters": {"@time": "datetime"}} if figure.line.dated else {}),
+    )
+    known = np.isfinite(curve.y) & np.isfinite(curve.errors)
+    if not known.any():
+        return [line]
+    if len(curve.x) <= BAND:
+        bars = hv.ErrorBars((curve.x[known], curve.y[known], curve.errors[known]), time, [value, "errors"])
+        return [bars.opts(color=curve.color, line_width=1), line]
+    spread = np.where(known, curve.errors, np.nan)
+    band = hv.Spread((curve.x, np.where(known, curve.y, np.nan), spread), time, [value, "errors"])
+    return [band.opts(color=curve.color, alpha=0.25, line_alpha=0), line]
+
+
+def _marks(figure: Drawing, panel: Panel, *, named: bool) -> list[hv.Element]:
+    import holoviews as hv
+
+    parts: list[hv.Element] = []
+    for mark in figure.marks:
+        if mark.stop is None:
+            parts.append(hv.VLine(mark.start).opts(color="#555555", line_width=1, line_dash="dashed"))
+        else:
+            parts.append(hv.VSpan(mark.start, mark.stop).opts(color="#999999", alpha=0.2))
+        if named and panel.curves:
+            parts.append(_name(mark, panel))
+    return parts
+
+
+def _name(mark: Mark, panel: Panel) -> hv.Element:
+    import holoviews as hv
+
+    tops = [np.nanmax(curve.y) for curve in panel.curves if np.isfinite(curve.y).any()]
+    return hv.Text(mark.start, float(max(tops)), f" {mark.name}", halign="left", valign="top", fontsize=8)
+
+
+def save_plot(
+    series: xr.Dataset,
+    path: str | os.PathLike[str],
+    *,
+    events: Iterable[Event] = (),
+    t0: object = None,
+    x: str = "elapsed",
+    smooth: str | None = None,
+    derivative: bool = False,
+    log: bool = False,
+    normalise: str | None = None,
+    roi: str | Sequence[str] | None = None,
+) -> Path:
+    """Write the figure of :func:`plot` to a file: ``.html`` is interactive and needs no network, ``.png``, ``.pdf`` and
+    ``.svg`` are one column wide for a paper. The parameters are those of :func:`plot`.
+
+    Returns
+    -------
+    pathlib.Path
+        Where it was written.
+
+    Raises
+    ------
+    SchemaError
+        Another ending, or nothing to plot.
+    """  # noqa: D205 - the summary needs two lines
+    path = Path(path)
+    if path.suffix.lower() not in FORMATS:
+        raise SchemaError(f"{path}: a figure ends in one of {', '.join(FORMATS)}")
+    options = {"events": tuple(events), "t0": t0, "x": x, "smooth": smooth, "derivative": derivative, "log": log}
+    if path.suffix.lower() == ".html":
+        return write_html(plot(series, normalise=normalise, roi=roi, **options), path)  # type: ignore[arg-type] # as above
+    return draw(drawing(series, normalise=normalise, roi=roi, **options), path)  # type: ignore[arg-type] # as above
+
+
+def write_html(figure: hv.Dimensioned, path: Path) -> Path:
+    """Write any HoloViews object as one HTML page that loads nothing from outside."""
+    import holoviews as hv
+    from bokeh.embed import file_html
+    from bokeh.resources import INLINE
+
+    bokeh()
+    model = hv.renderer("bokeh").get_plot(figure).state
+    page = file_html(model, INLINE, title=path.stem)
+    # Panel, once imported, makes every page ask for a script of its own that only a server has
+    path.write_text(re.sub(r'<script src="static/extensions/[^"]*"></script>', "", page), encoding="utf-8")
+    return path

@@ -1,0 +1,200 @@
+"""The time axis of a figure: elapsed, local, UTC or frame; its gaps, and the events on it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from xinsitu.errors import DocumentError, SchemaError, TimeError
+from xinsitu.physics.keys import time_of
+from xinsitu.values import Event, Key, Moment, moment, nanoseconds
+
+Axis = Literal["elapsed", "local", "utc", "frame"]
+AXES: tuple[Axis, ...] = ("elapsed", "local", "utc", "frame")
+GAP = 5.0
+"""A time step of more than this many usual ones is a gap, and the curve is broken there."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """An event in axis coordinates; ``stop`` is None for a moment."""
+
+    name: str
+    start: object
+    stop: object | None = None
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What the horizontal axis shows of a series.
+
+    Parameters
+    ----------
+    axis
+        ``elapsed``, ``local``, ``utc`` or ``frame``.
+    values
+        Axis coordinate of every frame: float64, or datetime64 without zone for ``local`` and ``utc``.
+    seconds
+        Seconds of every frame since the first one, for slopes and gaps.
+    label
+        Text under the axis, with its unit.
+    start
+        UTC moment of the axis' zero.
+    zone
+        Time zone of ``local``.
+    """
+
+    axis: Axis
+    values: npt.NDArray[np.generic]
+    seconds: npt.NDArray[np.float64]
+    label: str
+    start: Moment
+    zone: str
+    times: npt.NDArray[np.datetime64]
+
+    @property
+    def dated(self) -> bool:
+        """Whether the axis shows wall time."""
+        return self.axis in ("local", "utc")
+
+    def place(self, time: Moment) -> object:
+        """Axis coordinate of a UTC moment."""
+        if self.axis == "elapsed":
+            return float((time - self.start) / np.timedelta64(1, "s"))
+        if self.axis == "frame":
+            return float(
+                np.interp(float(time.astype("int64")), self.times.astype("int64"), self.values.astype("float64"))
+            )
+        return in_zone(np.array([time]), self.zone if self.axis == "local" else "UTC")[0]
+
+
+def in_zone(times: npt.NDArray[np.datetime64], zone: str) -> npt.NDArray[np.datetime64]:
+    """UTC times as wall times of a zone, without the zone.
+
+    Examples
+    --------
+    >>> in_zone(np.array(["2014-05-28T08:00"], "datetime64[ns]"), "Asia/Tokyo").astype(str)
+    array(['2014-05-28T17:00:00.000000000'], dtype='<U48')
+    """
+    import pandas as pd
+
+    try:
+        wall = pd.DatetimeIndex(times).tz_localize("UTC").tz_convert(zone).tz_localize(None)
+    except (KeyError, ValueError):
+        raise TimeError(f"there is no time zone {zone!r}; give one such as Asia/Tokyo") from None
+    return np.asarray(wall.to_numpy(), dtype="datetime64[ns]")
+
+
+def timeline(series: xr.Dataset, *, x: str = "elapsed", start: Moment | None = None) -> Timeline:
+    """Choose the axis of a series.
+
+    Where the times are only frame numbers (``time_source="frame"``) nothing is shown as seconds or wall time.
+
+    Raises
+    ------
+    SchemaError
+        An unknown axis, or no frames.
+    TimeError
+        Wall time is asked for and the files have none.
+    """
+    if x not in AXES:
+        raise SchemaError(f"x is one of {', '.join(AXES)}, not {x!r}")
+    times = np.asarray(series["time"].values, dtype="datetime64[ns]")
+    if times.size == 0:
+        raise SchemaError("the series has no frames to plot")
+    source, zone = str(series.attrs.get("time_source", "")), str(series.attrs.get("time_zone", ""))
+    if source == "frame" and x in ("local", "utc"):
+        raise TimeError("the frames carry no time, so they cannot be shown against wall time; use x='frame'")
+    if x == "local" and not zone:
+        raise TimeError("the series has no attribute time_zone; use x='utc' or x='elapsed'")
+    seconds = (times - times[0]) / np.timedelta64(1, "s")
+    start = times[0] if start is None else start
+    if x == "frame" or source == "frame":
+        values, label = frame_numbers(series)
+        return Timeline("frame", values, seconds, label, start, zone, times)
+    if x == "elapsed":
+        values = (times - start) / np.timedelta64(1, "s")
+        return Timeline("elapsed", values, seconds, "time (s)", start, zone, times)
+    axis: Axis = "local" if x == "local" else "utc"
+    where = zone if axis == "local" else "UTC"
+    return Timeline(axis, in_zone(times, where), seconds, f"time ({where})", start, where, times)
+
+
+def frame_numbers(series: xr.Dataset) -> tuple[npt.NDArray[np.float64], str]:
+    """Frame numbers where they rise through the series, otherwise the position in it; with the axis label."""
+    if "frame" in series.coords:
+        frames = np.asarray(series["frame"].values, dtype="float64")
+        if np.all(np.diff(frames) > 0):
+            return frames, "frame"
+    return np.arange(series.sizes["time"], dtype="float64"), "frame in the series"
+
+
+def breaks(series: xr.Dataset, seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Positions before which a curve is interrupted: a long pause, or another measurement.
+
+    Examples
+    --------
+    >>> breaks(xr.Dataset(coords={"time": [0, 1, 2, 3, 60, 61]}), np.array([0.0, 1, 2, 3, 60, 61]))
+    array([4])
+    """
+    steps = np.diff(seconds)
+    usual = float(np.median(steps[steps > 0])) if np.any(steps > 0) else math.inf
+    cut = steps > GAP * usual
+    names = series.coords.get("measurement")
+    if names is not None and names.dims == ("time",):
+        cut |= np.asarray(names.values[1:] != names.values[:-1])
+    return np.asarray(np.flatnonzero(cut) + 1, dtype="int64")
+
+
+def when(series: xr.Dataset, moment_or_key: Moment | Key) -> Moment:
+    """UTC moment of an event's end point."""
+    return time_of(series, moment_or_key) if isinstance(moment_or_key, Key) else moment_or_key
+
+
+def zero(series: xr.Dataset, t0: object, events: Iterable[Event]) -> Moment | None:
+    """UTC moment of ``t0``: the name of an event, an Event, a Key, a UTC datetime64, or an ISO 8601 text with offset.
+
+    Raises
+    ------
+    DocumentError
+        It names no event and is no time.
+    """
+    if t0 is None:
+        return None
+    if isinstance(t0, np.datetime64):
+        return nanoseconds(t0)
+    if isinstance(t0, Event):
+        return when(series, t0.start)
+    if isinstance(t0, Key):
+        return when(series, t0)
+    events = tuple(events)
+    for event in events:
+        if event.name == t0:
+            return when(series, event.start)
+    try:
+        return moment(str(t0))
+    except DocumentError:
+        names = ", ".join(event.name for event in events) or "none"
+        raise DocumentError(f"t0={t0!r} is neither an event ({names}) nor an ISO 8601 time with its offset") from None
+
+
+def marks(series: xr.Dataset, line: Timeline, events: Iterable[Event]) -> tuple[Mark, ...]:
+    """Events that touch the series, in axis coordinates, intervals clipped to it."""
+    first, last = line.times[0], line.times[-1]
+    found = []
+    for event in events:
+        start = when(series, event.start)
+        stop = start if event.stop is None else when(series, event.stop)
+        if stop < first or start > last:
+            continue
+        if event.stop is None:
+            found.append(Mark(event.name, line.place(start)))
+        else:
+            found.append(Mark(event.name, line.place(max(start, first)), line.place(min(stop, last))))
+    return tuple(found)
