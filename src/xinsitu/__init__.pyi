@@ -17,6 +17,8 @@ from .plots import plot_kymograph as plot_kymograph
 from .plots import plot_rois as plot_rois
 from .plots import save_plot as save_plot
 from .plots import waterfall as waterfall
+from .simulate import simulate_frames as simulate_frames
+from .simulate import simulate_sample as simulate_sample
 from .values import AttenuationChange as AttenuationChange
 from .values import Background as Background
 from .values import Event as Event
