@@ -19,6 +19,9 @@ from .plots import save_plot as save_plot
 from .plots import waterfall as waterfall
 from .simulate import simulate_frames as simulate_frames
 from .simulate import simulate_sample as simulate_sample
+from .io.measurement import open_flatfield as open_flatfield
+from .io.measurement import open_measurement as open_measurement
+from .io.measurement import open_sample as open_sample
 from .values import AttenuationChange as AttenuationChange
 from .values import Background as Background
 from .values import Event as Event

@@ -1,0 +1,88 @@
+"""From frames and times to the Dataset of the data model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from xarray.core.indexing import LazilyIndexedArray
+
+from xinsitu import __version__
+from xinsitu.schema import CONVENTIONS, TIME_ENCODING, FrameStatus, describe, time_from_microseconds
+
+from .discover import sample_and_measurement
+from .gather import Gathered
+from .instruments import Instrument
+from .times import TimeAxis
+
+
+def assemble(
+    folder: str, gathered: Gathered, axis: TimeAxis, instrument: Instrument, *, zone: str, zone_source: str
+) -> xr.Dataset:
+    """Return the Dataset of a measurement: lazy ``image``, coordinates and attributes."""
+    stack = gathered.stack
+    image = xr.Variable(("time", "y", "x"), LazilyIndexedArray(stack))
+    dataset = xr.Dataset({"image": image}, coords=_coordinates(folder, gathered, axis))
+    for name in ("image", *dataset.coords):
+        long_name = {"y": instrument.y_name, "x": instrument.x_name}.get(str(name))
+        if name != "time":
+            dataset[name] = describe(dataset[name], str(name), long_name=long_name)
+    dataset["time"].attrs = {"long_name": "time", "standard_name": "time"}
+    dataset["time"].encoding = dict(TIME_ENCODING)
+    dataset["image"].encoding["preferred_chunks"] = stack.preferred_chunks
+    if gathered.first.text.count_cutoff is not None:
+        dataset["image"].attrs["count_cutoff"] = gathered.first.text.count_cutoff
+    dataset.attrs = _attributes(folder, gathered, axis, instrument, zone, zone_source)
+    dataset.encoding["source"] = folder
+    return dataset
+
+
+def _coordinates(folder: str, gathered: Gathered, axis: TimeAxis) -> dict[str, Any]:
+    rows, columns = gathered.stack.frame_shape
+    status = gathered.status.copy()
+    for where, flag in ((axis.interpolated, FrameStatus.NO_STAMP), (axis.stale, FrameStatus.STALE_TIME)):
+        status[where & (status == FrameStatus.OK)] = flag
+    sample, measurement = sample_and_measurement(folder)
+    coordinates: dict[str, Any] = {
+        "time": ("time", time_from_microseconds(axis.microseconds)),
+        "y": ("y", np.arange(rows, dtype="int64")),
+        "x": ("x", np.arange(columns, dtype="int64")),
+        "frame": ("time", gathered.frame),
+        "scan": ("time", gathered.scan),
+        "stamp": ("time", np.array([header.stamp if header else "" for header in gathered.headers], dtype="U")),
+        "frame_status": ("time", status),
+        "sample": sample,
+        "measurement": measurement,
+    }
+    exposure = [header.text.exposure_time if header else None for header in gathered.headers]
+    known = {value for value in exposure if value is not None}
+    if len(known) == 1:
+        coordinates["exposure_time"] = known.pop()
+    elif known:
+        coordinates["exposure_time"] = ("time", np.array([np.nan if one is None else one for one in exposure]))
+    return coordinates
+
+
+def _attributes(
+    folder: str, gathered: Gathered, axis: TimeAxis, instrument: Instrument, zone: str, zone_source: str
+) -> dict[str, str | int | float]:
+    first = gathered.first
+    detector, serial = first.detector
+    sources = {header.stamp_source for header in gathered.headers if header and header.stamp_source}
+    attributes: dict[str, str | int | float | None] = {
+        "Conventions": CONVENTIONS,
+        "xinsitu_version": __version__,
+        "instrument": instrument.name,
+        "source": "/".join(sample_and_measurement(folder)),
+        "source_token": gathered.stack.token,
+        "time_zone": zone,
+        "time_zone_source": zone_source,
+        "time_source": ",".join(sorted(sources)) if axis.source == "stamp" else axis.source,
+        "time_resolution": axis.resolution,
+        "detector": detector or None,
+        "detector_serial": serial,
+        "software": first.software or None,
+        **first.text.attributes(),
+    }
+    return {name: value for name, value in attributes.items() if value is not None}

@@ -1,0 +1,212 @@
+"""Which files of a folder are the frames of a measurement, and in what order.
+
+One ``scandir``. Frames are ordered by the numbers in their names, never by listing order or time stamp, so that
+``_999`` comes before ``_1000`` and ``_2`` before ``_10``. Consecutive scans of one name (``_1_357``, then ``_2_0``)
+are one measurement. What is no frame is left alone and counted.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from xinsitu.errors import LayoutError
+
+from .instruments import PATTERNS
+
+SUFFIXES = (".tif", ".tiff")
+LOG_SUFFIXES = (".log", ".dat", ".spec", ".csv", ".txt")
+_DIGITS = 18  # what int64 holds
+_LONE = 10
+"""A series of one file beside one of at least this many is somebody's picture, not a second series."""
+
+
+@dataclass(frozen=True)
+class FrameName:
+    """A file name, read."""
+
+    name: str
+    scan: int
+    frame: int
+
+    @property
+    def number(self) -> tuple[int, int]:
+        """Its place in the measurement."""
+        return self.scan, self.frame
+
+
+@dataclass(frozen=True)
+class Series:
+    """Frames of one name in order."""
+
+    name: str
+    suffix: str
+    files: tuple[FrameName, ...]
+
+    @property
+    def scans(self) -> list[int]:
+        """Scan numbers, in order."""
+        return sorted({file.scan for file in self.files})
+
+    def __str__(self) -> str:
+        scans = self.scans
+        numbers = f", scans {', '.join(map(str, scans))}" if len(scans) > 1 else ""
+        return f"{self.name}*{self.suffix} ({len(self.files)} frames{numbers})"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What one ``scandir`` found.
+
+    Parameters
+    ----------
+    path
+        The folder, absolute.
+    series
+        Series of frames, the longest first.
+    logs, strays
+        Names of log files, and of everything else that is no frame.
+    folders
+        Names of sub-folders, in natural order.
+    """
+
+    path: str
+    series: tuple[Series, ...]
+    logs: tuple[str, ...] = ()
+    strays: tuple[str, ...] = ()
+    folders: tuple[str, ...] = field(default=())
+
+
+def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Sorting key that takes runs of digits as numbers.
+
+    Examples
+    --------
+    >>> sorted(["time10", "time2", "time1a"], key=natural_key)
+    ['time1a', 'time2', 'time10']
+    """
+    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.findall(r"[0-9]+|[^0-9]+", text))
+
+
+def look(path: str | os.PathLike[str], patterns: Sequence[str] = PATTERNS) -> Folder:
+    """List a folder once and sort its files into series, logs and strays.
+
+    Raises
+    ------
+    LayoutError
+        There is no such folder, or it cannot be listed.
+    """
+    folder = os.path.abspath(os.fspath(path))
+    names: list[str] = []
+    folders: list[str] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                (folders if entry.is_dir() else names).append(entry.name)
+    except FileNotFoundError:
+        raise LayoutError(f"{folder}: there is no such folder") from None
+    except NotADirectoryError:
+        raise LayoutError(f"{folder}: this is a file, not a folder of frames") from None
+    except OSError as error:
+        raise LayoutError(f"{folder}: the folder cannot be listed ({error.strerror})") from None
+    series, rest = group(names, patterns)
+    logs = [name for name in rest if not name.startswith(".") and name.lower().endswith(LOG_SUFFIXES)]
+    strays = sorted(set(rest) - set(logs), key=natural_key)
+    return Folder(
+        folder, series, tuple(sorted(logs, key=natural_key)), tuple(strays), tuple(sorted(folders, key=natural_key))
+    )
+
+
+def group(names: Iterable[str], patterns: Sequence[str] = PATTERNS) -> tuple[tuple[Series, ...], list[str]]:
+    """Series of the frames among the names, the longest first, and the names that are no frames.
+
+    Examples
+    --------
+    >>> series, strays = group(["a_1_10.tif", "a_1_9.tif", "a_2_0.tif", "mean.tif", "a.log"])
+    >>> [file.name for file in series[0].files], strays
+    (['a_1_9.tif', 'a_1_10.tif', 'a_2_0.tif'], ['mean.tif', 'a.log'])
+    """
+    compiled = [re.compile(pattern) for pattern in patterns]
+    found: dict[tuple[str, str], list[FrameName]] = {}
+    rest: list[str] = []
+    for name in names:
+        stem, dot, ending = name.rpartition(".")
+        match = None
+        if dot and stem and not name.startswith(".") and (dot + ending).lower() in SUFFIXES:
+            match = next((match for pattern in compiled if (match := pattern.fullmatch(stem))), None)
+        part = match.groupdict() if match else {}
+        if match is None or len(part["frame"]) > _DIGITS or len(part.get("scan") or "") > _DIGITS:
+            rest.append(name)
+            continue
+        series = (part.get("name") or "", (dot + ending))
+        found.setdefault(series, []).append(FrameName(name, int(part.get("scan") or 1), int(part["frame"])))
+    groups = [piece for (name, suffix), files in found.items() for piece in _consecutive(name, suffix, files)]
+    groups.sort(key=lambda series: (-len(series.files), natural_key(series.name)))
+    lone = [series for series in groups if len(series.files) == 1 and len(groups[0].files) >= _LONE]
+    rest.extend(series.files[0].name for series in lone)
+    return tuple(series for series in groups if series not in lone), rest
+
+
+def _consecutive(name: str, suffix: str, files: list[FrameName]) -> list[Series]:
+    """Cut the scans of one name where a scan number is missing."""
+    files.sort(key=lambda file: (file.scan, file.frame, file.name))
+    cuts = [0]
+    cuts += [index for index, (one, other) in enumerate(pairwise(files), start=1) if other.scan - one.scan > 1]
+    cuts.append(len(files))
+    several = len(cuts) > 2
+    return [
+        Series(f"{name}_{files[start].scan}" if several else name, suffix, tuple(files[start:stop]))
+        for start, stop in pairwise(cuts)
+    ]
+
+
+def choose(folder: Folder, series: str | None = None) -> Series:
+    """Return the one series of a folder, or the one asked for by name.
+
+    Raises
+    ------
+    LayoutError
+        There is none, there are several, or none has this name.
+    """
+    if not folder.series:
+        raise LayoutError(_why_none(folder))
+    if series is not None:
+        named = [one for one in folder.series if one.name == series]
+        if len(named) == 1:
+            return named[0]
+        raise LayoutError(
+            f"{folder.path}: {'several series are' if named else 'no series is'} named {series!r}; "
+            f"there are {', '.join(map(str, folder.series))}"
+        )
+    if len(folder.series) > 1:
+        raise LayoutError(
+            f"{folder.path}: {len(folder.series)} series of frames in one folder, "
+            f"{', '.join(map(str, folder.series))}; choose one with series={folder.series[0].name!r}"
+        )
+    return folder.series[0]
+
+
+def _why_none(folder: Folder) -> str:
+    files = len(folder.logs) + len(folder.strays)
+    if folder.folders:
+        shown = ", ".join(folder.folders[:4]) + (", ..." if len(folder.folders) > 4 else "")
+        return f"{folder.path}: no frames here, but folders {shown}; open one of these, or all of them with open_sample"
+    if not files:
+        return f"{folder.path}: the folder is empty"
+    return f"{folder.path}: none of the {files} files here is a numbered frame ({', '.join(SUFFIXES)})"
+
+
+def sample_and_measurement(folder: str) -> tuple[str, str]:
+    """Names of the sample and the measurement: the last two folders of a path.
+
+    Examples
+    --------
+    >>> sample_and_measurement("/data/0884/time1")
+    ('0884', 'time1')
+    """
+    path = Path(folder)
+    return path.parent.name, path.name

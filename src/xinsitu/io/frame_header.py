@@ -1,0 +1,69 @@
+"""What is known of a file before its pixels are read, and the fault of one that cannot be used."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from xinsitu.errors import FrameError
+from xinsitu.schema import FrameStatus
+
+from .pilatus import PilatusText, parse_model
+
+MAX_PIXELS = 2**28
+"""More than any detector has; a header that declares more is not believed."""
+
+
+class FrameFault(FrameError):
+    """A file that holds no usable frame, with the status that it gets where frames are kept in spite of it."""
+
+    def __init__(self, path: str | os.PathLike[str], reason: str, status: FrameStatus = FrameStatus.UNREADABLE) -> None:
+        super().__init__(path, reason)
+        self.status = status
+
+    def __reduce__(self) -> tuple[type[FrameFault], tuple[str, str, FrameStatus]]:  # type: ignore[override] # one more
+        return type(self), (self.path, self.reason, self.status)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameHeader:
+    """What a file says before its pixels are read.
+
+    Parameters
+    ----------
+    size, mtime_ns
+        Of the file, at the moment when its header was read.
+    shape
+        Rows and columns.
+    dtype
+        As stored, with byte order.
+    offset
+        Byte of the first pixel; -1 where the pixels are decoded by a library.
+    pages
+        Number of frames in the file.
+    stamp, stamp_source
+        Time text as found, and where: ``tiff:306``.
+    text
+        PILATUS header text.
+    model, software
+        Tags 272 and 305.
+    """
+
+    size: int
+    mtime_ns: int
+    shape: tuple[int, int]
+    dtype: np.dtype[np.generic]
+    offset: int
+    pages: int = 1
+    stamp: str = ""
+    stamp_source: str = ""
+    text: PilatusText = PilatusText()  # noqa: RUF009 - frozen
+    model: str = ""
+    software: str = ""
+
+    @property
+    def detector(self) -> tuple[str, str | None]:
+        """Detector and serial number."""
+        return parse_model(self.model)

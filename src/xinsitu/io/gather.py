@@ -1,0 +1,176 @@
+"""All headers of a series, what the frames have in common, and what is wrong with those that differ.
+
+The shape and dtype of a measurement are those of most of its frames; a frame of another kind is never cast or
+reshaped, it is a fault: an error, left out, or kept as NaN, as ``on_error`` says. Nothing is lost silently.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from xinsitu.errors import FrameError
+from xinsitu.schema import FrameStatus
+
+from .discover import FrameName
+from .frame_header import FrameFault, FrameHeader
+from .frames import ABSENT, FrameStack
+from .headers import read_header
+
+ON_ERROR = ("raise", "skip", "nan")
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Frames of a series, one entry per frame.
+
+    Parameters
+    ----------
+    stack
+        The pixels.
+    headers
+        None where a frame could not be read.
+    scan, frame, status
+        Numbers in the name, and :class:`~xinsitu.schema.FrameStatus`.
+    faults
+        Of all files of the series, those left out too.
+    """
+
+    stack: FrameStack
+    headers: tuple[FrameHeader | None, ...]
+    scan: npt.NDArray[np.int64]
+    frame: npt.NDArray[np.int64]
+    status: npt.NDArray[np.int8]
+    faults: tuple[FrameFault, ...]
+
+    @property
+    def first(self) -> FrameHeader:
+        """Header of the first good frame."""
+        return next(header for header in self.headers if header is not None)
+
+
+def read_headers(folder: str, files: Sequence[FrameName]) -> list[FrameHeader | FrameFault]:
+    """Header or fault of every file; a number that comes twice and a frame unlike the others are faults."""
+    found: list[FrameHeader | FrameFault] = []
+    for file in files:
+        try:
+            found.append(read_header(os.path.join(folder, file.name)))
+        except FrameFault as fault:
+            found.append(fault)
+    _mark_duplicates(folder, files, found)
+    _mark_strangers(folder, files, found)
+    return found
+
+
+def gather(folder: str, files: Sequence[FrameName], *, on_error: str = "raise") -> Gathered:
+    """Read every header and describe the frames as one stack; no pixel is read.
+
+    Raises
+    ------
+    FrameError
+        ``on_error="raise"`` and a frame is faulty; or no frame is good.
+    ValueError
+        There is no such policy.
+    """
+    if on_error not in ON_ERROR:
+        raise ValueError(f"on_error is one of {', '.join(ON_ERROR)}, not {on_error!r}")
+    found = read_headers(folder, files)
+    faults = [header for header in found if isinstance(header, FrameFault)]
+    if faults and on_error == "raise":
+        more = f" (and {len(faults) - 1} more bad frames)" if len(faults) > 1 else ""
+        raise FrameError(faults[0].path, f"{faults[0].reason}{more}; on_error='skip' or 'nan' goes on without")
+    if len(faults) == len(found):
+        raise FrameError(faults[0].path, f"{faults[0].reason}; none of the {len(found)} frames can be read")
+    pairs = list(zip(files, found, strict=True))
+    if on_error == "skip":
+        pairs = [pair for pair in pairs if isinstance(pair[1], FrameHeader)]
+    return _stack(folder, pairs, faults, promote=on_error == "nan")
+
+
+def _stack(
+    folder: str, pairs: Sequence[tuple[FrameName, FrameHeader | FrameFault]], faults: list[FrameFault], *, promote: bool
+) -> Gathered:
+    first = next(header for _, header in pairs if isinstance(header, FrameHeader))
+    names: list[str] = []
+    headers: list[FrameHeader | None] = []
+    rows: list[tuple[int, ...]] = []
+    for file, header in pairs:
+        for page in range(first.pages):
+            names.append(file.name)
+            if isinstance(header, FrameHeader):
+                headers.append(header)
+                swapped = header.offset >= 0 and not header.dtype.isnative
+                rows.append((header.size, header.mtime_ns, header.offset, page, swapped, FrameStatus.OK))
+            else:
+                headers.append(None)
+                rows.append((0, 0, ABSENT, page, False, header.status))
+    table = np.array(rows, dtype="int64")
+    several = first.pages > 1
+    stack = FrameStack(
+        folder=folder,
+        names=tuple(names),
+        sizes=table[:, 0].copy(),
+        mtimes=table[:, 1].copy(),
+        offsets=table[:, 2].copy(),
+        pages=table[:, 3].copy(),
+        swapped=table[:, 4].astype(bool),
+        frame_shape=first.shape,
+        stored=first.dtype.newbyteorder("="),
+        promote=promote,
+    )
+    return Gathered(
+        stack=stack,
+        headers=tuple(headers),
+        # a file of several pages is a scan of its own; its pages are the frames
+        scan=_repeated([file.frame if several else file.scan for file, _ in pairs], first.pages),
+        frame=table[:, 3].copy() if several else np.array([file.frame for file, _ in pairs], dtype="int64"),
+        status=table[:, 5].astype("int8"),
+        faults=tuple(faults),
+    )
+
+
+def _repeated(numbers: Sequence[int], times: int) -> npt.NDArray[np.int64]:
+    return np.repeat(np.array(numbers, dtype="int64"), times)
+
+
+def _mark_duplicates(folder: str, files: Sequence[FrameName], found: list[FrameHeader | FrameFault]) -> None:
+    owners: dict[tuple[int, int], str] = {}
+    for index, file in enumerate(files):
+        owner = owners.setdefault(file.number, file.name)
+        if owner != file.name and isinstance(found[index], FrameHeader):
+            found[index] = FrameFault(
+                os.path.join(folder, file.name),
+                f"has the same number as {owner}",
+                FrameStatus.DUPLICATE_NUMBER,
+            )
+
+
+def _kind(header: FrameHeader) -> tuple[tuple[int, int], str, int]:
+    return header.shape, header.dtype.newbyteorder("=").str, header.pages
+
+
+def _mark_strangers(folder: str, files: Sequence[FrameName], found: list[FrameHeader | FrameFault]) -> None:
+    """Turn frames that are not like most of them into faults."""
+    kinds = Counter(_kind(header) for header in found if isinstance(header, FrameHeader))
+    if len(kinds) < 2:
+        return
+    shape, dtype, pages = kinds.most_common(1)[0][0]
+    for index, header in enumerate(found):
+        if not isinstance(header, FrameHeader) or _kind(header) == (shape, dtype, pages):
+            continue
+        wrong = FrameStatus.WRONG_DTYPE if header.shape == shape and header.pages == pages else FrameStatus.WRONG_SHAPE
+        found[index] = FrameFault(
+            os.path.join(folder, files[index].name),
+            f"{_said(header.shape, header.dtype, header.pages)} found, "
+            f"{_said(shape, np.dtype(dtype), pages)} expected as in most frames",
+            wrong,
+        )
+
+
+def _said(shape: tuple[int, int], dtype: np.dtype[np.generic], pages: int) -> str:
+    return f"{shape[0]} x {shape[1]} {dtype.newbyteorder('=')}" + (f" in {pages} pages" if pages > 1 else "")

@@ -1,0 +1,169 @@
+"""Instruments as tables: what a beamline calls its axes, where its clock stands, how it names its files.
+
+A table is a TOML file. Three come with the package; people add their own as
+``~/.config/xinsitu/instruments/NAME.toml`` (``$XDG_CONFIG_HOME`` where it is set), or give a path.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from xinsitu.errors import DocumentError, RoiError, XinsituError
+from xinsitu.values import Background
+
+DEFAULT = "spring8-bl11xu"
+PATTERNS = (r"(?P<name>.*?)_(?P<scan>\d+)_(?P<frame>\d+)", r"(?P<name>.*?)_?(?P<frame>\d+)")
+"""File names where a table says nothing: ``<name>_<scan>_<frame>``, or just ``<name>_<frame>``."""
+
+_SECTIONS = {"title", "time_zone", "axes", "files", "background"}
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """What xinsitu has to know about a beamline.
+
+    Parameters
+    ----------
+    name, title
+        The table's name, and what people call the place.
+    time_zone
+        IANA name of the zone that the detector PC's clock shows.
+    y_name, x_name
+        Physical direction of rows and columns (``long_name`` of the coordinates); None: just detector rows and
+        columns.
+    patterns
+        Regular expressions for the stem of a frame's name, with the groups ``frame`` and, where there are any,
+        ``name`` and ``scan``; the first that fits wins.
+    background
+        The region that ``parse`` takes where none is given.
+
+    Examples
+    --------
+    >>> instrument = load_instrument("spring8-bl11xu")
+    >>> instrument.time_zone, instrument.y_name, instrument.x_name
+    ('Asia/Tokyo', 'hk', 'l')
+    """
+
+    name: str
+    title: str
+    time_zone: str
+    y_name: str | None = None
+    x_name: str | None = None
+    patterns: tuple[str, ...] = PATTERNS
+    background: Background | None = None
+
+    @classmethod
+    def from_dict(cls, name: str, table: Mapping[str, Any]) -> Instrument:
+        """Read the table of one instrument.
+
+        Raises
+        ------
+        DocumentError
+            A section is unknown, the zone is missing, a pattern is no regular expression with a group ``frame``.
+        """
+        if strange := sorted(set(table) - _SECTIONS):
+            raise DocumentError(f"instrument {name!r}: unknown {', '.join(strange)}; known are {', '.join(_SECTIONS)}")
+        if not isinstance(table.get("time_zone"), str):
+            raise DocumentError(f"instrument {name!r}: time_zone is missing, such as 'Asia/Tokyo'")
+        axes, files, region = (table.get(section) or {} for section in ("axes", "files", "background"))
+        patterns = tuple(files.get("patterns", PATTERNS))
+        for pattern in patterns:
+            _check_pattern(name, pattern)
+        try:
+            background = Background.from_dict(region) if region else None
+        except (RoiError, DocumentError) as error:
+            raise DocumentError(f"instrument {name!r}: {error}") from None
+        return cls(
+            name=name,
+            title=str(table.get("title", name)),
+            time_zone=table["time_zone"],
+            y_name=axes.get("y"),
+            x_name=axes.get("x"),
+            patterns=patterns,
+            background=background,
+        )
+
+
+def _check_pattern(name: str, pattern: str) -> None:
+    try:
+        groups = re.compile(pattern).groupindex
+    except (re.error, TypeError) as error:
+        raise DocumentError(f"instrument {name!r}: {pattern!r} is no regular expression ({error})") from None
+    if "frame" not in groups or set(groups) - {"name", "scan", "frame"}:
+        raise DocumentError(f"instrument {name!r}: {pattern!r} needs the groups frame, name and scan, or frame alone")
+
+
+def user_folder() -> Path:
+    """Folder of the instruments that this user added."""
+    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(home) / "xinsitu" / "instruments"
+
+
+def instrument_names() -> list[str]:
+    """Names of all instruments, the user's own among them.
+
+    Examples
+    --------
+    >>> set(instrument_names()) >= {"diamond-i07", "generic", "spring8-bl11xu"}
+    True
+    """
+    shipped = [entry.name for entry in resources.files("xinsitu").joinpath("instruments").iterdir()]
+    folder = user_folder()
+    own = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return sorted({name.removesuffix(".toml") for name in shipped + own if name.endswith(".toml")})
+
+
+def load_instrument(instrument: str | os.PathLike[str] | Instrument | None = None) -> Instrument:
+    """Return an instrument by its name, or from a table of your own (a path that ends in ``.toml``).
+
+    Parameters
+    ----------
+    instrument
+        Name, path or Instrument; None is the default, BL11XU. A user's own table wins over a shipped one.
+
+    Raises
+    ------
+    DocumentError
+        There is no such instrument, or its table does not say what it should.
+
+    Examples
+    --------
+    >>> load_instrument("diamond-i07").time_zone
+    'Europe/London'
+    """
+    if isinstance(instrument, Instrument):
+        return instrument
+    wanted = DEFAULT if instrument is None else os.fspath(instrument)
+    if wanted.endswith(".toml"):
+        return _parse(Path(wanted).stem, _read(Path(wanted)), wanted)
+    if re.fullmatch(r"[\w.-]+", wanted):
+        own = user_folder() / f"{wanted}.toml"
+        if own.is_file():
+            return _parse(wanted, _read(own), str(own))
+        shipped = resources.files("xinsitu").joinpath("instruments", f"{wanted}.toml")
+        if shipped.is_file():
+            return _parse(wanted, shipped.read_text("utf-8"), wanted)
+    raise DocumentError(f"no instrument {wanted!r}; there are {', '.join(instrument_names())}, or give a .toml file")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DocumentError(f"{path}: the instrument's table cannot be read ({error})") from None
+
+
+def _parse(name: str, text: str, source: str) -> Instrument:
+    try:
+        return Instrument.from_dict(name, tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise DocumentError(f"{source}: no valid TOML ({error})") from None
+    except XinsituError as error:
+        raise DocumentError(f"{source}: {error}") from None

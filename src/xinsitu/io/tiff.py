@@ -1,0 +1,134 @@
+"""TIFF files that are not one plain block, through tifffile: compressed, tiled, BigTIFF, several pages.
+
+tifffile believes what a header says; so the directories are checked here first: sizes, tiles, loops, and how far a
+compressed block could swell.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import tifffile
+
+from xinsitu.schema import FrameStatus
+
+from .frame_header import MAX_PIXELS, FrameFault, FrameHeader
+from .pilatus import parse_pilatus
+from .stamps import clean
+
+MAX_PAGES = 65536
+MAX_RATIO = 10_000
+"""How many times larger than its file a compressed page may become."""
+
+
+def describe(path: str, size: int, mtime_ns: int) -> FrameHeader:
+    """Header of a TIFF file that is not plain.
+
+    Raises
+    ------
+    FrameFault
+        Pages differ in shape or dtype, are no single-sample images, or declare more than the file can hold.
+    """
+    with _opened(path) as tiff:
+        pages = _pages(path, tiff)
+        first = pages[0]
+        dtype = _checked(path, first, size)
+        for number, page in enumerate(pages[1:], start=1):
+            if (page.shape, page.dtype) != (first.shape, first.dtype):
+                raise FrameFault(
+                    path,
+                    f"page {number} is {page.shape} {page.dtype}, page 0 is {first.shape} {first.dtype}",
+                    FrameStatus.WRONG_SHAPE,
+                )
+            _checked(path, page, size)
+        description = _ascii(first, "ImageDescription")
+        text = parse_pilatus(description)
+        stamp = clean(_ascii(first, "DateTime"))
+        return FrameHeader(
+            size=size,
+            mtime_ns=mtime_ns,
+            shape=(int(first.shape[0]), int(first.shape[1])),
+            dtype=dtype,
+            offset=-1,
+            pages=len(pages),
+            stamp=stamp or text.stamp or "",
+            stamp_source="tiff:306" if stamp else "tiff:270" if text.stamp else "",
+            text=text,
+            model=clean(_ascii(first, "Model")),
+            software=clean(_ascii(first, "Software")),
+        )
+
+
+def decode(path: str, page: int) -> np.ndarray:
+    """Pixels of one page.
+
+    Raises
+    ------
+    FrameFault
+        The page cannot be decoded.
+    """
+    with _opened(path) as tiff:
+        pages = _pages(path, tiff)
+        if page >= len(pages):
+            raise FrameFault(path, f"page {page} is gone, {len(pages)} pages found", FrameStatus.CHANGED_SINCE_OPEN)
+        _checked(path, pages[page], os.path.getsize(path))
+        return np.asarray(pages[page].asarray(maxworkers=1))
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[tifffile.TiffFile]:
+    """Open a TIFF file; whatever tifffile raises, in one kind of error that names the file."""
+    try:
+        with warnings.catch_warnings(), tifffile.TiffFile(path) as tiff:
+            warnings.simplefilter("ignore")
+            yield tiff
+    except FrameFault:
+        raise
+    except Exception as error:  # it raises seven kinds, struct.error and MemoryError among them
+        raise FrameFault(path, f"tifffile cannot read it ({error or type(error).__name__})") from error
+
+
+def _pages(path: str, tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
+    """All pages, each directory visited once."""
+    if tiff.is_imagej and tiff.series and len(tiff.series[0].shape) > 2 and len(tiff.pages) == 1:
+        raise FrameFault(path, "an ImageJ stack behind one directory is not read; save its frames as pages")
+    pages: list[tifffile.TiffPage] = []
+    for page in tiff.pages:
+        if len(pages) >= MAX_PAGES:
+            raise FrameFault(path, f"more than {MAX_PAGES} pages")
+        pages.append(page.aspage())
+    if not pages:
+        raise FrameFault(path, "a TIFF without a page")
+    if len({page.offset for page in pages}) != len(pages):
+        raise FrameFault(path, "its directories form a loop")
+    return pages
+
+
+def _checked(path: str, page: tifffile.TiffPage, size: int) -> np.dtype[np.generic]:
+    """Check that a page is an image of numbers that the file can hold; its dtype in native byte order."""
+    if len(page.shape) != 2 or page.dtype is None or page.dtype.kind not in "iuf":
+        raise FrameFault(path, f"a page of shape {page.shape} and dtype {page.dtype} is no detector frame")
+    pixels = int(page.shape[0]) * int(page.shape[1])
+    tile = max(1, page.tilewidth or 0) * max(1, page.tilelength or 0)
+    if not 0 < pixels <= MAX_PIXELS or tile > MAX_PIXELS:
+        raise FrameFault(path, f"the header declares {page.shape[0]} x {page.shape[1]} pixels (tiles of {tile})")
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+        if offset + count > size:
+            raise FrameFault(
+                path, f"truncated: pixels reach to byte {offset + count}, the file to {size}", FrameStatus.TRUNCATED
+            )
+    declared, stored = pixels * page.dtype.itemsize, sum(page.databytecounts)
+    if stored * MAX_RATIO < declared or (page.compression == 1 and stored < declared):
+        raise FrameFault(path, f"{stored} bytes cannot hold the {declared} bytes that the header declares")
+    native: np.dtype[np.generic] = page.dtype.newbyteorder("=")
+    return native
+
+
+def _ascii(page: tifffile.TiffPage, name: str) -> bytes:
+    tag = page.tags.get(name)
+    value = "" if tag is None else tag.value
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", errors="replace")
