@@ -10,8 +10,10 @@ import xarray as xr
 
 from xinsitu.errors import SchemaError, StitchError, XinsituWarning
 from xinsitu.physics.stitching import resolve_key, stitch
+from xinsitu.schema import describe
 from xinsitu.values import Key
 
+QUALITY = describe(xr.DataArray(0), "quality").attrs
 START = np.datetime64("2014-05-28T08:00:00", "ns")
 SECOND = np.timedelta64(1, "s")
 
@@ -38,7 +40,7 @@ def series(
         "intensity": (("time", "roi"), np.asarray(intensity, dtype=float), {"units": "counts"}),
         "com_y": (("time", "roi"), np.full((n, len(rois)), 50.0)),
         "n_valid": (("time", "roi"), np.full((n, len(rois)), 25)),
-        "quality": (("time", "roi"), np.zeros((n, len(rois)), dtype="int32")),
+        "quality": (("time", "roi"), np.zeros((n, len(rois)), dtype="int32"), QUALITY),
     }
     attrs = {"time_zone": "Asia/Tokyo", "source": f"0884/{name}", **extra}
     return xr.Dataset(data, coords, attrs)

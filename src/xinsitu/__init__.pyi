@@ -10,6 +10,11 @@ from .errors import StitchError as StitchError
 from .errors import TimeError as TimeError
 from .errors import XinsituError as XinsituError
 from .errors import XinsituWarning as XinsituWarning
+from .physics.attenuation import attenuation_changes as attenuation_changes
+from .physics.attenuation import correct_attenuation as correct_attenuation
+from .physics.attenuation import undo_attenuation as undo_attenuation
+from .physics.stitching import resolve_key as resolve_key
+from .physics.stitching import stitch as stitch
 from .plots import plot as plot
 from .plots import plot_changes as plot_changes
 from .plots import plot_frames as plot_frames
