@@ -1,0 +1,334 @@
+"""Compare xinsitu with the classic way, with dask-image and with the limit, on the same simulated frames.
+
+Two jobs, each from a folder of frames to its result:
+
+- ``parse``: every frame through a 3x3 median, the flat field and a background, written to HDF5;
+- ``series``: the same corrections, then sum, centre of mass and FWHM of four ROIs per frame.
+
+The limit is what the operating system needs to hand over the same bytes (``os.preadv``), and for ``parse`` to take the
+result. The variants run interleaved, each in a process of its own, so that a noisy machine hits all of them and peak
+memory is each one's own. Read the ratios.
+
+    python benchmarks/compare.py --frames 2000
+    python benchmarks/compare.py --quick
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+SHAPE, HEADER = (195, 487), 4096
+BACKGROUND = ((70, 90), (150, 170))
+JOBS = {"parse": ("classic", "dask-image", "xinsitu", "limit"), "series": ("classic", "dask-image", "xinsitu", "limit")}
+GOALS = {"parse": 20, "series": 40}
+
+
+def frame_paths(data: Path, frames: int) -> list[Path]:
+    return sorted((data / "0884" / "time1").glob("*.tif"))[:frames]
+
+
+def roi_boxes(data: Path) -> dict[str, tuple[slice, slice]]:
+    rois = json.loads((data / "rois.json").read_text())["rois"]
+    return {r["name"]: (slice(*r["y"]), slice(*r["x"])) for r in rois if r["role"] == "signal"}
+
+
+# -- the classic way: everything in one float64 array, one frame at a time through scipy ------------------------------
+
+
+def classic_stack(data: Path, frames: int):
+    import numpy as np
+    import tifffile
+    from scipy.ndimage import median_filter
+
+    stack = np.array([tifffile.imread(path) for path in frame_paths(data, frames)], dtype=float)
+    for number, frame in enumerate(stack):
+        stack[number] = median_filter(frame, size=3)
+    flat = np.mean([tifffile.imread(path) for path in sorted((data / "flatfield1").glob("*.tif"))], axis=0)
+    flat = median_filter(flat / flat.mean(), size=3)
+    stack /= flat
+    (y0, y1), (x0, x1) = BACKGROUND
+    stack -= stack[:, y0:y1, x0:x1].mean(axis=(1, 2))[:, None, None]
+    return stack
+
+
+def classic_parse(data: Path, frames: int, out: Path) -> float:
+    import h5py
+    import numpy as np
+    import tifffile
+
+    stack = classic_stack(data, frames)
+    stamps = [tifffile.TiffFile(path).pages[0].datetime.timestamp() for path in frame_paths(data, frames)]
+    with h5py.File(out, "w") as file:
+        file["image"] = stack
+        file["time"] = np.array(stamps)
+    return float(stack[:: max(frames // 10, 1), 60:150, 210:270].sum())
+
+
+def classic_series(data: Path, frames: int, out: Path) -> float:
+    import numpy as np
+    from scipy.ndimage import center_of_mass
+
+    stack = classic_stack(data, frames)
+    rows = []
+    for frame in stack:
+        for box in roi_boxes(data).values():
+            crop = frame[box]
+            com = center_of_mass(crop)
+            rows.append((crop.sum(), *com, classic_fwhm(crop.sum(axis=1)), classic_fwhm(crop.sum(axis=0))))
+    np.save(out, rows)
+    return float(np.array(rows)[:, 0].sum())
+
+
+def classic_fwhm(profile) -> float:
+    import numpy as np
+
+    above = np.flatnonzero(profile > profile.max() / 2)
+    return float(above[-1] - above[0])
+
+
+# -- dask-image -------------------------------------------------------------------------------------------------------
+
+
+def dask_image_stack(data: Path, frames: int):
+    import numpy as np
+    from dask_image.imread import imread
+    from dask_image.ndfilters import median_filter
+
+    raw = imread(str(data / "0884" / "time1" / "*.tif"))[:frames].astype("float32")
+    flat = imread(str(data / "flatfield1" / "*.tif")).mean(axis=0).compute()
+    flat = np.asarray(median_filter(_dask(flat / flat.mean()), size=3), dtype="float32")
+    clean = median_filter(raw, size=(1, 3, 3)) / flat
+    (y0, y1), (x0, x1) = BACKGROUND
+    return clean - clean[:, y0:y1, x0:x1].mean(axis=(1, 2))[:, None, None]
+
+
+def _dask(array):
+    import dask.array as da
+
+    return da.from_array(array, chunks=-1)
+
+
+def dask_image_parse(data: Path, frames: int, out: Path) -> float:
+    import h5py
+
+    clean = dask_image_stack(data, frames)
+    clean.to_hdf5(out, "/image")
+    with h5py.File(out) as file:
+        return float(file["image"][:: max(frames // 10, 1), 60:150, 210:270].sum(dtype=float))
+
+
+def dask_image_series(data: Path, frames: int, out: Path) -> float:
+    import dask
+    import numpy as np
+
+    clean = dask_image_stack(data, frames)
+    lazy = []
+    for box in roi_boxes(data).values():
+        crop = clean[(slice(None), *box)]
+        lazy += [crop.sum(axis=2), crop.sum(axis=1)]
+    profiles = dask.compute(*lazy)
+    total = 0.0
+    for along_y, along_x in zip(profiles[::2], profiles[1::2], strict=True):
+        sums = along_y.sum(axis=1, dtype=float)
+        total += sums.sum()
+        _ = (along_y @ np.arange(along_y.shape[1]) / sums, along_x @ np.arange(along_x.shape[1]) / sums)
+        _ = [classic_fwhm(profile) for part in (along_y, along_x) for profile in part]
+    return float(total)
+
+
+# -- xinsitu ----------------------------------------------------------------------------------------------------------
+
+
+def xinsitu_corrected(data: Path):
+    import xinsitu as xi
+
+    (y, x) = BACKGROUND
+    scan = xi.open_measurement(data / "0884" / "time1", order_error="ignore", tz="Asia/Tokyo")
+    flat = xi.median(xi.open_flatfield(data / "flatfield1", tz="Asia/Tokyo"))
+    return scan, xi.Correction(median=3, flatfield=flat, background=xi.Background(y=y, x=x, mode="subtract"))
+
+
+def xinsitu_parse(data: Path, frames: int, out: Path) -> float:
+    import h5py
+
+    import xinsitu as xi
+
+    scan, correction = xinsitu_corrected(data)
+    xi.write_frames(xi.correct(scan.isel(time=slice(frames)), correction), out)
+    with h5py.File(out) as file:
+        return float(file["image"][:: max(frames // 10, 1), 60:150, 210:270].sum(dtype=float))
+
+
+def xinsitu_series(data: Path, frames: int, out: Path) -> float:
+    import xinsitu as xi
+
+    scan, correction = xinsitu_corrected(data)
+    rois = [
+        xi.Roi(name, y=(y.start, y.stop), x=(x.start, x.stop), measure=("intensity", "com", "fwhm"))
+        for name, (y, x) in roi_boxes(data).items()
+    ]
+    series = xi.measure(scan.isel(time=slice(frames)), rois, correction=correction).compute()
+    series.drop_vars("stamp", errors="ignore")["intensity"].to_pandas().to_csv(out)
+    return float(series["intensity"].sum())
+
+
+# -- the limit --------------------------------------------------------------------------------------------------------
+
+
+def limit(data: Path, frames: int, out: Path, *, write: bool) -> float:
+    import numpy as np
+
+    block = np.empty((50, *SHAPE), dtype="int32")
+    paths, total = frame_paths(data, frames), 0.0
+    target = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) if write else -1
+    for begin in range(0, frames, len(block)):
+        part = paths[begin : begin + len(block)]
+        for frame, path in zip(block, part, strict=False):
+            handle = os.open(path, os.O_RDONLY)
+            os.preadv(handle, [memoryview(frame).cast("B")], HEADER)
+            os.close(handle)
+        if write:
+            os.write(target, memoryview(block[: len(part)]).cast("B"))
+    if write:
+        os.close(target)
+    return total
+
+
+VARIANTS: dict[tuple[str, str], Callable[[Path, int, Path], float]] = {
+    ("parse", "classic"): classic_parse,
+    ("parse", "dask-image"): dask_image_parse,
+    ("parse", "xinsitu"): xinsitu_parse,
+    ("parse", "limit"): lambda data, frames, out: limit(data, frames, out, write=True),
+    ("series", "classic"): classic_series,
+    ("series", "dask-image"): dask_image_series,
+    ("series", "xinsitu"): xinsitu_series,
+    ("series", "limit"): lambda data, frames, out: limit(data, frames, out, write=False),
+}
+
+
+def import_everything(variant: str) -> None:
+    """Import before the clock starts: what is compared is the job."""
+    import h5py  # noqa: F401
+    import scipy.ndimage  # noqa: F401
+    import tifffile  # noqa: F401
+
+    if variant == "dask-image":
+        import dask_image.imread
+        import dask_image.ndfilters  # noqa: F401
+    if variant == "xinsitu":
+        import cv2  # noqa: F401
+        import dask.array  # noqa: F401
+
+        from xinsitu import correct, measure, open_measurement, write_frames  # noqa: F401
+
+
+def run_here(job: str, variant: str, data: Path, frames: int) -> None:
+    """Run one variant in this process and print what it took as JSON."""
+    import_everything(variant)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    with tempfile.TemporaryDirectory(dir=data) as folder:
+        begin, cpu = time.perf_counter(), time.process_time()
+        check = VARIANTS[job, variant](data, frames, Path(folder) / "out.npy")
+        seconds = time.perf_counter() - begin
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        json.dumps(
+            {
+                "seconds": seconds,
+                "cpu": time.process_time() - cpu,
+                "peak": peak,
+                "above": peak - before,
+                "check": check,
+            }
+        )
+    )
+
+
+def run_apart(job: str, variant: str, data: Path, frames: int) -> dict[str, float]:
+    command = [sys.executable, "-W", "ignore", __file__, "--run", job, variant, str(data), str(frames)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{job} {variant} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def report(job: str, results: dict[str, list[dict[str, float]]], frames: dict[str, int]) -> float:
+    """Print one table; times are per 1,000 frames, as the slow variants may have been given fewer."""
+    per_thousand = {
+        variant: statistics.median(run["seconds"] for run in runs) / frames[variant] * 1000
+        for variant, runs in results.items()
+    }
+    print(f"\n{job}: {'corrected frames to HDF5' if job == 'parse' else 'series of four ROIs'}")
+    print(
+        f"{'variant':<12}{'frames':>8}{'s':>9}{'s/1000':>9}{'CPU s':>8}{'peak MB':>9}{'above imports':>15}"
+        f"{'x faster than classic':>23}{'x the limit':>13}"
+    )
+    for variant, runs in results.items():
+        middle = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+        print(
+            f"{variant:<12}{frames[variant]:>8}{middle['seconds']:>9.2f}{per_thousand[variant]:>9.2f}"
+            f"{middle['cpu']:>8.2f}{middle['peak']:>9.0f}{middle['above']:>15.0f}"
+            f"{per_thousand['classic'] / per_thousand[variant]:>23.1f}"
+            f"{per_thousand[variant] / per_thousand['limit']:>13.1f}"
+        )
+    return per_thousand["classic"] / per_thousand["xinsitu"]
+
+
+def check_equal(job: str, results: dict[str, list[dict[str, float]]], frames: dict[str, int]) -> None:
+    """Hold that variants which were given the same frames found the same numbers."""
+    same = [v for v in results if v != "limit" and frames[v] == frames["xinsitu"]]
+    values = [results[variant][0]["check"] for variant in same]
+    if max(values) - min(values) > 1e-5 * abs(max(values)):
+        raise SystemExit(f"{job}: the variants disagree: {dict(zip(same, values, strict=True))}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=3, help="how often each variant runs (default 3)")
+    parser.add_argument("--quick", action="store_true", help="one round; the slow variants get a tenth of the frames")
+    parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
+    parser.add_argument("--data", type=Path, help="where the simulated frames are kept (default: a temporary folder)")
+    parser.add_argument("--run", nargs=4, metavar=("JOB", "VARIANT", "DATA", "FRAMES"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.run:
+        job, variant, data, frames = arguments.run
+        return run_here(job, variant, Path(data), int(frames))
+    with tempfile.TemporaryDirectory() as temporary:
+        data = arguments.data or Path(temporary) / "simulated"
+        simulate(data, arguments.frames)
+        rounds = 1 if arguments.quick else arguments.rounds
+        slow = max(arguments.frames // 10, 20) if arguments.quick else arguments.frames
+        for job in arguments.jobs:
+            frames = {v: slow if v in ("classic", "dask-image") else arguments.frames for v in JOBS[job]}
+            results: dict[str, list[dict[str, float]]] = {variant: [] for variant in JOBS[job]}
+            for _ in range(rounds):
+                for variant in JOBS[job]:
+                    results[variant].append(run_apart(job, variant, data, frames[variant]))
+            faster = report(job, results, frames)
+            check_equal(job, results, frames)
+            print(f"xinsitu is {faster:.0f} times faster than the classic way (goal: {GOALS[job]})")
+    return None
+
+
+def simulate(data: Path, frames: int) -> None:
+    from xinsitu import simulate_frames
+
+    if len(frame_paths(data, frames)) < frames:
+        begin = time.perf_counter()
+        simulate_frames(data, frames)
+        print(f"{frames} frames simulated in {time.perf_counter() - begin:.1f} s")
+
+
+if __name__ == "__main__":
+    main()
