@@ -1,0 +1,296 @@
+"""What is in a folder: frames, times, gaps, and the fate of every file; for ``xinsitu info``.
+
+Nothing is opened lazily here and nothing raises because a frame is bad: a survey is made to find that out.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import groupby, pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from xinsitu.errors import LayoutError, TimeError, XinsituWarning
+
+from .discover import Folder, Series, look, natural_key
+from .frame_header import FrameFault, FrameHeader
+from .gather import read_headers
+from .instruments import Instrument, load_instrument
+from .times import TimeAxis, make_times
+from .zones import find_zone
+
+_SHOWN = 12
+_PAUSE = 3
+"""A pause is a step in time of more than so many times the usual one, and of more than two resolutions."""
+
+
+@dataclass(frozen=True)
+class SeriesSurvey:
+    """What one series of frames holds.
+
+    Parameters
+    ----------
+    series
+        The files.
+    headers
+        Of the good frames.
+    faults
+        Of the others.
+    axis
+        Times of the good frames; None where they make no sense, and ``time_error`` says why.
+    """
+
+    series: Series
+    headers: tuple[FrameHeader, ...]
+    faults: tuple[FrameFault, ...]
+    axis: TimeAxis | None
+    time_error: str
+    zone: str
+    zone_source: str
+
+    @property
+    def good(self) -> list[int]:
+        """Positions of the good frames among the files."""
+        bad = {os.path.basename(fault.path) for fault in self.faults}
+        return [index for index, file in enumerate(self.series.files) if file.name not in bad]
+
+    def lines(self) -> list[str]:
+        """Describe the series, one fact per line."""
+        return [*self._frames(), *self._numbers(), *self._times(), *self._faults()]
+
+    def _frames(self) -> list[str]:
+        if not self.headers:
+            return [f"frames    none of {len(self.series.files)} can be read"]
+        first = self.headers[0]
+        detector, serial = first.detector
+        what = ", ".join(part for part in (detector, f"S/N {serial}" if serial else "") if part)
+        pages = sum(header.pages for header in self.headers)
+        size = sum(header.size for header in self.headers) / 1e6
+        lines = [
+            f"frames    {pages} of {first.shape[0]} x {first.shape[1]} {first.dtype.newbyteorder('=')}, {size:.1f} MB"
+            + (f" ({what})" if what else "")
+        ]
+        text = first.text
+        if text.exposure_time is not None:
+            period = "" if text.exposure_period is None else f", period {text.exposure_period:g} s"
+            lines.append(f"exposure  {text.exposure_time:g} s{period}")
+        if text.flat_field:
+            lines.append(f"flat      camserver has already applied {text.flat_field}")
+        return lines
+
+    def _numbers(self) -> list[str]:
+        lines = []
+        for scan, files in groupby(self.series.files, key=lambda file: file.scan):
+            numbers = [file.frame for file in files]
+            gaps = missing_ranges(numbers)
+            lost = ", ".join(f"{a}" if a == b else f"{a} to {b}" for a, b in gaps[:_SHOWN])
+            more = ", ..." if len(gaps) > _SHOWN else ""
+            lines.append(
+                f"numbers   scan {scan}: {numbers[0]} to {numbers[-1]}, "
+                + (f"missing {lost}{more}" if gaps else "none missing")
+            )
+        return lines
+
+    def _times(self) -> list[str]:
+        if self.axis is None:
+            return [f"time      {self.time_error}"]
+        axis, names = self.axis, [self.series.files[index].name for index in self.good]
+        if axis.source == "frame":
+            return ["time      no stamps; only frame numbers"]
+        first, last = (_local(int(axis.microseconds[end]), self.zone) for end in (0, -1))
+        utc = _local(int(axis.microseconds[0]), "UTC")
+        source = {"default": "of the default instrument", "instrument": "of the instrument", "tz": "as given"}
+        lines = [
+            f"time      {first} to {last} {self.zone} ({source[self.zone_source]}); begins {utc} UTC",
+            f"stamps    {self.headers[0].stamp_source or 'none in the first frame'}, resolution {axis.resolution:g} s",
+        ]
+        for index, seconds in pauses(axis.microseconds, axis.resolution)[:_SHOWN]:
+            lines.append(f"pause     {seconds:g} s after {names[index]}")
+        if axis.interpolated.any():
+            lines.append(
+                f"no stamp  {int(axis.interpolated.sum())} frames, {names[int(axis.interpolated.argmax())]} first"
+            )
+        if axis.stale.any():
+            first_stale = int(axis.stale.argmax())
+            lines.append(
+                f"backwards {int(axis.stale.sum())} frames are older than one before them, {names[first_stale]} first; "
+                "open with order_error='ignore' (--ignore-time-order)"
+            )
+        return lines
+
+    def _faults(self) -> list[str]:
+        return [
+            f"fault     {os.path.basename(fault.path)}: {fault.status.name.lower()}, {fault.reason}"
+            for fault in self.faults
+        ]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is in a folder; ``str`` gives it in words.
+
+    Parameters
+    ----------
+    folder
+        What was listed.
+    series
+        Series of frames in it, usually one.
+    inside
+        Surveys of the folders in it that hold frames.
+    """
+
+    folder: Folder
+    series: tuple[SeriesSurvey, ...]
+    inside: tuple[Survey, ...] = ()
+
+    @property
+    def n_frames(self) -> int:
+        """Good frames, in the folders inside too."""
+        here = sum(header.pages for series in self.series for header in series.headers)
+        return here + sum(survey.n_frames for survey in self.inside)
+
+    @property
+    def faults(self) -> tuple[FrameFault, ...]:
+        """Bad frames, in the folders inside too."""
+        here = [fault for series in self.series for fault in series.faults]
+        return (*here, *(fault for survey in self.inside for fault in survey.faults))
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> list[str]:
+        lines = [self.folder.path]
+        for series in self.series:
+            lines += [f"  series    {series.series}"] if len(self.series) > 1 else []
+            lines += [f"  {line}" for line in series.lines()]
+        if self.series:
+            files = sum(len(series.series.files) for series in self.series)
+            bad = sum(len(series.faults) for series in self.series)
+            others = len(self.folder.logs) + len(self.folder.strays)
+            lines.append(f"  files     {files + others} seen = {files - bad} good frames + {bad} bad + {others} others")
+        lines += [f"  log       {name}" for name in self.folder.logs[:_SHOWN]]
+        if strays := self.folder.strays:
+            lines.append(f"  no frame  {_listed(strays)}")
+        if without := [name for name in self.folder.folders if name not in self._names_inside()]:
+            lines.append(f"  left out  {_listed(without)} (no frames)")
+        for survey in self.inside:
+            lines += ["", *survey._lines()]
+        return lines
+
+    def _names_inside(self) -> set[str]:
+        return {os.path.basename(survey.folder.path) for survey in self.inside}
+
+
+def survey(
+    path: str | os.PathLike[str],
+    *,
+    tz: str | None = None,
+    instrument: str | os.PathLike[str] | Instrument | None = None,
+) -> Survey:
+    """Look into a measurement, a flat field or a sample and read every header.
+
+    Parameters
+    ----------
+    path
+        Folder of frames, or of folders of frames.
+    tz, instrument
+        As in :func:`~xinsitu.io.measurement.open_measurement`.
+
+    Raises
+    ------
+    LayoutError
+        There is no such folder, or there are no frames in it.
+
+    Examples
+    --------
+    >>> print(survey("0884/time1"))     # doctest: +SKIP
+    """
+    table = load_instrument(instrument)
+    zone = tz or table.time_zone
+    zone_source = "tz" if tz else "instrument" if instrument is not None else "default"
+    found = _survey(look(path, table.patterns), table, zone, zone_source)
+    inside = [
+        _survey(look(os.path.join(found.folder.path, name), table.patterns), table, zone, zone_source)
+        for name in sorted(found.folder.folders, key=natural_key)
+    ]
+    result = Survey(found.folder, found.series, tuple(one for one in inside if one.series))
+    if not result.series and not result.inside:
+        raise LayoutError(f"{found.folder.path}: no frames here or in the folders inside")
+    return result
+
+
+def _survey(folder: Folder, table: Instrument, zone: str, zone_source: str) -> Survey:
+    return Survey(folder, tuple(_survey_series(folder, series, zone, zone_source) for series in folder.series))
+
+
+def _survey_series(folder: Folder, series: Series, zone: str, zone_source: str) -> SeriesSurvey:
+    found = read_headers(folder.path, series.files)
+    good = [(file, header) for file, header in zip(series.files, found, strict=True) if isinstance(header, FrameHeader)]
+    axis, trouble = None, "no frame can be read"
+    if good:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", XinsituWarning)
+            try:
+                axis = make_times(
+                    [header.stamp for _, header in good],
+                    np.array([file.scan for file, _ in good], dtype="int64"),
+                    np.array([file.frame for file, _ in good], dtype="int64"),
+                    [file.name for file, _ in good],
+                    zone=zone,
+                    order_error="ignore",
+                    source=folder.path,
+                )
+            except TimeError as error:
+                trouble = str(error)
+    return SeriesSurvey(
+        series=series,
+        headers=tuple(header for _, header in good),
+        faults=tuple(header for header in found if isinstance(header, FrameFault)),
+        axis=axis,
+        time_error=trouble,
+        zone=zone,
+        zone_source=zone_source,
+    )
+
+
+def missing_ranges(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """First and last of every run of numbers that is not there.
+
+    Examples
+    --------
+    >>> missing_ranges([0, 1, 4, 5, 7])
+    [(2, 3), (6, 6)]
+    """
+    return [(one + 1, other - 1) for one, other in pairwise(numbers) if other - one > 1]
+
+
+def pauses(microseconds: npt.NDArray[np.int64], resolution: float) -> list[tuple[int, float]]:
+    """Positions before a pause, and how many seconds it lasts.
+
+    Examples
+    --------
+    >>> pauses(np.array([0, 1, 2, 62, 63]) * 1_000_000, 1.0)
+    [(2, 60.0)]
+    """
+    if len(microseconds) < 3:
+        return []
+    steps = np.diff(microseconds) / 1e6
+    usual = float(np.median(steps))
+    long = np.flatnonzero(steps > max(_PAUSE * usual, usual + 2 * resolution))
+    return [(int(index), float(steps[index])) for index in long]
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    return f"{len(names)}: {shown}{', ...' if len(names) > _SHOWN else ''}"
+
+
+def _local(microseconds: int, zone: str) -> str:
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+    text = moment.astimezone(find_zone(zone)).strftime("%Y-%m-%d %H:%M:%S.%f")
+    return text.rstrip("0").rstrip(".")
