@@ -1,0 +1,142 @@
+"""How a function of a block of frames becomes one of a whole, possibly lazy, stack.
+
+Chunks are whole frames. A stack that is neither in memory nor chunked is chunked here, never loaded whole; what is in
+memory is worked on block by block and stays in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import dask
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from xinsitu.errors import SchemaError
+
+CHUNK_BYTES = 20 * 2**20
+"""Raw pixels in one block: 50 frames of a PILATUS 100K, the best of what was measured."""
+
+
+class Plan(Protocol):
+    """What a block function is told besides the frames: plain data with a fingerprint."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the content, the same in every process."""
+        ...
+
+
+def frames_per_block(image: xr.DataArray) -> int:
+    """Return the number of whole frames in about 20 MiB."""
+    frame_bytes = image.sizes["y"] * image.sizes["x"] * image.dtype.itemsize
+    return max(1, CHUNK_BYTES // max(1, frame_bytes))
+
+
+def is_lazy(image: xr.DataArray) -> bool:
+    """Whether the pixels are still somewhere else."""
+    return not isinstance(image.variable._data, np.ndarray)  # xarray has no public question that does not load
+
+
+def in_blocks(image: xr.DataArray) -> xr.DataArray:
+    """Return a lazy stack in chunks of whole frames, and one in memory as it is."""
+    if not is_lazy(image):
+        return image
+    if image.chunks is None:
+        return image.chunk({"time": frames_per_block(image), "y": -1, "x": -1})
+    whole = {dim: -1 for dim in ("y", "x") if len(image.chunksizes[dim]) > 1}
+    return image.chunk(whole) if whole else image
+
+
+def over_blocks(
+    function: Callable[..., npt.NDArray[Any]],
+    image: xr.DataArray,
+    plan: Plan,
+    *,
+    tail: tuple[int, int],
+    dtype: npt.DTypeLike,
+    series: tuple[npt.NDArray[np.float64], ...] = (),
+    shared: Any = None,  # noqa: ANN401 - any plain value, or a dask collection that becomes one
+) -> Any:  # noqa: ANN401 - a NumPy or a dask array; xarray takes both
+    """Apply ``function(frames, *series, plan=plan, shared=shared)`` to every block of an image ``(time, y, x)``.
+
+    Parameters
+    ----------
+    function
+        Of a NumPy block ``(n, y, x)`` and the same ``n`` values of every series; returns ``(n, *tail)``.
+        It must be importable, so that it pickles and its name is the same in every process.
+    image
+        As :func:`in_blocks` gives it.
+    plan
+        Handed to the workers once, not once per task.
+    tail, dtype
+        Of the result.
+    series
+        Values per frame.
+    shared
+        A value that all blocks need.
+    """
+    if image.chunks is None:
+        return _at_once(function, image, plan, tail=tail, dtype=dtype, series=series, shared=shared)
+    data = image.data
+    name = f"{function.__name__.strip('_')}-{plan.fingerprint[:16]}"
+    once = dask.delayed(plan, name=f"plan-{name}", traverse=False)
+    per_frame = [da.from_array(values, chunks=(data.chunks[0],)) for values in series]
+    arguments: list[Any] = [data, "tyx"]
+    for values in per_frame:
+        arguments += [values, "t"]
+    return da.blockwise(
+        function,
+        "tyx",
+        *arguments,
+        plan=once,
+        shared=shared,
+        adjust_chunks={"y": tail[0], "x": tail[1]},
+        dtype=np.dtype(dtype),
+        meta=np.empty((0, 0, 0), dtype=dtype),
+        align_arrays=False,
+    )
+
+
+def _at_once(
+    function: Callable[..., npt.NDArray[Any]],
+    image: xr.DataArray,
+    plan: Plan,
+    *,
+    tail: tuple[int, int],
+    dtype: npt.DTypeLike,
+    series: tuple[npt.NDArray[np.float64], ...],
+    shared: Any,  # noqa: ANN401
+) -> npt.NDArray[Any]:
+    """Do it now, in blocks, for frames in memory."""
+    frames = image.values
+    result = np.empty((len(frames), *tail), dtype=dtype)
+    for block in _slices(len(frames), frames_per_block(image)):
+        result[block] = function(frames[block], *(values[block] for values in series), plan=plan, shared=shared)
+    return result
+
+
+def _slices(length: int, step: int) -> Iterator[slice]:
+    return (slice(first, min(first + step, length)) for first in range(0, length, step))
+
+
+def pixel_index(image: xr.DataArray, dim: str) -> tuple[int, int]:
+    """First and behind-the-last detector pixel of an image along ``y`` or ``x``.
+
+    Raises
+    ------
+    SchemaError
+        The coordinate does not count pixels one by one.
+    """
+    size = image.sizes[dim]
+    if dim not in image.coords:
+        return 0, size
+    labels = np.asarray(image[dim].values)
+    if size == 0 or labels.dtype.kind not in "iuf" or not np.array_equal(labels, labels[0] + np.arange(size)):
+        raise SchemaError(f"coordinate {dim!r} of the image must count detector pixels one by one")
+    if labels[0] != int(labels[0]):
+        raise SchemaError(f"coordinate {dim!r} of the image must hold whole pixels, not {labels[0]}")
+    return int(labels[0]), int(labels[0]) + size

@@ -1,0 +1,266 @@
+"""Frames to numbers: the ROI time series of a measurement, all ROIs in one pass."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from xinsitu.errors import RoiError, SchemaError, XinsituWarning
+from xinsitu.schema import COUNTS, QUANTITIES, FrameStatus, Quality, Quantity, describe, image_of
+from xinsitu.values import EDGE, MEASURES, PLANE, Box, Roi, RoiSet
+
+from .blocks import in_blocks, over_blocks, pixel_index
+from .corrections import Correction, applied_to, around, mean_background, plan_for, units_after, units_of
+from .regions import COLUMN, COLUMNS, Measurements, Region, measure_block
+from .steps import Steps
+
+FRAMES_TOGETHER = 4096
+"""Results of about this many frames are put together before they are taken apart by quantity: few, larger tasks."""
+FEW_COUNTS = 100
+"""A background region that divides frames and holds fewer counts than this adds more than 10 % noise to each."""
+FAULTS = tuple(status for status in FrameStatus if 1 <= status <= 7)
+"""States of a frame whose pixels are missing or doubtful."""
+IMAGE_UNITS = ("intensity", "background", "maximum")
+_INTEGERS = {"n_valid": np.int64, "n_saturated": np.int64, "quality": np.int32}
+
+
+def measure(
+    data: xr.Dataset | xr.DataArray, rois: RoiSet | Iterable[Roi], *, correction: Correction | None = None
+) -> xr.Dataset:
+    """Measure ROIs in every frame, all in one pass; lazy where the frames are lazy.
+
+    Only the ROIs and the pixels around them that the correction needs are read and corrected; the numbers are those of
+    the fully corrected frames, bit for bit.
+
+    Parameters
+    ----------
+    data
+        A measurement, or its ``image (time, y, x)``: raw, or corrected already.
+    rois
+        Where to measure, on the full detector.
+    correction
+        What to do to the frames first; None: nothing.
+
+    Returns
+    -------
+    Dataset
+        ``(time, roi)``:
+
+        - ``intensity``: sum of the valid pixels, less the declared background (``Roi.background``), which is
+          ``background``; 0 where none is declared. Units of the corrected image.
+        - ``maximum``, ``maximum_y``, ``maximum_x``: the highest pixel (first one), detector pixels.
+        - ``com_y``, ``com_x``: ``sum(i n_i) / sum(n_i)`` of the pixels less the declared background, in detector
+          pixels; NaN where the sum is not positive.
+        - ``fwhm_y``, ``fwhm_x``: width, in pixels, of the ROI's profile (sum over the other axis) at half its height
+          above the base, which is the declared background, else the mean of the outermost 5 % of bins (at least one)
+          on each side; first crossing outwards from the maximum on each side, straight lines between bins; NaN where a
+          side is not crossed.
+        - ``<name>_errors``: standard errors from counting; NaN where the image is not in ``counts``.
+        - ``n_valid``; ``n_saturated``: raw pixels at or above the attribute ``count_cutoff``, -1 where the image is not
+          in counts or no cut-off is known; ``quality``: reasons not to trust the values.
+
+        Coordinates: those of the measurement that have dims ``(time)`` or none, and ``roi_y0, roi_y1, roi_x0, roi_x1``.
+
+    Raises
+    ------
+    RoiError
+        A ROI does not lie in the image, or names a background that is not there.
+    CorrectionError
+        The correction does not fit the frames.
+    SchemaError
+        There is no image, or no ROI.
+
+    Warns
+    -----
+    XinsituWarning
+        When the numbers are computed: the background that frames are divided by is zero in some frames, or holds so few
+        counts that it adds more than 10 % noise.
+
+    Examples
+    --------
+    >>> frame = np.zeros((1, 5, 6), "int32"); frame[0, 2, 3] = 8
+    >>> frames = xr.DataArray(frame, dims=("time", "y", "x"), attrs={"units": "counts"})
+    >>> series = measure(frames, [Roi("spot", y=(0, 5), x=(1, 6))])
+    >>> spot = series.sel(roi="spot").isel(time=0)
+    >>> spot.intensity.item(), spot.com_y.item(), spot.com_x.item(), spot.fwhm_x.item()
+    (8.0, 2.0, 3.0, 1.0)
+    """
+    image, named = image_of(data), RoiSet.of(rois)
+    if not len(named):
+        raise SchemaError("there is no ROI to measure")
+    _check_inside(image, named)
+    image = in_blocks(image)
+    halo = 0 if correction is None else correction.halo
+    plan = _plan(image, named, correction)
+    small = around(image, _all_boxes(named, correction), halo)
+    shared = mean_background(image, correction) if correction is not None and plan.steps.needs_mean else None
+    local = _plan(small, named, correction, cutoff=_cutoff(data, image), warn=False)
+    tail = (len(named), len(COLUMNS))
+    packed = over_blocks(measure_block, small, local, tail=tail, dtype=np.float64, shared=shared)
+    packed = _together(packed, local)
+    return _unpacked(packed, data, image, named, correction)
+
+
+def _all_boxes(rois: RoiSet, correction: Correction | None) -> tuple[Box, ...]:
+    region = None if correction is None else correction.background
+    return tuple((roi.y, roi.x) for roi in rois) + (() if region is None else region.boxes)
+
+
+def _check_inside(image: xr.DataArray, rois: RoiSet) -> None:
+    """Every ROI lies in the image."""
+    y, x = pixel_index(image, "y"), pixel_index(image, "x")
+    for roi in rois:
+        if not (y[0] <= roi.y[0] and roi.y[1] <= y[1] and x[0] <= roi.x[0] and roi.x[1] <= x[1]):
+            raise RoiError(
+                f"ROI {roi.name!r}, y = {list(roi.y)}, x = {list(roi.x)}, does not lie in the image, "
+                f"y = {list(y)}, x = {list(x)}"
+            )
+
+
+def _cutoff(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> float | None:
+    """Find the counts from which on a pixel is saturated."""
+    said = image.attrs.get("count_cutoff", data.attrs.get("count_cutoff"))
+    return None if said is None else float(said)
+
+
+def _plan(
+    image: xr.DataArray,
+    rois: RoiSet,
+    correction: Correction | None,
+    *,
+    cutoff: float | None = None,
+    warn: bool = True,
+) -> Measurements:
+    """Fit ROIs and recipe to an image, for the block functions."""
+    if correction is None:
+        dtype = np.result_type(image.dtype, np.float32)
+        steps = plan_for(image, Correction(), dtype=dtype)
+    else:
+        steps = plan_for(image, correction, warn=warn)
+    (y0, _), (x0, _) = pixel_index(image, "y"), pixel_index(image, "x")
+    regions = tuple(
+        Region(
+            box=((roi.y[0] - y0, roi.y[1] - y0), (roi.x[0] - x0, roi.x[1] - x0)),
+            origin=(roi.y[0], roi.x[0]),
+            background=tuple(rois.names.index(name) for name in roi.background if name not in (EDGE, PLANE)),
+            measures=frozenset(roi.measure if roi.measure is not None else MEASURES),
+        )
+        for roi in rois
+    )
+    counts = units_of(image) == COUNTS and not {"background", "normalise"} & set(applied_to(image))
+    return Measurements(steps, regions, counts, cutoff)
+
+
+# -- from the packed numbers to a Dataset -----------------------------------------------------------------------------
+
+
+def _together(packed: Any, plan: Measurements) -> Any:  # noqa: ANN401 - NumPy or dask
+    """Put blocks together, and warn, once they are computed, of what all frames say together."""
+    if isinstance(packed, np.ndarray):
+        return _said(packed, steps=plan.steps)
+    sizes = packed.chunks[0]
+    wanted = max(FRAMES_TOGETHER, max(sizes, default=1))
+    merged = packed.rechunk({0: wanted}) if len(sizes) > 1 else packed
+    if plan.steps.boxes is None or plan.steps.mode != "divide":
+        return merged
+    return da.map_blocks(
+        _said, merged, dtype=np.float64, meta=np.empty((0, 0, 0)), steps=replace(plan.steps, flat=None, mask=None)
+    )
+
+
+def _said(packed: npt.NDArray[np.float64], *, steps: Steps) -> npt.NDArray[np.float64]:
+    """Warn of a background that frames cannot or should not be divided by; returns the numbers as they are."""
+    if steps.boxes is None or steps.mode != "divide" or not packed.size:
+        return packed
+    quality = packed[:, 0, COLUMN["quality"]].astype(np.int64)
+    zero = (quality & Quality.ZERO_BACKGROUND) > 0
+    if zero.any():
+        warnings.warn(
+            f"the background is zero in {np.count_nonzero(zero)} of {len(zero)} frames; their values are NaN",
+            XinsituWarning,
+            stacklevel=2,
+        )
+    counts = packed[~zero, 0, COLUMN["frame_level_counts"]]
+    if counts.size and 0 < (mean := float(counts.mean())) < FEW_COUNTS:
+        warnings.warn(
+            f"the background region holds {mean:.3g} counts per frame on average: dividing by it adds "
+            f"{100 / np.sqrt(mean):.0f} % noise to each frame; take a larger region, or subtract",
+            XinsituWarning,
+            stacklevel=2,
+        )
+    return packed
+
+
+def _unpacked(
+    packed: Any,  # noqa: ANN401 - NumPy or dask
+    data: xr.Dataset | xr.DataArray,
+    image: xr.DataArray,
+    rois: RoiSet,
+    correction: Correction | None,
+) -> xr.Dataset:
+    """One variable per quantity, with units, names and coordinates."""
+    units = units_after(image, correction)
+    coords = _riding_along(data, image) | _geometry(rois)
+    variables: dict[str, xr.DataArray] = {}
+    for name in COLUMNS[:-1]:
+        values = packed[:, :, COLUMN[name]].astype(_INTEGERS.get(name, np.float64))
+        variable = xr.DataArray(values, dims=("time", "roi"), coords=coords)
+        base = name.removesuffix("_errors")
+        own_units = units if base in IMAGE_UNITS else None
+        variables[name] = describe(variable, name, units=own_units, long_name=_long_name(base, image))
+    if "frame_status" in coords:
+        fault = coords["frame_status"].isin([int(status) for status in FAULTS])
+        marked = variables["quality"] | fault * np.int32(Quality.FRAME_FAULT)
+        variables["quality"] = describe(marked.transpose("time", "roi").astype(np.int32), "quality")
+    series = xr.Dataset(variables)
+    attributes = dict(data.attrs) if isinstance(data, xr.Dataset) else {}
+    attributes["correction"] = (Correction() if correction is None else correction).to_json()
+    attributes["rois"] = json.dumps(rois.to_dict(), sort_keys=True)
+    return series.assign_attrs(attributes)
+
+
+def _riding_along(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> dict[str, xr.DataArray]:
+    """Everything that a measurement says per frame, or once."""
+    source = data.variables if isinstance(data, xr.Dataset) else image.coords
+    return {
+        str(name): (data if isinstance(data, xr.Dataset) else image)[name].reset_coords(drop=True)
+        for name in source
+        if data[name].dims in ((), ("time",)) and name != "roi"
+    }
+
+
+def _geometry(rois: RoiSet) -> dict[str, xr.DataArray]:
+    """Names and bounds of the ROIs as coordinates."""
+    bounds = {
+        "roi_y0": [roi.y[0] for roi in rois],
+        "roi_y1": [roi.y[1] for roi in rois],
+        "roi_x0": [roi.x[0] for roi in rois],
+        "roi_x1": [roi.x[1] for roi in rois],
+    }
+    names = xr.DataArray(np.array(rois.names), dims="roi")
+    geometry = {"roi": describe(names, "roi")}
+    for name, values in bounds.items():
+        geometry[name] = describe(xr.DataArray(np.array(values, dtype=np.int64), dims="roi"), name)
+    return geometry
+
+
+def _long_name(name: str, image: xr.DataArray) -> str | None:
+    """Long name that says the direction as the instrument calls it, e.g. ``centre of mass along hk``."""
+    axis = name[-1]
+    if not name.endswith(("_y", "_x")) or axis not in image.coords:
+        return None
+    called = str(image[axis].attrs.get("long_name", ""))
+    if not called or called == QUANTITIES[axis].long_name:
+        return None
+    quantity: Quantity = QUANTITIES[name]
+    if name.startswith("maximum"):
+        return f"{called} of the highest pixel"
+    return quantity.long_name.removesuffix(axis) + called
