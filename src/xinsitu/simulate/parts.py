@@ -63,24 +63,24 @@ class Run:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """SPEC's scan numbers: 1, 2, ... of an interrupted run, otherwise the number in the folder's name."""
-        if len(self.scans) > 1:
-            return tuple(range(1, len(self.scans) + 1))
-        match = re.search(r"\d+$", self.name)
-        return (int(match.group()) if match else 1,)
+        """SPEC's scan numbers."""
+        return tuple(range(1, len(self.scans) + 1))
 
     def base(self, sample: str) -> str:
-        """Begin of the file names: ``0884time2`` (interrupted, as of 2013) or ``0884_time`` (as of 2014)."""
-        return f"{sample}{self.name}" if len(self.scans) > 1 else f"{sample}_{self.name.rstrip('0123456789')}"
+        """Begin of all file names: ``0884time2`` (interrupted, as of 2013) or ``0884_time_1`` (as of 2014)."""
+        if len(self.scans) > 1:
+            return f"{sample}{self.name}"
+        kind, number = re.fullmatch(r"(.*?)(\d*)", self.name, re.DOTALL).groups()  # type: ignore[union-attr] # fits all
+        return f"{sample}_{kind}_{number or 1}"
 
     def file_name(self, sample: str, scan: int, frame: int) -> str:
-        """Name of a frame: ``0884time2_1_357.tif`` or ``0884_time_1_00000.tif``."""
-        number = str(frame) if len(self.scans) > 1 else f"{frame:05d}"
-        return f"{self.base(sample)}_{scan}_{number}.tif"
+        """Name of a frame: ``0884time2_1_357.tif`` or ``0884_time_1_00000.tif``, where the scan is not told."""
+        number = f"{scan}_{frame}" if len(self.scans) > 1 else f"{frame:05d}"
+        return f"{self.base(sample)}_{number}.tif"
 
     def log_name(self, sample: str) -> str:
         """Name of the SPEC log: ``0884time2.log`` or ``0884_time_1.log``."""
-        return f"{self.base(sample)}.log" if len(self.scans) > 1 else f"{self.base(sample)}_{self.numbers[0]}.log"
+        return f"{self.base(sample)}.log"
 
 
 @dataclass(frozen=True)
