@@ -50,7 +50,7 @@ def correct_attenuation(
     changes
         Their end points, and factors where they are known.
     roi
-        Name or names of the ROIs that decide the factors; None: all.
+        Name or names of the ROIs that decide the factors; None: all but those whose role is ``background``.
     reference
         The segment that stays as measured: ``first``, ``last``, its number, a measurement, or a moment in it.
     common_tolerance
@@ -164,7 +164,7 @@ class _Levels:
     def read(cls, sample: xr.Dataset, placed: Sequence[PlacedChange], roi: str | Sequence[str] | None) -> _Levels:
         """Read only the frames near the changes: a lazy series is not computed as a whole."""
         names = [str(name) for name in sample["roi"].values]
-        wanted = names if roi is None else [roi] if isinstance(roi, str) else [str(name) for name in roi]
+        wanted = _signals(sample) if roi is None else [roi] if isinstance(roi, str) else [str(name) for name in roi]
         if unknown := [name for name in wanted if name not in names]:
             raise RoiError(f"there is no ROI {unknown[0]!r} in the sample; there are {', '.join(names)}")
         near = np.zeros(sample.sizes["time"], dtype=bool)
@@ -182,6 +182,17 @@ class _Levels:
         errors = self.errors[position]
         estimated = level_noise(self.intensity[window])
         return self.intensity[position], np.where(np.isfinite(errors), errors, estimated)
+
+
+def _signals(sample: xr.Dataset) -> list[str]:
+    """Names of the ROIs that are no background; all where nothing says which are.
+
+    An empty area follows the beam too, but counts so little that a median or a dark count shifts its ratio.
+    """
+    names = [str(name) for name in sample["roi"].values]
+    described = json.loads(sample.attrs.get("rois", "{}")).get("rois", [])
+    empty = {roi["name"] for roi in described if roi.get("role") == "background"}
+    return [name for name in names if name not in empty] or names
 
 
 def _windows(placed: Sequence[PlacedChange], frames: int) -> list[tuple[slice, slice]]:

@@ -142,7 +142,7 @@ class Experiment:
     @property
     def rois(self) -> RoiSet:
         """ROIs of the spots, and the empty area ``BG`` that gives their background."""
-        empty = Roi("BG", y=(60, 150), x=(145, 195), color="white", role="background")
+        empty = Roi("BG", y=(60, 150), x=(145, 195), color="white", role="background", measure=("intensity",))
         return RoiSet([*(spot.roi for spot in self.spots), empty], self.detector.shape)
 
     def scans(self) -> Iterator[tuple[Run, int, int]]:

@@ -1,0 +1,96 @@
+"""``.insitu`` on Dataset, DataArray and DataTree: every method is one line that calls a public function.
+
+The functions, not the methods, are the documentation: ``help(xinsitu.measure)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+import xinsitu as xi
+
+if TYPE_CHECKING:
+    import holoviews as hv
+
+    from xinsitu.app.serve import Explorer
+
+Data = TypeVar("Data", xr.Dataset, xr.DataArray)
+
+
+class _Accessor(Generic[Data]):
+    """What frames and time series have in common."""
+
+    def __init__(self, data: Data) -> None:
+        self._data: Data = data
+
+    def correct(self, correction: xi.Correction) -> Data:
+        """Correct the frames lazily; see :func:`xinsitu.correct`."""
+        return xi.correct(self._data, correction)
+
+    def crop(self, *, y: tuple[int, int] | None = None, x: tuple[int, int] | None = None) -> Data:
+        """Cut out detector rows and columns; see :func:`xinsitu.crop`."""
+        return xi.crop(self._data, y=y, x=x)
+
+    def measure(self, rois: Iterable[xi.Roi], *, correction: xi.Correction | None = None) -> xr.Dataset:
+        """Measure ROIs in one pass, lazily; see :func:`xinsitu.measure`."""
+        return xi.measure(self._data, rois, correction=correction)
+
+    @property
+    def epoch(self) -> npt.NDArray[np.float64]:
+        """UNIX epoch seconds of ``time``."""
+        return xi.epoch_seconds(self._data["time"])
+
+
+@xr.register_dataset_accessor("insitu")  # type: ignore[no-untyped-call] # xarray has no types here
+class DatasetAccessor(_Accessor[xr.Dataset]):
+    """``dataset.insitu``: a measurement, ROI time series or a sample."""
+
+    def to_dataframe(self, layout: Literal["long", "wide"] = "long") -> pd.DataFrame:
+        """Return ROI time series as a table; see :func:`xinsitu.to_dataframe`."""
+        return xi.to_dataframe(self._data, layout)
+
+    def correct_attenuation(self, changes: Iterable[xi.AttenuationChange], **options: Any) -> xr.Dataset:  # noqa: ANN401
+        """Scale intensities across changes; see :func:`xinsitu.correct_attenuation`."""
+        return xi.correct_attenuation(self._data, changes, **options)
+
+    def plot(self, **options: Any) -> hv.Layout:  # noqa: ANN401 - forwarded as they are
+        """Plot time series; see :func:`xinsitu.plot`."""
+        return xi.plot(self._data, **options)
+
+    def explore(self, **options: Any) -> Explorer:  # noqa: ANN401 - forwarded as they are
+        """Open the explorer in the browser; see :func:`xinsitu.app.serve.explore`."""
+        from .app.serve import explore
+
+        return explore(self._data, **options)
+
+
+@xr.register_dataarray_accessor("insitu")  # type: ignore[no-untyped-call] # xarray has no types here
+class DataArrayAccessor(_Accessor[xr.DataArray]):
+    """``dataarray.insitu``: frames."""
+
+
+@xr.register_datatree_accessor("insitu")  # type: ignore[no-untyped-call] # xarray has no types here
+class DataTreeAccessor:
+    """``tree.insitu``: the measurements of a sample."""
+
+    def __init__(self, tree: xr.DataTree) -> None:
+        self._tree = tree
+
+    def measure(self, rois: Iterable[xi.Roi], *, correction: xi.Correction | None = None) -> xr.DataTree:
+        """Measure ROIs in every measurement, lazily; see :func:`xinsitu.measure`."""
+        return self._tree.map_over_datasets(_measure, xi.RoiSet.of(rois), correction)
+
+    def stitch(self) -> xr.Dataset:
+        """Join time series on one time axis; see :func:`xinsitu.stitch`."""
+        return xi.stitch(self._tree)
+
+
+def _measure(node: xr.Dataset, rois: xi.RoiSet, correction: xi.Correction | None) -> xr.Dataset:
+    """Measure a node that holds frames; the root of a sample holds none."""
+    return xi.measure(node, rois, correction=correction) if "image" in node else node

@@ -1,0 +1,67 @@
+"""``xinsitu``: the commands.
+
+Exit code 0: done; 1: refused or failed, with one sentence on stderr that names the file; 2: wrong words.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import xinsitu
+from xinsitu.errors import XinsituError
+
+from . import frames, sample, series
+from .arguments import Command, parser
+from .console import complain, warnings_in_a_line
+from .demo import demo
+
+_COMMANDS: dict[str, Command] = {
+    "demo": lambda words: demo(words, main),
+    "info": frames.info,
+    "parse": frames.parse,
+    "explore": frames.explore,
+    "measure": series.measure,
+    "stitch": sample.stitch,
+    "plot": sample.plot,
+    "run": sample.run,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    words = parser(xinsitu.__version__, _COMMANDS).parse_args(arguments)
+    try:
+        with warnings_in_a_line():
+            code: int = words.run(words)
+        return code
+    except KeyboardInterrupt:
+        complain("stopped; nothing half-written was left behind")
+        return 130
+    except BrokenPipeError:
+        # somebody closed the pipe that we print to, as `| head` does; python would complain once more at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as fault:  # noqa: BLE001 - the command line never shows a traceback unasked
+        if words.debug:
+            traceback.print_exc()
+        complain(_sentence(fault))
+        return 1
+
+
+def _sentence(fault: Exception) -> str:
+    if isinstance(fault, XinsituError):
+        return f"error: {fault}"
+    if isinstance(fault, OSError):
+        return f"error: {_os_sentence(fault)}"
+    return (
+        f"error: {type(fault).__name__}: {fault} (this is a fault of xinsitu; --debug before the command shows where)"
+    )
+
+
+def _os_sentence(fault: OSError) -> str:
+    if fault.filename is None:
+        return fault.strerror or str(fault)
+    return f"{fault.filename}: {(fault.strerror or str(fault)).lower()}"

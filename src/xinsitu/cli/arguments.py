@@ -1,0 +1,228 @@
+"""The words of the command line."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from xinsitu.values import Bounds, Box
+
+_BOX = re.compile(r"(\d+):(\d+),(\d+):(\d+)")
+Command = Callable[[argparse.Namespace], int]
+
+
+class _Format(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Examples as they are written, and defaults where they say something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        silent = action.default in (None, False, ()) or action.nargs == 0
+        return action.help if silent else super()._get_help_string(action)
+
+
+def box(text: str) -> Box:
+    """Read ``Y0:Y1,X0:X1``.
+
+    Examples
+    --------
+    >>> box("70:90,150:170")
+    ((70, 90), (150, 170))
+    """
+    match = _BOX.fullmatch(text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not Y0:Y1,X0:X1, such as 70:90,150:170")
+    y0, y1, x0, x1 = map(int, match.groups())
+    if y0 >= y1 or x0 >= x1:
+        raise argparse.ArgumentTypeError(f"{text!r} is empty; the second number of each pair is behind the last pixel")
+    y: Bounds = (y0, y1)
+    return y, (x0, x1)
+
+
+def names(text: str) -> list[str]:
+    """Read ``A,B``."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def positive(text: str) -> int:
+    """Read a whole number above zero."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
+    return int(text)
+
+
+def parser(version: str, commands: dict[str, Command]) -> argparse.ArgumentParser:
+    """Return the parser; each name of ``commands`` is called with what was parsed."""
+    top = argparse.ArgumentParser(
+        prog="xinsitu",
+        description="Area-detector frames from in situ X-ray experiments, turned into physics.",
+        epilog="examples:\n  xinsitu demo\n  xinsitu info 0884\n  xinsitu parse 0884/time1 flatfield1\n\n"
+        "'xinsitu COMMAND --help' tells more of each.",
+        formatter_class=_Format,
+    )
+    top.add_argument("--version", action="version", version=f"xinsitu {version}")
+    top.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    made = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def add(name: str, summary: str, examples: str) -> argparse.ArgumentParser:
+        one = made.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.",
+            epilog=f"examples:\n{examples}", formatter_class=_Format,
+        )  # fmt: skip
+        one.set_defaults(run=commands[name])
+        return one
+
+    _demo(add)
+    _info(add)
+    _parse(add)
+    _explore(add)
+    _measure(add)
+    _stitch(add)
+    _plot(add)
+    _run(add)
+    return top
+
+
+Add = Callable[[str, str, str], argparse.ArgumentParser]
+
+
+def _demo(add: Add) -> None:
+    one = add("demo", "simulate a sample and run everything on it", "  xinsitu demo\n  xinsitu demo /tmp/demo")
+    one.add_argument("folder", nargs="?", type=Path, default=Path("xinsitu-demo"), help="new folder for all of it")
+    one.add_argument("--seed", type=int, default=0, help="of the simulated noise")
+
+
+def _info(add: Add) -> None:
+    one = add(
+        "info", "say what is there: frames, times, gaps, faults", "  xinsitu info 0884\n  xinsitu info 0884/time1"
+    )
+    one.add_argument("path", type=Path, help="sample, measurement or flat-field folder")
+    _zone(one)
+
+
+def _parse(add: Add) -> None:
+    one = add(
+        "parse",
+        "corrected frames and times to HDF5",
+        "  xinsitu parse 0884/time1 flatfield1\n"
+        "  xinsitu parse 0884/time1 flatfield1 --background 70:90,150:170 --crop 70:135,150:370 -o time1.nc",
+    )
+    one.add_argument("measurement", type=Path, help="folder of frames")
+    one.add_argument("flatfield", type=Path, nargs="?", help="folder of flat-field frames")
+    one.add_argument("-o", "--output", type=Path, metavar="F.nc", help="file to write (default: SAMPLE_MEASUREMENT.nc)")
+    one.add_argument("--crop", type=box, metavar="Y0:Y1,X0:X1", help="keep only these rows and columns")
+    one.add_argument("--compression", choices=["deflate"], help="smaller and slower")
+    _correcting(one)
+    _reading(one)
+    _writing(one)
+
+
+def _explore(add: Add) -> None:
+    one = add(
+        "explore",
+        "the detector in a browser, with ROIs and their curves",
+        "  xinsitu explore 0884/time1 flatfield1 --rois rois.json\n  xinsitu explore 0884",
+    )
+    one.add_argument("path", type=Path, metavar="SAMPLE/MEASUREMENT", help="measurement or sample folder")
+    one.add_argument("flatfield", type=Path, nargs="?", help="folder of flat-field frames")
+    one.add_argument("--rois", type=Path, metavar="R.json", help="ROIs to begin with")
+    one.add_argument("--port", type=int, default=0, help="of the server; 0 takes a free one")
+    one.add_argument("--no-browser", action="store_true", help="only print the address")
+    one.add_argument("--public", action="store_true", help="serve other machines too, behind a random token")
+    one.add_argument("--follow", action="store_true", help="show new frames as they come")
+    _correcting(one)
+    _reading(one)
+
+
+def _measure(add: Add) -> None:
+    one = add(
+        "measure",
+        "ROI time series of measurements",
+        "  xinsitu measure 0884/time1 --rois rois.json --flatfield flatfield1\n"
+        "  xinsitu measure 0884/time* --rois rois.json -o results/",
+    )
+    one.add_argument("measurements", type=Path, nargs="+", metavar="MEASUREMENT", help="folders of frames")
+    one.add_argument("--rois", type=Path, required=True, metavar="R.json", help="ROI file")
+    one.add_argument("--flatfield", type=Path, metavar="F", help="folder of flat-field frames")
+    one.add_argument("-o", "--output", metavar="S.nc|DIR/", help="file, or folder for one file each")
+    _correcting(one)
+    _reading(one)
+    _writing(one)
+
+
+def _stitch(add: Add) -> None:
+    one = add(
+        "stitch",
+        "join time series of a sample, corrected for every change of attenuation",
+        "  xinsitu stitch results/ --find -o 0884.nc\n  xinsitu stitch time1.nc time2.nc --changes changes.json",
+    )
+    one.add_argument("results", type=Path, nargs="+", metavar="RESULT.nc|FOLDER", help="what 'measure' wrote")
+    which = one.add_mutually_exclusive_group()
+    which.add_argument("--changes", type=Path, metavar="C.json", help="changes of attenuation, two end points each")
+    which.add_argument("--find", action="store_true", help="find the changes in the data")
+    one.add_argument(
+        "--proposal", type=Path, metavar="C.json", help="write the changes found, to be edited and used again"
+    )
+    one.add_argument("--events", type=Path, metavar="E.json", help="events to keep in the result")
+    one.add_argument("--reference", metavar="ROI", help="take the factors from this ROI alone")
+    one.add_argument("--window", type=positive, metavar="N", help="take the factors from N frames on each side")
+    one.add_argument("-o", "--output", type=Path, metavar="SAMPLE.nc", help="file to write (default: SAMPLE.nc)")
+    _writing(one)
+
+
+def _plot(add: Add) -> None:
+    one = add(
+        "plot",
+        "plot results: centre of mass, FWHM and intensity against time",
+        "  xinsitu plot 0884.nc\n  xinsitu plot 0884.nc -o 0884.pdf --events events.json --t0 'In shutter open' --log",
+    )
+    one.add_argument("result", type=Path, metavar="RESULT.nc", help="what 'measure' or 'stitch' wrote")
+    one.add_argument("-o", "--output", type=Path, metavar="F.png|.pdf|.svg|.html", help="figure (default: RESULT.png)")
+    one.add_argument("--events", type=Path, metavar="E.json", help="events to draw")
+    one.add_argument("--t0", metavar="EVENT", help="event, or ISO 8601 time, that elapsed time begins at")
+    one.add_argument("--x", choices=["elapsed", "local", "utc", "frame"], default="elapsed", help="the x axis")
+    one.add_argument("--smooth", metavar="savgol:11,2|mean:5", help="smooth the curves")
+    one.add_argument("--derivative", action="store_true", help="plot d/dt")
+    one.add_argument("--log", action="store_true", help="logarithmic intensity")
+    one.add_argument("--normalise", metavar="START:STOP", help="divide intensities by their mean in this window (s)")
+    one.add_argument("--roi", type=names, metavar="A,B", help="only these ROIs")
+    one.add_argument("--force", action="store_true", help="overwrite the figure")
+
+
+def _run(add: Add) -> None:
+    one = add(
+        "run",
+        "measure, stitch and plot a whole sample; or do a result again and compare",
+        "  xinsitu run recipe.toml\n  xinsitu run 0884.nc",
+    )
+    one.add_argument("recipe", type=Path, metavar="recipe.toml|RESULT.nc", help="recipe, or a result that holds one")
+    _writing(one)
+
+
+def _zone(one: argparse.ArgumentParser) -> None:
+    one.add_argument(
+        "--tz", metavar="ZONE", help="time zone of the stamps, e.g. Asia/Tokyo (default: the instrument's)"
+    )
+    one.add_argument("--instrument", metavar="NAME", help="instrument table (default: spring8-bl11xu)")
+
+
+def _reading(one: argparse.ArgumentParser) -> None:
+    _zone(one)
+    one.add_argument("--time", default="auto", help="where times come from: auto, stamp, period, frame or mtime")
+    one.add_argument("--ignore-time-order", action="store_true", help="keep number order where stamps decrease")
+    one.add_argument("--on-error", choices=["raise", "skip", "nan"], default="raise", help="what to do with bad frames")
+
+
+def _correcting(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--median", type=int, default=3, metavar="N", help="N x N median filter; 0 for none")
+    one.add_argument("--threshold", type=float, metavar="S", help="replace only outliers beyond S standard deviations")
+    one.add_argument("--flatfield-median", type=positive, metavar="N", help="median filter the flat-field frames too")
+    one.add_argument(
+        "--background", type=box, action="append", metavar="Y0:Y1,X0:X1", help="empty area; several are pooled"
+    )
+    one.add_argument("--background-mode", choices=["divide", "subtract"], help="what to do with its mean")
+
+
+def _writing(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--force", action="store_true", help="overwrite what is there")
+    one.add_argument("--scheduler", metavar="tcp://…", help="compute on this dask.distributed cluster")

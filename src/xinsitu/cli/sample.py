@@ -1,0 +1,194 @@
+"""``stitch``, ``plot`` and ``run``: commands on results."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xinsitu.errors import DocumentError, LayoutError, SchemaError
+from xinsitu.io.atomic import refuse_existing
+from xinsitu.io.documents import read_attenuation_changes, read_events, write_attenuation_changes
+from xinsitu.io.results import read_results, write_csv, write_results
+from xinsitu.physics.attenuation import attenuation_changes
+from xinsitu.recipe import Recipe, Stitch, Stored, differences, recipe_of
+from xinsitu.sample_recipe import SampleRecipe, read_recipe
+from xinsitu.values import AttenuationChange, Event
+
+from .console import complain, say, table, working
+from .shared import document, refuse_source, safe_name, scheduler
+
+
+def stitch(words: argparse.Namespace) -> int:
+    """Join time series and correct their changes of attenuation."""
+    paths = _result_files(words.results)
+    series = [(path, read_results(path)) for path in paths]
+    options = {name: value for name, value in (("roi", words.reference), ("window", words.window)) if value is not None}
+    step = Stitch(
+        inputs=tuple(recipe_of(one, path) for path, one in series),
+        changes=read_attenuation_changes(words.changes) if words.changes else (),
+        find=words.find,
+        events=read_events(words.events) if words.events else (),
+        options=options,
+    )
+    joined = step.joined([one for _, one in series])
+    output = refuse_existing(words.output or Path(f"{_sample_name(joined)}.nc"), overwrite=words.force)
+    if words.proposal:
+        refuse_existing(words.proposal, overwrite=words.force)
+    sample = step.corrected(joined)
+    write_results(sample, output, overwrite=words.force, recipe=document(step, output))
+    say(sample_table(sample))
+    if words.proposal:
+        write_attenuation_changes(attenuation_changes(sample), words.proposal, overwrite=words.force)
+        say(f"wrote {words.proposal.resolve()}: edit it and use it with --changes")
+    say(f"wrote {output.resolve()}")
+    return 0
+
+
+def _result_files(given: Sequence[Path]) -> list[Path]:
+    """Files as given; of a folder every ROI time series in it."""
+    found: list[Path] = []
+    for path in given:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = [file for file in sorted(path.glob("*.nc")) if _is_series(file)]
+        if not inside:
+            raise LayoutError(f"{path}: holds no ROI time series (*.nc); give what 'xinsitu measure' wrote")
+        found += inside
+    return found
+
+
+def _is_series(path: Path) -> bool:
+    """Whether it is the ROI time series of one measurement, not a stack of frames or a whole sample."""
+    result = read_results(path)
+    return "roi" in result.dims and "attenuation_factor" not in result.coords and "segment" not in result.coords
+
+
+def _sample_name(sample: xr.Dataset) -> str:
+    name = sample.coords["sample"].values if "sample" in sample.coords else np.array("sample")
+    return safe_name(str(np.unique(name)[0]))
+
+
+def sample_table(sample: xr.Dataset) -> str:
+    """Return what was joined and by which factors, for the eye."""
+    names, counts = np.unique(sample["measurement"].values.astype(str), return_counts=True)
+    order = np.argsort([int(np.argmax(sample["measurement"].values == name)) for name in names])
+    lines = [table([(names[n], int(counts[n])) for n in order], ("measurement", "frames"))]
+    changes = attenuation_changes(sample)
+    if changes:
+        rows = [(_end(change.before), _end(change.after), _factor(change), change.cause) for change in changes]
+        lines.append(table(rows, ("last frame before", "first frame after", "factor", "cause")))
+    else:
+        lines.append("no change of attenuation was corrected")
+    return "\n\n".join(lines)
+
+
+def _end(end: object) -> str:
+    return str(end)[:23].replace("T", " ") if isinstance(end, np.datetime64) else str(end)
+
+
+def _factor(change: AttenuationChange) -> str:
+    if change.factor is None:
+        return "–"
+    return f"{change.factor:.5g}" + (f" ± {change.factor_errors:.2g}" if change.factor_errors else "")
+
+
+# -- plot -------------------------------------------------------------------------------------------------------------
+
+
+def plot(words: argparse.Namespace) -> int:
+    """Draw a result."""
+    from xinsitu.plots import save_plot
+
+    result = read_results(words.result)
+    if "roi" not in result.dims:
+        raise SchemaError(f"{words.result}: holds frames, not time series; make these with 'xinsitu measure'")
+    output = refuse_existing(words.output or Path(words.result.name).with_suffix(".png"), overwrite=words.force)
+    events = read_events(words.events) if words.events else kept_events(result)
+    save_plot(
+        result,
+        output,
+        events=events,
+        t0=words.t0,
+        x=words.x,
+        smooth=words.smooth,
+        derivative=words.derivative,
+        log=words.log,
+        normalise=words.normalise,
+        roi=words.roi,
+    )
+    say(f"wrote {output.resolve()}")
+    return 0
+
+
+def kept_events(result: xr.Dataset) -> tuple[Event, ...]:
+    """Return the events that a result holds."""
+    return tuple(map(Event.from_dict, json.loads(result.attrs.get("events", "[]"))))
+
+
+# -- run --------------------------------------------------------------------------------------------------------------
+
+
+def run(words: argparse.Namespace) -> int:
+    """Do a whole sample from its recipe, or a result again from the recipe that it holds."""
+    with scheduler(words.scheduler):
+        if words.recipe.suffix == ".toml":
+            return _run_sample(read_recipe(words.recipe), force=words.force)
+        return _run_again(words.recipe)
+
+
+def _run_sample(recipe: SampleRecipe, *, force: bool) -> int:
+    for output in recipe.outputs:
+        refuse_existing(output, overwrite=force)
+        for step in recipe.stitch.inputs:
+            if not isinstance(step, Stored | Stitch):
+                refuse_source(output, step.measurement)
+    series: list[xr.Dataset] = []
+    for step in recipe.stitch.inputs:
+        with working(f"measuring {_name(step)}"):
+            series.append(step.produce())
+    sample = recipe.stitch.join(series)
+    write_results(sample, recipe.result, overwrite=force, recipe=document(recipe.stitch, recipe.result))
+    if recipe.table is not None:
+        write_csv(sample, recipe.table, overwrite=force)
+    _draw(sample, recipe.figures, recipe.plot)
+    say(sample_table(sample))
+    for output in recipe.outputs:
+        say(f"wrote {output.resolve()}")
+    return 0
+
+
+def _name(step: Recipe) -> str:
+    return step.measurement.name if not isinstance(step, Stored | Stitch) else step.command
+
+
+def _draw(sample: xr.Dataset, figures: Sequence[Path], options: Any) -> None:  # noqa: ANN401 - keywords of plot
+    from xinsitu.plots import save_plot
+
+    for figure in figures:
+        try:
+            save_plot(sample, figure, **{"events": kept_events(sample), **options})
+        except TypeError as fault:
+            raise DocumentError(f"[plot] in the recipe: {fault}") from None
+
+
+def _run_again(path: Path) -> int:
+    result = read_results(path)
+    step = recipe_of(result, path)
+    if isinstance(step, Stored):
+        raise DocumentError(f"{path}: holds no recipe, so it cannot be done again")
+    with working(f"doing {path} again"):
+        again = step.produce()
+        found = differences(result, again)
+    if not found:
+        say(f"{path}: the numbers are the same, bit for bit")
+        return 0
+    say(table(list(found.items()), ("variable", "difference")))
+    complain(f"error: {path}: {len(found)} variables differ from what the recipe gives now")
+    return 1

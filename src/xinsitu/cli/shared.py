@@ -1,0 +1,92 @@
+"""What several commands need: recipes from words, names of files, schedulers."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from xinsitu.errors import LayoutError, XinsituError
+from xinsitu.recipe import Correcting, Reading, Recipe
+from xinsitu.values import Background
+
+
+def reading(words: argparse.Namespace) -> Reading:
+    """Return how frames are opened."""
+    return Reading(
+        tz=words.tz,
+        instrument=words.instrument,
+        on_error=words.on_error,
+        order_error="ignore" if words.ignore_time_order else "raise",
+        time=words.time,
+    )
+
+
+def background(words: argparse.Namespace, default: Background | None = None) -> Background | None:
+    """Return the background region that was given, else the default."""
+    if not words.background:
+        return default
+    mode = words.background_mode or (default.mode if default is not None else "divide")
+    return Background(regions=tuple(words.background), mode=mode)
+
+
+def correcting(words: argparse.Namespace, region: Background | None) -> Correcting:
+    """Return what is done to the frames."""
+    return Correcting(
+        median=words.median or None,
+        threshold=words.threshold,
+        flatfield=words.flatfield,
+        flatfield_median=words.flatfield_median,
+        background=region,
+    )
+
+
+def document(step: Recipe, output: Path) -> dict[str, Any]:
+    """Return the recipe as it stands in the file ``output``."""
+    return step.to_dict(output.resolve().parent)
+
+
+def default_name(scan: xr.Dataset) -> str:
+    """Return ``SAMPLE_MEASUREMENT.nc``."""
+    parts = [str(scan[name].item()) for name in ("sample", "measurement") if name in scan.coords]
+    return safe_name("_".join(part for part in parts if part) or "measurement") + ".nc"
+
+
+def safe_name(text: str) -> str:
+    """Return a file name without anything that could lead out of a folder.
+
+    Examples
+    --------
+    >>> safe_name("../0884 time1")
+    '0884_time1'
+    """
+    kept = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in text)
+    return kept.lstrip("._")[:120] or "result"
+
+
+def refuse_source(output: Path, source: Path) -> None:
+    """Raise if the output would lie in the folder of the frames it comes from."""
+    if output.resolve().parent.is_relative_to(source.resolve()) and source.is_dir():
+        raise LayoutError(
+            f"{output}: lies in the folder of its own frames, which is never written to; choose another with -o"
+        )
+
+
+@contextlib.contextmanager
+def scheduler(address: str | None) -> Iterator[None]:
+    """Compute on a dask.distributed cluster inside the block, or as dask does by default."""
+    if address is None:
+        yield
+        return
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout="10s")
+    except (OSError, ValueError, TimeoutError) as fault:
+        raise XinsituError(f"{address}: no dask scheduler answers there ({fault})") from None
+    with client:
+        yield

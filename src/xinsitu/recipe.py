@@ -1,0 +1,351 @@
+"""How a result is made, as a frozen value: it can be saved inside the result, compared and run again.
+
+A recipe is one of
+
+* :class:`Parse`: the corrected frames of a measurement;
+* :class:`Measure`: the ROI time series of a measurement;
+* :class:`Stored`: a result of unknown origin, taken as it is;
+* :class:`Stitch`: several of these joined on one time axis, corrected for changes of attenuation.
+
+Each has ``produce()``, which returns the Dataset, and ``to_dict(base)``, where paths are relative to the folder
+``base`` that the document lies in; :func:`recipe_from_dict` reads it back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import xarray as xr
+
+from .errors import DocumentError
+from .io.measurement import open_flatfield, open_measurement
+from .io.results import read_results
+from .physics.attenuation import correct_attenuation
+from .physics.corrections import Correction, correct, crop, median
+from .physics.keys import time_of
+from .physics.reductions import measure
+from .physics.stitching import stitch
+from .values import AttenuationChange, Background, Bounds, Event, RoiSet
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How frames are opened; the keywords of :func:`~xinsitu.open_measurement`."""
+
+    tz: str | None = None
+    instrument: str | None = None
+    on_error: str = "raise"
+    order_error: str = "raise"
+    time: str = "auto"
+
+    def open(self, folder: Path) -> xr.Dataset:
+        """Open a measurement lazily."""
+        return open_measurement(folder, **self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Keywords that differ from the defaults."""
+        return {item.name: value for item in fields(self) if (value := getattr(self, item.name)) != item.default}
+
+
+@dataclass(frozen=True)
+class Correcting:
+    """What is done to the frames; the calibration frames named by their folder.
+
+    ``flatfield_median`` filters the flat-field frames before they are averaged.
+    """
+
+    median: int | None = None
+    threshold: float | None = None
+    flatfield: Path | None = None
+    flatfield_median: int | None = None
+    background: Background | None = None
+
+    def correction(self, reading: Reading) -> Correction:
+        """Return the correction, with its calibration frames averaged."""
+        return Correction(
+            median=self.median,
+            threshold=self.threshold,
+            flatfield=None if self.flatfield is None else self._flat(self.flatfield, reading),
+            background=self.background,
+        )
+
+    def _flat(self, folder: Path, reading: Reading) -> xr.DataArray:
+        if self.flatfield_median is None:
+            return open_flatfield(folder, tz=reading.tz, instrument=reading.instrument)
+        frames = median(reading.open(folder)["image"], self.flatfield_median)
+        flat = frames.mean("time", dtype="float64").compute()
+        return (flat / flat.mean()).assign_attrs(flat.attrs, units="1").rename("flatfield")
+
+    def to_dict(self, base: Path) -> dict[str, Any]:
+        """JSON form of what is not None."""
+        document: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
+        if self.flatfield is not None:
+            document["flatfield"] = _relative(self.flatfield, base)
+        if self.background is not None:
+            document["background"] = self.background.to_dict()
+        return {name: value for name, value in document.items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any], base: Path) -> Correcting:
+        """Read the JSON form."""
+        values = dict(_known(document, cls, "correction"))
+        if values.get("flatfield") is not None:
+            values["flatfield"] = base / values["flatfield"]
+        if values.get("background") is not None:
+            values["background"] = Background.from_dict(values["background"])
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Parse:
+    """The corrected frames of a measurement."""
+
+    command: ClassVar[str] = "parse"
+    measurement: Path
+    reading: Reading = Reading()
+    correcting: Correcting = Correcting()
+    crop: tuple[Bounds, Bounds] | None = None
+
+    def produce(self) -> xr.Dataset:
+        """Return the measurement corrected, lazily."""
+        scan = correct(self.reading.open(self.measurement), self.correcting.correction(self.reading))
+        return scan if self.crop is None else crop(scan, y=self.crop[0], x=self.crop[1])
+
+    def to_dict(self, base: Path) -> dict[str, Any]:
+        """JSON form."""
+        document = _measurement_dict(self, base)
+        return document if self.crop is None else {**document, "crop": [list(bounds) for bounds in self.crop]}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any], base: Path) -> Parse:
+        """Read the JSON form."""
+        box = document.get("crop")
+        return cls(**_measurement_values(document, base), crop=None if box is None else (tuple(box[0]), tuple(box[1])))
+
+
+@dataclass(frozen=True)
+class Measure:
+    """The ROI time series of a measurement."""
+
+    command: ClassVar[str] = "measure"
+    measurement: Path
+    rois: RoiSet
+    reading: Reading = Reading()
+    correcting: Correcting = Correcting()
+
+    def produce(self) -> xr.Dataset:
+        """Return the ROI time series, computed in one pass."""
+        scan = self.reading.open(self.measurement)
+        return measure(scan, self.rois, correction=self.correcting.correction(self.reading)).compute()
+
+    def to_dict(self, base: Path) -> dict[str, Any]:
+        """JSON form."""
+        return {**_measurement_dict(self, base), "rois": self.rois.to_dict()}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any], base: Path) -> Measure:
+        """Read the JSON form."""
+        return cls(**_measurement_values(document, base), rois=RoiSet.from_dict(document.get("rois", {})))
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A result of unknown origin, taken as it is."""
+
+    command: ClassVar[str] = "stored"
+    path: Path
+
+    def produce(self) -> xr.Dataset:
+        """Return what the file holds."""
+        return read_results(self.path)
+
+    def to_dict(self, base: Path) -> dict[str, Any]:
+        """JSON form."""
+        return {"command": self.command, "path": _relative(self.path, base)}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any], base: Path) -> Stored:
+        """Read the JSON form."""
+        return cls(base / document["path"])
+
+
+@dataclass(frozen=True)
+class Stitch:
+    """Measurements on one time axis, corrected for changes of attenuation.
+
+    With ``find`` the changes are looked for; given ``changes`` are applied as they are. ``options`` are keywords of
+    :func:`~xinsitu.correct_attenuation`.
+    """
+
+    command: ClassVar[str] = "stitch"
+    inputs: tuple[Parse | Measure | Stored | Stitch, ...]
+    changes: tuple[AttenuationChange, ...] = ()
+    find: bool = False
+    events: tuple[Event, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def produce(self) -> xr.Dataset:
+        """Return the sample."""
+        return self.join([step.produce() for step in self.inputs])
+
+    def join(self, series: Sequence[xr.Dataset]) -> xr.Dataset:
+        """Return the sample from the time series of its inputs, in their order."""
+        return self.corrected(self.joined(series))
+
+    def joined(self, series: Sequence[xr.Dataset]) -> xr.Dataset:
+        """Return the sample before its changes of attenuation are corrected, with its events."""
+        sample = stitch(series)
+        events = [_placed(sample, event).to_dict() for event in self.events]
+        return sample.assign_attrs(events=json.dumps(events, ensure_ascii=False)) if events else sample
+
+    def corrected(self, sample: xr.Dataset) -> xr.Dataset:
+        """Return the sample with its changes corrected: those given, or those found."""
+        if self.find:
+            from .physics.find_changes import find_attenuation_changes
+        changes = find_attenuation_changes(sample) if self.find else self.changes
+        return correct_attenuation(sample, changes, **self.options) if changes else sample
+
+    def to_dict(self, base: Path) -> dict[str, Any]:
+        """JSON form."""
+        return {
+            "command": self.command,
+            "inputs": [step.to_dict(base) for step in self.inputs],
+            "changes": [change.to_dict() for change in self.changes],
+            "find": self.find,
+            "events": [event.to_dict() for event in self.events],
+            "options": dict(self.options),
+        }
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any], base: Path) -> Stitch:
+        """Read the JSON form."""
+        return cls(
+            inputs=tuple(recipe_from_dict(step, base) for step in document.get("inputs", ())),
+            changes=tuple(map(AttenuationChange.from_dict, document.get("changes", ()))),
+            find=bool(document.get("find", False)),
+            events=tuple(map(Event.from_dict, document.get("events", ()))),
+            options=dict(document.get("options", {})),
+        )
+
+
+Recipe = Parse | Measure | Stored | Stitch
+_KINDS: Mapping[str, type[Parse] | type[Measure] | type[Stored] | type[Stitch]] = {
+    kind.command: kind for kind in (Parse, Measure, Stored, Stitch)
+}
+
+
+def recipe_from_dict(document: Mapping[str, Any], base: Path) -> Recipe:
+    """Read a recipe whose paths are relative to ``base``.
+
+    Raises
+    ------
+    DocumentError
+        It is no recipe, or of a newer version.
+    """
+    kind = _KINDS.get(str(document.get("command")))
+    if kind is None:
+        raise DocumentError(f"a recipe's command is one of {', '.join(_KINDS)}, not {document.get('command')!r}")
+    if document.get("version", VERSION) != VERSION:
+        raise DocumentError(f"version {document['version']!r} of recipes is not known, only {VERSION}")
+    try:
+        return kind.from_dict(document, base)
+    except (KeyError, TypeError) as fault:
+        raise DocumentError(f"the recipe of the command {kind.command} is not complete: {fault}") from None
+
+
+def recipe_of(result: xr.Dataset, path: Path) -> Recipe:
+    """Return the recipe that a result file holds, or :class:`Stored` where it holds none.
+
+    Raises
+    ------
+    DocumentError
+        What it holds is no recipe; the message names the file.
+    """
+    if "recipe" not in result.attrs:
+        return Stored(path)
+    try:
+        return recipe_from_dict(json.loads(result.attrs["recipe"]), path.resolve().parent)
+    except (DocumentError, json.JSONDecodeError) as fault:
+        raise DocumentError(f"{path}: {fault}") from None
+
+
+# -- again ------------------------------------------------------------------------------------------------------------
+
+
+def differences(result: xr.Dataset, again: xr.Dataset) -> dict[str, str]:
+    """Return what differs between two results: variable → in words; empty where all numbers are the same, bit for bit.
+
+    Examples
+    --------
+    >>> first = xr.Dataset({"com_y": ("time", [1.0, float("nan")])})
+    >>> differences(first, first.copy(deep=True)), differences(first, first * 2)
+    ({}, {'com_y': '1 of 2 values, by up to 1'})
+    """
+    found: dict[str, str] = {}
+    for name in sorted({*map(str, result.variables), *map(str, again.variables)}):
+        if name not in result.variables or name not in again.variables:
+            found[name] = f"only in the {'new' if name in again.variables else 'old'} result"
+            continue
+        old, new = result[name], again[name]
+        if old.dims != new.dims or old.shape != new.shape:
+            found[name] = f"dims {dict(old.sizes)} became {dict(new.sizes)}"
+        elif count := int(_unequal(old, new).sum()):
+            found[name] = f"{count} of {old.size} values{_extent(old, new)}"
+    return found
+
+
+def _unequal(old: xr.DataArray, new: xr.DataArray) -> xr.DataArray:
+    one, other = old.variable, new.variable
+    return xr.DataArray((one != other) & ~(one.isnull() & other.isnull()))
+
+
+def _extent(old: xr.DataArray, new: xr.DataArray) -> str:
+    if old.dtype.kind not in "iuf" or new.dtype.kind not in "iuf":
+        return ""
+    largest = abs(old.variable.astype("float64") - new.variable.astype("float64")).max()
+    return f", by up to {float(largest):g}"
+
+
+# -- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _placed(sample: xr.Dataset, event: Event) -> Event:
+    """Return the event with UTC times."""
+    stop = None if event.stop is None else time_of(sample, event.stop)
+    return replace(event, start=time_of(sample, event.start), stop=stop)
+
+
+def _relative(path: Path, base: Path) -> str:
+    return Path(os.path.relpath(path.resolve(), base.resolve())).as_posix()
+
+
+def _known(document: Mapping[str, Any], kind: type[Reading] | type[Correcting], what: str) -> Mapping[str, Any]:
+    names = {item.name for item in fields(kind)}
+    if strange := sorted(set(document) - names):
+        raise DocumentError(f"{what} has no {', '.join(strange)}; it has {', '.join(sorted(names))}")
+    return document
+
+
+def _measurement_dict(step: Parse | Measure, base: Path) -> dict[str, Any]:
+    return {
+        "command": step.command,
+        "version": VERSION,
+        "measurement": _relative(step.measurement, base),
+        "reading": step.reading.to_dict(),
+        "correction": step.correcting.to_dict(base),
+    }
+
+
+def _measurement_values(document: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    return {
+        "measurement": base / document["measurement"],
+        "reading": Reading(**_known(document.get("reading", {}), Reading, "reading")),
+        "correcting": Correcting.from_dict(document.get("correction", {}), base),
+    }

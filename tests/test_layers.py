@@ -1,0 +1,167 @@
+"""The house: imports only go down, the wall between ``io`` and ``physics`` holds, and nobody runs in circles."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[1] / "src"
+PACKAGE = SOURCE / "xinsitu"
+
+ROOMS = {
+    "schema": 0, "values": 0, "errors": 0,
+    "kernels": 1,
+    "io": 2, "physics": 2,
+    "plots": 4, "recipe": 4, "sample_recipe": 4, "simulate": 4,
+    "cli": 5, "app": 5, "accessor": 5, "__main__": 5,
+}  # fmt: skip
+"""Floors 2 and 3 lie inside ``io`` and ``physics``; ``FLOORS`` says which of their modules is where."""
+FLOORS = {
+    "io.discover": 2, "io.headers": 2, "io.frames": 2, "io.instruments": 2, "io.atomic": 2, "io.safe_hdf5": 2,
+    "io.measurement": 3, "io.backend": 3, "io.results": 3, "io.parsed": 3, "io.documents": 3, "io.survey": 3,
+    "physics.corrections": 2,
+    "physics.reductions": 3, "physics.stitching": 3, "physics.attenuation": 3,
+}  # fmt: skip
+ONLY_ONE_MAY_IMPORT_APP = {"cli", "accessor", "app"}
+KERNELS_MAY_IMPORT = {
+    "__future__",
+    "collections",
+    "dataclasses",
+    "functools",
+    "math",
+    "typing",
+    "numpy",
+    "scipy",
+    "cv2",
+}
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its name below ``xinsitu``."""
+    return {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in sorted(PACKAGE.rglob("*.py"))
+    }
+
+
+def imports(name: str, path: Path, known: set[str], *, functions: bool = True) -> set[str]:
+    """Modules of the package that a module imports, those inside functions too; type-checking imports do not count."""
+    package = name.split(".") if path.name == "__init__.py" and name != "__init__" else name.split(".")[:-1]
+    found: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            return
+        if not functions and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            return
+        if isinstance(node, ast.Import):
+            found.update(
+                alias.name.removeprefix("xinsitu.") for alias in node.names if alias.name.startswith("xinsitu.")
+            )
+        if isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            whole = [*base, *((node.module or "").split(".") if node.module else [])]
+            if not node.level:
+                if whole[:1] != ["xinsitu"]:
+                    return
+                whole = whole[1:]
+            for alias in node.names:
+                full = ".".join([*whole, alias.name])
+                found.add(full if full in known else ".".join(whole))
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(ast.parse(path.read_text(encoding="utf-8")))
+    return {item for item in found if item and item != name}
+
+
+MODULES = modules()
+GRAPH = {name: imports(name, path, set(MODULES)) for name, path in MODULES.items()}
+EDGES = [(one, other) for one, others in GRAPH.items() for other in others]
+
+
+def room(name: str) -> str:
+    return name.split(".")[0]
+
+
+def test_every_module_has_a_room() -> None:
+    assert {room(name) for name in MODULES} - {"__init__"} <= set(ROOMS)
+
+
+def test_the_reader_of_imports_sees_imports_inside_functions(tmp_path: Path) -> None:
+    path = tmp_path / "stitching.py"
+    path.write_text("def f():\n    from xinsitu.io import frames\n    from ..schema import describe\n")
+    assert imports("physics.stitching", path, set(MODULES)) == {"io.frames", "schema"}
+
+
+def test_imports_go_down() -> None:
+    below = [(one, other) for one, other in EDGES if one != "__init__" and room(one) != room(other)]
+    assert len(below) > 20
+    assert [(one, other) for one, other in below if ROOMS[room(other)] > ROOMS[room(one)]] == []
+
+
+def test_floors_inside_the_rooms() -> None:
+    assert set(FLOORS) <= set(MODULES)
+    known = [(one, other) for one, other in EDGES if one in FLOORS and other in FLOORS]
+    assert [(one, other) for one, other in known if FLOORS[other] > FLOORS[one]] == []
+
+
+def test_the_wall_between_files_and_mathematics() -> None:
+    through = [(one, other) for one, other in EDGES if {room(one), room(other)} == {"io", "physics"}]
+    assert through == []
+
+
+def test_nobody_imports_the_app_but_the_command_line_and_the_accessor() -> None:
+    assert {room(one) for one, other in EDGES if room(other) == "app"} <= ONLY_ONE_MAY_IMPORT_APP
+
+
+def test_the_command_line_and_the_accessor_import_the_app_inside_functions() -> None:
+    for name, path in MODULES.items():
+        if room(name) in ("cli", "accessor"):
+            assert not [other for other in imports(name, path, set(MODULES), functions=False) if room(other) == "app"]
+
+
+def test_no_circles() -> None:
+    done: set[str] = set()
+
+    def follow(name: str, way: tuple[str, ...]) -> None:
+        assert name not in way, " → ".join((*way[way.index(name) :], name))
+        if name in done:
+            return
+        for other in GRAPH.get(name, ()):
+            follow(other, (*way, name))
+        done.add(name)
+
+    for name in GRAPH:
+        follow(name, ())
+
+
+def test_kernels_know_arrays_only() -> None:
+    tree = ast.parse((PACKAGE / "kernels.py").read_text(encoding="utf-8"))
+    roots = {
+        alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+    }
+    roots |= {
+        (node.module or "").split(".")[0] if not node.level else "a module of ours"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+    }
+    assert roots <= KERNELS_MAY_IMPORT
+
+
+def test_no_module_bears_the_name_of_a_public_function() -> None:
+    import xinsitu
+
+    assert not {name.split(".")[0] for name in MODULES} & set(xinsitu.__all__)
+
+
+def test_import_is_light_and_changes_nothing() -> None:
+    code = (
+        "import sys, xarray as xr; before = dict(xr.get_options()); import xinsitu; import xinsitu.io.backend;"
+        "heavy = {'cv2', 'hvplot', 'panel', 'holoviews', 'matplotlib', 'bokeh', 'distributed'} & set(sys.modules);"
+        "assert not heavy, heavy; assert dict(xr.get_options()) == before"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,338 @@
+"""Results on disk: whole or not at all, readable by everybody, the same after a round trip."""
+
+from __future__ import annotations
+
+import errno
+import json
+import multiprocessing
+import os
+from pathlib import Path
+
+import dask.array as da
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xinsitu import schema
+from xinsitu.errors import DocumentError, ResultExists, RoiError, SchemaError
+from xinsitu.io import parsed
+from xinsitu.io.atomic import new_file
+from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois, write_rois
+from xinsitu.io.parsed import write_frames
+from xinsitu.io.results import read_results, to_dataframe, write_csv, write_results
+from xinsitu.values import Roi
+
+
+def series(frames: int = 5) -> xr.Dataset:
+    """A ROI time series with 1 s stamps, one of them twice."""
+    microseconds = 1_400_000_000_000_000 + 1_000_000 * np.array(
+        [0, 1, 1, 2, 3, *range(4, 4 + max(0, frames - 5))][:frames]
+    )
+    shape = (frames, 2)
+    values = np.arange(frames * 2, dtype="float64").reshape(shape)
+    com = schema.describe(xr.DataArray(values, dims=("time", "roi")), "com_x", long_name="centre of mass along l")
+    return xr.Dataset(
+        {
+            "intensity": schema.describe(xr.DataArray(values * 10, dims=("time", "roi")), "intensity"),
+            "intensity_errors": schema.describe(xr.DataArray(values / 10, dims=("time", "roi")), "intensity_errors"),
+            "com_x": com,
+            "quality": schema.describe(xr.DataArray(np.zeros(shape, "int32"), dims=("time", "roi")), "quality"),
+        },
+        coords={
+            "time": schema.time_from_microseconds(microseconds),
+            "roi": ["WZ", "CTR"],
+            "frame": ("time", np.arange(frames)),
+            "measurement": "time1",
+        },
+        attrs={"time_zone": "Asia/Tokyo", "boxes": {"WZ": [0, 1]}, "nothing": None},
+    )
+
+
+def test_round_trip_is_identical(tmp_path: Path) -> None:
+    path = write_results(series(), tmp_path / "a.nc", recipe={"command": "measure"})
+    again = read_results(path)
+    for name in series().variables:
+        xr.testing.assert_equal(again[name], series()[name])
+        assert again[name].dtype == series()[name].dtype or series()[name].dtype.kind == "U"
+    assert json.loads(again.attrs["recipe"]) == {"command": "measure"}
+    assert json.loads(again.attrs["boxes"]) == {"WZ": [0, 1]}
+    assert again["intensity"].attrs["ancillary_variables"] == "intensity_errors quality"
+
+
+def test_plain_h5py_and_xarray_open_it(tmp_path: Path) -> None:
+    path = write_results(series(), tmp_path / "a.nc")
+    with h5py.File(path) as file:
+        assert file["time"].dtype == "float64"
+        assert file["time"][0] == 1_400_000_000.0
+        assert file["time"].attrs["units"] == "seconds since 1970-01-01"
+        assert "_FillValue" not in file["time"].attrs
+    with xr.open_dataset(path) as opened:
+        assert opened["time"].values[0] == np.datetime64("2014-05-13T16:53:20")
+
+
+@given(st.lists(st.integers(0, 4 * 10**15), min_size=1, max_size=20, unique=True).map(sorted))
+def test_times_are_exact_to_the_microsecond(tmp_path_factory: pytest.TempPathFactory, microseconds: list[int]) -> None:
+    time = schema.time_from_microseconds(microseconds)
+    dataset = xr.Dataset({"a": ("time", np.arange(len(time)))}, coords={"time": time})
+    path = write_results(dataset, tmp_path_factory.mktemp("t") / "a.nc")
+    assert (read_results(path)["time"].values == time).all()
+
+
+def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
+    path = write_results(series(), tmp_path / "a.nc")
+    before = path.read_bytes()
+    with pytest.raises(ResultExists, match=r"a\.nc: already exists"):
+        write_results(series(3), path)
+    assert path.read_bytes() == before
+    write_results(series(3), path, overwrite=True)
+    assert read_results(path).sizes["time"] == 3
+
+
+def test_two_writes_give_the_same_bytes(tmp_path: Path) -> None:
+    one, two = (write_results(series(), tmp_path / name) for name in ("a.nc", "b.nc"))
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old")
+
+    def fail() -> None:
+        with new_file(tmp_path / "a", overwrite=True) as temporary:
+            temporary.write_text("half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="space"):
+        fail()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_text() == "old"
+
+
+def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    def write() -> None:
+        with new_file(tmp_path / "a") as temporary:
+            temporary.write_text("ours")
+            (tmp_path / "a").write_text("theirs")
+
+    with pytest.raises(ResultExists, match="meanwhile"):
+        write()
+    assert (tmp_path / "a").read_text() == "theirs"
+
+
+def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "a.nc").symlink_to(tmp_path / "precious")
+    with pytest.raises(ResultExists, match="no ordinary file"):
+        write_results(series(), tmp_path / "a.nc", overwrite=True)
+    assert (tmp_path / "precious").read_text() == "precious"
+
+
+@pytest.mark.parametrize("kind", ["external storage", "external link", "virtual", "text", "missing", "folder"])
+def test_files_that_refer_elsewhere_are_refused(tmp_path: Path, kind: str) -> None:
+    secret, path = tmp_path / "secret.txt", tmp_path / "a.nc"
+    secret.write_bytes(b"secret!!")
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["data"] = np.arange(4)
+    if kind == "text":
+        path.write_text("no HDF5")
+    elif kind == "folder":
+        path.mkdir()
+    elif kind != "missing":
+        with h5py.File(path, "w") as file:
+            if kind == "external storage":
+                file.create_dataset("time", (8,), "u1", external=[(str(secret), 0, 8)])
+            elif kind == "external link":
+                file["time"] = h5py.ExternalLink("other.h5", "/data")
+            else:
+                layout = h5py.VirtualLayout((4,), "i8")
+                layout[:] = h5py.VirtualSource(tmp_path / "other.h5", "data", shape=(4,))
+                file.create_virtual_dataset("time", layout)
+    with pytest.raises((SchemaError, FileNotFoundError), match=r"a\.nc"):
+        read_results(path)
+
+
+def test_a_tree_is_written_whole(tmp_path: Path) -> None:
+    tree = xr.DataTree.from_dict({"/time1": series(), "/time2": series(3)})
+    path = write_results(tree, tmp_path / "sample.nc")
+    with xr.open_datatree(path) as again:
+        assert again["time2"].sizes["time"] == 3
+
+
+# -- tables -----------------------------------------------------------------------------------------------------------
+
+
+def test_wide_table_has_the_names_people_use() -> None:
+    table = to_dataframe(series(), "wide")
+    assert {"WZ_intensity", "CTR_com_l", "WZ_intensity_errors", "unix_time", "elapsed", "frame"} <= set(table.columns)
+    assert table["CTR_com_l"].tolist() == series()["com_x"].sel(roi="CTR").values.tolist()
+    assert table["unix_time"].iloc[0] == 1_400_000_000.0
+    assert table["elapsed"].tolist() == [0, 1, 1, 2, 3]
+    assert table.attrs["units"]["CTR_com_l"] == "pixel"
+
+
+def test_long_table_keeps_every_row_of_repeated_stamps() -> None:
+    table = to_dataframe(series())
+    assert len(table) == 10
+    assert table["roi"].tolist() == ["WZ", "CTR"] * 5
+    assert table["frame"].tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    with pytest.raises(SchemaError, match="long or wide"):
+        to_dataframe(series(), "tall")  # type: ignore[arg-type]
+
+
+def test_csv_carries_units_and_no_formulas(tmp_path: Path) -> None:
+    poisoned = series().assign_coords(measurement="=HYPERLINK(1)")
+    path = write_csv(poisoned, tmp_path / "a.csv")
+    table = pd.read_csv(path)
+    assert "WZ_intensity [counts]" in table.columns
+    assert table["measurement"].iloc[0] == "'=HYPERLINK(1)"
+    assert table["time"].iloc[0] == "2014-05-13T16:53:20.000000Z"
+    with pytest.raises(ResultExists):
+        write_csv(poisoned, path)
+
+
+# -- stacks of frames -------------------------------------------------------------------------------------------------
+
+
+def frames(count: int = 23, chunk: int = 5) -> xr.Dataset:
+    values = np.arange(count * 6 * 7, dtype="float32").reshape(count, 6, 7)
+    return xr.Dataset(
+        {
+            "image": (
+                ("time", "y", "x"),
+                da.from_array(values, chunks=(chunk, -1, -1)),
+                {"units": "1", "long_name": "frames"},
+            )
+        },
+        coords={
+            "time": schema.time_from_microseconds(np.arange(count) * 1_000_000),
+            "y": ("y", np.arange(70, 76)),
+            "x": ("x", np.arange(7)),
+            "frame": ("time", np.arange(count)),
+            "stamp": ("time", [f"stamp {n}" for n in range(count)]),
+            "sample": "0884",
+        },
+        attrs={"time_zone": "Asia/Tokyo"},
+    )
+
+
+@pytest.mark.parametrize("scheduler", ["threads", "synchronous"])
+@pytest.mark.parametrize("compression", [None, "deflate"])
+def test_frames_are_written_as_they_are(tmp_path: Path, scheduler: str, compression: str | None) -> None:
+    import dask
+
+    with dask.config.set(scheduler=scheduler):
+        path = write_frames(frames(), tmp_path / "a.nc", compression=compression, recipe={"command": "parse"})
+    again = read_results(path)
+    assert again["image"].chunks is not None
+    xr.testing.assert_equal(again.load(), frames().load())
+    assert again["image"].attrs["units"] == "1"
+    with h5py.File(path) as file:
+        assert file["image"].shape == (23, 6, 7)
+        assert file["time"][:3].tolist() == [0, 1, 2]
+        assert (file["image"][7] == frames()["image"].values[7]).all()
+
+
+def test_netcdf4_reads_the_frames_too(tmp_path: Path) -> None:
+    netcdf = pytest.importorskip("netCDF4")
+    path = write_frames(frames(), tmp_path / "a.nc")
+    with netcdf.Dataset(path) as file:
+        assert file["image"].dimensions == ("time", "y", "x")
+        assert (np.asarray(file["image"][:]) == frames()["image"].values).all()
+
+
+def test_frames_of_xarray_without_dask_and_none_at_all(tmp_path: Path) -> None:
+    xr.testing.assert_equal(read_results(write_frames(frames().load(), tmp_path / "a.nc")).load(), frames().load())
+    empty = frames().isel(time=slice(0, 0))
+    assert read_results(write_frames(empty, tmp_path / "b.nc")).sizes["time"] == 0
+
+
+def test_a_failing_frame_leaves_no_file(tmp_path: Path) -> None:
+    def broken(block: np.ndarray) -> np.ndarray:
+        raise OSError("frame 7 is gone")
+
+    measurement = frames()
+    measurement["image"] = measurement["image"].copy(
+        data=measurement["image"].data.map_blocks(broken, dtype="float32", meta=np.empty((0, 0, 0), "f4"))
+    )
+    with pytest.raises(OSError, match="frame 7 is gone"):
+        write_frames(measurement, tmp_path / "a.nc")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disc_is_noticed_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        f_bavail, f_frsize = 1, 512
+
+    monkeypatch.setattr(parsed.os, "statvfs", lambda _: Full())
+    with pytest.raises(OSError, match=r"a\.nc: needs .* MiB left"):
+        write_frames(frames(), tmp_path / "a.nc")
+    assert list(tmp_path.iterdir()) == []
+
+
+def _write_loop(folder: str, value: float) -> None:
+    for _ in range(10):
+        write_results(xr.full_like(series(), value), os.path.join(folder, "a.nc"), overwrite=True)
+
+
+def test_two_writers_never_mix(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_write_loop, args=(str(tmp_path), value)) for value in (1.0, 2.0)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+        assert worker.exitcode == 0
+    values = np.unique(read_results(tmp_path / "a.nc")["intensity"].values)
+    assert values.size == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.nc"]
+
+
+# -- documents --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{", "is not valid JSON"),
+        ("[]", "needs the line"),
+        ('{"format": "xinsitu-events", "version": 1}', "needs the line"),
+        ('{"format": "xinsitu-rois", "version": 2, "rois": []}', "version 2"),
+        ('{"format": "xinsitu-rois", "version": 1}', "no list 'rois'"),
+        ('{"format": "xinsitu-rois", "version": 1, "rois": [{"name": "a"}]}', "lacks y, x"),
+        (
+            '{"format": "xinsitu-rois", "version": 1, "rois": [{"name": "a", "y": [0, 1e999], "x": [0, 1]}]}',
+            "whole pixels",
+        ),
+        (
+            '{"format": "xinsitu-rois", "version": 1, "rois": [{"name": "a", "y": [0, NaN], "x": [0, 1]}]}',
+            "no JSON number",
+        ),
+        ("[" * 100_000, "nested"),
+    ],
+)
+def test_a_bad_roi_file_is_named(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "rois.json"
+    path.write_text(text)
+    with pytest.raises((DocumentError, RoiError), match=says) as caught:
+        read_rois(path)
+    assert str(path) in str(caught.value)
+
+
+def test_bytes_folders_and_lists_are_no_documents(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b"\xff\xfe\x00")
+    for path in (tmp_path, tmp_path / "a.json"):
+        with pytest.raises(DocumentError, match=str(path)):
+            read_events(path)
+    (tmp_path / "b.json").write_text('{"format": "xinsitu-attenuation", "version": 1, "changes": [{"before": "x"}]}')
+    with pytest.raises(DocumentError, match=r"b\.json: .*lacks after"):
+        read_attenuation_changes(tmp_path / "b.json")
+
+
+def test_roi_files_are_not_overwritten_unasked(tmp_path: Path) -> None:
+    write_rois([Roi("a", y=(0, 1), x=(0, 1))], tmp_path / "rois.json")
+    with pytest.raises(ResultExists):
+        write_rois([Roi("b", y=(0, 1), x=(0, 1))], tmp_path / "rois.json")
+    assert read_rois(tmp_path / "rois.json").names == ("a",)
