@@ -300,7 +300,7 @@ def main() -> None:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="one round; the slow variants get a fifth of the frames (which flatters them: little memory, no full disc cache)",
+        help="one round; a fifth of the frames for the slow variants, which flatters them",
     )
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
     parser.add_argument("--data", type=Path, help="where the simulated frames are kept (default: a temporary folder)")
