@@ -46,9 +46,11 @@ def invalid_pixels(frames: Frames, stored: np.dtype[Any] | None = None) -> Bools
     """
     kind = frames.dtype if stored is None else stored
     bad: Bools | None = None
-    if kind.kind == "i" and frames.size and frames.min() < 0:
+    if not frames.size:
+        return None
+    if kind.kind == "i" and not frames.min() >= 0:  # true of NaN, too
         bad = np.asarray(frames < 0)
-    elif kind.kind == "u" and frames.size and frames.max() == 256**kind.itemsize - 1:
+    elif kind.kind == "u" and not frames.max() < 256**kind.itemsize - 1:
         bad = np.asarray(frames == 256**kind.itemsize - 1)
     if frames.dtype.kind == "f":
         finite = np.isfinite(frames)
@@ -141,7 +143,9 @@ def _median_of_masked(frame: Frames, size: int, bad: Bools, out: Floats) -> None
     rows, columns = np.nonzero(near & ~bad)
     padded = np.pad(as_floats(frame, np.float64, bad), size // 2, mode="symmetric")
     step = np.arange(size)
-    windows = padded[(rows[:, None] + step)[:, :, None], (columns[:, None] + step)[:, None, :]].reshape(len(rows), -1)
+    windows = padded[(rows[:, None] + step)[:, :, None], (columns[:, None] + step)[:, None, :]].reshape(
+        len(rows), size**2
+    )
     windows.sort(axis=1)  # NaN come last
     good = np.count_nonzero(~np.isnan(windows), axis=1)
     each = np.arange(len(rows))
