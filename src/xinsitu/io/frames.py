@@ -33,7 +33,7 @@ CHUNK_BYTES = 24 * 2**20
 Selection = slice | npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FrameStack(BackendArray):
     """Lazy array over the frames of one folder.
 
@@ -70,6 +70,9 @@ class FrameStack(BackendArray):
     frame_shape: tuple[int, int]
     stored: np.dtype[np.generic]
     promote: bool = False
+
+    def __repr__(self) -> str:
+        return f"FrameStack({self.folder!r}, {self.shape}, {self.dtype}, token={self.token[:8]})"
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -109,7 +112,7 @@ class FrameStack(BackendArray):
 
     def __getitem__(self, key: ExplicitIndexer) -> npt.NDArray[Any]:
         result: npt.NDArray[Any] = explicit_indexing_adapter(
-            _without_empty_slices(key, self.shape), self.shape, IndexingSupport.OUTER, self.read
+            _normalised(key, self.shape), self.shape, IndexingSupport.OUTER, self.read
         )
         return result
 
@@ -229,10 +232,14 @@ def _positions(part: int | Selection, size: int) -> npt.NDArray[np.int64]:
     return np.where(positions < 0, positions + size, positions)
 
 
-def _without_empty_slices(key: ExplicitIndexer, shape: tuple[int, ...]) -> ExplicitIndexer:
-    """Replace slices that select nothing by ``0:0``: xarray fails on empty ones with a negative step."""
-    parts = tuple(
-        slice(0, 0) if isinstance(part, slice) and not len(range(*part.indices(size))) else part
-        for part, size in zip(key.tuple, shape, strict=True)
-    )
-    return type(key)(parts)
+def _normalised(key: ExplicitIndexer, shape: tuple[int, ...]) -> ExplicitIndexer:
+    """Rewrite what xarray fails on: slices that select nothing with a negative step, and arrays without a dimension."""
+
+    def rewritten(part: int | Selection, size: int) -> int | Selection:
+        if isinstance(part, slice) and not len(range(*part.indices(size))):
+            return slice(0, 0)
+        if isinstance(part, np.ndarray) and not part.ndim:
+            return int(part)
+        return part
+
+    return type(key)(tuple(rewritten(part, size) for part, size in zip(key.tuple, shape, strict=True)))

@@ -97,14 +97,16 @@ def _pages(path: str, tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     if tiff.is_imagej and tiff.series and len(tiff.series[0].shape) > 2 and len(tiff.pages) == 1:
         raise FrameFault(path, "an ImageJ stack behind one directory is not read; save its frames as pages")
     pages: list[tifffile.TiffPage] = []
+    seen: set[int] = set()
     for page in tiff.pages:
+        if page.offset in seen:
+            raise FrameFault(path, f"the directory at byte {page.offset} comes twice: its pages form a loop")
         if len(pages) >= MAX_PAGES:
             raise FrameFault(path, f"more than {MAX_PAGES} pages")
+        seen.add(page.offset)
         pages.append(page.aspage())
     if not pages:
         raise FrameFault(path, "a TIFF without a page")
-    if len({page.offset for page in pages}) != len(pages):
-        raise FrameFault(path, "its directories form a loop")
     return pages
 
 

@@ -1,0 +1,58 @@
+"""Instruments as tables."""
+
+from __future__ import annotations
+
+import pytest
+
+from xinsitu.errors import DocumentError
+from xinsitu.io.instruments import instrument_names, load_instrument
+from xinsitu.io.measurement import open_measurement
+
+from .camserver import write_frames
+
+
+def test_bl11xu_is_the_default():
+    table = load_instrument()
+    assert (table.name, table.time_zone, table.y_name, table.x_name) == ("spring8-bl11xu", "Asia/Tokyo", "hk", "l")
+    assert table.background.boxes == (((70, 90), (150, 170)),)
+    assert table.background.mode == "divide"
+
+
+def test_twenty_lines_add_a_beamline(tmp_path, monkeypatch):
+    folder = tmp_path / "config" / "xinsitu" / "instruments"
+    folder.mkdir(parents=True)
+    (folder / "my-lab.toml").write_text(
+        "title = 'the source in the cellar'\ntime_zone = 'Europe/Copenhagen'\n[axes]\ny = 'qz'\n"
+        "[files]\npatterns = ['(?P<name>shot)(?P<frame>\\d+)']\n"
+    )
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    assert "my-lab" in instrument_names()
+    write_frames(tmp_path / "m", 2, name="shot{}.tif")
+    data = open_measurement(tmp_path / "m", instrument="my-lab")
+    assert data.attrs["time_zone"] == "Europe/Copenhagen"
+    assert (data.y.attrs["long_name"], data.x.attrs["long_name"]) == ("qz", "detector column")
+    assert load_instrument(folder / "my-lab.toml").name == "my-lab"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("time_zone = 3", "time_zone is missing"),
+        ("time_zone = 'UTC'\ncolour = 1", "unknown colour"),
+        ("time_zone = 'UTC'\n[files]\npatterns = ['(']", "no regular expression"),
+        ("time_zone = 'UTC'\n[files]\npatterns = ['x']", "needs the groups frame"),
+        ("time_zone = 'UTC'\n[background]\ny = [5, 2]\nx = [0, 2]", "background"),
+        ("time_zone = ", "no valid TOML"),
+    ],
+)
+def test_a_bad_table_is_named(tmp_path, text, words):
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(DocumentError, match=words) as caught:
+        load_instrument(path)
+    assert str(path) in str(caught.value)
+
+
+def test_an_unknown_instrument_lists_the_known_ones():
+    with pytest.raises(DocumentError, match="no instrument 'esrf-id99'; there are diamond-i07"):
+        load_instrument("esrf-id99")
