@@ -23,7 +23,7 @@ from xinsitu.errors import CorrectionError, RoiError, XinsituWarning
 from xinsitu.schema import COUNTS, RATIO, describe, image_of
 from xinsitu.values import Background, Bounds
 
-from . import steps
+from . import framewise
 from .blocks import in_blocks, over_blocks, pixel_index
 
 APPLIED = "corrections"
@@ -343,7 +343,7 @@ def _applied(image: xr.DataArray, correction: Correction, dtype: npt.DTypeLike =
     plan = plan_for(image, correction, dtype=dtype)
     shared = mean_background(image, correction) if plan.needs_mean else None
     tail = (image.sizes["y"], image.sizes["x"])
-    data = over_blocks(steps.correct_block, image, plan, tail=tail, dtype=dtype, shared=shared)
+    data = over_blocks(framewise.correct_block, image, plan, tail=tail, dtype=dtype, shared=shared)
     return _labelled(image, data, correction)
 
 
@@ -376,7 +376,7 @@ def units_after(image: xr.DataArray, correction: Correction | None) -> str:
 
 def plan_for(
     image: xr.DataArray, correction: Correction, dtype: npt.DTypeLike = np.float32, *, warn: bool = True
-) -> steps.Steps:
+) -> framewise.Steps:
     """Fit a recipe to an image, for the block functions; checks that they go together."""
     done = set(applied_to(image)) & set(correction.applied) - {"median", "mask"}
     if done:
@@ -396,7 +396,7 @@ def plan_for(
         flat = _usable_flat(_at_pixels_of(image, correction.flatfield, "flatfield").values, warn=warn)
     if correction.mask is not None:
         mask = _at_pixels_of(image, correction.mask, "mask").values.astype(bool)
-    return steps.Steps(
+    return framewise.Steps(
         recipe=f"{correction.fingerprint} {y} {x} {stored_dtype(image)} {np.dtype(dtype)}",
         median=correction.median,
         flat=flat,
@@ -464,15 +464,15 @@ def mean_background(image: xr.DataArray, correction: Correction) -> Any:  # noqa
         raise CorrectionError("there is no background to take the mean of")
     small = around(image, correction.background.boxes, correction.halo)
     plan = replace(plan_for(small, correction, warn=False), needs_mean=False)
-    levels = over_blocks(steps.background_block, small, plan, tail=(1, 1), dtype=np.float64)
+    levels = over_blocks(framewise.background_block, small, plan, tail=(1, 1), dtype=np.float64)
     if isinstance(levels, np.ndarray):
-        return steps.mean_level(levels)
-    return dask.delayed(steps.mean_level, pure=True)(levels)
+        return framewise.mean_level(levels)
+    return dask.delayed(framewise.mean_level, pure=True)(levels)
 
 
 def around(image: xr.DataArray, boxes: tuple[tuple[Bounds, Bounds], ...], halo: int) -> xr.DataArray:
     """Smallest part of an image that holds boxes and their halo."""
-    pieces = {}
+    pieces, full = {}, _detector_shape(image)
     for axis, dim in enumerate(("y", "x")):
         low, high = pixel_index(image, dim)
         first = max(low, min(box[axis][0] for box in boxes) - halo)
@@ -480,4 +480,7 @@ def around(image: xr.DataArray, boxes: tuple[tuple[Bounds, Bounds], ...], halo: 
         pieces[dim] = slice(first - low, behind - low)
         if dim not in image.coords:
             image = image.assign_coords({dim: np.arange(low, high)})
-    return image.isel(pieces)
+    small = image.isel(pieces)
+    if full is not None:
+        small.attrs[DETECTOR_SHAPE] = json.dumps(full)
+    return small

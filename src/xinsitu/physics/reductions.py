@@ -19,8 +19,8 @@ from xinsitu.values import EDGE, MEASURES, PLANE, Box, Roi, RoiSet
 
 from .blocks import in_blocks, over_blocks, pixel_index
 from .corrections import Correction, applied_to, around, mean_background, plan_for, units_after, units_of
+from .framewise import Steps
 from .regions import COLUMN, COLUMNS, Measurements, Region, measure_block
-from .steps import Steps
 
 FRAMES_TOGETHER = 4096
 """Results of about this many frames are put together before they are taken apart by quantity: few, larger tasks."""

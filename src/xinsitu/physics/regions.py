@@ -13,7 +13,7 @@ from xinsitu.kernels import Doubles
 from xinsitu.schema import Quality
 from xinsitu.values import Box
 
-from .steps import Steps, background_block, filtered, without_background
+from .framewise import Steps, background_block, filtered, without_background
 
 COLUMNS = (
     "intensity",

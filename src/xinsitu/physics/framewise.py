@@ -1,0 +1,125 @@
+"""What corrections do to one NumPy block of frames ``(frame, y, x)``: plain functions that travel to any worker."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from xinsitu import kernels
+from xinsitu.errors import XinsituWarning
+from xinsitu.values import Box
+
+Doubles = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """A recipe, fitted to the pixels of one image: arrays at its pixels, boxes counted from its first one."""
+
+    recipe: str
+    median: int | None
+    flat: npt.NDArray[np.float32] | None
+    mask: npt.NDArray[np.bool_] | None
+    boxes: tuple[Box, ...] | None
+    mode: Literal["divide", "subtract"] | None
+    needs_mean: bool
+    stored: np.dtype[Any] | None
+    dtype: np.dtype[Any]
+
+    @property
+    def halo(self) -> int:
+        """How many pixels around a box its corrected values depend on."""
+        return 0 if self.median is None else self.median // 2
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the content."""
+        return hashlib.blake2b(f"{self.recipe} {self.needs_mean}".encode(), digest_size=16).hexdigest()
+
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        return type(self).__name__, self.fingerprint
+
+
+def filtered(raw: kernels.Frames, steps: Steps, box: Box | None = None) -> kernels.Floats:
+    """Median and flat field of a box of a block, reading its halo: the same bits as doing it to the whole frames."""
+    (top, bottom), (left, right) = ((0, raw.shape[1]), (0, raw.shape[2])) if box is None else box
+    reach = steps.halo
+    rows = slice(max(0, top - reach), min(raw.shape[1], bottom + reach))
+    columns = slice(max(0, left - reach), min(raw.shape[2], right + reach))
+    part = raw[:, rows, columns]
+    bad = kernels.invalid_pixels(part, steps.stored)
+    if steps.mask is not None:
+        masked = steps.mask[rows, columns]
+        bad = masked if bad is None else bad | masked
+    if steps.median is None:
+        values = kernels.as_floats(part, steps.dtype, bad)
+    else:
+        values = kernels.median2d(part, steps.median, bad=bad, dtype=steps.dtype)
+        values = values[:, top - rows.start : bottom - rows.start, left - columns.start : right - columns.start]
+    if steps.flat is not None:
+        values /= steps.flat[top:bottom, left:right]
+    return values
+
+
+def pooled_mean(parts: list[kernels.Floats]) -> Doubles:
+    """Mean per frame of all valid pixels of several parts of it; NaN where there is none."""
+    total = np.zeros(len(parts[0]))
+    number = np.zeros(len(parts[0]))
+    for part in parts:
+        values = np.ascontiguousarray(part.reshape(len(part), -1), dtype=np.float64)
+        good = np.isfinite(values)
+        total += np.where(good, values, 0.0).sum(axis=1)
+        number += np.count_nonzero(good, axis=1)
+    result = np.full(len(total), np.nan)
+    np.divide(total, number, out=result, where=number > 0)
+    return result
+
+
+def without_background(values: kernels.Floats, level: Doubles, steps: Steps, shared: float | None) -> kernels.Floats:
+    """Divide filtered frames by the background, or subtract it; NaN where there is nothing to divide by."""
+    if steps.mode == "subtract":
+        return np.subtract(values, _per_frame(level, values), out=values)
+    if steps.needs_mean and shared is not None:
+        level = level / shared
+    divisor = np.where(level > 0, level, np.nan)
+    return np.divide(values, _per_frame(divisor, values), out=values)
+
+
+def _per_frame(level: Doubles, values: kernels.Floats) -> kernels.Floats:
+    return level.astype(values.dtype)[:, None, None]
+
+
+def correct_block(raw: kernels.Frames, *, plan: Steps, shared: float | None = None) -> kernels.Floats:
+    """All steps on whole frames, one after the other while each is in the processor's cache."""
+    result = np.empty(raw.shape, dtype=plan.dtype)
+    n_zero = 0
+    for number in range(len(raw)):
+        values = filtered(raw[number : number + 1], plan)
+        if plan.boxes is not None:
+            level = pooled_mean([values[:, slice(*y), slice(*x)] for y, x in plan.boxes])
+            n_zero += int(plan.mode == "divide" and not level[0] > 0)
+            values = without_background(values, level, plan, shared)
+        result[number] = values[0]
+    if n_zero:
+        warnings.warn(
+            f"the background is zero in {n_zero} of {len(raw)} frames of a block; these frames become NaN",
+            XinsituWarning,
+            stacklevel=2,
+        )
+    return result
+
+
+def background_block(raw: kernels.Frames, *, plan: Steps, shared: float | None = None) -> Doubles:
+    """Background of each frame of a block, ``(frame, 1, 1)``."""
+    return pooled_mean([filtered(raw, plan, box) for box in plan.boxes or ()])[:, None, None]
+
+
+def mean_level(levels: Doubles) -> float:
+    """Mean over all frames of their backgrounds; NaN where no frame has one."""
+    known = levels[np.isfinite(levels)]
+    return float(known.mean()) if known.size else float("nan")

@@ -1,0 +1,358 @@
+"""ROI time series against scipy, scikit-image, the beamline's own numbers and the fully corrected frames."""
+
+from __future__ import annotations
+
+import csv
+import pickle
+
+import dask
+import numpy as np
+import pytest
+import scipy.ndimage
+import skimage.measure
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+
+import xinsitu as xi
+from xinsitu.schema import Quality
+
+EQUAL = (
+    "intensity",
+    "background",
+    "maximum",
+    "maximum_y",
+    "maximum_x",
+    "com_y",
+    "com_x",
+    "fwhm_y",
+    "fwhm_x",
+    "n_valid",
+)
+ROIS = [
+    xi.Roi("WZ", y=(8, 30), x=(12, 40), background=("left", "right")),
+    xi.Roi("left", y=(8, 30), x=(2, 8), role="background"),
+    xi.Roi("right", y=(0, 12), x=(42, 48), role="background"),
+    xi.Roi("corner", y=(0, 15), x=(0, 18)),
+    xi.Roi("far", y=(28, 40), x=(30, 48)),
+]
+
+
+def spots(n=9, shape=(40, 48), *, seed=0, dtype="int32", level=3.0, height=200.0):
+    """Frames of a spot that moves and fades on a background, with a second one in a corner."""
+    rng = np.random.default_rng(seed)
+    y, x = np.arange(shape[0])[:, None], np.arange(shape[1])
+    time = np.arange(n)[:, None, None]
+    truth = level + height * np.exp(-((y - 18 - 0.2 * time) ** 2) / 18 - ((x - 25 + 0.3 * time) ** 2) / 8) / (1 + time)
+    truth = truth + 40 * np.exp(-((y - 6) ** 2 + (x - 5) ** 2) / 6)
+    coords = {
+        "time": np.datetime64("2014-05-28T08:00", "ns") + np.arange(n) * np.timedelta64(1, "s"),
+        "y": ("y", np.arange(shape[0]), {"long_name": "hk"}),
+        "x": ("x", np.arange(shape[1]), {"long_name": "l"}),
+        "frame": ("time", np.arange(n)),
+        "sample": "0884",
+    }
+    attrs = {"units": "counts", "long_name": "detector frames"}
+    return xr.DataArray(
+        rng.poisson(truth).astype(dtype), dims=("time", "y", "x"), coords=coords, attrs=attrs, name="image"
+    )
+
+
+def flat_of(image):
+    values = np.random.default_rng(3).uniform(0.8, 1.2, (image.sizes["y"], image.sizes["x"]))
+    return xr.DataArray(values, dims=("y", "x"))
+
+
+def assert_same(one, other, names=EQUAL):
+    for name in names:
+        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+# -- against others ---------------------------------------------------------------------------------------------------
+
+
+def test_plain_sums_and_positions_are_those_of_scipy_and_skimage():
+    image = spots()
+    series = xi.measure(image, [xi.Roi("a", y=(3, 33), x=(7, 44))]).isel(roi=0)
+    for frame, own in zip(image.values[:, 3:33, 7:44], (series.isel(time=i) for i in range(9)), strict=True):
+        assert own.intensity == frame.sum()
+        assert own.background == 0
+        assert own.maximum == frame.max()
+        row, column = np.unravel_index(frame.argmax(), frame.shape)
+        assert (own.maximum_y, own.maximum_x) == (row + 3, column + 7)
+        centre = np.add(scipy.ndimage.center_of_mass(frame), (3, 7))
+        np.testing.assert_allclose((own.com_y, own.com_x), centre, rtol=1e-12)
+        (props,) = skimage.measure.regionprops(np.ones(frame.shape, int), frame)
+        np.testing.assert_allclose((own.com_y, own.com_x), np.add(props.centroid_weighted, (3, 7)), rtol=1e-12)
+        assert own.n_valid == frame.size
+
+
+def test_width_above_declared_background():
+    y, x = np.arange(60)[:, None], np.arange(50)
+    truth = 2e5 * np.exp(-0.5 * ((y - 30.3) / 4.0) ** 2 - 0.5 * ((x - 24.6) / 5.0) ** 2) + 500
+    image = xr.DataArray(np.round(truth)[None].astype("int32"), dims=("time", "y", "x"), attrs={"units": "counts"})
+    rois = [xi.Roi("a", (10, 50), (4, 46), background=("b",)), xi.Roi("b", (0, 60), (0, 2))]
+    own = xi.measure(image, rois).sel(roi="a").isel(time=0)
+    assert own.fwhm_y == pytest.approx(4.0 * 2.3548, rel=0.01)
+    assert own.fwhm_x == pytest.approx(5.0 * 2.3548, rel=0.01)
+    assert own.com_y == pytest.approx(30.3, abs=0.01)
+    assert own.com_x == pytest.approx(24.6, abs=0.01)
+    assert own.background == pytest.approx(500 * 40 * 42, rel=1e-3)
+    assert own.intensity == pytest.approx(2e5 * 2 * np.pi * 20, rel=0.01)
+
+
+def test_every_frame_of_the_beamline_agrees(shared_data):
+    with (shared_data / "i07" / "roi1_by_the_beamline.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 90
+    for scan in sorted({row["scan"] for row in rows}):
+        measurement = xi.open_measurement(shared_data / "i07" / "refl" / scan, tz="Europe/London")
+        own = [row for row in rows if row["scan"] == scan]
+        boxes = [tuple(int(row[f"roi_{key}"]) for key in "xywh") for row in own]
+        rois = {box: xi.Roi(str(box), y=(box[1], box[1] + box[3]), x=(box[0], box[0] + box[2])) for box in boxes}
+        series = xi.measure(measurement, rois.values()).compute()
+        for number, (row, box) in enumerate(zip(own, boxes, strict=True)):
+            values = series.sel(roi=str(box)).isel(time=number)
+            assert values.intensity == float(row["gda_sum"])
+            assert values.maximum == float(row["gda_max"])
+
+
+# -- the crop and the whole -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("median", [None, 3, 5])
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize(
+    "region",
+    [
+        None,
+        xi.Background(y=(30, 38), x=(3, 13)),
+        xi.Background(y=(30, 38), x=(3, 13), mode="subtract"),
+        xi.Background(regions=(((30, 38), (3, 13)), ((0, 4), (40, 47))), normalise="mean"),
+    ],
+    ids=["plain", "divide", "subtract", "mean"],
+)
+def test_cropping_first_gives_the_same_bits_as_correcting_all(median, flat, region):
+    image = spots()
+    image[:, 13, 20] = -1
+    image[4, 9, :] = -2
+    recipe = xi.Correction(median=median, flatfield=flat_of(image) if flat else None, background=region)
+    lazy = image.chunk({"time": 4})
+    assert_same(
+        xi.measure(lazy, ROIS, correction=recipe).compute(), xi.measure(xi.correct(lazy, recipe), ROIS).compute()
+    )
+
+
+@given(data=st.data())
+def test_any_chunks_dtype_and_roi_give_the_same_bits(data):
+    dtype = data.draw(st.sampled_from(["uint16", "int16", "int32", "float32"]))
+    image = spots(dtype=dtype)
+    top, left = data.draw(st.integers(0, 38)), data.draw(st.integers(0, 46))
+    bottom, right = data.draw(st.integers(top + 1, 40)), data.draw(st.integers(left + 1, 48))
+    rois = [xi.Roi("a", y=(top, bottom), x=(left, right), background=("b",)), xi.Roi("b", y=(30, 40), x=(0, 9))]
+    recipe = xi.Correction(median=3, flatfield=flat_of(image))
+    whole = xi.measure(image, rois, correction=recipe)
+    lazy = image.chunk({"time": data.draw(st.integers(1, 9)), "y": data.draw(st.sampled_from([-1, 7]))})
+    xr.testing.assert_identical(xi.measure(lazy, rois, correction=recipe).compute(), whole)
+    assert_same(xi.measure(xi.correct(image, recipe), rois), whole)
+    frames = xi.correct(image, recipe).values[:, top:bottom, left:right].astype("float64")
+    np.testing.assert_allclose(whole.intensity[:, 0] + whole.background[:, 0], frames.sum(axis=(1, 2)), rtol=1e-12)
+
+
+def test_measuring_a_cropped_image():
+    image = spots()
+    part = xi.crop(image, y=(5, 36), x=(10, 46))
+    assert_same(xi.measure(part, [xi.Roi("a", (8, 30), (12, 40))]), xi.measure(image, [xi.Roi("a", (8, 30), (12, 40))]))
+
+
+# -- schedulers, laziness, pickles ------------------------------------------------------------------------------------
+
+
+def test_lazy_until_computed_and_one_pass(computes):
+    image = spots().chunk({"time": 2})
+    with computes(0):
+        series = xi.measure(
+            image, ROIS, correction=xi.Correction(median=3, background=xi.Background((30, 38), (3, 13)))
+        )
+        assert series.intensity.chunks is not None
+    (optimised,) = dask.optimize(series)
+    n_chunks = len(image.chunks[0])
+    assert len(dict(optimised.__dask_graph__())) <= 3 * n_chunks + 40
+    again = xi.measure(image, ROIS, correction=xi.Correction(median=3, background=xi.Background((30, 38), (3, 13))))
+    assert again.intensity.data.name == series.intensity.data.name
+    xr.testing.assert_identical(pickle.loads(pickle.dumps(series)).compute(), series.compute())
+
+
+def test_each_frame_is_read_once():
+    reads = []
+
+    def read(block_info=None):
+        first, behind = block_info[None]["array-location"][0]
+        reads.append(first)
+        return spots().values[first:behind]
+
+    frames = dask.array.map_blocks(
+        read, chunks=((3, 3, 3), (40,), (48,)), dtype="int32", meta=np.empty((0, 0, 0), "int32")
+    )
+    image = xr.DataArray(frames, dims=("time", "y", "x"), attrs={"units": "counts"})
+    series = xi.measure(image, ROIS, correction=xi.Correction(median=3, background=xi.Background((30, 38), (3, 13))))
+    dask.compute(series, scheduler="synchronous")
+    assert sorted(reads) == [0, 3, 6]
+
+
+def test_same_numbers_under_every_scheduler():
+    distributed = pytest.importorskip("distributed")
+    image = spots().chunk({"time": 2})
+    recipe = xi.Correction(
+        median=3, flatfield=flat_of(image), background=xi.Background((30, 38), (3, 13), normalise="mean")
+    )
+    series = xi.measure(image, ROIS, correction=recipe)
+    frames = xi.correct(image, recipe)
+    expected, expected_frames = series.compute(scheduler="synchronous"), frames.compute(scheduler="synchronous")
+    xr.testing.assert_identical(series.compute(scheduler="threads"), expected)
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster),
+    ):
+        xr.testing.assert_identical(series.compute(), expected)
+        xr.testing.assert_identical(frames.compute(), expected_frames)
+
+
+def test_inputs_are_left_alone():
+    image = spots()
+    before = image.copy(deep=True)
+    xi.measure(image, ROIS, correction=xi.Correction(median=3))
+    xr.testing.assert_identical(image, before)
+
+
+# -- the data model ---------------------------------------------------------------------------------------------------
+
+
+def test_units_names_and_coordinates():
+    scan = spots().to_dataset().assign_attrs(detector="PILATUS 100K", count_cutoff=50)
+    scan = scan.assign_coords(monitor=("time", np.arange(9.0)))
+    series = xi.measure(scan, xi.RoiSet(ROIS))
+    assert series.intensity.attrs["units"] == "counts"
+    assert series.com_y.attrs == {"units": "pixel", "long_name": "centre of mass along hk"}
+    assert series.fwhm_x.attrs["long_name"] == "full width at half maximum along l"
+    assert series.com_x_errors.attrs["long_name"] == "standard error of the centre of mass along l"
+    assert series.attrs["detector"] == "PILATUS 100K"
+    assert set(series.coords) == {"time", "frame", "sample", "monitor", "roi", "roi_y0", "roi_y1", "roi_x0", "roi_x1"}
+    assert series.roi.values.tolist() == [roi.name for roi in ROIS]
+    assert series.roi_x1.values.tolist() == [roi.x[1] for roi in ROIS]
+    assert series.quality.dtype == np.int32
+    assert series.quality.attrs["flag_masks"].dtype == np.int32
+    assert all(series[name].dims == ("time", "roi") for name in series.data_vars)
+    ratio = xi.measure(scan, ROIS, correction=xi.Correction(background=xi.Background((30, 38), (3, 13))))
+    assert ratio.intensity.attrs["units"] == "1"
+    assert ratio.intensity_errors.attrs["units"] == "1"
+
+
+def test_images_that_are_not_counts_have_no_errors():
+    image = spots(dtype="float64").assign_attrs(units="1", count_cutoff=20)
+    series = xi.measure(image, ROIS)
+    assert np.isnan(series.intensity_errors).all()
+    assert np.isnan(series.com_y_errors).all()
+    assert (series.n_saturated == -1).all()
+    assert np.isfinite(series.intensity).all()
+
+
+def test_only_what_is_asked():
+    series = xi.measure(spots(), [xi.Roi("a", (8, 30), (12, 40), measure=("com",)), xi.Roi("b", (8, 30), (12, 40))])
+    asked, all_of_it = series.sel(roi="a"), series.sel(roi="b")
+    xr.testing.assert_equal(asked.com_y.drop_vars("roi"), all_of_it.com_y.drop_vars("roi"))
+    for name in ("intensity", "background", "fwhm_y", "fwhm_x"):
+        assert np.isnan(asked[name]).all()
+        assert np.isfinite(all_of_it[name]).all()
+
+
+def test_a_dataset_without_coordinates_will_do():
+    bare = xr.DataArray(spots().values, dims=("time", "y", "x")).to_dataset(name="image")
+    assert_same(xi.measure(bare, ROIS), xi.measure(spots(), iter(ROIS)))
+
+
+# -- flags ------------------------------------------------------------------------------------------------------------
+
+
+def flags(series, roi):
+    return [Quality(int(value)) for value in series.quality.sel(roi=roi)]
+
+
+def test_saturated_pixels_are_counted_raw_and_flagged():
+    image = spots().assign_attrs(count_cutoff=1000)
+    image[2, 10, 20] = 1000
+    series = xi.measure(image, ROIS, correction=xi.Correction(median=3))
+    assert series.n_saturated.sel(roi="WZ").values.tolist() == [0, 0, 1, 0, 0, 0, 0, 0, 0]
+    assert Quality.SATURATED in flags(series, "WZ")[2]
+    assert Quality.SATURATED not in flags(series, "WZ")[1]
+    assert xi.measure(image, ROIS).intensity.sel(roi="WZ")[2] > 1000
+
+
+def test_bad_pixels_are_left_out_counted_and_flagged():
+    image = spots()
+    image[3, 10, 20] = -2
+    series = xi.measure(image, [xi.Roi("a", (8, 30), (12, 40))])
+    assert series.n_valid[3, 0] == 22 * 28 - 1
+    assert Quality.MASKED_PIXELS in flags(series, "a")[3]
+    assert Quality.MASKED_PIXELS not in flags(series, "a")[2]
+    frame = image.values[3, 8:30, 12:40]
+    assert series.intensity[3, 0] == frame[frame >= 0].sum()
+
+
+def test_an_empty_roi_has_no_position():
+    image = spots() * 0
+    image.attrs["units"] = "counts"
+    series = xi.measure(image, [xi.Roi("a", (8, 30), (12, 40))])
+    assert (series.intensity == 0).all()
+    assert np.isnan(series.com_y).all()
+    assert np.isnan(series.fwhm_y).all()
+    assert all(Quality.LOW_COUNTS in flag and Quality.HALF_LEVEL_NOT_CROSSED in flag for flag in flags(series, "a"))
+
+
+def test_a_peak_that_is_cut_has_no_width():
+    series = xi.measure(spots(), [xi.Roi("a", (18, 30), (12, 40))])
+    assert np.isnan(series.fwhm_y[0, 0])
+    assert Quality.HALF_LEVEL_NOT_CROSSED in flags(series, "a")[0]
+    assert Quality.PEAK_AT_EDGE in flags(series, "a")[0]
+
+
+def test_zero_background_is_flagged_and_said_once_for_all():
+    image = spots()
+    image[5:7, 30:38, 3:13] = 0
+    recipe = xi.Correction(background=xi.Background((30, 38), (3, 13)))
+    lazy = xi.measure(image.chunk({"time": 2}), ROIS, correction=recipe)
+    with pytest.warns(xi.XinsituWarning, match="zero in 2 of 9 frames") as said:
+        series = lazy.compute()
+    assert len(said) == 1
+    assert np.isnan(series.intensity[5:7]).all()
+    assert np.isfinite(series.intensity[:5]).all()
+    assert [Quality.ZERO_BACKGROUND in flag for flag in flags(series, "WZ")] == [False] * 5 + [True] * 2 + [False] * 2
+
+
+def test_a_background_of_few_counts_warns_with_the_noise_it_adds():
+    recipe = xi.Correction(background=xi.Background((36, 38), (3, 6)))
+    with pytest.warns(xi.XinsituWarning, match=r"counts per frame on average: dividing by it adds \d\d % noise"):
+        xi.measure(spots(level=4), ROIS, correction=recipe)
+
+
+def test_frame_faults_are_flagged():
+    image = spots().assign_coords(frame_status=("time", np.array([0, 1, 0, 0, 0, 0, 0, 0, 10], "int8")))
+    marked = [Quality.FRAME_FAULT in flag for flag in flags(xi.measure(image, ROIS), "far")]
+    assert marked == [False, True] + [False] * 7
+
+
+# -- refusals ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_roi_off_the_image_is_refused():
+    with pytest.raises(xi.RoiError, match="'off'"):
+        xi.measure(spots(), [xi.Roi("off", (30, 41), (0, 5))])
+    with pytest.raises(xi.RoiError, match="'WZ'"):
+        xi.measure(xi.crop(spots(), y=(9, 40)), ROIS)
+
+
+def test_no_roi_and_no_image_are_refused():
+    with pytest.raises(xi.SchemaError, match="no ROI"):
+        xi.measure(spots(), [])
+    with pytest.raises(xi.SchemaError, match="image"):
+        xi.measure(spots().rename("other").to_dataset(), ROIS)
