@@ -99,7 +99,7 @@ class Experiment:
                 raise SchemaError(f"{attenuator} lies outside the measurements {', '.join(names)}")
 
     @classmethod
-    def make(cls, *, measurements: int = 3, frames: int = 120, counts: float = 2e6) -> Experiment:
+    def make(cls, *, measurements: int = 3, frames: int = 120, counts: float = 4e6) -> Experiment:
         """Build the usual experiment.
 
         The second measurement is interrupted for an attenuator, the third begins with another one, and in the last
@@ -137,7 +137,7 @@ class Experiment:
             *([Attenuator("time3", 0, 0.35)] if measurements > 2 else []),
             Attenuator(runs[-1].name, frames * 4 // 5, 0.12, transition=3),
         ]
-        return cls(_spots(counts), runs, tuple(attenuators), diffuse=4e-6 * counts)
+        return cls(_spots(counts), runs, tuple(attenuators), diffuse=2e-6 * counts)
 
     @property
     def rois(self) -> RoiSet:

@@ -35,7 +35,7 @@ def simulate_sample(
     seed: int = 0,
     measurements: int = 3,
     frames: int = 120,
-    counts: float = 2e6,
+    counts: float = 4e6,
     experiment: Experiment | None = None,
     distinct: int | None = None,
 ) -> Truth:
@@ -82,7 +82,7 @@ def simulate_sample(
     >>> names[0], names[-1], len(names)
     ('0884_time_1.log', '0884_time_1_00019.tif', 21)
     >>> truth.expected.intensity.sel(roi="WZ").round(-4).values[[0, -1]]
-    array([2000000., 3200000.])
+    array([4000000., 6400000.])
     """
     root = Path(folder)
     experiment = experiment or Experiment.make(measurements=measurements, frames=frames, counts=counts)
@@ -121,7 +121,7 @@ def simulate_sample(
 
 
 def simulate_frames(
-    folder: str | os.PathLike[str], frames: int, *, seed: int = 0, counts: float = 2e6, distinct: int | None = None
+    folder: str | os.PathLike[str], frames: int, *, seed: int = 0, counts: float = 4e6, distinct: int | None = None
 ) -> Truth:
     """Write one uninterrupted measurement of many frames, with its flat field, and return its truth.
 
