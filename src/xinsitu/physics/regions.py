@@ -279,6 +279,8 @@ def _saturated(raw: kernels.Frames, region: Region, plan: Measurements) -> Doubl
         return np.full(len(raw), -1.0)
     (top, bottom), (left, right) = region.box
     part = raw[:, top:bottom, left:right]
+    if part.max(initial=0) < plan.cutoff:  # not true of NaN
+        return np.zeros(len(raw))
     high = part >= plan.cutoff
     bad = kernels.invalid_pixels(part, plan.steps.stored)
     if bad is not None:
