@@ -48,6 +48,14 @@ def computations(at_most: int = 0) -> Iterator[Computations]:
 
 
 @pytest.fixture
-def computes():  # noqa: ANN201 - a factory of context managers
+def computes():
     """``with computes(0): ...`` holds that nothing is computed."""
     return computations
+
+
+@pytest.fixture(scope="session")
+def experiment(tmp_path_factory: pytest.TempPathFactory):
+    """A small simulated experiment of three measurements, never changed by a test: its truth and its folders."""
+    from xinsitu.simulate import simulate_sample
+
+    return simulate_sample(tmp_path_factory.mktemp("experiment"), measurements=3, frames=60, counts=1e7)

@@ -428,8 +428,9 @@ def _at_pixels_of(image: xr.DataArray, calibration: xr.DataArray, what: str) -> 
     if not inside or (whole and not same and full is not None and full != calibration.shape):
         shapes = f"{calibration.sizes['y']} x {calibration.sizes['x']}"
         frames = f"{image.sizes['y']} x {image.sizes['x']}"
+        source = calibration.attrs.get("source")
         raise CorrectionError(
-            f"{what} has {shapes} pixels and the frames have {frames}: they are not of the same detector"
+            f"{what if source is None else f'{what} {source}'} has {shapes} pixels and the frames have {frames}: they are not of the same detector"
         )
     return calibration.isel({dim: slice(own[dim][0] - its[dim][0], own[dim][1] - its[dim][0]) for dim in ("y", "x")})
 

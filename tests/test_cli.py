@@ -1,0 +1,304 @@
+"""The commands as a person uses them: what they say, what they write, and one sentence for what they refuse."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from scipy.ndimage import median_filter
+
+import xinsitu as xi
+from xinsitu.cli import main
+from xinsitu.simulate import Truth
+
+ZONE = ["--instrument", "spring8-bl11xu"]
+
+
+def digest(folder: Path) -> dict[str, str]:
+    """Hashes and modification times of everything in a folder."""
+    return {
+        str(path): f"{hashlib.sha256(path.read_bytes()).hexdigest()} {path.stat().st_mtime_ns}"
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
+    """Run a command that must be refused and return its one sentence."""
+    assert main([str(word) for word in words]) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if "warning:" not in line]
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("xinsitu: error: ")
+    assert "Traceback" not in lines[0]
+    return lines[0]
+
+
+# -- parse ------------------------------------------------------------------------------------------------------------
+
+
+def test_parse_equals_the_steps_done_by_hand(
+    experiment: Truth, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import tifffile
+
+    output, scan = tmp_path / "a.nc", experiment.folders["time1"]
+    box = ["--background", "70:90,150:170", "--background-mode", "divide"]
+    assert main(["parse", str(scan), str(experiment.folders["flatfield"]), *ZONE, *box, "-o", str(output)]) == 0
+    said = capsys.readouterr().out
+    for text in ("60 frames of 195 x 487", "3x3 median", "flatfield1", "y 70:90, x 150:170", str(output), " s\n"):
+        assert text in said
+
+    raw = np.array([tifffile.imread(path) for path in sorted(scan.glob("*.tif"))], dtype="float64")
+    flats = np.array([tifffile.imread(path) for path in sorted(experiment.folders["flatfield"].glob("*.tif"))])
+    flat = flats.mean(axis=0)
+    flat /= flat.mean()
+    good = flat > 0
+    by_hand = median_filter(raw, size=(1, 3, 3), mode="reflect") / np.where(good, flat, np.nan)
+    by_hand /= np.nanmean(by_hand[:, 70:90, 150:170], axis=(1, 2))[:, None, None]
+    with h5py.File(output) as file:
+        np.testing.assert_allclose(file["image"][:], by_hand, rtol=1e-6, equal_nan=True)
+        stamps = [tifffile.TiffFile(path).pages[0].tags[306].value for path in sorted(scan.glob("*.tif"))]
+        local = pd.to_datetime(stamps, format="%Y:%m:%d %H:%M:%S").tz_localize("Asia/Tokyo")
+        assert file["time"][:].tolist() == [time.timestamp() for time in local]
+        assert file["time"].dtype == "float64"
+
+
+def test_parse_refuses_to_overwrite(experiment: Truth, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["parse", str(experiment.folders["time1"]), *ZONE, "-o", str(tmp_path / "a.nc")]
+    assert main(words) == 0
+    before = (tmp_path / "a.nc").read_bytes()
+    capsys.readouterr()
+    assert "a.nc: already exists" in refused(capsys, *words)
+    assert (tmp_path / "a.nc").read_bytes() == before
+    assert main([*words, "--force", "--crop", "70:135,150:370"]) == 0
+    with xr.open_dataset(tmp_path / "a.nc") as again:
+        assert again["image"].shape == (60, 65, 220)
+        assert again["y"].values[[0, -1]].tolist() == [70, 134]
+
+
+def test_parse_takes_the_region_of_the_instrument_and_says_so(
+    experiment: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["parse", str(experiment.folders["time1"])]) == 0
+    said = capsys.readouterr()
+    assert "divided by the background at y 70:90, x 150:170 (of the instrument)" in said.out
+    assert "default instrument" in said.err
+    result = xi.read_results(tmp_path / "0884_time1.nc")
+    assert result["image"].attrs["units"] == "1"
+
+
+# -- measure, stitch, plot, run ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def results(experiment: Truth, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What ``measure`` writes of every measurement."""
+    folder = tmp_path_factory.mktemp("results")
+    words = [
+        "--rois",
+        str(experiment.files["rois"]),
+        "--flatfield",
+        str(experiment.folders["flatfield"]),
+        "--median",
+        "0",
+    ]
+    assert main(["measure", *map(str, experiment.measurements), *words, *ZONE, "-o", f"{folder}/"]) == 0
+    return folder
+
+
+def test_measure_writes_one_result_each_and_skips_what_is_done(
+    experiment: Truth, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sample = tmp_path / "0884"
+    for name in ("time1", "time2"):
+        shutil.copytree(experiment.folders[name], sample / name)
+    (sample / "time3").mkdir()
+    folders = [str(sample / name) for name in ("time1", "time2", "time3")]
+    words = ["measure", *folders, "--rois", str(experiment.files["rois"]), *ZONE, "-o", str(tmp_path / "out")]
+    assert main(words) == 1
+    said = capsys.readouterr()
+    assert "1 of 3 measurements failed" in said.err
+    assert "time3" in said.err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0884_time1.nc", "0884_time2.nc"]
+    before = (tmp_path / "out" / "0884_time1.nc").stat().st_mtime_ns
+    assert main(words) == 1
+    assert capsys.readouterr().out.count("(done before)") == 2
+    assert (tmp_path / "out" / "0884_time1.nc").stat().st_mtime_ns == before
+    first = next((sample / "time1").glob("*.tif"))
+    os.utime(first, ns=(1, 1))
+    assert main(words) == 1
+    assert "was made otherwise or from other frames" in capsys.readouterr().err
+
+
+def test_stitched_intensities_are_those_of_the_truth(
+    experiment: Truth, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "0884.nc"
+    changes, events = str(experiment.files["changes"]), str(experiment.files["events"])
+    assert main(["stitch", str(results), "--changes", changes, "--events", events, "-o", str(output)]) == 0
+    assert str(output) in capsys.readouterr().out
+    sample, truth = xi.read_results(output), experiment.expected
+    good = (truth["segment"].values >= 0) & (sample["segment"].values >= 0)
+    assert (sample["segment"].values >= 0).tolist() == (truth["segment"].values >= 0).tolist()
+    for roi in ("CTR", "WZ", "ZB", "TW"):
+        one, other = sample.sel(roi=roi).isel(time=good), truth.sel(roi=roi).isel(time=good)
+        scale = float(truth["transmission"][0])
+        np.testing.assert_allclose(one["intensity"], other["intensity"] * scale, rtol=0.01)
+        np.testing.assert_allclose(one["com_y"], other["com_y"], atol=0.05)
+        np.testing.assert_allclose(one["com_x"], other["com_x"], atol=0.05)
+        np.testing.assert_allclose(one["fwhm_y"], other["fwhm_y"], rtol=0.03)
+        np.testing.assert_allclose(one["fwhm_x"], other["fwhm_x"], rtol=0.03)
+    assert len(json.loads(sample.attrs["events"])) == len(experiment.events)
+
+
+@pytest.mark.parametrize("suffix", ["png", "pdf", "svg", "html"])
+def test_plot_writes_every_kind_of_figure(
+    experiment: Truth, results: Path, tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / f"a.{suffix}"
+    words = ["--t0", "2014-05-28T17:02:29+09:00", "--smooth", "savgol:5,2", "--log", "--roi", "WZ,ZB"]
+    assert main(["plot", str(results / "0884_time1.nc"), "-o", str(output), *words]) == 0
+    start = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml", "html": b"<!DOCTYPE html>"}[suffix]
+    assert output.read_bytes().lstrip().startswith(start)
+    capsys.readouterr()
+    assert "already exists" in refused(capsys, "plot", results / "0884_time1.nc", "-o", output)
+
+
+def test_run_does_a_sample_from_its_recipe_and_a_result_again(
+    experiment: Truth, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = experiment.folders["sample"].parent
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        f"""
+        format = "xinsitu-recipe"
+        version = 1
+        sample = "{os.path.relpath(base / "0884", tmp_path)}"
+        rois = "{base / "rois.json"}"
+        flatfield = "{base / "flatfield1"}"
+        changes = "{base / "changes.json"}"
+        [reading]
+        tz = "Asia/Tokyo"
+        [correction]
+        median = 3
+        [output]
+        result = "sample.nc"
+        table = "sample.csv"
+        figures = ["sample.svg"]
+        """
+    )
+    assert main(["run", str(recipe)]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"recipe.toml", "sample.nc", "sample.csv", "sample.svg"}
+    assert set(np.unique(xi.read_results(tmp_path / "sample.nc")["measurement"])) == {"time1", "time2", "time3"}
+    assert main(["run", str(tmp_path / "sample.nc")]) == 0
+    assert "the numbers are the same, bit for bit" in capsys.readouterr().out
+
+    tampered = xi.read_results(tmp_path / "sample.nc")
+    tampered["intensity"][3, 0] *= 1.5
+    xi.write_results(tampered, tmp_path / "tampered.nc", recipe=json.loads(tampered.attrs["recipe"]))
+    assert main(["run", str(tmp_path / "tampered.nc")]) == 1
+    said = capsys.readouterr()
+    assert "intensity" in said.out
+    assert "1 variables differ" in said.err
+
+
+def test_parse_can_be_done_again(experiment: Truth, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "a.nc"
+    words = ["--crop", "60:140,200:280", "--background", "70:90,150:170", "--background-mode", "subtract"]
+    assert main(["parse", str(experiment.folders["time2"]), *ZONE, *words, "-o", str(output)]) == 0
+    assert main(["run", str(output)]) == 0
+    assert "the same, bit for bit" in capsys.readouterr().out
+
+
+# -- refusals ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_refusal_is_one_sentence_that_names_the_file(
+    experiment: Truth, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scan, rois = experiment.folders["time1"], experiment.files["rois"]
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("no frames here")
+    (tmp_path / "bad.json").write_text('{"format": "xinsitu-rois", "version": 1, "rois": [{"name": "a", "y": [5, 1]}]}')
+    out = ("-o", tmp_path / "x.nc")
+    assert "nowhere" in refused(capsys, "parse", tmp_path / "nowhere", *out)
+    assert "empty" in refused(capsys, "parse", tmp_path / "empty", *out)
+    assert "other" in refused(capsys, "measure", tmp_path / "other", "--rois", rois, *out)
+    assert "bad.json" in refused(capsys, "measure", scan, *ZONE, "--rois", tmp_path / "bad.json", *out)
+    assert "nothing.json" in refused(capsys, "measure", scan, *ZONE, "--rois", tmp_path / "nothing.json", *out)
+    assert "notes.txt" in refused(capsys, "stitch", tmp_path / "other" / "notes.txt", *out)
+    assert "empty" in refused(capsys, "stitch", tmp_path / "empty", *out)
+    assert "notes.txt" in refused(capsys, "run", tmp_path / "other" / "notes.txt")
+    assert "Mars/Base" in refused(capsys, "parse", scan, "--tz", "Mars/Base", *out)
+    assert "no such folder" in refused(capsys, "parse", scan, *ZONE, "-o", tmp_path / "not" / "there" / "x.nc")
+    assert not (tmp_path / "x.nc").exists()
+
+
+def test_unknown_rois_and_other_flat_fields_are_refused(
+    experiment: Truth, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import tifffile
+
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    tifffile.imwrite(flat / "flat_00000.tif", np.ones((100, 100), "int32"))
+    said = refused(capsys, "parse", experiment.folders["time1"], flat, *ZONE, "-o", tmp_path / "x.nc")
+    assert f"{tmp_path.name}/flat has 100 x 100 pixels and the frames have 195 x 487" in said
+    assert "XX" in refused(capsys, "plot", results / "0884_time1.nc", "--roi", "XX", "-o", tmp_path / "x.png")
+    changes = str(experiment.files["changes"])
+    stitch = ("stitch", results, "--changes", changes, "--reference", "XX", "-o", tmp_path / "x.nc")
+    assert "XX" in refused(capsys, *stitch)
+
+
+def test_a_truncated_frame_is_named(experiment: Truth, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scan = tmp_path / "time1"
+    shutil.copytree(experiment.folders["time1"], scan)
+    victim = sorted(scan.glob("*.tif"))[7]
+    victim.write_bytes(victim.read_bytes()[:200_000])
+    said = refused(capsys, "parse", scan, *ZONE, "-o", tmp_path / "x.nc")
+    assert victim.name in said
+    assert not (tmp_path / "x.nc").exists()
+
+
+def test_nothing_is_written_beside_the_frames(
+    experiment: Truth, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scan = experiment.folders["time1"]
+    assert "never written to" in refused(capsys, "parse", scan, *ZONE, "-o", scan / "x.nc")
+    before = digest(experiment.folders["sample"])
+    main(["info", str(experiment.folders["sample"]), *ZONE])
+    main(["measure", str(scan), "--rois", str(experiment.files["rois"]), *ZONE, "-o", str(tmp_path / "a.nc")])
+    assert digest(experiment.folders["sample"]) == before
+
+
+def test_wrong_words_give_exit_code_two_and_help_has_examples() -> None:
+    environment = {**os.environ, "COLUMNS": "100"}
+    run = lambda *words: subprocess.run(  # noqa: E731
+        [sys.executable, "-m", "xinsitu", *words], capture_output=True, text=True, env=environment, check=False
+    )
+    assert run("parse").returncode == 2
+    assert run("parse", "a", "--background", "1:2").returncode == 2
+    for command in ("demo", "info", "parse", "explore", "measure", "stitch", "plot", "run"):
+        done = run(command, "--help")
+        assert done.returncode == 0
+        assert f"examples:\n  xinsitu {command}" in done.stdout
+    assert xi.__version__ in run("--version").stdout
+
+
+def test_a_pipe_that_closes_is_no_fault(experiment: Truth) -> None:
+    line = f"{sys.executable} -m xinsitu info {experiment.folders['sample']} | head -1"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
