@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from xinsitu.errors import FrameError
 from xinsitu.schema import FrameStatus
 
-from .pilatus import PilatusText, parse_model
+from .pilatus import NO_TEXT, PilatusText, parse_model
 
 MAX_PIXELS = 2**28
 """More than any detector has; a header that declares more is not believed."""
@@ -27,8 +27,7 @@ class FrameFault(FrameError):
         return type(self), (self.path, self.reason, self.status)
 
 
-@dataclass(frozen=True, slots=True)
-class FrameHeader:
+class FrameHeader(NamedTuple):
     """What a file says before its pixels are read.
 
     Parameters
@@ -45,10 +44,16 @@ class FrameHeader:
         Number of frames in the file.
     stamp, stamp_source
         Time text as found, and where: ``tiff:306``.
+    utc
+        Microseconds since 1970-01-01 UTC where the stamp is a count of seconds and needs no zone.
     text
-        PILATUS header text.
+        What the detector wrote about the exposure.
     model, software
         Tags 272 and 305.
+    extra
+        Further values of this frame by name, as areaDetector attributes.
+    sparse
+        Whether the file occupies fewer bytes on disc than it is long: an interrupted copy, or a compressing disc.
     """
 
     size: int
@@ -59,9 +64,12 @@ class FrameHeader:
     pages: int = 1
     stamp: str = ""
     stamp_source: str = ""
-    text: PilatusText = PilatusText()  # noqa: RUF009 - frozen
+    utc: int | None = None
+    text: PilatusText = NO_TEXT
     model: str = ""
     software: str = ""
+    extra: tuple[tuple[str, str | float], ...] = ()
+    sparse: bool = False
 
     @property
     def detector(self) -> tuple[str, str | None]:

@@ -30,7 +30,8 @@ def read_header(path: str) -> FrameHeader:
         status = os.fstat(fd)
         if status.st_size == 0:
             raise FrameFault(path, "the file is empty (0 bytes)", FrameStatus.TRUNCATED)
-        file = OpenFile(path, fd, status.st_size, os.read(fd, _HEAD))
+        sparse = getattr(status, "st_blocks", status.st_size) * 512 < status.st_size
+        file = OpenFile(path, fd, status.st_size, os.read(fd, _HEAD), sparse)
         try:
             return walk(file, status.st_mtime_ns)
         except NotPlain:

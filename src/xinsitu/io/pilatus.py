@@ -54,6 +54,9 @@ class PilatusText:
         }
 
 
+NO_TEXT = PilatusText()
+
+
 @functools.lru_cache(maxsize=256)  # all frames of a measurement usually share one text
 def parse_pilatus(raw: bytes) -> PilatusText:
     r"""Read the header text up to its first NUL.

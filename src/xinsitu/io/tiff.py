@@ -16,6 +16,7 @@ import tifffile
 
 from xinsitu.schema import FrameStatus
 
+from . import epics
 from .frame_header import MAX_PIXELS, FrameFault, FrameHeader
 from .pilatus import parse_pilatus
 from .stamps import clean
@@ -48,7 +49,7 @@ def describe(path: str, size: int, mtime_ns: int) -> FrameHeader:
         description = _ascii(first, "ImageDescription")
         text = parse_pilatus(description)
         stamp = clean(_ascii(first, "DateTime"))
-        return FrameHeader(
+        header = FrameHeader(
             size=size,
             mtime_ns=mtime_ns,
             shape=(int(first.shape[0]), int(first.shape[1])),
@@ -61,6 +62,8 @@ def describe(path: str, size: int, mtime_ns: int) -> FrameHeader:
             model=clean(_ascii(first, "Model")),
             software=clean(_ascii(first, "Software")),
         )
+        private = {tag.code: tag.value for tag in first.tags if tag.code >= epics.FIRST}
+        return epics.complete(header, private) if private else header
 
 
 def decode(path: str, page: int) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 
 from xinsitu.schema import FrameStatus
 
+from . import epics
 from .frame_header import MAX_PIXELS, FrameFault, FrameHeader
 from .magic import what_it_is
 from .pilatus import parse_pilatus
@@ -47,6 +48,7 @@ class OpenFile(NamedTuple):
     fd: int
     size: int
     head: bytes
+    sparse: bool = False
 
     def take(self, offset: int, count: int) -> bytes:
         """Bytes at an offset; fewer where the file ends."""
@@ -89,18 +91,21 @@ def walk(file: OpenFile, mtime_ns: int) -> FrameHeader:
     offset = _pixels(file, tags, order, length, width * length * bits // 8)
     text = parse_pilatus(description)
     stamp = clean(_text(file, tags, DATETIME))
-    return FrameHeader(
+    stamp, source = (stamp, "tiff:306") if stamp else (text.stamp or "", "tiff:270" if text.stamp else "")
+    header = FrameHeader(
         size=file.size,
         mtime_ns=mtime_ns,
         shape=(length, width),
         dtype=_dtype(order + code),
         offset=offset,
-        stamp=stamp or text.stamp or "",
-        stamp_source="tiff:306" if stamp else "tiff:270" if text.stamp else "",
+        stamp=stamp,
+        stamp_source=source,
         text=text,
         model=clean(_text(file, tags, MODEL)),
         software=software,
+        sparse=file.sparse,
     )
+    return _with_epics(file, tags, order, header) if max(tags) >= epics.FIRST else header
 
 
 _CACHED_DTYPES: dict[str, np.dtype[np.generic]] = {}
@@ -132,7 +137,7 @@ def _directory(file: OpenFile, order: str, first: int) -> tuple[dict[int, Tag], 
     tags: dict[int, Tag] = {}
     place = first + 10
     for tag, kind, number, value in _ENTRY[order].iter_unpack(block[:length]):
-        if tag in _WANTED:
+        if tag in _WANTED or tag >= epics.FIRST:
             tags.setdefault(tag, (kind, number, value, place))
         place += 12
     following = struct.unpack(f"{order}I", block[length:])[0] if len(block) == length + 4 else 0
@@ -173,6 +178,23 @@ def _numbers(file: OpenFile, tags: dict[int, Tag], tag: int, order: str) -> tupl
     size = _SIZES[kind] * count
     block = file.take(place if size <= 4 else value, size)
     return struct.unpack(f"{order}{count}{'H' if kind == 3 else 'I'}", block) if len(block) == size else ()
+
+
+def _with_epics(file: OpenFile, tags: dict[int, Tag], order: str, header: FrameHeader) -> FrameHeader:
+    """Add what EPICS areaDetector wrote into its private tags."""
+    private = {tag: _value(file, entry, order) for tag, entry in tags.items() if tag >= epics.FIRST}
+    return epics.complete(header, private)
+
+
+def _value(file: OpenFile, entry: Tag, order: str) -> epics.Value:
+    """Value of an integer, floating-point or text tag."""
+    kind, count, value, place = entry
+    if kind == 2:
+        return clean(file.take(place if count <= 4 else value, min(count, MAX_TEXT)))
+    if kind == 12 and count == 1:
+        block = file.take(value, 8)
+        return float(struct.unpack(f"{order}d", block)[0]) if len(block) == 8 else None
+    return value if kind in (4, 9) and count == 1 else None
 
 
 def _is_plain(tags: dict[int, Tag], order: str) -> bool:
