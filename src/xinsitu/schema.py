@@ -113,6 +113,7 @@ class Quality(enum.IntFlag):
     FRAME_FAULT = 1024
     ZERO_BACKGROUND = 2048
     PEAK_LOST = 4096
+    NOISY_PROFILE = 8192
 
 
 def flag_attributes(flags: type[enum.IntEnum] | type[enum.IntFlag]) -> dict[str, object]:

@@ -31,6 +31,8 @@ def assemble(
     dataset["time"].attrs = {"long_name": "time", "standard_name": "time"}
     dataset["time"].encoding = dict(TIME_ENCODING)
     dataset["image"].encoding["preferred_chunks"] = stack.preferred_chunks
+    if stack.dtype != stack.stored:  # the codes of bad pixels are those of the type on disk
+        dataset["image"].attrs["stored_dtype"] = stack.stored.str
     if gathered.first.text.count_cutoff is not None:
         dataset["image"].attrs["count_cutoff"] = gathered.first.text.count_cutoff
     dataset.attrs = _attributes(folder, gathered, axis, instrument, zone, zone_source)
