@@ -1,0 +1,124 @@
+"""Recipes: the same after a round trip, wherever the file moves with its data; wrong ones are named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import xinsitu as xi
+from xinsitu.recipe import Correcting, Measure, Parse, Reading, Stitch, Stored, differences, recipe_from_dict, recipe_of
+from xinsitu.sample_recipe import read_recipe, write_recipe
+from xinsitu.simulate import Truth
+from xinsitu.values import AttenuationChange, Background, Event, Roi, RoiSet
+
+ROIS = RoiSet([Roi("WZ", y=(60, 150), x=(210, 270)), Roi("BG", y=(0, 9), x=(0, 9), role="background")])
+
+
+def steps(base: Path) -> list[Parse | Measure | Stored | Stitch]:
+    how = Correcting(3, 5.0, base / "flat", 3, Background(y=(70, 90), x=(150, 170), mode="subtract"))
+    reading = Reading(tz="Asia/Tokyo", order_error="ignore")
+    parse = Parse(base / "0884" / "time1", reading, how, ((70, 135), (150, 370)))
+    measure = Measure(base / "0884" / "time2", ROIS, reading, how)
+    change = AttenuationChange({"measurement": "time2", "frame": 3}, "2014-05-28T17:01:59+09:00", 8.0)
+    event = Event("open", "2014-05-28T17:01:59+09:00")
+    stitch = Stitch((measure, Stored(base / "a.nc")), (change,), False, (event,), {"roi": "WZ"})
+    return [parse, measure, Stored(base / "b.nc"), stitch]
+
+
+def test_every_kind_survives_json(tmp_path: Path) -> None:
+    for step in steps(tmp_path):
+        document = json.loads(json.dumps(step.to_dict(tmp_path / "results")))
+        again = recipe_from_dict(document, tmp_path / "results")
+        assert again.to_dict(tmp_path) == step.to_dict(tmp_path)
+        assert str(tmp_path) not in json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [{}, {"command": "cook"}, {"command": "measure", "version": 9}, {"command": "measure"}, {"command": "stored"}],
+)
+def test_what_is_no_recipe_is_refused(document: dict[str, object], tmp_path: Path) -> None:
+    with pytest.raises((xi.DocumentError, xi.RoiError)):
+        recipe_from_dict(document, tmp_path)
+
+
+def test_unknown_words_are_refused(tmp_path: Path) -> None:
+    base = {"command": "parse", "version": 1, "measurement": "a"}
+    with pytest.raises(xi.DocumentError, match="correction has no mean"):
+        recipe_from_dict({**base, "correction": {"mean": 3}}, tmp_path)
+    with pytest.raises(xi.DocumentError, match="reading has no zone"):
+        recipe_from_dict({**base, "reading": {"zone": "UTC"}}, tmp_path)
+
+
+def test_a_result_moves_with_its_frames(experiment: Truth, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    shutil.copytree(experiment.folders["time1"], tmp_path / "here" / "time1")
+    step = Measure(tmp_path / "here" / "time1", experiment.rois, Reading(tz="Asia/Tokyo"), Correcting(median=3))
+    path = tmp_path / "here" / "time1.nc"
+    xi.write_results(step.produce(), path, recipe=step.to_dict(path.parent))
+    (tmp_path / "here").rename(tmp_path / "there")
+    moved = tmp_path / "there" / "time1.nc"
+    result = xi.read_results(moved)
+    again = recipe_of(result, moved).produce()
+    assert {name: text for name, text in differences(result, again).items() if name not in ("sample",)} == {}
+
+
+def test_flat_fields_can_be_filtered_before_they_are_averaged(experiment: Truth) -> None:
+    import numpy as np
+    import tifffile
+    from scipy.ndimage import median_filter
+
+    folder = experiment.folders["flatfield"]
+    flat = Correcting(flatfield=folder, flatfield_median=3).correction(Reading(tz="Asia/Tokyo")).flatfield
+    assert flat is not None
+    raw = np.array([tifffile.imread(path) for path in sorted(folder.glob("*.tif"))], dtype="float64")
+    mean = median_filter(raw, size=(1, 3, 3), mode="reflect").mean(axis=0)
+    np.testing.assert_allclose(flat.values, mean / mean.mean(), rtol=1e-6)
+
+
+def document(base: Path) -> dict[str, object]:
+    return {"sample": str(base / "0884"), "rois": str(base / "rois.json")}
+
+
+def test_a_recipe_file_names_a_whole_sample(experiment: Truth, tmp_path: Path) -> None:
+    base = experiment.folders["sample"].parent
+    write_recipe({**document(base), "include": "time*", "exclude": "time2", "find": True}, tmp_path / "recipe.toml")
+    recipe = read_recipe(tmp_path / "recipe.toml")
+    folders = [step.measurement.name for step in recipe.stitch.inputs if isinstance(step, Measure)]
+    assert folders == ["time1", "time3"]
+    assert recipe.result == tmp_path / "0884.nc"
+    assert recipe.stitch.find
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("format = 3", "needs the lines"),
+        ("[", "not valid TOML"),
+        ('format = "xinsitu-recipe"\nversion = 1', "lacks sample and rois"),
+        ('format = "xinsitu-recipe"\nversion = 1\nsample = "a"\nrois = "b"\ncolour = 1', "unknown keys colour"),
+        ('format = "xinsitu-recipe"\nversion = 1\nsample = "BASE/0884"\nrois = "BASE/nothing.json"', "nothing.json"),
+        (
+            'format = "xinsitu-recipe"\nversion = 1\nsample = "BASE/0884"\nrois = "BASE/rois.json"\n[output]\nx = 1',
+            "no x",
+        ),
+        (
+            'format = "xinsitu-recipe"\nversion = 1\nsample = "BASE/0884"\nrois = "BASE/rois.json"\n[reading]\nx = 1',
+            "x",
+        ),
+        ('format = "xinsitu-recipe"\nversion = 1\nsample = 3\nrois = "BASE/rois.json"', "wrong kind"),
+    ],
+)
+def test_a_bad_recipe_file_is_named(experiment: Truth, tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text.replace("BASE", str(experiment.folders["sample"].parent)))
+    with pytest.raises((xi.XinsituError, FileNotFoundError), match=says):
+        read_recipe(path)
+
+
+def test_keys_that_do_not_exist_are_not_written(tmp_path: Path) -> None:
+    with pytest.raises(xi.DocumentError, match="has no colour"):
+        write_recipe({"colour": 1}, tmp_path / "recipe.toml")
