@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,21 @@ from .instruments import Instrument
 from .times import TimeAxis
 
 
-def assemble(
-    folder: str, gathered: Gathered, axis: TimeAxis, instrument: Instrument, *, zone: str, zone_source: str
-) -> xr.Dataset:
+@dataclass(frozen=True)
+class Clock:
+    """Times, the zone that they were read in, where that came from, and what a stamp marks."""
+
+    axis: TimeAxis
+    zone: str
+    zone_source: str
+    stamp_marks: str
+
+
+def assemble(folder: str, gathered: Gathered, clock: Clock, instrument: Instrument) -> xr.Dataset:
     """Return the Dataset of a measurement: lazy ``image``, coordinates and attributes."""
     stack = gathered.stack
     image = xr.Variable(("time", "y", "x"), LazilyIndexedArray(stack))
-    dataset = xr.Dataset({"image": image}, coords=_coordinates(folder, gathered, axis))
+    dataset = xr.Dataset({"image": image}, coords=_coordinates(folder, gathered, clock.axis))
     for name in ("image", *dataset.coords):
         long_name = {"y": instrument.y_name, "x": instrument.x_name}.get(str(name))
         if name != "time":
@@ -35,7 +44,7 @@ def assemble(
         dataset["image"].attrs["stored_dtype"] = stack.stored.str
     if gathered.first.text.count_cutoff is not None:
         dataset["image"].attrs["count_cutoff"] = gathered.first.text.count_cutoff
-    dataset.attrs = _attributes(folder, gathered, axis, instrument, zone, zone_source)
+    dataset.attrs = _attributes(folder, gathered, clock, instrument)
     dataset.encoding["source"] = folder
     return dataset
 
@@ -57,6 +66,8 @@ def _coordinates(folder: str, gathered: Gathered, axis: TimeAxis) -> dict[str, A
         "sample": sample,
         "measurement": measurement,
     }
+    if axis.uncertainty is not None:
+        coordinates["time_uncertainty"] = ("time", axis.uncertainty)
     exposure = [header.text.exposure_time if header else None for header in gathered.headers]
     known = {value for value in exposure if value is not None}
     if len(known) == 1:
@@ -66,10 +77,8 @@ def _coordinates(folder: str, gathered: Gathered, axis: TimeAxis) -> dict[str, A
     return coordinates
 
 
-def _attributes(
-    folder: str, gathered: Gathered, axis: TimeAxis, instrument: Instrument, zone: str, zone_source: str
-) -> dict[str, str | int | float]:
-    first = gathered.first
+def _attributes(folder: str, gathered: Gathered, clock: Clock, instrument: Instrument) -> dict[str, str | int | float]:
+    first, axis = gathered.first, clock.axis
     detector, serial = first.detector
     sources = {header.stamp_source for header in gathered.headers if header and header.stamp_source}
     attributes: dict[str, str | int | float | None] = {
@@ -78,8 +87,9 @@ def _attributes(
         "instrument": instrument.name,
         "source": "/".join(sample_and_measurement(folder)),
         "source_token": gathered.stack.token,
-        "time_zone": zone,
-        "time_zone_source": zone_source,
+        "time_zone": clock.zone,
+        "time_zone_source": clock.zone_source,
+        "stamp_marks": clock.stamp_marks,
         "time_source": ",".join(sorted(sources)) if axis.source == "stamp" else axis.source,
         "time_resolution": axis.resolution,
         "detector": detector or None,

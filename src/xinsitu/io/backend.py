@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 import xarray as xr
@@ -11,16 +11,17 @@ from xarray.backends import BackendEntrypoint
 
 from xinsitu.errors import LayoutError
 
-from .measurement import open_lazily
+from .opening import Opening, open_lazily
+from .times import Time
 
 
 class XinsituBackend(BackendEntrypoint):
-    """Opens folders of detector frames; only forwards to :func:`~xinsitu.io.measurement.open_lazily`.
+    """Opens detector frames; only forwards to :func:`~xinsitu.io.opening.open_lazily`.
 
     The engine must be named: a folder of TIFFs may belong to anybody.
     """
 
-    description: ClassVar[str] = "Open folders of X-ray detector frames as one lazy image (time, y, x)"
+    description: ClassVar[str] = "Open X-ray detector frames as one lazy image (time, y, x)"
     open_dataset_parameters: ClassVar[tuple[str, ...]] = (
         "filename_or_obj",
         "drop_variables",
@@ -30,6 +31,9 @@ class XinsituBackend(BackendEntrypoint):
         "time",
         "order_error",
         "series",
+        "fill_missing",
+        "period",
+        "stamp_marks",
     )
 
     def open_dataset(
@@ -40,22 +44,28 @@ class XinsituBackend(BackendEntrypoint):
         tz: str | None = None,
         instrument: str | None = None,
         on_error: str = "raise",
-        time: str = "auto",
+        time: Time = "auto",
         order_error: str = "raise",
         series: str | None = None,
+        fill_missing: bool = False,
+        period: float | None = None,
+        stamp_marks: str | None = None,
     ) -> xr.Dataset:
-        """Open a folder of frames, not chunked; parameters of :func:`~xinsitu.io.measurement.open_measurement`."""
-        if not isinstance(filename_or_obj, str | os.PathLike):
-            raise LayoutError(f"the engine xinsitu opens the path of a folder, not {type(filename_or_obj).__name__}")
-        dataset, _ = open_lazily(
-            filename_or_obj,
+        """Open frames, not chunked; parameters of :func:`~xinsitu.io.measurement.open_measurement`."""
+        if not isinstance(filename_or_obj, str | os.PathLike | Sequence):
+            raise LayoutError(f"the engine xinsitu opens paths, not {type(filename_or_obj).__name__}")
+        opening = Opening(
             tz=tz,
             instrument=instrument,
             on_error=on_error,
             time=time,
             order_error=order_error,
             series=series,
+            fill_missing=fill_missing,
+            period=period,
+            stamp_marks=stamp_marks,
         )
+        dataset, _ = open_lazily(filename_or_obj, opening)
         dropped = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or ())
         return dataset.drop_vars(dropped, errors="ignore")
 

@@ -18,7 +18,8 @@ from xinsitu.errors import LayoutError
 
 from .instruments import PATTERNS
 
-SUFFIXES = (".tif", ".tiff")
+SUFFIXES = (".tif", ".tiff", ".cbf", ".edf")
+HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".nxs", ".nx", ".nc", ".nc4", ".cxi")
 LOG_SUFFIXES = (".log", ".dat", ".spec", ".csv", ".txt")
 _DIGITS = 18  # what int64 holds
 _LONE = 10
@@ -121,8 +122,12 @@ def look(path: str | os.PathLike[str], patterns: Sequence[str] = PATTERNS) -> Fo
     )
 
 
-def group(names: Iterable[str], patterns: Sequence[str] = PATTERNS) -> tuple[tuple[Series, ...], list[str]]:
+def group(
+    names: Iterable[str], patterns: Sequence[str] = PATTERNS, *, suffixes: tuple[str, ...] | None = SUFFIXES
+) -> tuple[tuple[Series, ...], list[str]]:
     """Series of the frames among the names, the longest first, and the names that are no frames.
+
+    ``suffixes=None`` takes files of any ending.
 
     Examples
     --------
@@ -136,7 +141,8 @@ def group(names: Iterable[str], patterns: Sequence[str] = PATTERNS) -> tuple[tup
     for name in names:
         stem, dot, ending = name.rpartition(".")
         match = None
-        if dot and stem and not name.startswith(".") and (dot + ending).lower() in SUFFIXES:
+        known = suffixes is None or (dot + ending).lower() in suffixes
+        if dot and stem and not os.path.basename(name).startswith(".") and known:
             match = next((match for pattern in compiled if (match := pattern.fullmatch(stem))), None)
         part = match.groupdict() if match else {}
         if match is None or len(part["frame"]) > _DIGITS or len(part.get("scan") or "") > _DIGITS:
@@ -201,12 +207,13 @@ def _why_none(folder: Folder) -> str:
 
 
 def sample_and_measurement(folder: str) -> tuple[str, str]:
-    """Names of the sample and the measurement: the last two folders of a path.
+    """Names of the sample and the measurement: the last two parts of a path, without the ending of a file.
 
     Examples
     --------
-    >>> sample_and_measurement("/data/0884/time1")
-    ('0884', 'time1')
+    >>> sample_and_measurement("/data/0884/time1"), sample_and_measurement("/data/0884/scan_0001.h5")
+    (('0884', 'time1'), ('0884', 'scan_0001'))
     """
     path = Path(folder)
-    return path.parent.name, path.name
+    ending = path.suffix.lower()
+    return path.parent.name, path.stem if ending in SUFFIXES + HDF5_SUFFIXES else path.name

@@ -52,8 +52,8 @@ class FrameHeader(NamedTuple):
         Tags 272 and 305.
     extra
         Further values of this frame by name, as areaDetector attributes.
-    sparse
-        Whether the file occupies fewer bytes on disc than it is long: an interrupted copy, or a compressing disc.
+    hollow
+        Whether at least half of the file, at its end, was never written: an interrupted copy into a reserved file.
     """
 
     size: int
@@ -69,7 +69,7 @@ class FrameHeader(NamedTuple):
     model: str = ""
     software: str = ""
     extra: tuple[tuple[str, str | float], ...] = ()
-    sparse: bool = False
+    hollow: bool = False
 
     @property
     def detector(self) -> tuple[str, str | None]:

@@ -7,22 +7,27 @@ reshaped, it is a fault: an error, left out, or kept as NaN, as ``on_error`` say
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from xinsitu.errors import FrameError
+from xinsitu.errors import FrameError, LayoutError, XinsituWarning
 from xinsitu.schema import FrameStatus
 
 from .discover import FrameName
 from .frame_header import FrameFault, FrameHeader
 from .frames import ABSENT, FrameStack
 from .headers import read_header
+from .stamps import parse_stamp
 
 ON_ERROR = ("raise", "skip", "nan")
+MAX_FILL = 100
+"""At most so many missing frames are filled for each one that is there."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +72,26 @@ def read_headers(folder: str, files: Sequence[FrameName]) -> list[FrameHeader | 
     return found
 
 
-def gather(folder: str, files: Sequence[FrameName], *, on_error: str = "raise") -> Gathered:
+def gather(
+    folder: str,
+    files: Sequence[FrameName],
+    *,
+    on_error: str = "raise",
+    newest: bool = False,
+    fill_missing: bool = False,
+) -> Gathered:
     """Read every header and describe the frames as one stack; no pixel is read.
+
+    Parameters
+    ----------
+    folder, files
+        The frames, in the order of their numbers.
+    on_error
+        What becomes of faulty frames: ``raise``, ``skip`` or ``nan``.
+    newest
+        Where stamps go backwards, keep only the frames that are newest: the others were left by an older series.
+    fill_missing
+        Put a frame of NaN for every missing number.
 
     Raises
     ------
@@ -80,6 +103,9 @@ def gather(folder: str, files: Sequence[FrameName], *, on_error: str = "raise") 
     if on_error not in ON_ERROR:
         raise ValueError(f"on_error is one of {', '.join(ON_ERROR)}, not {on_error!r}")
     found = read_headers(folder, files)
+    stale = _stale(folder, files, found) if newest else {}
+    kept = [index for index in range(len(files)) if index not in stale]
+    files, found = [files[index] for index in kept], [found[index] for index in kept]
     faults = [header for header in found if isinstance(header, FrameFault)]
     if faults and on_error == "raise":
         more = f" (and {len(faults) - 1} more bad frames)" if len(faults) > 1 else ""
@@ -89,7 +115,9 @@ def gather(folder: str, files: Sequence[FrameName], *, on_error: str = "raise") 
     pairs = list(zip(files, found, strict=True))
     if on_error == "skip":
         pairs = [pair for pair in pairs if isinstance(pair[1], FrameHeader)]
-    return _stack(folder, pairs, faults, promote=on_error == "nan")
+    if fill_missing:
+        pairs = _filled(folder, pairs)
+    return _stack(folder, pairs, [*faults, *stale.values()], promote=on_error == "nan" or fill_missing)
 
 
 def _stack(
@@ -99,18 +127,20 @@ def _stack(
     names: list[str] = []
     headers: list[FrameHeader | None] = []
     rows: list[tuple[int, ...]] = []
+    several = first.pages > 1
+    suspect = _suspect(folder, pairs)
     for file, header in pairs:
         for page in range(first.pages):
             names.append(file.name)
             if isinstance(header, FrameHeader):
                 headers.append(header)
                 swapped = header.offset >= 0 and not header.dtype.isnative
-                rows.append((header.size, header.mtime_ns, header.offset, page, swapped, FrameStatus.OK))
+                state = FrameStatus.SUSPECT_ZERO_TAIL if suspect and header.hollow else FrameStatus.OK
+                rows.append((header.size, header.mtime_ns, header.offset, page, swapped, state))
             else:
                 headers.append(None)
                 rows.append((0, 0, ABSENT, page, False, header.status))
     table = np.array(rows, dtype="int64")
-    several = first.pages > 1
     stack = FrameStack(
         folder=folder,
         names=tuple(names),
@@ -174,3 +204,60 @@ def _mark_strangers(folder: str, files: Sequence[FrameName], found: list[FrameHe
 
 def _said(shape: tuple[int, int], dtype: np.dtype[np.generic], pages: int) -> str:
     return f"{shape[0]} x {shape[1]} {dtype.newbyteorder('=')}" + (f" in {pages} pages" if pages > 1 else "")
+
+
+def _suspect(folder: str, pairs: Sequence[tuple[FrameName, FrameHeader | FrameFault]]) -> bool:
+    """Whether hollow files are suspect; where most are, the disc compresses."""
+    hollow = [file.name for file, header in pairs if isinstance(header, FrameHeader) and header.hollow]
+    if not 0 < len(hollow) <= len(pairs) // 2:
+        return False
+    warnings.warn(
+        f"{os.path.join(folder, hollow[0])}: the second half was never written, as after an interrupted copy, and "
+        f"reads as zeros; {len(hollow)} frames in all, flagged suspect_zero_tail",
+        XinsituWarning,
+        stacklevel=2,
+    )
+    return True
+
+
+def _moment(header: FrameHeader) -> int | None:
+    """Microseconds on the clock of the stamps, good for comparing."""
+    stamp = parse_stamp(header.stamp) if header.utc is None else None
+    return stamp.microseconds if stamp else header.utc
+
+
+def _stale(folder: str, files: Sequence[FrameName], found: Sequence[FrameHeader | FrameFault]) -> dict[int, FrameFault]:
+    """Frames left by an older series: all but the part, between steps back in time, that ends last."""
+    stamped = [
+        (index, moment)
+        for index, header in enumerate(found)
+        if isinstance(header, FrameHeader) and (moment := _moment(header)) is not None
+    ]
+    starts = [0] + [here for (_, one), (here, other) in pairwise(stamped) if other < one] + [len(files)]
+    if len(starts) == 2:
+        return {}
+    time = dict(stamped)
+    parts = list(pairwise(starts))
+    latest = max(parts, key=lambda part: max(time[index] for index in range(*part) if index in time))
+    return {
+        index: FrameFault(os.path.join(folder, files[index].name), "left by an older series", FrameStatus.STALE_TIME)
+        for index in range(len(files))
+        if not latest[0] <= index < latest[1]
+    }
+
+
+def _filled(
+    folder: str, pairs: Sequence[tuple[FrameName, FrameHeader | FrameFault]]
+) -> list[tuple[FrameName, FrameHeader | FrameFault]]:
+    """Put a fault for every number that is missing within a scan."""
+    missing = sum(max(0, two.frame - one.frame - 1) for (one, _), (two, _) in pairwise(pairs) if one.scan == two.scan)
+    if missing > MAX_FILL * len(pairs):
+        raise LayoutError(f"{folder}: {missing} numbers are missing between {len(pairs)} frames; too many to fill")
+    filled: list[tuple[FrameName, FrameHeader | FrameFault]] = list(pairs[:1])
+    for (before, _), (file, header) in pairwise(pairs):
+        if before.scan == file.scan:
+            for number in range(before.frame + 1, file.frame):
+                fault = FrameFault(folder, f"frame {number} is missing", FrameStatus.MISSING)
+                filled.append((FrameName("", file.scan, number), fault))
+        filled.append((file, header))
+    return filled

@@ -22,7 +22,7 @@ DEFAULT = "spring8-bl11xu"
 PATTERNS = (r"(?P<name>.*?)_(?P<scan>\d+)_(?P<frame>\d+)", r"(?P<name>.*?)_?(?P<frame>\d+)")
 """File names where a table says nothing: ``<name>_<scan>_<frame>``, or just ``<name>_<frame>``."""
 
-_SECTIONS = {"title", "time_zone", "axes", "files", "background"}
+_SECTIONS = ("title", "time_zone", "stamp_marks", "axes", "files", "background")
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class Instrument:
         ``name`` and ``scan``; the first that fits wins.
     background
         The region that ``parse`` takes where none is given.
+    stamp_marks
+        Whether a stamp marks the ``start`` or the ``end`` of the exposure.
 
     Examples
     --------
@@ -58,6 +60,7 @@ class Instrument:
     x_name: str | None = None
     patterns: tuple[str, ...] = PATTERNS
     background: Background | None = None
+    stamp_marks: str = "end"
 
     @classmethod
     def from_dict(cls, name: str, table: Mapping[str, Any]) -> Instrument:
@@ -68,10 +71,12 @@ class Instrument:
         DocumentError
             A section is unknown, the zone is missing, a pattern is no regular expression with a group ``frame``.
         """
-        if strange := sorted(set(table) - _SECTIONS):
+        if strange := sorted(set(table) - set(_SECTIONS)):
             raise DocumentError(f"instrument {name!r}: unknown {', '.join(strange)}; known are {', '.join(_SECTIONS)}")
         if not isinstance(table.get("time_zone"), str):
             raise DocumentError(f"instrument {name!r}: time_zone is missing, such as 'Asia/Tokyo'")
+        if (marks := table.get("stamp_marks", "end")) not in ("start", "end"):
+            raise DocumentError(f"instrument {name!r}: stamp_marks is 'start' or 'end', not {marks!r}")
         axes, files, region = (table.get(section) or {} for section in ("axes", "files", "background"))
         patterns = tuple(files.get("patterns", PATTERNS))
         for pattern in patterns:
@@ -88,6 +93,7 @@ class Instrument:
             x_name=axes.get("x"),
             patterns=patterns,
             background=background,
+            stamp_marks=marks,
         )
 
 

@@ -9,41 +9,42 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import LayoutError, XinsituWarning
-from xinsitu.schema import describe
 
-from .assemble import assemble
-from .discover import choose, look, natural_key, sample_and_measurement
+from .discover import look, natural_key
+from .flats import flat_of
 from .frames import FrameStack
-from .gather import Gathered, gather
+from .gather import gather
 from .instruments import Instrument, load_instrument
-from .times import make_times
+from .opening import Opening, open_lazily
+from .sources import PathOrPaths, resolve
+from .times import Time
 
 Chunks = Mapping[str, Any] | int | str | None
-_FLAT_BLOCK = 50
 
 
 def open_measurement(
-    path: str | os.PathLike[str],
+    path: PathOrPaths,
     *,
     chunks: Chunks = {},  # noqa: B006 - xarray's own default, never changed
     tz: str | None = None,
     instrument: str | os.PathLike[str] | Instrument | None = None,
     on_error: str = "raise",
-    time: str = "auto",
+    time: Time = "auto",
     order_error: str = "raise",
     series: str | None = None,
+    fill_missing: bool = False,
+    period: float | None = None,
+    stamp_marks: str | None = None,
 ) -> xr.Dataset:
-    """Open a folder of detector frames; every header is read, no pixel.
+    """Open the frames of one measurement; every header is read, no pixel.
 
     Parameters
     ----------
     path
-        Folder of frames.
+        Folder of frames; a pattern such as ``"time1/scan_*.cbf"``; a list of files; or one file of several frames.
     chunks
         xarray's keyword: ``{}`` for whole frames, 16 to 32 MiB per chunk; None for a lazy array without dask.
     tz
@@ -54,11 +55,22 @@ def open_measurement(
         What becomes of frames that cannot be read: ``raise``; ``skip`` leaves them out; ``nan`` keeps them as NaN,
         which makes the image floating point.
     time
-        ``auto``, ``stamp`` or ``frame`` (the frame number as seconds).
+        ``auto``: the stamps, or frame numbers on files without any. ``stamp``. ``period``: stamps made finer by the
+        steady period of the frames, with ``time_uncertainty``; refused where a stamp contradicts it. ``frame``: the
+        frame number as seconds. ``mtime``: modification times of the files. Or an array: one UTC time or UNIX time
+        per frame.
     order_error
         Where stamps decrease with the frame number: ``raise`` or ``ignore``.
     series
-        Name of one of several series in the folder.
+        Name of one of several series in the folder; or ``newest``, which leaves out the frames of an older, longer
+        series that a newer one has overwritten in part.
+    fill_missing
+        Put a frame of NaN where a number is missing; the image becomes floating point as with ``on_error="nan"``.
+    period
+        Seconds between frames, for ``time="period"``; None takes the header's.
+    stamp_marks
+        Whether stamps mark the ``start`` or the ``end`` of the exposure; None takes the instrument's. It is an
+        attribute; times are those of the stamps.
 
     Returns
     -------
@@ -81,58 +93,29 @@ def open_measurement(
     >>> scan.image.sizes                                           # doctest: +SKIP
     Frozen({'time': 720, 'y': 195, 'x': 487})
     """
-    dataset, stack = open_lazily(
-        path, tz=tz, instrument=instrument, on_error=on_error, time=time, order_error=order_error, series=series
+    opening = Opening(
+        tz=tz,
+        instrument=instrument,
+        on_error=on_error,
+        time=time,
+        order_error=order_error,
+        series=series,
+        fill_missing=fill_missing,
+        period=period,
+        stamp_marks=stamp_marks,
     )
-    if chunks is None:
-        return dataset
+    dataset, stack = open_lazily(path, opening)
+    return dataset if chunks is None else _chunked(dataset, stack, chunks)
+
+
+def _chunked(dataset: xr.Dataset, stack: FrameStack, chunks: Mapping[str, Any] | int | str) -> xr.Dataset:
+    """Return the Dataset with its image in dask chunks."""
     if isinstance(chunks, Mapping):
         chunks = {**dict.fromkeys(("time", "y", "x"), -1), **stack.preferred_chunks, **chunks}
     image = dataset["image"].variable
     # named after the files' sizes and times: a persisted chunk of an overwritten frame is never taken for the new one
     name = f"xinsitu-image-{stack.token}-{_digest(chunks)}"
     return dataset.assign(image=dataset["image"].copy(data=image.chunk(chunks, name=name).data))
-
-
-def open_lazily(
-    path: str | os.PathLike[str],
-    *,
-    tz: str | None = None,
-    instrument: str | os.PathLike[str] | Instrument | None = None,
-    on_error: str = "raise",
-    time: str = "auto",
-    order_error: str = "raise",
-    series: str | None = None,
-) -> tuple[xr.Dataset, FrameStack]:
-    """Open a folder as a Dataset without dask, and the stack behind its image; parameters of `open_measurement`."""
-    if order_error not in ("raise", "ignore"):
-        raise ValueError(f"order_error is 'raise' or 'ignore', not {order_error!r}")
-    if time not in ("auto", "stamp", "frame"):
-        raise ValueError(f"time is 'auto', 'stamp' or 'frame', not {time!r}")
-    table = load_instrument(instrument)
-    folder = look(path, table.patterns)
-    gathered = gather(folder.path, choose(folder, series).files, on_error=on_error)
-    zone = tz or table.time_zone
-    zone_source = "tz" if tz else "instrument" if instrument is not None else "default"
-    axis = make_times(
-        [header.stamp if header else "" for header in gathered.headers],
-        gathered.scan,
-        gathered.frame,
-        gathered.stack.names,
-        zone=zone,
-        time=time,
-        order_error=order_error,
-        source=folder.path,
-    )
-    if zone_source == "default" and axis.source == "stamp":
-        warnings.warn(
-            f"{folder.path}: the time zone {zone} comes from the default instrument {table.name}; "
-            "say tz= (--tz) or instrument= (--instrument) if that is not where the frames come from",
-            XinsituWarning,
-            stacklevel=3,
-        )
-    dataset = assemble(folder.path, gathered, axis, table, zone=zone, zone_source=zone_source)
-    return dataset, gathered.stack
 
 
 def _digest(chunks: object) -> str:
@@ -142,7 +125,7 @@ def _digest(chunks: object) -> str:
 
 
 def open_flatfield(
-    path: str | os.PathLike[str],
+    path: PathOrPaths,
     *,
     chunks: Chunks = {},  # noqa: B006 - accepted so that a flat field opens with a measurement's keywords
     tz: str | None = None,
@@ -180,50 +163,9 @@ def open_flatfield(
     >>> float(flat.mean())                      # doctest: +SKIP
     1.0
     """
-    table = load_instrument(instrument)
-    folder = look(path, table.patterns)
-    gathered = gather(folder.path, choose(folder, series).files, on_error="raise" if on_error == "raise" else "skip")
-    mean = _mean(gathered.stack)
-    level = float(np.nanmean(mean)) if np.isfinite(mean).any() else 0.0
-    if not level > 0:
-        raise LayoutError(f"{folder.path}: a flat field with a mean of {level:g} cannot divide anything")
-    rows, columns = gathered.stack.frame_shape
-    flat = xr.DataArray(mean / level, dims=("y", "x"), coords={"y": np.arange(rows), "x": np.arange(columns)})
-    return _described_flat(flat, folder.path, gathered, level)
-
-
-def _described_flat(flat: xr.DataArray, folder: str, gathered: Gathered, level: float) -> xr.DataArray:
-    for axis in ("y", "x"):
-        flat = flat.assign_coords({axis: describe(flat[axis], axis)})
-    detector, serial = gathered.first.detector
-    text = gathered.first.text
-    known = {
-        "units": "1",
-        "long_name": "flat field",
-        "source": "/".join(sample_and_measurement(folder)),
-        "source_token": gathered.stack.token,
-        "n_frames": len(gathered.stack.names),
-        "mean_counts": level,
-        "detector": detector or None,
-        "detector_serial": serial,
-        "threshold_energy": text.threshold_energy,
-        "flat_field": text.flat_field,
-    }
-    flat.attrs = {name: value for name, value in known.items() if value is not None}
-    flat.encoding["source"] = folder
-    return flat.rename("flatfield")
-
-
-def _mean(stack: FrameStack) -> npt.NDArray[np.float64]:
-    """Mean over all frames, exact for integers; NaN where a frame holds a negative flag."""
-    total = np.zeros(stack.frame_shape, dtype="float64" if stack.stored.kind == "f" else "int64")
-    flagged = np.zeros(stack.frame_shape, dtype=bool)
-    for start in range(0, len(stack.names), _FLAT_BLOCK):
-        block = stack.read((slice(start, start + _FLAT_BLOCK), slice(None), slice(None)))
-        total += block.sum(axis=0, dtype=total.dtype)
-        if stack.stored.kind == "i":
-            flagged |= (block < 0).any(axis=0)
-    return np.where(flagged, np.nan, total / len(stack.names))
+    source = resolve(path, load_instrument(instrument).patterns, series)
+    gathered = gather(source.folder, source.files, on_error="raise" if on_error == "raise" else "skip")
+    return flat_of(source.path, gathered)
 
 
 def open_sample(

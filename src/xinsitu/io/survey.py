@@ -21,7 +21,7 @@ from .discover import Folder, Series, look, natural_key
 from .frame_header import FrameFault, FrameHeader
 from .gather import read_headers
 from .instruments import Instrument, load_instrument
-from .times import TimeAxis, make_times
+from .times import Readings, TimeAxis, make_times
 from .zones import find_zone
 
 _SHOWN = 12
@@ -237,13 +237,17 @@ def _survey_series(folder: Folder, series: Series, zone: str, zone_source: str) 
             warnings.simplefilter("ignore", XinsituWarning)
             try:
                 axis = make_times(
-                    [header.stamp for _, header in good],
-                    np.array([file.scan for file, _ in good], dtype="int64"),
-                    np.array([file.frame for file, _ in good], dtype="int64"),
-                    [file.name for file, _ in good],
+                    Readings(
+                        stamps=[header.stamp for _, header in good],
+                        utc=[header.utc for _, header in good],
+                        mtimes=np.array([header.mtime_ns for _, header in good], dtype="int64"),
+                        scan=np.array([file.scan for file, _ in good], dtype="int64"),
+                        frame=np.array([file.frame for file, _ in good], dtype="int64"),
+                        names=[file.name for file, _ in good],
+                        source=folder.path,
+                    ),
                     zone=zone,
                     order_error="ignore",
-                    source=folder.path,
                 )
             except TimeError as error:
                 trouble = str(error)

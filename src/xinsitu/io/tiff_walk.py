@@ -48,7 +48,7 @@ class OpenFile(NamedTuple):
     fd: int
     size: int
     head: bytes
-    sparse: bool = False
+    hollow: bool = False
 
     def take(self, offset: int, count: int) -> bytes:
         """Bytes at an offset; fewer where the file ends."""
@@ -103,7 +103,7 @@ def walk(file: OpenFile, mtime_ns: int) -> FrameHeader:
         text=text,
         model=clean(_text(file, tags, MODEL)),
         software=software,
-        sparse=file.sparse,
+        hollow=file.hollow,
     )
     return _with_epics(file, tags, order, header) if max(tags) >= epics.FIRST else header
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from xinsitu.errors import TimeError, XinsituWarning
+from xinsitu.schema import microseconds_from_time
 
+from .periods import by_period
 from .stamps import NO_OFFSET, parse_stamps
 from .zones import find_zone, to_utc
 
@@ -32,9 +34,11 @@ class TimeAxis:
     interpolated, stale
         Frames without a stamp of their own, and frames older than one before them.
     source
-        ``stamp`` or ``frame``.
+        ``stamp``, ``period``, ``frame``, ``mtime`` or ``given``.
     resolution
         Seconds.
+    uncertainty
+        Half width, in seconds, of the interval that holds the true time; only by period.
     """
 
     microseconds: npt.NDArray[np.int64]
@@ -42,6 +46,42 @@ class TimeAxis:
     stale: npt.NDArray[np.bool_]
     source: str
     resolution: float
+    uncertainty: npt.NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What the frames say about when they were taken, in the order of their numbers.
+
+    Parameters
+    ----------
+    stamps
+        Texts; empty where there is none.
+    utc
+        Microseconds where the stamp needs no zone; None elsewhere.
+    mtimes
+        Nanoseconds; 0 where there is no file.
+    scan, frame, names
+        Of each frame.
+    source
+        Folder, for messages.
+    period
+        Seconds between frames as the headers say; None where they do not.
+    """
+
+    stamps: Sequence[str]
+    utc: Sequence[int | None]
+    mtimes: npt.NDArray[np.int64]
+    scan: npt.NDArray[np.int64]
+    frame: npt.NDArray[np.int64]
+    names: Sequence[str]
+    source: str
+    period: float | None = None
+
+    @property
+    def number(self) -> npt.NDArray[np.int64]:
+        """Frame numbers that go on over all scans."""
+        return progress(self.scan, self.frame)
 
 
 def progress(scan: npt.NDArray[np.int64], frame: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -59,77 +99,141 @@ def progress(scan: npt.NDArray[np.int64], frame: npt.NDArray[np.int64]) -> npt.N
     return result
 
 
-def make_times(
-    stamps: Sequence[str],
-    scan: npt.NDArray[np.int64],
-    frame: npt.NDArray[np.int64],
-    names: Sequence[str],
-    *,
-    zone: str,
-    time: str = "auto",
-    order_error: str = "raise",
-    source: str = "",
-) -> TimeAxis:
-    """Give every frame its time; frames come in the order of their numbers.
+Time = str | npt.NDArray[np.datetime64] | npt.NDArray[np.float64]
+TIMES = ("auto", "stamp", "period", "frame", "mtime")
+
+
+def make_times(readings: Readings, *, zone: str, time: Time = "auto", order_error: str = "raise") -> TimeAxis:
+    """Give every frame its time.
 
     Parameters
     ----------
-    stamps, scan, frame, names
-        Of each frame; the stamp is empty where there is none.
+    readings
+        What the frames say.
     zone
         Of the clock that wrote the stamps; stamps with an offset of their own do not need it.
     time
-        ``auto``: stamps, or frame numbers with a warning where there are none; ``stamp``; ``frame``.
+        ``auto``: stamps, or frame numbers with a warning where there are none; ``stamp``; ``period``: stamps made
+        finer by a steady period; ``frame``; ``mtime``: modification times of the files; or an array with one UTC
+        time (datetime64) or UNIX time (seconds) per frame.
     order_error
-        What happens where stamps decrease with the frame number: ``raise`` or ``ignore``.
-    source
-        Folder, for messages.
+        What happens where times decrease with the frame number: ``raise`` or ``ignore``.
 
     Raises
     ------
     TimeError
-        Stamps decrease, or are asked for and not there.
+        Times decrease, or are asked for and not there, or contradict the period.
     """
-    number = progress(scan, frame)
+    if not isinstance(time, str):
+        return _checked(_given(time, readings), readings, order_error)
     if time == "frame":
-        return _by_frame(number, source)
-    read = parse_stamps(stamps)
-    if not read.found.any():
-        if time == "stamp" or not len(stamps):
-            raise TimeError(f"{source}: no frame has a time stamp; time='frame' numbers them instead")
+        return _by_frame(readings)
+    if time == "mtime":
+        found = readings.mtimes > 0
+        axis = TimeAxis(readings.mtimes // 1000, ~found, np.zeros(len(found), dtype=bool), "mtime", 1e-6)
+        return _checked(axis, readings, order_error)
+    stamped = _stamped(readings, zone)
+    if stamped is None:
+        if time != "auto":
+            raise TimeError(f"{readings.source}: no frame has a time stamp; time='frame' numbers them instead")
         warnings.warn(
-            f"{source}: no frame has a time stamp; time is the frame number in seconds (time='frame')",
+            f"{readings.source}: no frame has a time stamp; time is the frame number in seconds (time='frame')",
             XinsituWarning,
             stacklevel=2,
         )
-        return _by_frame(number, source)
-    utc = read.microseconds.copy()
-    local = read.found & (read.offsets == NO_OFFSET)
+        return _by_frame(readings)
+    axis = _checked(stamped, readings, order_error)
+    return _steady(axis, readings) if time == "period" else axis
+
+
+def _stamped(readings: Readings, zone: str) -> TimeAxis | None:
+    """Read the stamps; None where no frame has one."""
+    read = parse_stamps(readings.stamps)
+    counted = np.array([moment is not None for moment in readings.utc], dtype=bool)
+    found = read.found | counted
+    if not found.any():
+        return None
+    utc = np.where(read.found, read.microseconds, 0)
+    local = read.found & (read.offsets == NO_OFFSET) & ~counted
     try:
         utc[local] = to_utc(read.microseconds[local], find_zone(zone))
     except TimeError as error:
-        raise TimeError(f"{source}: {error}") from None
-    zoned = read.found & ~local
+        raise TimeError(f"{readings.source}: {error}") from None
+    zoned = read.found & ~local & ~counted
     utc[zoned] -= read.offsets[zoned]
+    utc[counted] = [moment for moment in readings.utc if moment is not None]
+    resolution = 1e-6 if counted.any() else 10.0 ** -min(read.digits, 6)
+    return TimeAxis(utc, ~found, np.zeros(len(utc), dtype=bool), "stamp", resolution)
+
+
+def _checked(axis: TimeAxis, readings: Readings, order_error: str) -> TimeAxis:
+    """Refuse or flag times that go backwards, and place the frames that have none."""
+    known = np.flatnonzero(~axis.interpolated)
+    if not len(known):
+        raise TimeError(f"{readings.source}: no frame has a time")
+    utc = axis.microseconds
     stale = np.zeros(len(utc), dtype=bool)
-    known = np.flatnonzero(read.found)
     stale[known] = utc[known] < np.maximum.accumulate(utc[known])
     if stale.any() and order_error == "raise":
         later = int(stale.argmax())
         before = int(known[np.searchsorted(known, later) - 1])
+        said = (f"{readings.names[index]} ({readings.stamps[index] or _text(utc[index])})" for index in (before, later))
         raise TimeError(
-            f"{source}: time runs backwards from {names[before]} ({stamps[before]}) to {names[later]} "
-            f"({stamps[later]}), {int(stale.sum())} frames in all: frames of an older series, or a clock that was set; "
-            f"order_error='ignore' (--ignore-time-order) keeps them in the order of their numbers"
+            f"{readings.source}: time runs backwards from {' to '.join(said)}, {int(stale.sum())} frames in all: left "
+            f"by an older series (series='newest' leaves them out), or the clock was set "
+            f"(order_error='ignore', --ignore-time-order, keeps the order of the numbers)"
         )
     if len(known) < len(utc):
-        utc = _interpolate(utc, number, known)
-    return TimeAxis(utc, ~read.found, stale, "stamp", 10.0**-read.digits)
+        utc = _interpolate(utc, readings.number, known)
+    return replace(axis, microseconds=utc, stale=stale)
 
 
-def _by_frame(number: npt.NDArray[np.int64], source: str) -> TimeAxis:
+def _given(time: npt.NDArray[np.datetime64] | npt.NDArray[np.float64], readings: Readings) -> TimeAxis:
+    values = np.asarray(time)
+    if values.shape != readings.frame.shape:
+        raise TimeError(
+            f"{readings.source}: {len(readings.frame)} frames, but times of shape {values.shape} were given"
+        )
+    if values.dtype.kind == "M":
+        utc = microseconds_from_time(values)
+        bad = np.isnat(values)
+    elif values.dtype.kind in "iuf":
+        bad = ~np.isfinite(values)
+        utc = np.rint(np.where(bad, 0, values).astype("float64") * 1e6).astype("int64")
+    else:
+        raise TimeError(f"{readings.source}: times must be datetime64 or UNIX seconds, not {values.dtype}")
+    if bad.any():
+        raise TimeError(f"{readings.source}: the time given for {readings.names[int(bad.argmax())]} is no time")
+    nothing = np.zeros(len(utc), dtype=bool)
+    return TimeAxis(utc, nothing, nothing, "given", 1e-6)
+
+
+def _steady(axis: TimeAxis, readings: Readings) -> TimeAxis:
+    """Refine times by the period of the frames, which every stamp must allow."""
+    if axis.stale.any() or axis.interpolated.any():
+        raise TimeError(f"{readings.source}: time='period' needs a stamp on every frame, in order")
+    breaks = np.concatenate(([True], np.diff(readings.scan) != 0))
+    try:
+        found = by_period(
+            axis.microseconds,
+            readings.number,
+            breaks,
+            period=(readings.period or 0) * 1e6,
+            resolution=axis.resolution * 1e6,
+        )
+    except TimeError as error:
+        raise TimeError(f"{readings.source}: {error}") from None
+    return replace(axis, microseconds=found.times, source="period", uncertainty=found.uncertainty / 1e6)
+
+
+def _text(microseconds: np.int64) -> str:
+    return str(np.datetime64(int(microseconds), "us"))
+
+
+def _by_frame(readings: Readings) -> TimeAxis:
+    number = readings.number
     if len(number) and number.max() > _LAST_SECOND:
-        raise TimeError(f"{source}: frame numbers up to {number.max()} are too large to stand for seconds")
+        raise TimeError(f"{readings.source}: frame numbers up to {number.max()} are too large to stand for seconds")
     nothing = np.zeros(len(number), dtype=bool)
     return TimeAxis(number * 1_000_000, nothing, nothing, "frame", 1.0)
 

@@ -1,0 +1,67 @@
+"""A flat field from the frames of a uniform illumination."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from xinsitu.errors import LayoutError
+from xinsitu.schema import describe
+
+from .discover import sample_and_measurement
+from .frames import FrameStack
+from .gather import Gathered
+
+_FLAT_BLOCK = 50
+
+
+def flat_of(path: str, gathered: Gathered) -> xr.DataArray:
+    """Mean of the frames divided by its own mean, ``(y, x)`` float64.
+
+    Raises
+    ------
+    LayoutError
+        The illumination is zero.
+    """
+    mean = _mean(gathered.stack)
+    level = float(np.nanmean(mean)) if np.isfinite(mean).any() else 0.0
+    if not level > 0:
+        raise LayoutError(f"{path}: a flat field with a mean of {level:g} cannot divide anything")
+    rows, columns = gathered.stack.frame_shape
+    flat = xr.DataArray(mean / level, dims=("y", "x"), coords={"y": np.arange(rows), "x": np.arange(columns)})
+    return _described(flat, path, gathered, level)
+
+
+def _described(flat: xr.DataArray, folder: str, gathered: Gathered, level: float) -> xr.DataArray:
+    for axis in ("y", "x"):
+        flat = flat.assign_coords({axis: describe(flat[axis], axis)})
+    detector, serial = gathered.first.detector
+    text = gathered.first.text
+    known = {
+        "units": "1",
+        "long_name": "flat field",
+        "source": "/".join(sample_and_measurement(folder)),
+        "source_token": gathered.stack.token,
+        "n_frames": len(gathered.stack.names),
+        "mean_counts": level,
+        "detector": detector or None,
+        "detector_serial": serial,
+        "threshold_energy": text.threshold_energy,
+        "flat_field": text.flat_field,
+    }
+    flat.attrs = {name: value for name, value in known.items() if value is not None}
+    flat.encoding["source"] = folder
+    return flat.rename("flatfield")
+
+
+def _mean(stack: FrameStack) -> npt.NDArray[np.float64]:
+    """Mean over all frames, exact for integers; NaN where a frame holds a negative flag."""
+    total = np.zeros(stack.frame_shape, dtype="float64" if stack.stored.kind == "f" else "int64")
+    flagged = np.zeros(stack.frame_shape, dtype=bool)
+    for start in range(0, len(stack.names), _FLAT_BLOCK):
+        block = stack.read((slice(start, start + _FLAT_BLOCK), slice(None), slice(None)))
+        total += block.sum(axis=0, dtype=total.dtype)
+        if stack.stored.kind == "i":
+            flagged |= (block < 0).any(axis=0)
+    return np.where(flagged, np.nan, total / len(stack.names))

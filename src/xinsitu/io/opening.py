@@ -1,0 +1,105 @@
+"""From a path to the Dataset of a measurement, not yet chunked."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from xinsitu.errors import XinsituWarning
+
+from .assemble import Clock, assemble
+from .frames import FrameStack
+from .gather import Gathered, gather
+from .instruments import Instrument, load_instrument
+from .sources import NEWEST, PathOrPaths, Source, resolve
+from .times import TIMES, Readings, Time, make_times
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How a measurement is opened; the fields are the keywords of :func:`~xinsitu.io.measurement.open_measurement`."""
+
+    tz: str | None = None
+    instrument: str | os.PathLike[str] | Instrument | None = None
+    on_error: str = "raise"
+    time: Time = "auto"
+    order_error: str = "raise"
+    series: str | None = None
+    fill_missing: bool = False
+    period: float | None = None
+    stamp_marks: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.order_error not in ("raise", "ignore"):
+            raise ValueError(f"order_error is 'raise' or 'ignore', not {self.order_error!r}")
+        if isinstance(self.time, str) and self.time not in TIMES:
+            raise ValueError(f"time is one of {', '.join(TIMES)}, or an array, not {self.time!r}")
+        if self.stamp_marks not in (None, "start", "end"):
+            raise ValueError(f"stamp_marks is 'start' or 'end' (of the exposure), not {self.stamp_marks!r}")
+
+    @property
+    def table(self) -> Instrument:
+        """The instrument."""
+        return load_instrument(self.instrument)
+
+    @property
+    def zone(self) -> tuple[str, str]:
+        """Time zone, and where it comes from."""
+        if self.tz:
+            return self.tz, "tz"
+        return self.table.time_zone, "default" if self.instrument is None else "instrument"
+
+
+def open_lazily(path: PathOrPaths, opening: Opening) -> tuple[xr.Dataset, FrameStack]:
+    """Open frames as a Dataset without dask, and the stack behind its image.
+
+    Raises
+    ------
+    LayoutError, FrameError, TimeError
+        As in :func:`~xinsitu.io.measurement.open_measurement`.
+    """
+    table = opening.table
+    source = resolve(path, table.patterns, opening.series)
+    gathered = gather(
+        source.folder,
+        source.files,
+        on_error=opening.on_error,
+        newest=opening.series == NEWEST,
+        fill_missing=opening.fill_missing,
+    )
+    zone, zone_source = opening.zone
+    axis = make_times(
+        _readings(source, gathered, opening.period), zone=zone, time=opening.time, order_error=opening.order_error
+    )
+    if zone_source == "default" and axis.source in ("stamp", "period") and not _counted(gathered):
+        warnings.warn(
+            f"{source.path}: the time zone {zone} comes from the default instrument {table.name}; "
+            "say tz= (--tz) or instrument= (--instrument) if that is not where the frames come from",
+            XinsituWarning,
+            stacklevel=3,
+        )
+    clock = Clock(axis, zone, zone_source, opening.stamp_marks or table.stamp_marks)
+    return assemble(source.path, gathered, clock, table), gathered.stack
+
+
+def _readings(source: Source, gathered: Gathered, period: float | None) -> Readings:
+    headers = gathered.headers
+    return Readings(
+        stamps=[header.stamp if header else "" for header in headers],
+        utc=[header.utc if header else None for header in headers],
+        mtimes=np.array([header.mtime_ns if header else 0 for header in headers], dtype="int64"),
+        scan=gathered.scan,
+        frame=gathered.frame,
+        names=gathered.stack.names,
+        source=source.path,
+        period=period or gathered.first.text.exposure_period,
+    )
+
+
+def _counted(gathered: Gathered) -> bool:
+    """Whether the stamps are counts of seconds, which need no zone."""
+    return all(header is None or header.utc is not None for header in gathered.headers)
