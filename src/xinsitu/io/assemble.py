@@ -12,6 +12,7 @@ from xarray.core.indexing import LazilyIndexedArray
 from xinsitu import __version__
 from xinsitu.schema import CONVENTIONS, TIME_ENCODING, FrameStatus, describe, time_from_microseconds
 
+from .columns import header_columns
 from .discover import sample_and_measurement
 from .gather import Gathered
 from .instruments import Instrument
@@ -37,6 +38,7 @@ def assemble(folder: str, gathered: Gathered, clock: Clock, instrument: Instrume
         long_name = {"y": instrument.y_name, "x": instrument.x_name}.get(str(name))
         if name != "time":
             dataset[name] = describe(dataset[name], str(name), long_name=long_name)
+    dataset = dataset.assign_coords(header_columns(gathered.headers))
     dataset["time"].attrs = {"long_name": "time", "standard_name": "time"}
     dataset["time"].encoding = dict(TIME_ENCODING)
     dataset["image"].encoding["preferred_chunks"] = stack.preferred_chunks
