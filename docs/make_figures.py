@@ -1,0 +1,284 @@
+"""Make every figure and table of the documentation from simulated frames with known truth.
+
+python docs/make_figures.py docs/_generated
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+from scipy.special import ndtr
+
+import xinsitu as xi
+
+RNG_SEED = 20140528
+BOX = (60, 50)
+"""Rows and columns of the simulated ROI; the empty area beside it is as large."""
+CENTRE, SIGMA = (29.3, 24.6), (5.0, 4.2)
+FLAT = 0.5
+"""Counts per pixel of the diffuse background."""
+COUNTS = (20, 50, 200, 500, 2_000, 20_000, 200_000)
+REPETITIONS = 400
+COLOURS = {"CTR": "#b58900", "WZ": "#dc322f", "ZB": "#2e8b57", "TW": "#d2691e", "BG": "#888888"}
+
+
+# -- simulated spots --------------------------------------------------------------------------------------------------
+
+
+def gaussian(centre: tuple[float, float] = CENTRE, sigma: tuple[float, float] = SIGMA) -> np.ndarray:
+    """Spot of one count, integrated over each pixel, in a frame with an empty area to its right."""
+    rows, columns = BOX
+    y = np.diff(ndtr((np.arange(rows + 1) - 0.5 - centre[0]) / sigma[0]))
+    x = np.diff(ndtr((np.arange(2 * columns + 1) - 0.5 - centre[1]) / sigma[1]))
+    return np.outer(y, x)
+
+
+def repeated(counts: float, *, flat: float = FLAT, repetitions: int = REPETITIONS, **spot: tuple) -> xr.DataArray:
+    """Frames of the same spot that differ by their Poisson noise alone."""
+    rng = np.random.default_rng([RNG_SEED, int(counts * 1000)])
+    frames = rng.poisson(counts * gaussian(**spot) + flat, size=(repetitions, BOX[0], 2 * BOX[1])).astype("int32")
+    return xr.DataArray(frames, dims=("time", "y", "x"), name="image", attrs={"units": "counts"})
+
+
+def rois(background: Iterable[str] = ("BG",)) -> xi.RoiSet:
+    """The spot's ROI and the empty area beside it."""
+    rows, columns = BOX
+    return xi.RoiSet(
+        [
+            xi.Roi("spot", y=(0, rows), x=(0, columns), background=tuple(background)),
+            xi.Roi("BG", y=(0, rows), x=(columns, 2 * columns), role="background"),
+        ]
+    )
+
+
+def spot_series(frames: xr.DataArray, **options: object) -> xr.Dataset:
+    """Measure the spot in every repetition."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", xi.XinsituWarning)
+        return xi.measure(frames, rois(), **options).sel(roi="spot").compute()
+
+
+def true_values() -> dict[str, float]:
+    """What a measurement without noise gives for one count."""
+    quiet = xr.DataArray(gaussian()[None], dims=("time", "y", "x"), attrs={"units": "counts"})
+    series = xi.measure(quiet, rois()).sel(roi="spot").isel(time=0)
+    return {name: float(series[name]) for name in ("intensity", "com_y", "com_x", "fwhm_y", "fwhm_x")}
+
+
+# -- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def new_figure(columns: int = 1, rows: int = 1, size: tuple[float, float] = (8.4, 3.4)) -> tuple[Figure, np.ndarray]:
+    """Return an empty figure and its axes, always a 1-d array."""
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, np.atleast_1d(figure.subplots(rows, columns)).ravel()
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """Markdown table."""
+    header = list(header)
+    lines = [header, ["---:"] * len(header), *[[str(cell) for cell in row] for row in rows]]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def bias_and_error(name: str, label: str, *, relative: bool) -> tuple[Figure, str]:
+    """Bias and scatter of one quantity against counts, with the errors that ``measure`` states."""
+    truth = true_values()[name]
+    rows, points = [], []
+    for counts in COUNTS:
+        series = spot_series(repeated(counts))
+        true = truth * counts if name == "intensity" else truth
+        unit = true if relative else 1.0
+        values = series[name].values
+        good = np.isfinite(values)
+        if not good.any():
+            continue
+        stated = np.nanmedian(series[f"{name}_errors"].values[good])
+        bias, scatter = np.median(values[good]) - true, np.std(values[good])
+        points.append((counts, bias / unit, scatter / unit, stated / unit))
+        scale, suffix = (100 / unit, " %") if relative else (1.0, " px")
+        numbers = [f"{value * scale:.3g}{suffix}" for value in (bias, scatter, stated)]
+        rows.append((f"{counts:,}", *numbers, f"{100 * good.mean():.0f} %"))
+    figure, (left, right) = new_figure(2)
+    counts, bias, scatter, stated = np.array(points).T
+    left.axhline(0, color="#999999", lw=0.8)
+    left.errorbar(counts, bias, scatter / np.sqrt(REPETITIONS), fmt="o-", ms=4, color="#dc322f")
+    left.set(xscale="log", xlabel="net counts in the spot", ylabel=f"bias of {label}", title="median less truth")
+    right.loglog(counts, scatter, "o", ms=5, color="#222222", label="scatter of repetitions")
+    right.loglog(counts, stated, "-", color="#268bd2", label="stated error (median)")
+    right.set(xlabel="net counts in the spot", ylabel=f"standard deviation of {label}", title="error")
+    right.legend(frameon=False)
+    return figure, table(("net counts", "bias", "scatter", "stated error", "finite"), rows)
+
+
+# -- one function per figure ------------------------------------------------------------------------------------------
+
+
+def figure_intensity() -> tuple[Figure, str]:
+    """Intensity: unbiased, error from counting."""
+    return bias_and_error("intensity", "intensity (relative)", relative=True)
+
+
+def figure_com() -> tuple[Figure, str]:
+    """Centre of mass."""
+    return bias_and_error("com_x", "centre of mass (px)", relative=False)
+
+
+def figure_fwhm() -> tuple[Figure, str]:
+    """FWHM: too small where the highest bin is an accident of the noise."""
+    return bias_and_error("fwhm_x", "FWHM (relative)", relative=True)
+
+
+def figure_com_pull() -> tuple[Figure, str]:
+    """Centre of mass with and without a declared background."""
+    rows, drawn = [], []
+    middle = (BOX[1] - 1) / 2
+    for flat in (0.0, 0.02, 0.1, 0.5, 2.0):
+        frames = repeated(2_000, flat=flat, centre=(CENTRE[0], 30.0))
+        net = spot_series(frames).com_x.mean().item()
+        plain = xi.measure(frames, rois(background=())).sel(roi="spot").com_x.mean().compute().item()
+        share = 2_000 / (2_000 + flat * BOX[0] * BOX[1])
+        rows.append((flat, f"{net:.2f}", f"{plain:.2f}", f"{share * 30.0 + (1 - share) * middle:.2f}"))
+        drawn.append((flat, net, plain))
+    flat, net, plain = np.array(drawn).T
+    figure, (axis,) = new_figure(size=(5.6, 3.2))
+    axis.plot(flat, net, "o-", color="#268bd2", label="with a declared background")
+    axis.plot(flat, plain, "s-", color="#dc322f", label="without")
+    axis.axhline(30.0, color="#999999", lw=0.8, label="truth")
+    axis.axhline(middle, color="#999999", lw=0.8, ls=":", label="middle of the ROI")
+    axis.set(xlabel="diffuse counts per pixel", ylabel="centre of mass (px)")
+    axis.legend(frameon=False)
+    return figure, table(("diffuse counts/px", "with background", "without", "predicted without"), rows)
+
+
+def figure_median() -> tuple[Figure, str]:
+    """Plain median and despiking with a threshold, on the same frames."""
+    rows, drawn = [], []
+    plain, despiked = xi.Correction(median=3), xi.Correction(median=3, threshold=5)
+    for counts in (50, 200, 1_000, 5_000, 20_000, 200_000):
+        frames = repeated(counts, repetitions=60)
+        ratios = [
+            float(spot_series(frames, correction=correction).intensity.mean()) / counts - 1
+            for correction in (None, plain, despiked)
+        ]
+        peak = counts / (2 * np.pi * SIGMA[0] * SIGMA[1])
+        drawn.append((peak, *ratios))
+        rows.append((f"{counts:,}", f"{peak:.2g}", *(f"{100 * ratio:+.2f} %" for ratio in ratios)))
+    peak, _, with_plain, with_threshold = np.array(drawn).T
+    figure, (axis,) = new_figure(size=(5.6, 3.4))
+    axis.axhline(0, color="#999999", lw=0.8)
+    axis.semilogx(peak, 100 * with_plain, "s-", color="#dc322f", label="median=3")
+    axis.semilogx(peak, 100 * with_threshold, "o-", color="#268bd2", label="median=3, threshold=5")
+    axis.set(xlabel="counts in the spot's highest pixel", ylabel="bias of the intensity (%)")
+    axis.legend(frameon=False)
+    return figure, table(("net counts", "highest pixel", "no filter", "median=3", "median=3, threshold=5"), rows)
+
+
+def figure_maximum() -> tuple[Figure, str]:
+    """The highest pixel is drawn to the noise."""
+    rows, drawn = [], []
+    for counts in COUNTS:
+        series = spot_series(repeated(counts))
+        true = counts * gaussian().max() + FLAT
+        excess = float(series.maximum.mean()) / true - 1
+        rows.append((f"{counts:,}", f"{true:.2f}", f"{float(series.maximum.mean()):.2f}", f"{100 * excess:+.1f} %"))
+        drawn.append((counts, 100 * excess))
+    counts, excess = np.array(drawn).T
+    figure, (axis,) = new_figure(size=(5.6, 3.2))
+    axis.loglog(counts, excess, "o-", color="#dc322f")
+    axis.set(xlabel="net counts in the spot", ylabel="excess of the maximum (%)")
+    return figure, table(("net counts", "true highest pixel", "mean maximum", "excess"), rows)
+
+
+def figure_stamps() -> tuple[Figure, str]:
+    """Stamps of whole seconds against true times."""
+    with tempfile.TemporaryDirectory() as folder:
+        truth = xi.simulate_sample(folder, measurements=1, frames=120)
+        scan = xi.open_measurement(truth.folders["time1"], tz="Asia/Tokyo", time="stamp")
+        late = (truth.expected.time.values - scan.time.values) / np.timedelta64(1, "s")
+        repeats = int((np.diff(scan.time.values) == np.timedelta64(0)).sum())
+    figure, (axis,) = new_figure(size=(6.6, 2.8))
+    axis.plot(scan.frame, late, ".", ms=4, color="#268bd2")
+    axis.set(xlabel="frame", ylabel="true time less stamp (s)", title="a frame every 0.98 s, stamps of whole seconds")
+    return figure, table(
+        ("frames", "stamps that repeat", "largest lateness"), [(len(late), repeats, f"{late.max():.2f} s")]
+    )
+
+
+def figures_of_a_sample() -> dict[str, tuple[Figure, str]]:
+    """A frame with its ROIs, and the joined sample before and after the attenuation is corrected."""
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", xi.XinsituWarning)
+        truth = xi.simulate_sample(folder)
+        flat = xi.open_flatfield(truth.folders["flatfield"], tz="Asia/Tokyo")
+        correction = xi.Correction(flatfield=flat)
+        scans = [xi.open_measurement(path, tz="Asia/Tokyo") for path in truth.measurements]
+        sample = xi.stitch([xi.measure(scan, truth.rois, correction=correction).compute() for scan in scans])
+        corrected = xi.correct_attenuation(sample, truth.changes)
+        frame = scans[0].image[-1].values
+    return {"frame": (draw_frame(frame, truth.rois), ""), "sample": draw_sample(corrected, truth)}
+
+
+def draw_frame(frame: np.ndarray, boxes: xi.RoiSet) -> Figure:
+    """Last frame of the first measurement, logarithmic, with the ROIs."""
+    figure, (axis,) = new_figure(size=(8.4, 3.6))
+    image = axis.imshow(np.maximum(frame, 1), norm=mpl.colors.LogNorm(), cmap="magma", interpolation="nearest")
+    figure.colorbar(image, ax=axis, label="counts", shrink=0.8)
+    for roi in boxes:
+        (y0, y1), (x0, x1) = roi.y, roi.x
+        axis.add_patch(mpl.patches.Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, ec=roi.color, lw=1.4))
+        axis.annotate(roi.name, (x0 + 1, y0 - 3), color=roi.color, fontsize=9)
+    axis.set(xlabel="l (pixel, x)", ylabel="hk (pixel, y)")
+    return figure
+
+
+def draw_sample(sample: xr.Dataset, truth: object) -> tuple[Figure, str]:
+    """Intensities as measured and as joined, on the truth."""
+    elapsed = (sample.time - sample.time[0]) / np.timedelta64(1, "s")
+    figure, (left, right) = new_figure(2, size=(9.0, 3.6))
+    rows = []
+    for name in (roi.name for roi in truth.rois if roi.role == "signal"):
+        measured, joined = sample.intensity_measured.sel(roi=name), sample.intensity.sel(roi=name)
+        expected = truth.expected.intensity.sel(roi=name)
+        left.semilogy(elapsed, measured, ".", ms=2, color=COLOURS[name], label=name)
+        right.semilogy(elapsed, expected, "-", lw=3, alpha=0.3, color=COLOURS[name])
+        right.semilogy(elapsed, joined, ".", ms=2, color=COLOURS[name])
+        off = np.nanmax(np.abs(joined.values / expected.values - 1))
+        rows.append((name, f"{100 * off:.2f} %"))
+    left.set(xlabel="time (s)", ylabel="intensity (counts)", title="as measured")
+    right.set(xlabel="time (s)", title="joined (dots) and truth (lines)")
+    left.legend(frameon=False, markerscale=4)
+    return figure, table(("ROI", "largest deviation from the truth in any frame"), rows)
+
+
+FIGURES: dict[str, Callable[[], tuple[Figure, str]]] = {
+    "intensity": figure_intensity,
+    "com": figure_com,
+    "com_pull": figure_com_pull,
+    "fwhm": figure_fwhm,
+    "median": figure_median,
+    "maximum": figure_maximum,
+    "stamps": figure_stamps,
+}
+OUTPUTS = tuple(f"{name}.{kind}" for name in (*FIGURES, "frame", "sample") for kind in ("png", "table.md"))
+
+
+def main(folder: Path) -> None:
+    """Write a figure and a Markdown table for each name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = {name: make() for name, make in FIGURES.items()} | figures_of_a_sample()
+    for name, (figure, text) in made.items():
+        figure.savefig(folder / f"{name}.png", dpi=110)
+        (folder / f"{name}.table.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "_generated")
