@@ -23,7 +23,8 @@ from xinsitu.io import parsed
 from xinsitu.io.atomic import new_file
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois, write_rois
 from xinsitu.io.parsed import write_frames
-from xinsitu.io.results import read_results, to_dataframe, write_csv, write_results
+from xinsitu.io.results import read_results, write_results
+from xinsitu.io.tables import to_dataframe, write_csv
 from xinsitu.values import Roi
 
 

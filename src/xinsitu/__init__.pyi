@@ -21,11 +21,12 @@ from .io.measurement import open_measurement as open_measurement
 from .io.measurement import open_sample as open_sample
 from .io.parsed import write_frames as write_frames
 from .io.results import read_results as read_results
-from .io.results import to_dataframe as to_dataframe
-from .io.results import write_csv as write_csv
+from .io.tables import to_dataframe as to_dataframe
+from .io.tables import write_csv as write_csv
 from .io.results import write_results as write_results
 from .physics.attenuation import attenuation_changes as attenuation_changes
 from .physics.attenuation import correct_attenuation as correct_attenuation
+from .physics.attenuation import find_attenuation_changes as find_attenuation_changes
 from .physics.attenuation import undo_attenuation as undo_attenuation
 from .physics.corrections import Correction as Correction
 from .physics.corrections import background as background

@@ -14,7 +14,8 @@ import xarray as xr
 from xinsitu.errors import DocumentError, LayoutError, SchemaError
 from xinsitu.io.atomic import refuse_existing
 from xinsitu.io.documents import read_attenuation_changes, read_events, write_attenuation_changes
-from xinsitu.io.results import read_results, write_csv, write_results
+from xinsitu.io.results import read_results, write_results
+from xinsitu.io.tables import write_csv
 from xinsitu.physics.attenuation import attenuation_changes
 from xinsitu.recipe import Recipe, Stitch, Stored, differences, recipe_of
 from xinsitu.sample_recipe import SampleRecipe, read_recipe

@@ -1,0 +1,115 @@
+"""Results as tables: pandas and CSV."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from xinsitu import schema
+from xinsitu.errors import SchemaError
+
+from .atomic import new_file, refuse_existing
+
+
+def to_dataframe(series: xr.Dataset, layout: Literal["long", "wide"] = "long") -> pd.DataFrame:
+    """Return ROI time series as a table.
+
+    Parameters
+    ----------
+    series
+        Dataset with dims ``(time, roi)``.
+    layout
+        ``long``: a row for each time and ROI, a column ``roi``. ``wide``: a row for each time and columns
+        ``WZ_intensity``, ``CTR_com_l``, … with the instrument's axis names.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by UTC ``time``, with ``unix_time`` and ``elapsed`` in seconds; units in ``frame.attrs["units"]``.
+
+    Raises
+    ------
+    SchemaError
+        A dimension is missing, or an unknown layout.
+    """
+    schema.require(series, dims=("time", "roi"))
+    if layout not in ("long", "wide"):
+        raise SchemaError(f"the layout of a table is long or wide, not {layout!r}")
+    shared = _time_table(series)
+    names = {name: _column(series, str(name)) for name in _table_variables(series)}
+    units = {"unix_time": "s", "elapsed": "s"}
+    blocks = []
+    for roi in series["roi"].values:
+        selected = series.sel(roi=roi)
+        block = pd.DataFrame({names[name]: selected[name].values for name in names}, index=shared.index)
+        blocks.append((str(roi), block))
+    if layout == "long":
+        units |= {names[name]: series[name].attrs.get("units", "") for name in names}
+        rows = [pd.concat([shared.assign(roi=roi), block], axis=1) for roi, block in blocks]
+        # stable: 1 s stamps repeat, and the ROIs of one frame stay together in their order
+        order = np.arange(len(shared) * len(rows)).reshape(len(rows), -1).T.ravel()
+        table = pd.concat(rows).iloc[order] if rows else shared
+    else:
+        units |= {f"{roi}_{names[name]}": series[name].attrs.get("units", "") for roi, _ in blocks for name in names}
+        table = pd.concat([shared, *(block.add_prefix(f"{roi}_") for roi, block in blocks)], axis=1)
+    table.attrs["units"] = {name: unit for name, unit in units.items() if unit}
+    return table
+
+
+def _time_table(series: xr.Dataset) -> pd.DataFrame:
+    time = series["time"].values
+    unix = schema.epoch_seconds(time)
+    columns: dict[str, Any] = {"unix_time": unix, "elapsed": unix - unix[0] if len(unix) else unix}
+    for name, coordinate in series.coords.items():
+        if name not in ("time", "roi") and coordinate.dims in ((), ("time",)):
+            columns[str(name)] = np.broadcast_to(coordinate.values, time.shape)
+    return pd.DataFrame(columns, index=pd.DatetimeIndex(time, tz="UTC", name="time"))
+
+
+def _table_variables(series: xr.Dataset) -> list[Hashable]:
+    return [name for name, variable in series.data_vars.items() if set(variable.dims) == {"time", "roi"}]
+
+
+def _column(series: xr.Dataset, name: str) -> str:
+    """``com_x`` with the instrument's name of the axis: ``com_l``; errors keep their ending."""
+    base, errors = name.removesuffix("_errors"), "_errors" if name.endswith("_errors") else ""
+    for axis in ("y", "x"):
+        if base.endswith(f"_{axis}"):
+            return f"{base.removesuffix(axis)}{schema.axis_name(series, axis)}{errors}"
+    return name
+
+
+def write_csv(
+    series: xr.Dataset,
+    path: str | os.PathLike[str],
+    *,
+    layout: Literal["long", "wide"] = "wide",
+    overwrite: bool = False,
+) -> Path:
+    """Write ROI time series as CSV; the units stand behind each name in brackets.
+
+    Raises
+    ------
+    ResultExists
+        The file is there and ``overwrite`` is false.
+    """
+    path = refuse_existing(path, overwrite=overwrite)
+    table = to_dataframe(series, layout)
+    units = table.attrs["units"]
+    for name in [name for name in table if pd.api.types.is_string_dtype(table[name])]:
+        table[name] = table[name].map(_harmless)
+    table.columns = [_harmless(f"{name} [{units[name]}]" if name in units else name) for name in table.columns]
+    with new_file(path, overwrite=overwrite) as temporary:
+        table.to_csv(temporary, date_format="%Y-%m-%dT%H:%M:%S.%fZ")
+    return path
+
+
+def _harmless(cell: object) -> object:
+    """Quote what a spreadsheet would run as a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@") else cell
