@@ -1,0 +1,51 @@
+"""What all values check: bounds of pixels, names, unknown keys."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from xinsitu.errors import RoiError, XinsituWarning
+
+Bounds = tuple[int, int]
+"""Half-open pixel range ``[first, behind the last)``."""
+Box = tuple[Bounds, Bounds]
+"""A rectangle ``(y, x)`` of bounds."""
+
+
+def bounds(value: object, what: str) -> Bounds:
+    """Check one half-open pixel range and return it as whole numbers."""
+    if isinstance(value, slice):
+        value = (value.start, value.stop)
+    if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str) or len(value) != 2:
+        raise RoiError(f"{what} must be two whole numbers [first, behind the last), not {value!r}")
+    numbers: list[int] = []
+    for number in value:
+        if isinstance(number, bool) or not isinstance(number, int | float | np.integer | np.floating):
+            raise RoiError(f"{what} must be two whole numbers [first, behind the last), not {list(value)!r}")
+        if not math.isfinite(number) or number != int(number):
+            raise RoiError(f"{what} must be whole pixels, not {number}")
+        numbers.append(int(number))
+    first, behind = numbers
+    if first < 0 or behind <= first:
+        raise RoiError(f"{what} must be [first, behind the last) with 0 <= first < last, not [{first}, {behind}]")
+    return first, behind
+
+
+def names(value: str | Iterable[str]) -> tuple[str, ...]:
+    """Return one name or several as a tuple."""
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def keep_unknown(document: Mapping[str, Any], known: Iterable[str], what: str) -> dict[str, Any]:
+    """Return the keys that this version does not know, with a warning: they are kept."""
+    extra = {key: value for key, value in document.items() if key not in set(known)}
+    if extra:
+        warnings.warn(
+            f"{what}: unknown keys {', '.join(sorted(extra))} are kept but not used", XinsituWarning, stacklevel=3
+        )
+    return extra

@@ -1,0 +1,176 @@
+"""Moments as they stand in the logbook."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from xinsitu.errors import DocumentError
+
+Moment = np.datetime64
+"""A UTC time, datetime64[ns]."""
+
+_OFFSET = re.compile(r"(Z|[+-]\d{2}:?\d{2})$", re.IGNORECASE)
+
+
+def moment(text: str) -> Moment:
+    """UTC datetime64[ns] of an ISO 8601 text that carries its offset.
+
+    Raises
+    ------
+    DocumentError
+        The text is no time, or has no offset.
+
+    Examples
+    --------
+    >>> moment("2014-05-28T17:01:59+09:00")
+    np.datetime64('2014-05-28T08:01:59.000000000')
+    """
+    from datetime import UTC, datetime
+
+    try:
+        parsed = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise DocumentError(f"{text!r} is not an ISO 8601 time such as 2014-05-28T17:01:59+09:00") from None
+    if parsed.tzinfo is None:
+        raise DocumentError(f"{text!r} has no offset from UTC, such as +09:00")
+    return nanoseconds(np.datetime64(parsed.astimezone(UTC).replace(tzinfo=None), "us"))
+
+
+def nanoseconds(time: np.datetime64) -> Moment:
+    """Return the same time as datetime64[ns]."""
+    return np.datetime64(time, "ns")  # type: ignore[call-overload, no-any-return] # missing in numpy's stubs
+
+
+def utc_text(time: Moment) -> str:
+    """ISO 8601 text with a Z of a UTC datetime64.
+
+    Examples
+    --------
+    >>> utc_text(np.datetime64("2014-05-28T08:01:59.5"))
+    '2014-05-28T08:01:59.500000Z'
+    """
+    text = str(time.astype("datetime64[us]"))
+    return f"{text.removesuffix('.000000')}Z"
+
+
+@dataclass(frozen=True)
+class Key:
+    """A moment as it stands in the logbook.
+
+    One of: a frame (``measurement``, ``scan``, ``frame``), seconds since the first frame of a measurement
+    (``measurement``, ``seconds``), a UTC time, or a ``local`` ISO text in the instrument's time zone.
+
+    Examples
+    --------
+    >>> Key.from_dict({"measurement": "time3", "scan": 1, "frame": 185})
+    Key(measurement='time3', scan=1, frame=185)
+    >>> Key.from_dict("2014-05-28T17:01:59+09:00").to_dict()
+    {'utc': '2014-05-28T08:01:59Z'}
+    """
+
+    measurement: str | None = None
+    scan: int | None = None
+    frame: int | None = None
+    seconds: float | None = None
+    time: Moment | None = None
+    local: str | None = None
+
+    def __repr__(self) -> str:
+        said = [f"{name}={value!r}" for name, value in vars(self).items() if value is not None]
+        return f"Key({', '.join(said)})"
+
+    def __post_init__(self) -> None:
+        ways = [self.frame is not None, self.seconds is not None, self.local is not None]
+        if sum(ways) > 1 or (not any(ways) and self.time is None):
+            raise DocumentError(f"{self!r} must be one of: measurement and frame, measurement and seconds, or a time")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form; a known UTC time stands beside the frame."""
+        document: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in ("measurement", "scan", "frame", "seconds")
+            if getattr(self, name) is not None
+        }
+        if self.local is not None:
+            document["time"] = self.local
+        if self.time is not None:
+            document["utc"] = utc_text(self.time)
+        return document
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any] | str | np.datetime64 | Key) -> Key:
+        """Read a KEY: a mapping as in the files, an ISO 8601 text, or a datetime64 (UTC).
+
+        Raises
+        ------
+        DocumentError
+            It is none of these.
+        """
+        if isinstance(document, Key):
+            return document
+        if isinstance(document, np.datetime64):
+            return cls(time=nanoseconds(document))
+        if isinstance(document, str):
+            return cls(time=moment(document)) if _OFFSET.search(document.strip()) else cls(local=_local(document))
+        if not isinstance(document, Mapping):
+            raise DocumentError(
+                f"{document!r} names no moment: give measurement and frame, measurement and seconds, or a time"
+            )
+        known = {"measurement", "scan", "frame", "seconds", "utc", "time"}
+        if strange := sorted(set(document) - known):
+            raise DocumentError(
+                f"unknown keys {', '.join(strange)} in {dict(document)!r}; known are {', '.join(sorted(known))}"
+            )
+        time, local = None, None
+        if "utc" in document:
+            time = moment(str(document["utc"]))
+        if "time" in document:
+            said = cls.from_dict(str(document["time"]))
+            time, local = said.time or time, said.local
+        scan, frame, seconds = (document.get(name) for name in ("scan", "frame", "seconds"))
+        for name, number, kinds in (
+            ("scan", scan, (int,)),
+            ("frame", frame, (int,)),
+            ("seconds", seconds, (int, float)),
+        ):
+            if number is not None and (isinstance(number, bool) or not isinstance(number, kinds)):
+                raise DocumentError(f"{name} must be a number, not {number!r}")
+        measurement = document.get("measurement")
+        return cls(
+            measurement=None if measurement is None else str(measurement),
+            scan=scan,
+            frame=frame,
+            seconds=None if seconds is None else float(seconds),
+            time=time,
+            local=local,
+        )
+
+
+def _local(text: str) -> str:
+    from datetime import datetime
+
+    try:
+        datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise DocumentError(f"{text!r} is not an ISO 8601 time such as 2014-05-28T17:01:59+09:00") from None
+    return text.strip()
+
+
+def moment_or_key(value: object) -> Moment | Key:
+    """Return a UTC time where one is said, else the KEY."""
+    if isinstance(value, np.datetime64):
+        return nanoseconds(value)
+    key = Key.from_dict(value)  # type: ignore[arg-type] # from_dict says what is wrong with anything else
+    return key.time if key.time is not None and key.frame is None and key.seconds is None else key
+
+
+def end_point(end: Moment | Key, key: Key | None) -> dict[str, Any]:
+    """Return the JSON form of an end point, with the exact frame where it is known."""
+    if isinstance(end, Key):
+        return end.to_dict()
+    return (Key(time=end) if key is None else replace(key, time=end)).to_dict()
