@@ -157,6 +157,65 @@ def _median_of_masked(frame: Frames, size: int, bad: Bools, out: Floats, wide: b
     out[bad] = np.nan
 
 
+def despike(frames: Frames, size: int, threshold: float, *, bad: Bools | None = None, dtype: npt.DTypeLike) -> Floats:
+    """Replace only the outliers of each frame by the median around them; everything else stays as counted.
+
+    A pixel is an outlier if it differs from its local median ``m`` by more than ``threshold * sqrt(m + 1)``, and from
+    all but one of its neighbours by as much in their own counting noise: a Bragg spot has neighbours of its height, a
+    hot pixel (or two of them side by side) has not.
+
+    Examples
+    --------
+    >>> frame = np.array([[[0, 1, 0], [1, 900, 2], [0, 2, 0]]], dtype="int32")
+    >>> despike(frame, 3, 5.0, dtype="float32")[0].tolist()
+    [[0.0, 1.0, 0.0], [1.0, 1.0, 2.0], [0.0, 2.0, 0.0]]
+    """
+    values = as_floats(frames, dtype, bad)
+    local = median2d(frames, size, bad=bad, dtype=dtype)
+    limit = threshold * np.sqrt(np.maximum(local, 0) + 1)
+    number, rows, columns = np.nonzero(np.abs(values - local) > limit)  # never true of NaN
+    reach = size // 2
+    padded = np.pad(values, ((0, 0), (reach, reach), (reach, reach)), mode="symmetric")
+    step = np.arange(size)
+    around = padded[number[:, None, None], (rows[:, None] + step)[:, :, None], (columns[:, None] + step)[:, None, :]]
+    around = around.reshape(len(number), size**2)
+    around[:, size**2 // 2] = np.nan  # the pixel itself
+    around.sort(axis=1)  # NaN come last
+    good = np.count_nonzero(~np.isnan(around), axis=1)
+    each = np.arange(len(number))
+    high = around[each, np.maximum(good - 2, 0)]
+    low = around[each, np.minimum(1, np.maximum(good - 1, 0))]
+    own = values[number, rows, columns]
+    noise = [threshold * np.sqrt(np.maximum(neighbour, 0) + 1) for neighbour in (high, low)]
+    spike = (own > high + noise[0]) | (own < low - noise[1])
+    values[number[spike], rows[spike], columns[spike]] = local[number[spike], rows[spike], columns[spike]]
+    return values
+
+
+# -- count rate -------------------------------------------------------------------------------------------------------
+
+
+def true_rate(measured: Doubles, dead_time: float) -> Doubles:
+    """Rate of photons of a paralysable counter from the rate that it counts: ``m = n exp(-n tau)`` inverted for n.
+
+    ``n = -W(-m tau) / tau`` with Lambert's W, the branch that goes to ``m`` for small rates; NaN above the highest rate
+    that such a counter can show, ``1 / (e tau)``.
+
+    Examples
+    --------
+    >>> float(np.round(true_rate(np.array([1e5 * np.exp(-0.02)]), 2e-7)[0], 6))
+    100000.0
+    """
+    import scipy.special
+
+    x = np.asarray(measured * dead_time)
+    result = np.asarray(measured * (1 + x * (1 + 1.5 * x)))
+    fast = x > 1e-4
+    inverse = -scipy.special.lambertw(-x[fast]).real / dead_time
+    result[fast] = np.where(x[fast] <= np.exp(-1), inverse, np.nan)
+    return result
+
+
 # -- sums and profiles ------------------------------------------------------------------------------------------------
 
 
@@ -167,6 +226,21 @@ def profiles(values: Doubles) -> tuple[Doubles, Doubles]:
     chunking in time, give the same bits.
     """
     return np.einsum("nyx->ny", values), np.einsum("nyx->nx", values)
+
+
+def running_mean(profile: Doubles, bins: int) -> Doubles:
+    """Mean over an odd number of neighbouring bins of profiles ``(frame, bin)``; fewer at the ends.
+
+    Examples
+    --------
+    >>> running_mean(np.array([[0.0, 3.0, 6.0, 0.0]]), 3)
+    array([[1.5, 3. , 3. , 3. ]])
+    """
+    reach = bins // 2
+    total = np.concatenate([np.zeros((len(profile), 1)), np.cumsum(profile, axis=1)], axis=1)
+    first = np.maximum(np.arange(profile.shape[1]) - reach, 0)
+    behind = np.minimum(np.arange(profile.shape[1]) + reach + 1, profile.shape[1])
+    return np.asarray((total[:, behind] - total[:, first]) / (behind - first))
 
 
 def centre_of_mass(profile: Doubles) -> Doubles:

@@ -54,49 +54,48 @@ def in_blocks(image: xr.DataArray) -> xr.DataArray:
 def over_blocks(
     function: Callable[..., npt.NDArray[Any]],
     image: xr.DataArray,
+    per_frame: npt.NDArray[np.float64],
     plan: Plan,
     *,
     tail: tuple[int, int],
     dtype: npt.DTypeLike,
-    series: tuple[npt.NDArray[np.float64], ...] = (),
     shared: Any = None,  # noqa: ANN401 - any plain value, or a dask collection that becomes one
 ) -> Any:  # noqa: ANN401 - a NumPy or a dask array; xarray takes both
-    """Apply ``function(frames, *series, plan=plan, shared=shared)`` to every block of an image ``(time, y, x)``.
+    """Apply ``function(frames, per_frame, plan=plan, shared=shared)`` to every block of an image ``(time, y, x)``.
 
     Parameters
     ----------
     function
-        Of a NumPy block ``(n, y, x)`` and the same ``n`` values of every series; returns ``(n, *tail)``.
+        Of a NumPy block ``(n, y, x)`` and the ``n`` rows that belong to it; returns ``(n, *tail)``.
         It must be importable, so that it pickles and its name is the same in every process.
     image
         As :func:`in_blocks` gives it.
+    per_frame
+        One row of numbers for every frame.
     plan
         Handed to the workers once, not once per task.
     tail, dtype
         Of the result.
-    series
-        Values per frame.
     shared
         A value that all blocks need.
     """
     if image.chunks is None:
-        return _at_once(function, image, plan, tail=tail, dtype=dtype, series=series, shared=shared)
+        return _at_once(function, image, per_frame, plan, tail=tail, dtype=dtype, shared=shared)
     data = image.data
     name = f"{function.__name__.strip('_')}-{plan.fingerprint[:16]}"
-    once = dask.delayed(plan, name=f"plan-{name}", traverse=False)
-    per_frame = [da.from_array(values, chunks=(data.chunks[0],)) for values in series]
-    arguments: list[Any] = [data, "tyx"]
-    for values in per_frame:
-        arguments += [values, "t"]
     return da.blockwise(
         function,
         "tyx",
-        *arguments,
-        plan=once,
+        data,
+        "tyx",
+        da.from_array(per_frame, chunks=(data.chunks[0], -1)),
+        "tk",
+        plan=dask.delayed(plan, name=f"plan-{name}", traverse=False),
         shared=shared,
         adjust_chunks={"y": tail[0], "x": tail[1]},
         dtype=np.dtype(dtype),
         meta=np.empty((0, 0, 0), dtype=dtype),
+        concatenate=True,
         align_arrays=False,
     )
 
@@ -104,18 +103,18 @@ def over_blocks(
 def _at_once(
     function: Callable[..., npt.NDArray[Any]],
     image: xr.DataArray,
+    per_frame: npt.NDArray[np.float64],
     plan: Plan,
     *,
     tail: tuple[int, int],
     dtype: npt.DTypeLike,
-    series: tuple[npt.NDArray[np.float64], ...],
     shared: Any,  # noqa: ANN401
 ) -> npt.NDArray[Any]:
     """Do it now, in blocks, for frames in memory."""
     frames = image.values
     result = np.empty((len(frames), *tail), dtype=dtype)
     for block in _slices(len(frames), frames_per_block(image)):
-        result[block] = function(frames[block], *(values[block] for values in series), plan=plan, shared=shared)
+        result[block] = function(frames[block], per_frame[block], plan=plan, shared=shared)
     return result
 
 

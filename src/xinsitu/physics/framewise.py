@@ -16,6 +16,9 @@ from xinsitu.values import Box
 
 Doubles = npt.NDArray[np.float64]
 
+EXPOSURE, SCALE, SCALE_VARIANCE = range(3)
+"""Columns of what block functions are told per frame: seconds, factor, relative variance of that factor."""
+
 
 @dataclass(frozen=True, eq=False)
 class Steps:
@@ -23,11 +26,14 @@ class Steps:
 
     recipe: str
     median: int | None
+    threshold: float | None
     flat: npt.NDArray[np.float32] | None
     mask: npt.NDArray[np.bool_] | None
     boxes: tuple[Box, ...] | None
     mode: Literal["divide", "subtract"] | None
     needs_mean: bool
+    scaled: bool
+    dead_time: float | None
     stored: np.dtype[Any] | None
     dtype: np.dtype[Any]
 
@@ -45,8 +51,8 @@ class Steps:
         return type(self).__name__, self.fingerprint
 
 
-def filtered(raw: kernels.Frames, steps: Steps, box: Box | None = None) -> kernels.Floats:
-    """Median and flat field of a box of a block, reading its halo: the same bits as doing it to the whole frames."""
+def filtered(raw: kernels.Frames, steps: Steps, per_frame: Doubles, box: Box | None = None) -> kernels.Floats:
+    """Count rate, median and flat field of a box of a block, with its halo: the same bits as on the whole frames."""
     (top, bottom), (left, right) = ((0, raw.shape[1]), (0, raw.shape[2])) if box is None else box
     reach = steps.halo
     rows = slice(max(0, top - reach), min(raw.shape[1], bottom + reach))
@@ -56,14 +62,29 @@ def filtered(raw: kernels.Frames, steps: Steps, box: Box | None = None) -> kerne
     if steps.mask is not None:
         masked = steps.mask[rows, columns]
         bad = masked if bad is None else bad | masked
+    if steps.dead_time is not None:
+        part, bad = _counted(part, steps.dead_time, per_frame[:, EXPOSURE], bad)
     if steps.median is None:
         values = kernels.as_floats(part, steps.dtype, bad)
     else:
-        values = kernels.median2d(part, steps.median, bad=bad, dtype=steps.dtype)
+        if steps.threshold is None:
+            values = kernels.median2d(part, steps.median, bad=bad, dtype=steps.dtype)
+        else:
+            values = kernels.despike(part, steps.median, steps.threshold, bad=bad, dtype=steps.dtype)
         values = values[:, top - rows.start : bottom - rows.start, left - columns.start : right - columns.start]
     if steps.flat is not None:
         values /= steps.flat[top:bottom, left:right]
     return values
+
+
+def _counted(
+    part: kernels.Frames, dead_time: float, exposure: Doubles, bad: kernels.Bools | None
+) -> tuple[kernels.Floats, kernels.Bools | None]:
+    """Return counts as they would be without dead time, in float32; what cannot be inverted is bad."""
+    rate = kernels.as_floats(part, np.float64, bad) / exposure[:, None, None]
+    counts = (kernels.true_rate(rate, dead_time) * exposure[:, None, None]).astype(np.float32)
+    lost = ~np.isfinite(counts)
+    return counts, lost if lost.any() else None
 
 
 def pooled_mean(parts: list[kernels.Floats]) -> Doubles:
@@ -84,27 +105,41 @@ def without_background(values: kernels.Floats, level: Doubles, steps: Steps, sha
     """Divide filtered frames by the background, or subtract it; NaN where there is nothing to divide by."""
     if steps.mode == "subtract":
         return np.subtract(values, _per_frame(level, values), out=values)
+    return np.divide(values, _per_frame(divisor(level, steps, shared), values), out=values)
+
+
+def divisor(level: Doubles, steps: Steps, shared: float | None) -> Doubles:
+    """Return what frames are divided by; NaN where the background is zero."""
     if steps.needs_mean and shared is not None:
         level = level / shared
-    divisor = np.where(level > 0, level, np.nan)
-    return np.divide(values, _per_frame(divisor, values), out=values)
+    return np.where(level > 0, level, np.nan)
+
+
+def normalised(values: kernels.Floats, steps: Steps, per_frame: Doubles) -> kernels.Floats:
+    """Multiply by the factor of each frame, where the recipe normalises."""
+    if not steps.scaled:
+        return values
+    return np.multiply(values, _per_frame(per_frame[:, SCALE], values), out=values)
 
 
 def _per_frame(level: Doubles, values: kernels.Floats) -> kernels.Floats:
     return level.astype(values.dtype)[:, None, None]
 
 
-def correct_block(raw: kernels.Frames, *, plan: Steps, shared: float | None = None) -> kernels.Floats:
+def correct_block(
+    raw: kernels.Frames, per_frame: Doubles, *, plan: Steps, shared: float | None = None
+) -> kernels.Floats:
     """All steps on whole frames, one after the other while each is in the processor's cache."""
     result = np.empty(raw.shape, dtype=plan.dtype)
     n_zero = 0
     for number in range(len(raw)):
-        values = filtered(raw[number : number + 1], plan)
+        one = slice(number, number + 1)
+        values = filtered(raw[one], plan, per_frame[one])
         if plan.boxes is not None:
             level = pooled_mean([values[:, slice(*y), slice(*x)] for y, x in plan.boxes])
             n_zero += int(plan.mode == "divide" and not level[0] > 0)
             values = without_background(values, level, plan, shared)
-        result[number] = values[0]
+        result[number] = normalised(values, plan, per_frame[one])[0]
     if n_zero:
         warnings.warn(
             f"the background is zero in {n_zero} of {len(raw)} frames of a block; these frames become NaN",
@@ -114,9 +149,9 @@ def correct_block(raw: kernels.Frames, *, plan: Steps, shared: float | None = No
     return result
 
 
-def background_block(raw: kernels.Frames, *, plan: Steps, shared: float | None = None) -> Doubles:
+def background_block(raw: kernels.Frames, per_frame: Doubles, *, plan: Steps, shared: float | None = None) -> Doubles:
     """Background of each frame of a block, ``(frame, 1, 1)``."""
-    return pooled_mean([filtered(raw, plan, box) for box in plan.boxes or ()])[:, None, None]
+    return pooled_mean([filtered(raw, plan, per_frame, box) for box in plan.boxes or ()])[:, None, None]
 
 
 def mean_level(levels: Doubles) -> float:

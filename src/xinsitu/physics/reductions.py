@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import warnings
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import dask.array as da
@@ -13,19 +11,28 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xinsitu.errors import RoiError, SchemaError, XinsituWarning
+from xinsitu.errors import RoiError, SchemaError
 from xinsitu.schema import COUNTS, QUANTITIES, FrameStatus, Quality, Quantity, describe, image_of
 from xinsitu.values import EDGE, MEASURES, PLANE, Box, Roi, RoiSet
 
 from .blocks import in_blocks, over_blocks, pixel_index
-from .corrections import Correction, applied_to, around, mean_background, plan_for, units_after, units_of
-from .framewise import Steps
-from .regions import COLUMN, COLUMNS, Measurements, Region, measure_block
+from .correction import Correction
+from .framewise import EXPOSURE, Steps
+from .planning import (
+    along_time,
+    applied_to,
+    around,
+    facts_of,
+    mean_background,
+    per_frame_of,
+    plan_for,
+    units_after,
+    units_of,
+)
+from .quantities import COLUMN, COLUMNS, REPORTED, measure_block
+from .regions import Measurements, Region
+from .telling import Told, tell
 
-FRAMES_TOGETHER = 4096
-"""Results of about this many frames are put together before they are taken apart by quantity: few, larger tasks."""
-FEW_COUNTS = 100
-"""A background region that divides frames and holds fewer counts than this adds more than 10 % noise to each."""
 FAULTS = tuple(status for status in FrameStatus if 1 <= status <= 7)
 """States of a frame whose pixels are missing or doubtful."""
 IMAGE_UNITS = ("intensity", "background", "maximum")
@@ -33,7 +40,11 @@ _INTEGERS = {"n_valid": np.int64, "n_saturated": np.int64, "quality": np.int32}
 
 
 def measure(
-    data: xr.Dataset | xr.DataArray, rois: RoiSet | Iterable[Roi], *, correction: Correction | None = None
+    data: xr.Dataset | xr.DataArray,
+    rois: RoiSet | Iterable[Roi],
+    *,
+    correction: Correction | None = None,
+    smooth: int | None = None,
 ) -> xr.Dataset:
     """Measure ROIs in every frame, all in one pass; lazy where the frames are lazy.
 
@@ -48,6 +59,8 @@ def measure(
         Where to measure, on the full detector.
     correction
         What to do to the frames first; None: nothing.
+    smooth
+        Odd number of bins over which profiles are averaged before their width is taken, for noisy wide ones.
 
     Returns
     -------
@@ -96,17 +109,31 @@ def measure(
     image, named = image_of(data), RoiSet.of(rois)
     if not len(named):
         raise SchemaError("there is no ROI to measure")
+    if smooth is not None and (isinstance(smooth, bool) or smooth < 3 or smooth % 2 == 0):
+        raise SchemaError(f"smooth must be an odd number of bins from 3 on, not {smooth!r}")
     _check_inside(image, named)
     image = in_blocks(image)
-    halo = 0 if correction is None else correction.halo
-    plan = _plan(image, named, correction)
-    small = around(image, _all_boxes(named, correction), halo)
-    shared = mean_background(image, correction) if correction is not None and plan.steps.needs_mean else None
-    local = _plan(small, named, correction, cutoff=_cutoff(data, image), warn=False)
+    recipe, facts = correction or Correction(), facts_of(data, image)
+    per_frame = per_frame_of(data, image, recipe)
+    dtype = np.result_type(image.dtype, np.float32) if correction is None else np.dtype(np.float32)
+    steps = plan_for(image, recipe, dtype=dtype, facts=facts)
+    shared = mean_background(image, per_frame, recipe) if steps.needs_mean else None
+    small = around(image, _all_boxes(named, correction), recipe.halo)
+    steps = plan_for(small, recipe, dtype=dtype, facts=facts, warn=False)
+    plan = _plan(small, named, recipe, steps, facts, smooth)
+    if plan.dead_time is not None:
+        per_frame[:, EXPOSURE] = _exposure(data, image)
     tail = (len(named), len(COLUMNS))
-    packed = over_blocks(measure_block, small, local, tail=tail, dtype=np.float64, shared=shared)
-    packed = _together(packed, local)
-    return _unpacked(packed, data, image, named, correction)
+    packed = over_blocks(measure_block, small, per_frame, plan, tail=tail, dtype=np.float64, shared=shared)
+    return _unpacked(_together(packed, plan, named), data, image, named, correction)
+
+
+def _exposure(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> npt.NDArray[np.float64]:
+    """Exposure time of every frame; NaN where nobody says."""
+    try:
+        return along_time(data, image, "exposure_time")
+    except SchemaError:
+        return np.full(image.sizes["time"], np.nan)
 
 
 def _all_boxes(rois: RoiSet, correction: Correction | None) -> tuple[Box, ...]:
@@ -125,78 +152,64 @@ def _check_inside(image: xr.DataArray, rois: RoiSet) -> None:
             )
 
 
-def _cutoff(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> float | None:
-    """Find the counts from which on a pixel is saturated."""
-    said = image.attrs.get("count_cutoff", data.attrs.get("count_cutoff"))
-    return None if said is None else float(said)
-
-
 def _plan(
     image: xr.DataArray,
     rois: RoiSet,
-    correction: Correction | None,
-    *,
-    cutoff: float | None = None,
-    warn: bool = True,
+    correction: Correction,
+    steps: Steps,
+    facts: Mapping[Any, Any],
+    smooth: int | None,
 ) -> Measurements:
-    """Fit ROIs and recipe to an image, for the block functions."""
-    if correction is None:
-        dtype = np.result_type(image.dtype, np.float32)
-        steps = plan_for(image, Correction(), dtype=dtype)
-    else:
-        steps = plan_for(image, correction, warn=warn)
+    """Fit ROIs to an image, for the block functions."""
     (y0, _), (x0, _) = pixel_index(image, "y"), pixel_index(image, "x")
     regions = tuple(
         Region(
             box=((roi.y[0] - y0, roi.y[1] - y0), (roi.x[0] - x0, roi.x[1] - x0)),
             origin=(roi.y[0], roi.x[0]),
             background=tuple(rois.names.index(name) for name in roi.background if name not in (EDGE, PLANE)),
+            under=_kind_of_background(roi),
             measures=frozenset(roi.measure if roi.measure is not None else MEASURES),
         )
         for roi in rois
     )
-    counts = units_of(image) == COUNTS and not {"background", "normalise"} & set(applied_to(image))
-    return Measurements(steps, regions, counts, cutoff)
+    done = applied_to(image)
+    cutoff, tau = facts.get("count_cutoff"), float(facts.get("tau", 0) or 0)
+    return Measurements(
+        steps=steps,
+        regions=regions,
+        counts=units_of(image) == COUNTS and not {"background", "normalise"} & set(done),
+        median=correction.threshold is None and (correction.median is not None or "median" in done),
+        cutoff=None if cutoff is None else float(cutoff),
+        dead_time=correction.count_rate or tau or None,
+        already_counted=correction.count_rate is None,
+        smooth=smooth,
+    )
+
+
+def _kind_of_background(roi: Roi) -> str:
+    """Where a ROI's background comes from: ``rois``, ``edge``, ``plane``, or nowhere."""
+    own = [name for name in roi.background if name in (EDGE, PLANE)]
+    if own and len(roi.background) > 1:
+        raise RoiError(f"the background of ROI {roi.name!r} is either {own[0]!r} or other ROIs, not both")
+    return own[0] if own else "rois" if roi.background else ""
 
 
 # -- from the packed numbers to a Dataset -----------------------------------------------------------------------------
 
 
-def _together(packed: Any, plan: Measurements) -> Any:  # noqa: ANN401 - NumPy or dask
-    """Put blocks together, and warn, once they are computed, of what all frames say together."""
+def _together(packed: Any, plan: Measurements, rois: RoiSet) -> Any:  # noqa: ANN401 - NumPy or dask
+    """Put all frames together, and say and flag, once they are computed, what they tell together."""
+    divides = plan.steps.boxes is not None and plan.steps.mode == "divide"
+    told = Told(divides, plan.counts, plan.median and plan.steps.median is not None, *_signals(rois))
     if isinstance(packed, np.ndarray):
-        return _said(packed, steps=plan.steps)
-    sizes = packed.chunks[0]
-    wanted = max(FRAMES_TOGETHER, max(sizes, default=1))
-    merged = packed.rechunk({0: wanted}) if len(sizes) > 1 else packed
-    if plan.steps.boxes is None or plan.steps.mode != "divide":
-        return merged
-    return da.map_blocks(
-        _said, merged, dtype=np.float64, meta=np.empty((0, 0, 0)), steps=replace(plan.steps, flat=None, mask=None)
-    )
+        return tell(packed, told=told)
+    merged = packed.rechunk({0: -1}) if len(packed.chunks[0]) > 1 else packed
+    return da.map_blocks(tell, merged, dtype=np.float64, meta=np.empty((0, 0, 0)), told=told)
 
 
-def _said(packed: npt.NDArray[np.float64], *, steps: Steps) -> npt.NDArray[np.float64]:
-    """Warn of a background that frames cannot or should not be divided by; returns the numbers as they are."""
-    if steps.boxes is None or steps.mode != "divide" or not packed.size:
-        return packed
-    quality = packed[:, 0, COLUMN["quality"]].astype(np.int64)
-    zero = (quality & Quality.ZERO_BACKGROUND) > 0
-    if zero.any():
-        warnings.warn(
-            f"the background is zero in {np.count_nonzero(zero)} of {len(zero)} frames; their values are NaN",
-            XinsituWarning,
-            stacklevel=2,
-        )
-    counts = packed[~zero, 0, COLUMN["frame_level_counts"]]
-    if counts.size and 0 < (mean := float(counts.mean())) < FEW_COUNTS:
-        warnings.warn(
-            f"the background region holds {mean:.3g} counts per frame on average: dividing by it adds "
-            f"{100 / np.sqrt(mean):.0f} % noise to each frame; take a larger region, or subtract",
-            XinsituWarning,
-            stacklevel=2,
-        )
-    return packed
+def _signals(rois: RoiSet) -> tuple[tuple[str, ...], tuple[bool, ...]]:
+    """Names of the ROIs, and which of them are more than a background."""
+    return rois.names, tuple(roi.role == "signal" for roi in rois)
 
 
 def _unpacked(
@@ -210,7 +223,7 @@ def _unpacked(
     units = units_after(image, correction)
     coords = _riding_along(data, image) | _geometry(rois)
     variables: dict[str, xr.DataArray] = {}
-    for name in COLUMNS[:-1]:
+    for name in REPORTED:
         values = packed[:, :, COLUMN[name]].astype(_INTEGERS.get(name, np.float64))
         variable = xr.DataArray(values, dims=("time", "roi"), coords=coords)
         base = name.removesuffix("_errors")

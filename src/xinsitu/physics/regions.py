@@ -1,81 +1,104 @@
-"""What is measured in the ROIs of one NumPy block of frames ``(frame, y, x)``, packed into one array."""
+"""The pixels of ROIs in one NumPy block of frames ``(frame, y, x)``, summed to profiles with their variances."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from xinsitu import kernels
 from xinsitu.kernels import Doubles
-from xinsitu.schema import Quality
 from xinsitu.values import Box
 
-from .framewise import Steps, background_block, filtered, without_background
-
-COLUMNS = (
-    "intensity",
-    "background",
-    "maximum",
-    "maximum_y",
-    "maximum_x",
-    "com_y",
-    "com_x",
-    "fwhm_y",
-    "fwhm_x",
-    "intensity_errors",
-    "background_errors",
-    "maximum_errors",
-    "com_y_errors",
-    "com_x_errors",
-    "fwhm_y_errors",
-    "fwhm_x_errors",
-    "n_valid",
-    "n_saturated",
-    "quality",
-    "frame_level_counts",
+from . import counting
+from .framewise import (
+    EXPOSURE,
+    SCALE,
+    SCALE_VARIANCE,
+    Steps,
+    divisor,
+    filtered,
+    normalised,
+    pooled_mean,
+    without_background,
 )
-"""Last axis of what :func:`measure_block` returns; the last one is the raw counts in the frame's background regions."""
-COLUMN = {name: number for number, name in enumerate(COLUMNS)}
-LOW_COUNTS = 5.0
-"""An intensity below this many standard errors is flagged."""
+
+HOT = 20
+"""Counts beyond these do not matter when it is asked whether there are enough for a median."""
 
 
 @dataclass(frozen=True)
 class Region:
-    """One ROI, fitted to a block: its box counted from the block's first pixel, its background by number."""
+    """One ROI, fitted to a block: its box counted from the block's first pixel, its backgrounds by number.
+
+    ``under`` is ``rois``, ``edge`` or ``plane``: where the background comes from; empty: there is none.
+    """
 
     box: Box
     origin: tuple[int, int]
     background: tuple[int, ...]
+    under: str
     measures: frozenset[str]
 
 
 @dataclass(frozen=True, eq=False)
 class Measurements:
-    """What to measure; ``counts``: the frames are counts, so that errors and saturation mean something."""
+    """What to measure.
+
+    ``counts``: the frames are counts, so that errors and saturation mean something. ``median``: they went, or go,
+    through a plain median. ``dead_time``: seconds, for the flag. ``smooth``: bins of the running mean before a width.
+    """
 
     steps: Steps
     regions: tuple[Region, ...]
     counts: bool
+    median: bool
     cutoff: float | None
+    dead_time: float | None
+    already_counted: bool
+    smooth: int | None
 
     @property
     def fingerprint(self) -> str:
         """Hash of the content."""
-        regions = [(region.box, region.origin, region.background, sorted(region.measures)) for region in self.regions]
-        said = f"{self.steps.fingerprint} {regions} {self.counts} {self.cutoff}"
-        return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
+        regions = [(r.box, r.origin, r.background, r.under, sorted(r.measures)) for r in self.regions]
+        rest = (self.counts, self.median, self.cutoff, self.dead_time, self.already_counted, self.smooth)
+        return hashlib.blake2b(f"{self.steps.fingerprint} {regions} {rest}".encode(), digest_size=16).hexdigest()
 
     def __dask_tokenize__(self) -> tuple[str, str]:
         return type(self).__name__, self.fingerprint
 
 
 @dataclass(frozen=True)
+class Frames:
+    """A block of raw frames, what is known of each, and the background of whole frames with its variance."""
+
+    raw: kernels.Frames
+    per_frame: Doubles
+    level: Doubles | None
+    level_variance: Doubles
+    shared: float | None
+
+    @property
+    def scale_variance(self) -> Doubles:
+        """Relative variance of the factor of each frame."""
+        return np.asarray(self.per_frame[:, SCALE_VARIANCE])
+
+    def of(self, which: slice) -> Frames:
+        """Return some of them."""
+        level = None if self.level is None else self.level[which]
+        return Frames(self.raw[which], self.per_frame[which], level, self.level_variance[which], self.shared)
+
+
+@dataclass(frozen=True)
 class Sums:
-    """A ROI in a block of frames: its pixels (invalid ones zero), its profiles, and the variances of these."""
+    """A ROI in a block of frames: its pixels (invalid ones zero) and its profiles, with their variances.
+
+    ``variance_*`` are of bins as parts of sums and moments, ``bin_variance_*`` of single bins; they differ behind a
+    median, where neighbouring bins are correlated.
+    """
 
     values: Doubles
     good: kernels.Bools | None
@@ -85,196 +108,108 @@ class Sums:
     pixels_x: Doubles
     variance_y: Doubles
     variance_x: Doubles
+    bin_variance_y: Doubles
+    bin_variance_x: Doubles
+    counted: Doubles
+    """Filtered counts per pixel, on average."""
 
-    @property
+    @cached_property
     def total(self) -> Doubles:
         """Sum of all valid pixels."""
         return np.asarray(self.y.sum(axis=1))
 
-    @property
+    @cached_property
     def pixels(self) -> Doubles:
         """Number of valid pixels."""
         return np.asarray(self.pixels_y.sum(axis=1))
 
-    @property
+    @cached_property
     def variance(self) -> Doubles:
         """Variance of the total."""
         return np.asarray(self.variance_y.sum(axis=1))
 
 
-def measure_block(raw: kernels.Frames, *, plan: Measurements, shared: float | None = None) -> Doubles:
-    """Everything of every ROI: ``(frame, roi, quantity)``, quantities as in :data:`COLUMNS`."""
-    level = None
-    if plan.steps.boxes is not None:
-        level = background_block(raw, plan=plan.steps)[:, 0, 0]
-    sums = [_summed(raw, region, plan, level, shared) for region in plan.regions]
-    packed = np.full((len(raw), len(sums), len(COLUMNS)), np.nan)
-    for number, (region, own) in enumerate(zip(plan.regions, sums, strict=True)):
-        others = [sums[other] for other in region.background]
-        for name, values in _quantities(raw, region, own, others, plan):
-            packed[:, number, COLUMN[name]] = values
-    if level is not None:
-        zero = np.zeros(len(raw), dtype=bool) if plan.steps.mode == "subtract" else ~(level > 0)
-        packed[:, :, COLUMN["quality"]] += np.where(zero, float(Quality.ZERO_BACKGROUND), 0.0)[:, None]
-        packed[:, :, COLUMN["frame_level_counts"]] = _raw_counts(raw, plan)[:, None]
-    return packed
+def frames_of(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, shared: float | None) -> Frames:
+    """Measure the background of whole frames, where the recipe has one."""
+    steps = plan.steps
+    nothing = np.zeros(len(raw))
+    if steps.boxes is None:
+        return Frames(raw, per_frame, None, nothing, shared)
+    parts = [filtered(raw, steps, per_frame, box) for box in steps.boxes]
+    total, variance, pixels = nothing.copy(), nothing.copy(), nothing.copy()
+    for part, (y, x) in zip(parts, steps.boxes, strict=True):
+        values = np.ascontiguousarray(part.reshape(len(part), -1), dtype=np.float64)
+        good = np.isfinite(values)
+        values = np.where(good, values, 0.0)
+        total += values.sum(axis=1)
+        variance += (values * _gain(steps, (y, x)).reshape(1, -1)).sum(axis=1)
+        pixels += np.count_nonzero(good, axis=1)
+    level = pooled_mean(parts)
+    if plan.median:
+        variance *= counting.sum_variance_factor(total / np.maximum(pixels, 1))
+    level_variance = variance / np.maximum(pixels, 1) ** 2
+    return Frames(raw, per_frame, level, level_variance if plan.counts else np.full(len(raw), np.nan), shared)
 
 
-def _raw_counts(raw: kernels.Frames, plan: Measurements) -> Doubles:
-    """Raw counts in the background regions of each frame."""
-    total = np.zeros(len(raw))
-    for y, x in plan.steps.boxes or ():
-        part = raw[:, slice(*y), slice(*x)]
-        values = kernels.as_floats(part, np.float64, kernels.invalid_pixels(part, plan.steps.stored))
-        total += np.nansum(values.reshape(len(raw), -1), axis=1)
-    return total
+def _gain(steps: Steps, box: Box) -> Doubles:
+    """One over the flat field of a box; 0 where that is not usable, 1 without one."""
+    (top, bottom), (left, right) = box
+    if steps.flat is None:
+        return np.ones((bottom - top, right - left))
+    gain = 1.0 / steps.flat[top:bottom, left:right].astype(np.float64)
+    return np.where(np.isfinite(gain), gain, 0.0)
 
 
-def _summed(
-    raw: kernels.Frames, region: Region, plan: Measurements, level: Doubles | None, shared: float | None
-) -> Sums:
+def summed(frames: Frames, region: Region, plan: Measurements) -> Sums:
     """Correct a ROI's pixels and sum them."""
     steps = plan.steps
-    part = filtered(raw, steps, region.box)
-    if level is not None:
-        part = without_background(part, level, steps, shared)
+    part = filtered(frames.raw, steps, frames.per_frame, region.box)
+    counted = np.array(part, dtype=np.float64, order="C") if plan.counts else None
+    if frames.level is not None:
+        part = without_background(part, frames.level, steps, frames.shared)
+    part = normalised(part, steps, frames.per_frame)
     values = np.ascontiguousarray(part, dtype=np.float64)
     along_y, along_x = kernels.profiles(values)
-    shape = values.shape
+    n_frames, n_rows, n_columns = values.shape
     good = None
-    pixels_y = np.full((shape[0], shape[1]), float(shape[2]))
-    pixels_x = np.full((shape[0], shape[2]), float(shape[1]))
+    pixels_y, pixels_x = np.full((n_frames, n_rows), float(n_columns)), np.full((n_frames, n_columns), float(n_rows))
     if not np.isfinite(along_y).all():
         good = np.isfinite(values)
         values = np.where(good, values, 0.0)
         along_y, along_x = kernels.profiles(values)
         pixels_y, pixels_x = kernels.profiles(good.astype(np.float64))
-    variance_y, variance_x = _variances(raw, region, plan, level, shared, good)
-    return Sums(values, good, along_y, along_x, pixels_y, pixels_x, variance_y, variance_x)
+        counted = None if counted is None else np.where(good, counted, 0.0)
+    variances = _variances(counted, values.shape, frames, region, plan)
+    return Sums(values, good, along_y, along_x, pixels_y, pixels_x, *variances)
 
 
 def _variances(
-    raw: kernels.Frames,
-    region: Region,
-    plan: Measurements,
-    level: Doubles | None,
-    shared: float | None,
-    good: kernels.Bools | None,
-) -> tuple[Doubles, Doubles]:
-    """Variances of the profiles from the raw counts; NaN where frames are not counts."""
-    (top, bottom), (left, right) = region.box
-    steps = plan.steps
-    if not plan.counts:
-        return np.full((len(raw), bottom - top), np.nan), np.full((len(raw), right - left), np.nan)
-    part = raw[:, top:bottom, left:right]
-    counts = np.array(part, dtype=np.float64, order="C")
-    bad = kernels.invalid_pixels(part, steps.stored)
-    if bad is not None:
-        counts[bad] = 0.0
-    if good is not None:
-        counts *= good
-    if steps.flat is not None:
-        gain = 1.0 / np.square(steps.flat[top:bottom, left:right].astype(np.float64))
-        counts *= np.where(np.isfinite(gain), gain, 0.0)
-    variance_y, variance_x = kernels.profiles(counts)
-    if level is not None and steps.mode == "divide":
-        scale = level if shared is None else level / shared
-        squared = np.square(np.where(level > 0, scale, np.nan))[:, None]
-        variance_y, variance_x = variance_y / squared, variance_x / squared
-    return variance_y, variance_x
+    counted: Doubles | None, shape: tuple[int, ...], frames: Frames, region: Region, plan: Measurements
+) -> tuple[Doubles, Doubles, Doubles, Doubles, Doubles]:
+    """Variances of the profiles, from filtered counts ``m = v f``: ``var(v) = m / f^2 = v / f``; NaN without counts."""
+    n_frames, n_rows, n_columns = shape
+    if counted is None:
+        rows, columns = np.full((n_frames, n_rows), np.nan), np.full((n_frames, n_columns), np.nan)
+        return rows, columns, rows, columns, np.full(n_frames, np.nan)
+    gain = _gain(plan.steps, region.box)
+    weighted = counted if plan.steps.flat is None else counted * gain
+    rows, columns = kernels.profiles(weighted)
+    counts = np.asarray(rows.sum(axis=1))
+    factor, bin_factor = np.ones(n_frames), np.ones(n_frames)
+    if plan.median:  # the mean where most counts are
+        squares = np.einsum("nyx,nyx->n", weighted, weighted)
+        mean = np.divide(squares, counts, out=np.zeros(n_frames), where=counts > 0)
+        factor, bin_factor = counting.sum_variance_factor(mean), counting.bin_variance_factor(mean)
+    scale = np.square(frames.per_frame[:, SCALE]) if plan.steps.scaled else np.ones(n_frames)
+    if frames.level is not None and plan.steps.mode == "divide":
+        scale = scale / np.square(divisor(frames.level, plan.steps, frames.shared))
+    whole, single = (factor * scale)[:, None], (bin_factor * scale)[:, None]
+    return rows * whole, columns * whole, rows * single, columns * single, counts / (n_rows * n_columns)
 
 
-def _quantities(
-    raw: kernels.Frames, region: Region, own: Sums, others: list[Sums], plan: Measurements
-) -> Iterator[tuple[str, Doubles]]:
-    """Every quantity of one ROI by name; what the ROI does not measure stays NaN."""
-    level, level_variance = _pooled_level(own, others)
-    under = level * own.pixels
-    net_errors = np.sqrt(own.variance + own.pixels**2 * level_variance)
-    quality = np.zeros(len(raw), dtype=np.int64)
-    if "intensity" in region.measures:
-        yield "intensity", np.where(own.pixels > 0, own.total - under, np.nan)
-        yield "intensity_errors", np.where(own.pixels > 0, net_errors, np.nan)
-    if "background" in region.measures:
-        yield "background", np.where(own.pixels > 0, under, np.nan)
-        yield "background_errors", own.pixels * np.sqrt(level_variance) + np.where(plan.counts, 0.0, np.nan)
-    top, row, column = _highest(own)
-    yield "maximum", top
-    yield "maximum_errors", _maximum_errors(top, plan)
-    yield "maximum_y", row + region.origin[0]
-    yield "maximum_x", column + region.origin[1]
-    for axis, first in (("y", region.origin[0]), ("x", region.origin[1])):
-        pixels = getattr(own, f"pixels_{axis}")
-        net = getattr(own, axis) - level[:, None] * pixels
-        variance = getattr(own, f"variance_{axis}")
-        if "com" in region.measures:
-            centre = kernels.centre_of_mass(net)
-            yield f"com_{axis}", first + centre
-            spread = kernels.centre_of_mass_variance(net, variance, centre, pixels, level_variance)
-            yield f"com_{axis}_errors", np.sqrt(spread)
-        crossings, width_variance = _width(net, variance, pixels, level_variance, declared=bool(others))
-        width = crossings.right - crossings.left
-        quality |= np.where((crossings.peak == 0) | (crossings.peak == net.shape[1] - 1), Quality.PEAK_AT_EDGE, 0)
-        if "fwhm" in region.measures:
-            quality |= np.where(np.isnan(width), Quality.HALF_LEVEL_NOT_CROSSED, 0)
-            yield f"fwhm_{axis}", width
-            yield f"fwhm_{axis}_errors", np.where(np.isnan(width), np.nan, np.sqrt(width_variance))
-    saturated = _saturated(raw, region, plan)
-    quality |= np.where(saturated > 0, Quality.SATURATED, 0)
-    quality |= np.where(own.pixels < own.values[0].size, Quality.MASKED_PIXELS, 0)
-    quality |= np.where(own.total - under < LOW_COUNTS * np.nan_to_num(net_errors), Quality.LOW_COUNTS, 0)
-    quality |= np.where(own.total - under > 0, 0, Quality.LOW_COUNTS)
-    yield "n_valid", own.pixels
-    yield "n_saturated", saturated
-    yield "quality", quality.astype(np.float64)
-
-
-def _pooled_level(own: Sums, others: list[Sums]) -> tuple[Doubles, Doubles]:
-    """Background per pixel and its variance: counts and areas of all background ROIs pooled; zero without any."""
-    if not others:
-        return np.zeros(len(own.y)), np.zeros(len(own.y))
-    pixels = np.sum([other.pixels for other in others], axis=0)
-    area = np.where(pixels > 0, pixels, np.nan)
-    total = np.sum([other.total for other in others], axis=0)
-    variance = np.sum([other.variance for other in others], axis=0)
-    return total / area, variance / area**2
-
-
-def _highest(own: Sums) -> tuple[Doubles, Doubles, Doubles]:
-    """Highest valid pixel and the first place where it is, in the ROI."""
-    values = own.values if own.good is None else np.where(own.good, own.values, -np.inf)
-    flat = values.reshape(len(values), -1)
-    where = flat.argmax(axis=1)
-    top = flat[np.arange(len(flat)), where]
-    row, column = np.divmod(where, values.shape[2])
-    found = np.isfinite(top)
-    return np.where(found, top, np.nan), np.where(found, row, np.nan), np.where(found, column, np.nan)
-
-
-def _maximum_errors(top: Doubles, plan: Measurements) -> Doubles:
-    """Return the counting error of the highest pixel, where pixels are still counts."""
-    if not plan.counts or plan.steps.mode is not None:
-        return np.full(len(top), np.nan)
-    return np.sqrt(np.maximum(top, 0.0))
-
-
-def _width(
-    net: Doubles, variance: Doubles, pixels: Doubles, level_variance: Doubles, *, declared: bool
-) -> tuple[kernels.Crossings, Doubles]:
-    """Crossings of the half level above the declared background, else above the mean of the outermost bins."""
-    each = np.arange(len(net))
-    base = np.zeros(len(net)) if declared else kernels.edge_base(net)
-    crossings = kernels.half_crossings(net, base)
-    if declared:
-        base_variance = pixels[each, crossings.peak] ** 2 * level_variance
-    else:
-        outer = max(1, int(kernels.EDGE_FRACTION * net.shape[1]))
-        base_variance = kernels.edge_base(variance) / (2 * outer)
-    return crossings, kernels.fwhm_variance(net, variance, base_variance, crossings)
-
-
-def _saturated(raw: kernels.Frames, region: Region, plan: Measurements) -> Doubles:
+def saturated(frames: Frames, region: Region, plan: Measurements) -> Doubles:
     """Count raw pixels at or above the detector's cut-off; -1 where nobody can know."""
+    raw = frames.raw
     if not plan.counts or plan.cutoff is None:
         return np.full(len(raw), -1.0)
     (top, bottom), (left, right) = region.box
@@ -286,3 +221,36 @@ def _saturated(raw: kernels.Frames, region: Region, plan: Measurements) -> Doubl
     if bad is not None:
         high = high & ~bad
     return np.asarray(np.count_nonzero(high, axis=(1, 2)), dtype=np.float64)
+
+
+def highest_load(frames: Frames, region: Region, plan: Measurements) -> Doubles:
+    """Return the highest of rate times dead time among a ROI's raw pixels; 0 where no dead time is known."""
+    nothing = np.zeros(len(frames.raw))
+    if not plan.counts or plan.dead_time is None:
+        return nothing
+    (top, bottom), (left, right) = region.box
+    part = frames.raw[:, top:bottom, left:right]
+    bad = kernels.invalid_pixels(part, plan.steps.stored)
+    counts = part.reshape(len(part), -1) if bad is None else np.where(bad, 0, part).reshape(len(part), -1)
+    load = counts.max(axis=1) / frames.per_frame[:, EXPOSURE] * plan.dead_time
+    return np.asarray(np.where(np.isfinite(load), load, 0.0))
+
+
+def sparse_counts(frames: Frames, region: Region, plan: Measurements) -> Doubles:
+    """Return raw counts per pixel of a ROI that a plain median goes over, hot pixels cut down; NaN if there is none."""
+    if not plan.counts or not plan.median or plan.steps.median is None:
+        return np.full(len(frames.raw), np.nan)
+    (top, bottom), (left, right) = region.box
+    part = np.clip(frames.raw[:, top:bottom, left:right], 0, HOT)
+    return np.asarray(part.reshape(len(part), -1).mean(axis=1, dtype=np.float64))
+
+
+def raw_counts(frames: Frames, plan: Measurements) -> Doubles:
+    """Raw counts in the background regions of each frame."""
+    raw = frames.raw
+    total = np.zeros(len(raw))
+    for y, x in plan.steps.boxes or ():
+        part = raw[:, slice(*y), slice(*x)]
+        values = kernels.as_floats(part, np.float64, kernels.invalid_pixels(part, plan.steps.stored))
+        total += np.nansum(values.reshape(len(raw), -1), axis=1)
+    return total

@@ -1,0 +1,52 @@
+"""Counting statistics behind a median filter, from simulation.
+
+A sum over pixels that went through a 3 x 3 median scatters more than the sum of the raw pixels, as each output shares
+its inputs with its neighbours and keeps only a part of them; and a median of few counts reads low. Both were simulated
+with 4,000 uniform frames of 40 x 40 pixels for each mean (numpy's Poisson generator); a spot of sigma >= 3 pixels lies
+between 1.0 and 1.3 times the raw variance, so one curve serves to 10 % of the error.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Doubles = npt.NDArray[np.float64]
+
+FILTERED_MEAN = np.array([0.05, 0.25, 0.86, 1.85, 2.85, 4.86, 9.9, 20.0])
+"""Mean of the filtered pixels, counts."""
+VARIANCE_OF_SUM = np.array([4.5, 4.5, 1.74, 1.45, 1.40, 1.30, 1.25, 1.22])
+"""Variance of a sum of filtered pixels over that sum; the same for its first moments."""
+VARIANCE_OF_BIN = np.array([1.7, 1.7, 0.68, 0.58, 0.55, 0.53, 0.53, 0.53])
+"""Variance of one bin of a profile over that bin: neighbouring bins share the rest; steep flanks lie 20 % higher."""
+
+RAW_MEAN = np.array([0.1, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0])
+LOSS = np.array([0.99, 0.81, 0.49, 0.14, 0.074, 0.049, 0.028, 0.014, 0.007])
+"""Part of a uniform intensity that a 3 x 3 median takes, for a mean of so many counts per pixel."""
+
+
+def sum_variance_factor(mean: Doubles) -> Doubles:
+    """Variance of a sum behind a median over the sum, for filtered pixels of this mean.
+
+    Examples
+    --------
+    >>> sum_variance_factor(np.array([1e4, 0.86])).tolist()
+    [1.22, 1.74]
+    """
+    return np.asarray(np.interp(mean, FILTERED_MEAN, VARIANCE_OF_SUM))
+
+
+def bin_variance_factor(mean: Doubles) -> Doubles:
+    """Variance of a profile's bin behind a median over the bin, for filtered pixels of this mean."""
+    return np.asarray(np.interp(mean, FILTERED_MEAN, VARIANCE_OF_BIN))
+
+
+def median_loss(mean: float) -> float:
+    """Part of a uniform intensity that a plain 3 x 3 median takes, for this mean number of counts per pixel.
+
+    Examples
+    --------
+    >>> median_loss(0.3)
+    0.81
+    """
+    return float(np.interp(mean, RAW_MEAN, LOSS))

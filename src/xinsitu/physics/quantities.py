@@ -1,0 +1,210 @@
+"""From the sums of ROIs to what is reported of them, packed into one array ``(frame, roi, quantity)``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from xinsitu import kernels
+from xinsitu.kernels import Doubles
+from xinsitu.schema import Quality
+
+from .backgrounds import Under, edge_width, under
+from .regions import (
+    Frames,
+    Measurements,
+    Region,
+    Sums,
+    frames_of,
+    highest_load,
+    raw_counts,
+    saturated,
+    sparse_counts,
+    summed,
+)
+
+COLUMNS = (
+    "intensity",
+    "background",
+    "maximum",
+    "maximum_y",
+    "maximum_x",
+    "com_y",
+    "com_x",
+    "fwhm_y",
+    "fwhm_x",
+    "intensity_errors",
+    "background_errors",
+    "maximum_errors",
+    "com_y_errors",
+    "com_x_errors",
+    "fwhm_y_errors",
+    "fwhm_x_errors",
+    "n_valid",
+    "n_saturated",
+    "quality",
+    "frame_level_counts",
+    "counted",
+    "sparse",
+)
+"""Last axis of what :func:`measure_block` returns; the last three say what it is based on: raw counts in the background
+regions of the frame, filtered counts per pixel of the ROI, and raw ones without hot pixels."""
+REPORTED = COLUMNS[:-3]
+COLUMN = {name: number for number, name in enumerate(COLUMNS)}
+LOW_COUNTS = 5.0
+"""An intensity below this many standard errors is flagged."""
+NO_POSITION = 3.0
+"""Below this many standard errors above its background, a spot has no position."""
+NOISY_PEAK = 10.0
+"""A profile whose highest bin is below this many standard errors has no trustworthy width."""
+HIGH_LOAD = 0.05
+"""Rate times dead time from which on a pixel is flagged: some 5 % of its photons are not counted."""
+
+
+def measure_block(
+    raw: kernels.Frames, per_frame: Doubles, *, plan: Measurements, shared: float | None = None
+) -> Doubles:
+    """Everything of every ROI: ``(frame, roi, quantity)``, quantities as in :data:`COLUMNS`."""
+    frames = frames_of(raw, per_frame, plan, shared)
+    sums = [summed(frames, region, plan) for region in plan.regions]
+    packed = np.full((len(raw), len(sums), len(COLUMNS)), np.nan)
+    for number, (region, own) in enumerate(zip(plan.regions, sums, strict=True)):
+        below = under(own, region.under, [sums[other] for other in region.background])
+        for name, values in _quantities(frames, region, own, below, plan):
+            packed[:, number, COLUMN[name]] = values
+        packed[:, number, COLUMN["counted"]] = own.counted
+        packed[:, number, COLUMN["sparse"]] = sparse_counts(frames, region, plan)
+    if frames.level is not None:
+        zero = np.zeros(len(raw), dtype=bool) if plan.steps.mode == "subtract" else ~(frames.level > 0)
+        packed[:, :, COLUMN["quality"]] += np.where(zero, float(Quality.ZERO_BACKGROUND), 0.0)[:, None]
+        packed[:, :, COLUMN["frame_level_counts"]] = raw_counts(frames, plan)[:, None]
+    return packed
+
+
+def _quantities(
+    frames: Frames, region: Region, own: Sums, below: Under, plan: Measurements
+) -> Iterator[tuple[str, Doubles]]:
+    """Every quantity of one ROI by name; what the ROI does not measure stays NaN."""
+    net = own.total - below.total
+    variance, shared_level = _net_variance(frames, region, own, below, plan)
+    empty = own.pixels == 0
+    quality = np.zeros(len(net), dtype=np.int64)
+    if "intensity" in region.measures:
+        yield "intensity", np.where(empty, np.nan, net)
+        yield "intensity_errors", np.where(empty, np.nan, np.sqrt(variance + net**2 * _frame_factor(frames, plan)))
+    if "background" in region.measures:
+        yield "background", np.where(empty, np.nan, below.total)
+        known = np.where(plan.counts, 0.0, np.nan)
+        yield "background_errors", np.sqrt(own.pixels**2 * below.level_variance) + known
+    top, row, column = _highest(own)
+    yield "maximum", top
+    yield "maximum_errors", _maximum_errors(top, frames, plan)
+    yield "maximum_y", row + region.origin[0]
+    yield "maximum_x", column + region.origin[1]
+    errors = np.sqrt(variance)
+    lost = net < NO_POSITION * np.nan_to_num(errors) if region.under else np.zeros(len(net), dtype=bool)
+    for axis, first in (("y", region.origin[0]), ("x", region.origin[1])):
+        profile = getattr(own, axis) - getattr(below, axis)
+        pixels = getattr(own, f"pixels_{axis}")
+        if "com" in region.measures:
+            centre = np.where(lost, np.nan, kernels.centre_of_mass(profile))
+            yield f"com_{axis}", first + centre
+            spread = kernels.centre_of_mass_variance(
+                profile, getattr(own, f"variance_{axis}"), centre, pixels, shared_level
+            )
+            extra = _own_edge(centre, profile.shape[1], own, below) + getattr(below, f"slope_{axis}")
+            yield f"com_{axis}_errors", np.sqrt(np.maximum(spread + extra / net**2, 0))
+        width, width_errors, flags = _width(
+            profile, getattr(own, f"bin_variance_{axis}"), pixels, shared_level, region, plan
+        )
+        quality |= flags
+        if "fwhm" in region.measures:
+            yield f"fwhm_{axis}", width
+            yield f"fwhm_{axis}_errors", width_errors
+    n_saturated = saturated(frames, region, plan)
+    quality |= np.where(n_saturated > 0, Quality.SATURATED, 0)
+    quality |= np.where(own.pixels < own.values[0].size, Quality.MASKED_PIXELS, 0)
+    quality |= np.where(net > LOW_COUNTS * np.nan_to_num(errors), 0, Quality.LOW_COUNTS)
+    quality |= np.where(highest_load(frames, region, plan) > HIGH_LOAD, Quality.COUNT_RATE_HIGH, 0)
+    yield "n_valid", own.pixels
+    yield "n_saturated", n_saturated
+    yield "quality", quality.astype(np.float64)
+
+
+def _net_variance(
+    frames: Frames, region: Region, own: Sums, below: Under, plan: Measurements
+) -> tuple[Doubles, Doubles]:
+    """Variance of the net intensity, and that of the level per pixel which all pixels share.
+
+    ``V + A^2 var_b``; where the level comes from the ROI's own edge, those pixels count in both: ``- 2 A / A_e V_e``.
+    A whole-frame background that is subtracted is shared by all pixels, too; a ROI's own background takes it out again.
+    """
+    level_variance = below.level_variance
+    if not region.under and frames.level is not None and plan.steps.mode == "subtract":
+        scale = frames.per_frame[:, 1] ** 2 if plan.steps.scaled else 1.0
+        level_variance = frames.level_variance * scale
+    twice = np.divide(
+        2 * own.pixels * below.own_variance, below.own_pixels, out=np.zeros(len(own.y)), where=below.own_pixels > 0
+    )
+    return np.maximum(own.variance + own.pixels**2 * level_variance - twice, 0), level_variance
+
+
+def _frame_factor(frames: Frames, plan: Measurements) -> Doubles:
+    """Relative variance of what whole frames are divided and multiplied by."""
+    factor = frames.scale_variance
+    if frames.level is not None and plan.steps.mode == "divide":
+        square = np.where(frames.level > 0, frames.level, np.nan) ** 2
+        factor = factor + frames.level_variance / square
+    return factor
+
+
+def _own_edge(centre: Doubles, n_bins: int, own: Sums, below: Under) -> Doubles:
+    """Return what edge pixels, signal and background at once, take from the variance of the centre's numerator."""
+    away = 0.5 * (n_bins - 1) - centre
+    share = np.divide(own.pixels, below.own_pixels, out=np.zeros(len(centre)), where=below.own_pixels > 0)
+    return np.asarray(-2 * share * away**2 * below.own_variance)
+
+
+def _highest(own: Sums) -> tuple[Doubles, Doubles, Doubles]:
+    """Highest valid pixel and the first place where it is, in the ROI."""
+    values = own.values if own.good is None else np.where(own.good, own.values, -np.inf)
+    flat = values.reshape(len(values), -1)
+    where = flat.argmax(axis=1)
+    top = flat[np.arange(len(flat)), where]
+    row, column = np.divmod(where, values.shape[2])
+    found = np.isfinite(top)
+    return np.where(found, top, np.nan), np.where(found, row, np.nan), np.where(found, column, np.nan)
+
+
+def _maximum_errors(top: Doubles, frames: Frames, plan: Measurements) -> Doubles:
+    """Return the counting error of the highest pixel, where pixels are still counts."""
+    if not plan.counts or plan.steps.mode is not None:
+        return np.full(len(top), np.nan)
+    scale = frames.per_frame[:, 1] if plan.steps.scaled else 1.0
+    return np.asarray(np.sqrt(np.maximum(top * scale, 0.0) + top**2 * frames.scale_variance))
+
+
+def _width(
+    profile: Doubles, variance: Doubles, pixels: Doubles, level_variance: Doubles, region: Region, plan: Measurements
+) -> tuple[Doubles, Doubles, kernels.Indices]:
+    """Width at half maximum, its error, and flags: above the declared background, else above the outermost bins."""
+    each = np.arange(len(profile))
+    if plan.smooth is not None:
+        profile, variance = kernels.running_mean(profile, plan.smooth), kernels.running_mean(variance, plan.smooth)
+        variance = variance / plan.smooth
+    base = np.zeros(len(profile)) if region.under else kernels.edge_base(profile)
+    crossings = kernels.half_crossings(profile, base)
+    width = crossings.right - crossings.left
+    if region.under:
+        base_variance = pixels[each, crossings.peak] ** 2 * level_variance
+    else:
+        base_variance = kernels.edge_base(variance) / (2 * edge_width(profile.shape[1]))
+    spread = kernels.fwhm_variance(profile, variance, base_variance, crossings)
+    peak_variance = variance[each, crossings.peak] + base_variance
+    height = profile[each, crossings.peak] - base
+    flags = np.where((crossings.peak == 0) | (crossings.peak == profile.shape[1] - 1), Quality.PEAK_AT_EDGE, 0)
+    if "fwhm" in region.measures:
+        flags |= np.where(np.isnan(width), Quality.HALF_LEVEL_NOT_CROSSED, 0)
+        flags |= np.where(height < NOISY_PEAK * np.sqrt(np.nan_to_num(peak_variance)), Quality.NOISY_PROFILE, 0)
+    return width, np.where(np.isnan(width), np.nan, np.sqrt(spread)), flags
