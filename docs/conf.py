@@ -15,10 +15,11 @@ project = "xinsitu"
 author = "The xinsitu developers"
 project_copyright = "The xinsitu developers"
 version = release = xinsitu.__version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "mathtext", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build", "_generated/*.table.md", ".gitignore"]
+html_math_renderer = "mathtext"
 html_theme = "alabaster"
 html_theme_options = {
     "description": "Area-detector frames from in situ X-ray experiments, turned into physics",

@@ -162,24 +162,24 @@ def figure_com_pull() -> tuple[Figure, str]:
 def figure_median() -> tuple[Figure, str]:
     """Plain median and despiking with a threshold, on the same frames."""
     rows, drawn = [], []
-    plain, despiked = xi.Correction(median=3), xi.Correction(median=3, threshold=5)
+    filters = (None, xi.Correction(median=3), xi.Correction(median=3, threshold=5))
     for counts in (50, 200, 1_000, 5_000, 20_000, 200_000):
-        frames = repeated(counts, repetitions=60)
-        ratios = [
-            float(spot_series(frames, correction=correction).intensity.mean()) / counts - 1
-            for correction in (None, plain, despiked)
-        ]
+        frames = repeated(counts, flat=0.05)
+        series = [spot_series(frames, correction=correction).intensity.values / counts - 1 for correction in filters]
         peak = counts / (2 * np.pi * SIGMA[0] * SIGMA[1])
-        drawn.append((peak, *ratios))
-        rows.append((f"{counts:,}", f"{peak:.2g}", *(f"{100 * ratio:+.2f} %" for ratio in ratios)))
-    peak, _, with_plain, with_threshold = np.array(drawn).T
+        drawn.append((peak, *(100 * ratios.mean() for ratios in series)))
+        error = 100 * series[0].std() / np.sqrt(len(frames))
+        rows.append((f"{counts:,}", f"{peak:.3g}", *(f"{value:+.2f} %" for value in drawn[-1][1:]), f"{error:.2f} %"))
+    peak, without, plain, despiked = np.array(drawn).T
     figure, (axis,) = new_figure(size=(5.6, 3.4))
     axis.axhline(0, color="#999999", lw=0.8)
-    axis.semilogx(peak, 100 * with_plain, "s-", color="#dc322f", label="median=3")
-    axis.semilogx(peak, 100 * with_threshold, "o-", color="#268bd2", label="median=3, threshold=5")
+    axis.semilogx(peak, plain, "s-", color="#dc322f", label="median=3")
+    axis.semilogx(peak, despiked, "o-", color="#268bd2", label="median=3, threshold=5")
+    axis.semilogx(peak, without, ".:", color="#222222", label="no filter")
     axis.set(xlabel="counts in the spot's highest pixel", ylabel="bias of the intensity (%)")
     axis.legend(frameon=False)
-    return figure, table(("net counts", "highest pixel", "no filter", "median=3", "median=3, threshold=5"), rows)
+    header = ("net counts", "highest pixel", "no filter", "median=3", "median=3, threshold=5", "error of these")
+    return figure, table(header, rows)
 
 
 def figure_maximum() -> tuple[Figure, str]:
@@ -229,7 +229,7 @@ def figures_of_a_sample() -> dict[str, tuple[Figure, str]]:
 
 def draw_frame(frame: np.ndarray, boxes: xi.RoiSet) -> Figure:
     """Last frame of the first measurement, logarithmic, with the ROIs."""
-    figure, (axis,) = new_figure(size=(8.4, 3.6))
+    figure, (axis,) = new_figure(size=(8.4, 3.0))
     image = axis.imshow(np.maximum(frame, 1), norm=mpl.colors.LogNorm(), cmap="magma", interpolation="nearest")
     figure.colorbar(image, ax=axis, label="counts", shrink=0.8)
     for roi in boxes:
