@@ -24,7 +24,7 @@ DARK, LIT = 5.0, 100.0
 
 @dataclass(frozen=True)
 class Told:
-    """What to look for: are frames divided by a background, are they counts, is there a plain median; which ROIs count."""
+    """What to look for: are frames divided by a background, are they counts, is there a median; which ROIs count."""
 
     divides: bool
     counts: bool
