@@ -34,6 +34,7 @@ class XinsituBackend(BackendEntrypoint):
         "fill_missing",
         "period",
         "stamp_marks",
+        "logs",
     )
 
     def open_dataset(
@@ -50,6 +51,7 @@ class XinsituBackend(BackendEntrypoint):
         fill_missing: bool = False,
         period: float | None = None,
         stamp_marks: str | None = None,
+        logs: str | os.PathLike[str] | None = "auto",
     ) -> xr.Dataset:
         """Open frames, not chunked; parameters of :func:`~xinsitu.io.measurement.open_measurement`."""
         if not isinstance(filename_or_obj, str | os.PathLike | Sequence):
@@ -64,6 +66,7 @@ class XinsituBackend(BackendEntrypoint):
             fill_missing=fill_missing,
             period=period,
             stamp_marks=stamp_marks,
+            logs=logs,
         )
         dataset, _ = open_lazily(filename_or_obj, opening)
         dropped = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or ())

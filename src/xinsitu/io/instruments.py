@@ -22,7 +22,68 @@ DEFAULT = "spring8-bl11xu"
 PATTERNS = (r"(?P<name>.*?)_(?P<scan>\d+)_(?P<frame>\d+)", r"(?P<name>.*?)_?(?P<frame>\d+)")
 """File names where a table says nothing: ``<name>_<scan>_<frame>``, or just ``<name>_<frame>``."""
 
-_SECTIONS = ("title", "time_zone", "stamp_marks", "axes", "files", "background")
+_SECTIONS = ("title", "time_zone", "stamp_marks", "axes", "files", "background", "logs", "counters")
+
+
+@dataclass(frozen=True)
+class Counter:
+    """A column of the log, and what it means.
+
+    Parameters
+    ----------
+    name
+        Of the coordinate, such as ``monitor``.
+    column
+        In the log; or a value that its header gives for the whole scan.
+    units
+        Of the coordinate, after scaling.
+    position
+        Where it sits: ``before_attenuator`` (it does not see a change of the filters) or ``after_attenuator``.
+    meaning
+        In words: ``incident beam``, ``transmission``, ``filter index``.
+    scale
+        What the column is multiplied by: 0.01 turns per cent into a fraction.
+    lag
+        How many points late the counter is written: the value of frame ``i`` stands at point ``i + lag``.
+    """
+
+    name: str
+    column: str
+    units: str = "1"
+    position: str | None = None
+    meaning: str = ""
+    scale: float = 1.0
+    lag: int = 0
+
+    def attributes(self) -> dict[str, str]:
+        """Attributes of the coordinate."""
+        known = {
+            "units": self.units,
+            "long_name": self.meaning or self.column,
+            "log_column": self.column,
+            "position": self.position,
+        }
+        return {name: value for name, value in known.items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, instrument: str, name: str, table: Mapping[str, Any]) -> Counter:
+        """Read the table of one counter.
+
+        Raises
+        ------
+        DocumentError
+            A key is unknown, or a value makes no sense.
+        """
+        known = ("column", "units", "position", "meaning", "scale", "lag")
+        where = f"instrument {instrument!r}, counter {name!r}"
+        if strange := sorted(set(table) - set(known)):
+            raise DocumentError(f"{where}: unknown {', '.join(strange)}; known are {', '.join(known)}")
+        if table.get("position") not in (None, "before_attenuator", "after_attenuator"):
+            raise DocumentError(f"{where}: position is before_attenuator or after_attenuator")
+        for key, kinds in (("scale", (int, float)), ("lag", (int,))):
+            if not isinstance(table.get(key, 0), kinds) or isinstance(table.get(key), bool):
+                raise DocumentError(f"{where}: {key} is a number, not {table[key]!r}")
+        return cls(name=name, **{"column": name, **table})
 
 
 @dataclass(frozen=True)
@@ -45,6 +106,10 @@ class Instrument:
         The region that ``parse`` takes where none is given.
     stamp_marks
         Whether a stamp marks the ``start`` or the ``end`` of the exposure.
+    logs
+        Shell patterns of log files beside the frames; ``../*.dat`` looks into the folder above.
+    counters
+        Columns of the logs to take; none takes all.
 
     Examples
     --------
@@ -61,6 +126,8 @@ class Instrument:
     patterns: tuple[str, ...] = PATTERNS
     background: Background | None = None
     stamp_marks: str = "end"
+    logs: tuple[str, ...] = ("*.log",)
+    counters: tuple[Counter, ...] = ()
 
     @classmethod
     def from_dict(cls, name: str, table: Mapping[str, Any]) -> Instrument:
@@ -94,6 +161,10 @@ class Instrument:
             patterns=patterns,
             background=background,
             stamp_marks=marks,
+            logs=tuple((table.get("logs") or {}).get("patterns", ("*.log",))),
+            counters=tuple(
+                Counter.from_dict(name, counter, one) for counter, one in (table.get("counters") or {}).items()
+            ),
         )
 
 

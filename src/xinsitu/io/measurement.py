@@ -38,6 +38,7 @@ def open_measurement(
     fill_missing: bool = False,
     period: float | None = None,
     stamp_marks: str | None = None,
+    logs: str | os.PathLike[str] | None = "auto",
 ) -> xr.Dataset:
     """Open the frames of one measurement; every header is read, no pixel.
 
@@ -71,6 +72,9 @@ def open_measurement(
     stamp_marks
         Whether stamps mark the ``start`` or the ``end`` of the exposure; None takes the instrument's. It is an
         attribute; times are those of the stamps.
+    logs
+        ``auto`` joins the logs that the instrument's table looks for, their counters as coordinates along time such as
+        ``monitor``; or the path of a log; or None.
 
     Returns
     -------
@@ -103,6 +107,7 @@ def open_measurement(
         fill_missing=fill_missing,
         period=period,
         stamp_marks=stamp_marks,
+        logs=logs,
     )
     dataset, stack = open_lazily(path, opening)
     return dataset if chunks is None else _chunked(dataset, stack, chunks)

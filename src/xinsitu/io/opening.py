@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from xinsitu.errors import XinsituWarning
+from xinsitu.errors import DocumentError, XinsituWarning
 
 from .assemble import Clock, assemble
 from .frames import FrameStack
 from .gather import Gathered, gather
 from .instruments import Instrument, load_instrument
+from .join import FrameKeys, find_logs, join_logs
 from .sources import NEWEST, PathOrPaths, Source, resolve
 from .times import TIMES, Readings, Time, make_times
 
@@ -32,6 +33,7 @@ class Opening:
     fill_missing: bool = False
     period: float | None = None
     stamp_marks: str | None = None
+    logs: str | os.PathLike[str] | None = "auto"
 
     def __post_init__(self) -> None:
         if self.order_error not in ("raise", "ignore"):
@@ -83,7 +85,41 @@ def open_lazily(path: PathOrPaths, opening: Opening) -> tuple[xr.Dataset, FrameS
             stacklevel=3,
         )
     clock = Clock(axis, zone, zone_source, opening.stamp_marks or table.stamp_marks)
-    return assemble(source.path, gathered, clock, table), gathered.stack
+    dataset = assemble(source.path, gathered, clock, table)
+    return _with_logs(dataset, opening.logs, source, _keys(gathered, clock), table), gathered.stack
+
+
+def _keys(gathered: Gathered, clock: Clock) -> FrameKeys:
+    times = None if clock.axis.source == "frame" else clock.axis.microseconds
+    return FrameKeys(gathered.stack.names, gathered.scan, gathered.frame, times, clock.zone)
+
+
+def _with_logs(
+    dataset: xr.Dataset,
+    logs: str | os.PathLike[str] | None,
+    source: Source,
+    keys: FrameKeys,
+    table: Instrument,
+) -> xr.Dataset:
+    """Join the logs that were asked for, or those that lie beside the frames; these may also not fit."""
+    if logs is None:
+        return dataset
+    paths = find_logs(source.folder, table.logs) if logs == "auto" else [os.fspath(logs)]
+    if not paths:
+        return dataset
+    try:
+        columns, said = join_logs(paths, keys, table)
+    except DocumentError as error:
+        if logs != "auto":
+            raise DocumentError(f"{os.fspath(logs)}: {error}") from None
+        warnings.warn(
+            f"{source.path}: {', '.join(map(os.path.basename, paths[:3]))} is not joined to the frames: {error}",
+            XinsituWarning,
+            stacklevel=4,
+        )
+        return dataset
+    new = {name: column for name, column in columns.items() if name not in dataset.variables}
+    return dataset.assign_coords(new).assign_attrs(log_join=said)
 
 
 def _readings(source: Source, gathered: Gathered, period: float | None) -> Readings:

@@ -1,0 +1,220 @@
+"""Counters of a log, joined to the frames.
+
+By the names of the frames where the log has them; else by point, where a scan of the log has as many points as there
+are frames; else by time, to the nearest point. What was done is said in the attribute ``log_join``.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from xinsitu.errors import DocumentError
+
+from .columns import variable_name
+from .instruments import Counter, Instrument
+from .logs import LogTable, read_log
+from .stamps import parse_stamps
+from .zones import find_zone, to_utc
+
+Positions = npt.NDArray[np.int64]
+"""For every frame its point in the log; -1: none."""
+_TIME_COLUMNS = ("epoch", "time", "datetime", "date_time", "timestamp", "unix", "unixtime", "utc")
+
+
+@dataclass(frozen=True)
+class FrameKeys:
+    """What identifies frames in a log.
+
+    Parameters
+    ----------
+    names
+        File names.
+    scan, frame
+        Numbers.
+    microseconds
+        UTC; None where time is only the frame number.
+    zone
+        Of times in the log without an offset.
+    """
+
+    names: Sequence[str]
+    scan: npt.NDArray[np.int64]
+    frame: npt.NDArray[np.int64]
+    microseconds: npt.NDArray[np.int64] | None
+    zone: str
+
+
+def find_logs(folder: str, patterns: Iterable[str]) -> list[str]:
+    """Log files beside frames; a pattern with ``../`` looks into the folder above.
+
+    Examples
+    --------
+    >>> find_logs("/no/such/folder", ["*.log"])
+    []
+    """
+    found: list[str] = []
+    for pattern in patterns:
+        above, _, name = pattern.rpartition("/")
+        place = os.path.dirname(folder) if above == ".." else folder
+        try:
+            names = sorted(os.listdir(place))
+        except OSError:
+            continue
+        found += [os.path.join(place, one) for one in names if fnmatch.fnmatchcase(one, name or pattern)]
+    return found
+
+
+def join_logs(paths: Iterable[str], keys: FrameKeys, instrument: Instrument) -> tuple[dict[str, xr.Variable], str]:
+    """Coordinates along time from log files, and how they were joined.
+
+    Parameters
+    ----------
+    paths
+        Log files.
+    keys
+        The frames.
+    instrument
+        Says which counters to take and what they mean; without counters every column is taken.
+
+    Raises
+    ------
+    DocumentError
+        No log can be read, or none fits the frames.
+    """
+    tables, faults = [], []
+    for path in paths:
+        try:
+            tables += [table for table in read_log(path) if len(table)]
+        except DocumentError as error:
+            faults.append(str(error))
+    joined: list[tuple[LogTable, Positions, str]] = []
+    taken = np.zeros(len(keys.names), dtype=bool)
+    for way in (_by_name, _by_point, _by_time):
+        for table in tables:
+            if any(table is other for other, _, _ in joined) or taken.all():
+                continue
+            positions = way(table, tables, keys)
+            positions = np.where(taken, -1, positions)
+            if (positions >= 0).any():
+                joined.append((table, positions, way.__name__.removeprefix("_").replace("_", " ")))
+                taken |= positions >= 0
+    if not joined:
+        raise DocumentError("; ".join(faults) or "no scan of the log has the frames' names, number of points or times")
+    ways = ", ".join(dict.fromkeys(way for _, _, way in joined))
+    files = ", ".join(dict.fromkeys(os.path.basename(table.path) for table, _, _ in joined))
+    without = int((~taken).sum())
+    said = f"{files}: {ways}" + (f"; {without} of {len(taken)} frames without a point" if without else "")
+    return _variables([(table, positions) for table, positions, _ in joined], len(keys.names), instrument), said
+
+
+def _by_name(table: LogTable, tables: list[LogTable], keys: FrameKeys) -> Positions:
+    """Positions by file name, which may come with a folder."""
+    best = np.full(len(keys.names), -1, dtype="int64")
+    for cells in table.texts.values():
+        places = {os.path.basename(cell.replace("\\", "/")): index for index, cell in enumerate(cells)}
+        found = np.array([places.get(os.path.basename(name), -1) for name in keys.names], dtype="int64")
+        if (found >= 0).sum() > (best >= 0).sum():
+            best = found
+    return best
+
+
+def _by_point(table: LogTable, tables: list[LogTable], keys: FrameKeys) -> Positions:
+    """Positions by number, where the table has as many points as its scan has frames."""
+    scans = np.unique(keys.scan)
+    if table.scan in scans:
+        mine = keys.scan == table.scan
+    elif len(tables) == 1 and len(scans) == 1:
+        mine = np.ones(len(keys.scan), dtype=bool)
+    else:
+        return np.full(len(keys.scan), -1, dtype="int64")
+    frames = keys.frame[mine]
+    positions = np.full(len(keys.scan), -1, dtype="int64")
+    if len(table) == len(frames):
+        positions[mine] = np.arange(len(frames))
+    elif len(table) == frames.max() - frames.min() + 1:  # numbers are missing among the frames
+        positions[mine] = frames - frames.min()
+    return positions
+
+
+def _by_time(table: LogTable, tables: list[LogTable], keys: FrameKeys) -> Positions:
+    """Positions of the nearest points in time, no farther than one and a half steps of the log."""
+    nothing = np.full(len(keys.names), -1, dtype="int64")
+    times = point_times(table, keys.zone)
+    if times is None or keys.microseconds is None or len(times) < 2:
+        return nothing
+    order = np.argsort(times, kind="stable")
+    ordered = times[order]
+    behind = np.clip(np.searchsorted(ordered, keys.microseconds), 1, len(ordered) - 1)
+    nearer = keys.microseconds - ordered[behind - 1] < ordered[behind] - keys.microseconds
+    nearest = np.where(nearer, behind - 1, behind)
+    tolerance = 1.5 * max(float(np.median(np.diff(ordered))), 1e6)
+    close = np.abs(ordered[nearest] - keys.microseconds) <= tolerance
+    return np.where(close, order[nearest], nothing)
+
+
+def point_times(table: LogTable, zone: str) -> npt.NDArray[np.int64] | None:
+    """UTC microseconds of the points of a log; None where it does not say.
+
+    Examples
+    --------
+    >>> point_times(LogTable("a.csv", None, {"epoch": np.array([1.5])}), "UTC")
+    array([1500000])
+    """
+    if table.epoch is not None and "Epoch" in table.columns:
+        return np.rint((table.columns["Epoch"] + table.epoch) * 1e6).astype("int64")
+    for name, numbers in table.columns.items():
+        if name.lower().split(" ")[0] in _TIME_COLUMNS and np.isfinite(numbers).all() and table.epoch is None:
+            return np.rint(numbers * 1e6).astype("int64")
+    for name, cells in table.texts.items():
+        read = parse_stamps(cells) if name.lower().split(" ")[0] in _TIME_COLUMNS else None
+        if read is not None and read.found.all():
+            zoned = read.offsets > np.iinfo("int64").min
+            utc = read.microseconds - np.where(zoned, read.offsets, 0)
+            if not zoned.all():
+                utc[~zoned] = to_utc(read.microseconds[~zoned], find_zone(zone))
+            return utc
+    return None
+
+
+def _variables(
+    joined: Sequence[tuple[LogTable, Positions]], count: int, instrument: Instrument
+) -> dict[str, xr.Variable]:
+    """Coordinates of the counters that the instrument names, or of all columns."""
+    counters = instrument.counters or _all_columns(joined)
+    found: dict[str, xr.Variable] = {}
+    for counter in counters:
+        values = np.full(count, np.nan)
+        there = False
+        for table, positions in joined:
+            column = _values(table, counter)
+            if column is None:
+                continue
+            there = True
+            points = np.where(positions >= 0, positions + counter.lag, -1)
+            valid = (points >= 0) & (points < len(column))
+            values[valid] = column[points[valid]] * counter.scale
+        if there:
+            found[counter.name] = xr.Variable("time", values, counter.attributes())
+    return found
+
+
+def _values(table: LogTable, counter: Counter) -> npt.NDArray[np.float64] | None:
+    """Column of a counter; a value that holds for the whole scan comes once per point."""
+    if counter.column in table.columns:
+        return table.columns[counter.column]
+    try:
+        return np.full(len(table), float(table.metadata[counter.column]))
+    except (KeyError, ValueError):
+        return None
+
+
+def _all_columns(joined: Sequence[tuple[LogTable, Positions]]) -> tuple[Counter, ...]:
+    names = dict.fromkeys(name for table, _ in joined for name in table.columns)
+    return tuple(Counter(variable_name(name), name) for name in names)

@@ -1,0 +1,191 @@
+"""Log files beside the frames, as tables: SPEC scan files, GDA/SRS ``.dat`` files, CSV with a header line.
+
+A line that makes no sense is left out and counted; a log is never a reason not to see one's frames.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from xinsitu.errors import DocumentError
+
+MAX_BYTES = 2**28
+
+Numbers = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LogTable:
+    """One scan of a log.
+
+    Parameters
+    ----------
+    path
+        The file.
+    scan
+        Its number; None where the log has none.
+    columns
+        Numbers, one per point.
+    texts
+        Columns that are no numbers, such as file names.
+    metadata
+        Values that hold for the whole scan.
+    epoch
+        UNIX seconds that the column ``Epoch`` counts from; None where it is unknown.
+    bad_lines
+        How many lines made no sense.
+    """
+
+    path: str
+    scan: int | None
+    columns: Mapping[str, Numbers]
+    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    epoch: float | None = None
+    bad_lines: int = 0
+
+    def __len__(self) -> int:
+        lengths = [len(column) for column in self.columns.values()] + [len(cells) for cells in self.texts.values()]
+        return max(lengths, default=0)
+
+
+def read_log(path: str | os.PathLike[str]) -> list[LogTable]:
+    """Read a log file of any known kind, one table per scan.
+
+    Raises
+    ------
+    DocumentError
+        The file cannot be read, or is none of the known kinds.
+    """
+    name = os.fspath(path)
+    try:
+        if os.path.getsize(name) > MAX_BYTES:
+            raise DocumentError(f"{name}: a log of more than {MAX_BYTES >> 20} MiB is not read")
+        with open(name, encoding="utf-8", errors="replace", newline="") as file:
+            text = file.read()
+    except OSError as error:
+        raise DocumentError(f"{name}: the log cannot be read ({error.strerror})") from None
+    lines = text.splitlines()
+    head = next((line for line in lines if line.strip()), "")
+    if head.startswith(("#F", "#S", "#E", "#D")):
+        return _read_spec(name, lines)
+    if head.strip().startswith("&SRS"):
+        return [_read_srs(name, lines)]
+    return [_read_csv(name, lines)]
+
+
+def _read_spec(path: str, lines: Iterable[str]) -> list[LogTable]:
+    """Read a SPEC file: ``#S`` begins a scan, ``#L`` names its columns (two blanks between names)."""
+    tables: list[LogTable] = []
+    labels: list[str] = []
+    rows: list[list[float]] = []
+    scan: int | None = None
+    metadata: dict[str, str] = {}
+    epoch: float | None = None
+    bad = 0
+
+    def close() -> None:
+        if labels:
+            tables.append(_table(path, labels, rows, scan=scan, metadata=metadata, epoch=epoch, bad_lines=bad))
+
+    for line in lines:
+        if line.startswith("#S"):
+            close()
+            found = re.match(r"#S\s+(\d+)\s*(.*)", line)
+            scan = int(found[1]) if found else None
+            labels, rows, bad = [], [], 0
+            metadata = {"command": found[2]} if found else {}
+        elif line.startswith("#E"):
+            epoch = _number(line[2:])
+        elif line.startswith("#D") and "date" not in metadata:
+            metadata["date"] = line[2:].strip()
+        elif line.startswith("#L"):
+            labels = _unique(re.split(r"\s{2,}|\t", line[2:].strip()))
+        elif line.strip() and not line.startswith(("#", "@")) and labels:
+            values = [_number(word) for word in line.split()]
+            if len(values) == len(labels) and None not in values:
+                rows.append([value for value in values if value is not None])
+            else:
+                bad += 1
+    close()
+    return tables
+
+
+def _read_srs(path: str, lines: list[str]) -> LogTable:
+    """Read a GDA ``.dat`` file: ``key=value`` lines up to ``&END``, then tab-separated columns."""
+    end = next((index for index, line in enumerate(lines) if line.strip() == "&END"), None)
+    if end is None or end + 1 >= len(lines):
+        raise DocumentError(f"{path}: the log has no &END and no columns behind it")
+    metadata = {
+        name.strip(): value.strip().strip("'")
+        for line in lines[:end]
+        for name, mark, value in [line.partition("=")]
+        if mark and not line.startswith(" SRS")
+    }
+    run = re.search(r"SRSRUN=(\d+)", "\n".join(lines[:end]))
+    labels = _unique(lines[end + 1].strip().split("\t"))
+    rows = [line.split("\t") for line in lines[end + 2 :] if line.strip()]
+    return _mixed(path, labels, rows, scan=int(run[1]) if run else None, metadata=metadata)
+
+
+def _read_csv(path: str, lines: list[str]) -> LogTable:
+    """Read a table with a header line, separated by commas, semicolons, tabs or blanks."""
+    kept = [line for line in lines if line.strip() and not line.startswith("#")]
+    if len(kept) < 2:
+        raise DocumentError(f"{path}: the log holds no table")
+    delimiter = next((mark for mark in ",;\t" if mark in kept[0]), None)
+    if delimiter is None:
+        rows = [line.split() for line in kept]
+    else:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(kept, delimiter=delimiter)]
+    if len(rows[0]) < 2 or all(_number(cell) is not None for cell in rows[0]):
+        raise DocumentError(f"{path}: this is no SPEC, GDA or CSV log: its first line names no columns")
+    return _mixed(path, _unique(rows[0]), rows[1:], scan=None, metadata={})
+
+
+def _mixed(
+    path: str, labels: list[str], rows: list[list[str]], *, scan: int | None, metadata: Mapping[str, str]
+) -> LogTable:
+    """Table of rows of text; columns of which every cell is a number become numbers."""
+    whole = [row for row in rows if len(row) == len(labels)]
+    columns: dict[str, Numbers] = {}
+    texts: dict[str, tuple[str, ...]] = {}
+    for label, cells in zip(labels, zip(*whole, strict=True), strict=False):
+        numbers = [_number(cell) for cell in cells]
+        if all(number is not None or not cell.strip() for number, cell in zip(numbers, cells, strict=True)):
+            columns[label] = np.array([np.nan if number is None else number for number in numbers])
+        else:
+            texts[label] = tuple(cell.strip() for cell in cells)
+    return LogTable(path, scan, columns, texts, metadata, None, len(rows) - len(whole))
+
+
+def _table(path: str, labels: list[str], rows: list[list[float]], **more: object) -> LogTable:
+    values = np.array(rows, dtype="float64").reshape(len(rows), len(labels))
+    columns = {label: values[:, index] for index, label in enumerate(labels)}
+    return LogTable(path, columns=columns, **more)  # type: ignore[arg-type] # the caller names fields of LogTable
+
+
+def _unique(labels: list[str]) -> list[str]:
+    """Labels without repetition: the second ``x`` is ``x_2``."""
+    seen: dict[str, int] = {}
+    result = []
+    for label in labels:
+        seen[label] = seen.get(label, 0) + 1
+        result.append(label if seen[label] == 1 else f"{label}_{seen[label]}")
+    return result
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if not math.isinf(value) else None

@@ -1,0 +1,185 @@
+"""Logs beside the frames: parsed as others parse them, joined by name, point or time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from xinsitu.errors import DocumentError, XinsituWarning
+from xinsitu.io.logs import read_log
+from xinsitu.io.measurement import open_measurement
+
+from .camserver import camserver_bytes, ramp, stamp_of, write_frames
+
+LABELS = "Time  Epoch  Seconds  F.M.  bg  pico1  roi0  roi1  roi2  Monitor  Detector"
+SPEC = """#F 0799time2
+#E 1401264276
+#D Wed May 28 17:04:36 2014
+#C BL11XU  User = mbe
+
+#S 1  timescan 0.95 0
+#D Wed May 28 17:04:36 2014
+#N 11
+#L {labels}
+{first}#C a comment between points
+{second}
+#S 2  timescan 0.95 0
+#D Wed May 28 17:06:27 2014
+#N 11
+#L {labels}
+{third}"""
+
+
+def rows(count, start, epoch=0.0):
+    return "".join(f"{i} {epoch + i} 0.95 {start + i} 0 1e-7 1 2 3 {10 * start + i} 5\n" for i in range(count))
+
+
+def spec(counts=(2, 3, 4), epoch=0.0):
+    first, second, third = (rows(n, 100 * (k + 1), epoch + 1000 * k) for k, n in enumerate(counts))
+    return SPEC.format(labels=LABELS, first=first, second=second, third=third)
+
+
+def test_spec_scans_are_those_of_silx(tmp_path):
+    specfile = pytest.importorskip("silx.io.specfile")
+    path = tmp_path / "0799time2.log"
+    path.write_text(spec())
+    tables = read_log(path)
+    reference = specfile.SpecFile(str(path))
+    assert [table.scan for table in tables] == [1, 2] == [scan.number for scan in reference]
+    for table, scan in zip(tables, reference, strict=True):
+        assert list(table.columns) == scan.labels
+        for label in scan.labels:
+            np.testing.assert_array_equal(table.columns[label], scan.data_column_by_name(label))
+    assert tables[0].epoch == 1401264276
+    assert tables[0].bad_lines == 0
+
+
+def test_a_broken_line_is_left_out_and_counted(tmp_path):
+    path = tmp_path / "x.log"
+    path.write_text(spec() + "5 6 7\nnot a number at all 1 2 3 4 5 6\n")
+    table = read_log(path)[1]
+    assert (len(table), table.bad_lines) == (4, 2)
+
+
+def test_gda_files(shared_data):
+    (table,) = read_log(shared_data / "i07" / "refl" / "refl_1.dat")
+    assert table.scan == 380404
+    assert len(table) == 61
+    assert table.columns["d5i"][0] == 15.977
+    assert table.texts["file"][0] == "p100kImage_380404_5885902.tif"
+    assert table.metadata["transmission"] == "7.44052e-05"
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_tables_with_a_header_line(tmp_path, mark):
+    path = tmp_path / "t.csv"
+    lines = ["time,current,name", "2014-05-28T17:00:00+00:00,300.5,a", "2014-05-28T17:00:01+00:00,,b"]
+    path.write_text("\n".join(line.replace(",", mark) for line in lines))
+    (table,) = read_log(path)
+    np.testing.assert_array_equal(table.columns["current"], [300.5, np.nan])
+    assert table.texts["name"] == ("a", "b")
+
+
+@pytest.mark.parametrize("text", ["", "hello\n", "1 2 3\n4 5 6\n", "&SRS\n x=1\n"])
+def test_what_is_no_log_is_named(tmp_path, text):
+    path = tmp_path / "bad.log"
+    path.write_text(text)
+    with pytest.raises(DocumentError, match=r"bad\.log"):
+        read_log(path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "0799" / "time2"
+    write_frames(path, 5, name="0799time2_1_{}.tif")
+    for number in range(4):
+        pixels = camserver_bytes(ramp(10 + number), stamp_of(60 + number))
+        (path / f"0799time2_2_{number}.tif").write_bytes(pixels)
+    return path
+
+
+def test_points_are_joined_where_counts_agree(folder):
+    (folder / "0799time2.log").write_text(spec())
+    data = open_measurement(folder, tz="UTC")
+    expected = [1000, 1001, 2000, 2001, 2002, 3000, 3001, 3002, 3003]
+    assert data.monitor.values.tolist() == expected
+    assert data.monitor.attrs["position"] == "before_attenuator"
+    assert data.monitor.attrs["units"] == "counts"
+    assert data.attrs["log_join"] == "0799time2.log: by point"
+    assert data.image.coords["monitor"].dims == ("time",)
+    (folder / "0799time2_1_3.tif").unlink()
+    data = open_measurement(folder, tz="UTC")
+    assert data.monitor.values.tolist() == [value for i, value in enumerate(expected) if i != 3]
+
+
+def test_points_are_joined_by_time_where_counts_differ(tmp_path):
+    folder = tmp_path / "m"
+    write_frames(folder, 5)
+    seconds = 1_401_296_400 + np.arange(-2, 12, 2)  # every other second, from before the first frame
+    lines = [f"{second},{100 + second % 100}" for second in seconds]
+    (tmp_path / "ring.csv").write_text("epoch,current\n" + "\n".join(lines))
+    data = open_measurement(folder, tz="UTC", instrument="generic", logs=tmp_path / "ring.csv")
+    assert data.attrs["log_join"] == "ring.csv: by time"
+    assert np.abs(data.epoch.values - (1_401_296_400 + np.arange(5))).max() <= 1
+    assert data.current.values[2] == 100 + 1_401_296_402 % 100
+
+
+def test_frames_far_from_any_point_have_none(tmp_path):
+    folder = tmp_path / "m"
+    write_frames(folder, 6)
+    (tmp_path / "ring.csv").write_text("epoch,current\n1401296400,7\n1401296401,8\n")
+    data = open_measurement(folder, tz="UTC", instrument="generic", logs=tmp_path / "ring.csv")
+    np.testing.assert_array_equal(data.current.values, [7, 8, 8, np.nan, np.nan, np.nan])
+    assert "3 of 6 frames without a point" in data.attrs["log_join"]
+
+
+def test_a_counter_that_lags_is_shifted(tmp_path):
+    folder = tmp_path / "m"
+    write_frames(folder, 4)
+    (folder / "m.log").write_text("frame_no,ion\n0,10\n1,11\n2,12\n3,13\n")
+    table = tmp_path / "late.toml"
+    table.write_text("time_zone = 'UTC'\n[counters.monitor]\ncolumn = 'ion'\nlag = 1\nscale = 2\n")
+    data = open_measurement(folder, instrument=table)
+    np.testing.assert_array_equal(data.monitor.values, [22, 24, 26, np.nan])
+
+
+def test_a_log_that_does_not_fit(folder):
+    (folder / "other.log").write_text("#S 7\n#L a  b\n1 2\n")
+    with pytest.warns(XinsituWarning, match=r"other\.log is not joined to the frames"):
+        data = open_measurement(folder, tz="UTC")
+    assert "monitor" not in data.coords
+    assert "log_join" not in open_measurement(folder, tz="UTC", logs=None).attrs
+    with pytest.raises(DocumentError, match="other"):
+        open_measurement(folder, tz="UTC", logs=folder / "other.log")
+    with pytest.raises(DocumentError, match="gone"):
+        open_measurement(folder, tz="UTC", logs=folder / "gone.log")
+
+
+def test_i07_scans_open_with_monitor_and_attenuation(shared_data):
+    expected = {
+        "380404": (100, 7.44052e-7, 15.977),
+        "380405": (72, 3.88703e-5, 15.893),
+        "380406": (46, 1.2234e-3, 15.444),
+    }
+    for scan, (filters, transmission, first) in expected.items():
+        data = open_measurement(shared_data / "i07" / "refl" / scan, instrument="diamond-i07")
+        assert (data.attenuation == filters).all()
+        np.testing.assert_allclose(data.transmission, transmission, rtol=1e-12)
+        assert float(data.monitor[0]) == first
+        assert data.monitor.attrs["position"] == "before_attenuator"
+        assert data.attrs["log_join"].endswith("by name")
+
+
+def test_i07_scans_stitch_on_true_time(shared_data):
+    from xinsitu import Roi, measure, stitch
+
+    folders = [shared_data / "i07" / "refl" / scan for scan in ("380404", "380405", "380406")]
+    series = [
+        measure(open_measurement(f, instrument="diamond-i07"), [Roi("spot", (50, 90), (220, 270))]) for f in folders
+    ]
+    sample = stitch([one.compute() for one in series])
+    assert sample.sizes["time"] == 90
+    assert sample.time.values[0] == np.datetime64("2020-02-27T15:55:21")
+    assert sample.time.values[61] == np.datetime64("2020-02-27T15:58:05")
+    assert (np.diff(sample.time.values) > np.timedelta64(0)).all()
+    assert sample.attenuation.values[[0, 61, 76]].tolist() == [100, 72, 46]
