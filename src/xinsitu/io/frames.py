@@ -23,6 +23,8 @@ from xarray.core.indexing import ExplicitIndexer, IndexingSupport, explicit_inde
 
 from xinsitu.errors import FrameChanged, FrameError, XinsituWarning
 
+from .decode import decode
+
 ABSENT = -2
 """``offset`` of a frame that is filled with NaN."""
 DECODED = -1
@@ -195,8 +197,6 @@ class FrameStack(BackendArray):
             block.byteswap(inplace=True)
 
     def _decode(self, path: str, frame: int, block: npt.NDArray[Any], first: int) -> None:
-        from .tiff import decode  # tifffile takes 0.2 s to import, and most frames are plain
-
         pixels = decode(path, int(self.pages[frame]))
         if pixels.shape != self.frame_shape or pixels.dtype.newbyteorder("=") != self.stored:
             expected = f"{self.frame_shape} {self.stored}"

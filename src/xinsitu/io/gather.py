@@ -19,6 +19,7 @@ import numpy.typing as npt
 from xinsitu.errors import FrameError, LayoutError, XinsituWarning
 from xinsitu.schema import FrameStatus
 
+from .decode import decode
 from .discover import FrameName
 from .frame_header import FrameFault, FrameHeader
 from .frames import ABSENT, FrameStack
@@ -69,6 +70,7 @@ def read_headers(folder: str, files: Sequence[FrameName]) -> list[FrameHeader | 
             found.append(fault)
     _mark_duplicates(folder, files, found)
     _mark_strangers(folder, files, found)
+    _try_odd_ones(folder, files, found)
     return found
 
 
@@ -200,6 +202,18 @@ def _mark_strangers(folder: str, files: Sequence[FrameName], found: list[FrameHe
             f"{_said(shape, np.dtype(dtype), pages)} expected as in most frames",
             wrong,
         )
+
+
+def _try_odd_ones(folder: str, files: Sequence[FrameName], found: list[FrameHeader | FrameFault]) -> None:
+    """Decode the few compressed frames among plain ones: such a header may lie, and only decoding tells."""
+    odd = [index for index, header in enumerate(found) if isinstance(header, FrameHeader) and header.offset < 0]
+    if not 0 < len(odd) <= len(found) // 2:
+        return
+    for index in odd:
+        try:
+            decode(os.path.join(folder, files[index].name), 0)
+        except FrameFault as fault:
+            found[index] = fault
 
 
 def _said(shape: tuple[int, int], dtype: np.dtype[np.generic], pages: int) -> str:
