@@ -80,7 +80,7 @@ def true_changes(experiment: Experiment, timeline: xr.Dataset) -> tuple[Attenuat
 
 
 def true_events(experiment: Experiment, timeline: xr.Dataset) -> tuple[Event, ...]:
-    """When the indium shutter opens and closes, and the growth in between, in each measurement."""
+    """While the indium shutter is open, in each measurement, and when a filter starts to move during a scan."""
     events: list[Event] = []
     for run in experiment.runs:
         if run.growth is None:
@@ -89,10 +89,14 @@ def true_events(experiment: Experiment, timeline: xr.Dataset) -> tuple[Event, ..
             _key(experiment, timeline, experiment.position(run.name, frame))
             for frame in (run.growth[0], min(run.growth[1], run.frames - 1))
         )
-        number = f" {len(events) // 3 + 1}" if events else ""
-        events += [
-            Event(f"In shutter open{number}", opens),
-            Event(f"In shutter closed{number}", closes),
-            Event(f"growth{number}", opens, closes),
-        ]
-    return tuple(events)
+        events.append(Event(f"In shutter open{_number(events)}", opens, closes))
+    moves: list[Event] = []
+    for attenuator in experiment.attenuators:
+        if attenuator.transition:
+            begin = experiment.position(attenuator.measurement, attenuator.frame)
+            moves.append(Event(f"filter moves{_number(moves)}", _key(experiment, timeline, begin)))
+    return (*events, *moves)
+
+
+def _number(before: list[Event]) -> str:
+    return f" {len(before) + 1}" if before else ""
