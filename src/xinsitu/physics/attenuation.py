@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xinsitu.errors import CorrectionError, RoiError, StitchError, XinsituWarning
+from xinsitu.errors import CorrectionError
 from xinsitu.schema import SCALED, Quality, describe, errors_name, require
-from xinsitu.values import AttenuationChange, utc_text
+from xinsitu.values import AttenuationChange
 
 from .exposure import per_second
-from .factors import NOISE_FRAMES, FactorEstimate, Floats, common_factor, end_points, level_noise
-from .keys import KeyLike, times
-from .placing import TRANSITION, PlacedChange, placed_changes, reference_segment, segments, with_keys
+from .find_changes import find_attenuation_changes as find_attenuation_changes
+from .keys import KeyLike
+from .placing import TRANSITION, placed_changes, reference_segment, segments
+from .selecting import signal_rois
+from .settling import FactorMethod, settled_changes
 
 _RECORD = "attenuation"
 """Attribute of a corrected sample: JSON text with the changes and what undo_attenuation has to know."""
 _MEASURED = ", as measured"
+_NEVER = ("com_y", "com_x", "fwhm_y", "fwhm_x")
+"""What scripts before this package scaled too."""
 _COORDS = ("attenuation_factor", "attenuation_factor_errors", "scale_errors")
 
 
@@ -31,8 +33,11 @@ def correct_attenuation(
     changes: Iterable[AttenuationChange],
     *,
     roi: str | Sequence[str] | None = None,
+    window: int | None = None,
+    method: FactorMethod | None = None,
     reference: str | int | KeyLike = "first",
     common_tolerance: float = 0.03,
+    legacy: bool = False,
 ) -> xr.Dataset:
     """Multiply the intensities so that the sample looks as if the attenuation had never changed.
 
@@ -51,10 +56,17 @@ def correct_attenuation(
         Their end points, and factors where they are known.
     roi
         Name or names of the ROIs that decide the factors; None: all but those whose role is ``background``.
+    window
+        Frames on each side from which a factor is taken; None: one, the end points.
+    method
+        ``end points``; or with ``window`` (10 if not given) ``sums`` for a flat signal, ``lines`` for a changing one,
+        evaluated at the change. None: end points without a window, with one lines where a slope is significant.
     reference
         The segment that stays as measured: ``first``, ``last``, its number, a measurement, or a moment in it.
     common_tolerance
         How far (relative) ROIs may disagree beyond counting before that is said.
+    legacy
+        Scale centre of mass and FWHM as well, to compare with results of scripts that did; these numbers are wrong.
 
     Returns
     -------
@@ -75,7 +87,8 @@ def correct_attenuation(
     Warns
     -----
     XinsituWarning
-        A given factor contradicts the data, or the ROIs disagree by more than the tolerance.
+        A given factor contradicts the data, the ROIs disagree by more than the tolerance, or frames that decide are
+        saturated or count too fast.
 
     References
     ----------
@@ -100,18 +113,20 @@ def correct_attenuation(
         raise CorrectionError("the sample is already corrected for attenuation; call undo_attenuation first")
     placed = placed_changes(sample, changes)
     normalised = per_second(sample)
-    levels = _Levels.read(normalised, placed, roi)
-    settled = [_settled(normalised, levels, placed, number, common_tolerance) for number in range(len(placed))]
+    rois = signal_rois(sample, roi)
+    settled = settled_changes(normalised, placed, rois, window=window, method=method, tolerance=common_tolerance)
     segment = segments(sample.sizes["time"], placed)
     stays = reference_segment(sample, segment, reference)
     scales = _scales(settled, segment, stays)
+    names = _scalable(sample, legacy)
     record = {
         "changes": [change.to_dict() for change in settled],
         "reference_segment": stays,
-        "roi": roi if roi is None or isinstance(roi, str) else list(roi),
+        "rois": list(rois),
+        "scaled": names,
         "made": [name for name in ("segment", "quality") if name not in sample.variables],
     }
-    result = _scaled(sample, normalised, scales["attenuation_factor"])
+    result = _scaled(sample, normalised, names, scales["attenuation_factor"])
     result = _flagged(result, segment).assign_coords(scales)
     return result.assign_attrs({_RECORD: json.dumps(record)})
 
@@ -126,8 +141,8 @@ def undo_attenuation(sample: xr.Dataset) -> xr.Dataset:
     """
     if _RECORD not in sample.attrs:
         raise CorrectionError("the sample is not corrected for attenuation, so there is nothing to undo")
-    made = json.loads(sample.attrs[_RECORD])["made"]
-    names = _scalable(sample)
+    record = json.loads(sample.attrs[_RECORD])
+    made, names = record["made"], record["scaled"]
     measured = {name: _told(sample[_kept(name)].variable, measured=False) for name in names}
     result = sample.drop_vars([*(_kept(name) for name in names), *_COORDS]).assign(measured)
     if "quality" not in made:
@@ -149,107 +164,7 @@ def attenuation_changes(sample: xr.Dataset) -> tuple[AttenuationChange, ...]:
     return tuple(AttenuationChange.from_dict(one) for one in json.loads(sample.attrs[_RECORD])["changes"])
 
 
-# -- factors ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Levels:
-    """Intensities and errors around the changes, dims ``(time, roi)``; NaN where nobody needs them."""
-
-    intensity: Floats
-    errors: Floats
-    rois: tuple[str, ...]
-
-    @classmethod
-    def read(cls, sample: xr.Dataset, placed: Sequence[PlacedChange], roi: str | Sequence[str] | None) -> _Levels:
-        """Read only the frames near the changes: a lazy series is not computed as a whole."""
-        names = [str(name) for name in sample["roi"].values]
-        wanted = _signals(sample) if roi is None else [roi] if isinstance(roi, str) else [str(name) for name in roi]
-        if unknown := [name for name in wanted if name not in names]:
-            raise RoiError(f"there is no ROI {unknown[0]!r} in the sample; there are {', '.join(names)}")
-        near = np.zeros(sample.sizes["time"], dtype=bool)
-        for before, after in _windows(placed, near.size):
-            near[before], near[after] = True, True
-        columns = [name for name in ("intensity", errors_name("intensity")) if name in sample.variables]
-        read = sample[columns].sel(roi=wanted).isel(time=near).compute().transpose("time", "roi", ...)
-        values = {name: np.full((near.size, len(wanted)), np.nan) for name in ("intensity", errors_name("intensity"))}
-        for name in columns:
-            values[name][near] = read[name].values
-        return cls(values["intensity"], values[errors_name("intensity")], tuple(wanted))
-
-    def at(self, position: int, window: slice) -> tuple[Floats, Floats]:
-        """Intensities of one frame and their errors; without errors the scatter of the frames in the window."""
-        errors = self.errors[position]
-        estimated = level_noise(self.intensity[window])
-        return self.intensity[position], np.where(np.isfinite(errors), errors, estimated)
-
-
-def _signals(sample: xr.Dataset) -> list[str]:
-    """Names of the ROIs that are no background; all where nothing says which are.
-
-    An empty area follows the beam too, but counts so little that a median or a dark count shifts its ratio.
-    """
-    names = [str(name) for name in sample["roi"].values]
-    described = json.loads(sample.attrs.get("rois", "{}")).get("rois", [])
-    empty = {roi["name"] for roi in described if roi.get("role") == "background"}
-    return [name for name in names if name not in empty] or names
-
-
-def _windows(placed: Sequence[PlacedChange], frames: int) -> list[tuple[slice, slice]]:
-    """Frames from which the noise on either side of each change is taken; never beyond the next change."""
-    starts = [0, *(one.after for one in placed)]
-    stops = [*(one.before + 1 for one in placed), frames]
-    return [
-        (
-            slice(max(starts[i], one.before + 1 - NOISE_FRAMES), one.before + 1),
-            slice(one.after, min(stops[i + 1], one.after + NOISE_FRAMES)),
-        )
-        for i, one in enumerate(placed)
-    ]
-
-
-def _settled(
-    sample: xr.Dataset, levels: _Levels, placed: Sequence[PlacedChange], number: int, tolerance: float
-) -> AttenuationChange:
-    """Return the change with its frames, factor, error and evidence."""
-    one, change = placed[number], with_keys(sample, placed[number])
-    before, after = _windows(placed, sample.sizes["time"])[number]
-    ratios, variances = end_points(levels.at(one.before, before), levels.at(one.after, after))
-    variances = np.where(np.isfinite(variances), variances, tolerance**2)  # too few frames to see the noise
-    axis = times(sample)
-    where = f"the change after {utc_text(axis[one.before])}"
-    try:
-        estimate = common_factor(ratios, variances, levels.rois, method="end points")
-    except StitchError as fault:
-        if change.factor is None:
-            raise StitchError(f"{where} has no factor: {fault}") from None
-        return change
-    if change.factor is not None:
-        _warn_contradiction(change, estimate, where, tolerance)
-        measured = {"measured_factor": estimate.factor, "measured_factor_errors": estimate.factor_errors}
-        return replace(change, evidence={**change.evidence, **measured})
-    if estimate.spread > tolerance:
-        told = ", ".join(f"{roi} {factor:.4g} ± {errors:.2g}" for roi, (factor, errors) in estimate.rois.items())
-        warnings.warn(
-            f"the ROIs disagree on the factor of {where} ({told}); if one of them changed by itself, name the others",
-            XinsituWarning,
-            stacklevel=3,
-        )
-    evidence = {**change.evidence, **estimate.evidence()}
-    return replace(change, factor=estimate.factor, factor_errors=estimate.factor_errors, evidence=evidence)
-
-
-def _warn_contradiction(change: AttenuationChange, estimate: FactorEstimate, where: str, tolerance: float) -> None:
-    given, given_errors = change.factor or 1.0, change.factor_errors or 0.0
-    doubt = np.hypot(estimate.factor_errors / estimate.factor, given_errors / given)
-    if abs(np.log(given / estimate.factor)) > 3 * np.hypot(doubt, tolerance):
-        warnings.warn(
-            f"the factor {given:.4g} given for {where} contradicts the data, which say {estimate.factor:.4g} ± "
-            f"{estimate.factor_errors:.2g}; intensities that were divided by a background or by a monitor behind the "
-            "attenuator have no step left",
-            XinsituWarning,
-            stacklevel=4,
-        )
+# -- applying ---------------------------------------------------------------------------------------------------------
 
 
 def _scales(
@@ -265,11 +180,9 @@ def _scales(
     return {name: describe(xr.DataArray(values, dims="time"), name) for name, values in scales.items()}
 
 
-# -- applying ---------------------------------------------------------------------------------------------------------
-
-
-def _scalable(sample: xr.Dataset) -> list[str]:
-    names = [name for base in SCALED for name in (base, errors_name(base))]
+def _scalable(sample: xr.Dataset, legacy: bool) -> list[str]:
+    bases = SCALED + (_NEVER if legacy else ())
+    names = [name for base in bases for name in (base, errors_name(base))]
     return [name for name in names if name in sample.data_vars]
 
 
@@ -288,9 +201,9 @@ def _told(variable: xr.Variable, *, measured: bool) -> xr.Variable:
     return told
 
 
-def _scaled(sample: xr.Dataset, normalised: xr.Dataset, factor: xr.DataArray) -> xr.Dataset:
+def _scaled(sample: xr.Dataset, normalised: xr.Dataset, names: Sequence[str], factor: xr.DataArray) -> xr.Dataset:
     variables: dict[str, xr.Variable] = {}
-    for name in _scalable(sample):
+    for name in names:
         units = normalised[name].attrs.get("units")
         values = (normalised[name] * factor).transpose(*sample[name].dims)
         variables[name] = describe(values, name, units=units, long_name=sample[name].attrs.get("long_name")).variable

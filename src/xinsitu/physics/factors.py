@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import uniform_filter1d
 
 from xinsitu.errors import StitchError
 
 Floats = npt.NDArray[np.float64]
 
-NOISE_FRAMES = 20
-"""Frames on each side from which the noise is estimated where there are no errors."""
+_SMOOTH = 9
+"""Frames over which the variance of a level is averaged."""
 _LEAST_RELATIVE_ERROR = 1e-9
 """Keeps weights finite on noiseless series."""
 
@@ -105,12 +106,17 @@ def common_factor(log_ratios: Floats, variances: Floats, rois: Sequence[str], *,
     return FactorEstimate(
         factor=factor,
         factor_errors=factor * error,
-        rois={name: (float(f), float(f * np.sqrt(v))) for name, f, v in zip(names, each, variance, strict=True)},
+        rois=_named(names, each, variance),
         chi_squared=chi_squared,
         degrees_of_freedom=freedom,
         spread=float(np.sqrt(extra)),
         method=method,
     )
+
+
+def _named(names: Sequence[str], factors: Floats, variance: Floats) -> dict[str, tuple[float, float]]:
+    errors = factors * np.sqrt(variance)
+    return {name: (float(f), float(e)) for name, f, e in zip(names, factors, errors, strict=True)}
 
 
 def _weighted(values: Floats, variance: Floats) -> tuple[float, float]:
@@ -134,38 +140,54 @@ def _extra_variance(values: Floats, variance: Floats) -> float:
     return high
 
 
-def level_noise(values: Floats) -> Floats:
-    """Estimate the standard deviation of one frame from the differences of successive frames.
+def level_noise(values: Floats, errors: Floats | None = None) -> Floats:
+    """Estimate the standard deviation of the frames of one level from the differences of successive frames.
 
-    The median of the differences is taken off first, so that steady growth is not taken for noise, and the scatter
-    is their median absolute deviation, so that a jump is not either.
+    Their mean is taken off, so that steady growth is not taken for noise. Known errors are believed unless the frames
+    scatter more: then they are all enlarged by the same factor.
 
     Parameters
     ----------
-    values
-        Intensities, dims ``(time, roi)``; NaN is left out.
+    values, errors
+        Intensities and their standard errors, dims ``(time, roi)``; NaN where they are not known.
 
     Returns
     -------
     ndarray
-        Dims ``(roi)``, same units; NaN where fewer than two frames are finite.
+        Dims ``(time, roi)``, same units; NaN where there are no errors and fewer than two known frames.
 
     Examples
     --------
     >>> frames = np.random.default_rng(0).normal(1000.0, 30.0, (2000, 1)) + np.arange(2000.0)[:, None]
-    >>> level_noise(frames).round()
+    >>> level_noise(frames)[0].round()
     array([30.])
     """
-    return np.array([_noise(column[np.isfinite(column)]) for column in values.T])
+    errors = np.full_like(values, np.nan) if errors is None else errors
+    return np.stack([_noise(*columns) for columns in zip(values.T, errors.T, strict=True)], axis=1)
 
 
-def _noise(values: Floats) -> float:
-    steps = np.diff(values)
+def _noise(values: Floats, errors: Floats) -> Floats:
+    known = np.isfinite(errors)
+    if not (errors[known] > 0).any():
+        return np.full(values.shape, _scatter(values, np.ones_like(values)))
+    # the mean variance of neighbours: in a faint level a frame without counts has error 0, but is not sure
+    size = min(_SMOOTH, errors.size)
+    variance = uniform_filter1d(np.where(known, errors**2, 0.0), size, mode="reflect")
+    share = uniform_filter1d(known.astype(float), size, mode="reflect")
+    smooth = np.sqrt(variance / np.where(share > 0, share, np.nan))
+    smooth = np.where(smooth > 0, smooth, errors[known & (errors > 0)].min())
+    return np.asarray(smooth * max(1.0, _scatter(values, smooth)))
+
+
+def _scatter(values: Floats, errors: Floats) -> float:
+    """Root mean square of the differences of successive frames, in units of their errors; NaN without any."""
+    seen = np.isfinite(values)
+    spread = np.hypot(errors[seen][1:], errors[seen][:-1])
+    steps = np.diff(values[seen]) / np.where(spread > 0, spread, np.inf)
     if not steps.size:
         return np.nan
-    if steps.size < 5:
-        return float(np.sqrt(np.mean((steps - (np.median(steps) if steps.size > 2 else 0)) ** 2) / 2))
-    return float(1.4826 * np.median(np.abs(steps - np.median(steps))) / np.sqrt(2))
+    centre = steps.mean() if steps.size > 2 else 0.0
+    return float(np.sqrt(((steps - centre) ** 2).sum() / max(steps.size - (steps.size > 2), 1)))
 
 
 def end_points(before: tuple[Floats, Floats], after: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
