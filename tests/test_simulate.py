@@ -15,7 +15,7 @@ from scipy.ndimage import center_of_mass
 from scipy.signal import peak_widths
 
 from xinsitu.errors import ResultExists, SchemaError
-from xinsitu.simulate import Attenuator, Experiment, Truth, simulate_frames, simulate_sample
+from xinsitu.simulate import Attenuator, Dump, Experiment, Truth, simulate_frames, simulate_sample
 from xinsitu.simulate.camserver import Detector, tiff_header
 from xinsitu.values import AttenuationChange, Event, RoiSet
 
@@ -240,6 +240,25 @@ def test_attenuator_changes(truth):
             assert np.unique(expected.transmission.values[expected.segment.values == value]).size == 1
 
 
+def test_beam_drifts_and_is_dumped_in_frames_and_monitor_alike(tmp_path):
+    usual = Experiment.make(measurements=1, frames=70)
+    truth = simulate_sample(
+        tmp_path, experiment=replace(usual, attenuators=(), dumps=(Dump("time1", 40, 5),), beam_drift=0.2)
+    )
+    beam = truth.expected.beam.values
+    assert np.flatnonzero(beam == 0).tolist() == [40, 41, 42, 43, 44]
+    assert 1.19 < beam.max() < 1.2001
+    frames = np.stack([pixels(path)[60:150, 210:270] for path in sorted(truth.folders["time1"].glob("*.tif"))])
+    flat = truth.flatfield.values[60:150, 210:270]
+    counted = (frames / flat).sum(axis=(1, 2))
+    true = truth.expected.sel(roi="WZ")
+    np.testing.assert_allclose(counted, (true.intensity + true.background) * beam, rtol=0.005)
+    rows = [line.split() for line in (truth.folders["time1"] / "0884_time_1.log").read_text().splitlines()]
+    monitor = np.array([float(row[9]) for row in rows if row and row[0][0] != "#"])
+    np.testing.assert_allclose(monitor, truth.experiment.monitor * beam, rtol=0.05)
+    assert not truth.changes
+
+
 def test_documents_say_the_same(truth):
     rois = json.loads(truth.files["rois"].read_text())
     assert (rois.pop("format"), rois.pop("version")) == ("xinsitu-rois", 1)
@@ -320,6 +339,8 @@ def test_experiments_that_make_no_sense_are_refused():
         replace(Experiment.make(), attenuators=(Attenuator("time9", 0, 0.1),))
     with pytest.raises(SchemaError, match="outside the measurements"):
         replace(Experiment.make(frames=30), attenuators=(Attenuator("time1", 29, 0.1, transition=2),))
+    with pytest.raises(SchemaError, match="outside the measurements"):
+        replace(Experiment.make(frames=30), dumps=(Dump("time1", 28, 3),))
 
 
 def test_unknown_measurement(truth):

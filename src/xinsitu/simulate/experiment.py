@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import SchemaError
@@ -14,7 +15,7 @@ from xinsitu.schema import time_from_microseconds
 from xinsitu.values import Roi, RoiSet
 
 from .camserver import Detector
-from .parts import Attenuator, Run, Spot
+from .parts import Attenuator, Dump, Run, Spot
 
 TOKYO = timezone(timedelta(hours=9), "JST")
 """Japan has had no daylight saving time since 1951."""
@@ -58,6 +59,10 @@ class Experiment:
         Measurements in time order.
     attenuators
         Changes of the attenuator in time order.
+    dumps
+        Frames without beam.
+    beam_drift
+        Amplitude of a slow relative fluctuation of the incident beam, which frames and monitor share; a minute long.
     diffuse
         Counts per pixel and frame everywhere, without attenuator; it is born of the beam, and attenuated with it.
     detector
@@ -79,6 +84,8 @@ class Experiment:
     spots: tuple[Spot, ...]
     runs: tuple[Run, ...]
     attenuators: tuple[Attenuator, ...] = ()
+    dumps: tuple[Dump, ...] = ()
+    beam_drift: float = 0.0
     diffuse: float = 8.0
     detector: Detector = field(default_factory=Detector)
     start: datetime = datetime(2014, 5, 28, 17, 1, 59, 370_000, TOKYO)
@@ -93,10 +100,12 @@ class Experiment:
 
     def __post_init__(self) -> None:
         names = {run.name: run for run in self.runs}
-        for attenuator in self.attenuators:
-            run = names.get(attenuator.measurement)
-            if run is None or not 0 <= attenuator.frame <= run.frames - attenuator.transition - 1:
-                raise SchemaError(f"{attenuator} lies outside the measurements {', '.join(names)}")
+        parts: list[tuple[Attenuator | Dump, int]] = [(part, part.transition + 1) for part in self.attenuators]
+        parts += [(part, part.frames) for part in self.dumps]
+        for part, length in parts:
+            run = names.get(part.measurement)
+            if run is None or not 0 <= part.frame <= run.frames - length:
+                raise SchemaError(f"{part} lies outside the measurements {', '.join(names)}")
 
     @classmethod
     def make(cls, *, measurements: int = 3, frames: int = 120, counts: float = 4e6) -> Experiment:
@@ -155,11 +164,12 @@ class Experiment:
         """Return what is true at each frame, dims ``(time)``.
 
         Coordinates ``time`` (UTC, what the stamps truncate), ``measurement``, ``scan``, ``frame``, ``stamp``; variables
-        ``progress`` (0 to 1, the part of the growth that is done), ``transmission``, ``segment`` (-1 in a transition).
+        ``progress`` (0 to 1, the part of the growth that is done), ``growing``, ``beam`` (0 in a dump, otherwise about
+        1), ``transmission`` of the attenuator, ``segment`` (-1 in a transition).
         """
         first = round(self.start.timestamp() * 1e6)
         period = round(self.detector.exposure_period * 1e6)
-        times: list[np.ndarray] = []
+        times: list[npt.NDArray[np.int64]] = []
         for run, _, frames in self.scans():
             times.append(first + period * np.arange(frames))
             first = int(times[-1][-1]) + period + int(run.pause * 1e6)
@@ -174,6 +184,7 @@ class Experiment:
                 "transmission": ("time", transmission),
                 "segment": ("time", segment),
                 "growing": ("time", growing),
+                "beam": ("time", self._beam((microseconds - microseconds[0]) / 1e6)),
             },
             coords={
                 "time": time_from_microseconds(microseconds),
@@ -193,7 +204,14 @@ class Experiment:
             before += run.frames
         raise SchemaError(f"there is no measurement {measurement!r}")
 
-    def _transmission(self) -> tuple[np.ndarray, np.ndarray]:
+    def _beam(self, seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        beam = 1 + self.beam_drift * np.sin(2 * np.pi * seconds / 60)
+        for dump in self.dumps:
+            first = self.position(dump.measurement, dump.frame)
+            beam[first : first + dump.frames] = 0
+        return beam
+
+    def _transmission(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
         total = sum(run.frames for run in self.runs)
         transmission, segment = np.ones(total), np.zeros(total, dtype="int64")
         for number, attenuator in enumerate(self.attenuators, start=1):
@@ -205,7 +223,7 @@ class Experiment:
         return transmission, segment
 
 
-def _shutter_open(run: Run) -> np.ndarray:
+def _shutter_open(run: Run) -> npt.NDArray[np.bool_]:
     frames = np.arange(run.frames)
     first, behind = run.growth or (0, 0)
     return (frames >= first) & (frames < behind)

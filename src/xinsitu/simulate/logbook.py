@@ -22,7 +22,7 @@ def measurement_log(experiment: Experiment, run: Run, timeline: xr.Dataset, sums
     seconds = experiment.detector.exposure_time
     elapsed = (timeline["time"] - timeline["time"][0]).values / np.timedelta64(1, "s")
     began = experiment.start + timedelta(seconds=_seconds_after(experiment.start, timeline["time"].values[0]))
-    monitor = rng.poisson(experiment.monitor, run.frames).astype(float)
+    monitor = rng.poisson(experiment.monitor * timeline["beam"].to_numpy()).astype(float)
     edges = np.diff(timeline["growing"].to_numpy().astype(int), prepend=0)
     scans = []
     for number in run.numbers:

@@ -103,3 +103,22 @@ class Attenuator:
     frame: int
     transmission: float
     transition: int = 0
+
+
+@dataclass(frozen=True)
+class Dump:
+    """The beam is gone for some frames, and comes back as it was.
+
+    Parameters
+    ----------
+    measurement
+        Folder name.
+    frame
+        First dark frame, counted over the whole measurement.
+    frames
+        How many are dark.
+    """
+
+    measurement: str
+    frame: int
+    frames: int

@@ -115,7 +115,7 @@ def simulate_sample(
     flat = xr.DataArray(
         pixels.sensitivity, dims=("y", "x"), coords={"y": np.arange(rows), "x": np.arange(columns)}, name="flatfield"
     )
-    exact = timeline.set_coords(["transmission", "segment"])
+    exact = timeline.set_coords(["beam", "transmission", "segment"])
     expected = described(roi_series(experiment, exact))
     return Truth(experiment, seed, rois, changes, events, folders, files, expected, flat, timeline)
 
@@ -170,7 +170,7 @@ def _write_run(
     rows, columns = experiment.detector.shape
     progress = timeline["progress"].to_numpy()[:count]
     along_y, along_x = noise_free(experiment, progress, (0, rows), (0, columns))
-    transmission = timeline["transmission"].to_numpy()
+    strength = (timeline["transmission"] * timeline["beam"]).to_numpy()
     scans, numbers = timeline["scan"].to_numpy(), timeline["frame"].to_numpy()
     paths = [
         folder / run.file_name(experiment.sample, int(scan), int(number))
@@ -179,7 +179,7 @@ def _write_run(
     boxes = [np.s_[slice(*spot.roi.y), slice(*spot.roi.x)] for spot in experiment.spots[:3]]
 
     def write(index: int) -> list[int]:
-        light = (along_y[index] @ along_x[index] + experiment.diffuse) * transmission[index]
+        light = (along_y[index] @ along_x[index] + experiment.diffuse) * strength[index]
         counted = _count(light, pixels, [*stream, index])
         header = tiff_header(experiment.detector, str(timeline["stamp"].values[index]))
         paths[index].write_bytes(tiff_bytes(header, counted))
@@ -221,7 +221,7 @@ def _write_flatfield(folder: Path, experiment: Experiment, pixels: Pixels, seed:
 def _write_test(folder: Path, experiment: Experiment, timeline: xr.Dataset, pixels: Pixels, seed: int) -> None:
     """Write a test measurement of five frames, as people make before they begin."""
     start = experiment.start - timedelta(seconds=600)
-    test = replace(experiment, runs=(Run("test1", (5,)),), attenuators=(), start=start)
+    test = replace(experiment, runs=(Run("test1", (5,)),), attenuators=(), dumps=(), start=start)
     _write_run(folder, test, test.runs[0], test.timeline(), pixels, (seed, _TEST), None)
 
 

@@ -40,8 +40,8 @@ class Truth:
         Dims ``(time, roi)``: ``intensity``, ``background``, ``com_y``, ``com_x``, ``fwhm_y``, ``fwhm_x`` of every frame
         without noise, attenuator and detector. ``intensity`` is net of the background where the ROI declares one: the
         plain sum is ``intensity + background``. ``time`` is the true time that the stamps truncate to whole seconds;
-        ``measurement``, ``scan``, ``frame``, ``stamp``, ``transmission`` and ``segment`` (-1 in a transition) are
-        coordinates.
+        ``measurement``, ``scan``, ``frame``, ``stamp``, ``beam`` (0 in a dump), ``transmission`` and ``segment`` (-1 in
+        a transition) are coordinates.
     flatfield
         Dims ``(y, x)``: true relative sensitivity, mean 1, 0 where a pixel is dead.
     """
@@ -91,7 +91,7 @@ class Truth:
             name="image",
         )
         if detector:
-            frames = frames * timeline["transmission"] * self.flatfield
+            frames = frames * (timeline["transmission"] * timeline["beam"]) * self.flatfield
         return describe(frames, "image")
 
     def through_median(self, size: int = 3, *, filtered_flatfield: bool = False) -> xr.Dataset:
