@@ -25,6 +25,7 @@ from .io.tables import to_dataframe as to_dataframe
 from .io.tables import write_csv as write_csv
 from .io.results import write_results as write_results
 from .physics.attenuation import attenuation_changes as attenuation_changes
+from .physics.overlap import attenuation_from_overlap as attenuation_from_overlap
 from .physics.attenuation import correct_attenuation as correct_attenuation
 from .physics.attenuation import find_attenuation_changes as find_attenuation_changes
 from .physics.attenuation import undo_attenuation as undo_attenuation

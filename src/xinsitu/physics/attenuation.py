@@ -16,6 +16,7 @@ from xinsitu.values import AttenuationChange
 from .exposure import per_second
 from .find_changes import find_attenuation_changes as find_attenuation_changes
 from .keys import KeyLike
+from .overlap import attenuation_from_overlap
 from .placing import TRANSITION, placed_changes, reference_segment, segments
 from .selecting import signal_rois
 from .settling import FactorMethod, settled_changes
@@ -35,6 +36,7 @@ def correct_attenuation(
     roi: str | Sequence[str] | None = None,
     window: int | None = None,
     method: FactorMethod | None = None,
+    overlap: str | None = None,
     reference: str | int | KeyLike = "first",
     common_tolerance: float = 0.03,
     legacy: bool = False,
@@ -61,6 +63,9 @@ def correct_attenuation(
     method
         ``end points``; or with ``window`` (10 if not given) ``sums`` for a flat signal, ``lines`` for a changing one,
         evaluated at the change. None: end points without a window, with one lines where a slope is significant.
+    overlap
+        Name of a coordinate on which scans overlap: factors that are not given are those of
+        :func:`~xinsitu.attenuation_from_overlap`. Without changes, one between each two measurements.
     reference
         The segment that stays as measured: ``first``, ``last``, its number, a measurement, or a moment in it.
     common_tolerance
@@ -111,6 +116,8 @@ def correct_attenuation(
     require(sample, dims=("time", "roi"), variables=("intensity",))
     if _RECORD in sample.attrs or "attenuation_factor" in sample.variables:
         raise CorrectionError("the sample is already corrected for attenuation; call undo_attenuation first")
+    if overlap is not None:
+        changes = attenuation_from_overlap(sample, overlap, changes=list(changes) or None, roi=roi)
     placed = placed_changes(sample, changes)
     normalised = per_second(sample)
     rois = signal_rois(sample, roi)
