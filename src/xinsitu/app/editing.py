@@ -1,0 +1,172 @@
+"""Changing a set of ROIs: every function returns a new set."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+from xinsitu.errors import RoiError
+from xinsitu.values import Bounds, Roi, RoiSet
+
+from .kinds import KINDS, as_kind, kind_of
+
+_TYPED = re.compile(r"\s*(\d+)\s*[:\-, ]\s*(\d+)\s*[,;x ]\s*(\d+)\s*[:\-, ]\s*(\d+)\s*$")
+Shape = tuple[Bounds, Bounds]
+"""Rows and columns that the image covers: ``((first, behind the last), (first, behind the last))``."""
+
+
+def snapped(low: float, high: float, limits: Bounds) -> Bounds:
+    """Whole pixels of two edges, in any order, inside the image and at least one pixel wide.
+
+    Edges lie between pixels: pixel 3 reaches from 2.5 to 3.5.
+
+    Examples
+    --------
+    >>> snapped(9.6, 2.4, (0, 195)), snapped(-20, -10, (0, 195)), snapped(7.2, 7.2, (0, 195))
+    ((2, 10), (0, 1), (7, 8))
+    """
+    first, behind = sorted((low, high))
+    start = min(max(math.floor(first + 1), limits[0]), limits[1] - 1)
+    return start, min(max(math.floor(behind + 1), start + 1), limits[1])
+
+
+def typed(text: str, shape: Shape) -> tuple[Bounds, Bounds]:
+    """Read ``y0:y1, x0:x1``.
+
+    Raises
+    ------
+    RoiError
+        It is something else, empty, or outside the image.
+
+    Examples
+    --------
+    >>> typed("60:150, 210:270", ((0, 195), (0, 487)))
+    ((60, 150), (210, 270))
+    """
+    match = _TYPED.match(text)
+    if match is None:
+        raise RoiError(f"a ROI is typed as y0:y1, x0:x1, such as 60:150, 210:270, not {text[:40]!r}")
+    y0, y1, x0, x1 = map(int, match.groups())
+    for name, (first, behind), limits in (("y", (y0, y1), shape[0]), ("x", (x0, x1), shape[1])):
+        if not limits[0] <= first < behind <= limits[1]:
+            raise RoiError(f"{name} = {first}:{behind} does not lie in the image, {limits[0]}:{limits[1]}")
+    return (y0, y1), (x0, x1)
+
+
+def new_name(rois: RoiSet, stem: str) -> str:
+    """Return the stem, or the stem with the first free number.
+
+    Examples
+    --------
+    >>> new_name(RoiSet([Roi("WZ", y=(0, 2), x=(0, 2))]), "WZ")
+    'WZ 2'
+    """
+    taken, number = set(rois.names), 2
+    if stem not in taken:
+        return stem
+    while f"{stem} {number}" in taken:
+        number += 1
+    return f"{stem} {number}"
+
+
+def added(rois: RoiSet, kind: str, shape: Shape) -> tuple[RoiSet, str]:
+    """Return the set with a new ROI in the middle of the image, and its name."""
+    name = new_name(rois, {"all": "ROI", "com": "COM", "fwhm": "FWHM"}.get(kind, kind))
+    (top, bottom), (left, right) = shape
+    height, width = max(2, min(60, (bottom - top) // 3)), max(2, min(60, (right - left) // 3))
+    y0, x0 = (top + bottom - height) // 2, (left + right - width) // 2
+    roi = as_kind(Roi(name, y=(y0, y0 + height), x=(x0, x0 + width)), kind, rois)
+    return rois.replaced(roi), name
+
+
+def removed(rois: RoiSet, name: str) -> RoiSet:
+    """Return the set without a ROI; nobody's background names it any more."""
+    left = [
+        replace(roi, background=tuple(other for other in roi.background if other != name))
+        for roi in rois
+        if roi.name != rois[name].name
+    ]
+    return RoiSet(left, rois.detector_shape, rois.extra)
+
+
+def renamed(rois: RoiSet, old: str, new: str) -> RoiSet:
+    """Return the set in which a ROI has another name, also where it is a background.
+
+    Raises
+    ------
+    RoiError
+        The name is taken or not printable.
+    """
+    new = new.strip()
+    if new == old:
+        return rois
+    if new in rois.names:
+        raise RoiError(f"there is a ROI {new!r} already")
+    changed = [
+        replace(
+            roi,
+            name=new if roi.name == old else roi.name,
+            background=tuple(new if other == old else other for other in roi.background),
+        )
+        for roi in rois
+    ]
+    return RoiSet(changed, rois.detector_shape, rois.extra)
+
+
+def duplicated(rois: RoiSet, name: str, shape: Shape) -> tuple[RoiSet, str]:
+    """Return the set with a copy of a ROI a few pixels away, and the copy's name."""
+    roi = rois[name]
+    moved = [
+        (low + step, high + step)
+        for (low, high), (first, behind) in zip((roi.y, roi.x), shape, strict=True)
+        for step in (min(8, behind - high) or -min(8, low - first),)
+    ]
+    copy = replace(roi, name=new_name(rois, name), y=moved[0], x=moved[1], path=None)
+    return rois.replaced(as_kind(copy, kind_of(copy), rois)), copy.name
+
+
+def inside(rois: RoiSet, shape: Shape) -> RoiSet:
+    """Return the set, clipped to the image where a box reaches over its edge.
+
+    Raises
+    ------
+    RoiError
+        A ROI lies outside altogether; the sentence names it.
+    """
+    clipped = []
+    for roi in rois:
+        box: Mapping[str, Bounds] = {
+            name: (max(low, first), min(high, behind))
+            for name, (low, high), (first, behind) in zip(("y", "x"), (roi.y, roi.x), shape, strict=True)
+        }
+        if any(low >= high for low, high in box.values()):
+            (y0, y1), (x0, x1) = shape
+            raise RoiError(f"ROI {roi.name!r} lies outside the image, y = {y0}:{y1}, x = {x0}:{x1}")
+        clipped.append(roi.moved(y=box["y"], x=box["x"]))
+    return RoiSet(clipped, None, rois.extra)
+
+
+def first_rois(shape: Shape, peak: tuple[int, int]) -> RoiSet:
+    """Return the ROIs of the old tool around the brightest spot, with a background in the farthest corner."""
+    (top, bottom), (left, right) = shape
+    rois = RoiSet()
+    for name, kind, size in (
+        ("COM", "com", 60),
+        ("FWHM", "fwhm", 50),
+        ("I1", "intensity", 40),
+        ("I2", "intensity", 20),
+    ):
+        half_y, half_x = min(size, bottom - top) // 2, min(size, right - left) // 2
+        y = snapped(peak[0] - half_y - 0.5, peak[0] + half_y - 0.5, (top, bottom))
+        x = snapped(peak[1] - half_x - 0.5, peak[1] + half_x - 0.5, (left, right))
+        rois = rois.replaced(as_kind(Roi(name, y=y, x=x), kind, rois))
+    height, width = max(1, min(20, (bottom - top) // 4)), max(1, min(20, (right - left) // 4))
+    y0 = top if peak[0] > (top + bottom) / 2 else bottom - height
+    x0 = left if peak[1] > (left + right) / 2 else right - width
+    corner = Roi("background", y=(y0, y0 + height), x=(x0, x0 + width))
+    return rois.replaced(as_kind(corner, "background", rois))
+
+
+KIND_LABELS: Mapping[str, str] = {kind.label: name for name, kind in KINDS.items()}

@@ -1,0 +1,85 @@
+"""The numbers behind the curves: only what changed is measured again, with the same function that users call."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from xinsitu.errors import XinsituWarning
+from xinsitu.physics.corrections import Correction
+from xinsitu.physics.reductions import measure
+from xinsitu.schema import Quality
+from xinsitu.values import EDGE, PLANE, RoiSet
+
+_one_at_a_time = threading.Lock()  # Python keeps its list of warnings for all threads together
+
+
+@dataclass(frozen=True)
+class Request:
+    """ROIs to measure, on which frames, corrected how.
+
+    ``wanted`` names the ROIs whose numbers are asked for; ``rois`` holds their backgrounds, too.
+    """
+
+    data: xr.Dataset
+    rois: RoiSet
+    wanted: tuple[str, ...]
+    correction: Correction | None
+    faults: Mapping[int, str]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Time series of the wanted ROIs, and what the measurement warned of."""
+
+    series: xr.Dataset
+    remarks: tuple[str, ...]
+
+
+def fingerprint(rois: RoiSet, name: str, correction: Correction | None, n_frames: int) -> tuple[object, ...]:
+    """Return what the numbers of a ROI depend on: equal fingerprints, equal numbers."""
+    roi = rois[name]
+    backgrounds = tuple((rois[other].y, rois[other].x) for other in roi.background if other not in (EDGE, PLANE))
+    return roi.y, roi.x, roi.measure, roi.role, roi.background, roi.path, backgrounds, correction, n_frames
+
+
+def with_backgrounds(rois: RoiSet, names: tuple[str, ...]) -> RoiSet:
+    """Return the named ROIs and those that give their background, in the order of the set."""
+    needed = set(names)
+    for name in names:
+        needed |= {other for other in rois[name].background if other not in (EDGE, PLANE)}
+    chosen = [roi for roi in rois if roi.name in needed]
+    extra = {other for roi in chosen for other in roi.background} - needed - {EDGE, PLANE}
+    return RoiSet([*chosen, *(roi for roi in rois if roi.name in extra)])
+
+
+def answer(request: Request) -> Answer:
+    """Measure; a frame that could not be read is NaN and flagged."""
+    with _one_at_a_time, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        series = measure(request.data, request.rois, correction=request.correction).compute()
+    remarks = tuple(dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, XinsituWarning)))
+    return Answer(masked(series.sel(roi=list(request.wanted)), request.faults), remarks)
+
+
+def masked(series: xr.Dataset, faults: Mapping[int, str]) -> xr.Dataset:
+    """Return the series without numbers where the frame could not be read."""
+    bad = [position for position in faults if position < series.sizes["time"]]
+    if not bad:
+        return series
+    marks = np.zeros(series.sizes["time"], dtype="int32")
+    marks[bad] = int(Quality.FRAME_FAULT)
+    flag = xr.DataArray(marks, dims="time")
+    result = series.copy()
+    for name, variable in series.data_vars.items():
+        if variable.dtype.kind == "f":
+            result[name] = variable.where(flag == 0)
+    if "quality" in series:
+        flagged = series["quality"] | flag
+        result["quality"] = flagged.transpose(*series["quality"].dims).assign_attrs(series["quality"].attrs)
+    return result

@@ -1,0 +1,144 @@
+"""Cut-out, profiles and kymograph of the selected ROI, from the same corrected pixels that are measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from xinsitu.physics.corrections import Correction, correct, crop
+from xinsitu.physics.reductions import measure
+from xinsitu.plots.frames import Along, Show, changes
+from xinsitu.schema import image_of
+from xinsitu.values import Roi
+
+Doubles = npt.NDArray[np.float64]
+COLUMNS = 1200
+"""Columns of a kymograph: no screen has more."""
+
+
+@dataclass(frozen=True)
+class SectionRequest:
+    """Frames (one of them), ROI and correction."""
+
+    data: xr.Dataset
+    roi: Roi
+    correction: Correction | None
+
+
+@dataclass(frozen=True)
+class Section:
+    """Cut-out ``(y, x)`` of one frame and its two profiles."""
+
+    roi: Roi
+    image: npt.NDArray[Any]
+    y: Doubles
+    x: Doubles
+
+    @classmethod
+    def of(cls, request: SectionRequest) -> Section:
+        """Cut one frame."""
+        box = corrected_box(request.data, request.roi, request.correction)
+        values = np.asarray(box.isel(time=0).values, dtype="float64")
+        return cls(request.roi, values, values.sum(axis=1), values.sum(axis=0))
+
+
+@dataclass(frozen=True)
+class KymographRequest:
+    """Frames, ROI and correction, and what to show along which axis, at which places in time."""
+
+    data: xr.Dataset
+    roi: Roi
+    correction: Correction | None
+    along: Along
+    show: Show
+    places: Doubles
+    cuts: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Kymograph:
+    """Profiles on an even grid in time, ``(pixel, column)``; NaN where nothing was measured."""
+
+    values: npt.NDArray[np.float32]
+    left: float
+    right: float
+    pixels: tuple[int, int]
+    signed: bool
+
+    @classmethod
+    def of(cls, request: KymographRequest) -> Kymograph:
+        """Sum over the other axis, take differences, put the frames on a grid."""
+        box = corrected_box(request.data, request.roi, request.correction)
+        other = "x" if request.along == "y" else "y"
+        profile = np.asarray(box.sum(other, dtype="float64", skipna=False).compute().values)
+        times = request.data["time"].values
+        shown = changes(profile, (times - times[0]) / np.timedelta64(1, "s"), request.show)
+        values, left, right = on_grid(shown, request.places[: len(shown)], request.cuts)
+        bounds = request.roi.y if request.along == "y" else request.roi.x
+        return cls(values.T.astype("float32"), left, right, bounds, request.show != "values")
+
+
+def corrected_box(data: xr.Dataset, roi: Roi, correction: Correction | None) -> xr.DataArray:
+    """Return the pixels of a ROI, corrected as in the whole frame, dims ``(time, y, x)``."""
+    image = image_of(data)
+    if correction is None:
+        return crop(image, y=roi.y, x=roi.x)
+    reach = correction.halo
+    around = {
+        axis: (max(first, low - reach), min(behind, high + reach))
+        for axis, (low, high), (first, behind) in (("y", roi.y, _extent(image, "y")), ("x", roi.x, _extent(image, "x")))
+    }
+    plain = replace(correction, background=None)
+    box = crop(correct(crop(image, **around), plain), y=roi.y, x=roi.x)
+    region = correction.background
+    if region is None:
+        return box
+    level = _level(data, correction)
+    if region.mode == "subtract":
+        return (box - level).transpose("time", "y", "x").assign_attrs(box.attrs)
+    level = level / float(level.mean()) if region.normalise == "mean" else level
+    return (box / level.where(level > 0)).transpose("time", "y", "x").assign_attrs(box.attrs, units="1")
+
+
+def _level(data: xr.Dataset, correction: Correction) -> xr.DataArray:
+    """Mean of the background regions per frame, after median and flat field."""
+    boxes = () if correction.background is None else correction.background.boxes
+    regions = [Roi(f"region {number}", y=y, x=x, measure=("intensity",)) for number, (y, x) in enumerate(boxes)]
+    series = measure(data[["image"]], regions, correction=replace(correction, background=None)).compute()
+    return series["intensity"].sum("roi") / series["n_valid"].sum("roi")
+
+
+def _extent(image: xr.DataArray, axis: str) -> tuple[int, int]:
+    first = int(image[axis].values[0]) if axis in image.coords else 0
+    return first, first + image.sizes[axis]
+
+
+def on_grid(
+    values: Doubles, places: Doubles, cuts: npt.NDArray[np.int64], columns: int = COLUMNS
+) -> tuple[Doubles, float, float]:
+    """Put rows at uneven places on an even grid: each column shows the nearest frame, a gap shows nothing.
+
+    Examples
+    --------
+    >>> places, rows = np.array([0.0, 1.0, 4.0]), np.array([[1.0], [2.0], [3.0]])
+    >>> rows, left, right = on_grid(rows, places, np.array([2]), columns=5)
+    >>> rows.ravel(), left, right
+    (array([ 1.,  2., nan, nan,  3.]), -0.5, 4.5)
+    """
+    if len(places) < 2:
+        return values, float(places[0]) - 0.5, float(places[0]) + 0.5
+    number = min(columns, max(len(places), 5))
+    grid = np.linspace(places[0], places[-1], number)
+    after = np.clip(np.searchsorted(places, grid), 1, len(places) - 1)
+    nearest = np.where(grid - places[after - 1] <= places[after] - grid, after - 1, after)
+    result = values[nearest].copy()
+    usual = float(np.median(np.diff(places)))
+    for cut in cuts[cuts < len(places)]:
+        inside = (grid > places[cut - 1] + usual / 2) & (grid < places[cut] - usual / 2)
+        result[inside] = np.nan
+    half = (places[-1] - places[0]) / (number - 1) / 2
+    return result, float(places[0] - half), float(places[-1] + half)

@@ -1,0 +1,236 @@
+"""One browser tab: a model, its views, and the jobs between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from bokeh.document import Document
+
+from xinsitu.errors import XinsituError
+
+from .jobs import Latest
+from .measuring import Answer, Request, answer
+from .model import ExplorerModel
+from .profiles import Kymograph, Section
+from .views.channel import Channel, script
+from .views.curves import CurvesView
+from .views.image import ImageView
+from .views.kymograph import KymographView
+from .views.player import PlayerView
+from .views.rois import RoiView
+from .views.section import SectionView
+
+POLL = 300
+"""Milliseconds between two looks at how far the reading is; a look that finds nothing new sends nothing."""
+
+
+class Session:
+    """Connects a model with its views in a Bokeh document.
+
+    All of it runs on the document's event loop; only what :class:`Latest` is given as ``work`` runs on the pool.
+    """
+
+    def __init__(self, model: ExplorerModel, document: Document, pool: Executor) -> None:
+        self.model, self.document, self.pool = model, document, pool
+        self.channel = Channel(name="channel")
+        self.image = ImageView(model)
+        self.player = PlayerView(model.n_frames, self.channel)
+        self.curves = CurvesView(model, self.channel)
+        self.kymograph = KymographView(model, self.curves.x_range)
+        self.section = SectionView(model)
+        self.frames: Latest[int, npt.NDArray[Any]] = self._latest(
+            self._wanted, self._image, self._arrived, self._no_image
+        )
+        self.measuring: Latest[Request, Answer] = self._latest(self._request, answer, self._measured, self._say)
+        self.kymographs: Latest[object, Kymograph] = self._latest(
+            model.kymograph_request, Kymograph.of, self._kymograph, self._say
+        )
+        self.sections: Latest[object, Section] = self._latest(
+            model.section_request, Section.of, self._section, self._no_section
+        )
+        self.rois = RoiView(model, self.image.figure, self.channel, self.measuring.ask)
+        self.at_rest: list[Callable[[], object]] = []
+        self._number, self._asked, self._seen = 0, 0, (-1, -1)
+        self._wire()
+        self._watch()
+
+    def _latest(self, collect: Any, work: Any, apply: Any, fault: Any) -> Latest[Any, Any]:  # noqa: ANN401 - as Latest
+        return Latest(
+            collect=collect, work=work, apply=apply, fault=fault, pool=self.pool,
+            schedule=self.document.add_next_tick_callback,
+        )  # fmt: skip
+
+    def start(self) -> None:
+        """Show the first frame and measure."""
+        self.document.add_root(self.channel)
+        self.document.add_periodic_callback(self.poll, POLL)
+        self.frames.ask()
+        self.rest()
+
+    def close(self) -> None:
+        """Drop everything that is still being done."""
+        for job in (self.frames, self.measuring, self.kymographs, self.sections):
+            job.close()
+
+    # -- browser to model ---------------------------------------------------------------------------------------------
+
+    def _wire(self) -> None:
+        channel, slider = self.channel, self.player.slider
+        wire = script(
+            "wire", channel=channel, figure=self.image.figure, hover=self.image.hover, slider=slider,
+            toggle=self.player.toggle, aspect=self.image.aspect,
+        )  # fmt: skip
+        for change in ("inner_width", "inner_height"):
+            self.image.figure.js_on_change(change, wire)
+        channel.js_on_change("boxes", wire)
+        cursors = [*self.curves.cursors, self.kymograph.cursor]
+        arrived = script("arrived", channel=channel, slider=slider, places=self.curves.places, cursors=cursors)
+        channel.js_on_change("done", arrived)
+        self.curves.places.js_on_change("data", arrived)
+        for one, cursor in zip([*self.curves.figures.values(), self.kymograph.figure], cursors, strict=True):
+            seek = script("seek", channel=channel, slider=slider, places=self.curves.places, name=one.name)
+            one.js_on_event("tap", seek)
+            cursor.js_on_change("location", seek)
+        channel.on_change("ask", lambda attr, old, new: self.frames.ask())
+        channel.on_change("drag", lambda attr, old, new: self._dragged(new[0].removeprefix("roi:"), new[1]))
+        channel.on_change("key", lambda attr, old, new: self._pressed(new[0]))
+
+    def _dragged(self, name: str, phase: str) -> None:
+        if phase == "pan:start":
+            if name in self.model.rois.names:
+                self.model.selected = name
+        else:
+            self.rois.collect()
+            self.model.commit()
+            self.rois.update()
+            self.rest()
+
+    def _pressed(self, key: str) -> None:
+        actions = {
+            "ctrl+z": self.model.undo,
+            "ctrl+shift+z": self.model.redo,
+            "ctrl+y": self.model.redo,
+            "k": self.model.set_key_frame,
+            "delete": lambda: self.model.remove(self.model.selected),
+        }
+        self.do(actions[key])
+
+    def do(self, action: Any) -> None:  # noqa: ANN401 - any callable without arguments
+        """Do what a person asked for; what xinsitu refuses is said, and the app goes on."""
+        try:
+            action()
+        except XinsituError as fault:
+            self.model.message = str(fault)
+        self.rest()
+
+    # -- model to views -----------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        watch = self.model.param.watch
+        watch(lambda *_: self._rois_changed(), ["rois", "selected"])
+        watch(lambda *_: self.image.scale(), ["limits", "log_image"])
+        watch(lambda *_: self._correction_changed(), ["corrected"])
+        watch(lambda *_: self.curves.axis(), ["axis"])
+        watch(lambda *_: self.curves.labels(), ["log_intensity", "shift"])
+        watch(lambda *_: self.curves.marks(), ["events", "changes"])
+        watch(lambda *_: self.rest(), ["axis", "along", "show", "selected"])
+        watch(lambda event: self._frame_changed(event.new), ["frame"])
+
+    def _rois_changed(self) -> None:
+        self.curves.update()
+        if not self._dragging:
+            self.rois.update()
+        self.measuring.ask()
+
+    _dragging = False
+
+    def _correction_changed(self) -> None:
+        self.model.fit_limits()
+        self.frames.ask()
+        self.measuring.ask()
+        self.rest()
+
+    def _frame_changed(self, frame: int) -> None:
+        """Let the slider follow a model that went to another frame by itself; it asks for the image."""
+        if frame != self._asked:
+            self.channel.goto = (frame, self.channel.goto[1] + 1)
+
+    def rest(self) -> None:
+        """Do what waits until the mouse rests: kymograph, cut-out, profiles."""
+        self.kymographs.ask()
+        self.sections.ask()
+        for one in self.at_rest:
+            one()
+
+    # -- frames -------------------------------------------------------------------------------------------------------
+
+    def _wanted(self) -> int:
+        frame, self._number = self.channel.ask
+        self._asked = min(max(frame, 0), self.model.n_frames - 1)
+        self.model.frame = self._asked
+        return self._asked
+
+    def _image(self, frame: int) -> npt.NDArray[Any]:
+        return np.asarray(self.model.image(frame).values)
+
+    def _arrived(self, frame: int, values: npt.NDArray[Any]) -> None:
+        self.image.show(values)
+        self._done(frame)
+
+    def _no_image(self, fault: Exception) -> None:
+        self.image.show_fault(str(fault))
+        self._done(self._asked)
+
+    def _done(self, frame: int) -> None:
+        self.channel.done = (frame, self._number)
+        self.sections.ask()
+
+    # -- numbers ------------------------------------------------------------------------------------------------------
+
+    def _request(self) -> Request | None:
+        self._dragging = True
+        self.rois.collect()
+        self._dragging = False
+        return self.model.request()
+
+    def _measured(self, request: Request, found: Answer) -> None:
+        self.model.accept(request, found)
+        for name in self.model.updated:
+            self.curves.numbers(name)
+        if self.model.selected in self.model.updated:
+            self.kymograph.traces()
+        if self.model.stale():
+            self.measuring.ask()
+
+    def _kymograph(self, _: object, found: Kymograph) -> None:
+        self.kymograph.show(found)
+
+    def _section(self, _: object, found: Section) -> None:
+        self.section.show(found)
+
+    def _no_section(self, _: Exception) -> None:
+        self.section.clear()
+
+    def _say(self, fault: Exception) -> None:
+        self.model.message = str(fault) if isinstance(fault, XinsituError) else f"{type(fault).__name__}: {fault}"
+
+    # -- as time goes by ----------------------------------------------------------------------------------------------
+
+    def poll(self) -> None:
+        """Take over what was read, or has come, since the last look."""
+        store = self.model.store
+        seen = store.loaded, store.n_frames
+        if seen == self._seen:
+            return
+        grown, self._seen = store.n_frames != self.model.n_frames, seen
+        if grown:
+            self.model.grow()
+            self.player.grow(store.n_frames)
+            self.curves.axis()
+        self.measuring.ask()
+        if store.complete:
+            self.rest()

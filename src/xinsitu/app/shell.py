@@ -1,0 +1,52 @@
+"""The page around the views: a side bar with everything that is not drawn, in a template that needs no network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import panel as pn
+from bokeh.models import Div
+
+from .session import Session
+from .sidebar import sections
+
+CSS = """
+#sidebar { overflow-x: hidden; }
+.xi-views { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 540px), 1fr)); gap: 6px 14px; }
+:host(.xi-views) .bk-panel-models-layout-Column { min-width: 0; }
+"""
+VIEWS = """
+:host(.xi-views) { display: grid !important; gap: 4px 14px;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 520px), 1fr)); }
+:host(.xi-views) > * { min-width: 0; }
+"""
+
+
+def page(session: Session) -> pn.template.BootstrapTemplate:
+    """Build the page of one tab."""
+    model = session.model
+    text = Div(name="frame_text", text=model.frame_text(), render_as_text=True, sizing_mode="stretch_width")
+    text.styles = {"font-size": "12px", "color": "#444", "font-variant-numeric": "tabular-nums"}
+    model.param.watch(lambda *_: text.update(text=model.frame_text()), ["frame"])
+    message = Div(name="message", text=model.message, render_as_text=True, visible=bool(model.message))
+    message.styles = {"font-size": "13px", "color": "#7a4b00", "background": "#fff3d6", "padding": "4px 8px"}
+    model.param.watch(lambda event: message.update(text=event.new, visible=bool(event.new)), ["message"])
+    left = pn.Column(
+        session.image.figure, session.player.row, text, session.section.row, session.kymograph.figure,
+        sizing_mode="stretch_width",
+    )  # fmt: skip
+    right = pn.Column(*session.curves.figures.values(), sizing_mode="stretch_width")
+    views = pn.Column(left, right, css_classes=["xi-views"], stylesheets=[VIEWS], sizing_mode="stretch_width")
+    template = pn.template.BootstrapTemplate(
+        title=f"xinsitu · {model.source.name}", busy_indicator=None, sidebar_width=310, header_background="#1f4e79"
+    )
+    template.config.raw_css.append(CSS)
+    template.sidebar.extend(sections(session))
+    template.main.append(pn.Column(message, views, sizing_mode="stretch_width"))
+    session.start()
+    return template
+
+
+def refused() -> Any:  # noqa: ANN401 - a Panel pane
+    """Say that the address lacks its token."""
+    return pn.pane.Str("This explorer is open only to those who have its full address, with the token in it.")

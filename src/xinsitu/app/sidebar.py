@@ -1,0 +1,135 @@
+"""Everything that is not drawn: forms for ROIs, scales and axes, and the files that come out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import panel as pn
+
+from .editing import KIND_LABELS
+from .kinds import KINDS, kind_of
+from .session import Session
+
+WIDTH = 275
+
+
+def sections(session: Session) -> list[pn.viewable.Viewable]:
+    """Return the parts of the side bar, top to bottom."""
+    parts = [
+        ("ROI", _roi(session)),
+        ("Image", _image(session)),
+        ("Curves", _curves(session)),
+        ("Kymograph", _kymograph(session)),
+    ]
+    return [pn.Card(*rows, title=title, width=WIDTH + 15, margin=(4, 0), collapsed=False) for title, rows in parts]
+
+
+def _button(
+    session: Session, label: str, action: Callable[[], object], width: int = 85, **options: object
+) -> pn.widgets.Button:
+    button = pn.widgets.Button(label=label, width=width, margin=(3, 3), **options)
+    button.on_click(lambda *_: session.do(action))
+    return button
+
+
+def _roi(session: Session) -> list[pn.viewable.Viewable]:
+    model = session.model
+    chosen = pn.widgets.Select(label="selected", options=list(model.rois.names), value=model.selected, width=WIDTH)
+    name = pn.widgets.TextInput(label="name", width=WIDTH // 2 - 8)
+    kind = pn.widgets.Select(label="kind", options=dict(KIND_LABELS), width=WIDTH // 2 - 8)
+    box = pn.widgets.TextInput(label="rows y0:y1, columns x0:x1", width=WIDTH)
+    backgrounds = pn.widgets.MultiSelect(label="background from", width=WIDTH, size=2)
+    filling = [False]
+
+    def fill(*_: object) -> None:
+        roi = model.roi
+        if roi is None:
+            return
+        filling[0] = True
+        chosen.param.update(options=list(model.rois.names), value=roi.name)
+        name.value, kind.value = roi.name, kind_of(roi)
+        box.value = f"{roi.y[0]}:{roi.y[1]}, {roi.x[0]}:{roi.x[1]}"
+        others = [other.name for other in model.rois if other.name != roi.name and not other.background]
+        backgrounds.param.update(options=others, value=[one for one in roi.background if one in others])
+        filling[0] = False
+
+    def on(widget: pn.widgets.Widget, action: Callable[[str], object]) -> None:
+        def act(event: object) -> None:
+            if not filling[0]:
+                session.do(lambda: action(event.new))  # type: ignore[attr-defined] # a param event
+
+        widget.param.watch(act, ["value"])
+
+    on(chosen, lambda value: setattr(model, "selected", value))
+    on(name, lambda value: model.rename(model.selected, value))
+    on(kind, lambda value: model.set_kind(model.selected, value))
+    on(box, lambda value: model.type_box(model.selected, value))
+    on(backgrounds, lambda value: model.set_background(model.selected, tuple(value)))
+    model.param.watch(fill, ["selected"])
+    session.at_rest.append(fill)
+    fill()
+    new = pn.widgets.MenuButton(label="add", items=[(KINDS[one].label, one) for one in KINDS], width=85, margin=(3, 3))
+    new.on_click(lambda event: session.do(lambda: model.add(event.new)))
+    return [
+        chosen,
+        pn.Row(name, kind),
+        box,
+        backgrounds,
+        pn.Row(
+            new,
+            _button(session, "duplicate", lambda: model.duplicate(model.selected)),
+            _button(session, "remove", lambda: model.remove(model.selected)),
+        ),
+        pn.Row(_button(session, "undo", model.undo), _button(session, "redo", model.redo)),
+    ]
+
+
+def _image(session: Session) -> list[pn.viewable.Viewable]:
+    model = session.model
+    rows: list[pn.viewable.Viewable] = []
+    if model.correction is not None:
+        rows.append(pn.widgets.Checkbox.from_param(model.param.corrected, label="corrected", width=WIDTH))
+    low = pn.widgets.FloatInput(label="from", value=model.limits[0], width=90)
+    high = pn.widgets.FloatInput(label="to", value=model.limits[1], width=90)
+
+    def set_limits(*_: object) -> None:
+        if low.value is not None and high.value is not None and low.value < high.value:
+            model.limits = (low.value, high.value)
+
+    low.param.watch(set_limits, ["value"])
+    high.param.watch(set_limits, ["value"])
+    model.param.watch(
+        lambda event: (low.param.update(value=event.new[0]), high.param.update(value=event.new[1])), ["limits"]
+    )
+    percentile = pn.widgets.Select(label="fit", options=[100.0, 99.9, 99.0, 95.0], value=99.9, width=75)
+    rows += [
+        pn.widgets.Checkbox.from_param(model.param.log_image, label="logarithmic", width=WIDTH),
+        pn.Row(low, high, percentile),
+        _button(session, "fit to frame", lambda: model.fit_limits(percentile.value), width=110),
+    ]
+    return rows
+
+
+def _curves(session: Session) -> list[pn.viewable.Viewable]:
+    model = session.model
+    return [
+        pn.widgets.Select.from_param(model.param.axis, label="time axis", options=list(model.axes), width=WIDTH),
+        pn.widgets.Checkbox.from_param(model.param.log_intensity, label="logarithmic intensity", width=WIDTH),
+        pn.widgets.Checkbox.from_param(model.param.shift, label="centre of mass as shift", width=WIDTH),
+    ]
+
+
+def _kymograph(session: Session) -> list[pn.viewable.Viewable]:
+    model = session.model
+    labels = {
+        "profiles": "values",
+        "change since previous": "previous",
+        "change since first": "first",
+        "slope": "slope",
+    }
+    return [
+        pn.Row(
+            pn.widgets.Select.from_param(model.param.along, label="along", width=70),
+            pn.widgets.Select.from_param(model.param.show, label="show", options=labels, width=WIDTH - 90),
+        )
+    ]

@@ -1,0 +1,104 @@
+"""Stacks that hand out a ROI of all frames without touching the rest: blocks in memory, or tiles in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+SIDE = 16
+"""Rows and columns of a tile: a ROI of 40 x 40 pixels touches at most 16 tiles, 2.6 times its own pixels."""
+
+
+class Blocks:
+    """A stack ``(time, y, x)`` in memory that grows at its end.
+
+    Parameters
+    ----------
+    blocks
+        Frames behind each other, each block ``(time, y, x)``.
+
+    Examples
+    --------
+    >>> blocks = Blocks([np.zeros((3, 4, 5)), np.ones((2, 4, 5))])
+    >>> blocks.shape, blocks[2:4, 0:1, 0:1].ravel()
+    ((5, 4, 5), array([0., 1.]))
+    """
+
+    ndim = 3
+
+    def __init__(self, blocks: Sequence[npt.NDArray[Any]]) -> None:
+        self._blocks = tuple(blocks)
+        self._ends = np.cumsum([len(block) for block in self._blocks])
+        self.shape = (int(self._ends[-1]), *self._blocks[0].shape[1:])
+        self.dtype = self._blocks[0].dtype
+
+    def __getitem__(self, key: tuple[slice, slice, slice]) -> npt.NDArray[Any]:
+        first, behind, _ = key[0].indices(self.shape[0])
+        parts = []
+        for number in range(int(np.searchsorted(self._ends, first, "right")), len(self._blocks)):
+            start = int(self._ends[number]) - len(self._blocks[number])
+            if start >= behind:
+                break
+            parts.append(self._blocks[number][max(first - start, 0) : behind - start, key[1], key[2]])
+        if not parts:
+            return self._blocks[0][:0, key[1], key[2]]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+class Tiles:
+    """A stack ``(time, y, x)`` in one file, tile by tile, the frames of each tile one after the other.
+
+    Parameters
+    ----------
+    path
+        The file; made, or overwritten.
+    shape
+        Frames that there is room for, rows, columns.
+    dtype
+        Of the pixels.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> frames = np.arange(5 * 20 * 40).reshape(5, 20, 40)
+    >>> tiles = Tiles(Path(tempfile.mkdtemp()) / "tiles", frames.shape, frames.dtype)
+    >>> tiles.write(0, frames)
+    >>> bool((tiles[1:4, 3:18, 10:30] == frames[1:4, 3:18, 10:30]).all())
+    True
+    """
+
+    ndim = 3
+
+    def __init__(self, path: Path, shape: tuple[int, int, int], dtype: npt.DTypeLike) -> None:
+        self.path, self.shape, self.dtype = path, shape, np.dtype(dtype)
+        rows, columns = -(-shape[1] // SIDE), -(-shape[2] // SIDE)
+        self._map = np.memmap(path, mode="w+", dtype=self.dtype, shape=(rows, columns, shape[0], SIDE, SIDE))
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the file."""
+        return int(self._map.nbytes)
+
+    def write(self, first: int, frames: npt.NDArray[Any]) -> None:
+        """Put frames behind each other, from position ``first`` on."""
+        rows, columns = self._map.shape[:2]
+        padding = ((0, 0), (0, rows * SIDE - self.shape[1]), (0, columns * SIDE - self.shape[2]))
+        cut = np.pad(frames, padding).reshape(len(frames), rows, SIDE, columns, SIDE)
+        self._map[:, :, first : first + len(frames)] = cut.transpose(1, 3, 0, 2, 4)
+
+    def __getitem__(self, key: tuple[slice, slice, slice]) -> npt.NDArray[Any]:
+        time, y, x = (slice(*part.indices(size)) for part, size in zip(key, self.shape, strict=True))
+        row, column = slice(y.start // SIDE, -(-y.stop // SIDE)), slice(x.start // SIDE, -(-x.stop // SIDE))
+        tiles = self._map[row, column, time]
+        height, width = tiles.shape[0] * SIDE, tiles.shape[1] * SIDE
+        whole = tiles.transpose(2, 0, 3, 1, 4).reshape(tiles.shape[2], height, width)
+        top, left = row.start * SIDE, column.start * SIDE
+        return whole[:, y.start - top : y.stop - top : y.step, x.start - left : x.stop - left : x.step]
+
+    def close(self) -> None:
+        """Give the disc space back."""
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,30 @@
+"""The wire between browser and server: who asks for which frame, who drags what, where the view goes."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from bokeh.core.properties import Bool, Int, List, Tuple
+from bokeh.core.properties import String as Text
+from bokeh.model import DataModel
+from bokeh.models import CustomJS
+
+
+class Channel(DataModel):  # type: ignore[misc] # bokeh is not typed for us
+    """Small values that go to and fro; the browser keeps one frame request on the way, never more."""
+
+    ask = Tuple(Int, Int, default=(0, 0), help="frame that the browser wants, and the number of the request")
+    done = Tuple(Int, Int, default=(0, 0), help="frame that was sent, and the number of the request")
+    goto = Tuple(Int, Int, default=(0, 0), help="frame that the server wants to show, and a counter")
+    drag = Tuple(Text, Text, Int, default=("", "", 0), help="ROI, phase of the drag, and a counter")
+    key = Tuple(Text, Int, default=("", 0), help="key that was pressed, and a counter")
+    click = Tuple(Text, Int, Int, default=("", 0, 0), help="figure that was clicked, frame there, and a counter")
+    breaks = List(Int, help="positions before which curves are interrupted")
+    shift = Bool(default=True, help="centre of mass from its first frames")
+    boxes = Int(default=0, help="counts the changes of the boxes, so that the browser wires new ones")
+
+
+def script(file: str, /, **arguments: object) -> CustomJS:
+    """Return the JavaScript of the folder ``js`` as a callback."""
+    code = resources.files("xinsitu.app").joinpath("js", f"{file}.js").read_text(encoding="utf-8")
+    return CustomJS(args=arguments, code=code)

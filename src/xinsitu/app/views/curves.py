@@ -1,0 +1,221 @@
+"""Centre of mass, width and intensity of the ROIs against time, with a cursor at the frame that is shown."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from bokeh.models import (
+    ColumnDataSource,
+    DataRange1d,
+    DatetimeAxis,
+    Legend,
+    LegendItem,
+    LinearAxis,
+    Range1d,
+    Span,
+)
+from bokeh.plotting import figure
+
+from xinsitu.app.kinds import color_of
+from xinsitu.app.model import ExplorerModel
+from xinsitu.plots.curves import readable
+from xinsitu.values import Roi
+
+from .channel import Channel, script
+
+FIGURES = {
+    "curve_com": ("com_x", "com_y"),
+    "curve_fwhm": ("fwhm_x", "fwhm_y"),
+    "curve_intensity": ("intensity",),
+    "curve_intensity_log": ("intensity",),
+}
+COLUMNS = ("com_y", "com_x", "fwhm_y", "fwhm_x", "intensity")
+DASHES = {"com_y": "dashed", "fwhm_y": "dashed"}
+"""What goes along x is drawn through, what goes along y is dashed."""
+
+
+class CurvesView:
+    """Draws the numbers of a model; ``figures`` go into the page, ``places`` knows where each frame is in time."""
+
+    def __init__(self, model: ExplorerModel, channel: Channel) -> None:
+        self._model, self._channel = model, channel
+        self.places = ColumnDataSource(data={"x": model.coordinates()}, name="places")
+        self.x_range = Range1d(*self._extent())
+        self.figures = {name: self._figure(name) for name in FIGURES}
+        self.cursors = [self._cursor(one) for one in self.figures.values()]
+        self._sources: dict[str, tuple[ColumnDataSource, ColumnDataSource]] = {}
+        self._styles: dict[str, tuple[object, ...]] = {}
+        self._marks = ColumnDataSource(data={"x": [], "text": []}, name="events")
+        self._spans = ColumnDataSource(data={"left": [], "right": [], "color": []}, name="spans")
+        for one in self.figures.values():
+            one.vspan(x="x", source=self._marks, line_color="#444444", line_dash="dashed")
+            one.vstrip(x0="left", x1="right", source=self._spans, fill_color="color", fill_alpha=0.15, line_alpha=0)
+        self.axis()
+        self.update()
+
+    # -- figures ------------------------------------------------------------------------------------------------------
+
+    def _figure(self, name: str) -> figure:
+        log = name.endswith("_log")
+        one = figure(
+            name=name, x_range=self.x_range, y_range=DataRange1d(only_visible=True), height=190,
+            y_axis_type="log" if log else "linear", sizing_mode="stretch_width", min_border_left=70,
+            tools="xpan,xwheel_zoom,box_zoom,reset,save", active_scroll="xwheel_zoom", output_backend="canvas",
+        )  # fmt: skip
+        one.toolbar.logo = None
+        one.toolbar.autohide = True
+        legend = Legend(
+            items=[], location="top_left", click_policy="hide", label_text_font_size="10px", padding=3, spacing=0
+        )
+        legend.update(background_fill_alpha=0.6, border_line_alpha=0, glyph_height=12)
+        one.add_layout(legend, "right")
+        dated = DatetimeAxis(visible=False)
+        one.add_layout(dated, "below")
+        return one
+
+    def _cursor(self, one: figure) -> Span:
+        cursor = Span(
+            name=f"cursor:{one.name}", dimension="height", location=self.places.data["x"][0], line_color="black",
+            line_width=2, level="overlay", editable=True,
+        )  # fmt: skip
+        one.add_layout(cursor)
+        return cursor
+
+    def _extent(self) -> tuple[float, float]:
+        x = self.places.data["x"]
+        low, high = float(np.min(x)), float(np.max(x))
+        margin = 0.01 * (high - low) or 0.5
+        return low - margin, high + margin
+
+    def axis(self) -> None:
+        """Take over the time axis, its label and its range."""
+        model = self._model
+        self.places.data = {"x": model.coordinates()}
+        self._channel.breaks = [int(position) for position in model.breaks()]
+        self._channel.shift = model.shift
+        self.fit()
+        for name, one in self.figures.items():
+            number, date = [axis for axis in one.below if isinstance(axis, LinearAxis)][:2]
+            number.visible, date.visible = not model.line.dated, model.line.dated
+            for axis in (number, date):
+                axis.axis_label = model.line.label if name.startswith("curve_intensity") else None
+        for source, _ in self._sources.values():
+            source.data.update(x=self.places.data["x"][: len(source.data["x"])])
+        self.marks()
+        self.labels()
+
+    def fit(self) -> None:
+        """Show the whole time axis."""
+        start, end = self._extent()
+        self.x_range.update(start=start, end=end, reset_start=start, reset_end=end)
+
+    def labels(self) -> None:
+        """Name the vertical axes and show the intensity on the scale that was chosen."""
+        what = "shift of the centre of mass" if self._model.shift else "centre of mass"
+        self.figures["curve_com"].yaxis.axis_label = f"{what} (pixel)"
+        self.figures["curve_fwhm"].yaxis.axis_label = "FWHM (pixel)"
+        for name in ("curve_intensity", "curve_intensity_log"):
+            self.figures[name].yaxis.axis_label = "intensity"
+        self.figures["curve_intensity"].visible = not self._model.log_intensity
+        self.figures["curve_intensity_log"].visible = self._model.log_intensity
+        self._channel.shift = self._model.shift
+
+    # -- curves -------------------------------------------------------------------------------------------------------
+
+    def update(self) -> None:
+        """Bring the curves in line with the ROIs: new, gone, other colour, other kind."""
+        rois = self._model.rois
+        for name in [name for name in self._sources if name not in rois.names]:
+            self._drop(name)
+        for position, roi in enumerate(rois):
+            style = (color_of(roi, position), roi.measure, roi.role)
+            if self._styles.get(roi.name) != style:
+                if roi.name in self._sources:
+                    self._drop(roi.name)
+                self._add(roi, readable(color_of(roi, position)) if color_of(roi, position) != "white" else "#999999")
+                self._styles[roi.name] = style
+                self.numbers(roi.name)
+
+    def _drop(self, name: str) -> None:
+        drawn = self._sources.pop(name)[1]
+        self._styles.pop(name, None)
+        for one in self.figures.values():
+            gone = [renderer for renderer in one.renderers if getattr(renderer, "data_source", None) is drawn]
+            one.renderers = [renderer for renderer in one.renderers if renderer not in gone]
+            legend = one.legend[0]
+            legend.items = [item for item in legend.items if not set(item.renderers) & set(gone)]
+
+    def _add(self, roi: Roi, color: str) -> None:
+        source = ColumnDataSource(data=_columns(None, self.places.data["x"]), name=f"series:{roi.name}")
+        drawn = ColumnDataSource(data={}, name=f"drawn:{roi.name}", syncable=False)
+        empty: dict[str, list[float]] = {
+            f"{column}{ending}": [] for column in COLUMNS for ending in ("", "_low", "_high", "_flag")
+        }
+        drawn.data = {"x": [], **empty}
+        draw = script("draw", channel=self._channel, source=source, drawn=drawn)
+        source.js_on_change("data", draw)
+        for name in ("breaks", "shift"):
+            self._channel.js_on_change(name, draw)
+        self._sources[roi.name] = source, drawn
+        for figure_name, columns in FIGURES.items():
+            if roi.measures(figure_name.split("_")[1]):
+                self._draw(self.figures[figure_name], columns, roi.name, drawn, color)
+
+    def _draw(self, one: figure, columns: tuple[str, ...], name: str, drawn: ColumnDataSource, color: str) -> None:
+        for column in columns:
+            bars = one.segment("x", f"{column}_low", "x", f"{column}_high", source=drawn, color=color, line_alpha=0.3)
+            line = one.line(
+                "x", column, source=drawn, color=color, line_width=1.5, line_dash=DASHES.get(column, "solid")
+            )
+            flags = one.scatter("x", f"{column}_flag", source=drawn, marker="x", color="#b00020", size=6)
+            for renderer in (bars, line, flags):
+                renderer.hover_glyph = renderer.muted_glyph = renderer.nonselection_glyph = None
+            text = name if len(columns) == 1 else f"{name} {self._direction(column)}"
+            one.legend[0].items.append(LegendItem(label=text, renderers=[line, bars, flags]))
+
+    def _direction(self, column: str) -> str:
+        axis = column[-1]
+        image = self._model.store.data["image"]
+        name = str(image[axis].attrs.get("long_name", "")) if axis in image.coords else ""
+        return name if name and not name.startswith("detector") else axis
+
+    def numbers(self, name: str) -> None:
+        """Take over the numbers of one ROI; the columns bear the names of the time series."""
+        if name in self._sources:
+            self._sources[name][0].data = _columns(self._model.numbers_of(name), self.places.data["x"])
+
+    # -- events -------------------------------------------------------------------------------------------------------
+
+    def marks(self) -> None:
+        """Show events and changes of attenuation."""
+        from xinsitu.plots.timeline import marks
+
+        line = self._model.line
+        found = marks(self._model.store.data, line, self._model.events)
+        points = [mark for mark in found if mark.stop is None]
+        spans = [mark for mark in found if mark.stop is not None]
+        self._marks.data = {"x": [_number(mark.start) for mark in points], "text": [mark.name for mark in points]}
+        changes = self._model.change_places()
+        self._spans.data = {
+            "left": [_number(mark.start) for mark in spans] + [left for left, _ in changes],
+            "right": [_number(mark.stop) for mark in spans] + [right for _, right in changes],
+            "color": ["#888888"] * len(spans) + ["#d62728"] * len(changes),
+        }
+
+
+def _number(place: object) -> float:
+    """Place on the axis as Bokeh takes it."""
+    if isinstance(place, np.datetime64):
+        return float(place.astype("datetime64[us]").astype("int64")) / 1e3
+    return float(place)  # type: ignore[arg-type] # a number otherwise
+
+
+def _columns(series: xr.Dataset | None, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns of a source: every variable of the series, and the place of each frame in time."""
+    if series is None:
+        return {"x": np.array([]), **{name: np.array([]) for name in COLUMNS}}
+    columns = {str(name): np.asarray(values.values) for name, values in series.data_vars.items()}
+    columns = {
+        name: values.astype("float64" if values.dtype.kind == "f" else "int32") for name, values in columns.items()
+    }
+    return {"x": x[: series.sizes["time"]], **columns}

@@ -1,0 +1,120 @@
+"""The detector: one frame, linear or logarithmic, square pixels, pixel and value under the mouse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from bokeh.models import (
+    ColorBar,
+    ColumnDataSource,
+    HoverTool,
+    Label,
+    LinearColorMapper,
+    LogColorMapper,
+    Range1d,
+)
+from bokeh.palettes import Viridis256
+from bokeh.plotting import figure
+
+from xinsitu.app.model import ExplorerModel
+from xinsitu.schema import image_of
+
+LARGEST = 600_000
+"""Pixels of a frame that travel; a larger one is shown with its highest pixels, as a screen has no more."""
+NOTHING = "#bbbbbb"
+"""Colour of pixels without a value."""
+
+
+class ImageView:
+    """Draws the frames of a model; ``figure`` goes into the page."""
+
+    def __init__(self, model: ExplorerModel) -> None:
+        self._model = model
+        (top, bottom), (left, right) = model.shape
+        self.source = ColumnDataSource(data={"image": [np.zeros((2, 2), dtype="float32")]}, name="frame")
+        self.hover = HoverTool(tooltips=[("column, row", "$x{0}, $y{0}"), ("value", "@image{0.[000]}")])
+        image = image_of(model.store.data)
+        self.figure = figure(
+            name="image",
+            x_range=Range1d(left - 0.5, right - 0.5, bounds=(left - 0.5, right - 0.5)),
+            y_range=Range1d(bottom - 0.5, top - 0.5, bounds=(top - 0.5, bottom - 0.5)),
+            x_axis_label=_axis(str(image["x"].attrs.get("long_name", ""))) if "x" in image.coords else "column",
+            y_axis_label=_axis(str(image["y"].attrs.get("long_name", ""))) if "y" in image.coords else "row",
+            tools="pan,wheel_zoom,box_zoom,reset,save",
+            active_scroll="wheel_zoom",
+            sizing_mode="stretch_width",
+            height=320,
+            min_border_right=5,
+            output_backend="canvas",
+        )
+        self.figure.toolbar.logo = None
+        self.figure.grid.visible = False
+        self.figure.add_tools(self.hover)
+        self._mappers = [
+            mapper(palette=Viridis256, low=0.5, high=1000, nan_color=NOTHING)
+            for mapper in (LogColorMapper, LinearColorMapper)
+        ]
+        place = {"x": left - 0.5, "y": top - 0.5, "dw": right - left, "dh": bottom - top}
+        self._layers = [
+            self.figure.image(image="image", source=self.source, color_mapper=mapper, **place)
+            for mapper in self._mappers
+        ]
+        for layer in self._layers:  # each of these glyphs would be painted, too
+            layer.hover_glyph = layer.muted_glyph = layer.nonselection_glyph = layer.selection_glyph = None
+        self._bars = [ColorBar(color_mapper=mapper, width=10, padding=3) for mapper in self._mappers]
+        for bar in self._bars:
+            self.figure.add_layout(bar, "right")
+        self.fault = Label(
+            x=12, y=12, x_units="screen", y_units="screen", text="", text_color="#b00020", background_fill_color="white",
+            background_fill_alpha=0.85, visible=False, name="fault",
+        )  # fmt: skip
+        self.figure.add_layout(self.fault)
+        self.scale()
+
+    @property
+    def aspect(self) -> float:
+        """Height of the frame over its width."""
+        (top, bottom), (left, right) = self._model.shape
+        return (bottom - top) / (right - left)
+
+    def scale(self) -> None:
+        """Take over the colour scale: of two layers one is visible, as Bokeh does not repaint for another mapper."""
+        low, high = self._model.limits
+        for mapper, log in zip(self._mappers, (True, False), strict=True):
+            mapper.update(low=max(low, 1e-6) if log else low, high=max(high, low + 1e-6, 2e-6))
+        for number, shown in enumerate((self._model.log_image, not self._model.log_image)):
+            self._layers[number].visible = self._bars[number].visible = shown
+
+    def show(self, values: npt.NDArray[Any]) -> None:
+        """Show a frame ``(y, x)``."""
+        self.fault.visible = False
+        self.source.data.update(image=[shrunk(values)])
+
+    def show_fault(self, text: str) -> None:
+        """Show a grey frame and why there is none."""
+        self.fault.update(text=text[:160], visible=True)
+        self.source.data.update(image=[np.full((2, 2), np.nan, dtype="float32")])
+
+
+def _axis(name: str) -> str:
+    return f"{name} (pixel)"
+
+
+def shrunk(values: npt.NDArray[Any], largest: int = LARGEST) -> npt.NDArray[Any]:
+    """Return a frame of at most so many pixels, each the highest of those that it stands for; integers as int32.
+
+    Examples
+    --------
+    >>> shrunk(np.arange(16).reshape(4, 4), largest=4)
+    array([[ 5,  7],
+           [13, 15]], dtype=int32)
+    """
+    values = values.astype("float32" if values.dtype.kind == "f" else "int32", copy=False)
+    step = int(np.ceil(np.sqrt(values.size / largest)))
+    if step <= 1:
+        return np.ascontiguousarray(values)
+    rows, columns = values.shape[0] // step * step, values.shape[1] // step * step
+    blocks = values[:rows, :columns].reshape(rows // step, step, columns // step, step)
+    return np.asarray(blocks.max(axis=(1, 3)))

@@ -1,0 +1,74 @@
+"""The profile of the selected ROI against time, with its centre of mass and half-maximum width over it."""
+
+from __future__ import annotations
+
+import numpy as np
+from bokeh.models import ColumnDataSource, LinearColorMapper, Range1d, Span
+from bokeh.palettes import RdBu11, Viridis256
+from bokeh.plotting import figure
+
+from xinsitu.app.model import ExplorerModel
+from xinsitu.app.profiles import Kymograph
+
+
+class KymographView:
+    """Time runs as in the curves, and is linked with them; of two layers one is visible."""
+
+    def __init__(self, model: ExplorerModel, x_range: Range1d) -> None:
+        self._model = model
+        self.source = ColumnDataSource(
+            data={"image": [np.zeros((2, 2), "float32")], "x": [0], "y": [0], "dw": [1], "dh": [1]}
+        )
+        self.trace = ColumnDataSource(data={"x": [], "com": [], "low": [], "high": []})
+        self.figure = figure(
+            name="kymograph", x_range=x_range, y_range=Range1d(0, 1), height=230, sizing_mode="stretch_width",
+            min_border_left=70, tools="xpan,xwheel_zoom,box_zoom,reset,save", active_scroll="xwheel_zoom",
+            output_backend="canvas",
+        )  # fmt: skip
+        self.figure.toolbar.logo = None
+        self.figure.toolbar.autohide = True
+        self.figure.grid.visible = False
+        self._mappers = (
+            LinearColorMapper(palette=Viridis256, nan_color="white"),
+            LinearColorMapper(palette=RdBu11, nan_color="white"),
+        )
+        self._layers = [
+            self.figure.image(image="image", x="x", y="y", dw="dw", dh="dh", source=self.source, color_mapper=mapper)
+            for mapper in self._mappers
+        ]
+        for layer in self._layers:
+            layer.hover_glyph = layer.muted_glyph = layer.nonselection_glyph = layer.selection_glyph = None
+        for column, dash in (("com", "solid"), ("low", "dashed"), ("high", "dashed")):
+            self.figure.line("x", column, source=self.trace, color="#e6194b", line_width=1.2, line_dash=dash)
+        self.cursor = Span(
+            name="cursor:kymograph", dimension="height", location=0, line_color="black", line_width=2,
+            level="overlay", editable=True,
+        )  # fmt: skip
+        self.figure.add_layout(self.cursor)
+
+    def show(self, found: Kymograph) -> None:
+        """Show a kymograph and, over it, what was measured."""
+        low, high = found.pixels
+        place = {"x": [found.left], "y": [low - 0.5], "dw": [found.right - found.left], "dh": [high - low]}
+        self.source.data = {"image": [found.values], **place}
+        self.figure.y_range.update(start=low - 0.5, end=high - 0.5)
+        finite = found.values[np.isfinite(found.values)]
+        top = float(np.percentile(np.abs(finite) if found.signed else finite, 99.8)) if finite.size else 1.0
+        bottom = -top if found.signed else float(np.percentile(finite, 0.5)) if finite.size else 0.0
+        self._mappers[int(found.signed)].update(low=bottom, high=max(top, bottom + 1e-6))
+        for number, layer in enumerate(self._layers):
+            layer.visible = number == int(found.signed)
+        roi, along = self._model.roi, self._model.along
+        self.figure.yaxis.axis_label = f"{'' if roi is None else roi.name}: {along} (pixel)"
+        self.traces()
+
+    def traces(self) -> None:
+        """Draw centre of mass and half-maximum width of the selected ROI, as far as they are measured."""
+        along = self._model.along
+        series = self._model.numbers_of(self._model.selected)
+        if series is None:
+            self.trace.data = {"x": [], "com": [], "low": [], "high": []}
+            return
+        com, width = series[f"com_{along}"].values, series[f"fwhm_{along}"].values
+        x = self._model.coordinates()[: len(com)]
+        self.trace.data = {"x": x, "com": com, "low": com - width / 2, "high": com + width / 2}

@@ -1,0 +1,38 @@
+"""Slider, play, speed and step: everything happens in the browser, the server only sends frames."""
+
+from __future__ import annotations
+
+from bokeh.models import Button, Row, Slider, Spinner, Toggle
+
+from .channel import Channel, script
+
+
+class PlayerView:
+    """``row`` goes into the page; ``slider`` is the one place that says which frame is wanted."""
+
+    def __init__(self, n_frames: int, channel: Channel) -> None:
+        self.slider = Slider(
+            name="frame_slider", start=0, end=max(1, n_frames - 1), value=0, step=1, title="frame", syncable=False,
+            sizing_mode="stretch_width", margin=(0, 15, 0, 10),
+        )  # fmt: skip
+        self.toggle = Toggle(name="play", label="▶ play", button_type="primary", width=75, syncable=False)
+        self.speed = Spinner(
+            name="speed", low=0.1, high=200, value=10, step=1, width=75, title="frames/s", syncable=False
+        )
+        back, forth = (
+            Button(name=f"step{frames:+d}", label=label, width=36) for label, frames in (("◀", -1), ("▶", 1))
+        )
+        ask = script("pump", channel=channel, slider=self.slider)
+        self.slider.js_on_change("value", ask)
+        channel.js_on_change("goto", script("goto", channel=channel, slider=self.slider))
+        play = script("play", channel=channel, slider=self.slider, toggle=self.toggle, speed=self.speed)
+        self.toggle.js_on_change("active", play)
+        for button, frames in ((back, -1), (forth, 1)):
+            button.js_on_click(script("step", slider=self.slider, frames=frames))
+        self.row = Row(
+            children=[self.slider, back, forth, self.toggle, self.speed], sizing_mode="stretch_width", spacing=4
+        )
+
+    def grow(self, n_frames: int) -> None:
+        """Take over a larger number of frames."""
+        self.slider.end = max(1, n_frames - 1)
