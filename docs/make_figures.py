@@ -67,10 +67,12 @@ def spot_series(frames: xr.DataArray, **options: object) -> xr.Dataset:
 
 
 def true_values() -> dict[str, float]:
-    """What a measurement without noise gives for one count."""
-    quiet = xr.DataArray(gaussian()[None], dims=("time", "y", "x"), attrs={"units": "counts"})
+    """What a measurement without noise gives; the intensity for one count."""
+    many = 1e9
+    quiet = xr.DataArray(many * gaussian()[None], dims=("time", "y", "x"), attrs={"units": "counts"})
     series = xi.measure(quiet, rois()).sel(roi="spot").isel(time=0)
-    return {name: float(series[name]) for name in ("intensity", "com_y", "com_x", "fwhm_y", "fwhm_x")}
+    values = {name: float(series[name]) for name in ("com_y", "com_x", "fwhm_y", "fwhm_x")}
+    return {**values, "intensity": float(series["intensity"]) / many}
 
 
 # -- helpers ----------------------------------------------------------------------------------------------------------
@@ -99,7 +101,8 @@ def bias_and_error(name: str, label: str, *, relative: bool) -> tuple[Figure, st
         unit = true if relative else 1.0
         values = series[name].values
         good = np.isfinite(values)
-        if not good.any():
+        if good.mean() < 0.1:
+            rows.append((f"{counts:,}", "–", "–", "–", f"{100 * good.mean():.0f} %"))
             continue
         stated = np.nanmedian(series[f"{name}_errors"].values[good])
         bias, scatter = np.median(values[good]) - true, np.std(values[good])
