@@ -50,6 +50,8 @@ class FrameHeader(NamedTuple):
         What the detector wrote about the exposure.
     model, software
         Tags 272 and 305.
+    page_offsets
+        Byte of the first pixel of each page, where there are several plain ones.
     extra
         Further values of this frame by name, as areaDetector attributes.
     hollow
@@ -70,6 +72,7 @@ class FrameHeader(NamedTuple):
     software: str = ""
     extra: tuple[tuple[str, str | float], ...] = ()
     hollow: bool = False
+    page_offsets: tuple[int, ...] = ()
 
     @property
     def detector(self) -> tuple[str, str | None]:

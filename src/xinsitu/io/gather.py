@@ -138,7 +138,8 @@ def _stack(
                 headers.append(header)
                 swapped = header.offset >= 0 and not header.dtype.isnative
                 state = FrameStatus.SUSPECT_ZERO_TAIL if suspect and header.hollow else FrameStatus.OK
-                rows.append((header.size, header.mtime_ns, header.offset, page, swapped, state))
+                offset = header.page_offsets[page] if header.page_offsets else header.offset
+                rows.append((header.size, header.mtime_ns, offset, page, swapped, state))
             else:
                 headers.append(None)
                 rows.append((0, 0, ABSENT, page, False, header.status))

@@ -7,6 +7,7 @@ import os
 
 from xinsitu.schema import FrameStatus
 
+from . import cbf, edf
 from .frame_header import FrameFault, FrameHeader
 from .tiff_walk import NotPlain, OpenFile, walk
 
@@ -14,7 +15,7 @@ _HEAD = 4096
 
 
 def read_header(path: str) -> FrameHeader:
-    """Header of one TIFF file.
+    """Header of one TIFF, CBF or EDF file.
 
     Raises
     ------
@@ -31,7 +32,12 @@ def read_header(path: str) -> FrameHeader:
         status = os.fstat(fd)
         if status.st_size == 0:
             raise FrameFault(path, "the file is empty (0 bytes)", FrameStatus.TRUNCATED)
-        file = OpenFile(path, fd, status.st_size, os.read(fd, _HEAD), _is_hollow(fd, status))
+        head = os.read(fd, _HEAD)
+        if head.startswith(cbf.MAGIC):
+            return cbf.describe(path, fd, status.st_size, status.st_mtime_ns)
+        if head[:64].lstrip().startswith(b"{") and path.lower().endswith(".edf"):
+            return edf.describe(path, fd, status.st_size, status.st_mtime_ns)
+        file = OpenFile(path, fd, status.st_size, head, _is_hollow(fd, status))
         try:
             return walk(file, status.st_mtime_ns)
         except NotPlain:
