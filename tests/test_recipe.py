@@ -24,7 +24,7 @@ def steps(base: Path) -> list[Parse | Measure | Stored | Stitch]:
     measure = Measure(base / "0884" / "time2", ROIS, reading, how)
     change = AttenuationChange({"measurement": "time2", "frame": 3}, "2014-05-28T17:01:59+09:00", 8.0)
     event = Event("open", "2014-05-28T17:01:59+09:00")
-    stitch = Stitch((measure, Stored(base / "a.nc")), (change,), False, (event,), {"roi": "WZ"})
+    stitch = Stitch((measure, Stored(base / "a.nc")), (change,), False, (event,), {"roi": "WZ", "window": 5}, True)
     return [parse, measure, Stored(base / "b.nc"), stitch]
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,12 +27,15 @@ from .io.measurement import open_flatfield, open_measurement
 from .io.results import read_results
 from .physics.attenuation import correct_attenuation
 from .physics.corrections import Correction, correct, crop, median
+from .physics.find_changes import find_attenuation_changes
 from .physics.keys import time_of
 from .physics.reductions import measure
 from .physics.stitching import stitch
 from .values import AttenuationChange, Background, Bounds, Event, RoiSet
 
 VERSION = 1
+ATTENUATION = ("roi", "window", "method", "reference", "legacy")
+"""Keywords of the attenuation's correction that a recipe may set."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ class Correcting:
     @classmethod
     def from_dict(cls, document: Mapping[str, Any], base: Path) -> Correcting:
         """Read the JSON form."""
-        values = dict(_known(document, cls, "correction"))
+        values = dict(_known(document, _names(cls), "correction"))
         if values.get("flatfield") is not None:
             values["flatfield"] = base / values["flatfield"]
         if values.get("background") is not None:
@@ -180,8 +183,8 @@ class Stored:
 class Stitch:
     """Measurements on one time axis, corrected for changes of attenuation.
 
-    With ``find`` the changes are looked for; given ``changes`` are applied as they are. ``options`` are keywords of
-    :func:`~xinsitu.correct_attenuation`.
+    With ``find`` the changes are looked for; given ``changes`` are applied as they are. ``attenuation`` holds keywords
+    of :func:`~xinsitu.correct_attenuation`: ``roi``, ``window``, ``method``, ``reference``, ``legacy``.
     """
 
     command: ClassVar[str] = "stitch"
@@ -189,7 +192,8 @@ class Stitch:
     changes: tuple[AttenuationChange, ...] = ()
     find: bool = False
     events: tuple[Event, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
+    attenuation: Mapping[str, Any] = field(default_factory=dict)
+    allow_overlap: bool = False
 
     def produce(self) -> xr.Dataset:
         """Return the sample."""
@@ -201,16 +205,22 @@ class Stitch:
 
     def joined(self, series: Sequence[xr.Dataset]) -> xr.Dataset:
         """Return the sample before its changes of attenuation are corrected, with its events."""
-        sample = stitch(series)
+        sample = stitch(series, allow_overlap=self.allow_overlap)
         events = [_placed(sample, event).to_dict() for event in self.events]
         return sample.assign_attrs(events=json.dumps(events, ensure_ascii=False)) if events else sample
 
     def corrected(self, sample: xr.Dataset) -> xr.Dataset:
         """Return the sample with its changes corrected: those given, or those found."""
-        if self.find:
-            from .physics.find_changes import find_attenuation_changes
-        changes = find_attenuation_changes(sample) if self.find else self.changes
-        return correct_attenuation(sample, changes, **self.options) if changes else sample
+        changes = self.changes_of(sample)
+        return correct_attenuation(sample, changes, **self.attenuation) if changes else sample
+
+    def changes_of(self, sample: xr.Dataset) -> Sequence[AttenuationChange]:
+        """Return the changes that were given, or those that are found in the sample."""
+        if not self.find:
+            return self.changes
+        return find_attenuation_changes(
+            sample, **{name: value for name, value in self.attenuation.items() if name in ("roi", "window")}
+        )
 
     def to_dict(self, base: Path) -> dict[str, Any]:
         """JSON form."""
@@ -220,7 +230,8 @@ class Stitch:
             "changes": [change.to_dict() for change in self.changes],
             "find": self.find,
             "events": [event.to_dict() for event in self.events],
-            "options": dict(self.options),
+            "attenuation": dict(self.attenuation),
+            "allow_overlap": self.allow_overlap,
         }
 
     @classmethod
@@ -231,7 +242,8 @@ class Stitch:
             changes=tuple(map(AttenuationChange.from_dict, document.get("changes", ()))),
             find=bool(document.get("find", False)),
             events=tuple(map(Event.from_dict, document.get("events", ()))),
-            options=dict(document.get("options", {})),
+            attenuation=dict(_known(document.get("attenuation", {}), ATTENUATION, "attenuation")),
+            allow_overlap=bool(document.get("allow_overlap", False)),
         )
 
 
@@ -326,9 +338,12 @@ def _relative(path: Path, base: Path) -> str:
     return Path(os.path.relpath(path.resolve(), base.resolve())).as_posix()
 
 
-def _known(document: Mapping[str, Any], kind: type[Reading] | type[Correcting], what: str) -> Mapping[str, Any]:
-    names = {item.name for item in fields(kind)}
-    if strange := sorted(set(document) - names):
+def _names(kind: type[Reading] | type[Correcting]) -> list[str]:
+    return [item.name for item in fields(kind)]
+
+
+def _known(document: Mapping[str, Any], names: Iterable[str], what: str) -> Mapping[str, Any]:
+    if strange := sorted(set(document) - set(names)):
         raise DocumentError(f"{what} has no {', '.join(strange)}; it has {', '.join(sorted(names))}")
     return document
 
@@ -346,6 +361,6 @@ def _measurement_dict(step: Parse | Measure, base: Path) -> dict[str, Any]:
 def _measurement_values(document: Mapping[str, Any], base: Path) -> dict[str, Any]:
     return {
         "measurement": base / document["measurement"],
-        "reading": Reading(**_known(document.get("reading", {}), Reading, "reading")),
+        "reading": Reading(**_known(document.get("reading", {}), _names(Reading), "reading")),
         "correcting": Correcting.from_dict(document.get("correction", {}), base),
     }

@@ -19,7 +19,7 @@
     median = 3
     background = { y = [70, 90], x = [150, 170], mode = "divide" }
 
-    [attenuation]                   # keywords of correct_attenuation
+    [attenuation]                   # roi, window, method, reference, legacy
     roi = "WZ"
 
     [output]
@@ -46,7 +46,7 @@ from .io.atomic import new_file
 from .io.discover import look
 from .io.documents import read_attenuation_changes, read_events, read_rois
 from .io.measurement import select
-from .recipe import Correcting, Measure, Reading, Stitch
+from .recipe import ATTENUATION, Correcting, Measure, Reading, Stitch
 
 FORMAT, VERSION = "xinsitu-recipe", 1
 _KEYS = {
@@ -119,7 +119,7 @@ def _sample_recipe(document: Mapping[str, Any], base: Path) -> SampleRecipe:
         changes=read_attenuation_changes(base / document["changes"]) if "changes" in document else (),
         find=bool(document.get("find", False)),
         events=read_events(base / document["events"]) if "events" in document else (),
-        options=dict(document.get("attenuation", {})),
+        attenuation=_attenuation(document),
     )
     output = document.get("output", {})
     if strange := sorted(set(output) - _OUTPUTS):
@@ -132,6 +132,13 @@ def _sample_recipe(document: Mapping[str, Any], base: Path) -> SampleRecipe:
         figures=tuple(base / figure for figure in output.get("figures", ())),
         plot=dict(document.get("plot", {})),
     )
+
+
+def _attenuation(document: Mapping[str, Any]) -> dict[str, Any]:
+    options = dict(document.get("attenuation", {}))
+    if strange := sorted(set(options) - set(ATTENUATION)):
+        raise DocumentError(f"[attenuation] has no {', '.join(strange)}; it has {', '.join(ATTENUATION)}")
+    return options
 
 
 def _folders(document: Mapping[str, Any], sample: Path) -> list[Path]:

@@ -166,6 +166,12 @@ def _stitch(add: Add) -> None:
     one.add_argument("--events", type=Path, metavar="E.json", help="events to keep in the result")
     one.add_argument("--reference", metavar="ROI", help="take the factors from this ROI alone")
     one.add_argument("--window", type=positive, metavar="N", help="take the factors from N frames on each side")
+    one.add_argument(
+        "--stays", metavar="first|last|MEASUREMENT", help="the part left as measured (default: first)"
+    )
+    one.add_argument("--same-rois", type=Path, metavar="R.json", help="measure every input again with these ROIs")
+    one.add_argument("--allow-overlap", action="store_true", help="join measurements that overlap in time")
+    one.add_argument("--report", type=Path, metavar="F.png|.pdf|.svg", help="draw each change: points, lines, factor")
     one.add_argument("-o", "--output", type=Path, metavar="SAMPLE.nc", help="file to write (default: SAMPLE.nc)")
     _writing(one)
 

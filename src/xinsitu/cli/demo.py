@@ -78,6 +78,8 @@ def _commands(folder: Path, truth: Truth) -> list[list[str]]:
         how = ["--rois", rois, "--flatfield", flat, "--median", size, "--instrument", INSTRUMENT]
         lines.append(["measure", *scans, *how, "-o", f"{into}/"])
         lines.append(["stitch", into, *joined, "-o", str(folder / name / "0884.nc")])
+    found = ["--find", "--proposal", str(folder / "found.json"), "--report", str(folder / "found.png")]
+    lines.append(["stitch", str(folder / "plain"), *found, "-o", str(folder / "found.nc")])
     lines.append(["plot", str(folder / "median" / "0884.nc"), "-o", str(folder / "0884_log.pdf"), "--log"])
     lines.append(["run", str(folder / "recipe.toml")])
     lines.append(["run", str(folder / "0884.nc")])

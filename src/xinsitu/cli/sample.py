@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ import xarray as xr
 
 from xinsitu.errors import DocumentError, LayoutError, SchemaError
 from xinsitu.io.atomic import refuse_existing
-from xinsitu.io.documents import read_attenuation_changes, read_events, write_attenuation_changes
+from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois, write_attenuation_changes
 from xinsitu.io.results import read_results, write_results
 from xinsitu.io.tables import write_csv
 from xinsitu.physics.attenuation import attenuation_changes
-from xinsitu.recipe import Recipe, Stitch, Stored, differences, recipe_of
+from xinsitu.recipe import Measure, Recipe, Stitch, Stored, differences, recipe_of
 from xinsitu.sample_recipe import SampleRecipe, read_recipe
 from xinsitu.values import AttenuationChange, Event
 
@@ -28,27 +29,63 @@ from .shared import document, refuse_source, safe_name, scheduler
 def stitch(words: argparse.Namespace) -> int:
     """Join time series and correct their changes of attenuation."""
     paths = _result_files(words.results)
-    series = [(path, read_results(path)) for path in paths]
-    options = {name: value for name, value in (("roi", words.reference), ("window", words.window)) if value is not None}
-    step = Stitch(
-        inputs=tuple(recipe_of(one, path) for path, one in series),
-        changes=read_attenuation_changes(words.changes) if words.changes else (),
-        find=words.find,
-        events=read_events(words.events) if words.events else (),
-        options=options,
-    )
-    joined = step.joined([one for _, one in series])
+    for output in (words.output, words.proposal, words.report):
+        if output is not None:
+            refuse_existing(output, overwrite=words.force)
+    with scheduler(words.scheduler):
+        inputs, series = _inputs(paths, words.same_rois)
+    step = _stitch_recipe(words, inputs)
+    joined = step.joined(series)
     output = refuse_existing(words.output or Path(f"{_sample_name(joined)}.nc"), overwrite=words.force)
-    if words.proposal:
-        refuse_existing(words.proposal, overwrite=words.force)
     sample = step.corrected(joined)
     write_results(sample, output, overwrite=words.force, recipe=document(step, output))
     say(sample_table(sample))
+    changes = attenuation_changes(sample)
     if words.proposal:
-        write_attenuation_changes(attenuation_changes(sample), words.proposal, overwrite=words.force)
+        write_attenuation_changes(changes, words.proposal, overwrite=words.force)
         say(f"wrote {words.proposal.resolve()}: edit it and use it with --changes")
+    if words.report and changes:
+        _report(joined, changes, words)
     say(f"wrote {output.resolve()}")
     return 0
+
+
+def _stitch_recipe(words: argparse.Namespace, inputs: Sequence[Recipe]) -> Stitch:
+    given = {"roi": words.reference, "window": words.window, "reference": words.stays}
+    return Stitch(
+        inputs=tuple(inputs),
+        changes=read_attenuation_changes(words.changes) if words.changes else (),
+        find=words.find,
+        events=read_events(words.events) if words.events else (),
+        attenuation={name: value for name, value in given.items() if value is not None},
+        allow_overlap=words.allow_overlap,
+    )
+
+
+def _inputs(paths: Sequence[Path], same_rois: Path | None) -> tuple[list[Recipe], list[xr.Dataset]]:
+    """Results and the recipes that they hold; measured again where one set of ROIs is wanted for all."""
+    series = [read_results(path) for path in paths]
+    recipes = [recipe_of(one, path) for path, one in zip(paths, series, strict=True)]
+    if same_rois is None:
+        return recipes, series
+    rois = read_rois(same_rois)
+    again: list[Recipe] = []
+    for path, step in zip(paths, recipes, strict=True):
+        if not isinstance(step, Measure):
+            raise DocumentError(f"{path}: does not say how it was measured, so it cannot be measured with other ROIs")
+        again.append(replace(step, rois=rois))
+    measured = []
+    for step in again:
+        with working(f"measuring {_name(step)} again"):
+            measured.append(step.produce())
+    return again, measured
+
+
+def _report(joined: xr.Dataset, changes: Sequence[AttenuationChange], words: argparse.Namespace) -> None:
+    from xinsitu.plots import plot_changes
+
+    plot_changes(joined, changes, window=words.window or 5, path=words.report)
+    say(f"wrote {words.report.resolve()}")
 
 
 def _result_files(given: Sequence[Path]) -> list[Path]:
