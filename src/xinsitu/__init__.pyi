@@ -37,6 +37,15 @@ from .physics.corrections import flatfield as flatfield
 from .physics.corrections import median as median
 from .physics.keys import resolve_key as resolve_key
 from .physics.reductions import measure as measure
+from .physics.widths import old_fwhm as old_fwhm
+from .physics.widths import fwhm as fwhm
+from .physics.smoothing import smooth as smooth
+from .physics.smoothing import derivative as derivative
+from .physics.sections import profiles as profiles
+from .physics.peaks import scherrer_size as scherrer_size
+from .physics.peaks import fringe_size as fringe_size
+from .physics.peaks import find_peaks as find_peaks
+from .physics.cuts import line_cut as line_cut
 from .physics.stitching import stitch as stitch
 from .plots import plot as plot
 from .plots import plot_changes as plot_changes

@@ -160,9 +160,10 @@ def _median_of_masked(frame: Frames, size: int, bad: Bools, out: Floats, wide: b
 def despike(frames: Frames, size: int, threshold: float, *, bad: Bools | None = None, dtype: npt.DTypeLike) -> Floats:
     """Replace only the outliers of each frame by the median around them; everything else stays as counted.
 
-    A pixel is an outlier if it differs from its local median ``m`` by more than ``threshold * sqrt(m + 1)``, and from
-    all but one of its neighbours by as much in their own counting noise: a Bragg spot has neighbours of its height, a
-    hot pixel (or two of them side by side) has not.
+    A pixel is an outlier if it differs from the median ``m`` around it by more than
+    ``threshold * s + 2 * max(0, h - l - 4 s)``, with ``s = sqrt(m + 1)`` and ``h``, ``l`` the second highest and second
+    lowest of its neighbours: on even ground that is ``threshold`` times the counting noise, and in a Bragg spot the
+    slope around is allowed for, down to a FWHM of some 2 pixels.
 
     Examples
     --------
@@ -172,23 +173,22 @@ def despike(frames: Frames, size: int, threshold: float, *, bad: Bools | None = 
     """
     values = as_floats(frames, dtype, bad)
     local = median2d(frames, size, bad=bad, dtype=dtype)
-    limit = threshold * np.sqrt(np.maximum(local, 0) + 1)
-    number, rows, columns = np.nonzero(np.abs(values - local) > limit)  # never true of NaN
+    noise = np.sqrt(np.maximum(local, 0) + 1)
+    number, rows, columns = np.nonzero(np.abs(values - local) > threshold * noise)  # never true of NaN
     reach = size // 2
-    padded = np.pad(values, ((0, 0), (reach, reach), (reach, reach)), mode="symmetric")
+    padded = np.pad(values, ((0, 0), (reach, reach), (reach, reach)), constant_values=np.nan)
     step = np.arange(size)
     around = padded[number[:, None, None], (rows[:, None] + step)[:, :, None], (columns[:, None] + step)[:, None, :]]
     around = around.reshape(len(number), size**2)
     around[:, size**2 // 2] = np.nan  # the pixel itself
     around.sort(axis=1)  # NaN come last
-    good = np.count_nonzero(~np.isnan(around), axis=1)
+    last = np.maximum(np.count_nonzero(~np.isnan(around), axis=1) - 1, 0)
     each = np.arange(len(number))
-    high = around[each, np.maximum(good - 2, 0)]
-    low = around[each, np.minimum(1, np.maximum(good - 1, 0))]
-    own = values[number, rows, columns]
-    noise = [threshold * np.sqrt(np.maximum(neighbour, 0) + 1) for neighbour in (high, low)]
-    spike = (own > high + noise[0]) | (own < low - noise[1])
-    values[number[spike], rows[spike], columns[spike]] = local[number[spike], rows[spike], columns[spike]]
+    slope = around[each, np.maximum(last - 1, 0)] - around[each, np.minimum(1, last)]
+    own, level, scatter = (array[number, rows, columns] for array in (values, local, noise))
+    allowed = threshold * scatter + 2 * np.fmax(0, slope - 4 * scatter)
+    spike = np.abs(own - level) > allowed
+    values[number[spike], rows[spike], columns[spike]] = level[spike]
     return values
 
 
@@ -241,6 +241,18 @@ def running_mean(profile: Doubles, bins: int) -> Doubles:
     first = np.maximum(np.arange(profile.shape[1]) - reach, 0)
     behind = np.minimum(np.arange(profile.shape[1]) + reach + 1, profile.shape[1])
     return np.asarray((total[:, behind] - total[:, first]) / (behind - first))
+
+
+def without_running_mean(width: Doubles, bins: int) -> Doubles:
+    """Take off a full width what a running mean added, as to a Gaussian: ``sqrt(w^2 - 8 ln 2 (bins^2 - 1) / 12)``.
+
+    Examples
+    --------
+    >>> without_running_mean(np.array([5.0, 1.0]), 3).round(3)
+    array([4.616,   nan])
+    """
+    square = width**2 - 8 * np.log(2) * (bins**2 - 1) / 12
+    return np.asarray(np.sqrt(np.where(square > 0, square, np.nan)))
 
 
 def centre_of_mass(profile: Doubles) -> Doubles:
@@ -357,10 +369,16 @@ def fwhm_variance(profile: Doubles, variance: Doubles, base_variance: Doubles, c
     """Variance of the full width at half maximum of profiles ``(frame, bin)``, in bins squared.
 
     ``sum over sides (sigma_y / slope)^2 + sigma_h^2 (1 / slope_left + 1 / slope_right)^2`` with
-    ``sigma_h^2 = (var(peak) + var(base)) / 4``; it holds where the highest bin is no accident of the noise.
+    ``sigma_h^2 = (var(peak) + var(base)) / 4``. The highest of ``m`` bins of much the same height scatters less than
+    one bin, by ``1 / sqrt(m)`` in variance. It holds where the highest bin is no accident of the noise.
     """
     each = np.arange(len(profile))
-    height = variance[each, crossings.peak] + base_variance
+    top, noise = profile[each, crossings.peak], variance[each, crossings.peak]
+    distance = np.divide(
+        (top[:, None] - profile) ** 2, 4 * noise[:, None], out=np.full(profile.shape, np.inf), where=noise[:, None] > 0
+    )
+    rivals = np.maximum(np.exp(-distance).sum(axis=1), 1)
+    height = noise / np.sqrt(rivals) + base_variance
     total, steepness = np.zeros(len(profile)), np.zeros(len(profile))
     for position, outer, inwards in (
         (crossings.left, crossings.outer_left, 1),
@@ -374,4 +392,4 @@ def fwhm_variance(profile: Doubles, variance: Doubles, base_variance: Doubles, c
         between = (1 - part) ** 2 * variance[each, outer] + part**2 * variance[each, inner]
         total += between * inverse**2
         steepness += inverse
-    return total + 0.25 * height * steepness**2
+    return np.asarray(total + 0.25 * height * steepness**2)

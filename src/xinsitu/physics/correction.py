@@ -28,8 +28,8 @@ class Correction:
         Size of the median filter, odd, e.g. 3; None: no filter.
     threshold
         With it, the median replaces only outliers: pixels that differ from the median around them by more than so many
-        times its counting noise (and from all but one of their neighbours). Everything else stays as counted, so that
-        few counts are not lost, as they are in a plain median (at 0.3 counts per pixel it takes 80 %).
+        times its counting noise (see :func:`~xinsitu.median`). Everything else stays as counted, so that few counts are
+        not lost, as they are in a plain median (at 0.3 counts per pixel it takes 80 %).
     flatfield
         ``(y, x)`` with mean 1, on its own detector pixels; frames are divided by it. Pixels where it is zero, negative
         or not finite become NaN.

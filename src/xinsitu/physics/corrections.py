@@ -49,8 +49,8 @@ def median(image: xr.DataArray, size: int = 3, *, threshold: float | None = None
         Odd, 3 or more.
     threshold
         Replace only outliers, everything else stays as counted: pixels that differ from the median ``m`` around them by
-        more than ``threshold * sqrt(m + 1)``, and from all but one of their neighbours by as much. Hot and dead pixels
-        go, alone or two side by side; spots whose FWHM is 2.5 pixels or more stay.
+        more than ``threshold * sqrt(m + 1)``, plus what the slope around them explains. Hot and dead pixels go, alone
+        or two side by side; spots with a FWHM of 2 pixels or more stay.
 
     Returns
     -------

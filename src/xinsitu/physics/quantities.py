@@ -196,6 +196,8 @@ def _width(
     base = np.zeros(len(profile)) if region.under else kernels.edge_base(profile)
     crossings = kernels.half_crossings(profile, base)
     width = crossings.right - crossings.left
+    if plan.smooth is not None:
+        width = kernels.without_running_mean(width, plan.smooth)
     if region.under:
         base_variance = pixels[each, crossings.peak] ** 2 * level_variance
     else:

@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import dask.array as da
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
-from xinsitu.errors import RoiError, SchemaError
-from xinsitu.schema import COUNTS, QUANTITIES, FrameStatus, Quality, Quantity, describe, image_of
-from xinsitu.values import EDGE, MEASURES, PLANE, Box, Roi, RoiSet
+from xinsitu.errors import SchemaError
+from xinsitu.schema import QUANTITIES, FrameStatus, Quality, Quantity, describe, image_of
+from xinsitu.values import Roi, RoiSet
 
-from .blocks import in_blocks, over_blocks, pixel_index
+from .blocks import in_blocks, over_blocks
 from .correction import Correction
-from .framewise import EXPOSURE, Steps
+from .fitting_rois import fitted
 from .planning import (
-    along_time,
-    applied_to,
-    around,
-    facts_of,
-    mean_background,
-    per_frame_of,
-    plan_for,
     units_after,
-    units_of,
 )
 from .quantities import COLUMN, COLUMNS, REPORTED, measure_block
-from .regions import Measurements, Region
+from .regions import Measurements
 from .telling import Told, tell
 
 FAULTS = tuple(status for status in FrameStatus if 1 <= status <= 7)
@@ -60,7 +51,8 @@ def measure(
     correction
         What to do to the frames first; None: nothing.
     smooth
-        Odd number of bins over which profiles are averaged before their width is taken, for noisy wide ones.
+        Odd number of bins over which profiles are averaged before their width is taken, for noisy wide ones; what the
+        running mean adds to the width of a Gaussian is taken off.
 
     Returns
     -------
@@ -111,87 +103,13 @@ def measure(
         raise SchemaError("there is no ROI to measure")
     if smooth is not None and (isinstance(smooth, bool) or smooth < 3 or smooth % 2 == 0):
         raise SchemaError(f"smooth must be an odd number of bins from 3 on, not {smooth!r}")
-    _check_inside(image, named)
     image = in_blocks(image)
-    recipe, facts = correction or Correction(), facts_of(data, image)
-    per_frame = per_frame_of(data, image, recipe)
-    dtype = np.result_type(image.dtype, np.float32) if correction is None else np.dtype(np.float32)
-    steps = plan_for(image, recipe, dtype=dtype, facts=facts)
-    shared = mean_background(image, per_frame, recipe) if steps.needs_mean else None
-    small = around(image, _all_boxes(named, correction), recipe.halo)
-    steps = plan_for(small, recipe, dtype=dtype, facts=facts, warn=False)
-    plan = _plan(small, named, recipe, steps, facts, smooth)
-    if plan.dead_time is not None:
-        per_frame[:, EXPOSURE] = _exposure(data, image)
+    fit = fitted(data, image, named, correction, smooth)
     tail = (len(named), len(COLUMNS))
-    packed = over_blocks(measure_block, small, per_frame, plan, tail=tail, dtype=np.float64, shared=shared)
-    return _unpacked(_together(packed, plan, named), data, image, named, correction)
-
-
-def _exposure(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> npt.NDArray[np.float64]:
-    """Exposure time of every frame; NaN where nobody says."""
-    try:
-        return along_time(data, image, "exposure_time")
-    except SchemaError:
-        return np.full(image.sizes["time"], np.nan)
-
-
-def _all_boxes(rois: RoiSet, correction: Correction | None) -> tuple[Box, ...]:
-    region = None if correction is None else correction.background
-    return tuple((roi.y, roi.x) for roi in rois) + (() if region is None else region.boxes)
-
-
-def _check_inside(image: xr.DataArray, rois: RoiSet) -> None:
-    """Every ROI lies in the image."""
-    y, x = pixel_index(image, "y"), pixel_index(image, "x")
-    for roi in rois:
-        if not (y[0] <= roi.y[0] and roi.y[1] <= y[1] and x[0] <= roi.x[0] and roi.x[1] <= x[1]):
-            raise RoiError(
-                f"ROI {roi.name!r}, y = {list(roi.y)}, x = {list(roi.x)}, does not lie in the image, "
-                f"y = {list(y)}, x = {list(x)}"
-            )
-
-
-def _plan(
-    image: xr.DataArray,
-    rois: RoiSet,
-    correction: Correction,
-    steps: Steps,
-    facts: Mapping[Any, Any],
-    smooth: int | None,
-) -> Measurements:
-    """Fit ROIs to an image, for the block functions."""
-    (y0, _), (x0, _) = pixel_index(image, "y"), pixel_index(image, "x")
-    regions = tuple(
-        Region(
-            box=((roi.y[0] - y0, roi.y[1] - y0), (roi.x[0] - x0, roi.x[1] - x0)),
-            origin=(roi.y[0], roi.x[0]),
-            background=tuple(rois.names.index(name) for name in roi.background if name not in (EDGE, PLANE)),
-            under=_kind_of_background(roi),
-            measures=frozenset(roi.measure if roi.measure is not None else MEASURES),
-        )
-        for roi in rois
+    packed = over_blocks(
+        measure_block, fit.image, fit.per_frame, fit.plan, tail=tail, dtype=np.float64, shared=fit.shared
     )
-    done = applied_to(image)
-    cutoff, tau = facts.get("count_cutoff"), float(facts.get("tau", 0) or 0)
-    return Measurements(
-        steps=steps,
-        regions=regions,
-        counts=units_of(image) == COUNTS and not {"background", "normalise"} & set(done),
-        median=correction.threshold is None and (correction.median is not None or "median" in done),
-        cutoff=None if cutoff is None else float(cutoff),
-        dead_time=correction.count_rate or tau or None,
-        already_counted=correction.count_rate is None,
-        smooth=smooth,
-    )
-
-
-def _kind_of_background(roi: Roi) -> str:
-    """Where a ROI's background comes from: ``rois``, ``edge``, ``plane``, or nowhere."""
-    own = [name for name in roi.background if name in (EDGE, PLANE)]
-    if own and len(roi.background) > 1:
-        raise RoiError(f"the background of ROI {roi.name!r} is either {own[0]!r} or other ROIs, not both")
-    return own[0] if own else "rois" if roi.background else ""
+    return _unpacked(_together(packed, fit.plan, named), data, image, named, correction)
 
 
 # -- from the packed numbers to a Dataset -----------------------------------------------------------------------------

@@ -1,0 +1,136 @@
+"""ROIs, a recipe and an image are fitted to each other before anything is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from xinsitu.errors import RoiError, SchemaError
+from xinsitu.schema import COUNTS
+from xinsitu.values import EDGE, MEASURES, PLANE, Box, Roi, RoiSet
+
+from .blocks import pixel_index
+from .correction import Correction
+from .framewise import EXPOSURE, Steps
+from .planning import (
+    along_time,
+    applied_to,
+    around,
+    facts_of,
+    mean_background,
+    per_frame_of,
+    plan_for,
+    units_of,
+)
+from .regions import Measurements, Region
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The part of an image that ROIs and recipe need, a row of numbers per frame, and the plan for block functions."""
+
+    image: xr.DataArray
+    per_frame: npt.NDArray[np.float64]
+    plan: Measurements
+    shared: Any
+
+
+def fitted(
+    data: xr.Dataset | xr.DataArray,
+    image: xr.DataArray,
+    rois: RoiSet,
+    correction: Correction | None,
+    smooth: int | None = None,
+) -> Fitted:
+    """Check that ROIs, recipe and image go together, and fit them to each other.
+
+    Raises
+    ------
+    RoiError
+        A ROI does not lie in the image.
+    CorrectionError
+        The recipe does not fit the image.
+    """
+    _check_inside(image, rois)
+    recipe, facts = correction or Correction(), facts_of(data, image)
+    per_frame = per_frame_of(data, image, recipe)
+    dtype = np.result_type(image.dtype, np.float32) if correction is None else np.dtype(np.float32)
+    steps = plan_for(image, recipe, dtype=dtype, facts=facts)
+    shared = mean_background(image, per_frame, recipe) if steps.needs_mean else None
+    small = around(image, _all_boxes(rois, correction), recipe.halo)
+    steps = plan_for(small, recipe, dtype=dtype, facts=facts, warn=False)
+    plan = _plan(small, rois, recipe, steps, facts, smooth)
+    if plan.dead_time is not None:
+        per_frame[:, EXPOSURE] = _exposure(data, image)
+    return Fitted(small, per_frame, plan, shared)
+
+
+def _exposure(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> npt.NDArray[np.float64]:
+    """Exposure time of every frame; NaN where nobody says."""
+    try:
+        return along_time(data, image, "exposure_time")
+    except SchemaError:
+        return np.full(image.sizes["time"], np.nan)
+
+
+def _all_boxes(rois: RoiSet, correction: Correction | None) -> tuple[Box, ...]:
+    region = None if correction is None else correction.background
+    return tuple((roi.y, roi.x) for roi in rois) + (() if region is None else region.boxes)
+
+
+def _check_inside(image: xr.DataArray, rois: RoiSet) -> None:
+    """Every ROI lies in the image."""
+    y, x = pixel_index(image, "y"), pixel_index(image, "x")
+    for roi in rois:
+        if not (y[0] <= roi.y[0] and roi.y[1] <= y[1] and x[0] <= roi.x[0] and roi.x[1] <= x[1]):
+            raise RoiError(
+                f"ROI {roi.name!r}, y = {list(roi.y)}, x = {list(roi.x)}, does not lie in the image, "
+                f"y = {list(y)}, x = {list(x)}"
+            )
+
+
+def _plan(
+    image: xr.DataArray,
+    rois: RoiSet,
+    correction: Correction,
+    steps: Steps,
+    facts: Mapping[Any, Any],
+    smooth: int | None,
+) -> Measurements:
+    """Fit ROIs to an image, for the block functions."""
+    (y0, _), (x0, _) = pixel_index(image, "y"), pixel_index(image, "x")
+    regions = tuple(
+        Region(
+            box=((roi.y[0] - y0, roi.y[1] - y0), (roi.x[0] - x0, roi.x[1] - x0)),
+            origin=(roi.y[0], roi.x[0]),
+            background=tuple(rois.names.index(name) for name in roi.background if name not in (EDGE, PLANE)),
+            under=_kind_of_background(roi),
+            measures=frozenset(roi.measure if roi.measure is not None else MEASURES),
+        )
+        for roi in rois
+    )
+    done = applied_to(image)
+    cutoff, tau = facts.get("count_cutoff"), float(facts.get("tau", 0) or 0)
+    return Measurements(
+        steps=steps,
+        regions=regions,
+        counts=units_of(image) == COUNTS and not {"background", "normalise"} & set(done),
+        median=correction.threshold is None and (correction.median is not None or "median" in done),
+        cutoff=None if cutoff is None else float(cutoff),
+        dead_time=correction.count_rate or tau or None,
+        already_counted=correction.count_rate is None,
+        smooth=smooth,
+    )
+
+
+def _kind_of_background(roi: Roi) -> str:
+    """Where a ROI's background comes from: ``rois``, ``edge``, ``plane``, or nowhere."""
+    own = [name for name in roi.background if name in (EDGE, PLANE)]
+    if own and len(roi.background) > 1:
+        raise RoiError(f"the background of ROI {roi.name!r} is either {own[0]!r} or other ROIs, not both")
+    return own[0] if own else "rois" if roi.background else ""

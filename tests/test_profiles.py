@@ -1,0 +1,199 @@
+"""Profiles, cuts, widths, smoothing, peaks and the sizes they tell of."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import scipy.ndimage
+import scipy.signal
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+
+import xinsitu as xi
+
+
+def stack(n=7, seed=0):
+    frames = np.random.default_rng(seed).poisson(30, (n, 25, 31)).astype("int32")
+    coords = {"y": ("y", np.arange(25), {"long_name": "hk"}), "x": np.arange(31), "frame": ("time", np.arange(n))}
+    return xr.DataArray(frames, dims=("time", "y", "x"), coords=coords, attrs={"units": "counts"})
+
+
+# -- profiles ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("along", ["y", "x"])
+def test_profiles_are_sums_over_the_other_axis(along):
+    image, roi = stack(), xi.Roi("a", y=(3, 20), x=(5, 30))
+    profile = xi.profiles(image, roi, along=along)
+    box = image.isel(y=slice(3, 20), x=slice(5, 30))
+    np.testing.assert_array_equal(profile, box.sum("x" if along == "y" else "y"))
+    np.testing.assert_array_equal(profile[along], box[along])
+    assert profile.dims == ("time", along)
+    assert profile.attrs["units"] == "counts"
+    assert "frame" in profile.coords
+    recipe = xi.Correction(median=3, background=xi.Background(y=(0, 3), x=(0, 31), mode="subtract"))
+    expected = xi.correct(image, recipe).isel(y=slice(3, 20), x=slice(5, 30)).astype(float)
+    lazy = xi.profiles(image.chunk({"time": 2}), roi, along=along, correction=recipe)
+    np.testing.assert_allclose(lazy, expected.sum("x" if along == "y" else "y"), rtol=1e-12)
+
+
+def test_profiles_are_lazy_and_take_off_the_background(computes):
+    rois = xi.RoiSet([xi.Roi("a", (3, 20), (5, 25), background=("b",)), xi.Roi("b", (0, 25), (26, 31))])
+    with computes(0):
+        lazy = xi.profiles(stack().chunk({"time": 3}), rois["a"], along="x", rois=rois)
+    level = stack().isel(x=slice(26, 31)).mean(("y", "x"))
+    expected = stack().isel(y=slice(3, 20), x=slice(5, 25)).sum("y") - 17 * level
+    np.testing.assert_allclose(pickle.loads(pickle.dumps(lazy)), expected, rtol=1e-12)
+    series = xi.measure(stack(), rois)
+    np.testing.assert_allclose(lazy.sum("x"), series.intensity.sel(roi="a"), rtol=1e-10)
+    with pytest.raises(xi.RoiError, match="rois="):
+        xi.profiles(stack(), rois["a"])
+    with pytest.raises(xi.SchemaError, match="along"):
+        xi.profiles(stack(), rois["b"], along="time")
+
+
+def test_line_cut_is_that_of_map_coordinates():
+    image = stack()
+    cut = xi.line_cut(image.chunk({"time": 2}), (2.5, 3.0), (20.25, 27.5), width=3)
+    y = 2.5 + cut.distance.values * 17.75 / np.hypot(17.75, 24.5)
+    x = 3.0 + cut.distance.values * 24.5 / np.hypot(17.75, 24.5)
+    np.testing.assert_allclose(cut.y, y)
+    across = np.array([-24.5, 17.75]) / np.hypot(17.75, 24.5)
+    for frame, own in zip(image.values.astype(float), cut.values, strict=True):
+        lines = [
+            scipy.ndimage.map_coordinates(frame, [y + across[0] * s, x + across[1] * s], order=1) for s in (-1, 0, 1)
+        ]
+        np.testing.assert_allclose(own, np.mean(lines, axis=0), rtol=1e-10)
+    with pytest.raises(xi.RoiError, match="leaves the image"):
+        xi.line_cut(image, (0, 0), (25, 0))
+
+
+# -- widths -----------------------------------------------------------------------------------------------------------
+
+
+def test_width_of_a_gaussian_at_any_level_and_in_units_of_the_axis():
+    x = xr.DataArray(np.arange(200) * 0.05, dims="x", attrs={"units": "1/angstrom"})
+    profile = xr.DataArray(np.exp(-0.5 * ((x.values - 5.2) / 0.8) ** 2) + 3, dims="x", coords={"x": x})
+    assert float(xi.fwhm(profile, "x")) == pytest.approx(0.8 * 2 * np.sqrt(2 * np.log(2)), rel=1e-3)
+    assert float(xi.fwhm(profile, "x", level=0.1)) == pytest.approx(0.8 * 2 * np.sqrt(2 * np.log(10)), rel=1e-3)
+    assert float(xi.fwhm(profile, "x", smooth=9)) == pytest.approx(0.8 * 2 * np.sqrt(2 * np.log(2)), rel=1e-3)
+    assert xi.fwhm(profile, "x").attrs["units"] == "1/angstrom"
+    assert np.isnan(xi.fwhm(profile, "x", base=0.0))
+    lazy = xi.fwhm(profile.expand_dims(time=4).chunk({"time": 1, "x": 50}), "x", base=3.0)
+    assert lazy.chunks is not None
+    assert lazy.values == pytest.approx(0.8 * 2.3548, rel=1e-3)
+
+
+def test_width_is_that_of_measure():
+    roi = xi.Roi("a", y=(3, 20), x=(5, 30))
+    series = xi.measure(stack(), [roi])
+    np.testing.assert_array_equal(xi.fwhm(xi.profiles(stack(), roi, along="x"), "x"), series.fwhm_x.sel(roi="a"))
+
+
+def test_old_width_by_hand():
+    profile = xr.DataArray([0.0, 1.0, 5.0, 9.0, 8.0, 6.0, 1.0, 0.0], dims="x")
+    # level 5: crossed between 1 and 3 (touched at 2), left again between 5 and 6; the axis is 8/7 too long
+    assert float(xi.old_fwhm(profile, "x")) == pytest.approx((5 - 1) * 8 / 7)
+    x = np.arange(60)
+    gauss = xr.DataArray(np.exp(-0.5 * ((x - 29.3) / 5) ** 2), dims="x")
+    truth = 2 * 5 * np.sqrt(2 * np.log(1.8))
+    assert float(xi.old_fwhm(gauss, "x", interpolated=True)) == pytest.approx(truth, abs=59 / 999)
+    assert np.isnan(xi.old_fwhm(xr.ones_like(gauss), "x"))
+
+
+# -- smoothing --------------------------------------------------------------------------------------------------------
+
+
+@given(window=st.sampled_from([5, 7, 11]), order=st.integers(0, 3), deriv=st.integers(0, 1))
+def test_even_steps_give_savitzky_golay(window, order, deriv):
+    values = np.random.default_rng(window).normal(size=(40, 3))
+    time = np.datetime64("2014-05-28", "ns") + np.arange(40) * np.timedelta64(500, "ms")
+    series = xr.DataArray(values, dims=("time", "roi"), coords={"time": time})
+    if deriv and order == 0:
+        return
+    expected = scipy.signal.savgol_filter(values, window, order, deriv=deriv, delta=0.5, axis=0)
+    result = xi.derivative(series, window, order=order) if deriv else xi.smooth(series, window, order=order)
+    middle = slice(window // 2, -(window // 2))
+    np.testing.assert_allclose(result[middle], expected[middle], atol=1e-10)
+
+
+@given(seed=st.integers(0, 20))
+def test_uneven_steps_and_gaps_leave_a_polynomial_as_it_is(seed):
+    rng = np.random.default_rng(seed)
+    seconds = np.cumsum(rng.choice([0.1, 1.0, 2.5], 30))
+    time = np.datetime64("2014-05-28", "ns") + (seconds * 1e9).astype("timedelta64[ns]")
+    truth = 3 + 0.4 * seconds - 0.02 * seconds**2
+    series = xr.DataArray(truth, dims="time", coords={"time": time}, attrs={"units": "counts"})
+    holed = series.copy()
+    holed[rng.integers(0, 30, 4)] = np.nan
+    for data in (series, holed):
+        np.testing.assert_allclose(xi.smooth(data, 9), np.where(np.isnan(data), np.nan, truth), rtol=1e-8)
+        slope = xi.derivative(data, 9)
+        np.testing.assert_allclose(slope, np.where(np.isnan(data), np.nan, 0.4 - 0.04 * seconds), atol=1e-7)
+        assert slope.attrs["units"] == "counts/s"
+
+
+def test_frames_are_smoothed_lazily(computes):
+    image = stack(12)
+    with computes(0):
+        lazy = xi.derivative(image.chunk({"time": 4}), 5)
+    assert lazy.chunks is not None
+    np.testing.assert_allclose(lazy, xi.derivative(image, 5), rtol=1e-10, atol=1e-10)
+    expected = scipy.signal.savgol_filter(image.values.astype(float), 5, 2, deriv=1, axis=0)
+    np.testing.assert_allclose(lazy[2:-2], expected[2:-2], atol=1e-10)
+
+
+def test_windows_that_make_no_sense_are_refused():
+    for window, order in ((4, 2), (3, 3), (1, 1)):
+        with pytest.raises(xi.SchemaError, match="window"):
+            xi.smooth(stack(), window, order=order)
+    with pytest.raises(xi.SchemaError, match="order 1"):
+        xi.derivative(stack(), order=0)
+    with pytest.raises(xi.SchemaError, match="lacks 'time'"):
+        xi.smooth(stack()[0], 5)
+
+
+# -- peaks and sizes --------------------------------------------------------------------------------------------------
+
+
+def test_peaks_are_found_between_bins():
+    q = np.linspace(1.0, 3.0, 401)
+    places = np.array([[1.3, 1.8, 2.4], [1.31, 1.82, 2.2]])
+    rows = [
+        sum(h * np.exp(-0.5 * ((q - p) / 0.05) ** 2) for p, h in zip(row, (3, 9, 5), strict=True)) for row in places
+    ]
+    profile = xr.DataArray(rows, dims=("time", "q"), coords={"q": ("q", q, {"units": "1/angstrom"})})
+    peaks = xi.find_peaks(profile, "q", max_peaks=4, prominence=0.5)
+    np.testing.assert_allclose(peaks.position[:, :3], places, atol=1e-4)
+    assert np.isnan(peaks.position[:, 3]).all()
+    np.testing.assert_allclose(peaks.height[:, :3], [[3, 9, 5]] * 2, rtol=5e-3)
+    np.testing.assert_allclose(peaks.width[:, :3], 0.05 * 2.3548, rtol=0.01)
+    two = xi.find_peaks(profile.chunk({"time": 1}), "q", max_peaks=2)
+    np.testing.assert_allclose(two.position, places[:, 1:], atol=1e-4)
+
+
+def test_fringes_tell_the_height_of_a_wire():
+    height = 12.5  # nm
+    q = np.linspace(1.2, 1.8, 1201)
+    fringes = np.sinc((q - 1.5) * height * 10 / (2 * np.pi)) ** 2 + 1e-9
+    profile = xr.DataArray(np.log(fringes), dims="q", coords={"q": ("q", q, {"units": "1/angstrom"})})
+    peaks = xi.find_peaks(profile, "q", max_peaks=20, prominence=0.2)
+    sides = peaks.where(abs(peaks.position - 1.5) > 0.09)
+    left = xi.fringe_size(sides.position.where(sides.position < 1.5).dropna("peak").assign_attrs(peaks.position.attrs))
+    assert float(left["size"]) == pytest.approx(height, rel=0.01)
+    assert 0 < float(left["size_errors"]) < 0.02 * height
+    with pytest.raises(xi.SchemaError, match="calibrate"):
+        xi.fringe_size(peaks.position.assign_attrs(units="pixel"))
+
+
+def test_scherrer_size_and_its_error():
+    width = xr.DataArray([0.05, 0.01], dims="time", attrs={"units": "1/angstrom"})
+    errors = xr.full_like(width, 0.001)
+    result = xi.scherrer_size(width, errors=errors, instrument=0.03)
+    assert float(result["size"][0]) == pytest.approx(0.1 * 2 * np.pi * 0.9 / 0.04)
+    assert np.isnan(result["size"][1])
+    assert float(result["size_errors"][0] / result["size"][0]) == pytest.approx(0.001 * 0.05 / 0.04 / 0.04)
+    assert result["size"].attrs["units"] == "nm"

@@ -1,0 +1,280 @@
+"""Stated errors against the scatter of 1,000 simulated repetitions, and means against the truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import xinsitu as xi
+from xinsitu.schema import Quality
+
+REPEATS = 1000
+SHAPE = (44, 48)
+CENTRE = (21.3, 24.6)
+SIGMA = (3.0, 4.0)
+BOX = xi.Roi("spot", y=(6, 38), x=(6, 44))
+
+
+def spot(counts, level=0.0, slope=0.0):
+    """Mean counts per pixel of a Gaussian spot on a background that may be tilted."""
+    y, x = np.arange(SHAPE[0])[:, None], np.arange(SHAPE[1])
+    shape = np.exp(-0.5 * ((y - CENTRE[0]) / SIGMA[0]) ** 2 - 0.5 * ((x - CENTRE[1]) / SIGMA[1]) ** 2)
+    return counts * shape / shape.sum() + level + slope * (x - 24.5)
+
+
+def repeated(truth, seed=0, repeats=REPEATS):
+    frames = np.random.default_rng(seed).poisson(truth, (repeats, *SHAPE)).astype("int32")
+    return xr.DataArray(frames, dims=("time", "y", "x"), attrs={"units": "counts"})
+
+
+def assert_unbiased(values, truth, sigmas=4.0):
+    own = values.std(ddof=1) / np.sqrt(values.size)
+    assert abs(values.mean() - truth) < sigmas * own, f"{values.mean()} +- {own}, truth {truth}"
+
+
+def assert_errors_hold(values, errors, tolerance=0.15):
+    scatter, stated = float(values.std(ddof=1)), float(np.sqrt((errors**2).mean()))
+    assert abs(stated / scatter - 1) < tolerance, f"stated {stated}, scatter {scatter}"
+
+
+BACKGROUNDS = {
+    "none": ([BOX], 0.0, 0.0),
+    "rois": (
+        [
+            xi.Roi("spot", BOX.y, BOX.x, background=("a", "b")),
+            xi.Roi("a", y=(0, 5), x=(0, 48), role="background"),
+            xi.Roi("b", y=(39, 44), x=(0, 30), role="background"),
+        ],
+        0.4,
+        0.0,
+    ),
+    "edge": ([xi.Roi("spot", BOX.y, BOX.x, background=("edge",))], 0.4, 0.0),
+    "plane": ([xi.Roi("spot", BOX.y, BOX.x, background=("plane",))], 0.6, 0.01),
+}
+
+
+@pytest.mark.parametrize("counts", [20, 200, 20_000])
+@pytest.mark.parametrize("kind", BACKGROUNDS)
+def test_sums_and_centres_of_mass(kind, counts):
+    rois, level, slope = BACKGROUNDS[kind]
+    truth = spot(counts, level, slope)
+    series = xi.measure(repeated(truth), rois).sel(roi="spot")
+    inside = spot(counts)[6:38, 6:44]
+    assert_unbiased(series.intensity, inside.sum())
+    assert_errors_hold(series.intensity, series.intensity_errors)
+    centre = (inside.sum(1) @ np.arange(6, 38), inside.sum(0) @ np.arange(6, 44)) / inside.sum()
+    flagged = (series.quality & Quality.LOW_COUNTS) > 0
+    if kind != "none" and counts < 20_000:
+        # a quotient of noisy numbers: it has no error bar below a few standard errors, and is flagged or NaN there
+        weak = series.intensity < 5 * series.intensity_errors
+        assert (flagged | ~weak).all()
+        if flagged.mean() > 0.5:
+            return
+        assert counts == 200
+    for axis, position in zip("yx", centre, strict=True):
+        good = series.where(~flagged, drop=True)
+        assert_unbiased(good[f"com_{axis}"], position)
+        assert_errors_hold(good[f"com_{axis}"], good[f"com_{axis}_errors"])
+
+
+@pytest.mark.parametrize("counts", [20, 200, 20_000, 200_000])
+def test_widths(counts):
+    rois, level, _ = BACKGROUNDS["rois"]
+    series = xi.measure(repeated(spot(counts, level)), rois).sel(roi="spot")
+    noisy = (series.quality & Quality.NOISY_PROFILE) > 0
+    if counts < 20_000:
+        assert noisy.mean() > 0.99
+        return
+    assert not noisy.any()
+    for axis, sigma in zip("yx", SIGMA, strict=True):
+        assert_errors_hold(series[f"fwhm_{axis}"], series[f"fwhm_{axis}_errors"])
+        assert float(series[f"fwhm_{axis}"].mean()) == pytest.approx(2.3548 * sigma, rel=0.03)
+
+
+def test_smoothing_helps_a_noisy_wide_profile():
+    rois, level, _ = BACKGROUNDS["rois"]
+    image = repeated(spot(2000, level))
+    plain, smooth = (xi.measure(image, rois, smooth=bins).sel(roi="spot") for bins in (None, 5))
+    truth = 2.3548 * SIGMA[1]
+    assert abs(smooth.fwhm_x.mean() - truth) < 0.05 * truth
+    assert smooth.fwhm_x.std() < plain.fwhm_x.std()
+    assert abs(smooth.fwhm_x.mean() - truth) < abs(plain.fwhm_x.mean() - truth)
+
+
+def test_zero_counts_have_no_variance_of_their_own():
+    frames = repeated(np.full(SHAPE, 0.05))
+    series = xi.measure(frames, [xi.Roi("a", y=(0, 20), x=(0, 20))])
+    assert_errors_hold(series.intensity, series.intensity_errors)
+    np.testing.assert_allclose(series.intensity_errors**2, series.intensity, rtol=1e-12)
+
+
+@pytest.mark.parametrize("mode", ["divide", "subtract"])
+def test_whole_frame_background(mode):
+    truth = spot(20_000, 2.0)
+    recipe = xi.Correction(background=xi.Background(y=(0, 5), x=(0, 40), mode=mode))
+    series = xi.measure(repeated(truth), [BOX], correction=recipe).sel(roi="spot")
+    assert_errors_hold(series.intensity, series.intensity_errors)
+    for axis in "yx":
+        assert_errors_hold(series[f"com_{axis}"], series[f"com_{axis}_errors"])
+
+
+def test_flat_field_weighs_the_counts():
+    rng = np.random.default_rng(5)
+    flat = xr.DataArray(rng.uniform(0.3, 1.7, SHAPE), dims=("y", "x"))
+    truth = spot(20_000, 1.0)
+    series = xi.measure(repeated(truth * flat.values), [BOX], correction=xi.Correction(flatfield=flat)).sel(roi="spot")
+    assert_unbiased(series.intensity, truth[6:38, 6:44].sum())
+    assert_errors_hold(series.intensity, series.intensity_errors)
+    assert_errors_hold(series.com_x, series.com_x_errors)
+
+
+@pytest.mark.parametrize("level", [5.0, 50.0, 500.0])
+@pytest.mark.parametrize("size", [3, 5])
+def test_errors_behind_a_median(level, size):
+    series = xi.measure(repeated(np.full(SHAPE, level)), [BOX], correction=xi.Correction(median=size)).sel(roi="spot")
+    assert_errors_hold(series.intensity, series.intensity_errors)
+    assert_errors_hold(series.com_y, series.com_y_errors)
+
+
+@pytest.mark.parametrize("counts", [5_000, 20_000, 200_000])
+def test_errors_of_a_spot_behind_a_median(counts):
+    rois, *_ = BACKGROUNDS["rois"]
+    series = xi.measure(repeated(spot(counts, 3.0)), rois, correction=xi.Correction(median=3)).sel(roi="spot")
+    assert_errors_hold(series.intensity, series.intensity_errors)
+    assert_errors_hold(series.com_y, series.com_y_errors)
+    assert_errors_hold(series.com_x, series.com_x_errors)
+    if counts >= 20_000:
+        assert_errors_hold(series.fwhm_x, series.fwhm_x_errors, 0.3)
+
+
+def test_monitor_brings_its_own_counting_error():
+    rng = np.random.default_rng(7)
+    beam = np.linspace(1.0, 0.5, REPEATS)
+    image = repeated(beam[:, None, None] * spot(20_000, 0.5)[None])
+    monitor = xr.DataArray(rng.poisson(5000 * beam).astype(float), dims="time", attrs={"units": "counts"})
+    scan = image.assign_coords(monitor=monitor)
+    series = xi.measure(scan, [BOX], correction=xi.Correction(normalise=("monitor", 5000.0))).sel(roi="spot")
+    truth = spot(20_000, 0.5)[6:38, 6:44].sum()
+    assert float(series.intensity.mean()) == pytest.approx(truth, rel=0.002)
+    pull = (series.intensity - truth) / series.intensity_errors
+    assert 0.85 < float(pull.std()) < 1.15
+    assert series.intensity.attrs["units"] == "counts"
+
+
+# -- despiking --------------------------------------------------------------------------------------------------------
+
+
+def test_a_plain_median_removes_sparse_counts_and_says_so():
+    image = repeated(np.full(SHAPE, 0.3), repeats=50)
+    with pytest.warns(xi.XinsituWarning, match=r"spot 0\.3.*takes up to 8\d %.*threshold"):
+        plain = xi.measure(image, [BOX], correction=xi.Correction(median=3)).intensity.mean()
+    kept = xi.measure(image, [BOX], correction=xi.Correction(median=3, threshold=5)).intensity.mean()
+    counted = xi.measure(image, [BOX]).intensity.mean()
+    assert float(plain) < 0.25 * float(counted)
+    assert float(kept) == pytest.approx(float(counted), rel=1e-3)
+
+
+@pytest.mark.parametrize("level", [0.3, 3.0, 300.0])
+def test_despiking_replaces_hot_pixels_and_nothing_else(level):
+    image = repeated(spot(3e5, level), repeats=20)
+    hot = image.copy()
+    places = [(3, 4), (3, 5), (20, 30), (43, 47), (0, 0)]
+    for row, column in places:
+        hot[:, row, column] = 10**6
+    cleaned = xi.median(hot, 3, threshold=6)
+    marked = np.zeros(SHAPE, bool)
+    marked[tuple(np.transpose(places))] = True
+    assert cleaned.where(marked).max() < 10**5
+    changed = (cleaned != image).values & ~marked
+    assert changed.mean() < 1e-5
+
+
+def test_despiking_leaves_no_bias_in_a_sharp_spot():
+    y, x = np.arange(SHAPE[0])[:, None], np.arange(SHAPE[1])
+    sharp = 1e5 * np.exp(-0.5 * ((y - 20.4) ** 2 + (x - 24.7) ** 2) / 1.2**2)
+    image = repeated(sharp, repeats=20)
+    np.testing.assert_array_equal(xi.median(image, 3, threshold=6), image)
+    assert float(xi.median(image, 3).sum() / image.sum()) < 0.9
+
+
+# -- count rate and flags ---------------------------------------------------------------------------------------------
+
+
+def test_count_rate_is_that_before_dead_time():
+    tau, exposure, rate = 2e-7, 0.5, np.array([1e3, 1e5, 1e6])
+    measured = rate * np.exp(-rate * tau) * exposure
+    image = xr.DataArray(np.round(measured)[:, None, None].astype("int32"), dims=("time", "y", "x"))
+    image = image.assign_coords(exposure_time=exposure).assign_attrs(units="counts")
+    result = xi.correct(image, xi.Correction(count_rate=tau))
+    np.testing.assert_allclose(result.values.ravel(), rate * exposure, rtol=1e-3)
+    series = xi.measure(image, [xi.Roi("a", (0, 1), (0, 1))], correction=xi.Correction(count_rate=tau))
+    np.testing.assert_array_equal(series.intensity.values.ravel(), result.values.ravel())
+    assert ((series.quality.values.ravel() & Quality.COUNT_RATE_HIGH) > 0).tolist() == [False, False, True]
+
+
+def test_count_rate_is_refused_where_the_detector_did_it():
+    image = repeated(spot(200), repeats=2).assign_coords(exposure_time=1.0).assign_attrs(tau=2e-7)
+    with pytest.raises(xi.CorrectionError, match="tau"):
+        xi.correct(image, xi.Correction(count_rate=2e-7))
+
+
+def test_frames_without_beam_are_flagged():
+    image = repeated(spot(2000, 0.1), repeats=20)
+    image[4:6] = 0
+    flags = xi.measure(image.chunk({"time": 7}), [BOX]).quality.values.ravel()
+    assert np.flatnonzero(flags & Quality.NO_BEAM).tolist() == [4, 5]
+
+
+def test_missing_monitor_gives_nan_and_a_warning_never_one():
+    image = repeated(spot(2000), repeats=5).assign_coords(monitor=("time", [1.0, 0.0, 2.0, np.nan, 4.0]))
+    with pytest.warns(xi.XinsituWarning, match="monitor is zero, negative or missing in 2 of 5"):
+        series = xi.measure(image, [BOX], correction=xi.Correction(normalise=("monitor", 1.0)))
+    assert np.isnan(series.intensity.values.ravel()).tolist() == [False, True, False, True, False]
+    plain = xi.measure(image, [BOX])
+    np.testing.assert_allclose(series.intensity[4] * 4, plain.intensity[4], rtol=1e-6)
+    with pytest.raises(xi.SchemaError, match="no 'bpm'"):
+        xi.measure(image, [BOX], correction=xi.Correction(normalise="bpm"))
+
+
+def test_a_flat_field_on_top_of_the_detectors_own_warns():
+    image = repeated(spot(2000), repeats=2).to_dataset(name="image").assign_attrs(flat_field="FF_p1k103.tif")
+    flat = xr.DataArray(np.ones(SHAPE), dims=("y", "x"))
+    with pytest.warns(xi.XinsituWarning, match="FF_p1k103"):
+        xi.correct(image, xi.Correction(flatfield=flat))
+
+
+# -- backgrounds of a ROI ---------------------------------------------------------------------------------------------
+
+
+def test_pooled_background_is_scaled_by_area():
+    frames = np.full((1, *SHAPE), 3, "int32")
+    frames[:, 0:4, 0:10] = 5
+    image = xr.DataArray(frames, dims=("time", "y", "x"), attrs={"units": "counts"})
+    rois = [
+        xi.Roi("s", (10, 20), (10, 20), background=("a", "b")),
+        xi.Roi("a", (0, 4), (0, 10)),
+        xi.Roi("b", (30, 40), (0, 12)),
+    ]
+    own = xi.measure(image, rois).sel(roi="s").isel(time=0)
+    level = (40 * 5 + 120 * 3) / 160
+    assert own.background == pytest.approx(100 * level, rel=1e-12)
+    assert own.intensity == pytest.approx(300 - 100 * level, rel=1e-12)
+    assert own.background_errors == pytest.approx(100 * np.sqrt(560) / 160, rel=1e-12)
+    assert own.intensity_errors == pytest.approx(np.sqrt(300 + 100**2 * 560 / 160**2), rel=1e-12)
+
+
+def test_a_plane_is_taken_away_exactly_also_where_pixels_are_masked():
+    y, x = np.arange(SHAPE[0])[:, None], np.arange(SHAPE[1])
+    frames = (1000 + 3 * y + 7 * x)[None].astype("int32")
+    frames[0, 7, 9], frames[0, 20, 20], frames[0, 6, 6:12] = -1, -2, -1
+    image = xr.DataArray(frames, dims=("time", "y", "x"), attrs={"units": "counts"})
+    own = xi.measure(image, [xi.Roi("s", BOX.y, BOX.x, background=("plane",))]).isel(time=0, roi=0)
+    assert float(own.intensity) == pytest.approx(0, abs=1e-6)
+    assert float(own.background) == pytest.approx(frames[0, 6:38, 6:44][frames[0, 6:38, 6:44] >= 0].sum(), rel=1e-12)
+
+
+def test_edge_and_other_rois_together_are_refused():
+    rois = [xi.Roi("s", (10, 20), (10, 20), background=("edge", "a")), xi.Roi("a", (0, 4), (0, 10))]
+    with pytest.raises(xi.RoiError, match="either 'edge' or other ROIs"):
+        xi.measure(repeated(spot(200), repeats=1), rois)
