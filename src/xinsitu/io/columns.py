@@ -42,6 +42,8 @@ def header_columns(headers: Sequence[FrameHeader | None]) -> dict[str, xr.Variab
     >>> header_columns([None])
     {}
     """
+    if not any(header.extra for header in headers if header):
+        return {}
     rows: list[Mapping[str, str | float]] = [dict(header.extra) if header else {} for header in headers]
     names = dict.fromkeys(name for row in rows for name in row)
     found: dict[str, xr.Variable] = {}

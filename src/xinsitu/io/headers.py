@@ -4,18 +4,56 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
+from typing import NamedTuple
 
 from xinsitu.schema import FrameStatus
 
 from . import cbf, edf
 from .frame_header import FrameFault, FrameHeader
+from .stamps import clean
 from .tiff_walk import NotPlain, OpenFile, walk
 
 _HEAD = 4096
+_STAMP = slice(30, 62)
+_STAMP_TAG = struct.pack("<HHII", 306, 2, 32, 30)
+"""The directory entry of camserver's stamp: 32 characters at byte 30."""
 
 
-def read_header(path: str) -> FrameHeader:
+class Sibling(NamedTuple):
+    """A camserver frame of the series that was walked; most others differ from it by their stamp alone."""
+
+    head: bytes
+    header: FrameHeader
+
+    def header_of(self, head: bytes, status: os.stat_result, hollow: bool) -> FrameHeader | None:
+        """Header of a file with the same size and the same bytes around its stamp; None where they differ."""
+        before, behind = slice(0, _STAMP.start), slice(_STAMP.stop, None)
+        if status.st_size != self.header.size or head[before] != self.head[before] or head[behind] != self.head[behind]:
+            return None
+        stamp = clean(head[_STAMP])
+        return self.header._replace(mtime_ns=status.st_mtime_ns, stamp=stamp, hollow=hollow) if stamp else None
+
+
+def sibling(path: str, header: FrameHeader) -> Sibling | None:
+    """Return what :func:`read_header` may compare other frames with; None where not all is in camserver's places."""
+    if header.offset != _HEAD or header.stamp_source != "tiff:306" or not header.software.startswith("TVX"):
+        return None
+    with open(path, "rb") as file:
+        head = file.read(_HEAD)
+    in_place = _STAMP_TAG in head and clean(head[_STAMP]) == header.stamp
+    return Sibling(head, header) if in_place else None
+
+
+def read_header(path: str, like: Sibling | None = None) -> FrameHeader:
     """Header of one TIFF, CBF or EDF file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    like
+        A frame of the same series: what differs from it by its stamp alone is not walked again.
 
     Raises
     ------
@@ -37,7 +75,10 @@ def read_header(path: str) -> FrameHeader:
             return cbf.describe(path, fd, status.st_size, status.st_mtime_ns)
         if head[:64].lstrip().startswith(b"{") and path.lower().endswith(".edf"):
             return edf.describe(path, fd, status.st_size, status.st_mtime_ns)
-        file = OpenFile(path, fd, status.st_size, head, _is_hollow(fd, status))
+        hollow = _is_hollow(fd, status)
+        if like is not None and (known := like.header_of(head, status, hollow)) is not None:
+            return known
+        file = OpenFile(path, fd, status.st_size, head, hollow)
         try:
             return walk(file, status.st_mtime_ns)
         except NotPlain:
