@@ -23,13 +23,15 @@ _STAMP_TAG = struct.pack("<HHII", 306, 2, 32, 30)
 class Sibling(NamedTuple):
     """A camserver frame of the series that was walked; most others differ from it by their stamp alone."""
 
-    head: bytes
+    before: bytes
+    behind: bytes
+    """The bytes of its head around the stamp."""
     header: FrameHeader
 
     def header_of(self, head: bytes, status: os.stat_result, hollow: bool) -> FrameHeader | None:
         """Header of a file with the same size and the same bytes around its stamp; None where they differ."""
-        before, behind = slice(0, _STAMP.start), slice(_STAMP.stop, None)
-        if status.st_size != self.header.size or head[before] != self.head[before] or head[behind] != self.head[behind]:
+        same = head.startswith(self.before) and head.endswith(self.behind) and len(head) == _HEAD
+        if not same or status.st_size != self.header.size:
             return None
         stamp = clean(head[_STAMP])
         return self.header._replace(mtime_ns=status.st_mtime_ns, stamp=stamp, hollow=hollow) if stamp else None
@@ -42,7 +44,7 @@ def sibling(path: str, header: FrameHeader) -> Sibling | None:
     with open(path, "rb") as file:
         head = file.read(_HEAD)
     in_place = _STAMP_TAG in head and clean(head[_STAMP]) == header.stamp
-    return Sibling(head, header) if in_place else None
+    return Sibling(head[: _STAMP.start], head[_STAMP.stop :], header) if in_place else None
 
 
 def read_header(path: str, like: Sibling | None = None) -> FrameHeader:
