@@ -37,7 +37,8 @@ def assemble(folder: str, gathered: Gathered, clock: Clock, instrument: Instrume
     for name in ("image", *dataset.coords):
         long_name = {"y": instrument.y_name, "x": instrument.x_name}.get(str(name))
         if name != "time":
-            dataset[name] = describe(dataset[name], str(name), long_name=long_name)
+            units = gathered.image_units if name == "image" else None
+            dataset[name] = describe(dataset[name], str(name), long_name=long_name, units=units)
     dataset = dataset.assign_coords(header_columns(gathered.headers))
     dataset["time"].attrs = {"long_name": "time", "standard_name": "time"}
     dataset["time"].encoding = dict(TIME_ENCODING)

@@ -12,6 +12,7 @@ from xinsitu.schema import describe
 from .discover import sample_and_measurement
 from .frames import FrameStack
 from .gather import Gathered
+from .hdf5_stack import Hdf5Stack
 
 _FLAT_BLOCK = 50
 
@@ -55,7 +56,7 @@ def _described(flat: xr.DataArray, folder: str, gathered: Gathered, level: float
     return flat.rename("flatfield")
 
 
-def _mean(stack: FrameStack) -> npt.NDArray[np.float64]:
+def _mean(stack: FrameStack | Hdf5Stack) -> npt.NDArray[np.float64]:
     """Mean over all frames, exact for integers; NaN where a frame holds a negative flag."""
     total = np.zeros(stack.frame_shape, dtype="float64" if stack.stored.kind == "f" else "int64")
     flagged = np.zeros(stack.frame_shape, dtype=bool)

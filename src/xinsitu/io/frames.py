@@ -84,9 +84,7 @@ class FrameStack(BackendArray):
     @functools.cached_property
     def dtype(self) -> np.dtype[np.generic]:
         """Of the result: as stored, or floating point that holds it exactly."""
-        if not self.promote or self.stored.kind == "f":
-            return self.stored
-        return np.dtype("float32" if self.stored.itemsize <= 2 else "float64")
+        return promoted(self.stored) if self.promote else self.stored
 
     @functools.cached_property
     def token(self) -> str:
@@ -114,7 +112,7 @@ class FrameStack(BackendArray):
 
     def __getitem__(self, key: ExplicitIndexer) -> npt.NDArray[Any]:
         result: npt.NDArray[Any] = explicit_indexing_adapter(
-            _normalised(key, self.shape), self.shape, IndexingSupport.OUTER, self.read
+            normalised(key, self.shape), self.shape, IndexingSupport.OUTER, self.read
         )
         return result
 
@@ -128,7 +126,7 @@ class FrameStack(BackendArray):
         FrameError
             A file cannot be read.
         """
-        frames, rows, columns = (_positions(part, size) for part, size in zip(key, self.shape, strict=True))
+        frames, rows, columns = (positions_of(part, size) for part, size in zip(key, self.shape, strict=True))
         result = np.empty((len(frames), len(rows), len(columns)), dtype=self.dtype)
         if result.size:
             self._fill(result, frames, rows, columns)
@@ -224,7 +222,20 @@ def _read_into(file: io.RawIOBase, block: npt.NDArray[Any], path: str) -> None:
         done += count
 
 
-def _positions(part: int | Selection, size: int) -> npt.NDArray[np.int64]:
+def promoted(stored: np.dtype[np.generic]) -> np.dtype[np.generic]:
+    """Floating-point dtype that holds every value of another one exactly, and NaN.
+
+    Examples
+    --------
+    >>> promoted(np.dtype("uint16")), promoted(np.dtype("int32"))
+    (dtype('float32'), dtype('float64'))
+    """
+    if stored.kind == "f":
+        return stored
+    return np.dtype("float32" if stored.itemsize <= 2 else "float64")
+
+
+def positions_of(part: int | Selection, size: int) -> npt.NDArray[np.int64]:
     """Positions that one part of a key selects."""
     if isinstance(part, slice):
         return np.arange(*part.indices(size), dtype="int64")
@@ -232,7 +243,7 @@ def _positions(part: int | Selection, size: int) -> npt.NDArray[np.int64]:
     return np.where(positions < 0, positions + size, positions)
 
 
-def _normalised(key: ExplicitIndexer, shape: tuple[int, ...]) -> ExplicitIndexer:
+def normalised(key: ExplicitIndexer, shape: tuple[int, ...]) -> ExplicitIndexer:
     """Rewrite what xarray fails on: slices that select nothing with a negative step, and arrays without a dimension."""
 
     def rewritten(part: int | Selection, size: int) -> int | Selection:

@@ -23,7 +23,8 @@ from .decode import decode
 from .discover import FrameName
 from .frame_header import FrameFault, FrameHeader
 from .frames import ABSENT, FrameStack
-from .headers import read_header
+from .hdf5_stack import Hdf5Stack
+from .headers import Sibling, read_header, sibling
 from .stamps import parse_stamp
 
 ON_ERROR = ("raise", "skip", "nan")
@@ -45,14 +46,17 @@ class Gathered:
         Numbers in the name, and :class:`~xinsitu.schema.FrameStatus`.
     faults
         Of all files of the series, those left out too.
+    image_units
+        Where the file says them; None for counts.
     """
 
-    stack: FrameStack
+    stack: FrameStack | Hdf5Stack
     headers: tuple[FrameHeader | None, ...]
     scan: npt.NDArray[np.int64]
     frame: npt.NDArray[np.int64]
     status: npt.NDArray[np.int8]
     faults: tuple[FrameFault, ...]
+    image_units: str | None = None
 
     @property
     def first(self) -> FrameHeader:
@@ -63,11 +67,17 @@ class Gathered:
 def read_headers(folder: str, files: Sequence[FrameName]) -> list[FrameHeader | FrameFault]:
     """Header or fault of every file; a number that comes twice and a frame unlike the others are faults."""
     found: list[FrameHeader | FrameFault] = []
+    like: Sibling | None = None
     for file in files:
+        path = os.path.join(folder, file.name)
         try:
-            found.append(read_header(os.path.join(folder, file.name)))
+            header = read_header(path, like)
         except FrameFault as fault:
             found.append(fault)
+            continue
+        found.append(header)
+        if like is None:
+            like = sibling(path, header)
     _mark_duplicates(folder, files, found)
     _mark_strangers(folder, files, found)
     _try_odd_ones(folder, files, found)

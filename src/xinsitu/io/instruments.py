@@ -18,7 +18,7 @@ from typing import Any
 from xinsitu.errors import DocumentError, RoiError, XinsituError
 from xinsitu.values import Background
 
-DEFAULT = "spring8-bl11xu"
+DEFAULT_INSTRUMENT = "spring8-bl11xu"
 PATTERNS = (r"(?P<name>.*?)_(?P<scan>\d+)_(?P<frame>\d+)", r"(?P<name>.*?)_?(?P<frame>\d+)")
 """File names where a table says nothing: ``<name>_<scan>_<frame>``, or just ``<name>_<frame>``."""
 
@@ -217,7 +217,7 @@ def load_instrument(instrument: str | os.PathLike[str] | Instrument | None = Non
     """
     if isinstance(instrument, Instrument):
         return instrument
-    wanted = DEFAULT if instrument is None else os.fspath(instrument)
+    wanted = DEFAULT_INSTRUMENT if instrument is None else os.fspath(instrument)
     if wanted.endswith(".toml"):
         return _parse(Path(wanted).stem, _read(Path(wanted)), wanted)
     if re.fullmatch(r"[\w.-]+", wanted):

@@ -16,9 +16,9 @@ from xinsitu.errors import LayoutError, XinsituWarning
 from .discover import look, natural_key
 from .flats import flat_of
 from .frames import FrameStack
-from .gather import gather
+from .hdf5_stack import Hdf5Stack
 from .instruments import Instrument, load_instrument
-from .opening import Opening, open_lazily
+from .opening import Opening, gather_source, open_lazily
 from .sources import PathOrPaths, resolve
 from .times import Time
 
@@ -113,7 +113,7 @@ def open_measurement(
     return dataset if chunks is None else _chunked(dataset, stack, chunks)
 
 
-def _chunked(dataset: xr.Dataset, stack: FrameStack, chunks: Mapping[str, Any] | int | str) -> xr.Dataset:
+def _chunked(dataset: xr.Dataset, stack: FrameStack | Hdf5Stack, chunks: Mapping[str, Any] | int | str) -> xr.Dataset:
     """Return the Dataset with its image in dask chunks."""
     if isinstance(chunks, Mapping):
         chunks = {**dict.fromkeys(("time", "y", "x"), -1), **stack.preferred_chunks, **chunks}
@@ -169,7 +169,7 @@ def open_flatfield(
     1.0
     """
     source = resolve(path, load_instrument(instrument).patterns, series)
-    gathered = gather(source.folder, source.files, on_error="raise" if on_error == "raise" else "skip")
+    gathered = gather_source(source, on_error="raise" if on_error == "raise" else "skip")
     return flat_of(source.path, gathered)
 
 

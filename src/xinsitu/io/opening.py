@@ -14,6 +14,7 @@ from xinsitu.errors import DocumentError, XinsituWarning
 from .assemble import Clock, assemble
 from .frames import FrameStack
 from .gather import Gathered, gather
+from .hdf5_stack import Hdf5Stack
 from .instruments import Instrument, load_instrument
 from .join import FrameKeys, find_logs, join_logs
 from .sources import NEWEST, PathOrPaths, Source, resolve
@@ -56,7 +57,7 @@ class Opening:
         return self.table.time_zone, "default" if self.instrument is None else "instrument"
 
 
-def open_lazily(path: PathOrPaths, opening: Opening) -> tuple[xr.Dataset, FrameStack]:
+def open_lazily(path: PathOrPaths, opening: Opening) -> tuple[xr.Dataset, FrameStack | Hdf5Stack]:
     """Open frames as a Dataset without dask, and the stack behind its image.
 
     Raises
@@ -66,12 +67,8 @@ def open_lazily(path: PathOrPaths, opening: Opening) -> tuple[xr.Dataset, FrameS
     """
     table = opening.table
     source = resolve(path, table.patterns, opening.series)
-    gathered = gather(
-        source.folder,
-        source.files,
-        on_error=opening.on_error,
-        newest=opening.series == NEWEST,
-        fill_missing=opening.fill_missing,
+    gathered = gather_source(
+        source, on_error=opening.on_error, newest=opening.series == NEWEST, fill_missing=opening.fill_missing
     )
     zone, zone_source = opening.zone
     axis = make_times(
@@ -120,6 +117,17 @@ def _with_logs(
         return dataset
     new = {name: column for name, column in columns.items() if name not in dataset.variables}
     return dataset.assign_coords(new).assign_attrs(log_join=said)
+
+
+def gather_source(
+    source: Source, *, on_error: str = "raise", newest: bool = False, fill_missing: bool = False
+) -> Gathered:
+    """Describe the frames of a source, be they files of their own or one HDF5 file."""
+    if source.hdf5 is None:
+        return gather(source.folder, source.files, on_error=on_error, newest=newest, fill_missing=fill_missing)
+    from .hdf5 import gather_hdf5  # h5py is not needed for folders of frames
+
+    return gather_hdf5(source.hdf5, on_error=on_error)
 
 
 def _readings(source: Source, gathered: Gathered, period: float | None) -> Readings:

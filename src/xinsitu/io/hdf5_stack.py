@@ -1,0 +1,161 @@
+"""The pixels of one HDF5 file as a lazy array ``(frame, y, x)``; frozen data, like the stack of files."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+from xarray.backends import BackendArray
+from xarray.core.indexing import ExplicitIndexer, IndexingSupport, explicit_indexing_adapter
+
+from xinsitu.errors import FrameChanged, FrameError
+
+from .frames import FrameStack, Selection, normalised, positions_of, promoted
+
+with contextlib.suppress(ImportError):
+    import hdf5plugin  # noqa: F401 # registers bitshuffle and others with HDF5 where it is installed
+
+
+@dataclass(frozen=True)
+class Part:
+    """One dataset of frames.
+
+    Parameters
+    ----------
+    dataset
+        Its path in the file.
+    frames
+        How many it holds.
+    """
+
+    dataset: str
+    frames: int
+
+
+@dataclass(frozen=True, eq=False)
+class Hdf5Stack(BackendArray):
+    """Lazy array over the frames of an HDF5 file.
+
+    Parameters
+    ----------
+    path
+        The file that is opened.
+    parts
+        Its datasets of frames, in order.
+    files
+        ``(path, bytes, nanoseconds)`` of this file and of all that it links to, when it was opened.
+    frame_shape, stored
+        Rows and columns, and dtype of every frame.
+    step
+        Frames that are stored together.
+    promote
+        Give floating point, as for files of frames.
+    """
+
+    path: str
+    parts: tuple[Part, ...]
+    files: tuple[tuple[str, int, int], ...]
+    frame_shape: tuple[int, int]
+    stored: np.dtype[np.generic]
+    step: int = 1
+    promote: bool = False
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """Name of the file, once per frame."""
+        return (os.path.basename(self.path),) * self.shape[0]
+
+    @functools.cached_property
+    def shape(self) -> tuple[int, int, int]:
+        """Frames, rows, columns."""
+        return (sum(part.frames for part in self.parts), *self.frame_shape)
+
+    @functools.cached_property
+    def dtype(self) -> np.dtype[np.generic]:
+        """Of the result: as stored, or floating point that holds it exactly."""
+        return promoted(self.stored) if self.promote else self.stored
+
+    @functools.cached_property
+    def token(self) -> str:
+        """Hex digest of everything that decides the pixels, sizes and modification times included."""
+        digest = hashlib.blake2b(digest_size=16)
+        digest.update(
+            repr((self.path, self.parts, self.files, self.frame_shape, self.stored.str, self.promote)).encode()
+        )
+        return digest.hexdigest()
+
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        return type(self).__name__, self.token
+
+    @property
+    def preferred_chunks(self) -> dict[str, int]:
+        """Chunks that read fast: whole frames, and whole pieces of the file."""
+        frames = FrameStack.chunk_frames(self.frame_shape, self.stored)
+        frames = max(1, round(frames / self.step)) * self.step
+        return {"time": min(frames, max(1, self.shape[0])), "y": self.frame_shape[0], "x": self.frame_shape[1]}
+
+    def __getitem__(self, key: ExplicitIndexer) -> npt.NDArray[Any]:
+        result: npt.NDArray[Any] = explicit_indexing_adapter(
+            normalised(key, self.shape), self.shape, IndexingSupport.OUTER, self.read
+        )
+        return result
+
+    def read(self, key: tuple[int | Selection, ...]) -> npt.NDArray[Any]:
+        """Pixels of an outer selection: an int, a slice or an array of positions for each of frame, y, x.
+
+        Raises
+        ------
+        FrameChanged
+            A file is not what it was at opening.
+        FrameError
+            The pixels cannot be read.
+        """
+        frames, rows, columns = (positions_of(part, size) for part, size in zip(key, self.shape, strict=True))
+        result = np.empty((len(frames), len(rows), len(columns)), dtype=self.dtype)
+        if result.size:
+            self._check_files()
+            try:
+                with h5py.File(self.path, "r", locking=False) as file:
+                    self._fill(file, result, frames, rows, columns)
+            except (OSError, KeyError, ValueError) as error:
+                raise FrameError(self.path, f"its frames cannot be read ({error})") from None
+        return result[tuple(0 if isinstance(part, int | np.integer) else slice(None) for part in key)]
+
+    def _check_files(self) -> None:
+        for path, size, mtime in self.files:
+            try:
+                status = os.stat(path)
+            except OSError:
+                raise FrameChanged(path, "the file was removed after the measurement was opened") from None
+            if (status.st_size, status.st_mtime_ns) != (size, mtime):
+                raise FrameChanged(path, "the file changed after the measurement was opened; open it again")
+
+    def _fill(
+        self,
+        file: h5py.File,
+        result: npt.NDArray[Any],
+        frames: npt.NDArray[np.int64],
+        rows: npt.NDArray[np.int64],
+        columns: npt.NDArray[np.int64],
+    ) -> None:
+        """Read runs of successive frames, the smallest block of rows and columns that holds what was asked for."""
+        first_row, first_column = int(rows.min()), int(columns.min())
+        inside = np.ix_(rows - first_row, columns - first_column)
+        box = (slice(first_row, int(rows.max()) + 1), slice(first_column, int(columns.max()) + 1))
+        ends = np.cumsum([part.frames for part in self.parts])
+        owners = np.searchsorted(ends, frames, side="right")
+        breaks = np.flatnonzero((np.diff(frames) != 1) | (np.diff(owners) != 0)) + 1
+        for run in np.split(np.arange(len(frames)), breaks):
+            owner = int(owners[run[0]])
+            start = int(frames[run[0]] - (ends[owner] - self.parts[owner].frames))
+            dataset = file[self.parts[owner].dataset]
+            block = dataset[box] if dataset.ndim == 2 else dataset[(slice(start, start + len(run)), *box)]
+            block = block.reshape(len(run), *block.shape[-2:])
+            result[run] = block[:, inside[0], inside[1]]
