@@ -16,6 +16,7 @@ from .io.documents import read_rois as read_rois
 from .io.documents import write_attenuation_changes as write_attenuation_changes
 from .io.documents import write_events as write_events
 from .io.documents import write_rois as write_rois
+from .io.masks import read_mask as read_mask
 from .io.measurement import open_flatfield as open_flatfield
 from .io.measurement import open_measurement as open_measurement
 from .io.measurement import open_sample as open_sample
@@ -37,6 +38,8 @@ from .physics.corrections import flatfield as flatfield
 from .physics.corrections import median as median
 from .physics.keys import resolve_key as resolve_key
 from .physics.reductions import measure as measure
+from .physics.tracking import Track as Track
+from .physics.tracking import track as track
 from .physics.widths import old_fwhm as old_fwhm
 from .physics.widths import fwhm as fwhm
 from .physics.smoothing import smooth as smooth

@@ -1,0 +1,138 @@
+"""Which pixels are not to be used: mask files of any kind, and what the pixels themselves say.
+
+A mask is ``(y, x)`` and true where a pixel is bad. Detectors flag pixels in the frames too: PILATUS writes -1 in gaps
+and -2 in bad pixels, which read as 2^32 - 1 and 2^32 - 2 where somebody stored them unsigned.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from xinsitu.errors import FrameError
+from xinsitu.schema import describe
+
+from .decode import decode
+from .frame_header import MAX_PIXELS, FrameFault
+from .headers import read_header
+from .safe_hdf5 import refuse_outside_links
+
+_PLACES = (
+    "entry/instrument/detector/pixel_mask",
+    "entry/instrument/detector/detectorSpecific/pixel_mask",
+    "entry1/instrument/detector/pixel_mask",
+    "pixel_mask",
+    "mask",
+    "entry/data/mask",
+    "entry/mask/data",
+)
+MEANINGS = {0: "gap", 1: "dead", 2: "under responding", 3: "over responding", 4: "noisy", 6: "cluster", 8: "user"}
+"""Bits of a NeXus ``pixel_mask``; any of them makes a pixel bad."""
+
+
+def read_mask(path: str | os.PathLike[str], *, bits: int | None = None) -> xr.DataArray:
+    """Read a mask.
+
+    Parameters
+    ----------
+    path
+        NeXus or HDF5 (``pixel_mask``), TIFF, EDF, CBF, ``.npy``, or Fit2D ``.msk``.
+    bits
+        For a NeXus mask, the bits that make a pixel bad, as an integer, e.g. ``0b11`` for gaps and dead pixels; None:
+        all. In other files every pixel that is not zero is bad, with or without ``bits``.
+
+    Returns
+    -------
+    xr.DataArray
+        ``mask (y, x)``, bool, true where a pixel is bad; for ``Correction(mask=...)``.
+
+    Raises
+    ------
+    FrameError
+        The file cannot be read, holds no mask, or refers to other files.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/bad.npy", np.array([[0, 1], [0, 0]]))
+    ...     read_mask(f"{folder}/bad.npy").values
+    array([[False,  True],
+           [False, False]])
+    """
+    name = os.fspath(path)
+    values = _values(name)
+    if values.ndim != 2 or values.dtype.kind not in "biuf" or not 0 < values.size <= MAX_PIXELS:
+        raise FrameError(name, f"a mask has rows and columns of numbers, not shape {values.shape} {values.dtype}")
+    whole = values if values.dtype.kind in "iu" and name.lower().endswith(_HDF5) and bits is not None else None
+    bad = values != 0 if whole is None else (whole.astype("int64") & int(bits or 0)) != 0
+    mask = xr.DataArray(
+        bad,
+        dims=("y", "x"),
+        coords={"y": np.arange(bad.shape[0]), "x": np.arange(bad.shape[1])},
+        name="mask",
+        attrs={"long_name": "pixels not to be used", "source": os.path.basename(name)},
+    )
+    return mask.assign_coords({axis: describe(mask[axis], axis) for axis in ("y", "x")})
+
+
+_HDF5 = (".h5", ".hdf5", ".hdf", ".nxs", ".nx", ".nc")
+
+
+def _values(path: str) -> npt.NDArray[np.generic]:
+    lower = path.lower()
+    try:
+        if lower.endswith(".npy"):
+            return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        if lower.endswith(".msk"):
+            return _fit2d(path)
+        if lower.endswith(_HDF5):
+            return _hdf5(path)
+        return _frame(path)
+    except FrameError:
+        raise
+    except (OSError, ValueError, KeyError, struct.error) as error:
+        raise FrameError(path, f"the mask cannot be read ({error})") from None
+
+
+def _frame(path: str) -> npt.NDArray[np.generic]:
+    """Pixels of a TIFF, EDF or CBF file."""
+    header = read_header(path)
+    if header.offset < 0:
+        return decode(path, 0)
+    count = header.shape[0] * header.shape[1]
+    with open(path, "rb") as file:
+        file.seek(header.offset)
+        return np.frombuffer(file.read(count * header.dtype.itemsize), header.dtype).reshape(header.shape)
+
+
+def _fit2d(path: str) -> npt.NDArray[np.generic]:
+    """Fit2D mask: 1024 bytes of header that begin with ``MASK``, then one bit per pixel, rows padded to 32 bits."""
+    with open(path, "rb") as file:
+        head, body = file.read(1024), file.read()
+    if head[0:16:4] != b"MASK":
+        raise FrameFault(path, "this is no Fit2D mask")
+    columns, rows = struct.unpack_from("<II", head, 16)
+    padded = -(-columns // 32) * 32
+    if not 0 < rows * columns <= MAX_PIXELS or len(body) < rows * padded // 8:
+        raise FrameFault(path, f"a Fit2D mask of {rows} x {columns} pixels in {len(body)} bytes")
+    bits = np.unpackbits(np.frombuffer(body, "u1", rows * padded // 8), bitorder="little")
+    return bits.reshape(rows, padded)[:, :columns]
+
+
+def _hdf5(path: str) -> npt.NDArray[np.generic]:
+    try:
+        refuse_outside_links(path, inside=os.path.dirname(os.path.abspath(path)))
+    except ValueError as error:
+        raise FrameError(path, str(error).removeprefix(f"{path}: ")) from None
+    with h5py.File(path, "r", locking=False) as file:
+        for place in _PLACES:
+            dataset = file.get(place)
+            if isinstance(dataset, h5py.Dataset) and dataset.ndim == 2:
+                return np.asarray(dataset[()])
+    raise FrameError(path, f"no mask at {', '.join(_PLACES[:4])} or {_PLACES[4]}")
