@@ -6,6 +6,8 @@ import re
 import sys
 from pathlib import Path
 
+from sphinx.application import Sphinx
+
 import xinsitu
 
 DOCS = Path(__file__).parent
@@ -75,8 +77,16 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def setup(app: object) -> None:
+def own_footnotes(app: object, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
+    """Give the references of each docstring names of their own, as all docstrings stand on one page."""
+    label = re.sub(r"\W+", "-", name)
+    lines[:] = [re.sub(r"\[(\d+)\](?=_\b|_$|_\W)", rf"[#{label}-\1]", line) for line in lines]
+    lines[:] = [re.sub(r"^(\s*\.\. )\[(\d+)\]", rf"\1[#{label}-\2]", line) for line in lines]
+
+
+def setup(app: Sphinx) -> None:
     """Make what is made by programs."""
+    app.connect("autodoc-process-docstring", own_footnotes)
     import make_figures
 
     generated = DOCS / "_generated"
