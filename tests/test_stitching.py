@@ -213,6 +213,9 @@ def test_time_keys(sample):
         resolve_key(sample, START - SECOND, side="before")
     with pytest.raises(StitchError, match=r"no frame at or after .*; they end at 2014-05-28T08:00:21Z"):
         resolve_key(sample, START + 99 * SECOND, side="after")
+    assert resolve_key(sample.assign_attrs(time_zone="+09:00"), "2014-05-28T17:00:10") == 4
+    with pytest.raises(StitchError, match="cannot be read in the time zone 'Mars/Gale'"):
+        resolve_key(sample.assign_attrs(time_zone="Mars/Gale"), "2014-05-28T17:00:10")
     with pytest.raises(StitchError, match="no time_zone"):
         resolve_key(sample.drop_attrs(), "2014-05-28T17:00:10")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -129,7 +130,7 @@ def correct_attenuation(
     record = {
         "changes": [change.to_dict() for change in settled],
         "reference_segment": stays,
-        "rois": list(rois),
+        "asked": roi if roi is None or isinstance(roi, str) else list(roi),
         "scaled": names,
         "made": [name for name in ("segment", "quality") if name not in sample.variables],
     }
@@ -169,6 +170,11 @@ def attenuation_changes(sample: xr.Dataset) -> tuple[AttenuationChange, ...]:
     if _RECORD not in sample.attrs:
         return ()
     return tuple(AttenuationChange.from_dict(one) for one in json.loads(sample.attrs[_RECORD])["changes"])
+
+
+def attenuation_record(sample: xr.Dataset) -> dict[str, Any]:
+    """Return how a sample was corrected: ``reference_segment``, the ROIs asked for; empty where it was not."""
+    return dict(json.loads(sample.attrs.get(_RECORD, "{}")))
 
 
 # -- applying ---------------------------------------------------------------------------------------------------------

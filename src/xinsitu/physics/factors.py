@@ -176,7 +176,13 @@ def _noise(values: Floats, errors: Floats) -> Floats:
     share = uniform_filter1d(known.astype(float), size, mode="reflect")
     smooth = np.sqrt(variance / np.where(share > 0, share, np.nan))
     smooth = np.where(smooth > 0, smooth, errors[known & (errors > 0)].min())
-    return np.asarray(smooth * max(1.0, _scatter(values, smooth)))
+    scatter = _scatter(values, smooth)
+    return np.asarray(smooth * (scatter if exceeds(scatter, int(np.isfinite(values).sum()) - 1) else 1.0))
+
+
+def exceeds(scatter: float, steps: int) -> bool:
+    """Whether a scatter in units of the errors is above 1 by more than two of its own standard errors."""
+    return steps > 0 and scatter > 1 + np.sqrt(2 / steps)
 
 
 def _scatter(values: Floats, errors: Floats) -> float:

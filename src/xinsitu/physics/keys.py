@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -194,7 +195,11 @@ def _from_local(sample: xr.DataArray | xr.Dataset, text: str) -> Moment:
     if not zone:
         raise StitchError(f"{text!r} is a local time and the sample has no time_zone; give an offset such as +09:00")
     try:
-        local = datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(str(zone)))
+        local = datetime.fromisoformat(text)
+        if re.fullmatch(r"[+-]\d\d:?\d\d", str(zone)):
+            local = datetime.fromisoformat(f"{local.isoformat()}{zone}")
+        else:
+            local = local.replace(tzinfo=ZoneInfo(str(zone)))
     except (ZoneInfoNotFoundError, ValueError) as fault:
         raise StitchError(f"{text!r} cannot be read in the time zone {zone!r} of the sample: {fault}") from None
     return nanoseconds(np.datetime64(local.astimezone(UTC).replace(tzinfo=None), "us"))

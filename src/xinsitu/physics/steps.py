@@ -16,6 +16,8 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import median_filter
 
+from .factors import exceeds
+
 Floats = npt.NDArray[np.float64]
 
 WINDOWS = (4, 10, 25)
@@ -99,7 +101,7 @@ def common_mode(values: Floats, noise: Floats) -> float:
     together = np.where(known, steps, 0.0).sum(axis=1) / np.sqrt(np.maximum(known.sum(axis=1), 1))
     growth = median_filter(together, size=min(_ROLL, len(together)), mode="reflect")
     flicker = 1.4826 * float(np.median(np.abs(together - growth)))
-    return float(np.clip(flicker, 1.0, np.sqrt(values.shape[1])))
+    return float(min(flicker, np.sqrt(values.shape[1]))) if exceeds(flicker, len(together)) else 1.0
 
 
 def edge_levels(values: Floats, noise: Floats, window: int) -> tuple[Floats, Floats]:

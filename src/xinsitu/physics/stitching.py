@@ -17,6 +17,9 @@ from .aligning import aligned
 from .keys import measurement_labels, times
 from .keys import resolve_key as resolve_key
 
+_LISTS = ("sources", "events")
+"""Attributes that are JSON lists, of which a sample has all entries of its measurements."""
+
 Series = xr.Dataset | Mapping[str, xr.Dataset] | Iterable[xr.Dataset] | xr.DataTree
 
 
@@ -126,6 +129,11 @@ def _named(series: Series) -> Iterator[_Part]:
         yield _Part(bare.assign_coords(measurement=("time", labels), segment=("time", segment)))
 
 
+def named_series(series: Series) -> dict[str, xr.Dataset]:
+    """Return the Datasets of anything that can be stitched, under the names that it gives them."""
+    return dict(_pairs(series))
+
+
 def _pairs(series: Series) -> Iterator[tuple[str, xr.Dataset]]:
     pairs: Iterable[tuple[object, object]]
     if isinstance(series, xr.DataTree):
@@ -220,13 +228,17 @@ def _attributes(parts: Sequence[_Part]) -> dict[str, object]:
     common = {
         key: value
         for key, value in first.items()
-        if key != "sources" and all(_same(value, other.get(key)) for other in others)
+        if key not in _LISTS and all(_same(value, other.get(key)) for other in others)
     }
     sources: list[str] = []
+    events: dict[object, object] = {}
     for part in parts:
         listed = json.loads(part.data.attrs["sources"]) if "sources" in part.data.attrs else []
         sources += listed or [part.data.attrs["source"]] if listed or "source" in part.data.attrs else []
-    return common | ({"sources": json.dumps(list(dict.fromkeys(sources)))} if sources else {})
+        for event in json.loads(part.data.attrs.get("events", "[]")):
+            events.setdefault(event.get("name"), event)
+    lists = {"sources": list(dict.fromkeys(sources)), "events": list(events.values())}
+    return common | {key: json.dumps(values, ensure_ascii=False) for key, values in lists.items() if values}
 
 
 def _same(value: object, other: object) -> bool:
