@@ -144,7 +144,7 @@ class Experiment:
         attenuators = [
             *([Attenuator("time2", first, 0.119)] if measurements > 1 else []),
             *([Attenuator("time3", 0, 0.35)] if measurements > 2 else []),
-            Attenuator(runs[-1].name, frames * 4 // 5, 0.12, transition=3),
+            Attenuator(runs[-1].name, frames * 4 // 5, 0.4 if measurements == 2 else 0.12, transition=3),
         ]
         return cls(_spots(counts), runs, tuple(attenuators), diffuse=2e-6 * counts)
 
