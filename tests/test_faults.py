@@ -313,3 +313,53 @@ def test_every_file_is_opened_for_reading_only(folder, monkeypatch):
     ours = [mode for path, mode in opened if str(path).startswith(str(folder))]
     assert len(ours) >= 2 * COUNT
     assert all(mode == "rb" or not int(mode) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC) for mode in ours)
+
+
+def test_passing_errors_of_a_network_disc_are_tried_again(folder, monkeypatch):
+    import builtins
+    import errno
+    import time
+
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    data = open_measurement(folder, tz="UTC", chunks=None)
+    real, failures = builtins.open, {"left": 2, "code": errno.ESTALE}
+
+    def failing(file, *args, **options):
+        if str(file).endswith("00002.tif") and failures["left"]:
+            failures["left"] -= 1
+            raise OSError(failures["code"], "stale file handle")
+        return real(file, *args, **options)
+
+    monkeypatch.setattr(builtins, "open", failing)
+    np.testing.assert_array_equal(data.image.values, np.stack([ramp(number) for number in range(COUNT)]))
+    assert failures["left"] == 0
+    failures.update(left=99, code=errno.EIO)
+    with pytest.raises(FrameError, match=r"00002\.tif: cannot be read"):
+        open_measurement(folder, tz="UTC", chunks=None).image.load()
+    failures.update(left=1, code=errno.EACCES)
+    with pytest.raises(FrameError, match=r"00002\.tif: cannot be read"):
+        open_measurement(folder, tz="UTC", chunks=None).image.load()
+
+
+def test_unsigned_twins_of_flags_are_not_in_a_flat_field(tmp_path):
+    from xinsitu.io.measurement import open_flatfield
+
+    for dtype, code in [("u4", 2**32 - 2), ("u4", 2**32 - 1), ("u2", 65535)]:
+        pixels = np.full((13, 17), 100, dtype)
+        pixels[3, 4] = code
+        tifffile.imwrite(tmp_path / "f_0.tif", pixels, metadata=None)
+        flat = open_flatfield(tmp_path)
+        assert np.isnan(flat[3, 4])
+        assert (flat.where(flat.notnull(), 1) == 1).all()
+
+
+def test_the_fate_of_every_file_is_listed(folder):
+    (folder / "0884_time_1_00001.tif").write_bytes(b"")
+    for name in ("a.log", "notes.pdf", "mean.tif"):
+        (folder / name).touch()
+    fates = survey(folder, tz="UTC").fates
+    assert set(fates) == set(os.listdir(folder))
+    assert fates["0884_time_1_00001.tif"] == "truncated"
+    assert fates["a.log"] == "log"
+    assert fates["mean.tif"] == "no frame"
+    assert survey(folder.parent, tz="UTC").fates["time1/0884_time_1_00000.tif"] == "ok"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from xinsitu.errors import DocumentError
 from xinsitu.io.instruments import instrument_names, load_instrument
-from xinsitu.io.measurement import open_measurement
+from xinsitu.io.masks import read_mask
+from xinsitu.io.measurement import open_flatfield, open_measurement
 
 from .camserver import write_frames
 
@@ -56,3 +58,35 @@ def test_a_bad_table_is_named(tmp_path, text, words):
 def test_an_unknown_instrument_lists_the_known_ones():
     with pytest.raises(DocumentError, match="no instrument 'esrf-id99'; there are diamond-i07"):
         load_instrument("esrf-id99")
+
+
+def test_mirrored_frames_are_turned(tmp_path):
+    table = tmp_path / "mirror.toml"
+    table.write_text("time_zone = 'UTC'\n[axes]\nflip = ['x']\n")
+    truth = write_frames(tmp_path / "m", 3)
+    data = open_measurement(tmp_path / "m", instrument=table)
+    np.testing.assert_array_equal(data.image, truth[:, :, ::-1])
+    np.testing.assert_array_equal(data.image[1, 2:4, 3:9], truth[1, 2:4, ::-1][:, 3:9])
+    assert data.x.values.tolist() == list(range(17))
+    assert data.attrs["flipped"] == "x"
+    flat = open_flatfield(tmp_path / "m", instrument=table)
+    np.testing.assert_allclose(flat, (truth.mean(0) / truth.mean())[:, ::-1], rtol=1e-14)
+    np.save(tmp_path / "bad.npy", truth[0] == 0)
+    assert bool(read_mask(tmp_path / "bad.npy", instrument=table)[0, 16])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[counters.monitor]\ncolour = 1", "unknown colour"),
+        ("[counters.monitor]\nposition = 'behind'", "before_attenuator or after_attenuator"),
+        ("[counters.monitor]\nlag = 'one'", "lag is a number"),
+        ("[axes]\nflip = ['z']", "axes has y and x"),
+        ("stamp_marks = 'middle'", "'start' or 'end'"),
+    ],
+)
+def test_bad_counters_and_axes_are_named(tmp_path, text, words):
+    path = tmp_path / "bad.toml"
+    path.write_text(f"time_zone = 'UTC'\n{text}\n")
+    with pytest.raises(DocumentError, match=words):
+        load_instrument(path)

@@ -32,7 +32,7 @@ class Clock:
 def assemble(folder: str, gathered: Gathered, clock: Clock, instrument: Instrument) -> xr.Dataset:
     """Return the Dataset of a measurement: lazy ``image``, coordinates and attributes."""
     stack = gathered.stack
-    image = xr.Variable(("time", "y", "x"), LazilyIndexedArray(stack))
+    image = xr.Variable(("time", "y", "x"), LazilyIndexedArray(stack)).isel(instrument.flips)
     dataset = xr.Dataset({"image": image}, coords=_coordinates(folder, gathered, clock.axis))
     for name in ("image", *dataset.coords):
         long_name = {"y": instrument.y_name, "x": instrument.x_name}.get(str(name))
@@ -98,6 +98,7 @@ def _attributes(folder: str, gathered: Gathered, clock: Clock, instrument: Instr
         "detector": detector or None,
         "detector_serial": serial,
         "software": first.software or None,
+        "flipped": ",".join(instrument.flip) or None,
         **first.text.attributes(),
     }
     return {name: value for name, value in attributes.items() if value is not None}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
@@ -13,11 +15,12 @@ from .discover import sample_and_measurement
 from .frames import FrameStack
 from .gather import Gathered
 from .hdf5_stack import Hdf5Stack
+from .instruments import Instrument
 
 _FLAT_BLOCK = 50
 
 
-def flat_of(path: str, gathered: Gathered) -> xr.DataArray:
+def flat_of(path: str, gathered: Gathered, instrument: Instrument) -> xr.DataArray:
     """Mean of the frames divided by its own mean, ``(y, x)`` float64.
 
     Raises
@@ -30,7 +33,8 @@ def flat_of(path: str, gathered: Gathered) -> xr.DataArray:
     if not level > 0:
         raise LayoutError(f"{path}: a flat field with a mean of {level:g} cannot divide anything")
     rows, columns = gathered.stack.frame_shape
-    flat = xr.DataArray(mean / level, dims=("y", "x"), coords={"y": np.arange(rows), "x": np.arange(columns)})
+    flat = xr.DataArray(mean / level, dims=("y", "x")).isel(instrument.flips)
+    flat = flat.assign_coords(y=np.arange(rows), x=np.arange(columns))
     return _described(flat, path, gathered, level)
 
 
@@ -56,6 +60,16 @@ def _described(flat: xr.DataArray, folder: str, gathered: Gathered, level: float
     return flat.rename("flatfield")
 
 
+def _flagged(block: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Pixels that hold a code and no counts: negative, or its twin in an unsigned type; the end of a short type."""
+    if block.dtype.kind == "i":
+        return np.asarray(block < 0)
+    if block.dtype.kind == "u":
+        last = np.iinfo(block.dtype).max
+        return np.asarray(block >= (last - 1 if block.dtype.itemsize >= 4 else last))
+    return np.zeros(block.shape, dtype=bool)
+
+
 def _mean(stack: FrameStack | Hdf5Stack) -> npt.NDArray[np.float64]:
     """Mean over all frames, exact for integers; NaN where a frame holds a negative flag."""
     total = np.zeros(stack.frame_shape, dtype="float64" if stack.stored.kind == "f" else "int64")
@@ -63,6 +77,5 @@ def _mean(stack: FrameStack | Hdf5Stack) -> npt.NDArray[np.float64]:
     for start in range(0, len(stack.names), _FLAT_BLOCK):
         block = stack.read((slice(start, start + _FLAT_BLOCK), slice(None), slice(None)))
         total += block.sum(axis=0, dtype=total.dtype)
-        if stack.stored.kind == "i":
-            flagged |= (block < 0).any(axis=0)
+        flagged |= _flagged(block).any(axis=0)
     return np.where(flagged, np.nan, total / len(stack.names))

@@ -24,6 +24,7 @@ from xarray.core.indexing import ExplicitIndexer, IndexingSupport, explicit_inde
 from xinsitu.errors import FrameChanged, FrameError, XinsituWarning
 
 from .decode import decode
+from .retry import retried
 
 ABSENT = -2
 """``offset`` of a frame that is filled with NaN."""
@@ -178,13 +179,7 @@ class FrameStack(BackendArray):
         if offset == ABSENT:
             raise FrameError(path, "there is no such frame")
         try:
-            with open(path, "rb", buffering=0) as file:
-                status = os.fstat(file.fileno())
-                if (status.st_size, status.st_mtime_ns) != (self.sizes[frame], self.mtimes[frame]):
-                    raise FrameChanged(path, "the file changed after the measurement was opened; open it again")
-                if offset >= 0:
-                    file.seek(offset + first * self.frame_shape[1] * self.stored.itemsize)
-                    _read_into(file, block, path)
+            retried(lambda: self._read_file(path, frame, block, first))
         except FileNotFoundError:
             raise FrameChanged(path, "the file was removed after the measurement was opened") from None
         except OSError as error:
@@ -193,6 +188,17 @@ class FrameStack(BackendArray):
             self._decode(path, frame, block, first)
         elif self.swapped[frame]:
             block.byteswap(inplace=True)
+
+    def _read_file(self, path: str, frame: int, block: npt.NDArray[Any], first: int) -> None:
+        """Check that the file is the one that was opened, and read rows of plain pixels."""
+        offset = int(self.offsets[frame])
+        with open(path, "rb", buffering=0) as file:
+            status = os.fstat(file.fileno())
+            if (status.st_size, status.st_mtime_ns) != (self.sizes[frame], self.mtimes[frame]):
+                raise FrameChanged(path, "the file changed after the measurement was opened; open it again")
+            if offset >= 0:
+                file.seek(offset + first * self.frame_shape[1] * self.stored.itemsize)
+                _read_into(file, block, path)
 
     def _decode(self, path: str, frame: int, block: npt.NDArray[Any], first: int) -> None:
         pixels = decode(path, int(self.pages[frame]))

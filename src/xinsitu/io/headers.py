@@ -11,10 +11,12 @@ from xinsitu.schema import FrameStatus
 
 from . import cbf, edf
 from .frame_header import FrameFault, FrameHeader
+from .retry import retried
 from .stamps import clean
 from .tiff_walk import NotPlain, OpenFile, walk
 
 _HEAD = 4096
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _STAMP = slice(30, 62)
 _STAMP_TAG = struct.pack("<HHII", 306, 2, 32, 30)
 """The directory entry of camserver's stamp: 32 characters at byte 30."""
@@ -63,11 +65,15 @@ def read_header(path: str, like: Sibling | None = None) -> FrameHeader:
         The file is empty, truncated, no TIFF, or contradicts itself; the message says what was found.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
+        return retried(lambda: _read_header(path, like))
     except FileNotFoundError:
         raise FrameFault(path, "the file is not there any more", FrameStatus.MISSING) from None
     except OSError as error:
-        raise FrameFault(path, f"cannot be opened ({error.strerror})") from None
+        raise FrameFault(path, f"cannot be read ({error.strerror or error})") from None
+
+
+def _read_header(path: str, like: Sibling | None) -> FrameHeader:
+    fd = os.open(path, _READ)
     try:
         status = os.fstat(fd)
         if status.st_size == 0:
@@ -87,8 +93,6 @@ def read_header(path: str, like: Sibling | None = None) -> FrameHeader:
             from .tiff import describe  # tifffile takes 0.2 s to import, and most frames are plain
 
             return describe(path, status.st_size, status.st_mtime_ns)
-    except OSError as error:
-        raise FrameFault(path, f"cannot be read ({error.strerror or error})") from None
     finally:
         os.close(fd)
 

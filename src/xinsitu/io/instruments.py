@@ -110,6 +110,8 @@ class Instrument:
         Shell patterns of log files beside the frames; ``../*.dat`` looks into the folder above.
     counters
         Columns of the logs to take; none takes all.
+    flip
+        Axes (``y``, ``x``) along which files hold the frames mirrored; pixels are counted from the other end then.
 
     Examples
     --------
@@ -128,6 +130,12 @@ class Instrument:
     stamp_marks: str = "end"
     logs: tuple[str, ...] = ("*.log",)
     counters: tuple[Counter, ...] = ()
+    flip: tuple[str, ...] = ()
+
+    @property
+    def flips(self) -> dict[str, slice]:
+        """Selection that turns stored frames the right way round."""
+        return {axis: slice(None, None, -1) for axis in self.flip}
 
     @classmethod
     def from_dict(cls, name: str, table: Mapping[str, Any]) -> Instrument:
@@ -146,6 +154,9 @@ class Instrument:
             raise DocumentError(f"instrument {name!r}: stamp_marks is 'start' or 'end', not {marks!r}")
         axes, files, region = (table.get(section) or {} for section in ("axes", "files", "background"))
         patterns = tuple(files.get("patterns", PATTERNS))
+        flip = tuple(axes.get("flip", ()))
+        if set(axes) - {"y", "x", "flip"} or set(flip) - {"y", "x"}:
+            raise DocumentError(f"instrument {name!r}: axes has y and x, names, and flip, such as ['x']")
         for pattern in patterns:
             _check_pattern(name, pattern)
         try:
@@ -162,6 +173,7 @@ class Instrument:
             background=background,
             stamp_marks=marks,
             logs=tuple((table.get("logs") or {}).get("patterns", ("*.log",))),
+            flip=flip,
             counters=tuple(
                 Counter.from_dict(name, counter, one) for counter, one in (table.get("counters") or {}).items()
             ),

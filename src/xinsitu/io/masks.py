@@ -20,6 +20,7 @@ from xinsitu.schema import describe
 from .decode import decode
 from .frame_header import MAX_PIXELS, FrameFault
 from .headers import read_header
+from .instruments import Instrument, load_instrument
 from .safe_hdf5 import refuse_outside_links
 
 _PLACES = (
@@ -35,7 +36,12 @@ MEANINGS = {0: "gap", 1: "dead", 2: "under responding", 3: "over responding", 4:
 """Bits of a NeXus ``pixel_mask``; any of them makes a pixel bad."""
 
 
-def read_mask(path: str | os.PathLike[str], *, bits: int | None = None) -> xr.DataArray:
+def read_mask(
+    path: str | os.PathLike[str],
+    *,
+    bits: int | None = None,
+    instrument: str | os.PathLike[str] | Instrument | None = None,
+) -> xr.DataArray:
     """Read a mask.
 
     Parameters
@@ -45,6 +51,8 @@ def read_mask(path: str | os.PathLike[str], *, bits: int | None = None) -> xr.Da
     bits
         For a NeXus mask, the bits that make a pixel bad, as an integer, e.g. ``0b11`` for gaps and dead pixels; None:
         all. In other files every pixel that is not zero is bad, with or without ``bits``.
+    instrument
+        As in :func:`~xinsitu.open_measurement`: one whose frames are mirrored mirrors the mask too.
 
     Returns
     -------
@@ -71,13 +79,9 @@ def read_mask(path: str | os.PathLike[str], *, bits: int | None = None) -> xr.Da
         raise FrameError(name, f"a mask has rows and columns of numbers, not shape {values.shape} {values.dtype}")
     whole = values if values.dtype.kind in "iu" and name.lower().endswith(_HDF5) and bits is not None else None
     bad = values != 0 if whole is None else (whole.astype("int64") & int(bits or 0)) != 0
-    mask = xr.DataArray(
-        bad,
-        dims=("y", "x"),
-        coords={"y": np.arange(bad.shape[0]), "x": np.arange(bad.shape[1])},
-        name="mask",
-        attrs={"long_name": "pixels not to be used", "source": os.path.basename(name)},
-    )
+    attributes = {"long_name": "pixels not to be used", "source": os.path.basename(name)}
+    mask = xr.DataArray(bad, dims=("y", "x"), name="mask", attrs=attributes).isel(load_instrument(instrument).flips)
+    mask = mask.assign_coords(y=np.arange(bad.shape[0]), x=np.arange(bad.shape[1]))
     return mask.assign_coords({axis: describe(mask[axis], axis) for axis in ("y", "x")})
 
 

@@ -154,8 +154,8 @@ def open_flatfield(
     Returns
     -------
     xr.DataArray
-        ``flatfield (y, x)``, float64, in memory, unfiltered. Pixels that the detector flagged with a negative value
-        in any frame are NaN.
+        ``flatfield (y, x)``, float64, in memory, unfiltered. Pixels that the detector flagged in any frame (negative,
+        or the twin of that in an unsigned type) are NaN.
 
     Raises
     ------
@@ -168,9 +168,10 @@ def open_flatfield(
     >>> float(flat.mean())                      # doctest: +SKIP
     1.0
     """
-    source = resolve(path, load_instrument(instrument).patterns, series)
+    table = load_instrument(instrument)
+    source = resolve(path, table.patterns, series)
     gathered = gather_source(source, on_error="raise" if on_error == "raise" else "skip")
-    return flat_of(source.path, gathered)
+    return flat_of(source.path, gathered, table)
 
 
 def open_sample(
@@ -184,6 +185,7 @@ def open_sample(
     on_error: str = "raise",
     time: str = "auto",
     order_error: str = "raise",
+    logs: str | None = "auto",
 ) -> xr.DataTree:
     """Open every measurement of a sample.
 
@@ -193,7 +195,7 @@ def open_sample(
         Folder that holds one folder per measurement.
     include, exclude
         Shell patterns for their names; several are separated by commas.
-    chunks, tz, instrument, on_error, time, order_error
+    chunks, tz, instrument, on_error, time, order_error, logs
         As in :func:`open_measurement`.
 
     Returns
@@ -227,6 +229,7 @@ def open_sample(
                 on_error=on_error,
                 time=time,
                 order_error=order_error,
+                logs=logs,
             )
     if not nodes:
         raise LayoutError(f"{folder.path}: no measurement here: no folder {include!r} (without {exclude!r}) has frames")

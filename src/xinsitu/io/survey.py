@@ -160,6 +160,18 @@ class Survey:
         here = [fault for series in self.series for fault in series.faults]
         return (*here, *(fault for survey in self.inside for fault in survey.faults))
 
+    @property
+    def fates(self) -> dict[str, str]:
+        """What became of every file, by its path below the folder: ``ok``, a fault, ``log`` or ``no frame``."""
+        found = dict.fromkeys(self.folder.logs, "log") | dict.fromkeys(self.folder.strays, "no frame")
+        for series in self.series:
+            found |= {file.name: "ok" for file in series.series.files}
+            found |= {os.path.basename(fault.path): fault.status.name.lower() for fault in series.faults}
+        for survey in self.inside:
+            name = os.path.basename(survey.folder.path)
+            found |= {f"{name}/{file}": fate for file, fate in survey.fates.items()}
+        return found
+
     def __str__(self) -> str:
         return "\n".join(self._lines())
 
