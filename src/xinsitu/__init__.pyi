@@ -62,6 +62,7 @@ from .physics.widths import fwhm as fwhm
 from .physics.widths import old_fwhm as old_fwhm
 from .plots import plot as plot
 from .plots import plot_changes as plot_changes
+from .plots import plot_comparison as plot_comparison
 from .plots import plot_frames as plot_frames
 from .plots import plot_kymograph as plot_kymograph
 from .plots import plot_rois as plot_rois

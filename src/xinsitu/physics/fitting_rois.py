@@ -17,6 +17,7 @@ from xinsitu.values import EDGE, MEASURES, PLANE, Box, Roi, RoiSet
 from .blocks import pixel_index
 from .correction import Correction
 from .framewise import EXPOSURE, Steps
+from .moving import Boxes, boxes_in_time
 from .planning import (
     along_time,
     applied_to,
@@ -38,6 +39,8 @@ class Fitted:
     per_frame: npt.NDArray[np.float64]
     plan: Measurements
     shared: Any
+    boxes: Mapping[str, Boxes]
+    """Bounds per frame of the ROIs that move."""
 
 
 def fitted(
@@ -46,8 +49,10 @@ def fitted(
     rois: RoiSet,
     correction: Correction | None,
     smooth: int | None = None,
+    *,
+    whole: bool = False,
 ) -> Fitted:
-    """Check that ROIs, recipe and image go together, and fit them to each other.
+    """Check that ROIs, recipe and image go together, and fit them to each other; ``whole``: keep whole frames.
 
     Raises
     ------
@@ -56,18 +61,22 @@ def fitted(
     CorrectionError
         The recipe does not fit the image.
     """
-    _check_inside(image, rois)
+    boxes = {roi.name: boxes_in_time(data, roi) for roi in rois if roi.path is not None}
+    _check_inside(image, rois, boxes)
     recipe, facts = correction or Correction(), facts_of(data, image)
     per_frame = per_frame_of(data, image, recipe)
     dtype = np.result_type(image.dtype, np.float32) if correction is None else np.dtype(np.float32)
     steps = plan_for(image, recipe, dtype=dtype, facts=facts)
     shared = mean_background(image, per_frame, recipe) if steps.needs_mean else None
-    small = around(image, _all_boxes(rois, correction), recipe.halo)
+    small = image if whole else around(image, _all_boxes(rois, boxes, correction), recipe.halo)
     steps = plan_for(small, recipe, dtype=dtype, facts=facts, warn=False)
-    plan = _plan(small, rois, recipe, steps, facts, smooth)
+    moving = {name: per_frame.shape[1] + 4 * number for number, name in enumerate(boxes)}
+    plan = _plan(small, rois, moving, recipe, steps, facts, smooth)
     if plan.dead_time is not None:
         per_frame[:, EXPOSURE] = _exposure(data, image)
-    return Fitted(small, per_frame, plan, shared)
+    for bounds in boxes.values():
+        per_frame = np.concatenate([per_frame, bounds.astype(np.float64)], axis=1)
+    return Fitted(small, per_frame, plan, shared, boxes)
 
 
 def _exposure(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> npt.NDArray[np.float64]:
@@ -78,18 +87,30 @@ def _exposure(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> npt.NDArr
         return np.full(image.sizes["time"], np.nan)
 
 
-def _all_boxes(rois: RoiSet, correction: Correction | None) -> tuple[Box, ...]:
+def _all_boxes(rois: RoiSet, boxes: Mapping[str, Boxes], correction: Correction | None) -> tuple[Box, ...]:
+    """Boxes of everything that is needed of a frame, at any time."""
     region = None if correction is None else correction.background
-    return tuple((roi.y, roi.x) for roi in rois) + (() if region is None else region.boxes)
+    needed = [_hull(roi, boxes) for roi in rois]
+    return (*needed, *(() if region is None else region.boxes))
 
 
-def _check_inside(image: xr.DataArray, rois: RoiSet) -> None:
-    """Every ROI lies in the image."""
+def _hull(roi: Roi, boxes: Mapping[str, Boxes]) -> Box:
+    """Smallest box around all places of a ROI."""
+    if roi.name not in boxes or not len(boxes[roi.name]):
+        return roi.y, roi.x
+    y0, _, x0, _ = (int(bound) for bound in boxes[roi.name].min(axis=0))
+    _, y1, _, x1 = (int(bound) for bound in boxes[roi.name].max(axis=0))
+    return (y0, y1), (x0, x1)
+
+
+def _check_inside(image: xr.DataArray, rois: RoiSet, boxes: Mapping[str, Boxes]) -> None:
+    """Every ROI lies in the image, wherever it is."""
     y, x = pixel_index(image, "y"), pixel_index(image, "x")
     for roi in rois:
-        if not (y[0] <= roi.y[0] and roi.y[1] <= y[1] and x[0] <= roi.x[0] and roi.x[1] <= x[1]):
+        own_y, own_x = _hull(roi, boxes)
+        if not (y[0] <= own_y[0] and own_y[1] <= y[1] and x[0] <= own_x[0] and own_x[1] <= x[1]):
             raise RoiError(
-                f"ROI {roi.name!r}, y = {list(roi.y)}, x = {list(roi.x)}, does not lie in the image, "
+                f"ROI {roi.name!r}, y = {list(own_y)}, x = {list(own_x)}, does not lie in the image, "
                 f"y = {list(y)}, x = {list(x)}"
             )
 
@@ -97,6 +118,7 @@ def _check_inside(image: xr.DataArray, rois: RoiSet) -> None:
 def _plan(
     image: xr.DataArray,
     rois: RoiSet,
+    moving: Mapping[str, int],
     correction: Correction,
     steps: Steps,
     facts: Mapping[Any, Any],
@@ -111,6 +133,7 @@ def _plan(
             background=tuple(rois.names.index(name) for name in roi.background if name not in (EDGE, PLANE)),
             under=_kind_of_background(roi),
             measures=frozenset(roi.measure if roi.measure is not None else MEASURES),
+            moving=moving.get(roi.name),
         )
         for roi in rois
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -54,8 +56,6 @@ REPORTED = COLUMNS[:-3]
 COLUMN = {name: number for number, name in enumerate(COLUMNS)}
 LOW_COUNTS = 5.0
 """An intensity below this many standard errors is flagged."""
-NO_POSITION = 3.0
-"""Below this many standard errors above its background, a spot has no position."""
 NOISY_PEAK = 10.0
 """A profile whose highest bin is below this many standard errors has no trustworthy width."""
 HIGH_LOAD = 0.05
@@ -66,6 +66,19 @@ def measure_block(
     raw: kernels.Frames, per_frame: Doubles, *, plan: Measurements, shared: float | None = None
 ) -> Doubles:
     """Everything of every ROI: ``(frame, roi, quantity)``, quantities as in :data:`COLUMNS`."""
+    moving = [region.moving + column for region in plan.regions if region.moving is not None for column in range(4)]
+    if not moving:
+        return _measure_still(raw, per_frame, plan, shared)
+    starts = np.flatnonzero(np.r_[True, (np.diff(per_frame[:, moving], axis=0) != 0).any(axis=1)])
+    parts = []
+    for first, behind in pairwise([*starts, len(raw)]):
+        here = replace(plan, regions=tuple(region.at(per_frame[first]) for region in plan.regions))
+        parts.append(_measure_still(raw[first:behind], per_frame[first:behind], here, shared))
+    return np.concatenate(parts)
+
+
+def _measure_still(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, shared: float | None) -> Doubles:
+    """Measure frames in which no ROI moves."""
     frames = frames_of(raw, per_frame, plan, shared)
     sums = [summed(frames, region, plan) for region in plan.regions]
     packed = np.full((len(raw), len(sums), len(COLUMNS)), np.nan)
@@ -103,12 +116,11 @@ def _quantities(
     yield "maximum_y", row + region.origin[0]
     yield "maximum_x", column + region.origin[1]
     errors = np.sqrt(variance)
-    lost = net < NO_POSITION * np.nan_to_num(errors) if region.under else np.zeros(len(net), dtype=bool)
     for axis, first in (("y", region.origin[0]), ("x", region.origin[1])):
         profile = getattr(own, axis) - getattr(below, axis)
         pixels = getattr(own, f"pixels_{axis}")
         if "com" in region.measures:
-            centre = np.where(lost, np.nan, kernels.centre_of_mass(profile))
+            centre = kernels.centre_of_mass(profile)
             yield f"com_{axis}", first + centre
             spread = kernels.centre_of_mass_variance(
                 profile, getattr(own, f"variance_{axis}"), centre, pixels, shared_level
@@ -126,6 +138,9 @@ def _quantities(
     quality |= np.where(n_saturated > 0, Quality.SATURATED, 0)
     quality |= np.where(own.pixels < own.values[0].size, Quality.MASKED_PIXELS, 0)
     quality |= np.where(net > LOW_COUNTS * np.nan_to_num(errors), 0, Quality.LOW_COUNTS)
+    if region.moving is not None:
+        lost_peak = (quality & (Quality.LOW_COUNTS | Quality.PEAK_AT_EDGE)) > 0
+        quality |= np.where(lost_peak, Quality.PEAK_LOST, 0)
     quality |= np.where(highest_load(frames, region, plan) > HIGH_LOAD, Quality.COUNT_RATE_HIGH, 0)
     yield "n_valid", own.pixels
     yield "n_saturated", n_saturated

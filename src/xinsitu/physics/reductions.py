@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import dask.array as da
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import SchemaError
@@ -109,7 +110,7 @@ def measure(
     packed = over_blocks(
         measure_block, fit.image, fit.per_frame, fit.plan, tail=tail, dtype=np.float64, shared=fit.shared
     )
-    return _unpacked(_together(packed, fit.plan, named), data, image, named, correction)
+    return _unpacked(_together(packed, fit.plan, named), data, image, named, fit.boxes, correction)
 
 
 # -- from the packed numbers to a Dataset -----------------------------------------------------------------------------
@@ -135,11 +136,12 @@ def _unpacked(
     data: xr.Dataset | xr.DataArray,
     image: xr.DataArray,
     rois: RoiSet,
+    boxes: Mapping[str, npt.NDArray[np.int64]],
     correction: Correction | None,
 ) -> xr.Dataset:
     """One variable per quantity, with units, names and coordinates."""
     units = units_after(image, correction)
-    coords = _riding_along(data, image) | _geometry(rois)
+    coords = _riding_along(data, image) | _geometry(rois, boxes, image.sizes["time"])
     variables: dict[str, xr.DataArray] = {}
     for name in REPORTED:
         values = packed[:, :, COLUMN[name]].astype(_INTEGERS.get(name, np.float64))
@@ -168,18 +170,18 @@ def _riding_along(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> dict[
     }
 
 
-def _geometry(rois: RoiSet) -> dict[str, xr.DataArray]:
-    """Names and bounds of the ROIs as coordinates."""
-    bounds = {
-        "roi_y0": [roi.y[0] for roi in rois],
-        "roi_y1": [roi.y[1] for roi in rois],
-        "roi_x0": [roi.x[0] for roi in rois],
-        "roi_x1": [roi.x[1] for roi in rois],
-    }
-    names = xr.DataArray(np.array(rois.names), dims="roi")
-    geometry = {"roi": describe(names, "roi")}
-    for name, values in bounds.items():
-        geometry[name] = describe(xr.DataArray(np.array(values, dtype=np.int64), dims="roi"), name)
+def _geometry(rois: RoiSet, boxes: Mapping[str, npt.NDArray[np.int64]], n_frames: int) -> dict[str, xr.DataArray]:
+    """Names and bounds of the ROIs as coordinates; bounds along time, too, where a ROI moves."""
+    still = np.array([[*roi.y, *roi.x] for roi in rois], dtype=np.int64)
+    bounds, dims = still, ["roi"]
+    if boxes:
+        bounds = np.stack(
+            [boxes.get(roi.name, np.tile(own, (n_frames, 1))) for roi, own in zip(rois, still, strict=True)], axis=1
+        )
+        dims = ["time", "roi"]
+    geometry = {"roi": describe(xr.DataArray(np.array(rois.names), dims="roi"), "roi")}
+    for column, name in enumerate(("roi_y0", "roi_y1", "roi_x0", "roi_x1")):
+        geometry[name] = describe(xr.DataArray(bounds[..., column], dims=dims), name)
     return geometry
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -33,7 +33,8 @@ HOT = 20
 class Region:
     """One ROI, fitted to a block: its box counted from the block's first pixel, its backgrounds by number.
 
-    ``under`` is ``rois``, ``edge`` or ``plane``: where the background comes from; empty: there is none.
+    ``under`` is ``rois``, ``edge`` or ``plane``: where the background comes from; empty: there is none. ``moving``: the
+    first of the four columns of what is known per frame that say where a moving one is, ``y0, y1, x0, x1``.
     """
 
     box: Box
@@ -41,6 +42,15 @@ class Region:
     background: tuple[int, ...]
     under: str
     measures: frozenset[str]
+    moving: int | None = None
+
+    def at(self, row: Doubles) -> Region:
+        """Return the region where it is in one frame."""
+        if self.moving is None:
+            return self
+        y0, y1, x0, x1 = (int(bound) for bound in row[self.moving : self.moving + 4])
+        top, left = self.origin[0] - self.box[0][0], self.origin[1] - self.box[1][0]
+        return replace(self, box=((y0 - top, y1 - top), (x0 - left, x1 - left)), origin=(y0, x0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +73,7 @@ class Measurements:
     @property
     def fingerprint(self) -> str:
         """Hash of the content."""
-        regions = [(r.box, r.origin, r.background, r.under, sorted(r.measures)) for r in self.regions]
+        regions = [(r.box, r.origin, r.background, r.under, sorted(r.measures), r.moving) for r in self.regions]
         rest = (self.counts, self.median, self.cutoff, self.dead_time, self.already_counted, self.smooth)
         return hashlib.blake2b(f"{self.steps.fingerprint} {regions} {rest}".encode(), digest_size=16).hexdigest()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -40,7 +40,7 @@ def profiles(
     data
         A measurement, or its ``image (time, y, x)``.
     roi
-        Where; what it names as ``background`` is taken off.
+        Where; what it names as ``background`` is taken off. The box is its own: a path is not followed.
     along
         The axis that is kept.
     rois
@@ -82,13 +82,22 @@ def profiles_with_errors(
     """
     if along not in ("y", "x"):
         raise SchemaError(f"a profile runs along 'y' or 'x', not {along!r}")
-    image = in_blocks(image_of(data))
+    image, roi = in_blocks(image_of(data)), replace(roi, path=None)
     names = [name for name in roi.background if name not in ("edge", "plane")]
     if names and rois is None:
         raise RoiError(
             f"ROI {roi.name!r} has its background in {', '.join(names)}: give the set that has them as rois="
         )
-    named = RoiSet([roi, *([rois[name] for name in names if name != roi.name] if rois is not None else [])])
+    named = RoiSet(
+        [
+            roi,
+            *(
+                [replace(rois[name], path=None, background=()) for name in names if name != roi.name]
+                if rois is not None
+                else []
+            ),
+        ]
+    )
     fit = fitted(data, image, named, correction)
     n_bins = roi.y[1] - roi.y[0] if along == "y" else roi.x[1] - roi.x[0]
     plan = ProfilePlan(fit.plan, along)
