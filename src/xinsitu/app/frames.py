@@ -6,7 +6,6 @@ import shutil
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from xinsitu.errors import FrameError, XinsituError
 from xinsitu.physics.corrections import Correction, correct
 from xinsitu.schema import image_of
 
+from .sources import Source
 from .tiles import Blocks, Tiles
 
 MEMORY = 2 * 2**30
@@ -28,8 +28,6 @@ BLOCK_BYTES = 48 * 2**20
 
 TASKS = 8
 """Blocks in which a curve is computed: few, as each costs half a millisecond beside its work."""
-
-Open = Callable[[], xr.Dataset]
 
 
 class FrameStore:
@@ -41,24 +39,19 @@ class FrameStore:
 
     Parameters
     ----------
-    data
-        Dataset ``(time, y, x)``, lazy or in memory.
+    source
+        What is explored; where it can be opened again, :meth:`refresh` finds frames that have come since.
     memory
         Bytes of frames to keep in memory at most.
     folder
         Where a tiled copy goes; None: the system's folder for temporary files.
-    reopen
-        Opens the data again, for :meth:`refresh`: a measurement that is still growing.
     """
 
-    def __init__(
-        self, data: xr.Dataset, *, memory: int = MEMORY, folder: Path | None = None, reopen: Open | None = None
-    ) -> None:
-        self.data = data
-        self.image_attributes = dict(image_of(data).attrs)
+    def __init__(self, source: Source, *, memory: int = MEMORY, folder: Path | None = None) -> None:
+        self.source, self.data = source, source.data
         self.faults: dict[int, str] = {}
         self.note = ""
-        self._memory, self._folder, self._reopen = memory, folder, reopen
+        self._memory, self._folder = memory, folder
         self._blocks: list[npt.NDArray[Any]] = []
         self._tiles: Tiles | None = None
         self._loaded = 0
@@ -183,9 +176,10 @@ class FrameStore:
         XinsituError
             The data can no longer be opened.
         """
-        if self._reopen is None:
+        if self.source.reopen is None:
             return 0
-        new = self._reopen()
+        source = self.source.reopen()
+        new = source.data
         old_times, times = self.data["time"].values, new["time"].values
         if len(times) <= len(old_times) or not np.array_equal(times[: len(old_times)], old_times):
             if len(times) == len(old_times) and np.array_equal(times, old_times):
@@ -193,7 +187,7 @@ class FrameStore:
             self.release()
         if self._tiles is not None:
             self.release()
-        self.data = new
+        self.source, self.data = source, new
         self.start()
         return len(times) - len(old_times)
 

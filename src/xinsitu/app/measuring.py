@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import warnings
 from collections.abc import Mapping
@@ -62,9 +63,20 @@ def answer(request: Request) -> Answer:
     """Measure; a frame that could not be read is NaN and flagged."""
     with _one_at_a_time, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        series = measure(request.data, request.rois, correction=request.correction).compute()
+        runs = measurements(request.data) if any(roi.path for roi in request.rois) else [request.data]
+        parts = [measure(run, request.rois, correction=request.correction).compute() for run in runs]
+    series = parts[0] if len(parts) == 1 else xr.concat(parts, "time", combine_attrs="override")
     remarks = tuple(dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, XinsituWarning)))
     return Answer(masked(series.sel(roi=list(request.wanted)), request.faults), remarks)
+
+
+def measurements(data: xr.Dataset) -> list[xr.Dataset]:
+    """Return the measurements that data consist of, each by itself: a ROI moves within one of them only."""
+    if "measurement" not in data.coords or data["measurement"].dims != ("time",):
+        return [data]
+    names = data["measurement"].values
+    cuts = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist(), len(names)]
+    return [data.isel(time=slice(first, behind)) for first, behind in itertools.pairwise(cuts)]
 
 
 def masked(series: xr.Dataset, faults: Mapping[int, str]) -> xr.Dataset:

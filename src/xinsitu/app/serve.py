@@ -21,6 +21,7 @@ from xinsitu.physics.corrections import Correction
 from xinsitu.recipe import Correcting, Reading
 from xinsitu.values import Background, RoiSet
 
+from .export import result
 from .frames import MEMORY, FrameStore
 from .model import ExplorerModel
 from .sources import PathLike, Source, open_source
@@ -88,7 +89,7 @@ class Explorer:
         """ROI time series as they are on the screen, dims ``(time, roi)``."""
         self.store.start()
         self.store.wait()
-        return self.model.result()
+        return result(self.model)
 
     def to_dataframe(self, layout: Literal["long", "wide"] = "long") -> pd.DataFrame:
         """ROI time series as a table; see :func:`xinsitu.to_dataframe`."""
@@ -121,7 +122,7 @@ class Explorer:
     # -- serving ------------------------------------------------------------------------------------------------------
 
     def _new_model(self) -> ExplorerModel:
-        return ExplorerModel(self.source, self.store, rois=self._rois, correction=self._correction)
+        return ExplorerModel(self.store, rois=self._rois, correction=self._correction)
 
     def _page(self) -> Any:  # noqa: ANN401 - a Panel template
         """Build the page of one tab."""
@@ -260,7 +261,7 @@ def explore(
     opened = open_source(source, reading=reading, correcting=correcting)
     chosen = rois if rois is None or isinstance(rois, RoiSet) else read_rois(rois)
     doing = correction if correction is not None else _correction(correcting, flatfield, reading)
-    store = FrameStore(opened.data, memory=memory, reopen=_again(opened))
+    store = FrameStore(opened, memory=memory)
     token = secrets.token_urlsafe(24) if public else ""
     explorer = Explorer(opened, store, rois=chosen, correction=doing, token=token)
     explorer.serve(port=port, public=public)
@@ -298,11 +299,6 @@ def _correction(
     else:
         found = correcting.correction(reading)
     return found if found.applied else None
-
-
-def _again(opened: Source) -> Any:  # noqa: ANN401 - a function without arguments, or None
-    reopen = opened.reopen
-    return None if reopen is None else (lambda: reopen().data)
 
 
 def free_port() -> int:

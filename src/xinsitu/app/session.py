@@ -54,6 +54,7 @@ class Session:
         )
         self.rois = RoiView(model, self.image.figure, self.channel, self.measuring.ask)
         self.at_rest: list[Callable[[], object]] = []
+        self.at_progress: list[Callable[[], object]] = []
         self._number, self._asked, self._seen = 0, 0, (-1, -1)
         self._wire()
         self._watch()
@@ -97,6 +98,7 @@ class Session:
             cursor.js_on_change("location", seek)
         channel.on_change("ask", lambda attr, old, new: self.frames.ask())
         channel.on_change("drag", lambda attr, old, new: self._dragged(new[0].removeprefix("roi:"), new[1]))
+        channel.on_change("click", lambda attr, old, new: self.do(lambda: self.model.pick(new[1])))
         channel.on_change("key", lambda attr, old, new: self._pressed(new[0]))
 
     def _dragged(self, name: str, phase: str) -> None:
@@ -136,7 +138,8 @@ class Session:
         watch(lambda *_: self._correction_changed(), ["corrected"])
         watch(lambda *_: self.curves.axis(), ["axis"])
         watch(lambda *_: self.curves.labels(), ["log_intensity", "shift"])
-        watch(lambda *_: self.curves.marks(), ["events", "changes"])
+        watch(lambda *_: self.curves.marks(), ["events", "changes", "proposals"])
+        watch(lambda *_: self._rescaled(), ["changes", "scaled"])
         watch(lambda *_: self.rest(), ["axis", "along", "show", "selected"])
         watch(lambda event: self._frame_changed(event.new), ["frame"])
 
@@ -147,6 +150,11 @@ class Session:
         self.measuring.ask()
 
     _dragging = False
+
+    def _rescaled(self) -> None:
+        """Show the curves again: another change of attenuation is corrected, or none."""
+        for name in self.model.rois.names:
+            self.curves.numbers(name)
 
     def _correction_changed(self) -> None:
         self.model.fit_limits()
@@ -199,7 +207,8 @@ class Session:
 
     def _measured(self, request: Request, found: Answer) -> None:
         self.model.accept(request, found)
-        for name in self.model.updated:
+        everything = self.model.scaled and self.model.changes
+        for name in self.model.rois.names if everything else self.model.updated:
             self.curves.numbers(name)
         if self.model.selected in self.model.updated:
             self.kymograph.traces()
@@ -226,6 +235,8 @@ class Session:
         seen = store.loaded, store.n_frames
         if seen == self._seen:
             return
+        for one in self.at_progress:
+            one()
         grown, self._seen = store.n_frames != self.model.n_frames, seen
         if grown:
             self.model.grow()

@@ -31,6 +31,18 @@ def page(session: Session) -> pn.template.BootstrapTemplate:
     message = Div(name="message", text=model.message, render_as_text=True, visible=bool(model.message))
     message.styles = {"font-size": "13px", "color": "#7a4b00", "background": "#fff3d6", "padding": "4px 8px"}
     model.param.watch(lambda event: message.update(text=event.new, visible=bool(event.new)), ["message"])
+    state = Div(name="state", text="", render_as_text=True, visible=False)
+    state.styles = {"font-size": "13px", "color": "white", "background": "#1f4e79", "padding": "2px 8px"}
+
+    def progress() -> None:
+        store, alarm = model.store, model.alarm()
+        reading = "" if store.complete else f"reading frames: {store.loaded} of {store.n_frames}"
+        text = alarm or store.note or reading
+        state.update(text=text, visible=bool(text))
+        state.styles = {**state.styles, "background": "#b00020" if alarm else "#1f4e79"}
+
+    session.at_progress.append(progress)
+    session.at_rest.append(progress)
     left = pn.Column(
         session.image.figure, session.player.row, text, session.section.row, session.kymograph.figure,
         sizing_mode="stretch_width",
@@ -42,7 +54,7 @@ def page(session: Session) -> pn.template.BootstrapTemplate:
     )
     template.config.raw_css.append(CSS)
     template.sidebar.extend(sections(session))
-    template.main.append(pn.Column(message, views, sizing_mode="stretch_width"))
+    template.main.append(pn.Column(state, message, views, sizing_mode="stretch_width"))
     session.start()
     return template
 

@@ -7,29 +7,26 @@ from collections.abc import Callable
 import panel as pn
 
 from .editing import KIND_LABELS
+from .filebar import files
 from .kinds import KINDS, kind_of
+from .samplebar import attenuation, events
 from .session import Session
-
-WIDTH = 275
+from .widgets import WIDTH, button
 
 
 def sections(session: Session) -> list[pn.viewable.Viewable]:
     """Return the parts of the side bar, top to bottom."""
     parts = [
-        ("ROI", _roi(session)),
-        ("Image", _image(session)),
-        ("Curves", _curves(session)),
-        ("Kymograph", _kymograph(session)),
+        ("ROI", _roi(session), False),
+        ("Files", files(session), False),
+        ("Image", _image(session), False),
+        ("Curves and kymograph", [*_curves(session), *_kymograph(session)], False),
+        ("Attenuation", attenuation(session), not session.model.source.several),
+        ("Events", events(session), True),
     ]
-    return [pn.Card(*rows, title=title, width=WIDTH + 15, margin=(4, 0), collapsed=False) for title, rows in parts]
-
-
-def _button(
-    session: Session, label: str, action: Callable[[], object], width: int = 85, **options: object
-) -> pn.widgets.Button:
-    button = pn.widgets.Button(label=label, width=width, margin=(3, 3), **options)
-    button.on_click(lambda *_: session.do(action))
-    return button
+    return [
+        pn.Card(*rows, title=title, width=WIDTH + 20, margin=(4, 0), collapsed=closed) for title, rows, closed in parts
+    ]
 
 
 def _roi(session: Session) -> list[pn.viewable.Viewable]:
@@ -77,10 +74,14 @@ def _roi(session: Session) -> list[pn.viewable.Viewable]:
         backgrounds,
         pn.Row(
             new,
-            _button(session, "duplicate", lambda: model.duplicate(model.selected)),
-            _button(session, "remove", lambda: model.remove(model.selected)),
+            button(session, "duplicate", lambda: model.duplicate(model.selected)),
+            button(session, "remove", lambda: model.remove(model.selected)),
         ),
-        pn.Row(_button(session, "undo", model.undo), _button(session, "redo", model.redo)),
+        pn.Row(
+            button(session, "undo", model.undo),
+            button(session, "redo", model.redo),
+            button(session, "key frame", model.set_key_frame),
+        ),
     ]
 
 
@@ -105,7 +106,7 @@ def _image(session: Session) -> list[pn.viewable.Viewable]:
     rows += [
         pn.widgets.Checkbox.from_param(model.param.log_image, label="logarithmic", width=WIDTH),
         pn.Row(low, high, percentile),
-        _button(session, "fit to frame", lambda: model.fit_limits(percentile.value), width=110),
+        button(session, "fit to frame", lambda: model.fit_limits(percentile.value), width=110),
     ]
     return rows
 

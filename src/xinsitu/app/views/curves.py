@@ -182,7 +182,7 @@ class CurvesView:
     def numbers(self, name: str) -> None:
         """Take over the numbers of one ROI; the columns bear the names of the time series."""
         if name in self._sources:
-            self._sources[name][0].data = _columns(self._model.numbers_of(name), self.places.data["x"])
+            self._sources[name][0].data = _columns(self._model.shown(name), self.places.data["x"])
 
     # -- events -------------------------------------------------------------------------------------------------------
 
@@ -197,9 +197,9 @@ class CurvesView:
         self._marks.data = {"x": [_number(mark.start) for mark in points], "text": [mark.name for mark in points]}
         changes = self._model.change_places()
         self._spans.data = {
-            "left": [_number(mark.start) for mark in spans] + [left for left, _ in changes],
-            "right": [_number(mark.stop) for mark in spans] + [right for _, right in changes],
-            "color": ["#888888"] * len(spans) + ["#d62728"] * len(changes),
+            "left": [_number(mark.start) for mark in spans] + [left for left, _, _ in changes],
+            "right": [_number(mark.stop) for mark in spans] + [right for _, right, _ in changes],
+            "color": ["#888888"] * len(spans) + ["#d62728" if sure else "#1f77b4" for _, _, sure in changes],
         }
 
 

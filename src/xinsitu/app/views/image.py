@@ -67,8 +67,8 @@ class ImageView:
         for bar in self._bars:
             self.figure.add_layout(bar, "right")
         self.fault = Label(
-            x=12, y=12, x_units="screen", y_units="screen", text="", text_color="#b00020", background_fill_color="white",
-            background_fill_alpha=0.85, visible=False, name="fault",
+            x=12, y=12, x_units="screen", y_units="screen", text="", text_color="#b00020", visible=False,
+            background_fill_color="white", background_fill_alpha=0.85, name="fault",
         )  # fmt: skip
         self.figure.add_layout(self.fault)
         self.scale()

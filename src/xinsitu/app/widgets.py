@@ -1,0 +1,20 @@
+"""Small parts that all forms use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import panel as pn
+
+from .session import Session
+
+WIDTH = 270
+
+
+def button(
+    session: Session, label: str, action: Callable[[], object], width: int = 82, **options: object
+) -> pn.widgets.Button:
+    """Return a button that does something; what xinsitu refuses is said on the page."""
+    one = pn.widgets.Button(label=label, width=width, margin=(3, 3), **options)
+    one.on_click(lambda *_: session.do(action))
+    return one
