@@ -221,6 +221,53 @@ def test_parse_can_be_done_again(experiment: Truth, tmp_path: Path, capsys: pyte
     assert "the same, bit for bit" in capsys.readouterr().out
 
 
+def test_changes_are_found_proposed_reported_and_used_again(
+    experiment: Truth, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found, proposal, report = tmp_path / "found.nc", tmp_path / "c.json", tmp_path / "r.png"
+    words = ["--find", "--proposal", str(proposal), "--report", str(report), "-o", str(found)]
+    assert main(["stitch", str(results), *words]) == 0
+    assert report.read_bytes().startswith(b"\x89PNG")
+    changes = xi.read_attenuation_changes(proposal)
+    assert len(changes) == len(experiment.changes)
+    for change, true in zip(changes, experiment.changes, strict=True):
+        assert true.factor is not None
+        assert change.factor == pytest.approx(true.factor, rel=0.01)
+        assert change.before_key is not None
+    assert main(["stitch", str(results), "--changes", str(proposal), "-o", str(tmp_path / "again.nc")]) == 0
+    one, two = xi.read_results(found), xi.read_results(tmp_path / "again.nc")
+    np.testing.assert_array_equal(one["intensity"].values, two["intensity"].values)
+    assert main(["run", str(found)]) == 0
+    assert "bit for bit" in capsys.readouterr().out
+
+
+def test_stitch_can_measure_everything_again_with_one_set_of_rois(
+    experiment: Truth, results: Path, tmp_path: Path
+) -> None:
+    rois = tmp_path / "rois.json"
+    xi.write_rois([xi.Roi("WZ", y=(70, 140), x=(215, 265))], rois)
+    assert main(["stitch", str(results), "--same-rois", str(rois), "-o", str(tmp_path / "a.nc")]) == 0
+    sample = xi.read_results(tmp_path / "a.nc")
+    assert sample["roi"].values.tolist() == ["WZ"]
+    assert sample["roi_y0"].values.tolist() == [70]
+
+
+def test_compare_overlays_samples_and_tells_their_slopes(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [str(results / f"0884_time{number}.nc") for number in (1, 3)]
+    table, figure = tmp_path / "t.csv", tmp_path / "f.svg"
+    words = ["--interval", "0:10", "--roi", "WZ,ZB", "--table", str(table), "-o", str(figure)]
+    assert main(["compare", *paths, *words]) == 0
+    assert "slopes from 0 s to 10 s" in capsys.readouterr().out
+    slopes = pd.read_csv(table)
+    assert set(slopes["sample"]) == {"0884_time1", "0884_time3"}
+    assert set(slopes["roi"]) == {"WZ", "ZB"}
+    assert "0884_time3 ZB" in figure.read_text()
+    assert main(["compare", *paths, "-o", str(tmp_path / "f.html")]) == 0
+    assert "already exists" in refused(capsys, "compare", *paths, "-o", figure)
+
+
 # -- refusals ---------------------------------------------------------------------------------------------------------
 
 
@@ -290,7 +337,7 @@ def test_wrong_words_give_exit_code_two_and_help_has_examples() -> None:
     )
     assert run("parse").returncode == 2
     assert run("parse", "a", "--background", "1:2").returncode == 2
-    for command in ("demo", "info", "parse", "explore", "measure", "stitch", "plot", "run"):
+    for command in ("demo", "info", "parse", "explore", "measure", "stitch", "plot", "compare", "run"):
         done = run(command, "--help")
         assert done.returncode == 0
         assert f"examples:\n  xinsitu {command}" in done.stdout

@@ -59,6 +59,14 @@ class DatasetAccessor(_Accessor[xr.Dataset]):
         """Scale intensities across changes; see :func:`xinsitu.correct_attenuation`."""
         return xi.correct_attenuation(self._data, changes, **options)
 
+    def find_attenuation_changes(self, **options: Any) -> list[xi.AttenuationChange]:  # noqa: ANN401
+        """Propose changes of attenuation; see :func:`xinsitu.find_attenuation_changes`."""
+        return xi.find_attenuation_changes(self._data, **options)
+
+    def between(self, start: str | xi.Event, stop: str | xi.Event | None = None) -> xr.Dataset:
+        """Select the frames from one event to another; see :func:`xinsitu.between`."""
+        return xi.between(self._data, start, stop)
+
     def plot(self, **options: Any) -> hv.Layout:  # noqa: ANN401 - forwarded as they are
         """Plot time series; see :func:`xinsitu.plot`."""
         return xi.plot(self._data, **options)

@@ -16,19 +16,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
 import xarray as xr
 
 from .errors import DocumentError
+from .io.masks import read_mask
 from .io.measurement import open_flatfield, open_measurement
 from .io.results import read_results
 from .physics.attenuation import correct_attenuation
 from .physics.corrections import Correction, correct, crop, median
+from .physics.events import with_events
 from .physics.find_changes import find_attenuation_changes
-from .physics.keys import time_of
 from .physics.reductions import measure
 from .physics.stitching import stitch
 from .values import AttenuationChange, Background, Bounds, Event, RoiSet
@@ -47,10 +48,19 @@ class Reading:
     on_error: str = "raise"
     order_error: str = "raise"
     time: str = "auto"
+    series: str | None = None
+    fill_missing: bool = False
+    period: float | None = None
+    stamp_marks: str | None = None
+    logs: str | None = "auto"
 
     def open(self, folder: Path) -> xr.Dataset:
         """Open a measurement lazily."""
         return open_measurement(folder, **self.to_dict())
+
+    def open_flatfield(self, folder: Path) -> xr.DataArray:
+        """Open flat-field frames, whose times play no part."""
+        return open_flatfield(folder, tz=self.tz, instrument=self.instrument)
 
     def to_dict(self) -> dict[str, Any]:
         """Keywords that differ from the defaults."""
@@ -59,7 +69,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Correcting:
-    """What is done to the frames; the calibration frames named by their folder.
+    """What is done to the frames: the fields of :class:`~xinsitu.Correction`, calibrations named by their files.
 
     ``flatfield_median`` filters the flat-field frames before they are averaged.
     """
@@ -69,6 +79,9 @@ class Correcting:
     flatfield: Path | None = None
     flatfield_median: int | None = None
     background: Background | None = None
+    mask: Path | None = None
+    normalise: str | None = None
+    count_rate: float | None = None
 
     def correction(self, reading: Reading) -> Correction:
         """Return the correction, with its calibration frames averaged."""
@@ -77,20 +90,24 @@ class Correcting:
             threshold=self.threshold,
             flatfield=None if self.flatfield is None else self._flat(self.flatfield, reading),
             background=self.background,
+            mask=None if self.mask is None else read_mask(self.mask),
+            normalise=self.normalise,
+            count_rate=self.count_rate,
         )
 
     def _flat(self, folder: Path, reading: Reading) -> xr.DataArray:
         if self.flatfield_median is None:
-            return open_flatfield(folder, tz=reading.tz, instrument=reading.instrument)
-        frames = median(reading.open(folder)["image"], self.flatfield_median)
+            return reading.open_flatfield(folder)
+        frames = median(open_measurement(folder, tz=reading.tz, time="frame")["image"], self.flatfield_median)
         flat = frames.mean("time", dtype="float64").compute()
         return (flat / flat.mean()).assign_attrs(flat.attrs, units="1").rename("flatfield")
 
     def to_dict(self, base: Path) -> dict[str, Any]:
         """JSON form of what is not None."""
         document: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
-        if self.flatfield is not None:
-            document["flatfield"] = _relative(self.flatfield, base)
+        for name in ("flatfield", "mask"):
+            if document[name] is not None:
+                document[name] = _relative(document[name], base)
         if self.background is not None:
             document["background"] = self.background.to_dict()
         return {name: value for name, value in document.items() if value is not None}
@@ -99,8 +116,9 @@ class Correcting:
     def from_dict(cls, document: Mapping[str, Any], base: Path) -> Correcting:
         """Read the JSON form."""
         values = dict(_known(document, _names(cls), "correction"))
-        if values.get("flatfield") is not None:
-            values["flatfield"] = base / values["flatfield"]
+        for name in ("flatfield", "mask"):
+            if values.get(name) is not None:
+                values[name] = base / values[name]
         if values.get("background") is not None:
             values["background"] = Background.from_dict(values["background"])
         return cls(**values)
@@ -206,8 +224,7 @@ class Stitch:
     def joined(self, series: Sequence[xr.Dataset]) -> xr.Dataset:
         """Return the sample before its changes of attenuation are corrected, with its events."""
         sample = stitch(series, allow_overlap=self.allow_overlap)
-        events = [_placed(sample, event).to_dict() for event in self.events]
-        return sample.assign_attrs(events=json.dumps(events, ensure_ascii=False)) if events else sample
+        return with_events(sample, self.events) if self.events else sample
 
     def corrected(self, sample: xr.Dataset) -> xr.Dataset:
         """Return the sample with its changes corrected: those given, or those found."""
@@ -326,12 +343,6 @@ def _extent(old: xr.DataArray, new: xr.DataArray) -> str:
 
 
 # -- helpers ----------------------------------------------------------------------------------------------------------
-
-
-def _placed(sample: xr.Dataset, event: Event) -> Event:
-    """Return the event with UTC times."""
-    stop = None if event.stop is None else time_of(sample, event.stop)
-    return replace(event, start=time_of(sample, event.start), stop=stop)
 
 
 def _relative(path: Path, base: Path) -> str:

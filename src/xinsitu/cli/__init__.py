@@ -26,6 +26,7 @@ _COMMANDS: dict[str, Command] = {
     "measure": series.measure,
     "stitch": sample.stitch,
     "plot": sample.plot,
+    "compare": sample.compare,
     "run": sample.run,
 }
 

@@ -39,6 +39,17 @@ def box(text: str) -> Box:
     return y, (x0, x1)
 
 
+def interval(text: str) -> tuple[float, float]:
+    """Read ``START:STOP`` in seconds."""
+    try:
+        start, stop = map(float, text.split(":"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not START:STOP in seconds, such as 0:60") from None
+    if not start < stop:
+        raise argparse.ArgumentTypeError(f"{text!r} ends before it begins")
+    return start, stop
+
+
 def names(text: str) -> list[str]:
     """Read ``A,B``."""
     return [name.strip() for name in text.split(",") if name.strip()]
@@ -79,6 +90,7 @@ def parser(version: str, commands: dict[str, Command]) -> argparse.ArgumentParse
     _measure(add)
     _stitch(add)
     _plot(add)
+    _compare(add)
     _run(add)
     return top
 
@@ -166,9 +178,7 @@ def _stitch(add: Add) -> None:
     one.add_argument("--events", type=Path, metavar="E.json", help="events to keep in the result")
     one.add_argument("--reference", metavar="ROI", help="take the factors from this ROI alone")
     one.add_argument("--window", type=positive, metavar="N", help="take the factors from N frames on each side")
-    one.add_argument(
-        "--stays", metavar="first|last|MEASUREMENT", help="the part left as measured (default: first)"
-    )
+    one.add_argument("--stays", metavar="first|last|MEASUREMENT", help="the part left as measured (default: first)")
     one.add_argument("--same-rois", type=Path, metavar="R.json", help="measure every input again with these ROIs")
     one.add_argument("--allow-overlap", action="store_true", help="join measurements that overlap in time")
     one.add_argument("--report", type=Path, metavar="F.png|.pdf|.svg", help="draw each change: points, lines, factor")
@@ -195,6 +205,23 @@ def _plot(add: Add) -> None:
     one.add_argument("--force", action="store_true", help="overwrite the figure")
 
 
+def _compare(add: Add) -> None:
+    one = add(
+        "compare",
+        "samples on their own elapsed times, overlaid, with a table of slopes",
+        "  xinsitu compare 0884.nc 0885.nc --t0 'In shutter open' --interval 0:60 -o compared.png",
+    )
+    one.add_argument("results", type=Path, nargs="+", metavar="RESULT.nc", help="what 'stitch' or 'measure' wrote")
+    one.add_argument("--t0", metavar="EVENT", help="event that is t = 0 in each (default: the first frame)")
+    one.add_argument("--events", type=Path, metavar="E.json", help="events looked through before the samples' own")
+    one.add_argument("--interval", type=interval, metavar="START:STOP", help="elapsed seconds to fit the slopes in")
+    one.add_argument("--roi", type=names, metavar="A,B", help="only these ROIs")
+    one.add_argument("--log", action="store_true", help="logarithmic intensity")
+    one.add_argument("--table", type=Path, metavar="T.csv", help="write the slopes")
+    one.add_argument("-o", "--output", type=Path, metavar="F.png|.pdf|.svg|.html", help="write the figure")
+    one.add_argument("--force", action="store_true", help="overwrite what is there")
+
+
 def _run(add: Add) -> None:
     one = add(
         "run",
@@ -216,7 +243,12 @@ def _reading(one: argparse.ArgumentParser) -> None:
     _zone(one)
     one.add_argument("--time", default="auto", help="where times come from: auto, stamp, period, frame or mtime")
     one.add_argument("--ignore-time-order", action="store_true", help="keep number order where stamps decrease")
+    one.add_argument("--period", type=float, metavar="S", help="seconds between frames, for --time period")
+    one.add_argument("--stamp-marks", choices=["start", "end"], help="of the exposure (default: the instrument's)")
     one.add_argument("--on-error", choices=["raise", "skip", "nan"], default="raise", help="what to do with bad frames")
+    one.add_argument("--fill-missing", action="store_true", help="put a frame of NaN where a number is missing")
+    one.add_argument("--series", metavar="NAME|newest", help="which of several series in the folder")
+    one.add_argument("--log", default="auto", metavar="auto|none|FILE", help="log whose counters join the frames")
 
 
 def _correcting(one: argparse.ArgumentParser) -> None:
@@ -227,6 +259,9 @@ def _correcting(one: argparse.ArgumentParser) -> None:
         "--background", type=box, action="append", metavar="Y0:Y1,X0:X1", help="empty area; several are pooled"
     )
     one.add_argument("--background-mode", choices=["divide", "subtract"], help="what to do with its mean")
+    one.add_argument("--mask", type=Path, metavar="FILE", help="pixels not to be used: NeXus, TIFF, npy, EDF or Fit2D")
+    one.add_argument("--normalise-by", metavar="COUNTER", help="divide by a counter of the log, e.g. monitor")
+    one.add_argument("--count-rate", type=float, metavar="TAU", help="correct for this dead time in seconds")
 
 
 def _writing(one: argparse.ArgumentParser) -> None:

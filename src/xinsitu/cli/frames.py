@@ -71,6 +71,10 @@ def _utc(moment: object) -> str:
 
 def _say_correction(correcting: Correcting, *, given: bool) -> None:
     steps: list[str] = []
+    if correcting.count_rate is not None:
+        steps.append(f"dead time {correcting.count_rate:g} s")
+    if correcting.mask is not None:
+        steps.append(f"mask {correcting.mask}")
     if correcting.median:
         kind = (
             "" if correcting.threshold is None else f" of outliers beyond {correcting.threshold:g} standard deviations"
@@ -82,6 +86,8 @@ def _say_correction(correcting: Correcting, *, given: bool) -> None:
         verb = "divided by" if correcting.background.mode == "divide" else "less"
         boxes = " and ".join(f"y {y[0]}:{y[1]}, x {x[0]}:{x[1]}" for y, x in correcting.background.boxes)
         steps.append(f"{verb} the background at {boxes}{'' if given else ' (of the instrument)'}")
+    if correcting.normalise is not None:
+        steps.append(f"normalised by {correcting.normalise}")
     say(f"correction: {', '.join(steps) or 'none'}")
 
 

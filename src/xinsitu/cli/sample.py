@@ -1,10 +1,9 @@
-"""``stitch``, ``plot`` and ``run``: commands on results."""
+"""``stitch``, ``plot``, ``compare`` and ``run``: commands on results."""
 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,16 @@ import numpy as np
 import xarray as xr
 
 from xinsitu.errors import DocumentError, LayoutError, SchemaError
-from xinsitu.io.atomic import refuse_existing
+from xinsitu.io.atomic import new_file, refuse_existing
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois, write_attenuation_changes
 from xinsitu.io.results import read_results, write_results
 from xinsitu.io.tables import write_csv
 from xinsitu.physics.attenuation import attenuation_changes
+from xinsitu.physics.comparing import compare as compare_samples
+from xinsitu.physics.events import events_of
 from xinsitu.recipe import Measure, Recipe, Stitch, Stored, differences, recipe_of
 from xinsitu.sample_recipe import SampleRecipe, read_recipe
-from xinsitu.values import AttenuationChange, Event
+from xinsitu.values import AttenuationChange
 
 from .console import complain, say, table, working
 from .shared import document, refuse_source, safe_name, scheduler
@@ -148,7 +149,7 @@ def plot(words: argparse.Namespace) -> int:
     if "roi" not in result.dims:
         raise SchemaError(f"{words.result}: holds frames, not time series; make these with 'xinsitu measure'")
     output = refuse_existing(words.output or Path(words.result.name).with_suffix(".png"), overwrite=words.force)
-    events = read_events(words.events) if words.events else kept_events(result)
+    events = read_events(words.events) if words.events else events_of(result)
     save_plot(
         result,
         output,
@@ -165,9 +166,41 @@ def plot(words: argparse.Namespace) -> int:
     return 0
 
 
-def kept_events(result: xr.Dataset) -> tuple[Event, ...]:
-    """Return the events that a result holds."""
-    return tuple(map(Event.from_dict, json.loads(result.attrs.get("events", "[]"))))
+def compare(words: argparse.Namespace) -> int:
+    """Overlay samples on their own elapsed times and print the table of slopes."""
+    from xinsitu.plots import plot_comparison
+
+    for output in (words.output, words.table):
+        if output is not None:
+            refuse_existing(output, overwrite=words.force)
+    samples = {str(path): read_results(path) for path in words.results}
+    names = _short_names(samples)
+    compared = compare_samples(
+        {names[path]: sample for path, sample in samples.items()},
+        t0=words.t0,
+        events=read_events(words.events) if words.events else (),
+        interval=words.interval,
+        roi=words.roi,
+    )
+    say(str(compared))
+    if words.table:
+        with new_file(words.table, overwrite=words.force) as temporary:
+            compared.table().to_csv(temporary, index=False)
+        say(f"wrote {words.table.resolve()}")
+    if words.output:
+        plot_comparison(compared.series, words.output, log=words.log)
+        say(f"wrote {words.output.resolve()}")
+    return 0
+
+
+def _short_names(samples: Mapping[str, xr.Dataset]) -> dict[str, str]:
+    """Return the samples' names where these tell them apart, else those of the files, else their paths."""
+    choices = (
+        {path: _sample_name(sample) for path, sample in samples.items()},
+        {path: Path(path).stem for path in samples},
+    )
+    apart = (names for names in choices if len(set(names.values())) == len(samples))
+    return next(apart, {path: path for path in samples})
 
 
 # -- run --------------------------------------------------------------------------------------------------------------
@@ -211,7 +244,7 @@ def _draw(sample: xr.Dataset, figures: Sequence[Path], options: Any) -> None:  #
 
     for figure in figures:
         try:
-            save_plot(sample, figure, **{"events": kept_events(sample), **options})
+            save_plot(sample, figure, **{"events": events_of(sample), **options})
         except TypeError as fault:
             raise DocumentError(f"[plot] in the recipe: {fault}") from None
 

@@ -23,6 +23,11 @@ def reading(words: argparse.Namespace) -> Reading:
         on_error=words.on_error,
         order_error="ignore" if words.ignore_time_order else "raise",
         time=words.time,
+        series=words.series,
+        fill_missing=words.fill_missing,
+        period=words.period,
+        stamp_marks=words.stamp_marks,
+        logs=None if words.log == "none" else words.log,
     )
 
 
@@ -42,6 +47,9 @@ def correcting(words: argparse.Namespace, region: Background | None) -> Correcti
         flatfield=words.flatfield,
         flatfield_median=words.flatfield_median,
         background=region,
+        mask=words.mask,
+        normalise=words.normalise_by,
+        count_rate=words.count_rate,
     )
 
 

@@ -97,12 +97,32 @@ def plot(
     >>> len(plot(series, smooth="savgol:5,2"))
     1
     """
+    return show(
+        drawing(
+            series,
+            events=events,
+            t0=t0,
+            x=x,
+            smooth=smooth,
+            derivative=derivative,
+            log=log,
+            normalise=normalise,
+            roi=roi,
+        )
+    )
+
+
+def show(figure: Drawing) -> hv.Layout:
+    """Return the panels of a drawing as linked HoloViews plots.
+
+    Raises
+    ------
+    SchemaError
+        There is nothing to draw.
+    """
     import holoviews as hv
 
     bokeh()
-    figure = drawing(
-        series, events=events, t0=t0, x=x, smooth=smooth, derivative=derivative, log=log, normalise=normalise, roi=roi
-    )
     if not figure.panels:
         raise SchemaError("the series has no finite value to plot")
     last = len(figure.panels) - 1
