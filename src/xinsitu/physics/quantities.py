@@ -110,7 +110,7 @@ def _quantities(
         yield "background", np.where(empty, np.nan, below.total)
         known = np.where(plan.counts, 0.0, np.nan)
         yield "background_errors", np.sqrt(own.pixels**2 * below.level_variance) + known
-    top, row, column = _highest(own)
+    top, row, column = own.top
     yield "maximum", top
     yield "maximum_errors", _maximum_errors(top, frames, plan)
     yield "maximum_y", row + region.origin[0]
@@ -136,7 +136,7 @@ def _quantities(
             yield f"fwhm_{axis}_errors", width_errors
     n_saturated = saturated(frames, region, plan)
     quality |= np.where(n_saturated > 0, Quality.SATURATED, 0)
-    quality |= np.where(own.pixels < own.values[0].size, Quality.MASKED_PIXELS, 0)
+    quality |= np.where(own.pixels < own.area, Quality.MASKED_PIXELS, 0)
     quality |= np.where(net > LOW_COUNTS * np.nan_to_num(errors), 0, Quality.LOW_COUNTS)
     if region.moving is not None:
         lost_peak = (quality & (Quality.LOW_COUNTS | Quality.PEAK_AT_EDGE)) > 0
@@ -179,17 +179,6 @@ def _own_edge(centre: Doubles, n_bins: int, own: Sums, below: Under) -> Doubles:
     away = 0.5 * (n_bins - 1) - centre
     share = np.divide(own.pixels, below.own_pixels, out=np.zeros(len(centre)), where=below.own_pixels > 0)
     return np.asarray(-2 * share * away**2 * below.own_variance)
-
-
-def _highest(own: Sums) -> tuple[Doubles, Doubles, Doubles]:
-    """Highest valid pixel and the first place where it is, in the ROI."""
-    values = own.values if own.good is None else np.where(own.good, own.values, -np.inf)
-    flat = values.reshape(len(values), -1)
-    where = flat.argmax(axis=1)
-    top = flat[np.arange(len(flat)), where]
-    row, column = np.divmod(where, values.shape[2])
-    found = np.isfinite(top)
-    return np.where(found, top, np.nan), np.where(found, row, np.nan), np.where(found, column, np.nan)
 
 
 def _maximum_errors(top: Doubles, frames: Frames, plan: Measurements) -> Doubles:

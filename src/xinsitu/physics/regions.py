@@ -106,6 +106,7 @@ class Frames:
 class Sums:
     """A ROI in a block of frames: its pixels (invalid ones zero) and its profiles, with their variances.
 
+    ``values`` and ``good`` are kept only where the background comes from the ROI's own edge, otherwise they are empty.
     ``variance_*`` are of bins as parts of sums and moments, ``bin_variance_*`` of single bins; they differ behind a
     median, where neighbouring bins are correlated.
     """
@@ -122,6 +123,10 @@ class Sums:
     bin_variance_x: Doubles
     counted: Doubles
     """Filtered counts per pixel, on average."""
+    top: tuple[Doubles, Doubles, Doubles]
+    """Highest valid pixel, its row and its column in the ROI."""
+    area: int
+    """Pixels of the ROI, valid or not."""
 
     @cached_property
     def total(self) -> Doubles:
@@ -174,7 +179,7 @@ def summed(frames: Frames, region: Region, plan: Measurements) -> Sums:
     """Correct a ROI's pixels and sum them."""
     steps = plan.steps
     part = filtered(frames.raw, steps, frames.per_frame, region.box)
-    counted = np.array(part, dtype=np.float64, order="C") if plan.counts else None
+    counted = part.astype(np.float64, order="C") if plan.counts else None
     if frames.level is not None:
         part = without_background(part, frames.level, steps, frames.shared)
     part = normalised(part, steps, frames.per_frame)
@@ -190,7 +195,20 @@ def summed(frames: Frames, region: Region, plan: Measurements) -> Sums:
         pixels_y, pixels_x = kernels.profiles(good.astype(np.float64))
         counted = None if counted is None else np.where(good, counted, 0.0)
     variances = _variances(counted, values.shape, frames, region, plan)
-    return Sums(values, good, along_y, along_x, pixels_y, pixels_x, *variances)
+    top = highest_pixel(values, good)
+    if region.under not in ("edge", "plane"):  # megabytes per ROI that nobody asks for again
+        values, good = np.empty((n_frames, 0, 0)), None
+    return Sums(values, good, along_y, along_x, pixels_y, pixels_x, *variances, top, n_rows * n_columns)
+
+
+def highest_pixel(values: Doubles, good: kernels.Bools | None) -> tuple[Doubles, Doubles, Doubles]:
+    """Highest valid pixel and the first place where it is, in the ROI: value, row, column."""
+    flat = (values if good is None else np.where(good, values, -np.inf)).reshape(len(values), -1)
+    where = flat.argmax(axis=1)
+    top = flat[np.arange(len(flat)), where]
+    row, column = np.divmod(where, values.shape[2])
+    found = np.isfinite(top)
+    return np.where(found, top, np.nan), np.where(found, row, np.nan), np.where(found, column, np.nan)
 
 
 def _variances(
