@@ -188,7 +188,7 @@ def compare(words: argparse.Namespace) -> int:
             compared.table().to_csv(temporary, index=False)
         say(f"wrote {words.table.resolve()}")
     if words.output:
-        plot_comparison(compared.series, words.output, log=words.log)
+        plot_comparison(compared.series, words.output, roi=words.roi, log=words.log)
         say(f"wrote {words.output.resolve()}")
     return 0
 

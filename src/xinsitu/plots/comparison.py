@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +12,24 @@ import xarray as xr
 
 from xinsitu.errors import SchemaError
 
-from .curves import PALETTE, Curve, Drawing, Panel, drawing
+from .curves import Drawing, Panel, drawing, readable_panel
 from .interactive import show, write_html
 from .paper import draw
 
+DASHES = ("solid", "dashed", "dotted", "dashdot")
+"""Colours are the ROIs'; samples differ by the kind of line."""
 
-def plot_comparison(series: Mapping[str, xr.Dataset], path: str | os.PathLike[str], *, log: bool = False) -> Path:
-    """Overlay samples on their elapsed times and write the figure; one colour for each ROI of each sample.
+
+def plot_comparison(
+    series: Mapping[str, xr.Dataset],
+    path: str | os.PathLike[str],
+    *,
+    roi: str | Sequence[str] | None = None,
+    log: bool = False,
+) -> Path:
+    """Overlay samples on their elapsed times and write the figure.
+
+    ROIs keep their colours, samples differ by the kind of line.
 
     Parameters
     ----------
@@ -26,6 +37,8 @@ def plot_comparison(series: Mapping[str, xr.Dataset], path: str | os.PathLike[st
         Name → sample with the coordinate ``elapsed (time)``, as :func:`~xinsitu.compare` gives in ``series``.
     path
         Ends in ``.html`` (interactive), ``.png``, ``.pdf`` or ``.svg``.
+    roi
+        A name or names; None: all.
     log
         Logarithmic intensity.
 
@@ -35,7 +48,7 @@ def plot_comparison(series: Mapping[str, xr.Dataset], path: str | os.PathLike[st
         Nothing to compare, or another ending.
     """
     path = Path(path)
-    figures = {name: drawing(one, t0=_zero(one), log=log) for name, one in series.items()}
+    figures = {name: drawing(one, t0=_zero(one), roi=roi, log=log) for name, one in series.items()}
     if not figures:
         raise SchemaError("there is nothing to compare")
     together = _together(figures)
@@ -56,22 +69,11 @@ def _zero(sample: xr.Dataset) -> np.datetime64:
 def _together(figures: Mapping[str, Drawing]) -> Drawing:
     """One drawing with the panels that any of them has, in their usual order; events are each sample's own."""
     first = next(iter(figures.values()))
-    labels = sorted({label for label, _ in _labelled(figures)})
-    colours = {label: PALETTE[number % len(PALETTE)] for number, label in enumerate(labels)}
     panels: dict[str, Panel] = {}
-    for name, figure in figures.items():
+    for number, (name, figure) in enumerate(figures.items()):
         for panel in figure.panels:
-            curves = tuple(
-                replace(curve, roi=f"{name} {curve.roi}", color=colours[f"{name} {curve.roi}"])
-                for curve in panel.curves
-            )
+            dash = DASHES[number % len(DASHES)]
+            curves = tuple(replace(curve, roi=f"{name} {curve.roi}", dash=dash) for curve in panel.curves)
             known = panels.get(panel.name)
             panels[panel.name] = replace(panel, curves=curves if known is None else known.curves + curves)
-    return replace(first, title=" and ".join(figures), panels=tuple(panels.values()), marks=())
-
-
-def _labelled(figures: Mapping[str, Drawing]) -> Iterator[tuple[str, Curve]]:
-    for name, figure in figures.items():
-        for panel in figure.panels:
-            for curve in panel.curves:
-                yield f"{name} {curve.roi}", curve
+    return replace(first, title=" and ".join(figures), panels=tuple(map(readable_panel, panels.values())), marks=())

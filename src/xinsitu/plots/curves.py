@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,7 @@ class Curve:
     y: npt.NDArray[np.float64]
     errors: npt.NDArray[np.float64]
     offset: float = 0.0
+    dash: str = "solid"
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,9 @@ def readable(color: str) -> str:
     return str(to_hex(rgb * min(1.0, 0.65 / light if light > 0 else 1.0)))
 
 
+_SHIFT = "shift of the "
+
+
 def _panel(series: xr.Dataset, name: str, line: Timeline, shape: _Shape) -> Panel:
     values = series[name].transpose("time", "roi")
     errors = series.get(errors_name(name), xr.full_like(values, np.nan, dtype=float)).transpose("time", "roi")
@@ -195,9 +199,19 @@ def _panel(series: xr.Dataset, name: str, line: Timeline, shape: _Shape) -> Pane
         quantity, units = f"{quantity} / mean in {shape.window_text}", ""
     if shape.derivative:
         quantity, units = f"slope of the {quantity}", f"{units}/s" if units else "1/s"
-    elif name.startswith("com") and _far_apart(curves):
-        quantity, curves = f"shift of the {quantity}", [_shifted(curve) for curve in curves]
-    return Panel(name, quantity, units, name == "intensity" and shape.log and not shape.derivative, tuple(curves))
+    panel = Panel(name, quantity, units, name == "intensity" and shape.log and not shape.derivative, tuple(curves))
+    return panel if shape.derivative else readable_panel(panel)
+
+
+def readable_panel(panel: Panel) -> Panel:
+    """Show centres of mass that lie far apart as shifts, so that each can be read; ``offset`` gives them back."""
+    if not panel.name.startswith("com"):
+        return panel
+    curves = [replace(curve, y=curve.y + curve.offset, offset=0.0) for curve in panel.curves]
+    quantity = panel.quantity.removeprefix(_SHIFT)
+    if _far_apart(curves):
+        quantity, curves = f"{_SHIFT}{quantity}", [_shifted(curve) for curve in curves]
+    return replace(panel, quantity=quantity, curves=tuple(curves))
 
 
 def _normalised(
@@ -256,4 +270,4 @@ def _far_apart(curves: Sequence[Curve]) -> bool:
 def _shifted(curve: Curve) -> Curve:
     first = curve.y[np.isfinite(curve.y)][:10]
     offset = float(np.median(first))
-    return Curve(curve.roi, curve.color, curve.x, curve.y - offset, curve.errors, offset)
+    return replace(curve, y=curve.y - offset, offset=offset)

@@ -170,6 +170,7 @@ def _curve(figure: Drawing, panel: Panel, curve: Curve) -> list[hv.Element]:
     line = hv.Curve(columns, time, [value, "value", "errors"], label=curve.roi).opts(
         color=curve.color,
         line_width=1.5,
+        line_dash=curve.dash,
         tools=["hover"],
         hover_tooltips=[
             ("ROI", "$label"),

@@ -51,8 +51,10 @@ def paper_figure(drawing: Drawing) -> Figure:
     figure.align_ylabels(rows)
     _time_axis(rows[-1], drawing)
     handles = {handle.get_label(): handle for axes in rows for handle in axes.get_legend_handles_labels()[0]}
+    # a legend wider than the column would be cut off: about 44 letters fit, and each handle takes five
+    columns = max(1, 44 // (5 + max(map(len, handles), default=0)))
     figure.legend(
-        list(handles.values()), list(handles), loc="outside upper center", ncols=min(len(handles), 4),
+        list(handles.values()), list(handles), loc="outside upper center", ncols=min(len(handles), 4, columns),
         fontsize=FONT, frameon=False, title=plain(drawing.title) or None, title_fontsize=FONT,
     )  # fmt: skip
     return figure
@@ -109,7 +111,9 @@ def _wrapped(panel: Panel) -> str:
 def _curve(axes: Axes, curve: Curve) -> None:
     label = plain(curve.roi)
     lone = len(curve.x) <= BAND
-    axes.plot(curve.x, curve.y, color=curve.color, lw=0.9, marker="." if lone else None, ms=3, label=label)
+    axes.plot(
+        curve.x, curve.y, color=curve.color, ls=curve.dash, lw=0.9, marker="." if lone else None, ms=3, label=label
+    )
     known = np.isfinite(curve.y) & np.isfinite(curve.errors)
     if not known.any():
         return
