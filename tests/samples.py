@@ -54,7 +54,7 @@ def growth(rng: np.random.Generator, frames: int) -> np.ndarray:
 def make(seed: int, *, frames: int | None = None, spread: float = 0.0, errors: bool = True) -> Sample:
     """One sample: 2 to 6 changes of x0.01 to x100, dead and half-way frames between, 200 to 1e6 counts."""
     rng = np.random.default_rng(seed)
-    frames = frames or int(rng.integers(400, 1200))
+    frames = frames or int(rng.integers(300, 900))
     rois = int(rng.integers(2, 5))
     scale = 10 ** rng.uniform(np.log10(200), 6) * 10 ** rng.uniform(-0.3, 0.3, rois)
     truth = scale * np.stack([growth(rng, frames) for _ in range(rois)], axis=1)

@@ -12,7 +12,7 @@ import xarray as xr
 from .factors import Floats, level_noise
 from .keys import elapsed_seconds
 from .selecting import read_intensity, signal_rois
-from .steps import Transition, common_mode, frame_noise
+from .steps import Transition, common_mode
 
 _NOISE = 60
 """Frames on each side from which the noise is taken."""
@@ -25,7 +25,7 @@ without a single count is more likely without beam than a rare event."""
 
 @dataclass(frozen=True)
 class Counts:
-    """Intensities of the frames that have any, dims ``(time, roi)``."""
+    """Intensities of the frames that have any, dims ``(time, roi)``; ``noise`` is known around a step only."""
 
     values: Floats
     errors: Floats
@@ -42,11 +42,11 @@ class Counts:
         positions = np.flatnonzero(np.isfinite(values).any(axis=1))
         values, errors = values[positions], errors[positions]
         seconds = elapsed_seconds(sample)[positions]
-        return cls(values, errors, frame_noise(values, errors), positions, seconds, rois)
+        return cls(values, errors, np.full_like(values, np.nan), positions, seconds, rois)
 
     def around(self, step: Transition) -> Counts:
         """Noise of the two levels beside a step, each from its own frames."""
-        noise = self.noise.copy()
+        noise = np.full_like(self.values, np.nan)
         left = slice(max(step.start, step.before + 1 - _NOISE), step.before + 1)
         right = slice(step.after, min(step.stop, step.after + _NOISE))
         for part in (left, right):

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from xinsitu.errors import StitchError
+from xinsitu.errors import StitchError, XinsituWarning
 from xinsitu.schema import require
-from xinsitu.values import AttenuationChange, nanoseconds
+from xinsitu.values import AttenuationChange, nanoseconds, utc_text
 
 from .edges import Counts, settle
 from .exposure import per_second
 from .factors import FactorEstimate
 from .keys import frame_key, times
 from .levels import adaptive_window, window_factor
-from .records import exposure_changes, exposure_evidence, record_evidence
+from .records import LAG, exposure_changes, exposure_evidence, record_evidence, recorded_moves
 from .steps import Transition, find_transitions
 
 DUMP = 5
 """More frames than this without beam are a dump or a closed shutter, not an attenuator on its way."""
+CHECK = 10
+"""Frames on each side in which a change that the log has is looked for."""
 _WINDOWS = (4, 6, 9, 13, 20, 30)
 
 
@@ -70,6 +73,11 @@ def find_attenuation_changes(
     RoiError
         There is no ROI of that name.
 
+    Warns
+    -----
+    XinsituWarning
+        The log has a change of transmission that the intensities do not show.
+
     Examples
     --------
     >>> time = np.datetime64("2014-05-28", "ns") + np.arange(40) * np.timedelta64(1, "s")
@@ -90,6 +98,7 @@ def find_attenuation_changes(
         )
         if (change := _proposed(sample, counts, step, window, least, threshold, common_tolerance)) is not None
     ]
+    _warn_unseen(sample, counts, found, least)
     return sorted([*found, *_exposure_only(sample, found)], key=lambda change: str(change.before))
 
 
@@ -160,6 +169,35 @@ def _is_common(estimate: FactorEstimate, tolerance: float) -> bool:
     step = np.log(estimate.factor)
     allowed = 2 * tolerance + 0.1 * abs(step)
     return all(abs(np.log(factor) - step) <= 3 * errors / factor + allowed for factor, errors in estimate.rois.values())
+
+
+# -- the log ----------------------------------------------------------------------------------------------------------
+
+
+def _warn_unseen(sample: xr.Dataset, counts: Counts, found: Sequence[AttenuationChange], least: float) -> None:
+    """Say where the log has a change of attenuation that the intensities, well known as they are, do not show."""
+    seen = [np.searchsorted(times(sample), np.asarray([one.before, one.after])) for one in found]
+    for name, position, nominal in recorded_moves(sample):
+        if any(before - LAG <= position <= after + LAG for before, after in seen) or abs(np.log(nominal)) < least:
+            continue
+        after = int(np.searchsorted(counts.positions, position))
+        if not CHECK <= after <= len(counts.values) - CHECK:
+            continue
+        local = counts.around(Transition(after - 1, after, 0, len(counts.values), 0))
+        try:
+            estimate = window_factor(local.values, local.noise, after - 1, after, counts.rois, window=CHECK)
+        except StitchError:
+            continue
+        doubt = estimate.factor_errors / estimate.factor
+        if abs(np.log(estimate.factor)) < min(3 * doubt + least, abs(np.log(nominal)) / 2):
+            when = utc_text(times(sample)[position])
+            warnings.warn(
+                f"{name} changes by a factor of {nominal:.4g} at {when} and the intensities "
+                f"do not ({estimate.factor:.4g} ± {estimate.factor_errors:.2g}): divided by a background or by a "
+                "monitor behind the attenuator they have no step left, and need no correction",
+                XinsituWarning,
+                stacklevel=3,
+            )
 
 
 # -- the exposure time ------------------------------------------------------------------------------------------------

@@ -70,6 +70,24 @@ def record_evidence(sample: xr.Dataset, before: int, after: int, *, factor: floa
     return {**evidence, "record_text": text}
 
 
+def recorded_moves(sample: xr.Dataset) -> list[tuple[str, int, float]]:
+    """Return each change of a recorded transmission: name, first frame with the new value, nominal factor.
+
+    Examples
+    --------
+    >>> recorded_moves(xr.Dataset(coords={"time": range(3), "transmission": ("time", [1.0, 1.0, 0.1])}))
+    [('transmission', 2, 10.0)]
+    """
+    moves = []
+    for name in records(sample):
+        values = np.asarray(sample[name].values)
+        for position in np.flatnonzero(values[1:] != values[:-1]) + 1:
+            nominal = _nominal(name, values, int(position) - 1, int(position))
+            if nominal is not None:
+                moves.append((name, int(position), nominal))
+    return moves
+
+
 def _lag(moves: npt.NDArray[np.int64], before: int, after: int) -> int:
     """Frames by which the last move lies behind the first frame after the change; 0 where it is in the transition."""
     last = int(moves[np.abs(moves - after).argmin()])
