@@ -16,8 +16,10 @@ memory is each one's own. Read the ratios.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
+import pkgutil
 import resource
 import statistics
 import subprocess
@@ -230,7 +232,12 @@ def import_everything(variant: str) -> None:
         import dask.array  # noqa: F401
         import distributed  # noqa: F401 - xarray asks for it when it writes
 
-        from xinsitu import correct, measure, open_measurement, write_frames  # noqa: F401
+        import xinsitu.io
+        import xinsitu.physics
+
+        for package in (xinsitu.io, xinsitu.physics):
+            for module in pkgutil.iter_modules(package.__path__):
+                importlib.import_module(f"{package.__name__}.{module.name}")
 
 
 def run_here(job: str, variant: str, data: Path, frames: int) -> None:
