@@ -93,18 +93,20 @@ def open_source(
     return _folder(Path(source), reading, correcting)
 
 
-def _folder(path: Path, reading: Reading, correcting: Correcting) -> Source:
+def _folder(path: Path, reading: Reading, correcting: Correcting, *, bad: str = "nan") -> Source:
+    """Open a folder; frames that are known to be bad become NaN, or are left out."""
+
     def again() -> Source:
-        return _folder(path, reading, correcting)
+        return _folder(path, reading, correcting, bad="skip")  # what is bad now may still be being written
 
     try:
-        part = _open(path, reading)
+        part = _open(path, reading, bad)
     except LayoutError as fault:
         names = [entry.name for entry in os.scandir(path) if entry.is_dir()] if path.is_dir() else []
         wanted, _ = select(tuple(names))
         if not wanted:
             raise
-        parts = [found for name in wanted if (found := _measurement(path / name, reading)) is not None]
+        parts = [found for name in wanted if (found := _measurement(path / name, reading, bad)) is not None]
         if not parts:
             raise fault from None
         return _joined(parts, name=path.resolve().name, reading=reading, correcting=correcting, reopen=again)
@@ -113,22 +115,22 @@ def _folder(path: Path, reading: Reading, correcting: Correcting) -> Source:
     )
 
 
-def _open(folder: Path, reading: Reading) -> xr.Dataset:
-    """Open a measurement; frames that are known to be bad become NaN."""
+def _open(folder: Path, reading: Reading, bad: str) -> xr.Dataset:
+    """Open a measurement, also one with bad frames."""
     try:
         return open_measurement(folder, **reading.to_dict())
     except FrameError:
         if reading.on_error != "raise":
             raise
-        return open_measurement(folder, **{**reading.to_dict(), "on_error": "nan"})
+        return open_measurement(folder, **{**reading.to_dict(), "on_error": bad})
 
 
-def _measurement(folder: Path, reading: Reading) -> xr.Dataset | None:
+def _measurement(folder: Path, reading: Reading, bad: str) -> xr.Dataset | None:
     """One measurement of a sample; None for a folder without frames."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*comes from the default instrument", XinsituWarning)
-            return _open(folder, reading)
+            return _open(folder, reading, bad)
     except LayoutError:
         return None
 

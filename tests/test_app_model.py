@@ -1,0 +1,451 @@
+"""All behaviour of the explorer, without a browser: frames, ROIs, numbers, changes, files, code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import xinsitu as xi
+from xinsitu.app import export
+from xinsitu.app.editing import first_rois, snapped, typed
+from xinsitu.app.frames import FrameStore
+from xinsitu.app.model import ExplorerModel
+from xinsitu.app.sources import open_source
+from xinsitu.recipe import Correcting, Reading, differences
+from xinsitu.values import Roi, RoiSet
+
+TOKYO = Reading(tz="Asia/Tokyo")
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory):
+    return xi.simulate_sample(tmp_path_factory.mktemp("explorer"), measurements=3, frames=40)
+
+
+@pytest.fixture
+def make(truth):
+    stores = []
+
+    def build(which="sample", *, correcting=Correcting(), rois=truth.rois, **options):  # noqa: B008
+        source = open_source(truth.folders[which], reading=TOKYO, correcting=correcting)
+        store = FrameStore(source, **options)
+        stores.append(store)
+        store.start()
+        store.wait()
+        correction = correcting.correction(TOKYO) if correcting != Correcting() else None
+        return ExplorerModel(store, rois=rois, correction=correction)
+
+    yield build
+    for store in stores:
+        store.release()
+
+
+def test_importing_the_model_loads_no_gui():
+    code = "import sys, xinsitu.app.model; print({'panel', 'bokeh', 'holoviews'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+class TestNumbers:
+    def test_what_is_shown_is_what_measure_gives(self, make, truth):
+        model = make("time1")
+        model.measure_now()
+        scan = xi.open_measurement(truth.folders["time1"], tz="Asia/Tokyo")
+        expected = xi.measure(scan, truth.rois).compute()
+        for name in truth.rois.names:
+            shown = model.numbers_of(name)
+            for variable in ("intensity", "com_x", "fwhm_y", "quality", "intensity_errors"):
+                np.testing.assert_array_equal(shown[variable].values, expected[variable].sel(roi=name).values)
+        xr.testing.assert_equal(model.series.drop_vars("time"), expected.drop_vars("time"))
+
+    def test_only_what_moved_is_measured_again(self, make):
+        model = make("time1")
+        model.measure_now()
+        assert set(model.updated) == set(model.rois.names)
+        assert model.stale() == ()
+        model.place("WZ", (70.0, 140.0), (215.0, 260.0))
+        assert model.stale() == ("WZ",)
+        model.measure_now()
+        assert model.updated == ("WZ",)
+        model.place("BG", (0.0, 20.0), (0.0, 20.0))
+        model.measure_now()
+        assert set(model.updated) >= {"WZ", "BG"}  # WZ's background is BG
+
+    def test_the_correction_is_a_switch(self, make):
+        model = make("time1", correcting=Correcting(median=3))
+        model.measure_now()
+        corrected = model.numbers_of("WZ")["intensity"].values
+        model.corrected = False
+        assert set(model.stale()) == set(model.rois.names)
+        model.measure_now()
+        assert not np.array_equal(model.numbers_of("WZ")["intensity"].values, corrected)
+        model.corrected = True
+        model.measure_now()
+        np.testing.assert_array_equal(model.numbers_of("WZ")["intensity"].values, corrected)
+
+    def test_an_answer_for_a_roi_that_is_gone_is_dropped(self, make):
+        from xinsitu.app.measuring import answer
+
+        model = make("time1")
+        request = model.request()
+        model.remove("TW")
+        model.rename("ZB", "zinc blende")
+        model.accept(request, answer(request))
+        assert model.stale() == ("zinc blende",)
+
+    def test_profiles_and_kymograph_are_sums_of_the_corrected_frames(self, make):
+        from xinsitu.app.profiles import Kymograph, Section
+
+        background = xi.Background(y=(0, 20), x=(0, 40), mode="subtract")
+        model = make("time1", correcting=Correcting(median=3, background=background))
+        model.selected = "WZ"
+        model.frame = 7
+        whole = xi.correct(model.store.measurable(), model.correction).image.compute()
+        (y0, y1), (x0, x1) = model.roi.y, model.roi.x
+        cut = whole.values[:, y0:y1, x0:x1]
+        section = Section.of(model.section_request())
+        np.testing.assert_allclose(section.image, cut[7], rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(section.x, cut[7].sum(axis=0), rtol=1e-4, atol=0.5)
+        kymograph = Kymograph.of(model.kymograph_request())
+        assert kymograph.pixels == (x0, x1)
+        np.testing.assert_allclose(kymograph.values[:, 0], cut[0].sum(axis=0), rtol=1e-4, atol=0.5)
+        np.testing.assert_allclose(kymograph.values[:, -1], cut[-1].sum(axis=0), rtol=1e-4, atol=0.5)
+
+
+class TestRois:
+    @pytest.mark.parametrize(
+        ("low", "high", "bounds"),
+        [(2.5, 9.5, (3, 10)), (9.5, 2.5, (3, 10)), (-30, -20, (0, 1)), (300, 400, (194, 195)), (7.2, 7.3, (8, 9))],
+    )
+    def test_edges_snap_to_pixels(self, low, high, bounds):
+        assert snapped(low, high, (0, 195)) == bounds
+
+    @pytest.mark.parametrize("text", ["60:150, 210:270", "60-150,210-270", " 60 150 , 210 270 "])
+    def test_typed(self, text):
+        assert typed(text, ((0, 195), (0, 487))) == ((60, 150), (210, 270))
+
+    @pytest.mark.parametrize("text", ["", "60:150", "150:60, 0:9", "0:196, 0:9", "a:b, c:d", "<script>"])
+    def test_typed_nonsense_is_refused(self, text):
+        with pytest.raises(xi.RoiError):
+            typed(text, ((0, 195), (0, 487)))
+
+    def test_everything_that_can_be_done_to_them_can_be_undone(self, make):
+        model = make("time1")
+        start = model.rois
+        model.add("com")
+        assert (model.roi.color, model.roi.measure) == ("yellow", ("com",))
+        model.type_box(model.selected, "10:20, 30:45")
+        model.rename(model.selected, "mine")
+        model.duplicate("mine")
+        assert model.selected == "mine 2"
+        assert model.roi.y != (10, 20)
+        model.set_kind("mine 2", "background")
+        model.set_background("mine", ("mine 2",))
+        model.rename("mine 2", "under")
+        assert model.rois["mine"].background == ("under",)
+        model.remove("under")
+        assert model.rois["mine"].background == ()
+        model.place("mine", (0.2, 10.4), (5.0, 9.0))
+        model.commit()
+        last = model.rois
+        for _ in range(20):
+            model.undo()
+        assert model.rois == start
+        for _ in range(20):
+            model.redo()
+        assert model.rois == last
+
+    def test_refusals_change_nothing(self, make):
+        model = make("time1")
+        before = model.rois
+        for action in (
+            lambda: model.rename("WZ", "ZB"),
+            lambda: model.rename("WZ", " "),
+            lambda: model.set_background("WZ", ("WZ",)),
+            lambda: model.type_box("WZ", "0:1"),
+            lambda: model.load('{"format": "xinsitu-rois", "version": 1, "rois": []}'),
+            lambda: model.load("{" * 100_000),
+            lambda: model.load('["rois"]'),
+        ):
+            with pytest.raises(xi.XinsituError):
+                action()
+        assert model.rois == before
+
+    def test_the_file_comes_back_the_same(self, make, tmp_path):
+        model = make("time1")
+        model.add("fwhm")
+        text = model.rois_text()
+        (tmp_path / "rois.json").write_text(text)
+        assert list(xi.read_rois(tmp_path / "rois.json")) == list(model.rois)
+        other = make("time2", rois=None)
+        other.load(text)
+        assert list(other.rois) == list(model.rois)
+        assert other.selected == other.rois.names[0]
+
+    def test_without_rois_the_old_tools_five_sit_on_the_brightest_spot(self, make, truth):
+        model = make("time1", rois=None)
+        assert [roi.color for roi in model.rois] == ["yellow", "orange", "red", "limegreen", "white"]
+        frame = xi.open_measurement(truth.folders["time1"], tz="Asia/Tokyo").image[0].values
+        roi = model.rois["COM"]
+        assert frame[slice(*roi.y), slice(*roi.x)].sum() > 0.15 * frame.sum()
+
+    def test_a_small_image_has_room_for_them_too(self):
+        rois = first_rois(((0, 3), (0, 4)), (1, 1))
+        rois.check((3, 4))
+
+    def test_a_roi_outside_is_named(self, make):
+        with pytest.raises(xi.RoiError, match="'far'"):
+            make("time1", rois=RoiSet([Roi("far", y=(500, 600), x=(0, 10))]))
+
+    def test_key_frames_move_a_roi(self, make, truth):
+        model = make("time1")
+        model.frame = 0
+        model.selected = "CTR"
+        model.type_box("CTR", "60:150, 60:140")
+        model.set_key_frame()
+        model.frame = 39
+        model.type_box("CTR", "60:150, 80:160")
+        model.set_key_frame()
+        model.set_key_frame()
+        assert [key.key.frame for key in model.roi.path] == [0, 39]
+        model.measure_now()
+        moved = model.numbers_of("CTR")
+        scan = xi.open_measurement(truth.folders["time1"], tz="Asia/Tokyo")
+        expected = xi.measure(scan, [model.roi, *[r for r in model.rois if r.name == "BG"]]).sel(roi="CTR").compute()
+        np.testing.assert_array_equal(moved["intensity"].values, expected["intensity"].values)
+        model.clear_path()
+        assert model.roi.path is None
+
+
+class TestFramesAndTime:
+    def test_frame_text_says_what_is_known(self, make):
+        model = make("sample")
+        model.frame = 40
+        text = model.frame_text()
+        assert "measurement time2" in text
+        assert "Asia/Tokyo" in text
+        assert "stamp 2014:05:28" in text
+
+    def test_goto_and_step(self, make):
+        model = make("time1")
+        model.goto(12.3)
+        assert model.store.data.time.values[model.frame] <= model.store.data.time.values[0] + np.timedelta64(13, "s")
+        model.axis = "local"
+        model.goto(model.coordinates()[17])
+        assert model.coordinates()[model.frame] == model.coordinates()[17]
+        model.step(10_000)
+        assert model.frame == 39
+        model.step(-10_000)
+        assert model.frame == 0
+
+    def test_a_frame_that_cannot_be_read_is_said_and_masked(self, make, truth, tmp_path):
+        import shutil
+
+        folder = tmp_path / "0884" / "time1"
+        shutil.copytree(truth.folders["time1"], folder)
+        source = open_source(folder, reading=TOKYO)
+        frames = sorted(folder.glob("*.tif"))
+        frames[5].write_bytes(b"MM\x00*broken")  # after the headers were read
+        store = FrameStore(source)
+        store.start()
+        store.wait()
+        model = ExplorerModel(store, rois=truth.rois)
+        assert list(store.faults) == [5]
+        with pytest.raises(xi.FrameError, match=frames[5].name):
+            model.image(5)
+        assert model.image(6).shape == (195, 487)
+        model.measure_now()
+        series = model.numbers_of("WZ")
+        assert np.isnan(series["intensity"].values[5])
+        assert np.isfinite(series["intensity"].values[[4, 6]]).all()
+        assert series["quality"].values[5] & 1024
+        store.release()
+
+    def test_larger_than_memory_becomes_a_tiled_copy_with_the_same_numbers(self, make, tmp_path):
+        model = make("time1", memory=1_000_000, folder=tmp_path)
+        plain = make("time1")
+        assert model.store.tiled
+        assert list(tmp_path.glob("xinsitu-*/tiles"))
+        for one in (model, plain):
+            one.measure_now()
+        for name in model.rois.names:
+            xr.testing.assert_identical(model.numbers_of(name), plain.numbers_of(name))
+        np.testing.assert_array_equal(model.image(3).values, plain.image(3).values)
+        model.store.release()
+        assert not list(tmp_path.glob("xinsitu-*"))
+
+    def test_new_frames_appear_and_half_written_ones_wait(self, truth, tmp_path):
+        import shutil
+
+        folder = tmp_path / "0884" / "time1"
+        folder.mkdir(parents=True)
+        frames = sorted(truth.folders["time1"].glob("*.tif"))
+        for path in frames[:10]:
+            shutil.copy2(path, folder)
+        store = FrameStore(open_source(folder, reading=TOKYO))
+        store.start()
+        store.wait()
+        model = ExplorerModel(store, rois=truth.rois)
+        model.follow = True
+        assert store.refresh() == 0
+        for path in frames[10:12]:
+            shutil.copy2(path, folder)
+        (folder / frames[12].name).write_bytes(frames[12].read_bytes()[:5000])
+        store.refresh()
+        store.wait()
+        model.grow()
+        model.measure_now()
+        assert model.frame == model.n_frames - 1 >= 11
+        assert np.isfinite(model.numbers_of("WZ")["intensity"].values[:12]).all()
+        (folder / frames[12].name).write_bytes(frames[12].read_bytes())
+        store.refresh()
+        store.wait()
+        model.grow()
+        model.measure_now()
+        assert model.n_frames == 13
+        scan = xi.open_measurement(folder, tz="Asia/Tokyo")
+        expected = xi.measure(scan, truth.rois).sel(roi="WZ").compute()
+        np.testing.assert_array_equal(model.numbers_of("WZ")["intensity"].values, expected["intensity"].values)
+        store.release()
+
+
+class TestSample:
+    def test_changes_are_found_accepted_moved_deleted(self, make, truth):
+        model = make("sample")
+        model.measure_now()
+        model.find_changes()
+        assert len(model.proposals) == len(truth.changes)
+        assert model.changes == ()
+        model.accept_change(0)
+        assert len(model.changes) == 1
+        (settled,) = model.settled()
+        assert settled.factor == pytest.approx(truth.changes[0].factor, rel=0.02)
+        before = model.numbers_of("WZ")["intensity"].values
+        shown = model.shown("WZ")["intensity"].values
+        assert np.nanmax(np.abs(shown - before)) > 0
+        model.scaled = False
+        np.testing.assert_array_equal(model.shown("WZ")["intensity"].values, before)
+        model.pick_change(0)
+        model.pick(30)
+        assert model.picking
+        model.pick(25)
+        assert not model.picking
+        assert (model.changes[0].before_key.frame, model.changes[0].after_key.frame) == (25, 30)
+        model.delete_change(0)
+        assert model.changes == ()
+
+    def test_clicks_without_asking_do_nothing(self, make):
+        model = make("time1")
+        model.pick(3)
+        assert model.changes == ()
+
+    def test_events(self, make):
+        model = make("sample")
+        model.frame = 3
+        model.add_event("In shutter open")
+        model.frame = 50
+        model.end_event(0)
+        other = make("sample")
+        other.load(model.events_text())
+        assert other.events == model.events
+        assert other.events[0].stop.measurement == "time2"
+        model.delete_event(0)
+        assert model.events == ()
+        with pytest.raises(xi.DocumentError, match="needs a name"):
+            model.add_event(" ")
+
+    def test_changes_come_back_from_their_file(self, make):
+        model = make("sample")
+        model.measure_now()
+        model.find_changes()
+        model.accept_change(0)
+        other = make("sample")
+        other.load(model.changes_text())
+        assert other.changes == model.changes
+
+    def test_saturation_is_an_alarm(self, make):
+        model = make("time1")
+        model.measure_now()
+        assert model.alarm() == ""
+        _, series = model._numbers["WZ"]
+        series["n_saturated"][-1] = 3
+        assert "WZ" in model.alarm()
+
+
+class TestOut:
+    def prepared(self, make, truth):
+        correcting = Correcting(median=3, flatfield=truth.folders["flatfield"])
+        model = make("sample", correcting=correcting)
+        model.place("WZ", (70.0, 140.0), (215.0, 260.0))
+        model.commit()
+        model.measure_now()
+        model.find_changes()
+        while model.proposals:
+            model.accept_change(0)
+        model.frame = 4
+        model.add_event('"); import os; os.abort() #')
+        return model
+
+    @pytest.mark.slow
+    @pytest.mark.filterwarnings("ignore::xinsitu.XinsituWarning")
+    def test_screen_file_script_and_recipe_are_the_same_numbers(self, make, truth, tmp_path):
+        model = self.prepared(make, truth)
+        screen = export.result(model)
+        (tmp_path / "screen.nc").write_bytes(export.netcdf(model))
+        saved = xi.read_results(tmp_path / "screen.nc")
+        assert differences(saved, screen) == {}
+        with zipfile.ZipFile(BytesIO(export.recipe_zip(model))) as archive:
+            archive.extractall(tmp_path)
+        for command in ([f"{truth.folders['sample'].name}.py"], ["-m", "xinsitu", "run", "recipe.toml", "--force"]):
+            subprocess.run([sys.executable, *command], cwd=tmp_path, check=True, capture_output=True)
+            again = xi.read_results(tmp_path / "0884.nc")
+            assert differences(saved, again) == {}, command
+        assert json.loads(again.attrs["events"])[0]["name"] == '"); import os; os.abort() #'
+
+    @pytest.mark.filterwarnings("ignore::xinsitu.XinsituWarning")
+    def test_each_file_opens(self, make, truth, tmp_path):
+        model = self.prepared(make, truth)
+        table = export.table(model).decode().splitlines()
+        assert len(table) == 1 + 120
+        assert export.figure(model, "png").startswith(b"\x89PNG")
+        assert b"<script" in export.figure(model, "html")
+        (tmp_path / "c.json").write_text(model.changes_text())
+        assert xi.read_attenuation_changes(tmp_path / "c.json") == model.changes
+        (tmp_path / "e.json").write_text(model.events_text())
+        assert xi.read_events(tmp_path / "e.json") == model.events
+
+    def test_one_measurement_is_a_plain_series(self, make, truth):
+        model = make("time1")
+        expected = xi.measure(xi.open_measurement(truth.folders["time1"], tz="Asia/Tokyo"), truth.rois).compute()
+        assert differences(export.result(model), expected) == {}
+
+    def test_a_dataset_of_ones_own_has_a_script_but_no_recipe(self, truth):
+        image = xr.DataArray(np.ones((3, 30, 40), "int32"), dims=("time", "y", "x"), attrs={"units": "counts"})
+        time = np.datetime64("2020-01-01", "ns") + np.arange(3) * np.timedelta64(1, "s")
+        store = FrameStore(open_source(image.assign_coords(time=time)))
+        model = ExplorerModel(store, rois=RoiSet([Roi("a", y=(0, 10), x=(0, 10))]))
+        assert store.complete
+        model.measure_now()
+        assert model.numbers_of("a")["intensity"].values.tolist() == [100.0] * 3
+        assert export.recipe(model) is None
+        assert list(export.recipe_files(model)) == ["frames.py"]
+        compile(export.script(model), "script", "exec")
+        assert export.result(model)["intensity"].values.ravel().tolist() == [100.0] * 3
+
+
+def test_names_of_files_are_tame(make, truth):
+    model = make("time1")
+    object.__setattr__(model.source, "name", "../../etc/pass wd<script>")
+    name = export.name_of(model)
+    assert "/" not in name
+    assert "<" not in name
+    assert not name.startswith(".")
+    assert Path(name).name == name
