@@ -126,7 +126,7 @@ def _quantities(
                 profile, getattr(own, f"variance_{axis}"), centre, pixels, shared_level
             )
             extra = _own_edge(centre, profile.shape[1], own, below) + getattr(below, f"slope_{axis}")
-            yield f"com_{axis}_errors", np.sqrt(np.maximum(spread + extra / net**2, 0))
+            yield f"com_{axis}_errors", np.sqrt(np.maximum(spread + extra / np.where(net == 0, np.nan, net) ** 2, 0))
         width, width_errors, flags = _width(
             profile, getattr(own, f"bin_variance_{axis}"), pixels, shared_level, region, plan
         )
