@@ -137,6 +137,32 @@ def test_a_recorded_change_without_a_step_is_told():
     assert find_attenuation_changes(faint.assign_coords(transmission=("time", record))) == []
 
 
+def test_a_weak_change_is_found_with_the_help_of_the_log():
+    expected = levels((60, 1), (60, 1 / 1.06), rois=(20_000, 30_000))
+    record = np.repeat([1.0, 1 / 1.06], 60)
+    assert find_attenuation_changes(counted(expected)) == []
+    (change,) = find_attenuation_changes(counted(expected).assign_coords(transmission=("time", record)))
+    assert change.factor == pytest.approx(1.06, abs=3 * change.factor_errors)
+    assert abs(change.before_key.frame - 59) <= 6
+
+
+def test_other_boxes_on_the_two_sides_are_told():
+    first = counted(levels((60, 1)), rois=["WZ", "ZB", "TW"]).assign_coords(measurement="time1", **box([0, 0, 0]))
+    second = counted(levels((60, 0.1)), seed=1, rois=["WZ", "ZB", "TW"]).assign_coords(
+        measurement="time2", **box([0, 5, 0])
+    )
+    second = second.assign_coords(time=second.time + np.timedelta64(61, "s"))
+    with pytest.warns(XinsituWarning, match="different boxes"):
+        sample = stitch([first, second])
+    (change,) = find_attenuation_changes(sample)
+    assert change.evidence["other_boxes"] == ["ZB"]
+
+
+def box(first_rows):
+    rows = np.array(first_rows)
+    return {f"roi_{corner}": ("roi", rows + shift) for corner, shift in (("y0", 0), ("y1", 9), ("x0", 0), ("x1", 9))}
+
+
 def test_flicker_of_the_beam_is_no_change():
     rng = np.random.default_rng(5)
     expected = levels((400, 1), rois=(1e6, 2e6, 5e5)) * np.exp(0.05 * rng.standard_normal(400))[:, None]

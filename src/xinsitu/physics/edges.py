@@ -52,6 +52,7 @@ class Counts:
         for part in (left, right):
             found = level_noise(self.values[part], self.errors[part])
             found = np.fmax(found, 1e-9 * np.abs(self.values[part]))  # noiseless series
+            found = np.where(found > 0, found, np.nan)  # nothing was counted: nothing is known
             noise[part] = found * common_mode(self.values[part], found)
         return replace(self, noise=noise)
 

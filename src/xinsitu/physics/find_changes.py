@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -13,19 +12,15 @@ from xinsitu.errors import StitchError, XinsituWarning
 from xinsitu.schema import require
 from xinsitu.values import AttenuationChange, nanoseconds, utc_text
 
-from .edges import Counts, settle
+from .edges import Counts
 from .exposure import per_second
-from .factors import FactorEstimate
 from .keys import frame_key, times
-from .levels import adaptive_window, window_factor
-from .records import LAG, exposure_changes, exposure_evidence, record_evidence, recorded_moves
+from .proposing import Search
+from .records import LAG, exposure_changes, exposure_evidence, recorded_moves
 from .steps import Transition, find_transitions
 
-DUMP = 5
-"""More frames than this without beam are a dump or a closed shutter, not an attenuator on its way."""
 CHECK = 10
-"""Frames on each side in which a change that the log has is looked for."""
-_WINDOWS = (4, 6, 9, 13, 20, 30)
+"""Frames on each side without which a change that the log has is not looked for."""
 
 
 def find_attenuation_changes(
@@ -42,7 +37,7 @@ def find_attenuation_changes(
     A step that all ROIs share, within counting and a small tolerance, is the beam; a step in one ROI is physics. A
     fall to zero is never a change: the levels before and after it are compared. Growth goes on through a change: levels
     are straight lines evaluated at it. Where ``exposure_time`` changes, counts per second are compared, and the change
-    is named.
+    is named. A recorded ``transmission`` is compared with what is found, and its weaker changes are looked for, too.
 
     Parameters
     ----------
@@ -91,14 +86,11 @@ def find_attenuation_changes(
     counts = Counts.read(per_second(sample), roi)
     if len(counts.values) < 2:
         return []
-    found = [
-        change
-        for step in find_transitions(
-            counts.values, counts.errors, threshold=threshold, least=least, tolerance=common_tolerance
-        )
-        if (change := _proposed(sample, counts, step, window, least, threshold, common_tolerance)) is not None
-    ]
-    _warn_unseen(sample, counts, found, least)
+    search = Search(sample, counts, window, common_tolerance)
+    steps = find_transitions(counts.values, counts.errors, threshold=threshold, least=least, tolerance=common_tolerance)
+    proposals = [search.proposed(step, least=least, threshold=threshold / 2) for step in steps]
+    found = [change for change in proposals if change is not None]
+    found += _recorded(search, found)
     return sorted([*found, *_exposure_only(sample, found)], key=lambda change: str(change.before))
 
 
@@ -111,93 +103,47 @@ def _as_dataset(series: xr.Dataset | xr.DataArray) -> xr.Dataset:
     return series
 
 
-def _proposed(
-    sample: xr.Dataset,
-    counts: Counts,
-    step: Transition,
-    window: int | None,
-    least: float,
-    threshold: float,
-    tolerance: float,
-) -> AttenuationChange | None:
-    """Make a change of a step, or None where it is not the beam."""
-    counts = counts.around(step)
-    before, after = settle(counts, step)
-    gap = counts.gap(before, after)
-    values = np.full_like(counts.values, np.nan)  # no frame beyond the next step is used
-    values[step.start : before + 1] = counts.values[step.start : before + 1]
-    values[after : step.stop] = counts.values[after : step.stop]
-    longest = min(before + 1 - step.start, step.stop - after)
-    possible = [frames for frames in _WINDOWS if frames < longest] + [min(longest, _WINDOWS[-1])]
-    if window is None:
-        window = adaptive_window(values, counts.noise, before, after, windows=possible, gap=gap)
-    window = min(window, longest)
-    try:
-        estimate = window_factor(
-            values, counts.noise, before, after, counts.rois, window=window, gap=gap, method="lines"
-        )
-    except StitchError:
-        return None
-    significance = abs(np.log(estimate.factor)) * estimate.factor / estimate.factor_errors
-    if not _is_common(estimate, tolerance) or abs(np.log(estimate.factor)) < least or significance < threshold / 2:
-        return None
-    ends = int(counts.positions[before]), int(counts.positions[after])
-    missing = ends[1] - ends[0] - (after - before)  # frames without any value have no beam either
-    evidence: dict[str, Any] = {
-        **estimate.evidence(),
-        "window": window,
-        "significance": float(significance),
-        "frames_without_beam": step.dark + missing,
-        **record_evidence(sample, *ends, factor=estimate.factor),
-        **exposure_evidence(sample, *ends),
-    }
-    axis = times(sample)
-    return AttenuationChange(
-        nanoseconds(axis[ends[0]]),
-        nanoseconds(axis[ends[1]]),
-        factor=estimate.factor,
-        factor_errors=estimate.factor_errors,
-        cause="beam" if step.dark > DUMP else "attenuator",
-        before_key=frame_key(sample, ends[0]),
-        after_key=frame_key(sample, ends[1]),
-        evidence=evidence,
-    )
-
-
-def _is_common(estimate: FactorEstimate, tolerance: float) -> bool:
-    """Whether all ROIs step alike: within counting and twice the tolerance, and a tenth of a big step."""
-    step = np.log(estimate.factor)
-    allowed = 2 * tolerance + 0.1 * abs(step)
-    return all(abs(np.log(factor) - step) <= 3 * errors / factor + allowed for factor, errors in estimate.rois.values())
-
-
 # -- the log ----------------------------------------------------------------------------------------------------------
 
 
-def _warn_unseen(sample: xr.Dataset, counts: Counts, found: Sequence[AttenuationChange], least: float) -> None:
-    """Say where the log has a change of attenuation that the intensities, well known as they are, do not show."""
-    seen = [np.searchsorted(times(sample), np.asarray([one.before, one.after])) for one in found]
-    for name, position, nominal in recorded_moves(sample):
-        if any(before - LAG <= position <= after + LAG for before, after in seen) or abs(np.log(nominal)) < least:
+def _recorded(search: Search, found: Sequence[AttenuationChange]) -> list[AttenuationChange]:
+    """Return changes that the log has and that are too weak to be seen without it; warns where there is none."""
+    counts, axis = search.counts, times(search.sample)
+    seen = [tuple(int(i) for i in np.searchsorted(axis, np.asarray([one.before, one.after]))) for one in found]
+    weak = []
+    for name, position, nominal in recorded_moves(search.sample):
+        if any(before - LAG <= position <= after + LAG for before, after in seen):
             continue
-        after = int(np.searchsorted(counts.positions, position))
-        if not CHECK <= after <= len(counts.values) - CHECK:
+        first = max((after for _, after in seen if after <= position), default=0)
+        last = min((before + 1 for before, _ in seen if before >= position), default=axis.size)
+        start, middle, stop = (int(i) for i in np.searchsorted(counts.positions, [first, position, last]))
+        if min(middle - start, stop - middle) < CHECK:
             continue
-        local = counts.around(Transition(after - 1, after, 0, len(counts.values), 0))
-        try:
-            estimate = window_factor(local.values, local.noise, after - 1, after, counts.rois, window=CHECK)
-        except StitchError:
-            continue
-        doubt = estimate.factor_errors / estimate.factor
-        if abs(np.log(estimate.factor)) < min(3 * doubt + least, abs(np.log(nominal)) / 2):
-            when = utc_text(times(sample)[position])
-            warnings.warn(
-                f"{name} changes by a factor of {nominal:.4g} at {when} and the intensities "
-                f"do not ({estimate.factor:.4g} ± {estimate.factor_errors:.2g}): divided by a background or by a "
-                "monitor behind the attenuator they have no step left, and need no correction",
-                XinsituWarning,
-                stacklevel=3,
-            )
+        step = Transition(middle - 1, middle, start, stop, 0)
+        change = search.proposed(step, least=abs(np.log(nominal)) / 2, threshold=3.0)
+        if change is not None:
+            weak.append(change)
+        else:
+            _warn_unseen(search, step, name, position, nominal)
+    return weak
+
+
+def _warn_unseen(search: Search, step: Transition, name: str, position: int, nominal: float) -> None:
+    """Say where the log has a change that the intensities, well known as they are, do not show."""
+    try:
+        estimate, _ = search.estimate(search.counts.around(step), step, step.before, step.after)
+    except StitchError:
+        return
+    size, doubt = abs(np.log(estimate.factor)), estimate.factor_errors / estimate.factor
+    if size + 3 * doubt < abs(np.log(nominal)) / 2:
+        when = utc_text(times(search.sample)[position])
+        warnings.warn(
+            f"{name} changes by a factor of {nominal:.4g} at {when} and the intensities do not ({estimate.factor:.4g} "
+            f"± {estimate.factor_errors:.2g}): divided by a background or by a monitor behind the attenuator they have "
+            "no step left, and need no correction",
+            XinsituWarning,
+            stacklevel=4,
+        )
 
 
 # -- the exposure time ------------------------------------------------------------------------------------------------

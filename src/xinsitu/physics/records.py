@@ -125,3 +125,16 @@ def exposure_evidence(sample: xr.Dataset, before: int, after: int) -> dict[str, 
         return {}
     seconds = np.asarray(sample["exposure_time"].values, dtype="float64")
     return {"exposure_before": float(seconds[before]), "exposure_after": float(seconds[after])}
+
+
+def box_evidence(sample: xr.Dataset, before: int, after: int) -> dict[str, Any]:
+    """Return the ROIs whose boxes differ on the two sides of a change: they may step with their boxes."""
+    corners = [name for name in ("roi_y0", "roi_y1", "roi_x0", "roi_x1") if name in sample.coords]
+    moved = [
+        (sample[name].isel(time=before) != sample[name].isel(time=after)).values
+        for name in corners
+        if set(sample[name].dims) == {"time", "roi"}
+    ]
+    if not moved or not np.any(moved):
+        return {}
+    return {"other_boxes": [str(name) for name in sample["roi"].values[np.any(moved, axis=0)]]}

@@ -14,7 +14,6 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.ndimage import median_filter
 
 from .factors import exceeds
 
@@ -65,13 +64,21 @@ def frame_noise(values: Floats, errors: Floats) -> Floats:
     scatter = np.zeros_like(values)
     if len(values) > 2:
         jumps = np.diff(_filled(values), axis=0)
-        size = (min(_ROLL, len(jumps)), 1)
-        spread = np.abs(jumps - median_filter(jumps, size=size, mode="reflect"))
-        smooth = 1.4826 / np.sqrt(2) * median_filter(spread, size=size, mode="reflect")
-        scatter = np.asarray(smooth[np.r_[0, np.arange(len(jumps))]])
+        smooth = 1.4826 / np.sqrt(2) * _rolling_median(np.abs(jumps - _rolling_median(jumps)))
+        scatter = smooth[np.r_[0, np.arange(len(jumps))]]
     counted = np.where(np.isfinite(errors) & (errors > 0), errors, np.nan)
     least = np.array([_least(column, level) for column, level in zip(counted.T, values.T, strict=True)])
     return np.asarray(np.maximum(np.maximum(np.nan_to_num(counted, nan=0.0), scatter), least))
+
+
+def _rolling_median(values: Floats) -> Floats:
+    """Medians of ``_ROLL`` rows, taken at every tenth of that; a row has the median of the nearest one."""
+    if len(values) <= _ROLL:
+        return np.broadcast_to(np.median(values, axis=0), values.shape)
+    starts = np.unique(np.r_[np.arange(0, len(values) - _ROLL, _ROLL // 10), len(values) - _ROLL])
+    medians = np.median(sliding_window_view(values, _ROLL, axis=0)[starts], axis=-1)
+    edges = (starts[1:] + starts[:-1] + _ROLL) / 2
+    return np.asarray(medians[np.searchsorted(edges, np.arange(len(values)))])
 
 
 def _filled(values: Floats) -> Floats:
@@ -99,7 +106,7 @@ def common_mode(values: Floats, noise: Floats) -> float:
     steps = np.diff(values, axis=0) / np.where(spread > 0, spread, np.nan)
     known = np.isfinite(steps)
     together = np.where(known, steps, 0.0).sum(axis=1) / np.sqrt(np.maximum(known.sum(axis=1), 1))
-    growth = median_filter(together, size=min(_ROLL, len(together)), mode="reflect")
+    growth = _rolling_median(together[:, None])[:, 0]
     flicker = 1.4826 * float(np.median(np.abs(together - growth)))
     return float(min(flicker, np.sqrt(values.shape[1]))) if exceeds(flicker, len(together)) else 1.0
 
@@ -200,13 +207,14 @@ def find_transitions(
 
 def _splits(values: Floats, errors: Floats, threshold: float, least: float, tolerance: float) -> Iterator[int]:
     """First frames behind each significant step, the strongest first."""
-    noise = frame_noise(values, errors)
-    todo = [(0, len(values), noise, threshold * common_mode(values, noise))]
+    todo = [(0, len(values), np.zeros_like(values), threshold)]
     while todo:
         start, stop, noise, needed = todo.pop()
         if stop - start < 2:
             continue
-        if stop - start >= _KNOWN:  # a part knows its own noise; what is beyond the step does not blur it
+        if stop - start >= min(
+            _KNOWN, len(values)
+        ):  # a part knows its own noise; what is beyond the step does not blur it
             noise = frame_noise(values[start:stop], errors[start:stop])
             needed = threshold * common_mode(values[start:stop], noise)
         best, cut = 0.0, 0
