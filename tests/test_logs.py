@@ -183,3 +183,21 @@ def test_i07_scans_stitch_on_true_time(shared_data):
     assert sample.time.values[61] == np.datetime64("2020-02-27T15:58:05")
     assert (np.diff(sample.time.values) > np.timedelta64(0)).all()
     assert sample.attenuation.values[[0, 61, 76]].tolist() == [100, 72, 46]
+
+
+def test_values_between_two_points(tmp_path):
+    folder = tmp_path / "m"
+    write_frames(folder, 5)
+    rows = "".join(f"{1_401_296_400 + second},{second}\n" for second in (-4, 0, 4, 8))
+    (tmp_path / "ring.csv").write_text("epoch,current\n" + rows)
+    table = tmp_path / "ring.toml"
+    table.write_text(
+        "time_zone = 'UTC'\n[logs]\ntolerance = 3\n[counters.ring]\ncolumn = 'current'\ninterpolate = true\n"
+        "[counters.nearest]\ncolumn = 'current'\n"
+    )
+    data = open_measurement(folder, instrument=table, logs=tmp_path / "ring.csv")
+    np.testing.assert_allclose(data.ring, np.arange(5))
+    np.testing.assert_array_equal(data.nearest, [0, 0, 4, 4, 4])
+    table.write_text("time_zone = 'UTC'\n[logs]\ntolerance = 0.5\n[counters.ring]\ncolumn = 'current'\n")
+    data = open_measurement(folder, instrument=table, logs=tmp_path / "ring.csv")
+    np.testing.assert_array_equal(data.ring, [0, np.nan, np.nan, np.nan, 4])

@@ -186,7 +186,9 @@ def test_a_bad_frame_is_an_error_or_left_out_or_nan(folder, kind, where):
     assert skipped.frame.values.tolist() == rest
     assert skipped.image.dtype == np.int32
     np.testing.assert_array_equal(skipped.image, np.stack([ramp(n) for n in rest]))
+    assert skipped.attrs["frames_left_out"] == f"{path.name} ({status.name.lower()})"
     kept = open_measurement(folder, tz="UTC", on_error="nan")
+    assert "frames_left_out" not in kept.attrs
     assert kept.image.dtype == np.float64
     assert kept.frame_status.values[where] == status
     assert np.isnan(kept.image[where]).all()

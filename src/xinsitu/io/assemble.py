@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ from .discover import sample_and_measurement
 from .gather import Gathered
 from .instruments import Instrument
 from .times import TimeAxis
+
+_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,15 @@ def _coordinates(folder: str, gathered: Gathered, axis: TimeAxis) -> dict[str, A
     return coordinates
 
 
+def _left_out(gathered: Gathered) -> str | None:
+    """Files of the series that are not among the frames, and why."""
+    kept = set(gathered.stack.names)
+    gone = [fault for fault in gathered.faults if os.path.basename(fault.path) not in kept]
+    said = [f"{os.path.basename(fault.path)} ({fault.status.name.lower()})" for fault in gone[:_SHOWN]]
+    more = [f"and {len(gone) - _SHOWN} more"] if len(gone) > _SHOWN else []
+    return ", ".join([*said, *more]) or None
+
+
 def _attributes(folder: str, gathered: Gathered, clock: Clock, instrument: Instrument) -> dict[str, str | int | float]:
     first, axis = gathered.first, clock.axis
     detector, serial = first.detector
@@ -98,6 +110,7 @@ def _attributes(folder: str, gathered: Gathered, clock: Clock, instrument: Instr
         "detector": detector or None,
         "detector_serial": serial,
         "software": first.software or None,
+        "frames_left_out": _left_out(gathered),
         "flipped": ",".join(instrument.flip) or None,
         **first.text.attributes(),
     }

@@ -45,6 +45,8 @@ class Counter:
         What the column is multiplied by: 0.01 turns per cent into a fraction.
     lag
         How many points late the counter is written: the value of frame ``i`` stands at point ``i + lag``.
+    interpolate
+        Where frames are joined by time, take the value between the two points instead of the nearest point's.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Counter:
     meaning: str = ""
     scale: float = 1.0
     lag: int = 0
+    interpolate: bool = False
 
     def attributes(self) -> dict[str, str]:
         """Attributes of the coordinate."""
@@ -74,7 +77,7 @@ class Counter:
         DocumentError
             A key is unknown, or a value makes no sense.
         """
-        known = ("column", "units", "position", "meaning", "scale", "lag")
+        known = ("column", "units", "position", "meaning", "scale", "lag", "interpolate")
         where = f"instrument {instrument!r}, counter {name!r}"
         if strange := sorted(set(table) - set(known)):
             raise DocumentError(f"{where}: unknown {', '.join(strange)}; known are {', '.join(known)}")
@@ -108,6 +111,9 @@ class Instrument:
         Whether a stamp marks the ``start`` or the ``end`` of the exposure.
     logs
         Shell patterns of log files beside the frames; ``../*.dat`` looks into the folder above.
+    log_tolerance
+        Seconds that a point of a log may be away from a frame that it is joined to by time; None: one and a half
+        steps of the log.
     counters
         Columns of the logs to take; none takes all.
     flip
@@ -129,6 +135,7 @@ class Instrument:
     background: Background | None = None
     stamp_marks: str = "end"
     logs: tuple[str, ...] = ("*.log",)
+    log_tolerance: float | None = None
     counters: tuple[Counter, ...] = ()
     flip: tuple[str, ...] = ()
 
@@ -153,6 +160,10 @@ class Instrument:
         if (marks := table.get("stamp_marks", "end")) not in ("start", "end"):
             raise DocumentError(f"instrument {name!r}: stamp_marks is 'start' or 'end', not {marks!r}")
         axes, files, region = (table.get(section) or {} for section in ("axes", "files", "background"))
+        logs = table.get("logs") or {}
+        tolerance = logs.get("tolerance")
+        if set(logs) - {"patterns", "tolerance"} or not isinstance(tolerance, int | float | None):
+            raise DocumentError(f"instrument {name!r}: logs has patterns, such as ['*.log'], and tolerance in seconds")
         patterns = tuple(files.get("patterns", PATTERNS))
         flip = tuple(axes.get("flip", ()))
         if set(axes) - {"y", "x", "flip"} or set(flip) - {"y", "x"}:
@@ -172,7 +183,8 @@ class Instrument:
             patterns=patterns,
             background=background,
             stamp_marks=marks,
-            logs=tuple((table.get("logs") or {}).get("patterns", ("*.log",))),
+            logs=tuple(logs.get("patterns", ("*.log",))),
+            log_tolerance=tolerance,
             flip=flip,
             counters=tuple(
                 Counter.from_dict(name, counter, one) for counter, one in (table.get("counters") or {}).items()

@@ -42,6 +42,8 @@ class FrameKeys:
         UTC; None where time is only the frame number.
     zone
         Of times in the log without an offset.
+    tolerance
+        Seconds between a frame and its point; None: one and a half steps of the log.
     """
 
     names: Sequence[str]
@@ -49,6 +51,16 @@ class FrameKeys:
     frame: npt.NDArray[np.int64]
     microseconds: npt.NDArray[np.int64] | None
     zone: str
+    tolerance: float | None = None
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A scan of a log, the point of each frame in it, and how these were found."""
+
+    table: LogTable
+    positions: Positions
+    way: str
 
 
 def find_logs(folder: str, patterns: Iterable[str]) -> list[str]:
@@ -94,24 +106,23 @@ def join_logs(paths: Iterable[str], keys: FrameKeys, instrument: Instrument) -> 
             tables += [table for table in read_log(path) if len(table)]
         except DocumentError as error:
             faults.append(str(error))
-    joined: list[tuple[LogTable, Positions, str]] = []
+    joined: list[Joined] = []
     taken = np.zeros(len(keys.names), dtype=bool)
     for way in (_by_name, _by_point, _by_time):
         for table in tables:
-            if any(table is other for other, _, _ in joined) or taken.all():
+            if any(table is other.table for other in joined) or taken.all():
                 continue
-            positions = way(table, tables, keys)
-            positions = np.where(taken, -1, positions)
+            positions = np.where(taken, -1, way(table, tables, keys))
             if (positions >= 0).any():
-                joined.append((table, positions, way.__name__.removeprefix("_").replace("_", " ")))
+                joined.append(Joined(table, positions, way.__name__.removeprefix("_").replace("_", " ")))
                 taken |= positions >= 0
     if not joined:
         raise DocumentError("; ".join(faults) or "no scan of the log has the frames' names, number of points or times")
-    ways = ", ".join(dict.fromkeys(way for _, _, way in joined))
-    files = ", ".join(dict.fromkeys(os.path.basename(table.path) for table, _, _ in joined))
+    ways = ", ".join(dict.fromkeys(one.way for one in joined))
+    files = ", ".join(dict.fromkeys(os.path.basename(one.table.path) for one in joined))
     without = int((~taken).sum())
     said = f"{files}: {ways}" + (f"; {without} of {len(taken)} frames without a point" if without else "")
-    return _variables([(table, positions) for table, positions, _ in joined], len(keys.names), instrument), said
+    return _variables(joined, keys, instrument), said
 
 
 def _by_name(table: LogTable, tables: list[LogTable], keys: FrameKeys) -> Positions:
@@ -154,7 +165,8 @@ def _by_time(table: LogTable, tables: list[LogTable], keys: FrameKeys) -> Positi
     behind = np.clip(np.searchsorted(ordered, keys.microseconds), 1, len(ordered) - 1)
     nearer = keys.microseconds - ordered[behind - 1] < ordered[behind] - keys.microseconds
     nearest = np.where(nearer, behind - 1, behind)
-    tolerance = 1.5 * max(float(np.median(np.diff(ordered))), 1e6)
+    usual = 1.5 * max(float(np.median(np.diff(ordered))), 1e6)
+    tolerance = usual if keys.tolerance is None else keys.tolerance * 1e6
     close = np.abs(ordered[nearest] - keys.microseconds) <= tolerance
     return np.where(close, order[nearest], nothing)
 
@@ -183,26 +195,33 @@ def point_times(table: LogTable, zone: str) -> npt.NDArray[np.int64] | None:
     return None
 
 
-def _variables(
-    joined: Sequence[tuple[LogTable, Positions]], count: int, instrument: Instrument
-) -> dict[str, xr.Variable]:
+def _variables(joined: Sequence[Joined], keys: FrameKeys, instrument: Instrument) -> dict[str, xr.Variable]:
     """Coordinates of the counters that the instrument names, or of all columns."""
-    counters = instrument.counters or _all_columns(joined)
     found: dict[str, xr.Variable] = {}
-    for counter in counters:
-        values = np.full(count, np.nan)
+    for counter in instrument.counters or _all_columns(joined):
+        values = np.full(len(keys.names), np.nan)
         there = False
-        for table, positions in joined:
-            column = _values(table, counter)
-            if column is None:
-                continue
-            there = True
-            points = np.where(positions >= 0, positions + counter.lag, -1)
-            valid = (points >= 0) & (points < len(column))
-            values[valid] = column[points[valid]] * counter.scale
+        for one in joined:
+            column = _values(one.table, counter)
+            if column is not None:
+                there = True
+                mine = one.positions >= 0
+                values[mine] = _taken(one, column, counter, keys)[mine] * counter.scale
         if there:
             found[counter.name] = xr.Variable("time", values, counter.attributes())
     return found
+
+
+def _taken(one: Joined, column: npt.NDArray[np.float64], counter: Counter, keys: FrameKeys) -> npt.NDArray[np.float64]:
+    """Values of a column for all frames: at their points, or between two points."""
+    if counter.interpolate and one.way == "by time" and keys.microseconds is not None:
+        times = point_times(one.table, keys.zone)
+        if times is not None:
+            order = np.argsort(times, kind="stable")
+            return np.interp(keys.microseconds, times[order], column[order])
+    points = np.where(one.positions >= 0, one.positions + counter.lag, -1)
+    there = (points >= 0) & (points < len(column))
+    return np.where(there, column[np.where(there, points, 0)], np.nan)
 
 
 def _values(table: LogTable, counter: Counter) -> npt.NDArray[np.float64] | None:
@@ -215,6 +234,6 @@ def _values(table: LogTable, counter: Counter) -> npt.NDArray[np.float64] | None
         return None
 
 
-def _all_columns(joined: Sequence[tuple[LogTable, Positions]]) -> tuple[Counter, ...]:
-    names = dict.fromkeys(name for table, _ in joined for name in table.columns)
+def _all_columns(joined: Sequence[Joined]) -> tuple[Counter, ...]:
+    names = dict.fromkeys(name for one in joined for name in one.table.columns)
     return tuple(Counter(variable_name(name), name) for name in names)

@@ -83,12 +83,13 @@ def open_lazily(path: PathOrPaths, opening: Opening) -> tuple[xr.Dataset, FrameS
         )
     clock = Clock(axis, zone, zone_source, opening.stamp_marks or table.stamp_marks)
     dataset = assemble(source.path, gathered, clock, table)
-    return _with_logs(dataset, opening.logs, source, _keys(gathered, clock), table), gathered.stack
+    return _with_logs(dataset, opening.logs, source, _keys(gathered, clock, table), table), gathered.stack
 
 
-def _keys(gathered: Gathered, clock: Clock) -> FrameKeys:
+def _keys(gathered: Gathered, clock: Clock, table: Instrument) -> FrameKeys:
     times = None if clock.axis.source == "frame" else clock.axis.microseconds
-    return FrameKeys(gathered.stack.names, gathered.scan, gathered.frame, times, clock.zone)
+    names = gathered.stack.names
+    return FrameKeys(names, gathered.scan, gathered.frame, times, clock.zone, table.log_tolerance)
 
 
 def _with_logs(

@@ -185,9 +185,8 @@ class Survey:
             bad = sum(len(series.faults) for series in self.series)
             others = len(self.folder.logs) + len(self.folder.strays)
             lines.append(f"  files     {files + others} seen = {files - bad} good frames + {bad} bad + {others} others")
-        lines += [f"  log       {name}" for name in self.folder.logs[:_SHOWN]]
-        if strays := self.folder.strays:
-            lines.append(f"  no frame  {_listed(strays)}")
+        lines += [f"  log       {name}" for name in self.folder.logs]
+        lines += [f"  no frame  {name}" for name in self.folder.strays]
         if without := [name for name in self.folder.folders if name not in self._names_inside()]:
             lines.append(f"  left out  {_listed(without)} (no frames)")
         for survey in self.inside:
