@@ -50,6 +50,9 @@ from .physics.peaks import find_peaks as find_peaks
 from .physics.peaks import fringe_size as fringe_size
 from .physics.peaks import scherrer_size as scherrer_size
 from .physics.reductions import measure as measure
+from .physics.spots import fit_spots as fit_spots
+from .physics.fits import fit_rois as fit_rois
+from .physics.fits import fit_profiles as fit_profiles
 from .physics.reporting import ChangeReport as ChangeReport
 from .physics.reporting import change_reports as change_reports
 from .physics.sections import profiles as profiles

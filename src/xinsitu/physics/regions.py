@@ -106,7 +106,7 @@ class Frames:
 class Sums:
     """A ROI in a block of frames: its pixels (invalid ones zero) and its profiles, with their variances.
 
-    ``values`` and ``good`` are kept only where the background comes from the ROI's own edge, otherwise they are empty.
+    ``values`` and ``good`` are kept where the background comes from the ROI's own edge, or they are asked for.
     ``variance_*`` are of bins as parts of sums and moments, ``bin_variance_*`` of single bins; they differ behind a
     median, where neighbouring bins are correlated.
     """
@@ -175,8 +175,8 @@ def _gain(steps: Steps, box: Box) -> Doubles:
     return np.where(np.isfinite(gain), gain, 0.0)
 
 
-def summed(frames: Frames, region: Region, plan: Measurements) -> Sums:
-    """Correct a ROI's pixels and sum them."""
+def summed(frames: Frames, region: Region, plan: Measurements, *, keep: bool = False) -> Sums:
+    """Correct a ROI's pixels and sum them; ``keep`` the pixels, too."""
     steps = plan.steps
     part = filtered(frames.raw, steps, frames.per_frame, region.box)
     counted = part.astype(np.float64, order="C") if plan.counts else None
@@ -196,7 +196,7 @@ def summed(frames: Frames, region: Region, plan: Measurements) -> Sums:
         counted = None if counted is None else np.where(good, counted, 0.0)
     variances = _variances(counted, values.shape, frames, region, plan)
     top = highest_pixel(values, good)
-    if region.under not in ("edge", "plane"):  # megabytes per ROI that nobody asks for again
+    if not keep and region.under not in ("edge", "plane"):  # megabytes per ROI that nobody asks for again
         values, good = np.empty((n_frames, 0, 0)), None
     return Sums(values, good, along_y, along_x, pixels_y, pixels_x, *variances, top, n_rows * n_columns)
 

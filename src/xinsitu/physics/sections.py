@@ -78,7 +78,8 @@ def profiles_with_errors(
 ) -> xr.Dataset:
     """Return :func:`profiles` as ``profile`` with ``profile_errors``, the counting errors of single bins.
 
-    The errors are NaN where the image is not in counts.
+    ``per_count (time)`` is the variance that one unit of the profile brings. These are NaN where the image is not in
+    counts.
     """
     if along not in ("y", "x"):
         raise SchemaError(f"a profile runs along 'y' or 'x', not {along!r}")
@@ -101,7 +102,7 @@ def profiles_with_errors(
     fit = fitted(data, image, named, correction)
     n_bins = roi.y[1] - roi.y[0] if along == "y" else roi.x[1] - roi.x[0]
     plan = ProfilePlan(fit.plan, along)
-    tail = (2, n_bins)
+    tail = (3, n_bins)
     values = over_blocks(profile_block, fit.image, fit.per_frame, plan, tail=tail, dtype=np.float64, shared=fit.shared)
     coords = {name: image[name] for name in image.coords if image[name].dims in ((), ("time",))}
     first = roi.y[0] if along == "y" else roi.x[0]
@@ -112,7 +113,10 @@ def profiles_with_errors(
     profile = xr.DataArray(values[:, 0], dims=dims, coords=coords, attrs=attrs)
     errors = xr.DataArray(values[:, 1], dims=dims, coords=coords)
     errors.attrs = attrs | {"long_name": f"standard error of the profile of {roi.name}"}
-    return xr.Dataset({"profile": profile, "profile_errors": errors})
+    per_count = xr.DataArray(values[:, 2, 0], dims="time", coords={k: v for k, v in coords.items() if k != along})
+    told = xr.Dataset({"profile": profile, "profile_errors": errors, "per_count": per_count})
+    told.attrs["counts"] = int(fit.plan.counts)
+    return told
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +138,7 @@ class ProfilePlan:
 def profile_block(
     raw: kernels.Frames, per_frame: Doubles, *, plan: ProfilePlan, shared: float | None = None
 ) -> Doubles:
-    """Profile and its errors, ``(frame, 2, bin)``."""
+    """Profile, its errors, and the variance per unit of it (the same for all bins), ``(frame, 3, bin)``."""
     measurements = plan.measurements
     frames = frames_of(raw, per_frame, measurements, shared)
     sums = [summed(frames, region, measurements) for region in measurements.regions]
@@ -143,4 +147,6 @@ def profile_block(
     pixels = getattr(own, f"pixels_{plan.along}")
     net = getattr(own, plan.along) - getattr(below, plan.along)
     variance = getattr(own, f"bin_variance_{plan.along}") + pixels**2 * below.level_variance[:, None]
-    return np.stack([net, np.sqrt(variance)], axis=1)
+    total = np.where(own.total > 0, own.total, np.nan)
+    per_count = np.broadcast_to((getattr(own, f"bin_variance_{plan.along}").sum(axis=1) / total)[:, None], net.shape)
+    return np.stack([net, np.sqrt(variance), per_count], axis=1)

@@ -1,0 +1,319 @@
+"""Fits of peaks: Gaussian, Lorentzian and pseudo-Voigt profiles, and a two-dimensional Gaussian, for all frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from xinsitu.errors import SchemaError
+from xinsitu.kernels import Doubles
+from xinsitu.schema import PIXEL, Quality, flag_attributes
+from xinsitu.values import Roi, RoiSet
+
+from .correction import Correction
+from .curves import Fit, counted_fit, fit, peak_on_line
+from .sections import profiles_with_errors
+
+Shape = Literal["gaussian", "lorentzian", "pseudo_voigt"]
+PARAMETERS: dict[str, tuple[str, ...]] = {
+    "gaussian": ("height", "centre", "fwhm", "level", "slope"),
+    "lorentzian": ("height", "centre", "fwhm", "level", "slope"),
+    "pseudo_voigt": ("height", "centre", "fwhm", "level", "slope", "fraction"),
+}
+"""What is fitted: the peak's height above the line, its centre and full width at half maximum, the level of the line in
+the middle and its slope, and the Lorentzian fraction of a pseudo-Voigt."""
+AXES: tuple[Literal["y"], Literal["x"]] = ("y", "x")
+SIGNIFICANT = 3.0
+"""A peak that is not this many standard errors high is no peak."""
+
+
+def fit_profiles(
+    profile: xr.DataArray,
+    dim: str,
+    *,
+    shape: Shape = "gaussian",
+    errors: xr.DataArray | None = None,
+    per_count: xr.DataArray | None = None,
+) -> xr.Dataset:
+    """Fit a peak on a straight line to every profile; lazy where the profiles are.
+
+    Start values come from the highest bin and the half-height width of each profile; where that leads nowhere, from the
+    last frame before it that could be fitted.
+
+    Parameters
+    ----------
+    profile
+        Any dims, with ``dim`` among them.
+    dim
+        Along which the peak runs; its coordinate gives centres and widths.
+    shape
+        ``gaussian``, ``lorentzian`` or ``pseudo_voigt``.
+    errors
+        Standard errors of the profile's bins. Without them all bins weigh the same, and the scatter about the curve
+        gives the errors of the parameters.
+    per_count
+        With errors from counting: the variance that one unit of the profile brings (1 for counts). Weights then follow
+        the fitted curve instead of what happened to be counted, which is the fit of highest Poisson likelihood.
+
+    Returns
+    -------
+    Dataset
+        ``height``, ``centre``, ``fwhm``, ``level``, ``slope`` (and ``fraction``) and ``area``, each with ``*_errors``;
+        ``covariance (..., parameter, parameter_)``; ``chi_square`` and ``n_free``; ``quality``. A fit that failed is
+        NaN and flagged: no convergence, a centre outside the profile, a width below a third of a bin or beyond three
+        profiles, a height below three standard errors.
+
+    Raises
+    ------
+    SchemaError
+        There is no such dimension or shape, or too few bins.
+
+    Examples
+    --------
+    >>> x = np.arange(30.0)
+    >>> profile = xr.DataArray(9 * np.exp(-4 * np.log(2) * ((x - 14.2) / 6) ** 2) + 2, dims="x")
+    >>> found = fit_profiles(profile, "x")
+    >>> [round(float(found[name]), 6) for name in ("height", "centre", "fwhm", "level")]
+    [9.0, 14.2, 6.0, 2.0]
+    """
+    if shape not in PARAMETERS:
+        raise SchemaError(f"a profile is fitted with {', '.join(PARAMETERS)}, not {shape!r}")
+    if dim not in profile.dims:
+        raise SchemaError(f"the profile has dims ({', '.join(map(str, profile.dims))}) and lacks {dim!r}")
+    names = PARAMETERS[shape]
+    if profile.sizes[dim] <= len(names):
+        raise SchemaError(f"a {shape} has {len(names)} parameters: {profile.sizes[dim]} bins are too few")
+    has_axis = dim in profile.coords
+    x = profile[dim].values.astype(np.float64) if has_axis else np.arange(float(profile.sizes[dim]))
+    n_columns = len(names) ** 2 + len(names) + 2
+    given = xr.full_like(profile, np.nan, dtype=np.float64) if errors is None else errors
+    counts = xr.DataArray(np.nan) if per_count is None else per_count
+    packed: xr.DataArray = xr.apply_ufunc(
+        _fit_rows,
+        *(_whole(array, dim) for array in (profile, given, counts)),
+        input_core_dims=[[dim], [dim], []],
+        output_core_dims=[["column"]],
+        kwargs={"x": x, "shape": shape},
+        dask="parallelized",
+        output_dtypes=[np.float64],
+        dask_gufunc_kwargs={"output_sizes": {"column": n_columns}},
+    )
+    along = str(profile[dim].attrs.get("units", PIXEL)) if has_axis else PIXEL
+    return _named(packed, shape, along, str(profile.attrs.get("units", "1")), profile.sizes[dim])
+
+
+def _whole(array: xr.DataArray, dim: str) -> xr.DataArray:
+    return array.chunk({dim: -1}) if array.chunks is not None and dim in array.dims else array
+
+
+def _fit_rows(
+    values: npt.NDArray[Any], errors: npt.NDArray[Any], per_count: npt.NDArray[Any], *, x: Doubles, shape: str
+) -> Doubles:
+    """Parameters, their covariance, chi square and a mark for success, ``(..., column)``."""
+    names = PARAMETERS[shape]
+    rows = values.reshape(-1, values.shape[-1]).astype(np.float64)
+    sigma = np.broadcast_to(errors, values.shape).reshape(rows.shape)
+    counted = np.broadcast_to(per_count, values.shape[:-1]).reshape(-1)
+    start = _start(rows, x, shape)
+    result = _best(rows, sigma, counted, start, x, shape)
+    good = _sensible(result, rows, x)
+    again = np.flatnonzero(~good)
+    if again.size and good.any():  # from the last one before that could be fitted
+        before = np.maximum.accumulate(np.where(good, np.arange(len(rows)), -1))
+        before = np.where(before < 0, np.flatnonzero(good)[0], before)
+        second = _best(rows[again], sigma[again], counted[again], result.parameters[before[again]], x, shape)
+        for old, new in zip(
+            (result.parameters, result.covariance, result.chi_square, result.arrived),
+            (second.parameters, second.covariance, second.chi_square, second.arrived),
+            strict=True,
+        ):
+            old[again] = new
+        good = _sensible(result, rows, x)
+    packed = np.full((len(rows), len(names) ** 2 + len(names) + 2), np.nan)
+    packed[good, : len(names)] = result.parameters[good]
+    packed[good, len(names) : -2] = result.covariance[good].reshape(-1, len(names) ** 2)
+    packed[good, -2] = result.chi_square[good]
+    packed[:, -1] = good
+    return packed.reshape(*values.shape[:-1], -1)
+
+
+def _best(rows: Doubles, sigma: Doubles, counted: Doubles, start: Doubles, x: Doubles, shape: str) -> Fit:
+    """Fit with the weights that there are."""
+    model = peak_on_line(x, shape)
+    if np.isnan(sigma).all():
+        even = fit(model, rows, np.ones_like(rows), start)
+        scatter = even.chi_square / (np.isfinite(rows).sum(axis=1) - start.shape[1])
+        return Fit(even.parameters, even.covariance * scatter[:, None, None], even.chi_square, even.arrived)
+    if np.isnan(counted).all():
+        return fit(model, rows, sigma**2, start)
+    return counted_fit(model, rows, sigma**2, np.nan_to_num(counted), start)
+
+
+def _start(rows: Doubles, x: Doubles, shape: str) -> Doubles:
+    """Start values: line through the ends, highest bin of a smoothed profile, width from the area above the line."""
+    n_bins = len(x)
+    outer = max(1, n_bins // 10)
+    filled = np.where(
+        np.isfinite(rows), rows, np.nanmedian(np.where(np.isfinite(rows), rows, 0), axis=1, keepdims=True)
+    )
+    left, right = filled[:, :outer].mean(axis=1), filled[:, -outer:].mean(axis=1)
+    line = left[:, None] + (right - left)[:, None] * np.linspace(0, 1, n_bins)
+    net = filled - line
+    soft = net.copy()
+    soft[:, 1:-1] = (net[:, :-2] + net[:, 1:-1] + net[:, 2:]) / 3
+    top = soft.argmax(axis=1)
+    height = np.maximum(soft.max(axis=1), 1e-12 + 1e-3 * np.abs(filled).max(axis=1))
+    step = abs(x[-1] - x[0]) / (n_bins - 1)
+    area = np.maximum(net, 0).sum(axis=1) * step
+    width = np.clip(area / height, 2 * step, 0.5 * step * n_bins)
+    slope = (right - left) / (x[-1] - x[0])
+    columns = [height, x[top], width, 0.5 * (left + right), slope]
+    if shape == "pseudo_voigt":
+        columns.append(np.full(len(rows), 0.3))
+    return np.stack(columns, axis=1)
+
+
+def _sensible(result: Fit, rows: Doubles, x: Doubles) -> npt.NDArray[np.bool_]:
+    """Fits that arrived at a peak which the profile shows."""
+    p = result.parameters
+    seen = np.isfinite(rows)
+    varies = np.where(seen, rows, -np.inf).max(axis=1) > np.where(seen, rows, np.inf).min(axis=1)
+    low, high = min(x[0], x[-1]), max(x[0], x[-1])
+    step = (high - low) / (len(x) - 1)
+    p[:, 2] = np.abs(p[:, 2])
+    with np.errstate(invalid="ignore"):
+        errors = np.sqrt(np.einsum("naa->na", result.covariance))
+        there = (p[:, 1] >= low) & (p[:, 1] <= high) & (p[:, 2] > step / 3) & (p[:, 2] < 3 * (high - low))
+        good = (
+            varies & result.arrived & there & (p[:, 0] > SIGNIFICANT * errors[:, 0]) & np.isfinite(errors).all(axis=1)
+        )
+        if p.shape[1] == 6:
+            good &= (p[:, 5] > -0.5) & (p[:, 5] < 1.5)
+    return np.asarray(good)
+
+
+def _named(packed: xr.DataArray, shape: str, along: str, units: str, n_bins: int) -> xr.Dataset:
+    """One variable per parameter, with units and errors."""
+    names = PARAMETERS[shape]
+    number = len(names)
+    own = {
+        "height": units,
+        "level": units,
+        "centre": along,
+        "fwhm": along,
+        "fraction": "1",
+        "slope": f"{units}/{along}",
+    }
+    result = xr.Dataset()
+    for place, name in enumerate(names):
+        diagonal = packed.isel(column=number + place * (number + 1))
+        result[name] = packed.isel(column=place)
+        result[name].attrs = {"units": own[name], "long_name": f"{name} of the fitted peak"}
+        result[f"{name}_errors"] = diagonal**0.5
+        result[f"{name}_errors"].attrs = {"units": own[name], "long_name": f"standard error of the {name} of the peak"}
+    result["area"], result["area_errors"] = _area(result, packed, shape, f"{units} {along}")
+    covariance = packed.isel(column=slice(number, -2))
+    blocks = [covariance.isel(column=slice(place * number, (place + 1) * number)) for place in range(number)]
+    stacked = xr.concat(
+        [b.rename(column="parameter_") for b in blocks],
+        dim="parameter",
+        join="exact",
+        coords="minimal",
+        compat="override",
+    )
+    result["covariance"] = stacked.assign_coords(parameter=list(names), parameter_=list(names)).transpose(
+        ..., "parameter", "parameter_"
+    )
+    result["chi_square"] = packed.isel(column=-2)
+    result["n_free"] = n_bins - number
+    failed = (packed.isel(column=-1) == 0).astype(np.int32) * np.int32(Quality.FIT_FAILED)
+    result["quality"] = failed.assign_attrs(flag_attributes(Quality))
+    return result
+
+
+def _area(result: xr.Dataset, packed: xr.DataArray, shape: str, units: str) -> tuple[xr.DataArray, xr.DataArray]:
+    """Area of the peak and its error: ``height * fwhm`` times what the shape has per unit of both."""
+    names = PARAMETERS[shape]
+    number = len(names)
+    round_, wide = 0.5 * np.sqrt(np.pi / np.log(2)), 0.5 * np.pi
+    height, width = result["height"], result["fwhm"]
+    fraction = result["fraction"] if "fraction" in names else height * 0.0 + (shape == "lorentzian")
+    per_width = fraction * wide + (1 - fraction) * round_
+    slopes = {"height": width * per_width, "fwhm": height * per_width}
+    if "fraction" in names:
+        slopes["fraction"] = height * width * (wide - round_)
+    variance = height * 0.0
+    for one, along_one in slopes.items():
+        for other, along_other in slopes.items():
+            place = number + names.index(one) * number + names.index(other)
+            variance = variance + along_one * along_other * packed.isel(column=place)
+    area = (height * width * per_width).assign_attrs(units=units, long_name="area of the fitted peak")
+    return area, (variance**0.5).assign_attrs(units=units, long_name="standard error of the area of the peak")
+
+
+def fit_rois(
+    data: xr.Dataset | xr.DataArray,
+    rois: RoiSet | Iterable[Roi],
+    *,
+    shape: Shape = "gaussian",
+    correction: Correction | None = None,
+) -> xr.Dataset:
+    """Fit a peak on a straight line to both profiles of every ROI in every frame; lazy where the frames are.
+
+    Parameters
+    ----------
+    data
+        A measurement, or its ``image (time, y, x)``.
+    rois
+        Where; ROIs of the role ``background`` are left out.
+    shape
+        ``gaussian``, ``lorentzian`` or ``pseudo_voigt``.
+    correction
+        What to do to the frames first.
+
+    Returns
+    -------
+    Dataset
+        The variables of :func:`fit_profiles` with ``_y`` and ``_x`` behind them, ``(time, roi)``: ``centre_y``,
+        ``fwhm_x_errors`` and so on; centres in detector pixels. Behind a median neighbouring bins are correlated, and
+        the errors are too small by up to a third.
+
+    Raises
+    ------
+    RoiError
+        A ROI does not lie in the image.
+
+    Examples
+    --------
+    >>> y, x = np.arange(24)[:, None], np.arange(30)
+    >>> spot = 1000 * np.exp(-((y - 11) ** 2) / 18 - (x - 14.5) ** 2 / 32)
+    >>> frames = xr.DataArray(spot[None].round().astype("int32"), dims=("time", "y", "x"), attrs={"units": "counts"})
+    >>> found = fit_rois(frames, [Roi("spot", y=(0, 24), x=(0, 30))]).sel(roi="spot").isel(time=0)
+    >>> round(float(found.centre_y), 2), round(float(found.centre_x), 2), round(float(found.fwhm_x), 1)
+    (11.0, 14.5, 9.4)
+    """
+    named = RoiSet.of(rois)
+    signals = [roi for roi in named if roi.role == "signal"]
+    if not signals:
+        raise SchemaError("there is no ROI to fit")
+    each = []
+    for roi in signals:
+        both = []
+        for along in AXES:
+            own = profiles_with_errors(data, roi, along=along, rois=named, correction=correction)
+            counted = {"errors": own.profile_errors, "per_count": own.per_count} if own.attrs["counts"] else {}
+            found = fit_profiles(own.profile, along, shape=shape, **counted)
+            both.append(found.rename({str(name): _along(str(name), along) for name in found.data_vars}))
+        each.append(xr.merge(both, join="exact", compat="override").expand_dims(roi=[roi.name]))
+    joined = xr.concat(each, dim="roi", join="exact", coords="minimal", compat="override", data_vars="all")
+    return joined.transpose("time", "roi", ...)
+
+
+def _along(name: str, axis: str) -> str:
+    """Name with its axis: ``centre_errors`` becomes ``centre_y_errors``."""
+    base = name.removesuffix("_errors")
+    return f"{base}_{axis}" + name[len(base) :]
