@@ -83,13 +83,17 @@ class Measurements:
 
 @dataclass(frozen=True)
 class Frames:
-    """A block of raw frames, what is known of each, and the background of whole frames with its variance."""
+    """A block of raw frames, what is known of each, and the background of whole frames with its variance.
+
+    ``whole`` is the filtered block, where boxes cover so much of it that this is quicker than one after the other.
+    """
 
     raw: kernels.Frames
     per_frame: Doubles
     level: Doubles | None
     level_variance: Doubles
     shared: float | None
+    whole: kernels.Floats | None
 
     @property
     def scale_variance(self) -> Doubles:
@@ -99,7 +103,15 @@ class Frames:
     def of(self, which: slice) -> Frames:
         """Return some of them."""
         level = None if self.level is None else self.level[which]
-        return Frames(self.raw[which], self.per_frame[which], level, self.level_variance[which], self.shared)
+        whole = None if self.whole is None else self.whole[which]
+        return Frames(self.raw[which], self.per_frame[which], level, self.level_variance[which], self.shared, whole)
+
+    def filtered(self, steps: Steps, box: Box) -> kernels.Floats:
+        """Count rate, median and flat field of one box."""
+        if self.whole is None:
+            return filtered(self.raw, steps, self.per_frame, box)
+        y, x = box
+        return self.whole[:, slice(*y), slice(*x)].copy()
 
 
 @dataclass(frozen=True)
@@ -148,9 +160,14 @@ def frames_of(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, share
     """Measure the background of whole frames, where the recipe has one."""
     steps = plan.steps
     nothing = np.zeros(len(raw))
+    boxes = [*(region.box for region in plan.regions), *(steps.boxes or ())]
+    area = sum((y[1] - y[0]) * (x[1] - x[0]) for y, x in boxes)
+    together = steps.median is not None and len(boxes) > 1 and 2 * area > raw.shape[1] * raw.shape[2]
+    whole = filtered(raw, steps, per_frame) if together else None
+    frames = Frames(raw, per_frame, None, nothing, shared, whole)
     if steps.boxes is None:
-        return Frames(raw, per_frame, None, nothing, shared)
-    parts = [filtered(raw, steps, per_frame, box) for box in steps.boxes]
+        return frames
+    parts = [frames.filtered(steps, box) for box in steps.boxes]
     total, variance, pixels = nothing.copy(), nothing.copy(), nothing.copy()
     for part, (y, x) in zip(parts, steps.boxes, strict=True):
         values = np.ascontiguousarray(part.reshape(len(part), -1), dtype=np.float64)
@@ -163,7 +180,8 @@ def frames_of(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, share
     if plan.median:
         variance *= counting.sum_variance_factor(total / np.maximum(pixels, 1))
     level_variance = variance / np.maximum(pixels, 1) ** 2
-    return Frames(raw, per_frame, level, level_variance if plan.counts else np.full(len(raw), np.nan), shared)
+    level_variance = level_variance if plan.counts else np.full(len(raw), np.nan)
+    return Frames(raw, per_frame, level, level_variance, shared, whole)
 
 
 def _gain(steps: Steps, box: Box) -> Doubles:
@@ -178,7 +196,7 @@ def _gain(steps: Steps, box: Box) -> Doubles:
 def summed(frames: Frames, region: Region, plan: Measurements, *, keep: bool = False) -> Sums:
     """Correct a ROI's pixels and sum them; ``keep`` the pixels, too."""
     steps = plan.steps
-    part = filtered(frames.raw, steps, frames.per_frame, region.box)
+    part = frames.filtered(steps, region.box)
     counted = part.astype(np.float64, order="C") if plan.counts else None
     if frames.level is not None:
         part = without_background(part, frames.level, steps, frames.shared)
