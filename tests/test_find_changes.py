@@ -75,6 +75,13 @@ def test_growth_is_no_change():
     assert find_attenuation_changes(counted(expected)) == []
 
 
+def test_a_steep_scan_is_no_change():
+    """Reflectivity falls by decades, faster and faster for a while: no attenuator takes ten frames."""
+    t = np.arange(120.0)
+    expected = 1e6 / (1 + np.exp((t - 60) / 2.0)) + 10
+    assert find_attenuation_changes(counted(np.stack([expected, 2 * expected], axis=1))) == []
+
+
 @pytest.mark.parametrize("frames", [1, 8, 40])
 def test_a_fall_to_zero_is_never_a_change(frames):
     assert find_attenuation_changes(counted(levels((60, 1), (frames, 0), (60, 1)))) == []

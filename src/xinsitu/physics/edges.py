@@ -135,7 +135,10 @@ def _strays(counts: Counts, end: int, run: int, inwards: int) -> float:
     if not usable.any():
         return 0.0
     off = seen[usable] / expected[usable] - 1
-    noise = np.sqrt((counts.noise[behind] ** 2).mean(axis=0))[usable] * np.sqrt(1 / run + 0.6)  # 0.6: the line's own
+    # on a curve the frames behind do not lie on the line either
+    bend = ((counts.values[behind] - level - slope * behind[:, None]) ** 2).sum(axis=0) / max(behind.size - 2, 1)
+    variance = np.maximum((counts.noise[behind] ** 2).mean(axis=0), bend)[usable]
+    noise = np.sqrt(variance * (1 / run + 0.6))  # 0.6: the line's own
     weight = (expected[usable] / noise) ** 2
     mean = abs(float((weight * off).sum() / weight.sum()))
     return 0.0 if mean < _HALF_WAY else mean * float(np.sqrt(weight.sum()))

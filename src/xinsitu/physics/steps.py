@@ -193,16 +193,13 @@ def find_transitions(
     pieces = list(pairwise(bounds))
     dark = [_is_dark(values, pieces, number) for number in range(len(pieces))]
     levels = [n for n, (start, stop) in enumerate(pieces) if stop - start > SHORT and not dark[n]]
-    return [
-        Transition(
-            before=pieces[first][1] - 1,
-            after=pieces[second][0],
-            start=pieces[first][0],
-            stop=pieces[second][1],
-            dark=sum(pieces[n][1] - pieces[n][0] for n in range(first + 1, second) if dark[n]),
-        )
-        for first, second in pairwise(levels)
-    ]
+    steps = []
+    for first, second in pairwise(levels):
+        lost = sum(pieces[n][1] - pieces[n][0] for n in range(first + 1, second) if dark[n])
+        before, after = pieces[first][1] - 1, pieces[second][0]
+        if after - before - 1 - lost <= 2 * SHORT:  # a longer way from level to level is no attenuator
+            steps.append(Transition(before, after, pieces[first][0], pieces[second][1], lost))
+    return steps
 
 
 def _splits(values: Floats, errors: Floats, threshold: float, least: float, tolerance: float) -> Iterator[int]:
