@@ -50,6 +50,12 @@ from .physics.peaks import find_peaks as find_peaks
 from .physics.peaks import fringe_size as fringe_size
 from .physics.peaks import scherrer_size as scherrer_size
 from .physics.reductions import measure as measure
+from .physics.calibration import calibrate_profile as calibrate_profile
+from .physics.calibration import calibrate as calibrate
+from .physics.calibration import reciprocal_axis as reciprocal_axis
+from .physics.growth import smoothing_spline as smoothing_spline
+from .physics.growth import normalise as normalise
+from .physics.growth import slope as slope
 from .physics.spots import fit_spots as fit_spots
 from .physics.fits import fit_rois as fit_rois
 from .physics.fits import fit_profiles as fit_profiles
