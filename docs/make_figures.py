@@ -140,6 +140,37 @@ def figure_fwhm() -> tuple[Figure, str]:
     return bias_and_error("fwhm_x", "FWHM (relative)", relative=True)
 
 
+def figure_fits() -> tuple[Figure, str]:
+    """Width from the half level, from smoothed profiles, and from a fit."""
+    truth = true_values()["fwhm_x"]
+    rows, drawn = [], []
+    for counts in COUNTS[2:]:
+        frames = repeated(counts)
+        fitted = xi.fit_rois(frames, rois()).sel(roi="spot").compute()
+        found = {
+            "half level": spot_series(frames),
+            "smooth=5": spot_series(frames, smooth=5),
+            "Gaussian fit": fitted,
+        }
+        cells, biases = [], []
+        for series in found.values():
+            values = series.fwhm_x.values
+            bias, scatter = np.nanmedian(values) / truth - 1, np.nanstd(values) / truth
+            cells.append(f"{100 * bias:+.1f} ± {100 * scatter:.1f} %")
+            biases.append(100 * bias)
+        stated = np.nanmedian(fitted.fwhm_x_errors) / truth
+        rows.append((f"{counts:,}", *cells, f"{100 * stated:.1f} %", f"{100 * fitted.fwhm_x.notnull().mean():.0f} %"))
+        drawn.append((counts, *biases))
+    counts, *curves = np.array(drawn).T
+    figure, (axis,) = new_figure(size=(5.6, 3.2))
+    axis.axhline(0, color="#999999", lw=0.8)
+    for name, curve, style in zip(found, curves, ("s-", "^-", "o-"), strict=True):
+        axis.semilogx(counts, curve, style, ms=5, label=name)
+    axis.set(xlabel="net counts in the spot", ylabel="bias of the FWHM (%)")
+    axis.legend(frameon=False)
+    return figure, table(("net counts", *found, "stated error of the fit", "fits that succeed"), rows)
+
+
 def figure_com_pull() -> tuple[Figure, str]:
     """Centre of mass with and without a declared background."""
     rows, drawn = [], []
@@ -267,6 +298,7 @@ FIGURES: dict[str, Callable[[], tuple[Figure, str]]] = {
     "com": figure_com,
     "com_pull": figure_com_pull,
     "fwhm": figure_fwhm,
+    "fits": figure_fits,
     "median": figure_median,
     "maximum": figure_maximum,
     "stamps": figure_stamps,
