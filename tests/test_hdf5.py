@@ -13,9 +13,10 @@ import xarray as xr
 from xinsitu.errors import FrameChanged, FrameError, LayoutError
 from xinsitu.io import hdf5_stack
 from xinsitu.io.measurement import open_flatfield, open_measurement
+from xinsitu.io.survey import survey
 from xinsitu.schema import epoch_seconds
 
-from .camserver import ramp
+from .camserver import ramp, write_frames
 
 TRUTH = np.stack([ramp(number) for number in range(6)])
 
@@ -186,3 +187,23 @@ def test_stacks_are_named_after_their_files(tmp_path):
     os.utime(path, ns=(1, 1))
     assert open_measurement(path, tz="UTC").image.data.name != one
     assert issubclass(hdf5_stack.Hdf5Stack, xr.backends.BackendArray)
+
+
+def test_old_and_new_clocks_of_areadetector(tmp_path):
+    path = tmp_path / "ad.h5"
+    for offset in (0, 631_152_000):  # since 1970, as in old versions, and since 1990
+        with h5py.File(path, "w") as file:
+            file["entry/data/data"] = TRUTH
+            file["entry/instrument/NDAttributes/NDArrayTimeStamp"] = 1_401_264_119.5 - offset + np.arange(6)
+        os.utime(path, (1_401_264_200, 1_401_264_200))
+        data = open_measurement(path)
+        np.testing.assert_allclose(epoch_seconds(data.time), 1_401_264_119.5 + np.arange(6), rtol=0, atol=2e-6)
+
+
+def test_a_survey_of_one_file_and_of_a_pattern(tmp_path):
+    text = str(survey(nexus(tmp_path / "scan_0001.nxs"), tz="UTC"))
+    assert "6 of 13 x 17 int32" in text
+    assert "2022-11-01 23:43:30.25 to 2022-11-01 23:43:32.75 UTC" in text
+    assert "6 seen = 6 good frames + 0 bad + 0 others" in text
+    write_frames(tmp_path / "m", 4)
+    assert survey(str(tmp_path / "m" / "*_0000[12].tif"), tz="UTC").n_frames == 2

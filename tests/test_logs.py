@@ -201,3 +201,15 @@ def test_values_between_two_points(tmp_path):
     table.write_text("time_zone = 'UTC'\n[logs]\ntolerance = 0.5\n[counters.ring]\ncolumn = 'current'\n")
     data = open_measurement(folder, instrument=table, logs=tmp_path / "ring.csv")
     np.testing.assert_array_equal(data.ring, [0, np.nan, np.nan, np.nan, 4])
+
+
+def test_the_log_of_a_scan_is_found_among_many(tmp_path):
+    folder = tmp_path / "visit" / "p100k"
+    write_frames(folder, 3, name="p100kImage_7_{}.tif")
+    for scan in range(100):
+        (tmp_path / "visit" / f"{scan}.dat").write_text(f"frame_no\td5i\n0\t{scan}\n1\t{scan}\n2\t{scan}\n")
+    data = open_measurement(folder, instrument="diamond-i07")
+    assert data.monitor.values.tolist() == [7, 7, 7]
+    (tmp_path / "visit" / "7.dat").unlink()
+    with pytest.warns(XinsituWarning, match=r"no log is joined to the frames: 99 files fit \.\./\*\.dat"):
+        open_measurement(folder, instrument="diamond-i07")

@@ -38,13 +38,13 @@ def complete(header: FrameHeader, tags: Mapping[int, Value]) -> FrameHeader:
         header = header._replace(
             stamp=stamp, stamp_source=source, utc=(seconds + EPOCH) * 1_000_000 + nanoseconds // 1000
         )
-    elif isinstance(clock, float) and not header.stamp and (posix := _posix(clock, header.mtime_ns)) is not None:
-        header = header._replace(stamp=repr(clock), stamp_source="epics:65000", utc=round(posix * 1e6))
+    elif isinstance(clock, float) and not header.stamp and (start := posix(clock, header.mtime_ns)) is not None:
+        header = header._replace(stamp=repr(clock), stamp_source="epics:65000", utc=round(start * 1e6))
     extra = tuple(_attribute(value) for tag, value in tags.items() if tag >= ATTRIBUTES and isinstance(value, str))
     return header._replace(extra=tuple(pair for pair in extra if pair[0]))
 
 
-def _posix(clock: float, mtime_ns: int) -> float | None:
+def posix(clock: float, mtime_ns: int) -> float | None:
     """UNIX seconds of a clock that counts from 1990 or from 1970; None where neither is near the file's own time."""
     if not math.isfinite(clock):
         return None

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from xinsitu.errors import LayoutError, SchemaError
 from xinsitu.schema import FrameStatus
 
+from . import epics
 from .discover import natural_key
 from .frame_header import MAX_PIXELS, FrameFault, FrameHeader
 from .gather import Gathered
@@ -26,7 +27,6 @@ from .pilatus import PilatusText
 from .safe_hdf5 import refuse_outside_links
 from .stamps import parse_stamp
 
-EPICS_EPOCH = 631_152_000
 _PLACES = ("image", "entry/data/data", "entry/instrument/detector/data", "entry1/data/data", "exchange/data")
 _DETECTORS = ("entry/instrument/detector", "entry1/instrument/detector")
 _ATTRIBUTES = ("entry/instrument/NDAttributes", "entry/instrument/detector/NDAttributes", "NDAttributes")
@@ -118,7 +118,7 @@ def _gather(file: h5py.File, path: str, files: tuple[tuple[str, int, int], ...],
         promote=promote,
     )
     count = stack.shape[0]
-    times, columns = _times(file, count), _columns(file, count)
+    times, columns = _times(file, count, files[0][2]), _columns(file, count)
     text, model = _text(file), _string(file, "description")
     size, mtime = files[0][1:]
     headers = tuple(
@@ -185,18 +185,23 @@ def _is_stack(dataset: h5py.Dataset) -> bool:
     return dataset.ndim in (2, 3) and dataset.dtype.kind in "iuf" and dataset.size > 0
 
 
-def _times(file: h5py.File, count: int) -> _Times:
+def _times(file: h5py.File, count: int, mtime_ns: int) -> _Times:
     """Read times from EPICS, from a netCDF ``time``, or from the start of a series and its frame time."""
     for place in _ATTRIBUTES:
         group = file.get(place)
         seconds, nanoseconds = (_array(group, f"NDArrayEpicsTS{part}", count) for part in ("Sec", "nSec"))
         if seconds is not None and nanoseconds is not None:
-            utc = (seconds.astype("int64") + EPICS_EPOCH) * 1_000_000 + nanoseconds.astype("int64") // 1000
+            utc = (seconds.astype("int64") + epics.EPOCH) * 1_000_000 + nanoseconds.astype("int64") // 1000
             return _Times(
                 utc=utc,
                 stamps=[f"{s:.0f}.{n:09.0f}" for s, n in zip(seconds, nanoseconds, strict=True)],
                 source="epics",
             )
+        clock = _array(group, "NDArrayTimeStamp", count)
+        posix = None if clock is None else epics.posix(float(clock[0]), mtime_ns)
+        if clock is not None and posix is not None:
+            utc = np.rint((clock + (posix - clock[0])) * 1e6).astype("int64")
+            return _Times(utc, [repr(float(one)) for one in clock], "hdf5:NDArrayTimeStamp")
     time = file.get("time")
     if (
         isinstance(time, h5py.Dataset)

@@ -110,7 +110,8 @@ class Instrument:
     stamp_marks
         Whether a stamp marks the ``start`` or the ``end`` of the exposure.
     logs
-        Shell patterns of log files beside the frames; ``../*.dat`` looks into the folder above.
+        Shell patterns of log files beside the frames, the first that fits any file wins; ``../*.dat`` looks into the
+        folder above, ``{scan}`` stands for the scan number.
     log_tolerance
         Seconds that a point of a log may be away from a frame that it is joined to by time; None: one and a half
         steps of the log.

@@ -25,6 +25,7 @@ from .zones import find_zone, to_utc
 
 Positions = npt.NDArray[np.int64]
 """For every frame its point in the log; -1: none."""
+MANY = 64
 _TIME_COLUMNS = ("epoch", "time", "datetime", "date_time", "timestamp", "unix", "unixtime", "utc")
 
 
@@ -63,24 +64,35 @@ class Joined:
     way: str
 
 
-def find_logs(folder: str, patterns: Iterable[str]) -> list[str]:
-    """Log files beside frames; a pattern with ``../`` looks into the folder above.
+def find_logs(folder: str, patterns: Iterable[str], scans: Iterable[int] = ()) -> list[str]:
+    """Log files beside frames: those that fit the first pattern that any file fits.
+
+    A pattern with ``../`` looks into the folder above; ``{scan}`` stands for the numbers of the scans.
+
+    Raises
+    ------
+    DocumentError
+        So many files fit that they cannot all belong to these frames.
 
     Examples
     --------
     >>> find_logs("/no/such/folder", ["*.log"])
     []
     """
-    found: list[str] = []
     for pattern in patterns:
         above, _, name = pattern.rpartition("/")
         place = os.path.dirname(folder) if above == ".." else folder
+        wanted = [name.replace("{scan}", str(scan)) for scan in scans] if "{scan}" in name else [name]
         try:
             names = sorted(os.listdir(place))
         except OSError:
             continue
-        found += [os.path.join(place, one) for one in names if fnmatch.fnmatchcase(one, name or pattern)]
-    return found
+        found = [one for one in names if any(fnmatch.fnmatchcase(one, want) for want in wanted)]
+        if len(found) > MANY:
+            raise DocumentError(f"{len(found)} files fit {pattern}; give one with logs=")
+        if found:
+            return [os.path.join(place, one) for one in found]
+    return []
 
 
 def join_logs(paths: Iterable[str], keys: FrameKeys, instrument: Instrument) -> tuple[dict[str, xr.Variable], str]:

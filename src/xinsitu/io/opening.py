@@ -102,16 +102,19 @@ def _with_logs(
     """Join the logs that were asked for, or those that lie beside the frames; these may also not fit."""
     if logs is None:
         return dataset
-    paths = find_logs(source.folder, table.logs) if logs == "auto" else [os.fspath(logs)]
-    if not paths:
-        return dataset
+    paths: list[str] = []
     try:
+        scans = np.unique(keys.scan).tolist()
+        paths = find_logs(source.folder, table.logs, scans) if logs == "auto" else [os.fspath(logs)]
+        if not paths:
+            return dataset
         columns, said = join_logs(paths, keys, table)
     except DocumentError as error:
         if logs != "auto":
             raise DocumentError(f"{os.fspath(logs)}: {error}") from None
+        names = ", ".join(map(os.path.basename, paths[:3]))
         warnings.warn(
-            f"{source.path}: {', '.join(map(os.path.basename, paths[:3]))} is not joined to the frames: {error}",
+            f"{source.path}: {f'{names} is not' if names else 'no log is'} joined to the frames: {error}",
             XinsituWarning,
             stacklevel=4,
         )

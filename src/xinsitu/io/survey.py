@@ -17,10 +17,12 @@ import numpy.typing as npt
 
 from xinsitu.errors import LayoutError, TimeError, XinsituWarning
 
-from .discover import Folder, Series, look, natural_key
+from .discover import Folder, FrameName, Series, look, natural_key
 from .frame_header import FrameFault, FrameHeader
 from .gather import read_headers
+from .hdf5 import gather_hdf5
 from .instruments import Instrument, load_instrument
+from .sources import Source, resolve
 from .times import Readings, TimeAxis, make_times
 from .zones import find_zone
 
@@ -208,7 +210,7 @@ def survey(
     Parameters
     ----------
     path
-        Folder of frames, or of folders of frames.
+        Folder of frames, or of folders of frames; a pattern; one file.
     tz, instrument
         As in :func:`~xinsitu.io.measurement.open_measurement`.
 
@@ -224,6 +226,8 @@ def survey(
     table = load_instrument(instrument)
     zone = tz or table.time_zone
     zone_source = "tz" if tz else "instrument" if instrument is not None else "default"
+    if not os.path.isdir(path) and (source := resolve(path, table.patterns)):
+        return _survey_files(source, zone, zone_source)
     found = _survey(look(path, table.patterns), table, zone, zone_source)
     inside = [
         _survey(look(os.path.join(found.folder.path, name), table.patterns), table, zone, zone_source)
@@ -235,6 +239,22 @@ def survey(
     return result
 
 
+def _survey_files(source: Source, zone: str, zone_source: str) -> Survey:
+    """Survey files that were named, a pattern or one HDF5 file; what lies beside them is not looked at."""
+    series = Series(os.path.basename(source.path), "", source.files)
+    folder = Folder(source.path, (series,))
+    if source.hdf5 is None:
+        return Survey(folder, (_survey_series(Folder(source.folder, ()), series, zone, zone_source),))
+    gathered = gather_hdf5(source.hdf5)
+    frames = tuple(
+        FrameName(series.name, int(scan), int(n)) for scan, n in zip(gathered.scan, gathered.frame, strict=True)
+    )
+    headers = tuple(header._replace(size=header.size // len(frames)) for header in gathered.headers if header)
+    axis, trouble = _axis(source.path, list(zip(frames, headers, strict=True)), zone)
+    one = SeriesSurvey(Series(series.name, "", frames), headers, (), axis, trouble, zone, zone_source)
+    return Survey(folder, (one,))
+
+
 def _survey(folder: Folder, table: Instrument, zone: str, zone_source: str) -> Survey:
     return Survey(folder, tuple(_survey_series(folder, series, zone, zone_source) for series in folder.series))
 
@@ -242,26 +262,7 @@ def _survey(folder: Folder, table: Instrument, zone: str, zone_source: str) -> S
 def _survey_series(folder: Folder, series: Series, zone: str, zone_source: str) -> SeriesSurvey:
     found = read_headers(folder.path, series.files)
     good = [(file, header) for file, header in zip(series.files, found, strict=True) if isinstance(header, FrameHeader)]
-    axis, trouble = None, "no frame can be read"
-    if good:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", XinsituWarning)
-            try:
-                axis = make_times(
-                    Readings(
-                        stamps=[header.stamp for _, header in good],
-                        utc=[header.utc for _, header in good],
-                        mtimes=np.array([header.mtime_ns for _, header in good], dtype="int64"),
-                        scan=np.array([file.scan for file, _ in good], dtype="int64"),
-                        frame=np.array([file.frame for file, _ in good], dtype="int64"),
-                        names=[file.name for file, _ in good],
-                        source=folder.path,
-                    ),
-                    zone=zone,
-                    order_error="ignore",
-                )
-            except TimeError as error:
-                trouble = str(error)
+    axis, trouble = _axis(folder.path, good, zone) if good else (None, "no frame can be read")
     return SeriesSurvey(
         series=series,
         headers=tuple(header for _, header in good),
@@ -271,6 +272,25 @@ def _survey_series(folder: Folder, series: Series, zone: str, zone_source: str) 
         zone=zone,
         zone_source=zone_source,
     )
+
+
+def _axis(path: str, good: list[tuple[FrameName, FrameHeader]], zone: str) -> tuple[TimeAxis | None, str]:
+    """Find the times of good frames; or None, and why there are none."""
+    readings = Readings(
+        stamps=[header.stamp for _, header in good],
+        utc=[header.utc for _, header in good],
+        mtimes=np.array([header.mtime_ns for _, header in good], dtype="int64"),
+        scan=np.array([file.scan for file, _ in good], dtype="int64"),
+        frame=np.array([file.frame for file, _ in good], dtype="int64"),
+        names=[file.name for file, _ in good],
+        source=path,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", XinsituWarning)
+        try:
+            return make_times(readings, zone=zone, order_error="ignore"), ""
+        except TimeError as error:
+            return None, str(error)
 
 
 def missing_ranges(numbers: Sequence[int]) -> list[tuple[int, int]]:
