@@ -27,7 +27,8 @@ html_math_renderer = "mathtext"
 html_theme = "alabaster"
 html_theme_options = {
     "description": "Area-detector frames from in situ X-ray experiments, turned into physics",
-    "page_width": "1100px",
+    "page_width": "1240px",
+    "body_max_width": "none",
     "fixed_sidebar": True,
 }
 html_show_sourcelink = False
