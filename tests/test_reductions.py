@@ -341,6 +341,17 @@ def test_frame_faults_are_flagged():
     assert marked == [False, True] + [False] * 7
 
 
+def test_frames_in_motion_and_without_beam_are_flagged():
+    image = spots()
+    omega = xr.DataArray([1.0, 1.0, 1.0002, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5], dims="time", attrs={"units": "degree"})
+    monitor = xr.DataArray([5e4, 5e4, 10, 5e4, 0, 5e4, 5e4, 5e4, np.nan], dims="time")
+    with pytest.warns(xi.XinsituWarning, match="omega moves within the measurement"):
+        series = xi.measure(image.assign_coords(omega=omega, monitor=monitor), ROIS)
+    told = flags(series, "far")
+    assert [Quality.FRAME_IN_MOTION in flag for flag in told] == [False] * 3 + [True] + [False] * 5
+    assert [Quality.NO_BEAM in flag for flag in told] == [False, False, True, False, True] + [False] * 4
+
+
 # -- refusals ---------------------------------------------------------------------------------------------------------
 
 

@@ -237,6 +237,13 @@ def test_missing_monitor_gives_nan_and_a_warning_never_one():
         xi.measure(image, [BOX], correction=xi.Correction(normalise="bpm"))
 
 
+def test_a_monitor_behind_the_attenuator_warns():
+    monitor = xr.DataArray([1.0, 2.0], dims="time", attrs={"position": "after_attenuator"})
+    image = repeated(spot(2000), repeats=2).assign_coords(monitor=monitor)
+    with pytest.warns(xi.XinsituWarning, match="behind the attenuator"):
+        xi.measure(image, [BOX], correction=xi.Correction(normalise="monitor"))
+
+
 def test_a_flat_field_on_top_of_the_detectors_own_warns():
     image = repeated(spot(2000), repeats=2).to_dataset(name="image").assign_attrs(flat_field="FF_p1k103.tif")
     flat = xr.DataArray(np.ones(SHAPE), dims=("y", "x"))

@@ -6,7 +6,7 @@ memory is worked on block by block and stays in memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import dask
@@ -31,9 +31,13 @@ class Plan(Protocol):
 
 
 def frames_per_block(image: xr.DataArray) -> int:
-    """Return the number of whole frames in about 20 MiB."""
-    frame_bytes = image.sizes["y"] * image.sizes["x"] * image.dtype.itemsize
-    return max(1, CHUNK_BYTES // max(1, frame_bytes))
+    """Return the number of whole frames in about 20 MiB, or what the reader prefers where that is not far from it."""
+    frame_bytes = max(1, image.sizes["y"] * image.sizes["x"] * image.dtype.itemsize)
+    preferred = image.encoding.get("preferred_chunks")
+    number = preferred.get("time") if isinstance(preferred, Mapping) else None
+    if isinstance(number, int) and CHUNK_BYTES < 4 * number * frame_bytes < 8 * CHUNK_BYTES:
+        return number
+    return max(1, CHUNK_BYTES // frame_bytes)
 
 
 def is_lazy(image: xr.DataArray) -> bool:

@@ -18,7 +18,7 @@ from xinsitu.values import Background
 from .blocks import pixel_index
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Correction:
     """What is done to frames, in this order: count rate, mask, median, flat field, background, normalisation.
 
@@ -123,6 +123,18 @@ class Correction:
     def to_json(self) -> str:
         """One line of JSON; see :meth:`to_dict`."""
         return json.dumps(self.to_dict(), sort_keys=True)
+
+    def __repr__(self) -> str:
+        said = []
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, xr.DataArray):
+                named = str(value.attrs.get("source", "") or "array")
+                value = f"<{named}, {value.sizes['y']} x {value.sizes['x']}>"
+            else:
+                value = None if value is None else repr(value)
+            said += [] if value is None else [f"{item.name}={value}"]
+        return f"Correction({', '.join(said)})"
 
     def __eq__(self, other: object) -> bool:
         return self.fingerprint == other.fingerprint if isinstance(other, Correction) else NotImplemented

@@ -180,6 +180,13 @@ def per_frame_of(
                 XinsituWarning,
                 stacklevel=5,
             )
+        if warn and data[name].attrs.get("position") == "after_attenuator":
+            warnings.warn(
+                f"{name} sits behind the attenuator: what is normalised by it has lost the steps of the attenuation, "
+                "which must not be corrected once more",
+                XinsituWarning,
+                stacklevel=5,
+            )
         known = np.where(usable, monitor, np.nan)
         mean = reference if reference is not None else float(known[usable].mean()) if usable.any() else np.nan
         table[:, framewise.SCALE] = mean / known

@@ -12,12 +12,13 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import SchemaError
-from xinsitu.schema import QUANTITIES, FrameStatus, Quality, Quantity, describe, image_of
+from xinsitu.schema import QUANTITIES, Quantity, describe, image_of
 from xinsitu.values import Roi, RoiSet
 
 from .blocks import in_blocks, over_blocks
 from .correction import Correction
 from .fitting_rois import fitted
+from .frame_flags import frame_flags
 from .planning import (
     units_after,
 )
@@ -25,8 +26,6 @@ from .quantities import COLUMN, COLUMNS, REPORTED, measure_block
 from .regions import Measurements
 from .telling import Told, tell
 
-FAULTS = tuple(status for status in FrameStatus if 1 <= status <= 7)
-"""States of a frame whose pixels are missing or doubtful."""
 IMAGE_UNITS = ("intensity", "background", "maximum")
 _INTEGERS = {"n_valid": np.int64, "n_saturated": np.int64, "quality": np.int32}
 
@@ -149,9 +148,9 @@ def _unpacked(
         base = name.removesuffix("_errors")
         own_units = units if base in IMAGE_UNITS else None
         variables[name] = describe(variable, name, units=own_units, long_name=_long_name(base, image))
-    if "frame_status" in coords:
-        fault = coords["frame_status"].isin([int(status) for status in FAULTS])
-        marked = variables["quality"] | fault * np.int32(Quality.FRAME_FAULT)
+    flags = frame_flags(coords)
+    if flags is not None:
+        marked = variables["quality"] | flags
         variables["quality"] = describe(marked.transpose("time", "roi").astype(np.int32), "quality")
     series = xr.Dataset(variables)
     attributes = dict(data.attrs) if isinstance(data, xr.Dataset) else {}

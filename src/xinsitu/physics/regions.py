@@ -100,12 +100,6 @@ class Frames:
         """Relative variance of the factor of each frame."""
         return np.asarray(self.per_frame[:, SCALE_VARIANCE])
 
-    def of(self, which: slice) -> Frames:
-        """Return some of them."""
-        level = None if self.level is None else self.level[which]
-        whole = None if self.whole is None else self.whole[which]
-        return Frames(self.raw[which], self.per_frame[which], level, self.level_variance[which], self.shared, whole)
-
     def filtered(self, steps: Steps, box: Box) -> kernels.Floats:
         """Count rate, median and flat field of one box."""
         if self.whole is None:

@@ -1,0 +1,74 @@
+"""What is known of whole frames before their pixels are looked at: faults, motion, no beam."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import xarray as xr
+
+from xinsitu.errors import XinsituWarning
+from xinsitu.schema import FrameStatus, Quality
+
+FAULTS = tuple(status for status in FrameStatus if 1 <= status <= 7)
+"""States of a frame whose pixels are missing or doubtful."""
+MOTOR_UNITS = ("degree", "degrees", "deg", "mm", "um")
+MOTION = 1e-3
+"""Change from frame to frame, in the motor's units, that is more than the jitter of an encoder."""
+DARK = 0.01
+"""Part of its median below which the monitor says that there is no beam."""
+
+
+def frame_flags(coords: Mapping[str, xr.DataArray]) -> xr.DataArray | None:
+    """Return flags ``(time)`` from the state of frames, logged motors and the monitor; None where nothing is known.
+
+    A motor is a coordinate ``(time)`` in degrees or millimetres, or one whose ``long_name`` begins with ``motor``.
+
+    Warns
+    -----
+    XinsituWarning
+        A motor moves within the measurement.
+    """
+    flags = [*_faults(coords), *_motion(coords), *_darkness(coords)]
+    if not flags:
+        return None
+    result = flags[0]
+    for other in flags[1:]:
+        result = result | other
+    return result.astype(np.int32)
+
+
+def _faults(coords: Mapping[str, xr.DataArray]) -> Iterator[xr.DataArray]:
+    if "frame_status" in coords:
+        fault = coords["frame_status"].isin([int(status) for status in FAULTS])
+        yield fault * np.int32(Quality.FRAME_FAULT)
+
+
+def _motion(coords: Mapping[str, xr.DataArray]) -> Iterator[xr.DataArray]:
+    moved = []
+    for name, values in coords.items():
+        motor = values.attrs.get("units") in MOTOR_UNITS or str(values.attrs.get("long_name", "")).startswith("motor")
+        if not motor or values.dims != ("time",) or values.chunks is not None or values.dtype.kind not in "iuf":
+            continue
+        step = np.abs(np.diff(values.values.astype(np.float64), prepend=values.values[:1]))
+        if (step > MOTION).any():
+            moved.append(name)
+            yield xr.DataArray(step > MOTION, dims="time") * np.int32(Quality.FRAME_IN_MOTION)
+    if moved:
+        warnings.warn(
+            f"{', '.join(moved)} moves within the measurement: positions and intensities of different frames cannot be "
+            "compared as they stand; the frames are flagged",
+            XinsituWarning,
+            stacklevel=5,
+        )
+
+
+def _darkness(coords: Mapping[str, xr.DataArray]) -> Iterator[xr.DataArray]:
+    monitor = coords.get("monitor")
+    if monitor is None or monitor.dims != ("time",) or monitor.chunks is not None or monitor.dtype.kind not in "iuf":
+        return
+    values = monitor.values.astype(np.float64)
+    known = values[np.isfinite(values)]
+    if known.size and np.median(known) > 0:
+        yield xr.DataArray(values < DARK * np.median(known), dims="time") * np.int32(Quality.NO_BEAM)
