@@ -143,6 +143,27 @@ def test_cropping_first_gives_the_same_bits_as_correcting_all(median, flat, regi
     )
 
 
+@pytest.mark.parametrize("step", ["threshold", "mask", "normalise", "count_rate", "all"])
+def test_every_other_step_too(step):
+    image = spots(height=2e4).assign_coords(exposure_time=0.1, monitor=("time", np.linspace(900, 1100, 9)))
+    image[:, 13, 20] = -1
+    image[:, 20, 33] = 10**5
+    mask = xr.zeros_like(image[0], dtype=bool).drop_vars(["time", "frame"], errors="ignore")
+    mask[9:11, 14:30] = True
+    steps = {
+        "threshold": {"median": 3, "threshold": 5},
+        "mask": {"median": 5, "mask": mask},
+        "normalise": {"median": 3, "normalise": "monitor"},
+        "count_rate": {"median": 3, "count_rate": 3e-7},
+    }
+    steps["all"] = {key: value for each in steps.values() for key, value in each.items()}
+    recipe = xi.Correction(**steps[step], flatfield=flat_of(image), background=xi.Background((30, 38), (3, 13)))
+    lazy = image.chunk({"time": 4}).assign_coords(image.coords)
+    one = xi.measure(lazy, ROIS, correction=recipe).compute()
+    assert_same(one, xi.measure(xi.correct(lazy, recipe), ROIS).compute())
+    xr.testing.assert_identical(one, xi.measure(image, ROIS, correction=recipe))
+
+
 @given(data=st.data())
 def test_any_chunks_dtype_and_roi_give_the_same_bits(data):
     dtype = data.draw(st.sampled_from(["uint16", "int16", "int32", "float32"]))
