@@ -25,7 +25,7 @@ def snapped(low: float, high: float, limits: Bounds) -> Bounds:
     Examples
     --------
     >>> snapped(9.6, 2.4, (0, 195)), snapped(-20, -10, (0, 195)), snapped(7.2, 7.2, (0, 195))
-    ((2, 10), (0, 1), (7, 8))
+    ((3, 10), (0, 1), (8, 9))
     """
     first, behind = sorted((low, high))
     start = min(max(math.floor(first + 1), limits[0]), limits[1] - 1)

@@ -124,10 +124,10 @@ def on_grid(
 
     Examples
     --------
-    >>> places, rows = np.array([0.0, 1.0, 4.0]), np.array([[1.0], [2.0], [3.0]])
-    >>> rows, left, right = on_grid(rows, places, np.array([2]), columns=5)
+    >>> places, rows = np.array([0.0, 1.0, 2.0, 6.0]), np.array([[1.0], [2.0], [3.0], [4.0]])
+    >>> rows, left, right = on_grid(rows, places, np.array([3]), columns=5)
     >>> rows.ravel(), left, right
-    (array([ 1.,  2., nan, nan,  3.]), -0.5, 4.5)
+    (array([ 1.,  2., nan, nan,  4.]), -0.75, 6.75)
     """
     if len(places) < 2:
         return values, float(places[0]) - 0.5, float(places[0]) + 0.5

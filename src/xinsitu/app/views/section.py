@@ -88,8 +88,8 @@ def crossings(values: np.ndarray, level: float) -> tuple[float, float]:
 
     Examples
     --------
-    >>> crossings(np.array([0.0, 1.0, 4.0, 1.0, 0.0]), 2.0)
-    (1.3333333333333333, 2.6666666666666665)
+    >>> crossings(np.array([0.0, 1.0, 5.0, 1.0, 0.0]), 3.0)
+    (1.5, 2.5)
     """
     top = int(np.nanargmax(values))
     right = next((i for i in range(top, len(values) - 1) if values[i + 1] < level <= values[i]), None)
