@@ -11,6 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import RoiError, SchemaError
+from xinsitu.physics.events import events_of
 from xinsitu.schema import errors_name
 from xinsitu.values import Event, moment
 
@@ -85,7 +86,7 @@ def drawing(
     if "time" in series.indexes and not series.indexes["time"].is_monotonic_increasing:
         chosen = chosen.sortby("time")
     chosen = chosen[[name for n in PANELS for name in (n, errors_name(n)) if name in chosen]].compute()
-    events = tuple(events)
+    events = tuple(events) or events_of(series)
     line = timeline(chosen, x=x, start=zero(chosen, t0, events))
     shape = _Shape(parse_smoothing(smooth), derivative, log, _window(line, normalise), normalise)
     panels = [_panel(chosen, name, line, shape) for name in PANELS if name in chosen]

@@ -60,7 +60,7 @@ def plot(
     series
         A ROI time series or a stitched sample, dims ``(time, roi)``.
     events
-        Moments and intervals to mark with their names.
+        Moments and intervals to mark with their names; none given: those that the sample keeps.
     t0
         Zero of the elapsed time: an event, its name, a UTC datetime64, or an ISO 8601 text; None: the first frame.
     x
