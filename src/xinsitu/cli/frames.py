@@ -16,7 +16,7 @@ from xinsitu.io.survey import survey
 from xinsitu.recipe import Correcting, Parse
 from xinsitu.values import Background
 
-from .console import say, working
+from .console import complain, say, working
 from .shared import background, correcting, default_name, document, reading, refuse_source, scheduler
 
 
@@ -51,6 +51,10 @@ def parse(words: argparse.Namespace) -> int:
 def _of_instrument(scan: xr.Dataset, words: argparse.Namespace) -> Background | None:
     """Return the background region of the instrument table, if it has one."""
     region = load_instrument(scan.attrs.get("instrument")).background
+    rows, columns = scan.sizes["y"], scan.sizes["x"]
+    if region and any(y[1] > rows or x[1] > columns for y, x in region.boxes):
+        complain(f"warning: the instrument's background region lies outside frames of {rows} x {columns}; none is taken")
+        return None
     return replace(region, mode=words.background_mode) if region and words.background_mode else region
 
 
