@@ -156,3 +156,16 @@ def test_a_new_value_forgets_what_was_undone():
     history.undo()
     history.add(3)
     assert [history.redo(), history.undo(), history.redo()] == [3, 1, 3]
+
+
+@pytest.mark.parametrize(
+    "key", [(3,), (-1, slice(None), slice(2, 5)), (slice(0, 9, 3), 4, 7), ([0, 5, 5], slice(1, 3), slice(None))]
+)
+def test_stacks_take_any_index_that_dask_hands_down(tmp_path, key):
+    frames = np.arange(9 * 20 * 30).reshape(9, 20, 30)
+    tiles = Tiles(tmp_path / "tiles", frames.shape, frames.dtype)
+    tiles.write(0, frames)
+    blocks = Blocks([frames[:4], frames[4:]])
+    assert blocks.ndim == tiles.ndim == 3
+    for stack in (blocks, tiles):
+        np.testing.assert_array_equal(stack[key], frames[key])

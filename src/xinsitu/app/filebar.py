@@ -44,7 +44,7 @@ def files(session: Session) -> list[pn.viewable.Viewable]:
     return [
         pn.pane.Str("Load ROIs, changes or events (JSON):", margin=(5, 10, 0, 10)),
         load,
-        pn.FlexBox(*downloads, width=WIDTH),
+        pn.FlexBox(*downloads, sizing_mode="fixed", width=WIDTH),
     ]
 
 
@@ -61,7 +61,7 @@ def _download(
         try:
             return io.BytesIO(make(session.model))
         except XinsituError as fault:
-            session.model.message = str(fault)
+            session.say(str(fault))
             return io.BytesIO(b"")
 
     return pn.widgets.FileDownload(

@@ -10,7 +10,7 @@ from xinsitu.errors import DocumentError
 from xinsitu.values import AttenuationChange, Event
 
 from .session import Session
-from .widgets import WIDTH, button
+from .widgets import WIDTH, bound, button
 
 
 def attenuation(session: Session) -> list[pn.viewable.Viewable]:
@@ -51,7 +51,7 @@ def attenuation(session: Session) -> list[pn.viewable.Viewable]:
             button(session, "move by clicks", lambda: model.pick_change(number()), width=125),
         ),
         hint,
-        pn.widgets.Checkbox.from_param(model.param.scaled, label="show corrected intensities", width=WIDTH),
+        bound(session, pn.widgets.Checkbox(label="show corrected intensities", width=WIDTH), "scaled"),
     ]
 
 

@@ -45,9 +45,9 @@ class Session:
         self.frames: Latest[int, npt.NDArray[Any]] = self._latest(
             self._wanted, self._image, self._arrived, self._no_image
         )
-        self.measuring: Latest[Request, Answer] = self._latest(self._request, answer, self._measured, self._say)
+        self.measuring: Latest[Request, Answer] = self._latest(self._request, answer, self._measured, self._fault)
         self.kymographs: Latest[object, Kymograph] = self._latest(
-            model.kymograph_request, Kymograph.of, self._kymograph, self._say
+            model.kymograph_request, Kymograph.of, self._kymograph, self._fault
         )
         self.sections: Latest[object, Section] = self._latest(
             model.section_request, Section.of, self._section, self._no_section
@@ -121,13 +121,24 @@ class Session:
         }
         self.do(actions[key])
 
-    def do(self, action: Any) -> None:  # noqa: ANN401 - any callable without arguments
-        """Do what a person asked for; what xinsitu refuses is said, and the app goes on."""
-        try:
-            action()
-        except XinsituError as fault:
-            self.model.message = str(fault)
-        self.rest()
+    def do(self, action: Callable[[], object]) -> None:
+        """Do what a person asked for, on the next tick; what xinsitu refuses is said, and the app goes on.
+
+        Panel's widgets speak up without the lock that Bokeh's models want; the next tick has it.
+        """
+
+        def act() -> None:
+            try:
+                action()
+            except XinsituError as fault:
+                self.model.message = str(fault)
+            self.rest()
+
+        self.document.add_next_tick_callback(act)
+
+    def say(self, text: str) -> None:
+        """Say something to the person, from anywhere."""
+        self.do(lambda: self.model.param.update(message=text))
 
     # -- model to views -----------------------------------------------------------------------------------------------
 
@@ -224,7 +235,7 @@ class Session:
     def _no_section(self, _: Exception) -> None:
         self.section.clear()
 
-    def _say(self, fault: Exception) -> None:
+    def _fault(self, fault: Exception) -> None:
         self.model.message = str(fault) if isinstance(fault, XinsituError) else f"{type(fault).__name__}: {fault}"
 
     # -- as time goes by ----------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
 import panel as pn
@@ -50,7 +51,10 @@ def page(session: Session) -> pn.template.BootstrapTemplate:
     right = pn.Column(*session.curves.figures.values(), sizing_mode="stretch_width")
     views = pn.Column(left, right, css_classes=["xi-views"], stylesheets=[VIEWS], sizing_mode="stretch_width")
     template = pn.template.BootstrapTemplate(
-        title=f"xinsitu · {model.source.name}", busy_indicator=None, sidebar_width=310, header_background="#1f4e79"
+        title=html.escape(f"xinsitu · {model.source.name}"),  # the template would take it as HTML
+        busy_indicator=None,
+        sidebar_width=310,
+        header_background="#1f4e79",
     )
     template.config.raw_css.append(CSS)
     template.sidebar.extend(sections(session))

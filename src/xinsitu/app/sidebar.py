@@ -11,7 +11,7 @@ from .filebar import files
 from .kinds import KINDS, kind_of
 from .samplebar import attenuation, events
 from .session import Session
-from .widgets import WIDTH, button
+from .widgets import WIDTH, bound, button
 
 
 def sections(session: Session) -> list[pn.viewable.Viewable]:
@@ -89,22 +89,27 @@ def _image(session: Session) -> list[pn.viewable.Viewable]:
     model = session.model
     rows: list[pn.viewable.Viewable] = []
     if model.correction is not None:
-        rows.append(pn.widgets.Checkbox.from_param(model.param.corrected, label="corrected", width=WIDTH))
+        rows.append(bound(session, pn.widgets.Checkbox(label="corrected", width=WIDTH), "corrected"))
     low = pn.widgets.FloatInput(label="from", value=model.limits[0], width=90)
     high = pn.widgets.FloatInput(label="to", value=model.limits[1], width=90)
 
-    def set_limits(*_: object) -> None:
-        if low.value is not None and high.value is not None and low.value < high.value:
-            model.limits = (low.value, high.value)
+    filling = [False]
 
-    low.param.watch(set_limits, ["value"])
-    high.param.watch(set_limits, ["value"])
-    model.param.watch(
-        lambda event: (low.param.update(value=event.new[0]), high.param.update(value=event.new[1])), ["limits"]
-    )
+    def set_limits(*_: object) -> None:
+        if not filling[0] and low.value is not None and high.value is not None and low.value < high.value:
+            session.do(lambda: model.param.update(limits=(low.value, high.value)))
+
+    def show_limits(*_: object) -> None:
+        filling[0] = True
+        low.value, high.value = model.limits
+        filling[0] = False
+
+    for one in (low, high):
+        one.param.watch(set_limits, ["value"])
+    model.param.watch(show_limits, ["limits"])
     percentile = pn.widgets.Select(label="fit", options=[100.0, 99.9, 99.0, 95.0], value=99.9, width=75)
     rows += [
-        pn.widgets.Checkbox.from_param(model.param.log_image, label="logarithmic", width=WIDTH),
+        bound(session, pn.widgets.Checkbox(label="logarithmic", width=WIDTH), "log_image"),
         pn.Row(low, high, percentile),
         button(session, "fit to frame", lambda: model.fit_limits(percentile.value), width=110),
     ]
@@ -114,14 +119,13 @@ def _image(session: Session) -> list[pn.viewable.Viewable]:
 def _curves(session: Session) -> list[pn.viewable.Viewable]:
     model = session.model
     return [
-        pn.widgets.Select.from_param(model.param.axis, label="time axis", options=list(model.axes), width=WIDTH),
-        pn.widgets.Checkbox.from_param(model.param.log_intensity, label="logarithmic intensity", width=WIDTH),
-        pn.widgets.Checkbox.from_param(model.param.shift, label="centre of mass as shift", width=WIDTH),
+        bound(session, pn.widgets.Select(label="time axis", options=list(model.axes), width=WIDTH), "axis"),
+        bound(session, pn.widgets.Checkbox(label="logarithmic intensity", width=WIDTH), "log_intensity"),
+        bound(session, pn.widgets.Checkbox(label="centre of mass as shift", width=WIDTH), "shift"),
     ]
 
 
 def _kymograph(session: Session) -> list[pn.viewable.Viewable]:
-    model = session.model
     labels = {
         "profiles": "values",
         "change since previous": "previous",
@@ -130,7 +134,7 @@ def _kymograph(session: Session) -> list[pn.viewable.Viewable]:
     }
     return [
         pn.Row(
-            pn.widgets.Select.from_param(model.param.along, label="along", width=70),
-            pn.widgets.Select.from_param(model.param.show, label="show", options=labels, width=WIDTH - 90),
+            bound(session, pn.widgets.Select(label="along", options=["x", "y"], width=70), "along"),
+            bound(session, pn.widgets.Select(label="show", options=labels, width=WIDTH - 90), "show"),
         )
     ]

@@ -13,7 +13,37 @@ SIDE = 16
 """Rows and columns of a tile: a ROI of 40 x 40 pixels touches at most 16 tiles, 2.6 times its own pixels."""
 
 
-class Blocks:
+Key = tuple[slice | int | npt.NDArray[Any], ...]
+
+
+class _Stack:
+    """What both have in common: any index that dask may ask for becomes three plain slices and what is left to do."""
+
+    ndim = 3
+    shape: tuple[int, int, int]
+
+    def __getitem__(self, key: Key) -> npt.NDArray[Any]:
+        slices, rest = [], []
+        for part, size in zip((*key, *[slice(None)] * (3 - len(key))), self.shape, strict=True):
+            if isinstance(part, slice):
+                first, behind, step = part.indices(size)
+                plain = step == 1
+                slices.append(slice(first, max(first, behind)) if plain else slice(0, size))
+                rest.append(slice(None) if plain else part)
+            elif np.ndim(part) == 0:
+                at = range(size)[int(part)]  # type: ignore[arg-type] # a number here
+                slices.append(slice(at, at + 1))
+                rest.append(0)
+            else:
+                slices.append(slice(0, size))
+                rest.append(part)
+        return self._box(slices[0], slices[1], slices[2])[tuple(rest)]
+
+    def _box(self, time: slice, y: slice, x: slice) -> npt.NDArray[Any]:
+        raise NotImplementedError
+
+
+class Blocks(_Stack):
     """A stack ``(time, y, x)`` in memory that grows at its end.
 
     Parameters
@@ -28,28 +58,26 @@ class Blocks:
     ((5, 4, 5), array([0., 1.]))
     """
 
-    ndim = 3
-
     def __init__(self, blocks: Sequence[npt.NDArray[Any]]) -> None:
         self._blocks = tuple(blocks)
         self._ends = np.cumsum([len(block) for block in self._blocks])
         self.shape = (int(self._ends[-1]), *self._blocks[0].shape[1:])
         self.dtype = self._blocks[0].dtype
 
-    def __getitem__(self, key: tuple[slice, slice, slice]) -> npt.NDArray[Any]:
-        first, behind, _ = key[0].indices(self.shape[0])
+    def _box(self, time: slice, y: slice, x: slice) -> npt.NDArray[Any]:
+        first, behind = time.start, time.stop
         parts = []
         for number in range(int(np.searchsorted(self._ends, first, "right")), len(self._blocks)):
             start = int(self._ends[number]) - len(self._blocks[number])
             if start >= behind:
                 break
-            parts.append(self._blocks[number][max(first - start, 0) : behind - start, key[1], key[2]])
+            parts.append(self._blocks[number][max(first - start, 0) : behind - start, y, x])
         if not parts:
-            return self._blocks[0][:0, key[1], key[2]]
+            return self._blocks[0][:0, y, x]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-class Tiles:
+class Tiles(_Stack):
     """A stack ``(time, y, x)`` in one file, tile by tile, the frames of each tile one after the other.
 
     Parameters
@@ -71,8 +99,6 @@ class Tiles:
     True
     """
 
-    ndim = 3
-
     def __init__(self, path: Path, shape: tuple[int, int, int], dtype: npt.DTypeLike) -> None:
         self.path, self.shape, self.dtype = path, shape, np.dtype(dtype)
         rows, columns = -(-shape[1] // SIDE), -(-shape[2] // SIDE)
@@ -90,14 +116,13 @@ class Tiles:
         cut = np.pad(frames, padding).reshape(len(frames), rows, SIDE, columns, SIDE)
         self._map[:, :, first : first + len(frames)] = cut.transpose(1, 3, 0, 2, 4)
 
-    def __getitem__(self, key: tuple[slice, slice, slice]) -> npt.NDArray[Any]:
-        time, y, x = (slice(*part.indices(size)) for part, size in zip(key, self.shape, strict=True))
+    def _box(self, time: slice, y: slice, x: slice) -> npt.NDArray[Any]:
         row, column = slice(y.start // SIDE, -(-y.stop // SIDE)), slice(x.start // SIDE, -(-x.stop // SIDE))
         tiles = self._map[row, column, time]
         height, width = tiles.shape[0] * SIDE, tiles.shape[1] * SIDE
         whole = tiles.transpose(2, 0, 3, 1, 4).reshape(tiles.shape[2], height, width)
         top, left = row.start * SIDE, column.start * SIDE
-        return whole[:, y.start - top : y.stop - top : y.step, x.start - left : x.stop - left : x.step]
+        return whole[:, y.start - top : y.stop - top, x.start - left : x.stop - left]
 
     def close(self) -> None:
         """Give the disc space back."""

@@ -18,3 +18,12 @@ def button(
     one = pn.widgets.Button(label=label, width=width, margin=(3, 3), **options)
     one.on_click(lambda *_: session.do(action))
     return one
+
+
+def bound(session: Session, widget: pn.widgets.Widget, name: str) -> pn.widgets.Widget:
+    """Tie a widget to a parameter of the model, both ways."""
+    model = session.model
+    widget.value = getattr(model, name)
+    widget.param.watch(lambda event: session.do(lambda: setattr(model, name, event.new)), ["value"])
+    model.param.watch(lambda event: widget.param.update(value=event.new), [name])
+    return widget

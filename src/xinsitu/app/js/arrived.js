@@ -2,9 +2,7 @@
 // args: channel, slider, places, cursors
 const [frame, number] = channel.done
 const x = places.data.x[frame]
-channel._moving = true
 for (const cursor of cursors) cursor.setv({location: x}, {sync: false})
-channel._moving = false
 const pump = channel._pump
 if (pump != null && number >= pump.number) {
   pump.busy = false

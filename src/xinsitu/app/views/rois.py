@@ -46,7 +46,7 @@ class RoiView:
             line_width=2, left_limit=left - 0.5, right_limit=right - 0.5, top_limit=top - 0.5,
             bottom_limit=bottom - 0.5,
         )  # fmt: skip
-        label = Label(level="overlay", text_font_size="12px", text_baseline="bottom", y_offset=2)
+        label = Label(x=left, y=top, text="", level="overlay", text_font_size="12px", text_baseline="bottom")
         for edge in ("left", "right", "top", "bottom"):
             box.on_change(edge, self._changed)
         box.js_link("left", label, "x")
