@@ -277,3 +277,16 @@ def test_areadetector_stamps_need_no_zone(tmp_path):
     assert data.Temperature.values.tolist() == [20.5, 21.5, 22.5]
     assert data["ring_current"].values.tolist() == [300, 299, 298]
     assert data.Sample.values.tolist() == ["InAs"] * 3
+
+
+def test_every_page_has_its_own_stamp(tmp_path):
+    import tifffile
+
+    with tifffile.TiffWriter(tmp_path / "stack.tif") as file:
+        for number in range(4):
+            file.write(ramp(number), metadata=None, datetime=stamp_of(number * 2), photometric="minisblack")
+    data = open_measurement(tmp_path / "stack.tif", tz="UTC")
+    assert (epoch_seconds(data.time) - 1_401_296_400).tolist() == [0, 2, 4, 6]
+    assert data.frame.values.tolist() == [0, 1, 2, 3]
+    assert data.scan.values.tolist() == [1, 1, 1, 1]
+    np.testing.assert_array_equal(data.image, np.stack([ramp(number) for number in range(4)]))

@@ -50,8 +50,8 @@ class FrameHeader(NamedTuple):
         What the detector wrote about the exposure.
     model, software
         Tags 272 and 305.
-    page_offsets
-        Byte of the first pixel of each page, where there are several plain ones.
+    page_offsets, page_stamps
+        Byte of the first pixel of each page, where there are several plain ones; stamp of each of several pages.
     extra
         Further values of this frame by name, as areaDetector attributes.
     hollow
@@ -73,6 +73,7 @@ class FrameHeader(NamedTuple):
     extra: tuple[tuple[str, str | float], ...] = ()
     hollow: bool = False
     page_offsets: tuple[int, ...] = ()
+    page_stamps: tuple[str, ...] = ()
 
     @property
     def detector(self) -> tuple[str, str | None]:

@@ -145,7 +145,7 @@ def _stack(
         for page in range(first.pages):
             names.append(file.name)
             if isinstance(header, FrameHeader):
-                headers.append(header)
+                headers.append(header._replace(stamp=header.page_stamps[page]) if header.page_stamps else header)
                 swapped = header.offset >= 0 and not header.dtype.isnative
                 state = FrameStatus.SUSPECT_ZERO_TAIL if suspect and header.hollow else FrameStatus.OK
                 offset = header.page_offsets[page] if header.page_offsets else header.offset
@@ -169,8 +169,8 @@ def _stack(
     return Gathered(
         stack=stack,
         headers=tuple(headers),
-        # a file of several pages is a scan of its own; its pages are the frames
-        scan=_repeated([file.frame if several else file.scan for file, _ in pairs], first.pages),
+        # each of several files with pages is a scan of its own; its pages are the frames
+        scan=_repeated([file.frame if several and len(pairs) > 1 else file.scan for file, _ in pairs], first.pages),
         frame=table[:, 3].copy() if several else np.array([file.frame for file, _ in pairs], dtype="int64"),
         status=table[:, 5].astype("int8"),
         faults=tuple(faults),

@@ -62,6 +62,8 @@ def describe(path: str, size: int, mtime_ns: int) -> FrameHeader:
             model=clean(_ascii(first, "Model")),
             software=clean(_ascii(first, "Software")),
         )
+        if len(pages) > 1:
+            header = header._replace(page_stamps=tuple(clean(_ascii(page, "DateTime")) for page in pages))
         private = {tag.code: tag.value for tag in first.tags if tag.code >= epics.FIRST}
         return epics.complete(header, private) if private else header
 
