@@ -362,6 +362,16 @@ def test_frame_faults_are_flagged():
     assert marked == [False, True] + [False] * 7
 
 
+def test_a_gap_between_modules_makes_no_narrow_peak():
+    image = spots(height=5e4)
+    whole = xi.measure(image, [xi.Roi("a", (5, 35), (10, 40))])
+    image[:, :, 22:24] = -1
+    gap = xi.measure(image, [xi.Roi("a", (5, 35), (10, 40))])
+    np.testing.assert_allclose(gap.fwhm_x, whole.fwhm_x, rtol=0.2)
+    assert all(Quality.MASKED_PIXELS in flag for flag in flags(gap, "a"))
+    assert (gap.n_valid == 30 * 28).all()
+
+
 def test_frames_in_motion_and_without_beam_are_flagged():
     image = spots()
     omega = xr.DataArray([1.0, 1.0, 1.0002, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5], dims="time", attrs={"units": "degree"})

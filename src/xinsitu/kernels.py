@@ -228,6 +228,26 @@ def profiles(values: Doubles) -> tuple[Doubles, Doubles]:
     return np.einsum("nyx->ny", values), np.einsum("nyx->nx", values)
 
 
+def bridged(profile: Doubles, pixels: Doubles) -> Doubles:
+    """Profiles ``(frame, bin)`` with straight lines over bins that have no valid pixel, such as gaps between modules.
+
+    Examples
+    --------
+    >>> bridged(np.array([[2.0, 0.0, 0.0, 8.0]]), np.array([[5.0, 0.0, 0.0, 5.0]]))
+    array([[2., 4., 6., 8.]])
+    """
+    holes = pixels == 0
+    rows = np.flatnonzero(holes.any(axis=1) & ~holes.all(axis=1))
+    if not rows.size:
+        return profile
+    result = profile.copy()
+    for row in rows:
+        result[row, holes[row]] = np.interp(
+            np.flatnonzero(holes[row]), np.flatnonzero(~holes[row]), profile[row, ~holes[row]]
+        )
+    return result
+
+
 def running_mean(profile: Doubles, bins: int) -> Doubles:
     """Mean over an odd number of neighbouring bins of profiles ``(frame, bin)``; fewer at the ends.
 

@@ -194,6 +194,7 @@ def _width(
 ) -> tuple[Doubles, Doubles, kernels.Indices]:
     """Width at half maximum, its error, and flags: above the declared background, else above the outermost bins."""
     each = np.arange(len(profile))
+    profile, variance = kernels.bridged(profile, pixels), kernels.bridged(variance, pixels)
     if plan.smooth is not None:
         profile, variance = kernels.running_mean(profile, plan.smooth), kernels.running_mean(variance, plan.smooth)
         variance = variance / plan.smooth

@@ -66,8 +66,8 @@ def measure(
           pixels; NaN where the sum is not positive.
         - ``fwhm_y``, ``fwhm_x``: width, in pixels, of the ROI's profile (sum over the other axis) at half its height
           above the base, which is the declared background, else the mean of the outermost 5 % of bins (at least one)
-          on each side; first crossing outwards from the maximum on each side, straight lines between bins; NaN where a
-          side is not crossed.
+          on each side; first crossing outwards from the maximum on each side, straight lines between bins (also across
+          those without a valid pixel); NaN where a side is not crossed.
         - ``<name>_errors``: standard errors from counting; NaN where the image is not in ``counts``.
         - ``n_valid``; ``n_saturated``: raw pixels at or above the attribute ``count_cutoff``, -1 where the image is not
           in counts or no cut-off is known; ``quality``: reasons not to trust the values.
