@@ -16,8 +16,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from xinsitu.errors import XinsituError
+from xinsitu.io.discover import group
 from xinsitu.io.headers import read_header
 from xinsitu.io.measurement import open_measurement
+from xinsitu.io.pilatus import parse_pilatus
+from xinsitu.io.stamps import parse_stamp
 from xinsitu.io.survey import survey
 from xinsitu.schema import FrameStatus
 
@@ -63,6 +66,43 @@ def test_any_header_gives_a_frame_within_the_file_or_one_kind_of_error(patches, 
                 return
             if reference.shape == header.shape and reference.dtype == header.dtype:
                 np.testing.assert_array_equal(pixels.reshape(header.shape), reference)
+
+
+PIECES = [
+    b"Dim_1 = 4 ;\n", b"Dim_2 = 3 ;\n", b"DataType = Float ;\n", b"Size = 48 ;\n", b"}\n", b"{\n", b"= ; =",
+    b"X-Binary-Size: 12\r\n", b"X-Binary-Size-Fastest-Dimension: 4\r\n", b"X-Binary-Size-Second-Dimension: 3\r\n",
+    b'X-Binary-Element-Type: "signed 32-bit integer"\r\n', b"\x0c\x1a\x04\xd5",
+]  # fmt: skip
+
+
+@given(
+    st.sampled_from(["a_1.edf", "a_1.cbf", "a_1.tif"]),
+    st.sampled_from([b"", b"{\n", b"###CBF: VERSION 1.5\r\n", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08"]),
+    st.lists(
+        st.one_of(
+            st.binary(max_size=30),
+            st.sampled_from(PIECES),
+        ),
+        max_size=14,
+    ),
+)
+@settings(max_examples=300)
+def test_headers_of_any_format_give_one_kind_of_error(name, start, pieces):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, name)
+        Path(path).write_bytes(start + b"".join(pieces))
+        header, said = header_or_error(path)
+        assert header is not None or said.startswith(path)
+        if header is not None and header.offset >= 0:
+            assert header.offset + header.shape[0] * header.shape[1] * header.dtype.itemsize <= header.size
+
+
+@given(st.text(max_size=60), st.binary(max_size=300))
+def test_no_text_hurts_a_parser(text, raw):
+    stamp = parse_stamp(text)
+    assert stamp is None or isinstance(stamp.microseconds, int)
+    parse_pilatus(raw).attributes()
+    group([text.replace("/", "_") + ".tif"])
 
 
 class FolderMachine(RuleBasedStateMachine):

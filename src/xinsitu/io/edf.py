@@ -17,9 +17,9 @@ from xinsitu.schema import FrameStatus
 from .frame_header import MAX_PIXELS, FrameFault, FrameHeader
 from .pilatus import PilatusText
 
-MAX_HEADER = 2**20
+MAX_HEADER = 65536
 MAX_BLOCKS = 65536
-_BLOCK = 512
+_HEAD = 8192
 _TYPES = {
     "signedbyte": "i1", "signed8": "i1", "unsignedbyte": "u1", "unsigned8": "u1", "signedshort": "i2", "signed16": "i2",
     "unsignedshort": "u2", "unsigned16": "u2", "signedinteger": "i4", "signed32": "i4", "signedlong": "i4",
@@ -27,7 +27,6 @@ _TYPES = {
     "float": "f4", "floatvalue": "f4", "float32": "f4", "floatieee32": "f4",
     "double": "f8", "doublevalue": "f8", "floatieee64": "f8", "doubleieee64": "f8",
 }  # fmt: skip
-_PAIR = re.compile(r"\s*([^={};]+?)\s*=\s*(.*?)\s*;", re.DOTALL)
 _EXPOSURES = ("exposure_time", "count_time", "acq_expo_time", "exposure")
 
 
@@ -44,7 +43,7 @@ def describe(path: str, fd: int, size: int, mtime_ns: int) -> FrameHeader:
     first: tuple[tuple[int, int], np.dtype[np.generic]] | None = None
     keys: dict[str, str] = {}
     while place < size and len(offsets) < MAX_BLOCKS:
-        block, begin = _block(path, fd, place, size)
+        block, begin = _block(path, fd, place)
         found = _layout(path, block)
         if first is None:
             first, keys = found, block
@@ -64,26 +63,21 @@ def describe(path: str, fd: int, size: int, mtime_ns: int) -> FrameHeader:
     return _header(keys, size, mtime_ns, first, tuple(offsets))
 
 
-def _block(path: str, fd: int, place: int, size: int) -> tuple[dict[str, str], int]:
+def _block(path: str, fd: int, place: int) -> tuple[dict[str, str], int]:
     """Keys of the header at a place (in lower case), and where its pixels begin."""
-    text = b""
-    while len(text) < min(MAX_HEADER, size - place):
-        os.lseek(fd, place + len(text), os.SEEK_SET)
-        piece = os.read(fd, _BLOCK)
-        text += piece
+    os.lseek(fd, place, os.SEEK_SET)
+    text = os.read(fd, _HEAD)
+    end = text.find(b"}")
+    if end < 0:
+        text += os.read(fd, MAX_HEADER - _HEAD)
         end = text.find(b"}")
-        if end >= 0:
-            break
-        if not piece:
-            break
-    else:
-        end = -1
     if end < 0 or not text.lstrip().startswith(b"{"):
         raise FrameFault(path, f"no EDF header ends behind byte {place}", FrameStatus.TRUNCATED)
     tail = text[end + 1 : end + 3]
     begin = place + end + 1 + (2 if tail == b"\r\n" else 1 if tail[:1] == b"\n" else 0)
     body = text[:end].decode("latin-1").lstrip().removeprefix("{")
-    keys = {match[1].strip().lower(): match[2] for match in _PAIR.finditer(body)}
+    pairs = (line.partition("=") for line in body.split(";"))
+    keys = {name.strip().lower(): value.strip() for name, mark, value in pairs if mark}
     if "edf_binaryfilename" in keys:
         raise FrameFault(path, "its header points to another file (EDF_BinaryFileName); this is refused")
     if keys.get("compression", "none").lower() not in ("none", "no", "nocompression", ""):
