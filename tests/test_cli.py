@@ -268,6 +268,19 @@ def test_compare_overlays_samples_and_tells_their_slopes(
     assert "already exists" in refused(capsys, "compare", *paths, "-o", figure)
 
 
+def test_reflectivity_scans_are_joined_through_their_overlap(shared_data: Path, tmp_path: Path) -> None:
+    rois, output = tmp_path / "rois.json", tmp_path / "i07.nc"
+    xi.write_rois([xi.Roi("specular", y=(56, 77), x=(236, 254))], rois)
+    folders = [str(shared_data / "i07" / "refl" / name) for name in ("380404", "380405", "380406")]
+    words = ["--rois", str(rois), "--median", "0", "--instrument", "diamond-i07"]
+    assert main(["measure", *folders, *words, "-o", f"{tmp_path}/series/"]) == 0
+    assert main(["stitch", str(tmp_path / "series"), "--overlap", "qdcd", "-o", str(output)]) == 0
+    ratios = [1 / change.factor for change in xi.attenuation_changes(xi.read_results(output)) if change.factor]
+    assert 58.5 < ratios[0] < 59.6
+    assert 34.7 < ratios[1] < 35.2
+    assert main(["run", str(output)]) == 0
+
+
 # -- refusals ---------------------------------------------------------------------------------------------------------
 
 

@@ -30,6 +30,7 @@ from .physics.attenuation import correct_attenuation
 from .physics.corrections import Correction, correct, crop, median
 from .physics.events import with_events
 from .physics.find_changes import find_attenuation_changes
+from .physics.overlap import attenuation_from_overlap
 from .physics.reductions import measure
 from .physics.stitching import stitch
 from .values import AttenuationChange, Background, Bounds, Event, RoiSet
@@ -201,7 +202,8 @@ class Stored:
 class Stitch:
     """Measurements on one time axis, corrected for changes of attenuation.
 
-    With ``find`` the changes are looked for; given ``changes`` are applied as they are. ``attenuation`` holds keywords
+    With ``find`` the changes are looked for; given ``changes`` are applied as they are. With ``overlap``, the name of a
+    coordinate, factors come from the range of it that was scanned before and after. ``attenuation`` holds keywords
     of :func:`~xinsitu.correct_attenuation`: ``roi``, ``window``, ``method``, ``reference``, ``legacy``.
     """
 
@@ -212,6 +214,7 @@ class Stitch:
     events: tuple[Event, ...] = ()
     attenuation: Mapping[str, Any] = field(default_factory=dict)
     allow_overlap: bool = False
+    overlap: str | None = None
 
     def produce(self) -> xr.Dataset:
         """Return the sample."""
@@ -233,6 +236,10 @@ class Stitch:
 
     def changes_of(self, sample: xr.Dataset) -> Sequence[AttenuationChange]:
         """Return the changes that were given, or those that are found in the sample."""
+        if self.overlap is not None:
+            return attenuation_from_overlap(
+                sample, self.overlap, changes=self.changes or None, roi=self.attenuation.get("roi")
+            )
         if not self.find:
             return self.changes
         return find_attenuation_changes(
@@ -249,6 +256,7 @@ class Stitch:
             "events": [event.to_dict() for event in self.events],
             "attenuation": dict(self.attenuation),
             "allow_overlap": self.allow_overlap,
+            "overlap": self.overlap,
         }
 
     @classmethod
@@ -261,6 +269,7 @@ class Stitch:
             events=tuple(map(Event.from_dict, document.get("events", ()))),
             attenuation=dict(_known(document.get("attenuation", {}), ATTENUATION, "attenuation")),
             allow_overlap=bool(document.get("allow_overlap", False)),
+            overlap=document.get("overlap"),
         )
 
 

@@ -175,6 +175,7 @@ def _stitch(add: Add) -> None:
     one.add_argument(
         "--proposal", type=Path, metavar="C.json", help="write the changes found, to be edited and used again"
     )
+    one.add_argument("--overlap", metavar="COORDINATE", help="factors from what two scans of this coordinate share")
     one.add_argument("--events", type=Path, metavar="E.json", help="events to keep in the result")
     one.add_argument("--reference", metavar="ROI", help="take the factors from this ROI alone")
     one.add_argument("--window", type=positive, metavar="N", help="take the factors from N frames on each side")

@@ -60,6 +60,7 @@ def _stitch_recipe(words: argparse.Namespace, inputs: Sequence[Recipe]) -> Stitc
         events=read_events(words.events) if words.events else (),
         attenuation={name: value for name, value in given.items() if value is not None},
         allow_overlap=words.allow_overlap,
+        overlap=words.overlap,
     )
 
 
