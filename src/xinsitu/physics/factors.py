@@ -174,7 +174,7 @@ def _noise(values: Floats, errors: Floats) -> Floats:
     size = min(_SMOOTH, errors.size)
     variance = uniform_filter1d(np.where(known, errors**2, 0.0), size, mode="reflect")
     share = uniform_filter1d(known.astype(float), size, mode="reflect")
-    smooth = np.sqrt(variance / np.where(share > 0, share, np.nan))
+    smooth = np.sqrt(np.maximum(variance, 0.0) / np.where(share > 0, share, np.nan))  # it may round below 0
     smooth = np.where(smooth > 0, smooth, errors[known & (errors > 0)].min())
     scatter = _scatter(values, smooth)
     return np.asarray(smooth * (scatter if exceeds(scatter, int(np.isfinite(values).sum()) - 1) else 1.0))
@@ -182,7 +182,7 @@ def _noise(values: Floats, errors: Floats) -> Floats:
 
 def exceeds(scatter: float, steps: int) -> bool:
     """Whether a scatter in units of the errors is above 1 by more than two of its own standard errors."""
-    return steps > 0 and scatter > 1 + np.sqrt(2 / steps)
+    return steps > 0 and scatter > 1 + 2 * np.sqrt(0.75 / steps)  # neighbouring differences share a frame
 
 
 def _scatter(values: Floats, errors: Floats) -> float:
@@ -192,8 +192,11 @@ def _scatter(values: Floats, errors: Floats) -> float:
     steps = np.diff(values[seen]) / np.where(spread > 0, spread, np.inf)
     if not steps.size:
         return np.nan
-    centre = steps.mean() if steps.size > 2 else 0.0
-    return float(np.sqrt(((steps - centre) ** 2).sum() / max(steps.size - (steps.size > 2), 1)))
+    n = steps.size
+    if n < 3:
+        return float(np.sqrt((steps**2).mean()))
+    # the sum of the differences is that of the two ends alone, so taking off their mean costs 1/n, not 1
+    return float(np.sqrt(((steps - steps.mean()) ** 2).sum() / (n - 1 / n)))
 
 
 def end_points(before: tuple[Floats, Floats], after: tuple[Floats, Floats]) -> tuple[Floats, Floats]:

@@ -16,7 +16,7 @@ PAUSE = 10
 """Frames that would have fitted into a pause between two measurements, from which growth may have stopped in it."""
 _SIGNIFICANT = 2.0
 """Standard errors from which a slope counts as one."""
-_BENDS, _PRECISE = 3.0, 0.1
+_BENDS, _PRECISE = 2.5, 0.1
 """Standard deviations by which a longer window must not differ from a shorter one that is so precise."""
 
 
@@ -188,18 +188,19 @@ def _line_ratios(
 
 def adaptive_window(
     values: Floats, noise: Floats, before: int, after: int, *, windows: Sequence[int], gap: float | None = None
-) -> int:
-    """Return the longest window whose lines agree with those of all shorter ones.
+) -> tuple[int, float]:
+    """Return the longest window whose lines agree with those of all shorter ones, and what they disagree all the same.
 
     A longer window is more precise until the growth bends within it. It is taken while the mean of the ROIs' logarithms
-    stays within two standard deviations of the difference [1]_.
+    stays within some standard deviations of the difference [1]_. What the longest one differs from the two before it
+    beyond noise may be its bias: the relative error to be added.
 
     References
     ----------
     .. [1] O. V. Lepskii, Theory Probab. Appl. 35, 454 (1991), doi 10.1137/1135065.
     """
     taken: list[tuple[float, float]] = []
-    chosen = windows[0]
+    chosen, bend = windows[0], 0.0
     for window in windows:
         ratios, variances = log_ratios(*sides(values, noise, before, after, window, gap=gap))
         usable = np.isfinite(ratios) & (variances > 0)
@@ -210,6 +211,8 @@ def adaptive_window(
         if any(abs(mean - other) > _BENDS * np.sqrt(max(spent - variance, 0.0)) + 1e-12 for other, spent in taken):
             break
         chosen = window
+        beyond = [(mean - other) ** 2 - max(spent - variance, 0.0) for other, spent in taken]
+        bend = float(np.sqrt(max([0.0, *beyond[-2:]])))
         if variance < _PRECISE**2:  # a few counts bend nothing
             taken.append((mean, variance))
-    return chosen
+    return chosen, bend

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -84,15 +84,16 @@ class Search:
         values[step.start : before + 1] = counts.values[step.start : before + 1]
         values[after : step.stop] = counts.values[after : step.stop]
         longest = min(before + 1 - step.start, step.stop - after)
-        window = self.window
+        window, bend = self.window, 0.0
         if window is None:
             possible = [frames for frames in _WINDOWS if frames < longest] + [min(longest, _WINDOWS[-1])]
-            window = adaptive_window(values, counts.noise, before, after, windows=possible, gap=gap)
+            window, bend = adaptive_window(values, counts.noise, before, after, windows=possible, gap=gap)
         window = min(window, longest)
         estimate = window_factor(
             values, counts.noise, before, after, counts.rois, window=window, gap=gap, method="lines"
         )
-        return estimate, window
+        errors = float(np.hypot(estimate.factor_errors, estimate.factor * bend))
+        return replace(estimate, factor_errors=errors), window
 
 
 def _is_common(estimate: FactorEstimate, tolerance: float) -> bool:
