@@ -213,3 +213,12 @@ def test_the_log_of_a_scan_is_found_among_many(tmp_path):
     (tmp_path / "visit" / "7.dat").unlink()
     with pytest.warns(XinsituWarning, match=r"no log is joined to the frames: 99 files fit \.\./\*\.dat"):
         open_measurement(folder, instrument="diamond-i07")
+
+
+@pytest.mark.parametrize("text", ["", "camserver started\n", "#S 1\n#L a  b\n"])
+def test_a_file_that_is_no_log_is_nobodys_fault(folder, text):
+    (folder / "camserver.log").write_text(text)
+    data = open_measurement(folder, tz="UTC")  # without a warning
+    assert data.attrs["log_join"].startswith("camserver.log is not joined to the frames")
+    with pytest.raises(DocumentError, match=r"camserver\.log"):
+        open_measurement(folder, tz="UTC", logs=folder / "camserver.log")

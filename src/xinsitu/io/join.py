@@ -29,6 +29,10 @@ MANY = 64
 _TIME_COLUMNS = ("epoch", "time", "datetime", "date_time", "timestamp", "unix", "unixtime", "utc")
 
 
+class NoLog(DocumentError):
+    """A file that is called a log and holds no table."""
+
+
 @dataclass(frozen=True)
 class FrameKeys:
     """What identifies frames in a log.
@@ -118,6 +122,8 @@ def join_logs(paths: Iterable[str], keys: FrameKeys, instrument: Instrument) -> 
             tables += [table for table in read_log(path) if len(table)]
         except DocumentError as error:
             faults.append(str(error))
+    if not tables:
+        raise NoLog("; ".join(faults) or "the log holds no point")
     joined: list[Joined] = []
     taken = np.zeros(len(keys.names), dtype=bool)
     for way in (_by_name, _by_point, _by_time):
@@ -129,7 +135,7 @@ def join_logs(paths: Iterable[str], keys: FrameKeys, instrument: Instrument) -> 
                 joined.append(Joined(table, positions, way.__name__.removeprefix("_").replace("_", " ")))
                 taken |= positions >= 0
     if not joined:
-        raise DocumentError("; ".join(faults) or "no scan of the log has the frames' names, number of points or times")
+        raise DocumentError("no scan of the log has the frames' names, number of points or times")
     ways = ", ".join(dict.fromkeys(one.way for one in joined))
     files = ", ".join(dict.fromkeys(os.path.basename(one.table.path) for one in joined))
     without = int((~taken).sum())

@@ -16,7 +16,7 @@ from .frames import FrameStack
 from .gather import Gathered, gather
 from .hdf5_stack import Hdf5Stack
 from .instruments import Instrument, load_instrument
-from .join import FrameKeys, find_logs, join_logs
+from .join import FrameKeys, NoLog, find_logs, join_logs
 from .sources import NEWEST, PathOrPaths, Source, resolve
 from .times import TIMES, Readings, Time, make_times
 
@@ -110,15 +110,13 @@ def _with_logs(
             return dataset
         columns, said = join_logs(paths, keys, table)
     except DocumentError as error:
-        if logs != "auto":
-            raise DocumentError(f"{os.fspath(logs)}: {error}") from None
         names = ", ".join(map(os.path.basename, paths[:3]))
-        warnings.warn(
-            f"{source.path}: {f'{names} is not' if names else 'no log is'} joined to the frames: {error}",
-            XinsituWarning,
-            stacklevel=4,
-        )
-        return dataset
+        said = f"{f'{names} is not' if names else 'no log is'} joined to the frames: {error}"
+        if logs != "auto":
+            raise DocumentError(f"{source.path}: {said}") from None
+        if not isinstance(error, NoLog):  # a file that is no log is nobody's fault
+            warnings.warn(f"{source.path}: {said}", XinsituWarning, stacklevel=4)
+        return dataset.assign_attrs(log_join=said)
     new = {name: column for name, column in columns.items() if name not in dataset.variables}
     return dataset.assign_coords(new).assign_attrs(log_join=said)
 
