@@ -19,7 +19,8 @@ from xinsitu.app.editing import first_rois, snapped, typed
 from xinsitu.app.frames import FrameStore
 from xinsitu.app.model import ExplorerModel
 from xinsitu.app.sources import open_source
-from xinsitu.recipe import Correcting, Reading, differences
+from xinsitu.recipe import Correcting, Reading
+from xinsitu.rerun import differences
 from xinsitu.values import Roi, RoiSet
 
 TOKYO = Reading(tz="Asia/Tokyo")

@@ -14,7 +14,7 @@ ROOMS = {
     "schema": 0, "values": 0, "errors": 0,
     "kernels": 1,
     "io": 2, "physics": 2,
-    "plots": 4, "recipe": 4, "sample_recipe": 4, "simulate": 4,
+    "plots": 4, "recipe": 4, "rerun": 4, "sample_recipe": 4, "simulate": 4,
     "cli": 5, "app": 5, "accessor": 5, "__main__": 5,
 }  # fmt: skip
 """Floors 2 and 3 lie inside ``io`` and ``physics``; ``FLOORS`` says which of their modules is where."""

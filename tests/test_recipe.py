@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import xinsitu as xi
-from xinsitu.recipe import Correcting, Measure, Parse, Reading, Stitch, Stored, differences, recipe_from_dict, recipe_of
+from xinsitu.recipe import Correcting, Measure, Parse, Reading, Stitch, Stored, recipe_from_dict
+from xinsitu.rerun import differences, recipe_of
 from xinsitu.sample_recipe import read_recipe, write_recipe
 from xinsitu.simulate import Truth
 from xinsitu.values import AttenuationChange, Background, Event, Roi, RoiSet

@@ -53,9 +53,7 @@ def _of_instrument(scan: xr.Dataset, words: argparse.Namespace) -> Background | 
     region = load_instrument(scan.attrs.get("instrument")).background
     rows, columns = scan.sizes["y"], scan.sizes["x"]
     if region and any(y[1] > rows or x[1] > columns for y, x in region.boxes):
-        complain(
-            f"warning: the instrument's background region is off frames of {rows} x {columns}; none is taken"
-        )
+        complain(f"warning: the instrument's background region is off frames of {rows} x {columns}; none is taken")
         return None
     return replace(region, mode=words.background_mode) if region and words.background_mode else region
 

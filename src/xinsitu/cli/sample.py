@@ -19,7 +19,8 @@ from xinsitu.io.tables import write_csv
 from xinsitu.physics.attenuation import attenuation_changes
 from xinsitu.physics.comparing import compare as compare_samples
 from xinsitu.physics.events import events_of
-from xinsitu.recipe import Measure, Recipe, Stitch, Stored, differences, recipe_of
+from xinsitu.recipe import Measure, Recipe, Stitch, Stored
+from xinsitu.rerun import differences, recipe_of
 from xinsitu.sample_recipe import SampleRecipe, read_recipe
 from xinsitu.values import AttenuationChange
 
