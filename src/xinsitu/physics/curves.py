@@ -141,7 +141,9 @@ def fit(model: Model, values: Doubles, variance: Doubles, start: Doubles) -> Fit
             better = ahead_chi <= chi[rows]
             scatter = np.sqrt(chi[rows] / values.shape[1])[:, None]
             small = (np.abs(step) <= CLOSE * (errors * scatter + 1e-3 * np.abs(p[rows]))).all(axis=1)
-            arrived[rows] = small & (damping[rows] < 1)  # a damped step is small for another reason
+            level = np.abs(ahead_chi - chi[rows]) <= 1e-12 * chi[rows]  # as far as this arithmetic can tell
+            level &= (np.abs(step) <= 1e-4 * errors * scatter).all(axis=1)
+            arrived[rows] = (small | level) & (damping[rows] < 1)  # a damped step is small for another reason
             damping[rows] = np.where(better, damping[rows] * 0.2, damping[rows] * 5)
             active[rows] = damping[rows] < MOST_DAMPING
             taken = rows[better]
