@@ -29,6 +29,8 @@ _KNOWN = 20
 """Frames that a part needs to know its own noise."""
 _NOTHING = 1 / 500
 """A piece with less than this of the weaker level beside it has no beam; attenuators change by a factor of 100."""
+_SUMS = ((0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (0, 2), (1, 2), (2, 2))
+"""Powers of x with ones, values and variances."""
 _ROLL = 61
 """Frames over which the scatter of successive frames is taken."""
 
@@ -132,18 +134,20 @@ def edge_levels(values: Floats, noise: Floats, window: int) -> tuple[Floats, Flo
     >>> levels.ravel()[3:], variance.ravel()[3:]
     (array([3.5, 4.5, 5.5]), array([1.05, 1.05, 1.05]))
     """
-    padding = np.full((window - 1, values.shape[1]), np.nan)
-    seen = sliding_window_view(np.concatenate([padding, values]), window, axis=0)
-    variance = sliding_window_view(np.concatenate([padding, noise**2]), window, axis=0)
-    x = np.arange(window) - (window - 1) - 0.5  # frames behind the edge
-    inside = np.isfinite(seen)
-    n, sx, sxx = (np.asarray(inside @ x**power)[..., None] for power in (0, 1, 2))
-    line = (sxx - sx * x) / np.where(n > 1, n * sxx - sx**2, 1.0)
-    weights = np.where(n >= LINE, line, 1.0 / np.maximum(n, 1)) * inside
-    levels = np.where(inside, weights * seen, 0.0).sum(axis=-1)
-    empty = n[..., 0] == 0
-    total = np.where(inside, weights**2 * variance, 0.0).sum(axis=-1)
-    return np.where(empty, np.nan, levels), np.where(empty, np.nan, total)
+    known = np.isfinite(values)
+    seen, spread = np.where(known, values, 0.0), np.where(known, noise**2, 0.0)
+    sums = np.zeros((8, *values.shape))  # of 1, x, x^2, y, x y, v, x v, x^2 v; v is the variance of y
+    for back in range(min(window, len(values))):
+        here, x = slice(back, None), -back - 0.5  # frames behind the edge
+        there = slice(0, len(values) - back)
+        for row, (power, what) in enumerate(_SUMS):
+            sums[row, here] += x**power * (known, seen, spread)[what][there]
+    n, sx, sxx, sy, sxy, v, xv, xxv = sums
+    det = n * sxx - sx**2
+    line = (n >= LINE) & (det > 0)
+    det, n = np.where(line, det, 1.0), np.where(n > 0, n, np.nan)
+    levels = np.where(line, (sxx * sy - sx * sxy) / det, sy / n)
+    return levels, np.where(line, (sxx**2 * v - 2 * sxx * sx * xv + sx**2 * xxv) / det**2, v / n**2)
 
 
 def common_steps(values: Floats, noise: Floats, window: int, tolerance: float) -> tuple[Floats, Floats]:
