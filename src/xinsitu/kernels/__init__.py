@@ -1,0 +1,28 @@
+"""The arithmetic, on plain NumPy arrays of frames ``(frame, y, x)`` and profiles ``(frame, bin)``.
+
+Nothing here knows xarray or dask. A pixel that says nothing is NaN in floating-point frames; in integer frames it is a
+negative number (signed: -1 gap, -2 bad) or the highest number of its type (unsigned), as detectors write them.
+"""
+
+from .pixels import Bools as Bools
+from .pixels import Doubles as Doubles
+from .pixels import Floats as Floats
+from .pixels import Frames as Frames
+from .pixels import as_floats as as_floats
+from .pixels import despike as despike
+from .pixels import invalid_pixels as invalid_pixels
+from .pixels import median2d as median2d
+from .pixels import true_rate as true_rate
+from .sums import EDGE_FRACTION as EDGE_FRACTION
+from .sums import Crossings as Crossings
+from .sums import Indices as Indices
+from .sums import bridged as bridged
+from .sums import centre_of_mass as centre_of_mass
+from .sums import centre_of_mass_variance as centre_of_mass_variance
+from .sums import edge_base as edge_base
+from .sums import fwhm as fwhm
+from .sums import fwhm_variance as fwhm_variance
+from .sums import half_crossings as half_crossings
+from .sums import profiles as profiles
+from .sums import running_mean as running_mean
+from .sums import without_running_mean as without_running_mean

@@ -1,0 +1,209 @@
+"""Pixels that say nothing, medians, despiking and count rate: from raw frames to counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Frames = npt.NDArray[Any]
+Floats = npt.NDArray[np.floating]
+Bools = npt.NDArray[np.bool_]
+Doubles = npt.NDArray[np.float64]
+
+EXACT_IN_FLOAT32 = 2**24
+"""Whole numbers up to this one are exact in float32."""
+OPENCV_SIZES = (3, 5)
+
+
+# -- pixels that say nothing ------------------------------------------------------------------------------------------
+
+
+def invalid_pixels(frames: Frames, stored: np.dtype[Any] | None = None) -> Bools | None:
+    """Where frames say nothing, or None where every pixel is good.
+
+    Parameters
+    ----------
+    frames
+        Any shape.
+    stored
+        What the detector wrote, if the frames were converted to floating point since; codes follow it.
+
+    Examples
+    --------
+    >>> invalid_pixels(np.array([[3, -1, 0]], dtype="int32"))
+    array([[False,  True, False]])
+    >>> invalid_pixels(np.array([[3.0, -1.0]])) is None
+    True
+    """
+    kind = frames.dtype if stored is None else stored
+    bad: Bools | None = None
+    if not frames.size:
+        return None
+    if kind.kind == "i" and not frames.min() >= 0:  # true of NaN, too
+        bad = np.asarray(frames < 0)
+    elif kind.kind == "u" and not frames.max() < 256**kind.itemsize - 1:
+        bad = np.asarray(frames == 256**kind.itemsize - 1)
+    if frames.dtype.kind == "f":
+        finite = np.isfinite(frames)
+        if not finite.all():
+            bad = ~finite if bad is None else bad | ~finite
+    return bad
+
+
+def as_floats(frames: Frames, dtype: npt.DTypeLike, bad: Bools | None) -> Floats:
+    """Frames as contiguous floating point, NaN where they say nothing."""
+    values: Floats = np.array(frames, dtype=dtype, order="C")
+    if bad is not None:
+        values[np.broadcast_to(bad, values.shape)] = np.nan
+    return values
+
+
+# -- median -----------------------------------------------------------------------------------------------------------
+
+
+def median2d(frames: Frames, size: int = 3, *, bad: Bools | None = None, dtype: npt.DTypeLike = np.float32) -> Floats:
+    """Median over ``size`` x ``size`` pixels of each frame, mirrored at the border (``d c b a | a b c d``).
+
+    Bit for bit ``scipy.ndimage.median_filter(frames, size=(1, size, size), mode="reflect")`` where all pixels are good;
+    OpenCV does it frame by frame where it can, scipy elsewhere (sizes above 5, float64, whole numbers beyond 2^24).
+    Bad pixels are left out of their neighbours' medians (an even number of good ones gives the mean of the middle two)
+    and are NaN themselves.
+
+    Parameters
+    ----------
+    frames
+        ``(frame, y, x)``, integers or floating point.
+    size
+        Odd, 3 or more.
+    bad
+        ``(y, x)`` or ``(frame, y, x)``; True where a pixel says nothing.
+    dtype
+        Of the result; float32 or float64.
+
+    Examples
+    --------
+    >>> frame = np.array([[[1, 1, 1], [1, 900, 2], [1, 2, 3]]], dtype="int32")
+    >>> float(median2d(frame)[0, 1, 1])
+    1.0
+    """
+    result = np.empty(frames.shape, dtype=dtype)
+    exact = _exact_in_float32(frames)
+    for number, frame in enumerate(frames):
+        hidden = None if bad is None else bad if bad.ndim == 2 else bad[number]
+        if hidden is None or not hidden.any():
+            _median_of_good(frame, size, result[number], exact or _exact_in_float32(frame))
+        else:
+            _median_of_masked(frame, size, hidden, result[number], exact)
+    return result
+
+
+def _exact_in_float32(frames: Frames) -> bool:
+    """Whether these are integers that OpenCV does not take, but takes as float32."""
+    kind = frames.dtype
+    wide = kind.kind in "iu" and (kind.itemsize > 2 or kind == np.int8)
+    return wide and bool(frames.size) and max(-int(frames.min()), int(frames.max())) <= EXACT_IN_FLOAT32
+
+
+def _median_of_good(frame: Frames, size: int, out: Floats, wide: bool) -> None:
+    """Median of one frame without bad pixels, into ``out``; ``wide``: through float32."""
+    kind = frame.dtype
+    if size not in OPENCV_SIZES or not (wide or kind in (np.uint8, np.uint16, np.int16, np.float32)):
+        import scipy.ndimage
+
+        out[...] = scipy.ndimage.median_filter(frame, size=size, mode="reflect")
+        return
+    import cv2
+
+    if kind.byteorder not in "=|":
+        kind = kind.newbyteorder("=")
+    source = np.ascontiguousarray(frame, dtype=np.float32 if wide else kind)
+    if size == 3:  # OpenCV repeats the border pixel, which is the mirror image for a reach of one
+        if source.dtype == out.dtype and out.flags.c_contiguous:
+            cv2.medianBlur(source, size, dst=out)
+        else:
+            out[...] = cv2.medianBlur(source, size)
+        return
+    reach = size // 2
+    padded = np.pad(source, reach, mode="symmetric")
+    out[...] = cv2.medianBlur(padded, size)[reach:-reach, reach:-reach]
+
+
+def _median_of_masked(frame: Frames, size: int, bad: Bools, out: Floats, wide: bool) -> None:
+    """Median of one frame with bad pixels: all pixels as if there were none, then those near bad ones exactly."""
+    import cv2
+
+    filled = np.where(bad, frame.dtype.type(0), frame)
+    _median_of_good(filled, size, out, wide or _exact_in_float32(filled))
+    near = cv2.dilate(np.ascontiguousarray(bad, dtype=np.uint8), np.ones((size, size), np.uint8)).astype(bool)
+    rows, columns = np.nonzero(near & ~bad)
+    padded = np.pad(as_floats(frame, np.float64, bad), size // 2, mode="symmetric")
+    step = np.arange(size)
+    windows = padded[(rows[:, None] + step)[:, :, None], (columns[:, None] + step)[:, None, :]].reshape(
+        len(rows), size**2
+    )
+    windows.sort(axis=1)  # NaN come last
+    good = np.count_nonzero(~np.isnan(windows), axis=1)
+    each = np.arange(len(rows))
+    out[rows, columns] = 0.5 * (windows[each, (good - 1) // 2] + windows[each, good // 2])
+    out[bad] = np.nan
+
+
+def despike(frames: Frames, size: int, threshold: float, *, bad: Bools | None = None, dtype: npt.DTypeLike) -> Floats:
+    """Replace only the outliers of each frame by the median around them; everything else stays as counted.
+
+    A pixel is an outlier if it differs from the median ``m`` around it by more than
+    ``threshold * s + 2 * max(0, h - l - 4 s)``, with ``s = sqrt(m + 1)`` and ``h``, ``l`` the second highest and second
+    lowest of its neighbours: on even ground that is ``threshold`` times the counting noise, and in a Bragg spot the
+    slope around is allowed for, down to a FWHM of some 2 pixels.
+
+    Examples
+    --------
+    >>> frame = np.array([[[0, 1, 0], [1, 900, 2], [0, 2, 0]]], dtype="int32")
+    >>> despike(frame, 3, 5.0, dtype="float32")[0].tolist()
+    [[0.0, 1.0, 0.0], [1.0, 1.0, 2.0], [0.0, 2.0, 0.0]]
+    """
+    values = as_floats(frames, dtype, bad)
+    local = median2d(frames, size, bad=bad, dtype=dtype)
+    noise = np.sqrt(np.maximum(local, 0) + 1)
+    number, rows, columns = np.nonzero(np.abs(values - local) > threshold * noise)  # never true of NaN
+    reach = size // 2
+    padded = np.pad(values, ((0, 0), (reach, reach), (reach, reach)), constant_values=np.nan)
+    step = np.arange(size)
+    around = padded[number[:, None, None], (rows[:, None] + step)[:, :, None], (columns[:, None] + step)[:, None, :]]
+    around = around.reshape(len(number), size**2)
+    around[:, size**2 // 2] = np.nan  # the pixel itself
+    around.sort(axis=1)  # NaN come last
+    last = np.maximum(np.count_nonzero(~np.isnan(around), axis=1) - 1, 0)
+    each = np.arange(len(number))
+    slope = around[each, np.maximum(last - 1, 0)] - around[each, np.minimum(1, last)]
+    own, level, scatter = (array[number, rows, columns] for array in (values, local, noise))
+    allowed = threshold * scatter + 2 * np.fmax(0, slope - 4 * scatter)
+    spike = np.abs(own - level) > allowed
+    values[number[spike], rows[spike], columns[spike]] = level[spike]
+    return values
+
+
+# -- count rate -------------------------------------------------------------------------------------------------------
+
+
+def true_rate(measured: Doubles, dead_time: float) -> Doubles:
+    """Rate of photons of a paralysable counter from the rate that it counts: ``m = n exp(-n tau)`` inverted for n.
+
+    ``n = -W(-m tau) / tau`` with Lambert's W, the branch that goes to ``m`` for small rates; NaN above the highest rate
+    that such a counter can show, ``1 / (e tau)``.
+
+    Examples
+    --------
+    >>> float(np.round(true_rate(np.array([1e5 * np.exp(-0.02)]), 2e-7)[0], 6))
+    100000.0
+    """
+    import scipy.special
+
+    x = np.asarray(measured * dead_time)
+    result = np.asarray(measured * (1 + x * (1 + 1.5 * x)))
+    fast = x > 1e-4
+    inverse = -scipy.special.lambertw(-x[fast]).real / dead_time
+    result[fast] = np.where(x[fast] <= np.exp(-1), inverse, np.nan)
+    return result
