@@ -197,6 +197,26 @@ def test_a_given_factor_is_kept_and_a_contradicting_one_warns():
         correct_attenuation(step([7.0] * 10, errors=0.01), [at(4, 5, factor=9.9)])
 
 
+@pytest.mark.parametrize("flag", [Quality.SATURATED, Quality.COUNT_RATE_HIGH])
+def test_end_points_that_lose_counts_are_told(flag):
+    sample = step([[1000, 1000]] * 3 + [[100, 100]] * 3, ("WZ", "ZB"), errors=1.0)
+    sample["quality"][2, 1] = int(flag)
+    with pytest.warns(XinsituWarning, match="saturated or count too fast in ZB") as told:
+        correct_attenuation(sample, [at(2, 3)])
+    assert told[0].filename == __file__
+    correct_attenuation(sample, [at(2, 3)], roi="WZ")
+    correct_attenuation(sample, [at(1, 3)])  # another frame
+
+
+def test_warnings_point_at_the_caller():
+    with pytest.warns(XinsituWarning, match="contradicts") as told:
+        correct_attenuation(step([7.0] * 10, errors=0.01), [at(4, 5, factor=9.9)])
+    assert told[0].filename == __file__
+    with pytest.warns(XinsituWarning, match="disagree") as told:
+        correct_attenuation(step([[1000, 1000]] * 3 + [[100, 200]] * 3, ("WZ", "ZB"), errors=0.1), [at(2, 3)])
+    assert told[0].filename == __file__
+
+
 def test_frame_keys_win_over_repeated_stamps():
     sample = step([1000, 1000, 100, 100]).assign_coords(time=[START] * 2 + [START + SECOND] * 2)
     keyed = Change({"measurement": "time1", "frame": 1}, {"measurement": "time1", "frame": 2})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,7 +62,7 @@ class ChangeReport:
         return f"{self.change.cause}: factor {common} ({each})"
 
 
-def change_reports(sample: xr.Dataset, changes: list[AttenuationChange], *, window: int = 10) -> list[ChangeReport]:
+def change_reports(sample: xr.Dataset, changes: Iterable[AttenuationChange], *, window: int = 10) -> list[ChangeReport]:
     """Collect what a picture of each change shows.
 
     Parameters

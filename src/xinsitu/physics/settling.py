@@ -209,8 +209,8 @@ def _warn_fast(flags: npt.NDArray[np.int64], spans: Sequence[tuple[slice, slice]
     if fast.any():
         names = ", ".join(str(name) for name, bad in zip(rois, fast, strict=True) if bad)
         warnings.warn(
-            f"frames that decide an attenuation factor are saturated or count too fast in {names}; the factor is too "
-            "small there: name other ROIs or frames",
+            f"frames that decide an attenuation factor are saturated or count too fast in {names}, where counts "
+            "are lost: name other ROIs or frames",
             XinsituWarning,
             stacklevel=4,
         )
