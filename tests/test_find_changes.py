@@ -189,6 +189,40 @@ def test_takes_a_bare_dataarray_in_any_order_of_dims():
     assert list(change.evidence["factors"]) == ["R2"]
 
 
+STEADY = np.random.default_rng(0).poisson(np.repeat([[1000.0, 500.0]], 60, axis=0)).astype(float)
+NUMBER = np.arange(60)[:, None]
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["errors", "no errors"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param(np.zeros((60, 2)), id="nothing counted"),
+        pytest.param(np.full((60, 2), 5.0), id="no noise"),
+        pytest.param(np.full((60, 2), np.nan), id="nothing known"),
+        pytest.param(np.where([[True, False]], STEADY, np.nan), id="one ROI unknown"),
+        pytest.param(np.where(NUMBER < 30, STEADY, np.nan), id="half unknown"),
+        pytest.param(np.where(STEADY > 1050, np.inf, STEADY), id="infinite"),
+        pytest.param(STEADY - 2000, id="negative"),
+        pytest.param(np.where(NUMBER % 17 == 0, 50 * STEADY, STEADY), id="spikes"),
+        pytest.param(np.where(NUMBER % 2 == 0, STEADY, 0.1 * STEADY), id="alternating"),
+        pytest.param(STEADY[:2], id="two frames"),
+    ],
+)
+def test_odd_series_have_no_change(values, known):
+    sample = counted(np.ones(values.shape)).assign(intensity=(("time", "roi"), values))
+    sample["intensity_errors"] = ("time", "roi"), np.sqrt(np.abs(values))
+    assert find_attenuation_changes(sample if known else sample.drop_vars("intensity_errors")) == []
+
+
+@pytest.mark.parametrize("repeat", [5, 100], ids=["five a second", "one time for all"])
+def test_repeated_stamps(repeat):
+    sample = counted(levels((50, 1), (50, 0.1)))
+    (change,) = find_attenuation_changes(sample.assign_coords(time=sample.time.values[np.arange(100) // repeat]))
+    assert ends([change]) == [(49, 50)]
+    assert correct_attenuation(sample, [change]).segment.values.tolist() == [0] * 50 + [1] * 50
+
+
 def test_what_it_cannot_take():
     sample = counted(levels((50, 1), (50, 0.1)))
     with pytest.raises(RoiError, match="no ROI 'TW'"):
