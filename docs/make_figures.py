@@ -232,6 +232,46 @@ def figure_maximum() -> tuple[Figure, str]:
     return figure, table(("net counts", "true highest pixel", "mean maximum", "excess"), rows)
 
 
+def growing_sample(counts: float, rng: np.random.Generator) -> xr.Dataset:
+    """Two ROIs that grow by 2 % per frame; after 20 frames and 2 s of dead time a filter takes nine tenths."""
+    seconds = np.r_[np.arange(20), np.arange(22, 42)]
+    true = counts * np.exp(0.02 * (seconds - 20))[:, None] * np.array([1.0, 0.6])
+    true[20:] /= 10
+    counted = rng.poisson(true).astype(float)
+    return xr.Dataset(
+        {
+            "intensity": (("time", "roi"), counted, {"units": "counts"}),
+            "intensity_errors": (("time", "roi"), np.sqrt(np.maximum(counted, 1)), {"units": "counts"}),
+        },
+        coords={"time": np.datetime64("2014-05-28", "ns") + seconds * np.timedelta64(1, "s"), "roi": ["WZ", "ZB"]},
+    )
+
+
+def figure_attenuation() -> tuple[Figure, str]:
+    """Factor of a change while the signal grows: from two end points, and from lines on both sides."""
+    rng, rows, drawn = np.random.default_rng(RNG_SEED), [], []
+    for counts in (500, 5_000, 50_000, 500_000):
+        ends, lines, stated = [], [], []
+        for _ in range(max(REPETITIONS // 4, 10)):
+            sample = growing_sample(counts, rng)
+            change = xi.AttenuationChange(sample.time.values[19], sample.time.values[20])
+            ends.append(xi.attenuation_changes(xi.correct_attenuation(sample, [change]))[0].factor)
+            for found in xi.find_attenuation_changes(sample):
+                lines.append(found.factor)
+                stated.append(found.factor_errors)
+        cells = [f"{np.mean(factors):.2f} ± {np.std(factors):.2f}" for factors in (ends, lines)]
+        rows.append((f"{counts:,}", *cells, f"{np.mean(stated):.2f}"))
+        drawn.append((counts, np.mean(ends), np.std(ends), np.mean(lines), np.std(lines)))
+    counts, ends, ends_scatter, lines, lines_scatter = np.array(drawn).T
+    figure, (axis,) = new_figure(size=(5.6, 3.2))
+    axis.axhline(10, color="#999999", lw=0.8)
+    axis.errorbar(counts, ends, ends_scatter, fmt="s-", ms=5, color="#dc322f", label="two end points")
+    axis.errorbar(counts * 1.1, lines, lines_scatter, fmt="o-", ms=5, color="#268bd2", label="lines on both sides")
+    axis.set(xscale="log", xlabel="counts per frame before the change", ylabel="factor (true: 10)")
+    axis.legend(frameon=False)
+    return figure, table(("counts per frame", "two end points", "lines on both sides", "stated error of these"), rows)
+
+
 def figure_stamps() -> tuple[Figure, str]:
     """Stamps of whole seconds against true times."""
     with tempfile.TemporaryDirectory() as folder:
@@ -301,6 +341,7 @@ FIGURES: dict[str, Callable[[], tuple[Figure, str]]] = {
     "fits": figure_fits,
     "median": figure_median,
     "maximum": figure_maximum,
+    "attenuation": figure_attenuation,
     "stamps": figure_stamps,
 }
 OUTPUTS = tuple(f"{name}.{kind}" for name in (*FIGURES, "frame", "sample") for kind in ("png", "table.md"))
@@ -309,7 +350,9 @@ OUTPUTS = tuple(f"{name}.{kind}" for name in (*FIGURES, "frame", "sample") for k
 def main(folder: Path) -> None:
     """Write a figure and a Markdown table for each name."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = {name: make() for name, make in FIGURES.items()} | figures_of_a_sample()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", xi.XinsituWarning)  # few counts are what is shown
+        made = {name: make() for name, make in FIGURES.items()} | figures_of_a_sample()
     for name, (figure, text) in made.items():
         figure.savefig(folder / f"{name}.png", dpi=110)
         (folder / f"{name}.table.md").write_text(text, encoding="utf-8")
