@@ -130,6 +130,20 @@ def test_fits_are_lazy_pickle_and_do_not_depend_on_chunks(computes):
     assert profiles.centre_y.dims == ("time", "roi")
 
 
+@pytest.mark.parametrize("sigma", [0.6, 1.0, 2.0])
+def test_narrow_peaks_are_averaged_over_pixels(sigma):
+    x = np.arange(30.0)
+    fine = (np.arange(2000) + 0.5) / 2000 - 0.5
+    row = np.exp(-0.5 * ((x[:, None] + fine - 14.37) / sigma) ** 2).mean(axis=1) * 1000 + 5
+    profile = xr.DataArray(row, dims="x")
+    found = xi.fit_profiles(profile, "x", shape="pixel_gaussian")
+    assert float(found.fwhm) == pytest.approx(2.35482 * sigma, rel=1e-4)
+    assert float(found.centre) == pytest.approx(14.37, abs=1e-5)
+    assert float(found.area) == pytest.approx(1000 * sigma * np.sqrt(2 * np.pi), rel=1e-4)
+    if sigma < 1.5:
+        assert float(xi.fit_profiles(profile, "x").fwhm) > 1.02 * 2.35482 * sigma
+
+
 def test_what_cannot_be_fitted_is_nan_and_flagged():
     rows = np.zeros((4, 40))
     rows[1] = peak("gaussian", np.arange(40.0), centre=18, fwhm=6)

@@ -58,16 +58,34 @@ def lorentzian(u: Doubles) -> tuple[Doubles, Doubles]:
     return value, -8 * u * value**2
 
 
+def gaussian_in_pixels(away: Doubles, width: Doubles, half: float) -> tuple[Doubles, Doubles, Doubles]:
+    """Mean of a Gaussian over pixels from ``away - half`` to ``away + half``, and its derivatives by both."""
+    import scipy.special
+
+    scale = 2 * np.sqrt(LN2) / width
+    left, right = scale * (away - half), scale * (away + half)
+    low, high = np.exp(-(left**2)), np.exp(-(right**2))
+    value = np.sqrt(np.pi) / 2 * (scipy.special.erf(right) - scipy.special.erf(left)) / scale
+    by_width = (value - (right * high - left * low) / scale) / width
+    return value / (2 * half), (high - low) / (2 * half), by_width / (2 * half)
+
+
 def peak_on_line(x: Doubles, shape: str) -> Model:
     """Peak on a straight line: ``height * shape((x - centre) / fwhm) + level + slope * (x - middle)``.
 
     Parameters are height, centre, fwhm, level, slope; for ``pseudo_voigt`` the Lorentzian fraction comes last:
-    ``fraction * lorentzian + (1 - fraction) * gaussian`` of one FWHM.
+    ``fraction * lorentzian + (1 - fraction) * gaussian`` of one FWHM. ``pixel_gaussian`` is the mean of a Gaussian over
+    each bin.
     """
     away = x - 0.5 * (x[0] + x[-1])
 
     def model(p: Doubles) -> tuple[Doubles, Doubles]:
         height, centre, width = p[:, 0:1], p[:, 1:2], p[:, 2:3]
+        if shape == "pixel_gaussian":
+            value, by_centre, by_width = gaussian_in_pixels(x - centre, width, 0.5 * abs(x[1] - x[0]))
+            parts = [value, -height * by_centre, height * by_width, np.ones_like(value)]
+            parts.append(np.broadcast_to(away, value.shape))
+            return height * value + p[:, 3:4] + p[:, 4:5] * away, np.stack(parts, axis=-1)
         u = (x - centre) / width
         fraction = p[:, 5:6] if shape == "pseudo_voigt" else np.full_like(height, float(shape == "lorentzian"))
         (round_, round_slope), (wide, wide_slope) = gaussian(u), lorentzian(u)

@@ -16,7 +16,7 @@ from .correction import Correction
 from .peak_fits import PARAMETERS, fit_rows
 from .sections import profiles_with_errors
 
-Shape = Literal["gaussian", "lorentzian", "pseudo_voigt"]
+Shape = Literal["gaussian", "pixel_gaussian", "lorentzian", "pseudo_voigt"]
 AXES: tuple[Literal["y"], Literal["x"]] = ("y", "x")
 
 
@@ -40,7 +40,8 @@ def fit_profiles(
     dim
         Along which the peak runs; its coordinate gives centres and widths.
     shape
-        ``gaussian``, ``lorentzian`` or ``pseudo_voigt``.
+        ``gaussian``, ``lorentzian``, ``pseudo_voigt``; or ``pixel_gaussian``, the mean of a Gaussian over each bin, for
+        peaks narrower than some three bins.
     errors
         Standard errors of the profile's bins. Without them all bins weigh the same, and the scatter about the curve
         gives the errors of the parameters.
@@ -174,7 +175,7 @@ def fit_rois(
     rois
         Where; ROIs of the role ``background`` are left out.
     shape
-        ``gaussian``, ``lorentzian`` or ``pseudo_voigt``.
+        As in :func:`fit_profiles`.
     correction
         What to do to the frames first.
 

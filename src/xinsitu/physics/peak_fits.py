@@ -13,6 +13,7 @@ from .curves import Fit, counted_fit, fit, peak_on_line
 
 PARAMETERS: dict[str, tuple[str, ...]] = {
     "gaussian": ("height", "centre", "fwhm", "level", "slope"),
+    "pixel_gaussian": ("height", "centre", "fwhm", "level", "slope"),
     "lorentzian": ("height", "centre", "fwhm", "level", "slope"),
     "pseudo_voigt": ("height", "centre", "fwhm", "level", "slope", "fraction"),
 }
