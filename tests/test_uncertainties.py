@@ -237,6 +237,22 @@ def test_missing_monitor_gives_nan_and_a_warning_never_one():
         xi.measure(image, [BOX], correction=xi.Correction(normalise="bpm"))
 
 
+def test_measurements_normalised_by_their_own_mean_are_joined_at_one_reference():
+    time = np.datetime64("2014-05-28", "ns") + np.arange(4) * np.timedelta64(1, "s")
+    parts = []
+    for number, beam in enumerate((1000.0, 500.0)):
+        image = (repeated(spot(20_000), repeats=4) * int(beam / 500)).assign_attrs(units="counts")
+        image = image.assign_coords(time=time + np.timedelta64(number, "h"), measurement=f"time{number}")
+        image = image.assign_coords(monitor=("time", beam * np.array([0.9, 1.0, 1.0, 1.1])))
+        parts.append(xi.measure(image, [BOX], correction=xi.Correction(normalise="monitor")))
+    sample = xi.stitch(parts)
+    expected = repeated(spot(20_000), repeats=4)[:, 6:38, 6:44].sum(("y", "x")).values / [0.9, 1.0, 1.0, 1.1]
+    np.testing.assert_allclose(sample.intensity.values.ravel(), np.tile(2 * expected, 2), rtol=1e-6)
+    plain = xi.measure(image, [BOX])
+    with pytest.raises(xi.StitchError, match="normalised by a monitor and some are not"):
+        xi.stitch([parts[0], plain])
+
+
 def test_a_monitor_behind_the_attenuator_warns():
     monitor = xr.DataArray([1.0, 2.0], dims="time", attrs={"position": "after_attenuator"})
     image = repeated(spot(2000), repeats=2).assign_coords(monitor=monitor)

@@ -39,10 +39,10 @@ class Correction:
     mask
         ``(y, x)``, true or non-zero where a pixel is not to be used: NaN, and left out of its neighbours' medians.
     normalise
-        Name of a coordinate ``(time)``, e.g. ``monitor``: frames are multiplied by its time mean over its value. Give a
-        pair of name and reference, ``("monitor", 1e5)``, to multiply by ``reference / monitor`` instead: measurements
-        that are to be compared need one reference. Frames whose monitor is zero, negative or missing become NaN.
-        The monitor must sit before whatever changes the attenuation.
+        Name of a coordinate ``(time)``, e.g. ``monitor``: frames are multiplied by its time mean over its value. With a
+        pair of name and reference, ``("monitor", 1e5)``, by ``reference / monitor``. The reference is kept in the
+        attribute ``normalise_reference``, and :func:`~xinsitu.stitch` brings measurements to one. Frames whose monitor
+        is zero, negative or missing become NaN. The monitor must sit before whatever changes the attenuation.
     count_rate
         Dead time of a paralysable counter in seconds: raw counts of a rate m become those of the rate n with
         ``m = n exp(-n tau)``. Refused where the header says that the detector has done it.

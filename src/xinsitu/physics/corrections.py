@@ -28,6 +28,7 @@ from .planning import (
     mean_background,
     per_frame_of,
     plan_for,
+    reference_of,
     units_after,
 )
 
@@ -237,7 +238,7 @@ def _applied(
     shared = mean_background(image, per_frame, correction) if plan.needs_mean else None
     tail = (image.sizes["y"], image.sizes["x"])
     values = over_blocks(framewise.correct_block, image, per_frame, plan, tail=tail, dtype=dtype, shared=shared)
-    return _labelled(image, values, correction)
+    return _labelled(image, values, correction).assign_attrs(reference_of(data, image, correction))
 
 
 def _labelled(image: xr.DataArray, values: npt.NDArray[Any], correction: Correction) -> xr.DataArray:

@@ -20,6 +20,7 @@ from xinsitu.values import Bounds
 from . import framewise
 from .blocks import over_blocks, pixel_index
 from .correction import Correction
+from .references import REFERENCE
 
 APPLIED = "corrections"
 """Attribute of an image that lists the steps it has been through."""
@@ -188,11 +189,29 @@ def per_frame_of(
                 stacklevel=5,
             )
         known = np.where(usable, monitor, np.nan)
-        mean = reference if reference is not None else float(known[usable].mean()) if usable.any() else np.nan
+        mean = reference if reference is not None else mean_monitor(known)
         table[:, framewise.SCALE] = mean / known
         counted = data[name].attrs.get("units") == COUNTS
         table[:, framewise.SCALE_VARIANCE] = 1 / known if counted else np.where(usable, 0.0, np.nan)
     return table
+
+
+def mean_monitor(values: npt.NDArray[np.float64]) -> float:
+    """Mean over the frames in which the monitor counted; NaN where there is none."""
+    usable = values[np.isfinite(values) & (values > 0)]
+    return float(usable.mean()) if usable.size else float("nan")
+
+
+def reference_of(
+    data: xr.Dataset | xr.DataArray, image: xr.DataArray, correction: Correction | None
+) -> dict[str, float]:
+    """Attribute that says to which value of the monitor frames were brought; empty where they were not."""
+    if correction is None or correction.normalise is None:
+        told = image.attrs.get(REFERENCE)
+        return {} if told is None else {REFERENCE: float(told)}
+    if not isinstance(correction.normalise, str):
+        return {REFERENCE: correction.normalise[1]}
+    return {REFERENCE: mean_monitor(along_time(data, image, correction.normalise))}
 
 
 def along_time(data: xr.Dataset | xr.DataArray, image: xr.DataArray, name: str) -> npt.NDArray[np.float64]:

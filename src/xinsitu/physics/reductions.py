@@ -20,6 +20,7 @@ from .correction import Correction
 from .fitting_rois import fitted
 from .frame_flags import frame_flags
 from .planning import (
+    reference_of,
     units_after,
 )
 from .quantities import COLUMN, COLUMNS, REPORTED, measure_block
@@ -155,6 +156,7 @@ def _unpacked(
     series = xr.Dataset(variables)
     attributes = dict(data.attrs) if isinstance(data, xr.Dataset) else {}
     attributes["correction"] = (Correction() if correction is None else correction).to_json()
+    attributes |= reference_of(data, image, correction)
     attributes["rois"] = json.dumps(rois.to_dict(), sort_keys=True)
     return series.assign_attrs(attributes)
 

@@ -16,6 +16,7 @@ from xinsitu.values import utc_text
 from .aligning import aligned
 from .keys import measurement_labels, times
 from .keys import resolve_key as resolve_key
+from .references import at_one_reference
 
 _LISTS = ("sources", "events")
 """Attributes that are JSON lists, of which a sample has all entries of its measurements."""
@@ -76,7 +77,7 @@ def stitch(series: Series, *, allow_overlap: bool | str | Iterable[str] = False)
     _refuse_repeated(parts)
     _refuse_overlaps(parts, allow_overlap)
     _refuse_other_units(parts)
-    datasets = aligned([part.data for part in parts])
+    datasets = aligned(at_one_reference([part.data for part in parts]))
     joined = xr.concat(
         datasets,
         dim="time",
