@@ -264,6 +264,7 @@ def test_recipes_are_equal_by_content():
     assert one == same
     assert hash(one) == hash(same)
     assert one != other
+    assert one == xi.Correction(median=3, flatfield=flat_for(image).assign_attrs(source="elsewhere"))
     assert one != "something else"
     assert pickle.loads(pickle.dumps(one)) == one
     assert dask.base.tokenize(one) == dask.base.tokenize(same) != dask.base.tokenize(other)

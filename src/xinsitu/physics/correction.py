@@ -107,8 +107,9 @@ class Correction:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the content."""
-        return hashlib.blake2b(self.to_json().encode(), digest_size=16).hexdigest()
+        """Hash of the content, wherever the arrays come from."""
+        content = {name: value["fingerprint"] if _is_array(value) else value for name, value in self.to_dict().items()}
+        return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form: arrays by their source and fingerprint, never their pixels."""
@@ -144,6 +145,10 @@ class Correction:
 
     def __dask_tokenize__(self) -> tuple[str, str]:
         return type(self).__name__, self.fingerprint
+
+
+def _is_array(value: object) -> bool:
+    return isinstance(value, dict) and set(value) == {"source", "fingerprint"}
 
 
 def _positive(value: object, what: str) -> float | None:

@@ -106,8 +106,8 @@ def background(image: xr.DataArray, region: Background) -> xr.DataArray:
     """Divide each frame by the mean of an empty area of it, or subtract that mean.
 
     ``divide`` gives ``image / b(time)``, a ratio with units 1; with ``normalise="mean"`` it gives
-    ``image / (b(time) / mean(b))``, which keeps the units; ``subtract`` gives ``image - b(time)``. ``b`` is the mean of
-    all valid pixels of all regions together.
+    ``image / (b(time) / mean(b))``, which keeps the units (each measurement goes by its own mean: joined, they have no
+    common scale); ``subtract`` gives ``image - b(time)``. ``b`` is the mean of all valid pixels of all regions together.
 
     Parameters
     ----------
