@@ -18,10 +18,10 @@ from xinsitu.app.serve import Explorer, explore
 from xinsitu.recipe import Reading
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()  # noqa: SIM905 - reads as a command line
+FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+]
 POISON = "<img src=x onerror=window.hacked=1>"
 TOKYO = Reading(tz="Asia/Tokyo")
 

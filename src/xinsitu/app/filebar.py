@@ -65,6 +65,6 @@ def _download(
             return io.BytesIO(b"")
 
     return pn.widgets.FileDownload(
-        callback=content, filename=filename, label=label, button_type="default", width=82, margin=(3, 3), embed=False,
+        callback=content, filename=filename, label=label, width=82, margin=(3, 3), embed=False,
         css_classes=[f"download-{label.lower()}"],
     )  # fmt: skip

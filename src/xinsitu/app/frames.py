@@ -49,6 +49,8 @@ class FrameStore:
 
     def __init__(self, source: Source, *, memory: int = MEMORY, folder: Path | None = None) -> None:
         self.source, self.data = source, source.data
+        # whether the data came in memory already; xarray has no question that does not load
+        self._resident = isinstance(image_of(self.data).variable._data, np.ndarray)
         self.faults: dict[int, str] = {}
         self.note = ""
         self._memory, self._folder = memory, folder
@@ -83,11 +85,6 @@ class FrameStore:
     def tiled(self) -> bool:
         """Whether the frames are too many for the memory."""
         return not self._resident and image_of(self.data).nbytes > self._memory
-
-    @property
-    def _resident(self) -> bool:
-        """Whether the data came in memory already."""
-        return isinstance(image_of(self.data).variable._data, np.ndarray)  # xarray has no question that does not load
 
     # -- reading ------------------------------------------------------------------------------------------------------
 

@@ -23,7 +23,9 @@ def attenuation(session: Session) -> list[pn.viewable.Viewable]:
         settled = model.settled()
         accepted = settled if len(settled) == len(model.changes) else model.changes
         labels = [_change(change, "✓") for change in accepted] + [_change(change, "?") for change in model.proposals]
-        listed.options = {f"{number + 1} {label}": number for number, label in enumerate(labels)}
+        options = {f"{number + 1} {label}": number for number, label in enumerate(labels)}
+        if options != listed.options:
+            listed.options = options
 
     def number() -> int:
         if listed.value is None:
@@ -43,7 +45,7 @@ def attenuation(session: Session) -> list[pn.viewable.Viewable]:
         listed,
         pn.Row(
             button(session, "find", model.find_changes),
-            button(session, "accept", accept, button_type="success"),
+            button(session, "accept", accept),
             button(session, "delete", lambda: model.delete_change(number())),
         ),
         pn.Row(

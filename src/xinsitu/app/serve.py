@@ -65,6 +65,7 @@ class Explorer:
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
         self._stop_following = threading.Event()
+        self._following = False
         self.url = ""
 
     # -- what it is for -----------------------------------------------------------------------------------------------
@@ -136,6 +137,7 @@ class Explorer:
             return refused()
         self.store.start()
         model = self._new_model()
+        model.follow = self._following
         self._models.append(model)
         session = Session(model, pn.state.curdoc, self._pool)
         pn.state.on_session_destroyed(lambda context: self._left(session, context))
@@ -198,6 +200,7 @@ class Explorer:
                 except (XinsituError, OSError):
                     continue  # a frame or a folder that is still being written: the next look will find it whole
 
+        self._following = True
         threading.Thread(target=run, name="xinsitu-follow", daemon=True).start()
 
 

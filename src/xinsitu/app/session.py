@@ -27,6 +27,9 @@ from .views.section import SectionView
 POLL = 300
 """Milliseconds between two looks at how far the reading is; a look that finds nothing new sends nothing."""
 
+REST = 120
+"""Milliseconds without a new frame after which cut-out and profiles are drawn."""
+
 
 class Session:
     """Connects a model with its views in a Bokeh document.
@@ -55,6 +58,7 @@ class Session:
         self.rois = RoiView(model, self.image.figure, self.channel, self.measuring.ask)
         self.at_rest: list[Callable[[], object]] = []
         self.at_progress: list[Callable[[], object]] = []
+        self._settling = 0
         self._number, self._asked, self._seen = 0, 0, (-1, -1)
         self._wire()
         self._watch()
@@ -70,6 +74,7 @@ class Session:
         self.document.add_root(self.channel)
         self.document.add_periodic_callback(self.poll, POLL)
         self.frames.ask()
+        self.measuring.ask()
         self.rest()
 
     def close(self) -> None:
@@ -155,9 +160,10 @@ class Session:
         watch(lambda event: self._frame_changed(event.new), ["frame"])
 
     def _rois_changed(self) -> None:
-        self.curves.update()
-        if not self._dragging:
-            self.rois.update()
+        with self.document.models.freeze():  # otherwise Bokeh walks through all models for each new one
+            self.curves.update()
+            if not self._dragging:
+                self.rois.update()
         self.measuring.ask()
 
     _dragging = False
@@ -190,6 +196,8 @@ class Session:
     def _wanted(self) -> int:
         frame, self._number = self.channel.ask
         self._asked = min(max(frame, 0), self.model.n_frames - 1)
+        if self._asked < self.model.frame:
+            self.model.follow = False  # somebody scrolls back: the last frame no longer runs away from under them
         self.model.frame = self._asked
         return self._asked
 
@@ -206,7 +214,14 @@ class Session:
 
     def _done(self, frame: int) -> None:
         self.channel.done = (frame, self._number)
-        self.sections.ask()
+        self._settling += 1
+        mine = self._settling
+        self.document.add_timeout_callback(lambda: self._settled(mine), REST)
+
+    def _settled(self, mine: int) -> None:
+        """Cut-out and profiles follow when the frame has rested, not while it plays."""
+        if mine == self._settling:
+            self.sections.ask()
 
     # -- numbers ------------------------------------------------------------------------------------------------------
 

@@ -88,6 +88,13 @@ def _roi(session: Session) -> list[pn.viewable.Viewable]:
 def _image(session: Session) -> list[pn.viewable.Viewable]:
     model = session.model
     rows: list[pn.viewable.Viewable] = []
+    if model.source.several:
+        names = model.measurements()
+        measurement = pn.widgets.Select(label="go to measurement", options=list(names), width=WIDTH)
+        measurement.param.watch(lambda event: session.do(lambda: model.param.update(frame=names[event.new])), ["value"])
+        rows.append(measurement)
+    if model.source.reopen is not None:
+        rows.append(bound(session, pn.widgets.Checkbox(label="show the newest frame", width=WIDTH), "follow"))
     if model.correction is not None:
         rows.append(bound(session, pn.widgets.Checkbox(label="corrected", width=WIDTH), "corrected"))
     low = pn.widgets.FloatInput(label="from", value=model.limits[0], width=90)

@@ -134,6 +134,15 @@ class State(param.Parameterized):  # type: ignore[misc] # param has no types
                 parts.append(f"{np.datetime_as_string(in_zone(time, zone)[0], unit='ms')} {zone}")
         return "  ·  ".join(parts)
 
+    def measurements(self) -> dict[str, int]:
+        """Names of the measurements, and the position of the first frame of each."""
+        found, first = {}, 0
+        for part in self.source.parts:
+            name = str(part["measurement"].item()) if "measurement" in part.coords else self.source.name
+            found[name] = first
+            first += part.sizes["time"]
+        return found
+
     def grow(self) -> None:
         """Take over frames that have come since; the newest one is shown where that is wished."""
         self.n_frames = self.store.n_frames

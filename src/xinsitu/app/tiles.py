@@ -23,7 +23,8 @@ class _Stack:
     shape: tuple[int, int, int]
 
     def __getitem__(self, key: Key) -> npt.NDArray[Any]:
-        slices, rest = [], []
+        slices: list[slice] = []
+        rest: list[Any] = []
         for part, size in zip((*key, *[slice(None)] * (3 - len(key))), self.shape, strict=True):
             if isinstance(part, slice):
                 first, behind, step = part.indices(size)
@@ -31,13 +32,13 @@ class _Stack:
                 slices.append(slice(first, max(first, behind)) if plain else slice(0, size))
                 rest.append(slice(None) if plain else part)
             elif np.ndim(part) == 0:
-                at = range(size)[int(part)]  # type: ignore[arg-type] # a number here
+                at = range(size)[int(part)]
                 slices.append(slice(at, at + 1))
                 rest.append(0)
             else:
                 slices.append(slice(0, size))
                 rest.append(part)
-        return self._box(slices[0], slices[1], slices[2])[tuple(rest)]
+        return np.asarray(self._box(slices[0], slices[1], slices[2])[tuple(rest)])
 
     def _box(self, time: slice, y: slice, x: slice) -> npt.NDArray[Any]:
         raise NotImplementedError

@@ -8,6 +8,7 @@ from bokeh.models import (
     ColumnDataSource,
     DataRange1d,
     DatetimeAxis,
+    LabelSet,
     Legend,
     LegendItem,
     LinearAxis,
@@ -30,6 +31,8 @@ FIGURES = {
     "curve_intensity_log": ("intensity",),
 }
 COLUMNS = ("com_y", "com_x", "fwhm_y", "fwhm_x", "intensity")
+SENT = (*COLUMNS, *(f"{name}_errors" for name in COLUMNS), "quality", "n_valid", "n_saturated")
+"""Columns that travel to the browser: each costs a message."""
 DASHES = {"com_y": "dashed", "fwhm_y": "dashed"}
 """What goes along x is drawn through, what goes along y is dashed."""
 
@@ -47,6 +50,12 @@ class CurvesView:
         self._styles: dict[str, tuple[object, ...]] = {}
         self._marks = ColumnDataSource(data={"x": [], "text": []}, name="events")
         self._spans = ColumnDataSource(data={"left": [], "right": [], "color": []}, name="spans")
+        top = self.figures["curve_com"]
+        names = LabelSet(
+            x="x", y=4, y_units="screen", text="text", source=self._marks, angle=np.pi / 2, text_font_size="10px",
+            text_color="#333333", text_baseline="bottom", x_offset=-2,
+        )  # fmt: skip
+        top.add_layout(names)
         for one in self.figures.values():
             one.vspan(x="x", source=self._marks, line_color="#444444", line_dash="dashed")
             one.vstrip(x0="left", x1="right", source=self._spans, fill_color="color", fill_alpha=0.15, line_alpha=0)
@@ -194,7 +203,8 @@ class CurvesView:
         found = marks(self._model.store.data, line, self._model.events)
         points = [mark for mark in found if mark.stop is None]
         spans = [mark for mark in found if mark.stop is not None]
-        self._marks.data = {"x": [_number(mark.start) for mark in points], "text": [mark.name for mark in points]}
+        named = [*points, *spans]
+        self._marks.data = {"x": [_number(mark.start) for mark in named], "text": [mark.name for mark in named]}
         changes = self._model.change_places()
         self._spans.data = {
             "left": [_number(mark.start) for mark in spans] + [left for left, _, _ in changes],
@@ -211,11 +221,9 @@ def _number(place: object) -> float:
 
 
 def _columns(series: xr.Dataset | None, x: np.ndarray) -> dict[str, np.ndarray]:
-    """Columns of a source: every variable of the series, and the place of each frame in time."""
+    """Columns of a source, under the names of the series, and the place of each frame in time."""
     if series is None:
-        return {"x": np.array([]), **{name: np.array([]) for name in COLUMNS}}
-    columns = {str(name): np.asarray(values.values) for name, values in series.data_vars.items()}
-    columns = {
-        name: values.astype("float64" if values.dtype.kind == "f" else "int32") for name, values in columns.items()
-    }
+        return {"x": np.array([]), **{name: np.array([]) for name in SENT}}
+    found = [(name, np.asarray(series[name].values)) for name in SENT]
+    columns = {name: values.astype("float64" if values.dtype.kind == "f" else "int32") for name, values in found}
     return {"x": x[: series.sizes["time"]], **columns}

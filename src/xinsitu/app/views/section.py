@@ -39,7 +39,7 @@ class SectionView:
         for one in (self.cut, *self._plots.values()):
             one.toolbar.logo = None
             one.toolbar.autohide = True
-            one.title.text_font_size = "11px"
+            one.title.text_font_size = "10px"
             one.grid.grid_line_alpha = 0.4
         self.row = row(self.cut, *self._plots.values(), sizing_mode="stretch_width")
 
@@ -71,7 +71,7 @@ class SectionView:
 
     def _width(self, axis: str, values: np.ndarray, com: float, width: float) -> None:
         """Draw the half-maximum width where it was found, at half height."""
-        self._plots[axis].title.text = f"along {axis}: centre {com:.2f}, FWHM {width:.2f} px"
+        self._plots[axis].title.text = f"{axis}: centre {com:.2f}, FWHM {width:.2f}"
         if not (np.isfinite(com) and np.isfinite(width)):
             self.widths[axis].data = {"at": [], "level": []}
             return

@@ -1,0 +1,256 @@
+"""Views of the explorer in a document without a browser, and the server around them."""
+
+from __future__ import annotations
+
+import http.client
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from bokeh.document import Document
+from bokeh.models import BoxAnnotation, ColumnDataSource
+
+import xinsitu as xi
+from xinsitu.app.frames import FrameStore
+from xinsitu.app.model import ExplorerModel
+from xinsitu.app.serve import explore, origins
+from xinsitu.app.session import Session
+from xinsitu.app.sources import open_source
+from xinsitu.app.views.image import shrunk
+from xinsitu.app.views.section import crossings
+from xinsitu.recipe import Reading
+from xinsitu.values import Event, RoiSet
+
+TOKYO = Reading(tz="Asia/Tokyo")
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory):
+    return xi.simulate_sample(tmp_path_factory.mktemp("views"), measurements=2, frames=20)
+
+
+@pytest.fixture
+def session(truth):
+    store = FrameStore(open_source(truth.folders["sample"], reading=TOKYO))
+    store.start()
+    store.wait()
+    with ThreadPoolExecutor(3) as pool:
+        one = Session(ExplorerModel(store, rois=truth.rois), Document(), pool)
+        one.document.add_root(one.image.figure)
+        for figure in (*one.curves.figures.values(), one.kymograph.figure, one.section.row, one.player.row):
+            one.document.add_root(figure)
+        one.start()
+        drain(one)
+        yield one
+        one.close()
+
+
+def drain(session, seconds=20):
+    """Run what waits for the next tick until everything rests."""
+    end = time.monotonic() + seconds
+    jobs = (session.frames, session.measuring, session.kymographs, session.sections)
+    while True:
+        waiting = [one for one in session.document.session_callbacks if type(one).__name__ == "NextTickCallback"]
+        for one in waiting:
+            session.document.remove_next_tick_callback(one)
+            one.callback()
+        if not waiting and all(job.idle for job in jobs):
+            return
+        assert time.monotonic() < end, "the session never rests"
+        time.sleep(0.002)
+
+
+def named(session, name):
+    return session.document.get_model_by_name(name)
+
+
+def test_names_are_those_of_the_contract(session):
+    for name in ("image", "curve_com", "curve_fwhm", "curve_intensity"):
+        assert named(session, name).name == name
+    for roi in session.model.rois.names:
+        assert isinstance(named(session, f"roi:{roi}"), BoxAnnotation)
+        assert isinstance(session.curves._sources[roi][0], ColumnDataSource)
+        assert session.curves._sources[roi][0].name == f"series:{roi}"
+
+
+def test_curves_hold_what_the_model_measured(session):
+    expected = session.model.numbers_of("WZ")
+    data = session.curves._sources["WZ"][0].data
+    for column in ("intensity", "com_x", "fwhm_y_errors", "quality"):
+        np.testing.assert_array_equal(data[column], expected[column].values)
+    np.testing.assert_array_equal(data["x"], session.model.coordinates())
+    assert session.channel.breaks == session.model.breaks().tolist()
+    assert 20 in session.channel.breaks
+
+
+def test_the_browser_moves_a_box(session):
+    box = named(session, "roi:WZ")
+    before = session.model.rois["WZ"]
+    box.left, box.right = before.x[0] + 4.3, before.x[1] + 4.3
+    drain(session)
+    assert session.model.rois["WZ"].x == (before.x[0] + 5, before.x[1] + 5)
+    assert box.left == before.x[0] + 4.3  # still under the mouse
+    session.channel.drag = ("roi:WZ", "pan:end", 1)
+    drain(session)
+    assert box.left == before.x[0] + 4.5
+    session.channel.key = ("ctrl+z", 1)
+    drain(session)
+    assert session.model.rois["WZ"] == before
+    assert box.left == before.x[0] - 0.5
+
+
+def test_boxes_and_curves_follow_the_model(session):
+    session.do(lambda: session.model.add("com"))
+    drain(session)
+    assert named(session, "roi:COM").line_color == "yellow"
+    assert named(session, "roi:COM").use_handles
+    session.do(lambda: session.model.rename("COM", "peak"))
+    drain(session)
+    assert named(session, "roi:COM") is None
+    assert len(session.curves._sources["peak"][0].data["com_x"]) == 40
+    assert not any("peak" in str(item.label) for item in named(session, "curve_intensity").legend[0].items)
+    session.do(lambda: session.model.remove("peak"))
+    drain(session)
+    assert named(session, "roi:peak") is None
+    assert "peak" not in session.curves._sources
+
+
+def test_the_browser_asks_for_a_frame(session):
+    session.channel.ask = (17, 5)
+    drain(session)
+    assert session.channel.done == (17, 5)
+    assert session.model.frame == 17
+    np.testing.assert_array_equal(session.image.source.data["image"][0], session.model.image(17).values)
+
+
+def test_a_frame_that_cannot_be_read_frees_the_way_and_is_said(session):
+    session.model.store.faults[9] = "truncated <b>file</b>"
+    session.channel.ask = (9, 1)
+    drain(session)
+    assert session.channel.done == (9, 1)
+    assert session.image.fault.visible
+    assert "truncated" in session.image.fault.text
+    session.channel.ask = (10, 2)
+    drain(session)
+    assert session.channel.done == (10, 2)
+    assert not session.image.fault.visible
+
+
+def test_scales_axes_and_events(session):
+    model = session.model
+    model.log_image = False
+    assert [layer.visible for layer in session.image._layers] == [False, True]
+    model.axis = "local"
+    np.testing.assert_array_equal(session.curves.places.data["x"], model.coordinates())
+    model.log_intensity = True
+    assert named(session, "curve_intensity_log").visible
+    assert not named(session, "curve_intensity").visible
+    model.events = (Event("open", model.store.data.time.values[3]),)
+    assert session.curves._marks.data["text"] == ["open"]
+    assert session.curves._marks.data["x"] == [model.coordinates()[3]]
+
+
+def test_a_click_picks_an_end_of_a_change(session):
+    session.model.pick_change()
+    session.channel.click = ("curve_com", 12, 1)
+    drain(session)
+    session.channel.click = ("curve_com", 15, 2)
+    drain(session)
+    (change,) = session.model.changes
+    assert (change.before_key.frame, change.after_key.frame) == (12, 15)
+    assert session.curves._spans.data["left"] == [session.model.coordinates()[12]]
+
+
+def test_what_is_refused_is_said(session):
+    session.do(lambda: session.model.rename("WZ", "ZB"))
+    drain(session)
+    assert "already" in session.model.message
+
+
+def test_scrolling_back_ends_following(session):
+    session.model.follow = True
+    session.channel.ask = (30, 1)
+    drain(session)
+    assert session.model.follow
+    session.channel.ask = (29, 2)
+    drain(session)
+    assert not session.model.follow
+
+
+def test_large_frames_travel_with_their_highest_pixels():
+    frame = np.random.default_rng(0).poisson(3, (1679, 1475))
+    small = shrunk(frame)
+    assert small.size <= 600_000
+    assert small.max() == frame.max()
+    assert shrunk(frame[:100, :100]).shape == (100, 100)
+
+
+@pytest.mark.parametrize(("values", "ends"), [([0, 1, 4, 1, 0], (4 / 3, 8 / 3)), ([4, 1, 0], (np.nan, 2 / 3))])
+def test_half_maximum_crossings(values, ends):
+    np.testing.assert_allclose(crossings(np.array(values, dtype=float), 2.0), ends)
+
+
+class TestServer:
+    def page(self, url, **headers):
+        request = urllib.request.Request(url, headers=headers)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.read().decode()
+
+    def test_only_this_machine_and_its_own_pages(self, truth):
+        explorer = explore(truth.folders["time1"], rois=truth.rois, reading=TOKYO, browser=False)
+        try:
+            assert explorer.url.startswith("http://127.0.0.1:")
+            port = int(explorer.url.rstrip("/").rsplit(":", 1)[1])
+            text = self.page(explorer.url)
+            assert "<html" in text
+            assert 'src="http' not in text.replace(f'src="http://127.0.0.1:{port}', "")
+            assert 'href="http' not in text
+            for origin, code in (("http://evil.example", 403), (f"http://127.0.0.1:{port}", 101)):
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+                headers = {
+                    "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+                    "Sec-WebSocket-Version": "13", "Origin": origin, "Sec-WebSocket-Protocol": "bokeh, token",
+                }  # fmt: skip
+                connection.request("GET", "/ws", headers=headers)
+                assert connection.getresponse().status == code
+                connection.close()
+            assert origins(port, public=False) == [f"127.0.0.1:{port}", f"localhost:{port}"]
+        finally:
+            explorer.stop()
+
+    def test_others_need_the_token(self, truth):
+        explorer = explore(truth.folders["time1"], rois=truth.rois, reading=TOKYO, browser=False, public=True)
+        try:
+            port = explorer.url.split("/")[2].rsplit(":", 1)[1]
+            assert len(explorer.token) >= 32
+            assert explorer._models == []
+            for query in ("", "?token=", "?token=wrong", f"?token={explorer.token[:-1]}"):
+                self.page(f"http://127.0.0.1:{port}/{query}")
+                assert explorer._models == []
+            self.page(f"http://127.0.0.1:{port}/?token={explorer.token}")
+            assert len(explorer._models) == 1
+        finally:
+            explorer.stop()
+
+    def test_a_handle_without_a_browser(self, truth):
+        scan = xi.open_measurement(truth.folders["time1"], tz="Asia/Tokyo")
+        explorer = explore(scan, rois=RoiSet(list(truth.rois)), correction=xi.Correction(median=3), browser=False)
+        try:
+            expected = xi.measure(scan, truth.rois, correction=xi.Correction(median=3)).compute()
+            np.testing.assert_array_equal(explorer.series["intensity"].values, expected["intensity"].values)
+            assert explorer.rois.names == truth.rois.names
+            assert len(explorer.to_dataframe()) == 20 * len(truth.rois)
+            assert explorer.url in explorer._repr_html_()
+        finally:
+            explorer.stop()
+
+    def test_a_taken_port_is_one_sentence(self, truth):
+        one = explore(truth.folders["time1"], rois=truth.rois, reading=TOKYO, browser=False)
+        try:
+            port = int(one.url.rstrip("/").rsplit(":", 1)[1])
+            with pytest.raises(xi.XinsituError, match=f"port {port}"):
+                explore(truth.folders["time1"], rois=truth.rois, reading=TOKYO, browser=False, port=port)
+        finally:
+            one.stop()
