@@ -107,7 +107,8 @@ def background(image: xr.DataArray, region: Background) -> xr.DataArray:
 
     ``divide`` gives ``image / b(time)``, a ratio with units 1; with ``normalise="mean"`` it gives
     ``image / (b(time) / mean(b))``, which keeps the units (each measurement goes by its own mean: joined, they have no
-    common scale); ``subtract`` gives ``image - b(time)``. ``b`` is the mean of all valid pixels of all regions together.
+    common scale); ``subtract`` gives ``image - b(time)``. ``b`` is the mean of all valid pixels of all regions
+    together.
 
     Parameters
     ----------
