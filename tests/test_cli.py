@@ -252,6 +252,21 @@ def test_stitch_can_measure_everything_again_with_one_set_of_rois(
     assert sample["roi_y0"].values.tolist() == [70]
 
 
+def test_a_measurement_is_appended_to_a_sample(experiment: Truth, results: Path, tmp_path: Path) -> None:
+    first = [str(results / f"0884_time{number}.nc") for number in (1, 2)]
+    events = ["--events", str(experiment.files["events"])]
+    whole, part, longer = (str(tmp_path / name) for name in ("whole.nc", "part.nc", "longer.nc"))
+    assert main(["stitch", str(results), "--find", *events, "-o", whole]) == 0
+    assert main(["stitch", *first, "--find", "-o", part]) == 0
+    third = str(results / "0884_time3.nc")
+    assert main(["stitch", third, "--append-to", part, "--find", *events, "-o", longer]) == 0
+    one, two = xi.read_results(whole), xi.read_results(longer)
+    for name in ("intensity", "segment", "attenuation_factor", "com_x"):
+        np.testing.assert_allclose(two[name].values, one[name].values, rtol=0.01, err_msg=name)
+    assert xi.events_of(two) == xi.events_of(one)
+    assert main(["run", longer]) == 0
+
+
 def test_compare_overlays_samples_and_tells_their_slopes(
     results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

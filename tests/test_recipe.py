@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import xinsitu as xi
-from xinsitu.recipe import Correcting, Measure, Parse, Reading, Stitch, Stored, recipe_from_dict
+from xinsitu.recipe import Append, Correcting, Measure, Parse, Reading, Recipe, Stitch, Stored, recipe_from_dict
 from xinsitu.rerun import differences, recipe_of
 from xinsitu.sample_recipe import read_recipe, write_recipe
 from xinsitu.simulate import Truth
@@ -18,7 +18,7 @@ from xinsitu.values import AttenuationChange, Background, Event, Roi, RoiSet
 ROIS = RoiSet([Roi("WZ", y=(60, 150), x=(210, 270)), Roi("BG", y=(0, 9), x=(0, 9), role="background")])
 
 
-def steps(base: Path) -> list[Parse | Measure | Stored | Stitch]:
+def steps(base: Path) -> list[Recipe]:
     how = Correcting(3, 5.0, base / "flat", 3, Background(y=(70, 90), x=(150, 170), mode="subtract"))
     reading = Reading(tz="Asia/Tokyo", order_error="ignore")
     parse = Parse(base / "0884" / "time1", reading, how, ((70, 135), (150, 370)))
@@ -26,7 +26,8 @@ def steps(base: Path) -> list[Parse | Measure | Stored | Stitch]:
     change = AttenuationChange({"measurement": "time2", "frame": 3}, "2014-05-28T17:01:59+09:00", 8.0)
     event = Event("open", "2014-05-28T17:01:59+09:00")
     stitch = Stitch((measure, Stored(base / "a.nc")), (change,), False, (event,), {"roi": "WZ", "window": 5}, True)
-    return [parse, measure, Stored(base / "b.nc"), stitch]
+    append = Append(stitch, (measure,), (change,), True, (event,), True)
+    return [parse, measure, Stored(base / "b.nc"), stitch, append]
 
 
 def test_every_kind_survives_json(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ A recipe is one of
 * :class:`Parse`: the corrected frames of a measurement;
 * :class:`Measure`: the ROI time series of a measurement;
 * :class:`Stored`: a result of unknown origin, taken as it is;
-* :class:`Stitch`: several of these joined on one time axis, corrected for changes of attenuation.
+* :class:`Stitch`: several of these joined on one time axis, corrected for changes of attenuation;
+* :class:`Append`: measurements appended to such a sample.
 
 Each has ``produce()``, which returns the Dataset, and ``to_dict(base)``, where paths are relative to the folder
 ``base`` that the document lies in; :func:`recipe_from_dict` reads it back.
@@ -25,6 +26,7 @@ from .errors import DocumentError
 from .io.masks import read_mask
 from .io.measurement import open_flatfield, open_measurement
 from .io.results import read_results
+from .physics.appending import append_measurements
 from .physics.attenuation import correct_attenuation
 from .physics.corrections import Correction, correct, crop, median
 from .physics.events import with_events
@@ -207,7 +209,7 @@ class Stitch:
     """
 
     command: ClassVar[str] = "stitch"
-    inputs: tuple[Parse | Measure | Stored | Stitch, ...]
+    inputs: tuple[Recipe, ...]
     changes: tuple[AttenuationChange, ...] = ()
     find: bool = False
     events: tuple[Event, ...] = ()
@@ -272,9 +274,57 @@ class Stitch:
         )
 
 
-Recipe = Parse | Measure | Stored | Stitch
-_KINDS: Mapping[str, type[Parse] | type[Measure] | type[Stored] | type[Stitch]] = {
-    kind.command: kind for kind in (Parse, Measure, Stored, Stitch)
+@dataclass(frozen=True)
+class Append:
+    """Measurements appended to a sample; its own factors stay, new changes are corrected too."""
+
+    command: ClassVar[str] = "append"
+    sample: Recipe
+    inputs: tuple[Recipe, ...]
+    changes: tuple[AttenuationChange, ...] = ()
+    find: bool = False
+    events: tuple[Event, ...] = ()
+    allow_overlap: bool = False
+
+    def produce(self) -> xr.Dataset:
+        """Return the longer sample."""
+        return self.join(self.sample.produce(), [step.produce() for step in self.inputs])
+
+    def join(self, sample: xr.Dataset, series: Sequence[xr.Dataset]) -> xr.Dataset:
+        """Return the longer sample from what is there and what is new."""
+        longer = append_measurements(
+            sample, series, changes=self.changes, find=self.find, allow_overlap=self.allow_overlap
+        )
+        return with_events(longer, self.events)
+
+    def to_dict(self, base: Path) -> dict[str, Any]:
+        """JSON form."""
+        return {
+            "command": self.command,
+            "sample": self.sample.to_dict(base),
+            "inputs": [step.to_dict(base) for step in self.inputs],
+            "changes": [change.to_dict() for change in self.changes],
+            "find": self.find,
+            "events": [event.to_dict() for event in self.events],
+            "allow_overlap": self.allow_overlap,
+        }
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any], base: Path) -> Append:
+        """Read the JSON form."""
+        return cls(
+            sample=recipe_from_dict(document["sample"], base),
+            inputs=tuple(recipe_from_dict(step, base) for step in document.get("inputs", ())),
+            changes=tuple(map(AttenuationChange.from_dict, document.get("changes", ()))),
+            find=bool(document.get("find", False)),
+            events=tuple(map(Event.from_dict, document.get("events", ()))),
+            allow_overlap=bool(document.get("allow_overlap", False)),
+        )
+
+
+Recipe = Parse | Measure | Stored | Stitch | Append
+_KINDS: Mapping[str, type[Parse] | type[Measure] | type[Stored] | type[Stitch] | type[Append]] = {
+    kind.command: kind for kind in (Parse, Measure, Stored, Stitch, Append)
 }
 
 

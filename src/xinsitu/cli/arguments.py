@@ -180,6 +180,7 @@ def _stitch(add: Add) -> None:
     one.add_argument("--reference", metavar="ROI", help="take the factors from this ROI alone")
     one.add_argument("--window", type=positive, metavar="N", help="take the factors from N frames on each side")
     one.add_argument("--stays", metavar="first|last|MEASUREMENT", help="the part left as measured (default: first)")
+    one.add_argument("--append-to", type=Path, metavar="SAMPLE.nc", help="append to this sample, into a new file")
     one.add_argument("--same-rois", type=Path, metavar="R.json", help="measure every input again with these ROIs")
     one.add_argument("--allow-overlap", action="store_true", help="join measurements that overlap in time")
     one.add_argument("--report", type=Path, metavar="F.png|.pdf|.svg", help="draw each change: points, lines, factor")

@@ -16,10 +16,10 @@ from xinsitu.io.atomic import new_file, refuse_existing
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois, write_attenuation_changes
 from xinsitu.io.results import read_results, write_results
 from xinsitu.io.tables import write_csv
-from xinsitu.physics.attenuation import attenuation_changes
+from xinsitu.physics.attenuation import attenuation_changes, undo_attenuation
 from xinsitu.physics.comparing import compare as compare_samples
 from xinsitu.physics.events import events_of
-from xinsitu.recipe import Measure, Recipe, Stitch, Stored
+from xinsitu.recipe import Append, Measure, Parse, Recipe, Stitch, Stored
 from xinsitu.rerun import differences, recipe_of
 from xinsitu.sample_recipe import SampleRecipe, read_recipe
 from xinsitu.values import AttenuationChange
@@ -36,10 +36,13 @@ def stitch(words: argparse.Namespace) -> int:
             refuse_existing(output, overwrite=words.force)
     with scheduler(words.scheduler):
         inputs, series = _inputs(paths, words.same_rois)
-    step = _stitch_recipe(words, inputs)
-    joined = step.joined(series)
-    output = refuse_existing(words.output or Path(f"{_sample_name(joined)}.nc"), overwrite=words.force)
-    sample = step.corrected(joined)
+    output = refuse_existing(words.output or Path(f"{_sample_name(series[0])}.nc"), overwrite=words.force)
+    stitched = _stitch_recipe(words, inputs)
+    step: Recipe = stitched
+    if words.append_to is None:
+        sample = stitched.join(series)
+    else:
+        step, sample = _appended(words.append_to, stitched, series)
     write_results(sample, output, overwrite=words.force, recipe=document(step, output))
     say(sample_table(sample))
     changes = attenuation_changes(sample)
@@ -47,9 +50,16 @@ def stitch(words: argparse.Namespace) -> int:
         write_attenuation_changes(changes, words.proposal, overwrite=words.force)
         say(f"wrote {words.proposal.resolve()}: edit it and use it with --changes")
     if words.report and changes:
-        _report(joined, changes, words)
+        _report(undo_attenuation(sample), changes, words)
     say(f"wrote {output.resolve()}")
     return 0
+
+
+def _appended(path: Path, step: Stitch, series: Sequence[xr.Dataset]) -> tuple[Recipe, xr.Dataset]:
+    """Append to the sample of a file; the new changes and events are those of the recipe."""
+    sample = read_results(path)
+    longer = Append(recipe_of(sample, path), step.inputs, step.changes, step.find, step.events, step.allow_overlap)
+    return longer, longer.join(sample, series)
 
 
 def _stitch_recipe(words: argparse.Namespace, inputs: Sequence[Recipe]) -> Stitch:
@@ -84,10 +94,10 @@ def _inputs(paths: Sequence[Path], same_rois: Path | None) -> tuple[list[Recipe]
     return again, measured
 
 
-def _report(joined: xr.Dataset, changes: Sequence[AttenuationChange], words: argparse.Namespace) -> None:
+def _report(measured: xr.Dataset, changes: Sequence[AttenuationChange], words: argparse.Namespace) -> None:
     from xinsitu.plots import plot_changes
 
-    plot_changes(joined, changes, window=words.window or 5, path=words.report)
+    plot_changes(measured, changes, window=words.window or 5, path=words.report)
     say(f"wrote {words.report.resolve()}")
 
 
@@ -220,7 +230,7 @@ def _run_sample(recipe: SampleRecipe, *, force: bool) -> int:
     for output in recipe.outputs:
         refuse_existing(output, overwrite=force)
         for step in recipe.stitch.inputs:
-            if not isinstance(step, Stored | Stitch):
+            if isinstance(step, Parse | Measure):
                 refuse_source(output, step.measurement)
     series: list[xr.Dataset] = []
     for step in recipe.stitch.inputs:
@@ -238,7 +248,7 @@ def _run_sample(recipe: SampleRecipe, *, force: bool) -> int:
 
 
 def _name(step: Recipe) -> str:
-    return step.measurement.name if not isinstance(step, Stored | Stitch) else step.command
+    return step.measurement.name if isinstance(step, Parse | Measure) else step.command
 
 
 def _draw(sample: xr.Dataset, figures: Sequence[Path], options: Any) -> None:  # noqa: ANN401 - keywords of plot

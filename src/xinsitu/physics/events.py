@@ -23,7 +23,7 @@ _RECORD = "events"
 def with_events(sample: xr.Dataset, events: Iterable[Event]) -> xr.Dataset:
     """Return the sample with events, placed in UTC; they are kept in its file.
 
-    Events of the same name replace those that it has.
+    Events of the same name replace those that it has. A name may come several times: a shutter opens more than once.
 
     Raises
     ------
@@ -38,11 +38,12 @@ def with_events(sample: xr.Dataset, events: Iterable[Event]) -> xr.Dataset:
     >>> str(events_of(sample)[0].start)[:19]
     '2014-05-28T00:00:01'
     """
-    placed = {event.name: event for event in events_of(sample)}
-    placed |= {event.name: placed_event(sample, event) for event in events}
+    new = [placed_event(sample, event) for event in events]
+    renewed = {event.name for event in new}
+    placed = [event for event in events_of(sample) if event.name not in renewed] + new
     if not placed:
         return sample
-    text = json.dumps([event.to_dict() for event in placed.values()], ensure_ascii=False)
+    text = json.dumps([event.to_dict() for event in placed], ensure_ascii=False)
     return sample.assign_attrs({_RECORD: text})
 
 
