@@ -110,9 +110,9 @@ def _read_spec(path: str, lines: Iterable[str]) -> list[LogTable]:
         elif line.startswith("#L"):
             labels = _unique(re.split(r"\s{2,}|\t", line[2:].strip()))
         elif line.strip() and not line.startswith(("#", "@")) and labels:
-            values = [_number(word) for word in line.split()]
-            if len(values) == len(labels) and None not in values:
-                rows.append([value for value in values if value is not None])
+            values = _numbers(line)
+            if len(values) == len(labels):
+                rows.append(values)
             else:
                 bad += 1
     close()
@@ -181,6 +181,15 @@ def _unique(labels: list[str]) -> list[str]:
         seen[label] = seen.get(label, 0) + 1
         result.append(label if seen[label] == 1 else f"{label}_{seen[label]}")
     return result
+
+
+def _numbers(line: str) -> list[float]:
+    """Numbers of a line; none at all where one of its words is no number."""
+    try:
+        values = list(map(float, line.split()))
+    except ValueError:
+        return []
+    return [] if any(map(math.isinf, values)) else values
 
 
 def _number(text: str) -> float | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,8 @@ _YEAR_FIRST = re.compile(
 _C_TIME = re.compile(
     rf"[A-Za-z]{{3}},? (?P<month>[A-Za-z]{{3}})\s+(?P<day>\d{{1,2}}) {_CLOCK} (?P<year>\d{{4}}){_OFFSET}"
 )
+_TIFF = re.compile(r"[0-9]{4}:[0-9]{2}:[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
+"""What tag 306 must look like, and mostly does."""
 NO_OFFSET = int(np.iinfo(np.int64).min)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -65,6 +68,12 @@ def parse_stamp(text: str) -> Stamp | None:
     >>> parse_stamp("0000:00:00 00:00:00") is None
     True
     """
+    if _TIFF.fullmatch(text):
+        midnight = _midnight(text[:10])
+        hour, minute, second = int(text[11:13]), int(text[14:16]), int(text[17:])
+        if midnight is None or hour > 23 or minute > 59 or second > 59:
+            return None
+        return Stamp(midnight + 1_000_000 * (3600 * hour + 60 * minute + second), None, 0)
     match = _YEAR_FIRST.fullmatch(text.strip()) or _C_TIME.fullmatch(text.strip())
     if match is None:
         return None
@@ -86,6 +95,16 @@ def parse_stamp(text: str) -> Stamp | None:
     # digits below the microsecond are cut, not rounded: a rounded stamp could pass the next one
     whole = (moment - _EPOCH) // _MICROSECOND + int(fraction.ljust(6, "0")[:6])
     return Stamp(whole, _offset(part["offset"]), len(fraction))
+
+
+@lru_cache(maxsize=64)
+def _midnight(date: str) -> int | None:
+    """Microseconds since 1970-01-01 of ``YYYY:MM:DD``; None where there is no such day."""
+    try:
+        day = datetime(int(date[:4]), int(date[5:7]), int(date[8:]), tzinfo=UTC)
+    except ValueError:
+        return None
+    return (day - _EPOCH) // _MICROSECOND
 
 
 def _offset(text: str | None) -> int | None:

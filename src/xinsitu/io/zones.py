@@ -13,6 +13,8 @@ from xinsitu.errors import TimeError
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a naive clock on purpose: the zone is what is looked for
 _MICROSECOND = timedelta(microseconds=1)
+_QUARTER = 900
+"""Seconds."""
 _FIXED = re.compile(r"(?:UTC)?([+-])(\d\d):?(\d\d)")
 
 
@@ -59,15 +61,7 @@ def to_utc(microseconds: npt.NDArray[np.int64], zone: tzinfo) -> npt.NDArray[np.
     1401264119000000
     """
     seconds, inverse = np.unique(microseconds // 1_000_000, return_inverse=True)
-    table = [_offsets(int(second), zone) for second in seconds]
-    early, late = (
-        (np.array(column, dtype="int64")[inverse] for column in zip(*table, strict=True))
-        if table
-        else (
-            np.empty(0, "int64"),
-            np.empty(0, "int64"),
-        )
-    )
+    early, late = (column[inverse] for column in _table(seconds, zone))
     skipped = early < late
     if skipped.any():
         first = _clock(int(microseconds[skipped.argmax()]))
@@ -77,6 +71,20 @@ def to_utc(microseconds: npt.NDArray[np.int64], zone: tzinfo) -> npt.NDArray[np.
     for start, stop in _runs(twice):
         offsets[start:stop] = _resolve(microseconds, early, late, start, stop, zone)
     return np.asarray(microseconds - offsets * 1_000_000, dtype="int64")
+
+
+def _table(seconds: npt.NDArray[np.int64], zone: tzinfo) -> npt.NDArray[np.int64]:
+    """Early and late offsets of sorted clock readings; zones change at full quarters of an hour, if at all."""
+    table = np.empty((2, len(seconds)), dtype="int64")
+    starts, first = np.unique(seconds // _QUARTER * _QUARTER, return_index=True)
+    ends = np.append(first[1:], len(seconds))[: len(first)]
+    for start, begin, end in zip(starts, first, ends, strict=True):
+        offsets = _offsets(int(start), zone)
+        if offsets == _offsets(int(start) + _QUARTER - 1, zone):
+            table[:, begin:end] = np.array(offsets)[:, None]
+        else:  # historical zones change at odd moments
+            table[:, begin:end] = np.array([_offsets(int(second), zone) for second in seconds[begin:end]]).T
+    return table
 
 
 def _offsets(second: int, zone: tzinfo) -> tuple[int, int]:
