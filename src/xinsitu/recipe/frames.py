@@ -1,0 +1,177 @@
+"""Recipes on frames: how a measurement is opened, corrected and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar
+
+import xarray as xr
+
+from xinsitu.io.masks import read_mask
+from xinsitu.io.measurement import open_flatfield, open_measurement
+from xinsitu.physics.corrections import Correction, correct, crop, median
+from xinsitu.physics.reductions import measure
+from xinsitu.values import Background, Bounds, RoiSet
+
+from .checks import VERSION, known, relative
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How frames are opened; the keywords of :func:`~xinsitu.open_measurement`."""
+
+    tz: str | None = None
+    instrument: str | None = None
+    on_error: str = "raise"
+    order_error: str = "raise"
+    time: str = "auto"
+    series: str | None = None
+    fill_missing: bool = False
+    period: float | None = None
+    stamp_marks: str | None = None
+    logs: str | None = "auto"
+
+    def open(self, folder: Path) -> xr.Dataset:
+        """Open a measurement lazily."""
+        return open_measurement(folder, **self.to_dict())
+
+    def open_flatfield(self, folder: Path) -> xr.DataArray:
+        """Open flat-field frames, whose times play no part."""
+        return open_flatfield(folder, tz=self.tz, instrument=self.instrument)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Keywords that differ from the defaults."""
+        return {item.name: value for item in fields(self) if (value := getattr(self, item.name)) != item.default}
+
+
+@dataclass(frozen=True)
+class Correcting:
+    """What is done to the frames: the fields of :class:`~xinsitu.Correction`, calibrations named by their files.
+
+    ``flatfield_median`` filters the flat-field frames before they are averaged.
+    """
+
+    median: int | None = None
+    threshold: float | None = None
+    flatfield: Path | None = None
+    flatfield_median: int | None = None
+    background: Background | None = None
+    mask: Path | None = None
+    normalise: str | None = None
+    count_rate: float | None = None
+
+    def correction(self, reading: Reading) -> Correction:
+        """Return the correction, with its calibration frames averaged."""
+        return Correction(
+            median=self.median,
+            threshold=self.threshold,
+            flatfield=None if self.flatfield is None else self._flat(self.flatfield, reading),
+            background=self.background,
+            mask=None if self.mask is None else read_mask(self.mask),
+            normalise=self.normalise,
+            count_rate=self.count_rate,
+        )
+
+    def _flat(self, folder: Path, reading: Reading) -> xr.DataArray:
+        if self.flatfield_median is None:
+            return reading.open_flatfield(folder)
+        frames = median(open_measurement(folder, tz=reading.tz, time="frame")["image"], self.flatfield_median)
+        flat = frames.mean("time", dtype="float64").compute()
+        return (flat / flat.mean()).assign_attrs(flat.attrs, units="1").rename("flatfield")
+
+    def to_dict(self, base: Path) -> dict[str, Any]:
+        """JSON form of what is not None."""
+        document: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
+        for name in ("flatfield", "mask"):
+            if document[name] is not None:
+                document[name] = relative(document[name], base)
+        if self.background is not None:
+            document["background"] = self.background.to_dict()
+        return {name: value for name, value in document.items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any], base: Path) -> Correcting:
+        """Read the JSON form."""
+        values = dict(known(document, _names(cls), "correction"))
+        for name in ("flatfield", "mask"):
+            if values.get(name) is not None:
+                values[name] = base / values[name]
+        if values.get("background") is not None:
+            values["background"] = Background.from_dict(values["background"])
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Parse:
+    """The corrected frames of a measurement."""
+
+    command: ClassVar[str] = "parse"
+    measurement: Path
+    reading: Reading = Reading()
+    correcting: Correcting = Correcting()
+    crop: tuple[Bounds, Bounds] | None = None
+
+    def produce(self) -> xr.Dataset:
+        """Return the measurement corrected, lazily."""
+        scan = correct(self.reading.open(self.measurement), self.correcting.correction(self.reading))
+        return scan if self.crop is None else crop(scan, y=self.crop[0], x=self.crop[1])
+
+    def to_dict(self, base: Path) -> dict[str, Any]:
+        """JSON form."""
+        document = _measurement_dict(self, base)
+        return document if self.crop is None else {**document, "crop": [list(bounds) for bounds in self.crop]}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any], base: Path) -> Parse:
+        """Read the JSON form."""
+        box = document.get("crop")
+        return cls(**_measurement_values(document, base), crop=None if box is None else (tuple(box[0]), tuple(box[1])))
+
+
+@dataclass(frozen=True)
+class Measure:
+    """The ROI time series of a measurement."""
+
+    command: ClassVar[str] = "measure"
+    measurement: Path
+    rois: RoiSet
+    reading: Reading = Reading()
+    correcting: Correcting = Correcting()
+
+    def produce(self) -> xr.Dataset:
+        """Return the ROI time series, computed in one pass."""
+        scan = self.reading.open(self.measurement)
+        return measure(scan, self.rois, correction=self.correcting.correction(self.reading)).compute()
+
+    def to_dict(self, base: Path) -> dict[str, Any]:
+        """JSON form."""
+        return {**_measurement_dict(self, base), "rois": self.rois.to_dict()}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any], base: Path) -> Measure:
+        """Read the JSON form."""
+        return cls(**_measurement_values(document, base), rois=RoiSet.from_dict(document.get("rois", {})))
+
+
+def _names(kind: type[Reading] | type[Correcting]) -> list[str]:
+    return [item.name for item in fields(kind)]
+
+
+def _measurement_dict(step: Parse | Measure, base: Path) -> dict[str, Any]:
+    return {
+        "command": step.command,
+        "version": VERSION,
+        "measurement": relative(step.measurement, base),
+        "reading": step.reading.to_dict(),
+        "correction": step.correcting.to_dict(base),
+    }
+
+
+def _measurement_values(document: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    return {
+        "measurement": base / document["measurement"],
+        "reading": Reading(**known(document.get("reading", {}), _names(Reading), "reading")),
+        "correcting": Correcting.from_dict(document.get("correction", {}), base),
+    }
