@@ -204,6 +204,19 @@ def test_lazy_until_computed_and_one_pass(computes):
     xr.testing.assert_identical(pickle.loads(pickle.dumps(series)).compute(), series.compute())
 
 
+def test_chunked_coordinates_are_not_computed_early(computes):
+    scan = spots().to_dataset(name="image").assign_attrs(tau=2e-7, count_cutoff=10**6)
+    scan = scan.assign_coords(
+        exposure_time=("time", np.full(9, 0.1)),
+        monitor=("time", np.ones(9)),
+        omega=("time", np.arange(9.0), {"units": "degree"}),
+        frame_status=("time", np.zeros(9, "int8")),
+    )
+    with computes(0):
+        series = xi.measure(scan.chunk({"time": 3}), ROIS, correction=xi.Correction(median=3))
+    assert np.isfinite(series.intensity.values).all()
+
+
 def test_each_frame_is_read_once():
     reads = []
 

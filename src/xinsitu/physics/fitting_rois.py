@@ -72,7 +72,7 @@ def fitted(
     steps = plan_for(small, recipe, dtype=dtype, facts=facts, warn=False)
     moving = {name: per_frame.shape[1] + 4 * number for number, name in enumerate(boxes)}
     plan = _plan(small, rois, moving, recipe, steps, facts, smooth)
-    if plan.dead_time is not None:
+    if plan.dead_time is not None and recipe.count_rate is None:
         per_frame[:, EXPOSURE] = _exposure(data, image)
     for bounds in boxes.values():
         per_frame = np.concatenate([per_frame, bounds.astype(np.float64)], axis=1)
@@ -80,10 +80,11 @@ def fitted(
 
 
 def _exposure(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> npt.NDArray[np.float64]:
-    """Exposure time of every frame; NaN where nobody says."""
+    """Exposure time of every frame, for a flag; NaN where nobody says, or nobody has computed it."""
     try:
-        return along_time(data, image, "exposure_time")
-    except SchemaError:
+        told = data["exposure_time"].chunks is None
+        return along_time(data, image, "exposure_time") if told else np.full(image.sizes["time"], np.nan)
+    except (SchemaError, KeyError):
         return np.full(image.sizes["time"], np.nan)
 
 
