@@ -222,3 +222,15 @@ def test_a_file_that_is_no_log_is_nobodys_fault(folder, text):
     assert data.attrs["log_join"].startswith("camserver.log is not joined to the frames")
     with pytest.raises(DocumentError, match=r"camserver\.log"):
         open_measurement(folder, tz="UTC", logs=folder / "camserver.log")
+
+
+def test_times_without_an_offset_are_the_instruments(tmp_path):
+    folder = tmp_path / "m"
+    write_frames(folder, 4)  # 17:00:00 to 17:00:03 on the clock of the detector
+    rows = "".join(f"2014-05-28T17:00:{second:02d},{second}\n" for second in range(20))
+    (tmp_path / "furnace.csv").write_text("time,power\n" + rows)
+    data = open_measurement(folder, tz="Asia/Tokyo", instrument="generic", logs=tmp_path / "furnace.csv")
+    assert data.power.values.tolist() == [0, 1, 2, 3]
+    (tmp_path / "utc.csv").write_text("time,power\n" + rows.replace(",", "+00:00,").replace("T17", "T08"))
+    data = open_measurement(folder, tz="Asia/Tokyo", instrument="generic", logs=tmp_path / "utc.csv")
+    assert data.power.values.tolist() == [0, 1, 2, 3]

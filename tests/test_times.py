@@ -290,3 +290,46 @@ def test_every_page_has_its_own_stamp(tmp_path):
     assert data.frame.values.tolist() == [0, 1, 2, 3]
     assert data.scan.values.tolist() == [1, 1, 1, 1]
     np.testing.assert_array_equal(data.image, np.stack([ramp(number) for number in range(4)]))
+
+
+def test_numbers_go_on_over_scans(tmp_path):
+    folder = tmp_path / "m"
+    write_frames(folder, 3, name="a_1_{}.tif")
+    for number in range(3):
+        (folder / f"a_2_{number}.tif").write_bytes(camserver_bytes(ramp(number), stamp_of(10 + number)))
+    data = open_measurement(folder, time="frame")
+    assert epoch_seconds(data.time).tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_period_needs_every_stamp(tmp_path):
+    folder = fast(tmp_path / "m")
+    (folder / "a_7.tif").write_bytes(camserver_bytes(ramp(7), ""))
+    with pytest.raises(TimeError, match="needs a stamp on every frame"):
+        open_measurement(folder, tz="UTC", time="period")
+    (folder / "a_7.tif").write_bytes(camserver_bytes(ramp(7), "2014:05:28 11:00:00"))
+    with pytest.raises(TimeError, match="needs a stamp on every frame, in order"):
+        open_measurement(folder, tz="UTC", time="period", order_error="ignore")
+    write_frames(tmp_path / "none", 3, text="# no period here\r\n")
+    with pytest.raises(TimeError, match="give period= in seconds"):
+        open_measurement(tmp_path / "none", tz="UTC", time="period")
+    assert open_measurement(tmp_path / "none", tz="UTC", time="period", period=1).attrs["time_source"] == "period"
+
+
+@pytest.mark.parametrize("epoch", [0, 631_152_000])
+def test_the_drivers_own_clock_alone(tmp_path, epoch):
+    """Tag 65000 counts from 1970 in old versions of areaDetector and from 1990 in new ones."""
+    import os
+
+    import tifffile
+
+    (tmp_path / "m").mkdir()
+    for number in range(2):
+        path = tmp_path / "m" / f"a_{number}.tif"
+        tags = [(65000, 12, 1, 1_433_269_916.25 - epoch + number, False)]
+        tifffile.imwrite(path, ramp(1), metadata=None, extratags=tags)
+        os.utime(path, (1_433_270_000, 1_433_270_000))
+    data = open_measurement(tmp_path / "m")
+    assert epoch_seconds(data.time).tolist() == [1_433_269_916.25, 1_433_269_917.25]
+    assert data.attrs["time_source"] == "epics:65000"
+    os.utime(path, (1, 1))
+    assert open_measurement(tmp_path / "m").frame_status.values.tolist() == [0, FrameStatus.NO_STAMP]

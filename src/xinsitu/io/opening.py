@@ -148,4 +148,4 @@ def _readings(source: Source, gathered: Gathered, period: float | None) -> Readi
 
 def _counted(gathered: Gathered) -> bool:
     """Whether the stamps are counts of seconds, which need no zone."""
-    return all(header is None or header.utc is not None for header in gathered.headers)
+    return all(header is None or header.utc is not None or not header.stamp for header in gathered.headers)
