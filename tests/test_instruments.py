@@ -69,6 +69,7 @@ def test_mirrored_frames_are_turned(tmp_path):
     np.testing.assert_array_equal(data.image[1, 2:4, 3:9], truth[1, 2:4, ::-1][:, 3:9])
     assert data.x.values.tolist() == list(range(17))
     assert data.attrs["flipped"] == "x"
+    assert data.image.data.name != open_measurement(tmp_path / "m", tz="UTC").image.data.name
     flat = open_flatfield(tmp_path / "m", instrument=table)
     np.testing.assert_allclose(flat, (truth.mean(0) / truth.mean())[:, ::-1], rtol=1e-14)
     np.save(tmp_path / "bad.npy", truth[0] == 0)

@@ -119,7 +119,7 @@ def _chunked(dataset: xr.Dataset, stack: FrameStack | Hdf5Stack, chunks: Mapping
         chunks = {**dict.fromkeys(("time", "y", "x"), -1), **stack.preferred_chunks, **chunks}
     image = dataset["image"].variable
     # named after the files' sizes and times: a persisted chunk of an overwritten frame is never taken for the new one
-    name = f"xinsitu-image-{stack.token}-{_digest(chunks)}"
+    name = f"xinsitu-image-{stack.token}-{_digest((chunks, dataset.attrs.get('flipped')))}"
     return dataset.assign(image=dataset["image"].copy(data=image.chunk(chunks, name=name).data))
 
 

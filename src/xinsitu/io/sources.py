@@ -29,14 +29,11 @@ class Source:
         In order.
     path
         What people call it: the folder, or the single file.
-    listing
-        What else lies in the folder; None where files were given.
     """
 
     folder: str
     files: tuple[FrameName, ...]
     path: str
-    listing: Folder | None = None
 
     @property
     def hdf5(self) -> str | None:
@@ -69,7 +66,7 @@ def resolve(path: PathOrPaths, patterns: Sequence[str], series: str | None = Non
     text = os.path.abspath(os.fspath(path))
     if os.path.isdir(text):
         folder = look(text, patterns)
-        return Source(folder.path, choose(folder, named).files, folder.path, folder)
+        return Source(folder.path, choose(folder, named).files, folder.path)
     if os.path.isfile(text):
         return Source(os.path.dirname(text), (_one(text, patterns),), text)
     if glob.has_magic(text):
@@ -89,12 +86,13 @@ def _from_pattern(text: str, patterns: Sequence[str], series: str | None) -> Sou
     folder, pattern = os.path.split(text)
     if glob.has_magic(folder):
         raise LayoutError(f"{text}: only the name of the file may be a pattern, not its folder")
-    listing = look(folder, patterns)
-    names = sorted((name for name in os.listdir(folder) if fnmatch.fnmatchcase(name, pattern)), key=natural_key)
+    try:
+        names = sorted((name for name in os.listdir(folder) if fnmatch.fnmatchcase(name, pattern)), key=natural_key)
+    except OSError as error:
+        raise LayoutError(f"{folder}: the folder cannot be listed ({error.strerror})") from None
     if not names:
         raise LayoutError(f"{text}: no file fits this pattern")
-    source = _from_files([os.path.join(folder, name) for name in names], patterns, series)
-    return Source(source.folder, source.files, source.path, listing)
+    return _from_files([os.path.join(folder, name) for name in names], patterns, series)
 
 
 def _from_files(paths: list[str], patterns: Sequence[str], series: str | None) -> Source:
