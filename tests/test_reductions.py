@@ -215,6 +215,7 @@ def test_chunked_coordinates_are_not_computed_early(computes):
     with computes(0):
         series = xi.measure(scan.chunk({"time": 3}), ROIS, correction=xi.Correction(median=3))
     assert np.isfinite(series.intensity.values).all()
+    assert [Quality.FRAME_IN_MOTION in flag for flag in flags(series, "far")] == [False] + [True] * 8
 
 
 def test_each_frame_is_read_once():

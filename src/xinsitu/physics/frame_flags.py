@@ -49,12 +49,14 @@ def _motion(coords: Mapping[str, xr.DataArray]) -> Iterator[xr.DataArray]:
     moved = []
     for name, values in coords.items():
         motor = values.attrs.get("units") in MOTOR_UNITS or str(values.attrs.get("long_name", "")).startswith("motor")
-        if not motor or values.dims != ("time",) or values.chunks is not None or values.dtype.kind not in "iuf":
+        if not motor or values.dims != ("time",) or values.dtype.kind not in "iuf":
             continue
-        step = np.abs(np.diff(values.values.astype(np.float64), prepend=values.values[:1]))
-        if (step > MOTION).any():
+        moves = _bare(abs(values - values.shift(time=1)) > MOTION)
+        if values.chunks is not None:  # flagged when it is computed; nothing can be said before
+            yield moves * np.int32(Quality.FRAME_IN_MOTION)
+        elif bool(moves.any()):
             moved.append(name)
-            yield xr.DataArray(step > MOTION, dims="time") * np.int32(Quality.FRAME_IN_MOTION)
+            yield moves * np.int32(Quality.FRAME_IN_MOTION)
     if moved:
         warnings.warn(
             f"{', '.join(moved)} moves within the measurement: positions and intensities of different frames cannot be "
@@ -66,9 +68,13 @@ def _motion(coords: Mapping[str, xr.DataArray]) -> Iterator[xr.DataArray]:
 
 def _darkness(coords: Mapping[str, xr.DataArray]) -> Iterator[xr.DataArray]:
     monitor = coords.get("monitor")
-    if monitor is None or monitor.dims != ("time",) or monitor.chunks is not None or monitor.dtype.kind not in "iuf":
+    if monitor is None or monitor.dims != ("time",) or monitor.dtype.kind not in "iuf" or not monitor.size:
         return
-    values = monitor.values.astype(np.float64)
-    known = values[np.isfinite(values)]
-    if known.size and np.median(known) > 0:
-        yield xr.DataArray(values < DARK * np.median(known), dims="time") * np.int32(Quality.NO_BEAM)
+    whole = monitor if monitor.chunks is None else monitor.chunk({"time": -1})
+    middle = whole.quantile(0.5, "time")  # unlike median, lazy along its only dimension
+    yield _bare(whole < DARK * middle) * np.int32(Quality.NO_BEAM)
+
+
+def _bare(flag: xr.DataArray) -> xr.DataArray:
+    """Return a flag without coordinates of its own."""
+    return flag.drop_vars(list(flag.coords))
