@@ -222,8 +222,27 @@ class TestRois:
         scan = xi.open_measurement(truth.folders["time1"], tz="Asia/Tokyo")
         expected = xi.measure(scan, [model.roi, *[r for r in model.rois if r.name == "BG"]]).sel(roi="CTR").compute()
         np.testing.assert_array_equal(moved["intensity"].values, expected["intensity"].values)
+        assert model.box("CTR") == ((60, 150), (80, 160))
+        model.frame = 0
+        assert model.box("CTR") == ((60, 150), (60, 140))
+        model.place("CTR", (59.5, 149.5), (64.5, 144.5))
+        assert [key.x for key in model.roi.path] == [(65, 145), (80, 160)]
         model.clear_path()
         assert model.roi.path is None
+
+    def test_a_roi_follows_its_centre_of_mass(self, make, truth):
+        model = make("sample")
+        model.selected = "CTR"
+        with pytest.raises(xi.RoiError, match="measured"):
+            model.follow_com()
+        model.measure_now()
+        com = model.numbers_of("CTR")["com_x"].values
+        model.follow_com()
+        middle = (model.boxes("CTR")[:, 2] + model.boxes("CTR")[:, 3] - 1) / 2
+        assert np.abs(middle - com).max() < 3
+        assert np.ptp(middle) > 5
+        model.measure_now()
+        np.testing.assert_allclose(model.numbers_of("CTR")["com_x"].values, com, atol=0.3)
 
 
 class TestFramesAndTime:

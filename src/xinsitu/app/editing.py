@@ -32,6 +32,19 @@ def snapped(low: float, high: float, limits: Bounds) -> Bounds:
     return start, min(max(math.floor(behind + 1), start + 1), limits[1])
 
 
+def centred(centre: float, extent: int, limits: Bounds) -> Bounds:
+    """Pixels of a box of so many pixels around a centre, kept inside the image.
+
+    Examples
+    --------
+    >>> centred(20.0, 5, (0, 195)), centred(1.0, 10, (0, 195))
+    ((18, 23), (0, 10))
+    """
+    first = math.floor(centre - (extent - 1) / 2 + 0.5)
+    first = min(max(first, limits[0]), limits[1] - extent)
+    return first, first + extent
+
+
 def typed(text: str, shape: Shape) -> tuple[Bounds, Bounds]:
     """Read ``y0:y1, x0:x1``.
 

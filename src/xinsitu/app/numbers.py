@@ -69,11 +69,19 @@ class NumbersState(RoiState):
         found = self._numbers.get(name)
         return None if found is None else found[1].isel(roi=0)
 
+    def follow_com(self) -> None:
+        """Let the selected ROI follow its own centre of mass."""
+        series = self.numbers_of(self.selected)
+        if series is None or series.sizes["time"] < self.n_frames:
+            raise RoiError("the ROI can follow its centre of mass when all frames are measured")
+        self.follow_peak((series["com_y"].values, series["com_x"].values))
+
     def section_request(self) -> SectionRequest | None:
         """Return what cut-out and profiles need; None without a ROI."""
         if self.roi is None:
             return None
-        return SectionRequest(self.store.around(self.frame), self.roi, self.active_correction)
+        y, x = self.box(self.selected)
+        return SectionRequest(self.store.around(self.frame), self.roi.moved(y=y, x=x), self.active_correction)
 
     def kymograph_request(self) -> KymographRequest | None:
         """Return what the kymograph needs; None where nothing has been read yet."""

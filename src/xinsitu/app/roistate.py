@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
+import numpy.typing as npt
 import param
 
 from xinsitu.errors import DocumentError, RoiError
 from xinsitu.io.documents import ROIS, VERSION
 from xinsitu.physics.corrections import Correction
 from xinsitu.physics.keys import frame_key, resolve_key
-from xinsitu.values import Key, KeyFrame, Roi, RoiSet
+from xinsitu.physics.moving import Boxes, boxes_in_time
+from xinsitu.values import Box, Key, KeyFrame, Roi, RoiSet
 
 from . import editing
 from .frames import FrameStore
 from .history import History
 from .kinds import as_kind
+from .measuring import measurements
 from .state import State
+
+Doubles = npt.NDArray[np.float64]
 
 
 class RoiState(State):
@@ -27,6 +33,7 @@ class RoiState(State):
     selected = param.String("", doc="name of the ROI that profiles and kymograph show")
 
     def __init__(self, store: FrameStore, *, rois: RoiSet | None = None, correction: Correction | None = None) -> None:
+        self._boxes: dict[str, tuple[object, Boxes]] = {}
         super().__init__(store, correction=correction)
         chosen = rois if rois is not None and len(rois) else editing.first_rois(self.shape, self._brightest())
         self.rois = editing.inside(chosen, self.shape)
@@ -39,11 +46,31 @@ class RoiState(State):
         return self.rois[self.selected] if self.selected in self.rois.names else None
 
     def place(self, name: str, y: tuple[float, float], x: tuple[float, float]) -> None:
-        """Put a ROI where the mouse has it: edges between pixels, in any order. :meth:`commit` makes it undoable."""
-        box = {"y": editing.snapped(*y, self.shape[0]), "x": editing.snapped(*x, self.shape[1])}
-        moved = self.rois[name].moved(**box)
-        if moved != self.rois[name]:
-            self.rois = self.rois.replaced(moved)
+        """Put a ROI where the mouse has it: edges between pixels, in any order. :meth:`commit` makes it undoable.
+
+        A ROI that moves is put there at the frame that is shown.
+        """
+        box = editing.snapped(*y, self.shape[0]), editing.snapped(*x, self.shape[1])
+        if box != self.box(name):
+            roi = self.rois[name].moved(y=box[0], x=box[1])
+            self.rois = self.rois.replaced(self._keyed(roi) if roi.path else roi)
+
+    def box(self, name: str) -> Box:
+        """Rows and columns of a ROI at the frame that is shown."""
+        roi = self.rois[name]
+        if not roi.path:
+            return roi.y, roi.x
+        y0, y1, x0, x1 = (int(edge) for edge in self.boxes(name)[self.frame])
+        return (y0, y1), (x0, x1)
+
+    def boxes(self, name: str) -> Boxes:
+        """Bounds ``y0, y1, x0, x1`` of a ROI in every frame, ``(time, 4)``; it moves within a measurement only."""
+        roi = self.rois[name]
+        key = roi, self.n_frames
+        if self._boxes.get(name, (None,))[0] != key:
+            runs = measurements(self.store.data[["image"]])
+            self._boxes[name] = key, np.concatenate([boxes_in_time(run, roi) for run in runs])
+        return self._boxes[name][1]
 
     def commit(self) -> None:
         """Remember the ROIs as they are, for undo."""
@@ -60,7 +87,8 @@ class RoiState(State):
     def type_box(self, name: str, text: str) -> None:
         """Put a ROI where somebody typed it, ``y0:y1, x0:x1``."""
         y, x = editing.typed(text, self.shape)
-        self._set(self.rois.replaced(self.rois[name].moved(y=y, x=x)))
+        roi = self.rois[name].moved(y=y, x=x)
+        self._set(self.rois.replaced(self._keyed(roi) if roi.path else roi))
 
     def add(self, kind: str = "all") -> None:
         """Add a ROI in the middle of the image and select it."""
@@ -130,14 +158,36 @@ class RoiState(State):
 
     def set_key_frame(self) -> None:
         """Say that the selected ROI is here at the frame that is shown; between key frames it moves linearly."""
-        roi = self.rois[self.selected]
+        (y, x), roi = self.box(self.selected), self.rois[self.selected]
+        self._set(self.rois.replaced(self._keyed(roi.moved(y=y, x=x))))
+
+    def _keyed(self, roi: Roi) -> Roi:
+        """Return the ROI with a key frame at the frame that is shown, where its box is."""
         key = frame_key(self.store.data, self.frame)
         if key is None:
             raise RoiError("these frames have no numbers, so a ROI cannot be tied to one")
-        kept = [one for one in roi.path or () if (one.key.measurement, one.key.scan, one.key.frame) != _same(key)]
+        kept = [one for one in roi.path or () if _same(one.key) != _same(key)]
         path = (*kept, KeyFrame(key, roi.y, roi.x))
-        order = sorted(path, key=lambda one: resolve_key(self.store.data, one.key))
-        self._set(self.rois.replaced(replace(roi, path=tuple(order))))
+        return replace(roi, path=tuple(sorted(path, key=lambda one: resolve_key(self.store.data, one.key))))
+
+    def follow_peak(self, centres: tuple[Doubles, Doubles], steps: int = 12) -> None:
+        """Let the selected ROI follow a centre of mass ``(y, x)`` of every frame, by key frames in each measurement."""
+        roi, path, first = self.rois[self.selected], [], 0
+        height, width = roi.shape
+        for run in measurements(self.store.data[["image"]]):
+            size = run.sizes["time"]
+            for at in np.unique(np.linspace(first, first + size - 1, min(steps, size)).round().astype(int)):
+                key, y, x = frame_key(self.store.data, int(at)), centres[0][at], centres[1][at]
+                if key is not None and np.isfinite(y) and np.isfinite(x):
+                    box = [
+                        editing.centred(centre, extent, limits)
+                        for centre, extent, limits in zip((y, x), (height, width), self.shape, strict=True)
+                    ]
+                    path.append(KeyFrame(key, *box))
+            first += size
+        if not path:
+            raise RoiError(f"ROI {roi.name!r} has no centre of mass to follow")
+        self._set(self.rois.replaced(replace(roi, path=tuple(path))))
 
     def clear_path(self) -> None:
         """Let the selected ROI stand still again."""

@@ -33,10 +33,9 @@ def attenuation(session: Session) -> list[pn.viewable.Viewable]:
         return int(listed.value)
 
     def accept() -> None:
-        chosen = number() - len(model.changes)
-        if chosen < 0:
-            raise DocumentError("this change is accepted already")
-        model.accept_change(chosen)
+        if not model.proposals:
+            raise DocumentError("there is no proposal to accept; find some first")
+        model.accept_change(max(0, number() - len(model.changes)))
 
     model.param.watch(fill, ["changes", "proposals", "numbers"])
     model.param.watch(lambda event: setattr(hint, "object", event.new), ["picking"])

@@ -133,6 +133,7 @@ class Session:
         """
 
         def act() -> None:
+            self.model.message = ""
             try:
                 action()
             except XinsituError as fault:
@@ -181,6 +182,8 @@ class Session:
 
     def _frame_changed(self, frame: int) -> None:
         """Let the slider follow a model that went to another frame by itself; it asks for the image."""
+        if any(roi.path for roi in self.model.rois):
+            self.rois.update()
         if frame != self._asked:
             self.channel.goto = (frame, self.channel.goto[1] + 1)
 

@@ -13,8 +13,11 @@ from .sidebar import sections
 
 CSS = """
 #sidebar { overflow-x: hidden; }
-.xi-views { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 540px), 1fr)); gap: 6px 14px; }
-:host(.xi-views) .bk-panel-models-layout-Column { min-width: 0; }
+@media (max-width: 900px) {
+  #content { display: block; overflow-y: auto !important; }
+  #sidebar { width: 100% !important; min-width: 100%; height: auto !important; max-height: 38vh; }
+  #main { width: 100%; height: auto !important; max-height: none !important; overflow: visible !important; }
+}
 """
 VIEWS = """
 :host(.xi-views) { display: grid !important; gap: 4px 14px;

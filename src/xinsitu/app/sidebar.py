@@ -32,8 +32,8 @@ def sections(session: Session) -> list[pn.viewable.Viewable]:
 def _roi(session: Session) -> list[pn.viewable.Viewable]:
     model = session.model
     chosen = pn.widgets.Select(label="selected", options=list(model.rois.names), value=model.selected, width=WIDTH)
-    name = pn.widgets.TextInput(label="name", width=WIDTH // 2 - 8)
-    kind = pn.widgets.Select(label="kind", options=dict(KIND_LABELS), width=WIDTH // 2 - 8)
+    name = pn.widgets.TextInput(label="name", width=WIDTH // 2 - 14)
+    kind = pn.widgets.Select(label="kind", options=dict(KIND_LABELS), width=WIDTH // 2 - 14)
     box = pn.widgets.TextInput(label="rows y0:y1, columns x0:x1", width=WIDTH)
     backgrounds = pn.widgets.MultiSelect(label="background from", width=WIDTH, size=2)
     filling = [False]
@@ -45,7 +45,8 @@ def _roi(session: Session) -> list[pn.viewable.Viewable]:
         filling[0] = True
         chosen.param.update(options=list(model.rois.names), value=roi.name)
         name.value, kind.value = roi.name, kind_of(roi)
-        box.value = f"{roi.y[0]}:{roi.y[1]}, {roi.x[0]}:{roi.x[1]}"
+        (y0, y1), (x0, x1) = model.box(roi.name)
+        box.value = f"{y0}:{y1}, {x0}:{x1}"
         others = [other.name for other in model.rois if other.name != roi.name and not other.background]
         backgrounds.param.update(options=others, value=[one for one in roi.background if one in others])
         filling[0] = False
@@ -81,6 +82,10 @@ def _roi(session: Session) -> list[pn.viewable.Viewable]:
             button(session, "undo", model.undo),
             button(session, "redo", model.redo),
             button(session, "key frame", model.set_key_frame),
+        ),
+        pn.Row(
+            button(session, "follow peak", model.follow_com),
+            button(session, "stand still", model.clear_path),
         ),
     ]
 

@@ -67,7 +67,7 @@ class CurvesView:
     def _figure(self, name: str) -> figure:
         log = name.endswith("_log")
         one = figure(
-            name=name, x_range=self.x_range, y_range=DataRange1d(only_visible=True), height=190,
+            name=name, x_range=self.x_range, y_range=DataRange1d(only_visible=True), height=235,
             y_axis_type="log" if log else "linear", sizing_mode="stretch_width", min_border_left=70,
             tools="xpan,xwheel_zoom,box_zoom,reset,save", active_scroll="xwheel_zoom", output_backend="canvas",
         )  # fmt: skip

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bokeh.models import BoxAnnotation, Label
+import numpy as np
+from bokeh.models import BoxAnnotation, ColumnDataSource, Label
 from bokeh.plotting import figure as Figure
 
 from xinsitu.app.kinds import color_of
@@ -24,6 +25,10 @@ class RoiView:
         self._model, self._figure, self._channel, self._moved = model, figure, channel, moved
         self._boxes: dict[str, tuple[BoxAnnotation, Label]] = {}
         self._own = False
+        self._path = ColumnDataSource(data={"x": [], "y": []}, name="path")
+        figure.line(
+            "x", "y", source=self._path, line_color="white", line_width=1.5, line_dash="dotted", level="overlay"
+        )
         self.update()
 
     def update(self) -> None:
@@ -37,7 +42,14 @@ class RoiView:
                 self._boxes[roi.name] = self._new(roi)
             self._draw(roi, color_of(roi, position))
         self._own = False
+        self._draw_path()
         self._channel.boxes += 1
+
+    def _draw_path(self) -> None:
+        """Draw the way of the selected ROI's middle, if it moves."""
+        roi = self._model.roi
+        bounds = self._model.boxes(roi.name) if roi is not None and roi.path else np.empty((0, 4))
+        self._path.data = {"x": (bounds[:, 2] + bounds[:, 3] - 1) / 2, "y": (bounds[:, 0] + bounds[:, 1] - 1) / 2}
 
     def _new(self, roi: Roi) -> tuple[BoxAnnotation, Label]:
         (top, bottom), (left, right) = self._model.shape
@@ -58,9 +70,10 @@ class RoiView:
     def _draw(self, roi: Roi, color: str) -> None:
         box, label = self._boxes[roi.name]
         chosen = roi.name == self._model.selected
-        box.update(left=roi.x[0] - 0.5, right=roi.x[1] - 0.5, top=roi.y[0] - 0.5, bottom=roi.y[1] - 0.5)
+        (y0, y1), (x0, x1) = self._model.box(roi.name)
+        box.update(left=x0 - 0.5, right=x1 - 0.5, top=y0 - 0.5, bottom=y1 - 0.5)
         box.update(line_color=color, fill_color=color, line_width=3 if chosen else 2, use_handles=chosen)
-        label.update(text=roi.name, text_color=color, x=roi.x[0] - 0.5, y=roi.y[0] - 0.5)
+        label.update(text=roi.name, text_color=color, x=x0 - 0.5, y=y0 - 0.5)
 
     def _changed(self, attr: str, old: float, new: float) -> None:  # bokeh wants these names
         if not self._own:
