@@ -245,8 +245,10 @@ def test_same_numbers_under_every_scheduler():
     frames = xi.correct(image, recipe)
     expected, expected_frames = series.compute(scheduler="synchronous"), frames.compute(scheduler="synchronous")
     xr.testing.assert_identical(series.compute(scheduler="threads"), expected)
+    local = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "host": "127.0.0.1"}
     with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        dask.config.set({"distributed.comm.timeouts.connect": "60s", "distributed.worker.profile.enabled": False}),
+        distributed.LocalCluster(dashboard_address=None, **local) as cluster,
         distributed.Client(cluster),
     ):
         xr.testing.assert_identical(series.compute(), expected)
