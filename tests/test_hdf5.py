@@ -126,6 +126,27 @@ def test_a_stack_in_netcdf(tmp_path):
     assert data.image.attrs["units"] == "1"
 
 
+def test_corrected_frames_stay_corrected(tmp_path):
+    from xinsitu import Correction, correct
+    from xinsitu import write_frames as write_stack
+    from xinsitu.errors import CorrectionError
+
+    write_frames(tmp_path / "m", 4)
+    correction = Correction(flatfield=xr.DataArray(1 + ramp(0) / 1e3, dims=("y", "x")))
+    corrected = correct(open_measurement(tmp_path / "m", instrument="diamond-i07"), correction)
+    write_stack(corrected, tmp_path / "corrected.nc")
+    with h5py.File(tmp_path / "corrected.nc"):  # while somebody else reads it
+        again = open_measurement(tmp_path / "corrected.nc")
+    np.testing.assert_array_equal(again.image, corrected.image)
+    np.testing.assert_array_equal(again.time, corrected.time)
+    assert again.attrs["instrument"] == "diamond-i07"
+    assert again.attrs["time_zone"] == "Europe/London"
+    assert again.image.attrs["units"] == "counts"
+    assert again.image.attrs["corrections"] == "flatfield"
+    with pytest.raises(CorrectionError):
+        correct(again, correction)
+
+
 def test_nan_policy_promotes_here_too(tmp_path):
     data = open_measurement(nexus(tmp_path / "a.h5"), tz="UTC", on_error="nan")
     assert data.image.dtype == np.float64

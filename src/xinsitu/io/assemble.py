@@ -20,6 +20,8 @@ from .instruments import Instrument
 from .times import TimeAxis
 
 _SHOWN = 20
+_OWN = ("Conventions", "xinsitu_version", "source", "source_token", "time_source")
+"""Attributes of this opening, which a file cannot say."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ def assemble(folder: str, gathered: Gathered, clock: Clock, instrument: Instrume
     for name in ("image", *dataset.coords):
         long_name = {"y": instrument.y_name, "x": instrument.x_name}.get(str(name))
         if name != "time":
-            units = gathered.image_units if name == "image" else None
-            dataset[name] = describe(dataset[name], str(name), long_name=long_name, units=units)
+            dataset[name] = describe(dataset[name], str(name), long_name=long_name)
+    dataset["image"].attrs.update(gathered.image_attributes)
     dataset = dataset.assign_coords(header_columns(gathered.headers))
     dataset["time"].attrs = {"long_name": "time", "standard_name": "time"}
     dataset["time"].encoding = dict(TIME_ENCODING)
@@ -114,4 +116,5 @@ def _attributes(folder: str, gathered: Gathered, clock: Clock, instrument: Instr
         "flipped": ",".join(instrument.flip) or None,
         **first.text.attributes(),
     }
-    return {name: value for name, value in attributes.items() if value is not None}
+    known = {name: value for name, value in attributes.items() if value is not None}
+    return known | {name: value for name, value in gathered.attributes.items() if name not in _OWN}

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -27,6 +27,7 @@ from .hdf5_stack import Hdf5Stack
 from .headers import Sibling, read_header, sibling
 from .stamps import parse_stamp
 
+Attribute = str | int | float
 ON_ERROR = ("raise", "skip", "nan")
 MAX_FILL = 100
 """At most so many missing frames are filled for each one that is there."""
@@ -46,8 +47,8 @@ class Gathered:
         Numbers in the name, and :class:`~xinsitu.schema.FrameStatus`.
     faults
         Of all files of the series, those left out too.
-    image_units
-        Where the file says them; None for counts.
+    image_attributes, attributes
+        What a netCDF file says of its image (its units, how it was corrected) and of itself.
     """
 
     stack: FrameStack | Hdf5Stack
@@ -56,7 +57,8 @@ class Gathered:
     frame: npt.NDArray[np.int64]
     status: npt.NDArray[np.int8]
     faults: tuple[FrameFault, ...]
-    image_units: str | None = None
+    image_attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
 
     @property
     def first(self) -> FrameHeader:

@@ -21,13 +21,14 @@ from xinsitu.schema import FrameStatus
 from . import epics
 from .discover import natural_key
 from .frame_header import MAX_PIXELS, FrameFault, FrameHeader
-from .gather import Gathered
-from .hdf5_stack import Hdf5Stack, Part
+from .gather import Attribute, Gathered
+from .hdf5_stack import Hdf5Stack, Part, opened
 from .pilatus import PilatusText
 from .safe_hdf5 import refuse_outside_links
 from .stamps import parse_stamp
 
 _PLACES = ("image", "entry/data/data", "entry/instrument/detector/data", "entry1/data/data", "exchange/data")
+_NETCDF = ("DIMENSION_LIST", "REFERENCE_LIST", "CLASS", "NAME", "coordinates", "signal", "target")
 _DETECTORS = ("entry/instrument/detector", "entry1/instrument/detector")
 _ATTRIBUTES = ("entry/instrument/NDAttributes", "entry/instrument/detector/NDAttributes", "NDAttributes")
 
@@ -53,7 +54,7 @@ def gather_hdf5(path: str, *, on_error: str = "raise") -> Gathered:
     """
     files = _safe_files(path)
     try:
-        with h5py.File(path, "r", locking=False) as file:
+        with opened(path) as file:
             return _gather(file, path, files, promote=on_error == "nan")
     except (OSError, KeyError, RuntimeError) as error:
         raise FrameFault(path, f"the HDF5 file is damaged ({error})") from None
@@ -94,7 +95,7 @@ def _linked_files(path: str) -> Iterator[str]:
             elif isinstance(item, h5py.Dataset) and item.is_virtual:
                 names.update(source.file_name for source in item.virtual_sources() if source.file_name != ".")
 
-    with h5py.File(path, "r", locking=False) as file:
+    with opened(path) as file:
         visit(file, 0)
     return iter(os.path.normpath(os.path.join(folder, name)) for name in sorted(names))
 
@@ -144,7 +145,8 @@ def _gather(file: h5py.File, path: str, files: tuple[tuple[str, int, int], ...],
         frame=_whole(file, "frame", count, np.arange(count, dtype="int64")),
         status=np.zeros(count, dtype="int8"),
         faults=(),
-        image_units=_units(first),
+        image_attributes=_attributes(first),
+        attributes=_attributes(file) if "Conventions" in file.attrs else {},
     )
 
 
@@ -295,8 +297,17 @@ def _in_detector(file: h5py.File, name: str) -> object:
     return next((item for place in places if (item := file.get(place)) is not None), None)
 
 
-def _units(dataset: h5py.Dataset) -> str | None:
-    return _decoded(dataset.attrs.get("units")) or None
+def _attributes(item: h5py.Dataset | h5py.File) -> dict[str, Attribute]:
+    """Attributes that are one text or number, without those that are netCDF's own."""
+    found: dict[str, Attribute] = {}
+    for name, value in item.attrs.items():
+        if name in _NETCDF or name.startswith("_"):
+            continue
+        if isinstance(value, str | bytes):
+            found[name] = _decoded(value)
+        elif np.size(value) == 1 and np.asarray(value).dtype.kind in "iuf":
+            found[name] = np.asarray(value).item()
+    return found
 
 
 def _decoded(value: object) -> str:

@@ -23,6 +23,17 @@ with contextlib.suppress(ImportError):
     import hdf5plugin  # noqa: F401 # registers bitshuffle and others with HDF5 where it is installed
 
 
+def opened(path: str) -> h5py.File:
+    """Open an HDF5 file for reading; without locks where the disc knows none, as on some network discs.
+
+    Locks are tried first: HDF5 refuses to open a file without that this process has open with.
+    """
+    try:
+        return h5py.File(path, "r")
+    except OSError:
+        return h5py.File(path, "r", locking=False)
+
+
 @dataclass(frozen=True)
 class Part:
     """One dataset of frames.
@@ -122,7 +133,7 @@ class Hdf5Stack(BackendArray):
         if result.size:
             self._check_files()
             try:
-                with h5py.File(self.path, "r", locking=False) as file:
+                with opened(self.path) as file:
                     self._fill(file, result, frames, rows, columns)
             except (OSError, KeyError, ValueError) as error:
                 raise FrameError(self.path, f"its frames cannot be read ({error})") from None

@@ -19,6 +19,7 @@ from xinsitu.schema import describe
 
 from .decode import decode
 from .frame_header import MAX_PIXELS, FrameFault
+from .hdf5_stack import opened
 from .headers import read_header
 from .instruments import Instrument, load_instrument
 from .safe_hdf5 import refuse_outside_links
@@ -134,7 +135,7 @@ def _hdf5(path: str) -> npt.NDArray[np.generic]:
         refuse_outside_links(path, inside=os.path.dirname(os.path.abspath(path)))
     except ValueError as error:
         raise FrameError(path, str(error).removeprefix(f"{path}: ")) from None
-    with h5py.File(path, "r", locking=False) as file:
+    with opened(path) as file:
         for place in _PLACES:
             dataset = file.get(place)
             if isinstance(dataset, h5py.Dataset) and dataset.ndim == 2:
