@@ -152,9 +152,9 @@ def group(
         found.setdefault(series, []).append(FrameName(name, int(part.get("scan") or 1), int(part["frame"])))
     groups = [piece for (name, suffix), files in found.items() for piece in _consecutive(name, suffix, files)]
     groups.sort(key=lambda series: (-len(series.files), natural_key(series.name)))
-    lone = [series for series in groups if len(series.files) == 1 and len(groups[0].files) >= _LONE]
-    rest.extend(series.files[0].name for series in lone)
-    return tuple(series for series in groups if series not in lone), rest
+    least = 2 if groups and len(groups[0].files) >= _LONE else 1
+    rest.extend(series.files[0].name for series in groups if len(series.files) < least)
+    return tuple(series for series in groups if len(series.files) >= least), rest
 
 
 def _consecutive(name: str, suffix: str, files: list[FrameName]) -> list[Series]:
