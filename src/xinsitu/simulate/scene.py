@@ -137,13 +137,15 @@ def half_maximum_width(profiles: Array) -> Array:
     >>> half_maximum_width(np.array([[0.0, 2.0, 4.0, 2.0, 0.0], [1.0, 1.0, 1.0, 1.0, 1.0]]))
     array([ 2., nan])
     """
+    bins, each = np.arange(profiles.shape[1]), np.arange(len(profiles))
+    top, half = profiles.argmax(axis=1), profiles.max(axis=1) / 2
+    low = profiles <= half[:, None]
+    left = np.where(low & (bins < top[:, None]), bins, -1).max(axis=1)
+    right = np.where(low & (bins > top[:, None]), bins, len(bins)).min(axis=1)
+    crossed = (left >= 0) & (right < len(bins))
+    left, right, half, each = left[crossed], right[crossed], half[crossed], each[crossed]
+    rise = (half - profiles[each, left]) / (profiles[each, left + 1] - profiles[each, left])
+    fall = (profiles[each, right - 1] - half) / (profiles[each, right - 1] - profiles[each, right])
     widths = np.full(len(profiles), np.nan)
-    for number, profile in enumerate(profiles):
-        half, top = profile.max() / 2, int(profile.argmax())
-        left, right = np.flatnonzero(profile[:top] <= half), np.flatnonzero(profile[top:] <= half)
-        if left.size and right.size:
-            low, high = left[-1], top + right[0]
-            rise = (half - profile[low]) / (profile[low + 1] - profile[low])
-            fall = (profile[high - 1] - half) / (profile[high - 1] - profile[high])
-            widths[number] = high - 1 + fall - (low + rise)
+    widths[crossed] = right - 1 + fall - (left + rise)
     return widths
