@@ -43,9 +43,9 @@ def nexus(path, **more):
 def test_nexus_frames(tmp_path):
     path = nexus(tmp_path / "scan_0001.nxs")
     for data in (
-        open_measurement(path, tz="UTC"),
-        xr.open_dataset(path, engine="xinsitu", tz="UTC"),
-        xr.open_dataset(path, engine="xinsitu", chunks={}, tz="UTC"),
+        open_measurement(path),
+        xr.open_dataset(path, engine="xinsitu"),
+        xr.open_dataset(path, engine="xinsitu", chunks={}),
     ):
         assert data.image.dtype == np.int32
         np.testing.assert_array_equal(data.image, TRUTH)
@@ -70,7 +70,7 @@ def test_only_what_is_asked_for_is_read(tmp_path, computes, monkeypatch):
         h5py.Dataset, "__getitem__", lambda self, key, **k: shapes.append(np.shape(r := real(self, key, **k))) or r
     )
     with computes(0):
-        image = open_measurement(path, tz="UTC").image
+        image = open_measurement(path).image
     assert max(map(len, shapes), default=0) < 2
     shapes.clear()
     image[2:4, 5:7, 3:6].compute()
@@ -148,7 +148,7 @@ def test_corrected_frames_stay_corrected(tmp_path):
 
 
 def test_nan_policy_promotes_here_too(tmp_path):
-    data = open_measurement(nexus(tmp_path / "a.h5"), tz="UTC", on_error="nan")
+    data = open_measurement(nexus(tmp_path / "a.h5"), on_error="nan")
     assert data.image.dtype == np.float64
     np.testing.assert_array_equal(data.image, TRUTH)
 
@@ -203,10 +203,10 @@ def test_damaged_files_are_named(tmp_path):
 
 def test_stacks_are_named_after_their_files(tmp_path):
     path = nexus(tmp_path / "a.h5")
-    one, other = (open_measurement(path, tz="UTC").image.data.name for _ in range(2))
+    one, other = (open_measurement(path).image.data.name for _ in range(2))
     assert one == other
     os.utime(path, ns=(1, 1))
-    assert open_measurement(path, tz="UTC").image.data.name != one
+    assert open_measurement(path).image.data.name != one
     assert issubclass(hdf5_stack.Hdf5Stack, xr.backends.BackendArray)
 
 

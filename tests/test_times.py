@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xinsitu.errors import TimeError
+from xinsitu.errors import TimeError, XinsituWarning
 from xinsitu.io.measurement import open_measurement
 from xinsitu.io.periods import by_period
 from xinsitu.io.stamps import parse_stamp
@@ -333,3 +333,15 @@ def test_the_drivers_own_clock_alone(tmp_path, epoch):
     assert data.attrs["time_source"] == "epics:65000"
     os.utime(path, (1, 1))
     assert open_measurement(tmp_path / "m").frame_status.values.tolist() == [0, FrameStatus.NO_STAMP]
+
+
+def test_stamps_with_their_own_offset_win_over_the_zone(tmp_path):
+    folder = tmp_path / "m"
+    folder.mkdir()
+    for number in range(2):
+        stamp = f"2022-11-01T16:43:3{number}-07:00"
+        (folder / f"a_{number}.tif").write_bytes(camserver_bytes(ramp(number), stamp))
+    with pytest.warns(XinsituWarning, match="tz='Asia/Tokyo' contradicts it and is not used"):
+        data = open_measurement(folder, tz="Asia/Tokyo")
+    assert epoch_seconds(data.time).tolist() == [1667346210, 1667346211]
+    assert epoch_seconds(open_measurement(folder, tz="America/Los_Angeles").time)[0] == 1667346210

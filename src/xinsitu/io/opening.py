@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from xinsitu.errors import DocumentError, XinsituWarning
+from xinsitu.errors import DocumentError, TimeError, XinsituWarning
 
 from .assemble import Clock, assemble
 from .frames import FrameStack
@@ -18,7 +18,9 @@ from .hdf5_stack import Hdf5Stack
 from .instruments import Instrument, load_instrument
 from .join import FrameKeys, NoLog, find_logs, join_logs
 from .sources import NEWEST, PathOrPaths, Source, resolve
+from .stamps import parse_stamp
 from .times import TIMES, Readings, Time, make_times
+from .zones import find_zone, to_utc
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,29 @@ def open_lazily(path: PathOrPaths, opening: Opening) -> tuple[xr.Dataset, FrameS
             XinsituWarning,
             stacklevel=3,
         )
+    if opening.tz:
+        _warn_of_offset(source.path, gathered.first.stamp, opening.tz)
     clock = Clock(axis, zone, zone_source, opening.stamp_marks or table.stamp_marks)
     dataset = assemble(source.path, gathered, clock, table)
     return _with_logs(dataset, opening.logs, source, _keys(gathered, clock, table), table), gathered.stack
+
+
+def _warn_of_offset(path: str, text: str, tz: str) -> None:
+    """Say that a stamp brings an offset of its own which is not that of the zone that was given."""
+    stamp = parse_stamp(text)
+    if stamp is None or stamp.offset is None:
+        return
+    clock = np.array([stamp.microseconds])
+    try:
+        offset = int((clock - to_utc(clock, find_zone(tz)))[0])
+    except TimeError:  # an hour that occurs twice: the stamp's own offset is what tells
+        return
+    if offset != stamp.offset:
+        warnings.warn(
+            f"{path}: the stamps say their own offset from UTC ({text}); tz={tz!r} contradicts it and is not used",
+            XinsituWarning,
+            stacklevel=4,
+        )
 
 
 def _keys(gathered: Gathered, clock: Clock, table: Instrument) -> FrameKeys:
