@@ -101,8 +101,8 @@ def roi_series(experiment: Experiment, timeline: xr.Dataset) -> xr.Dataset:
         along_y, along_x = noise_free(experiment, progress, roi.y, roi.x)
         height, width = roi.shape
         under = np.full((len(progress), height, 1), experiment.diffuse * width)
-        profile_y = np.einsum("tys,tsx->ty", along_y, along_x)
-        profile_x = np.einsum("tys,tsx->tx", along_y, along_x)
+        profile_y = np.einsum("tys,ts->ty", along_y, along_x.sum(axis=2))
+        profile_x = np.einsum("ts,tsx->tx", along_y.sum(axis=1), along_x)
         if not roi.background:
             profile_y = profile_y + experiment.diffuse * width
             profile_x = profile_x + experiment.diffuse * height
