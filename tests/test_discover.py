@@ -113,6 +113,10 @@ def test_faults_of_folders_are_named(tmp_path):
     with pytest.raises(LayoutError, match="none of the 1 files here is a numbered frame"):
         choose(look(tmp_path))
     file.unlink()
+    (tmp_path / "run_master.h5").touch()
+    with pytest.raises(LayoutError, match=r"open the HDF5 file itself, such as run_master\.h5"):
+        choose(look(tmp_path))
+    (tmp_path / "run_master.h5").unlink()
     (tmp_path / "time1").mkdir()
     with pytest.raises(LayoutError, match="but folders time1; open one of these"):
         choose(look(tmp_path))
