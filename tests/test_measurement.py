@@ -246,7 +246,7 @@ def test_an_overwritten_frame_is_never_stale_under_a_cluster(folder):
 
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", host="127.0.0.1"
         ) as cluster,
         Client(cluster),
     ):
