@@ -86,7 +86,7 @@ def test_the_same_numbers_under_every_scheduler(experiment: Truth, tmp_path: Pat
     with dask.config.set(scheduler="threads"):
         threads = lazy.compute()
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1") as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", host="127.0.0.1") as cluster,
         Client(cluster),
     ):
         processes = lazy.compute()
