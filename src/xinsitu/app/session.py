@@ -58,7 +58,7 @@ class Session:
         self.rois = RoiView(model, self.image.figure, self.channel, self.measuring.ask)
         self.at_rest: list[Callable[[], object]] = []
         self.at_progress: list[Callable[[], object]] = []
-        self._settling = 0
+        self._settling = self._measured_frames = 0
         self._number, self._asked, self._seen = 0, 0, (-1, -1)
         self._wire()
         self._watch()
@@ -241,7 +241,7 @@ class Session:
             self.curves.numbers(name)
         if self.model.selected in self.model.updated:
             self.kymograph.traces()
-        if self.model.stale():
+        if self.model.stale() and self.model.store.complete:
             self.measuring.ask()
 
     def _kymograph(self, _: object, found: Kymograph) -> None:
@@ -271,6 +271,8 @@ class Session:
             self.model.grow()
             self.player.grow(store.n_frames)
             self.curves.axis()
-        self.measuring.ask()
+        if store.complete or store.loaded >= 1.3 * self._measured_frames:  # not all of it for every new block
+            self._measured_frames = store.loaded
+            self.measuring.ask()
         if store.complete:
             self.rest()

@@ -118,13 +118,20 @@ class Tiles(_Stack):
         self._map[:, :, first : first + len(frames)] = cut.transpose(1, 3, 0, 2, 4)
 
     def _box(self, time: slice, y: slice, x: slice) -> npt.NDArray[Any]:
-        row, column = slice(y.start // SIDE, -(-y.stop // SIDE)), slice(x.start // SIDE, -(-x.stop // SIDE))
-        tiles = self._map[row, column, time]
-        height, width = tiles.shape[0] * SIDE, tiles.shape[1] * SIDE
-        whole = tiles.transpose(2, 0, 3, 1, 4).reshape(tiles.shape[2], height, width)
-        top, left = row.start * SIDE, column.start * SIDE
-        return whole[:, y.start - top : y.stop - top, x.start - left : x.stop - left]
+        frames = time.stop - time.start
+        result = np.empty((frames, max(0, y.stop - y.start), max(0, x.stop - x.start)), dtype=self.dtype)
+        for row in range(y.start // SIDE, -(-y.stop // SIDE)):
+            rows = slice(max(y.start, row * SIDE), min(y.stop, (row + 1) * SIDE))
+            for column in range(x.start // SIDE, -(-x.stop // SIDE)):
+                columns = slice(max(x.start, column * SIDE), min(x.stop, (column + 1) * SIDE))
+                inside = self._map[row, column, time, _shifted(rows, -row * SIDE), _shifted(columns, -column * SIDE)]
+                result[:, _shifted(rows, -y.start), _shifted(columns, -x.start)] = inside
+        return result
 
     def close(self) -> None:
         """Give the disc space back."""
         self.path.unlink(missing_ok=True)
+
+
+def _shifted(part: slice, by: int) -> slice:
+    return slice(part.start + by, max(part.stop + by, part.start + by))
