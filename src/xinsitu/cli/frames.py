@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import xarray as xr
 
@@ -17,7 +16,7 @@ from xinsitu.recipe import Correcting, Parse
 from xinsitu.values import Background
 
 from .console import complain, say, working
-from .shared import background, correcting, default_name, document, reading, refuse_source, scheduler
+from .shared import background, correcting, default_name, document, reading, refuse_source, say_measurement, scheduler
 
 
 def info(words: argparse.Namespace) -> int:
@@ -37,7 +36,7 @@ def parse(words: argparse.Namespace) -> int:
     output = refuse_existing(words.output or default_name(scan), overwrite=words.force)
     refuse_source(output, words.measurement)
     step = Parse(words.measurement, how, correcting(words, background(words, _of_instrument(scan, words))), words.crop)
-    _say_measurement(scan, words.measurement)
+    say_measurement(scan, words.measurement)
     _say_correction(step.correcting, given=bool(words.background))
     with scheduler(words.scheduler), working(f"correcting and writing {scan.sizes['time']} frames"):
         write_frames(
@@ -56,21 +55,6 @@ def _of_instrument(scan: xr.Dataset, words: argparse.Namespace) -> Background | 
         complain(f"warning: the instrument's background region is off frames of {rows} x {columns}; none is taken")
         return None
     return replace(region, mode=words.background_mode) if region and words.background_mode else region
-
-
-def _say_measurement(scan: xr.Dataset, folder: Path) -> None:
-    image = scan["image"]
-    say(f"{folder}: {image.sizes['time']} frames of {image.sizes['y']} x {image.sizes['x']} pixels, {image.dtype}")
-    first, last = scan["time"].values[[0, -1]]
-    if scan.attrs.get("time_source") == "frame":
-        say("time: the frame number in seconds, as the frames carry no stamps")
-        return
-    zone = f"zone {scan.attrs.get('time_zone')} ({scan.attrs.get('time_zone_source', 'given')})"
-    say(f"time: {_utc(first)} to {_utc(last)} UTC, from {scan.attrs.get('time_source')}, {zone}")
-
-
-def _utc(moment: object) -> str:
-    return str(moment)[:19].replace("T", " ")
 
 
 def _say_correction(correcting: Correcting, *, given: bool) -> None:

@@ -16,7 +16,7 @@ from xinsitu.io.results import read_results, write_results
 from xinsitu.recipe import Measure
 
 from .console import complain, say, table, working
-from .shared import background, correcting, default_name, document, reading, refuse_source, scheduler
+from .shared import background, correcting, default_name, document, reading, refuse_source, say_measurement, scheduler
 
 
 def measure(words: argparse.Namespace) -> int:
@@ -68,6 +68,8 @@ def _measure_one(step: Measure, words: argparse.Namespace, into: Path | None) ->
     if many and not words.force and output.exists():
         _raise_if_done(output, recipe, scan)
     refuse_existing(output, overwrite=words.force)
+    if not many:
+        say_measurement(scan, step.measurement)
     with working(f"measuring {step.measurement}"):
         series = step.produce()
     write_results(series, output, overwrite=words.force, recipe=recipe)

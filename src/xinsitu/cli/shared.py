@@ -14,6 +14,8 @@ from xinsitu.errors import LayoutError, XinsituError
 from xinsitu.recipe import Correcting, Reading, Recipe
 from xinsitu.values import Background
 
+from .console import say
+
 
 def reading(words: argparse.Namespace) -> Reading:
     """Return how frames are opened."""
@@ -51,6 +53,22 @@ def correcting(words: argparse.Namespace, region: Background | None) -> Correcti
         normalise=words.normalise_by,
         count_rate=words.count_rate,
     )
+
+
+def say_measurement(scan: xr.Dataset, folder: Path) -> None:
+    """Say what was opened, where its times and counters come from, and what was left out."""
+    image = scan["image"]
+    say(f"{folder}: {image.sizes['time']} frames of {image.sizes['y']} x {image.sizes['x']} pixels, {image.dtype}")
+    if left_out := scan.attrs.get("frames_left_out"):
+        say(f"left out: {left_out}")
+    first, last = (str(moment)[:19].replace("T", " ") for moment in scan["time"].values[[0, -1]])
+    zone = f"zone {scan.attrs.get('time_zone')} ({scan.attrs.get('time_zone_source', 'given')})"
+    if scan.attrs.get("time_source") == "frame":
+        say("time: the frame number in seconds, as the frames carry no stamps")
+    else:
+        say(f"time: {first} to {last} UTC, from {scan.attrs.get('time_source')}, {zone}")
+    if joined := scan.attrs.get("log_join"):
+        say(f"log: {joined}")
 
 
 def document(step: Recipe, output: Path) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class Correcting:
             threshold=self.threshold,
             flatfield=None if self.flatfield is None else self._flat(self.flatfield, reading),
             background=self.background,
-            mask=None if self.mask is None else read_mask(self.mask),
+            mask=None if self.mask is None else read_mask(self.mask, instrument=reading.instrument),
             normalise=self.normalise,
             count_rate=self.count_rate,
         )
