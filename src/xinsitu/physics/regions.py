@@ -234,7 +234,7 @@ def _variances(
         rows, columns = np.full((n_frames, n_rows), np.nan), np.full((n_frames, n_columns), np.nan)
         return rows, columns, rows, columns, np.full(n_frames, np.nan)
     gain = _gain(plan.steps, region.box)
-    weighted = counted if plan.steps.flat is None else counted * gain
+    weighted = counted if plan.steps.flat is None else np.multiply(counted, gain, out=counted)
     rows, columns = kernels.profiles(weighted)
     counts = np.asarray(rows.sum(axis=1))
     factor, bin_factor = np.ones(n_frames), np.ones(n_frames)
