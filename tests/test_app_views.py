@@ -246,6 +246,16 @@ class TestServer:
         finally:
             explorer.stop()
 
+    def test_rois_and_corrections_that_do_not_fit_are_refused_at_once(self, truth):
+        far = RoiSet([xi.Roi("far", y=(500, 600), x=(0, 10))])
+        with pytest.raises(xi.RoiError, match="'far'"):
+            explore(truth.folders["time1"], rois=far, reading=TOKYO, browser=False)
+        small = xi.Correction(flatfield=np.ones((10, 10)))
+        with pytest.raises(xi.CorrectionError, match="flatfield"):
+            explore(truth.folders["time1"], correction=small, reading=TOKYO, browser=False)
+        with pytest.raises(xi.LayoutError):
+            explore(truth.folders["time1"].parent.parent / "nowhere", browser=False)
+
     def test_a_taken_port_is_one_sentence(self, truth):
         one = explore(truth.folders["time1"], rois=truth.rois, reading=TOKYO, browser=False)
         try:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import secrets
 import socket
+import sys
 import threading
 import webbrowser
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import xarray as xr
 
-from xinsitu.errors import XinsituError
+from xinsitu.errors import FrameError, XinsituError
 from xinsitu.io.documents import read_rois
 from xinsitu.io.tables import to_dataframe
 from xinsitu.physics.corrections import Correction
@@ -95,6 +97,12 @@ class Explorer:
     def to_dataframe(self, layout: Literal["long", "wide"] = "long") -> pd.DataFrame:
         """ROI time series as a table; see :func:`xinsitu.to_dataframe`."""
         return to_dataframe(self.series, layout)
+
+    def check(self) -> None:
+        """Raise what would go wrong in every tab: ROIs or a correction that do not fit these frames."""
+        model = self.model
+        with contextlib.suppress(FrameError, OSError):  # a frame that cannot be read is shown as such
+            model.store.image(0, model.active_correction)
 
     def stop(self) -> None:
         """Stop serving; frames in memory and tiled copies are given back."""
@@ -267,12 +275,13 @@ def explore(
     store = FrameStore(opened, memory=memory)
     token = secrets.token_urlsafe(24) if public else ""
     explorer = Explorer(opened, store, rois=chosen, correction=doing, token=token)
+    explorer.check()
     explorer.serve(port=port, public=public)
     if follow:
         explorer.follow()
     if block:
         print(explorer.url, flush=True)  # noqa: T201 - the first line is the address
-    if browser:
+    if browser and "ipykernel" not in sys.modules:  # a notebook shows the handle itself
         webbrowser.open(explorer.url)
     if block:
         explorer.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -238,14 +239,10 @@ def _attributes(data: xr.Dataset | xr.DataArray) -> dict[str, object]:
 
 
 def _profile(data: xr.Dataset | xr.DataArray, roi: Roi, along: Along, correction: Correction | None) -> xr.DataArray:
-    """Profile of the ROI, computed; dims ``(time, along)``."""
-    if along not in ("y", "x"):
-        raise SchemaError(f"along is y or x, not {along!r}")
-    image = image_of(_corrected(data, correction))
-    cut = image.sel(y=slice(roi.y[0], roi.y[1] - 1), x=slice(roi.x[0], roi.x[1] - 1))
-    if not cut.sizes["y"] or not cut.sizes["x"]:
-        raise SchemaError(f"ROI {roi.name!r} does not lie on the image")
-    return cut.sum("x" if along == "y" else "y", dtype="float64", skipna=False).compute()
+    """Profile of the ROI without its own background, computed; dims ``(time, along)``."""
+    from xinsitu.physics.sections import profiles
+
+    return profiles(data, replace(roi, background=(), path=None), along=along, correction=correction).compute()
 
 
 def _corrected(data: xr.Dataset | xr.DataArray, correction: Correction | None) -> xr.Dataset | xr.DataArray:
