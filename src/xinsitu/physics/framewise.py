@@ -22,12 +22,16 @@ EXPOSURE, SCALE, SCALE_VARIANCE = range(3)
 
 @dataclass(frozen=True, eq=False)
 class Steps:
-    """A recipe, fitted to the pixels of one image: arrays at its pixels, boxes counted from its first one."""
+    """A recipe, fitted to the pixels of one image: arrays at its pixels, boxes counted from its first one.
+
+    ``dtype`` is that of the result. A difference of two numbers of much the same size loses digits, so what has a
+    background subtracted is worked on in float64 until then.
+    """
 
     recipe: str
     median: int | None
     threshold: float | None
-    flat: npt.NDArray[np.float32] | None
+    flat: npt.NDArray[np.floating] | None
     mask: npt.NDArray[np.bool_] | None
     boxes: tuple[Box, ...] | None
     mode: Literal["divide", "subtract"] | None
@@ -36,6 +40,11 @@ class Steps:
     dead_time: float | None
     stored: np.dtype[Any] | None
     dtype: np.dtype[Any]
+
+    @property
+    def work(self) -> np.dtype[Any]:
+        """Type of filtered pixels."""
+        return np.dtype(np.float64) if self.mode == "subtract" else self.dtype
 
     @property
     def halo(self) -> int:
@@ -65,12 +74,12 @@ def filtered(raw: kernels.Frames, steps: Steps, per_frame: Doubles, box: Box | N
     if steps.dead_time is not None:
         part, bad = _counted(part, steps.dead_time, per_frame[:, EXPOSURE], bad)
     if steps.median is None:
-        values = kernels.as_floats(part, steps.dtype, bad)
+        values = kernels.as_floats(part, steps.work, bad)
     else:
         if steps.threshold is None:
-            values = kernels.median2d(part, steps.median, bad=bad, dtype=steps.dtype)
+            values = kernels.median2d(part, steps.median, bad=bad, dtype=steps.work)
         else:
-            values = kernels.despike(part, steps.median, steps.threshold, bad=bad, dtype=steps.dtype)
+            values = kernels.despike(part, steps.median, steps.threshold, bad=bad, dtype=steps.work)
         values = values[:, top - rows.start : bottom - rows.start, left - columns.start : right - columns.start]
     if steps.flat is not None:
         values /= steps.flat[top:bottom, left:right]
@@ -104,7 +113,7 @@ def pooled_mean(parts: list[kernels.Floats]) -> Doubles:
 def without_background(values: kernels.Floats, level: Doubles, steps: Steps, shared: float | None) -> kernels.Floats:
     """Divide filtered frames by the background, or subtract it; NaN where there is nothing to divide by."""
     if steps.mode == "subtract":
-        return np.subtract(values, _per_frame(level, values), out=values)
+        return np.subtract(values, _per_frame(level, values), out=values).astype(steps.dtype)
     return np.divide(values, _per_frame(divisor(level, steps, shared), values), out=values)
 
 

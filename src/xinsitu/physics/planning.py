@@ -72,7 +72,9 @@ def plan_for(
         boxes = tuple(((a - y[0], b - y[0]), (c - x[0], d - x[0])) for (a, b), (c, d) in correction.background.boxes)
     flat = mask = None
     if correction.flatfield is not None:
-        flat = _usable_flat(_at_pixels_of(image, correction.flatfield, "flatfield").values, warn=warn)
+        own = _at_pixels_of(image, correction.flatfield, "flatfield").values
+        subtracts = correction.background is not None and correction.background.mode == "subtract"
+        flat = _usable_flat(own, np.float64 if subtracts else np.float32, warn=warn)
     if correction.mask is not None:
         mask = _at_pixels_of(image, correction.mask, "mask").values.astype(bool)
     return framewise.Steps(
@@ -126,8 +128,8 @@ def _detector_shape(image: xr.DataArray) -> tuple[int, int] | None:
     return (image.sizes["y"], image.sizes["x"]) if first == (0, 0) else None
 
 
-def _usable_flat(flat: npt.NDArray[Any], *, warn: bool) -> npt.NDArray[np.float32]:
-    """Flat field in float32, NaN where nothing can be divided by it."""
+def _usable_flat(flat: npt.NDArray[Any], dtype: npt.DTypeLike, *, warn: bool) -> npt.NDArray[np.floating]:
+    """Flat field as floating point, NaN where nothing can be divided by it."""
     usable = np.isfinite(flat) & (flat > 0)
     if warn and (n_bad := int(flat.size - np.count_nonzero(usable))):
         warnings.warn(
@@ -135,7 +137,7 @@ def _usable_flat(flat: npt.NDArray[Any], *, warn: bool) -> npt.NDArray[np.float3
             XinsituWarning,
             stacklevel=5,
         )
-    return np.where(usable, flat, np.nan).astype(np.float32)
+    return np.where(usable, flat, np.nan).astype(dtype)
 
 
 def _refuse_what_the_detector_did(correction: Correction, facts: Mapping[Any, Any], *, warn: bool) -> None:
