@@ -241,6 +241,7 @@ class Session:
             self.curves.numbers(name)
         if self.model.selected in self.model.updated:
             self.kymograph.traces()
+            self.section.numbers()
         if self.model.stale() and self.model.store.complete:
             self.measuring.ask()
 

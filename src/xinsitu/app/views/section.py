@@ -43,6 +43,12 @@ class SectionView:
             one.grid.grid_line_alpha = 0.4
         self.row = row(self.cut, *self._plots.values(), sizing_mode="stretch_width")
 
+    def numbers(self) -> None:
+        """Say centre and width again: the selected ROI was measured after its cut-out was shown."""
+        for axis, source in self.profiles.items():
+            if len(source.data["at"]):
+                self._width(axis, np.asarray(source.data["profile"]), *self._measured(axis))
+
     def clear(self) -> None:
         """Show nothing: there is no frame."""
         for source in (*self.profiles.values(), *self.widths.values()):
