@@ -41,7 +41,10 @@ def take(folder: Path) -> None:
         browser.close()
     handle.stop()
     for path in FIGURES.glob("*.png"):  # few colours: a third of the size
-        Image.open(path).convert("P", palette=Image.Palette.ADAPTIVE, colors=128).save(path, optimize=True)
+        small = (
+            Image.open(path).convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        )
+        small.save(path, optimize=True)
 
 
 if __name__ == "__main__":
