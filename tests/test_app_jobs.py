@@ -146,8 +146,6 @@ class TestStacks:
         assert blocks.shape == tiles.shape == frames.shape
         np.testing.assert_array_equal(blocks[key], frames[key])
         np.testing.assert_array_equal(tiles[key], frames[key])
-        tiles.close()
-        assert not tiles.path.exists()
 
 
 def test_a_new_value_forgets_what_was_undone():

@@ -293,7 +293,7 @@ class TestFramesAndTime:
         model = make("time1", memory=1_000_000, folder=tmp_path)
         plain = make("time1")
         assert model.store.tiled
-        assert list(tmp_path.glob("xinsitu-*/tiles"))
+        assert not list(tmp_path.glob("xinsitu-*/*"))  # without a name its space comes back however the program ends
         for one in (model, plain):
             one.measure_now()
         for name in model.rois.names:

@@ -107,9 +107,7 @@ class FrameStore:
         with self._lock:
             self._blocks, self._loaded, self._thread, self._ready = [], 0, None, None
             self._key = uuid.uuid4().hex
-            if self._tiles is not None:
-                self._tiles.close()
-                self._tiles = None
+            self._tiles = None
             if self._scratch is not None:
                 shutil.rmtree(self._scratch, ignore_errors=True)
                 self._scratch = None

@@ -84,7 +84,8 @@ class Tiles(_Stack):
     Parameters
     ----------
     path
-        The file; made, or overwritten.
+        Where the file is made. It has no name from then on, so that its space comes back with the last reference,
+        however the program ends.
     shape
         Frames that there is room for, rows, columns.
     dtype
@@ -101,9 +102,10 @@ class Tiles(_Stack):
     """
 
     def __init__(self, path: Path, shape: tuple[int, int, int], dtype: npt.DTypeLike) -> None:
-        self.path, self.shape, self.dtype = path, shape, np.dtype(dtype)
+        self.shape, self.dtype = shape, np.dtype(dtype)
         rows, columns = -(-shape[1] // SIDE), -(-shape[2] // SIDE)
         self._map = np.memmap(path, mode="w+", dtype=self.dtype, shape=(rows, columns, shape[0], SIDE, SIDE))
+        path.unlink()
 
     @property
     def nbytes(self) -> int:
@@ -127,10 +129,6 @@ class Tiles(_Stack):
                 inside = self._map[row, column, time, _shifted(rows, -row * SIDE), _shifted(columns, -column * SIDE)]
                 result[:, _shifted(rows, -y.start), _shifted(columns, -x.start)] = inside
         return result
-
-    def close(self) -> None:
-        """Give the disc space back."""
-        self.path.unlink(missing_ok=True)
 
 
 def _shifted(part: slice, by: int) -> slice:
