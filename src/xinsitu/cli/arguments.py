@@ -156,6 +156,7 @@ def _measure(add: Add) -> None:
     one.add_argument("measurements", type=Path, nargs="+", metavar="MEASUREMENT", help="folders of frames")
     one.add_argument("--rois", type=Path, required=True, metavar="R.json", help="ROI file")
     one.add_argument("--flatfield", type=Path, metavar="F", help="folder of flat-field frames")
+    one.add_argument("--smooth", type=positive, metavar="N", help="smooth profiles over N bins for their FWHM")
     one.add_argument("-o", "--output", metavar="S.nc|DIR/", help="file, or folder for one file each")
     _correcting(one)
     _reading(one)

@@ -23,7 +23,7 @@ def measure(words: argparse.Namespace) -> int:
     """Write the ROI time series of measurements; one bad one does not stop the rest."""
     rois = read_rois(words.rois)
     how, what = reading(words), correcting(words, background(words))
-    steps = [Measure(folder, rois, how, what) for folder in words.measurements]
+    steps = [Measure(folder, rois, how, what, words.smooth) for folder in words.measurements]
     into = _output_folder(words.output, many=len(steps) > 1)
     if len(steps) == 1:
         with scheduler(words.scheduler):

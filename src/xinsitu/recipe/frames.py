@@ -132,27 +132,31 @@ class Parse:
 
 @dataclass(frozen=True)
 class Measure:
-    """The ROI time series of a measurement."""
+    """The ROI time series of a measurement; ``smooth`` is the width in bins of a mean over profiles, for their FWHM."""
 
     command: ClassVar[str] = "measure"
     measurement: Path
     rois: RoiSet
     reading: Reading = Reading()
     correcting: Correcting = Correcting()
+    smooth: int | None = None
 
     def produce(self) -> xr.Dataset:
         """Return the ROI time series, computed in one pass."""
         scan = self.reading.open(self.measurement)
-        return measure(scan, self.rois, correction=self.correcting.correction(self.reading)).compute()
+        correction = self.correcting.correction(self.reading)
+        return measure(scan, self.rois, correction=correction, smooth=self.smooth).compute()
 
     def to_dict(self, base: Path) -> dict[str, Any]:
         """JSON form."""
-        return {**_measurement_dict(self, base), "rois": self.rois.to_dict()}
+        document = {**_measurement_dict(self, base), "rois": self.rois.to_dict()}
+        return document if self.smooth is None else {**document, "smooth": self.smooth}
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any], base: Path) -> Measure:
         """Read the JSON form."""
-        return cls(**_measurement_values(document, base), rois=RoiSet.from_dict(document.get("rois", {})))
+        rois = RoiSet.from_dict(document.get("rois", {}))
+        return cls(**_measurement_values(document, base), rois=rois, smooth=document.get("smooth"))
 
 
 def _names(kind: type[Reading] | type[Correcting]) -> list[str]:
