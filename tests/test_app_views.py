@@ -15,7 +15,8 @@ from bokeh.models import BoxAnnotation, ColumnDataSource
 import xinsitu as xi
 from xinsitu.app.frames import FrameStore
 from xinsitu.app.model import ExplorerModel
-from xinsitu.app.serve import explore, origins
+from xinsitu.app.network import origins
+from xinsitu.app.serve import explore
 from xinsitu.app.session import Session
 from xinsitu.app.sources import open_source
 from xinsitu.app.views.image import shrunk
