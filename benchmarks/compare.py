@@ -155,7 +155,7 @@ def xinsitu_corrected(data: Path):
     import xinsitu as xi
 
     (y, x) = BACKGROUND
-    scan = xi.open_measurement(data / "0884" / "time1", order_error="ignore", tz="Asia/Tokyo")
+    scan = xi.open_measurement(data / "0884" / "time1", order_error="ignore", tz="Asia/Tokyo", logs=None)
     flat = xi.median(xi.open_flatfield(data / "flatfield1", tz="Asia/Tokyo").expand_dims("time")).isel(time=0)
     return scan, xi.Correction(median=3, flatfield=flat, background=xi.Background(y=y, x=x, mode="subtract"))
 
