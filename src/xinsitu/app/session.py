@@ -107,7 +107,8 @@ class Session:
         channel.on_change("key", lambda attr, old, new: self._pressed(new[0]))
 
     def _dragged(self, name: str, phase: str) -> None:
-        if phase == "pan:start":
+        self._held = phase == "pan:start"
+        if self._held:
             if name in self.model.rois.names:
                 self.model.selected = name
         else:
@@ -167,7 +168,7 @@ class Session:
                 self.rois.update()
         self.measuring.ask()
 
-    _dragging = False
+    _dragging = _held = False
 
     def _rescaled(self) -> None:
         """Show the curves again: another change of attenuation is corrected, or none."""
@@ -239,7 +240,7 @@ class Session:
         everything = self.model.scaled and self.model.changes
         for name in self.model.rois.names if everything else self.model.updated:
             self.curves.numbers(name)
-        if self.model.selected in self.model.updated:
+        if self.model.selected in self.model.updated and not self._held:  # a repaint less while the mouse moves
             self.kymograph.traces()
             self.section.numbers()
         if self.model.stale() and self.model.store.complete:
