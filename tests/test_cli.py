@@ -337,6 +337,19 @@ def test_unknown_rois_and_other_flat_fields_are_refused(
     assert "XX" in refused(capsys, *stitch)
 
 
+def test_a_sentence_that_names_no_file_gets_one(
+    experiment: Truth, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result, scan = results / "0884_time1.nc", experiment.folders["time1"]
+    figure = ("-o", tmp_path / "x.png")
+    assert str(result) in refused(capsys, "plot", result, "--smooth", "foo", *figure)
+    assert str(result) in refused(capsys, "plot", result, "--normalise", "50000:60000", *figure)
+    assert str(scan) in refused(capsys, "parse", scan, *ZONE, "--crop", "0:500,0:5", "-o", tmp_path / "x.nc")
+    with pytest.raises(SystemExit) as caught:
+        main(["parse", str(scan), "--median", "4"])
+    assert caught.value.code == 2
+
+
 def test_a_truncated_frame_is_named(experiment: Truth, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scan = tmp_path / "time1"
     shutil.copytree(experiment.folders["time1"], scan)

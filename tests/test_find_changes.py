@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 import xinsitu as xi
-from xinsitu.errors import RoiError, SchemaError, XinsituWarning
+from xinsitu.errors import RoiError, SchemaError, StitchError, XinsituWarning
 from xinsitu.physics.attenuation import correct_attenuation, find_attenuation_changes
 from xinsitu.physics.stitching import stitch
 
@@ -358,3 +358,15 @@ def joined_error(sample, changes):
         shared = measured * corrected.scale_errors.values[here][0]
         allowed.append(np.abs(measured - truth) / np.maximum(0.01 * truth, 3 * np.hypot(noise, shared)))
     return np.concatenate(allowed)
+
+
+def test_frames_out_of_order_give_no_wrong_factor():
+    time = np.datetime64("2014-05-28", "ns") + np.arange(60) * np.timedelta64(1, "s")
+    counts = np.repeat([1000.0, 100.0], 30)[:, None] * [1.0, 2.0]
+    series = xr.Dataset({"intensity": (("time", "roi"), counts)}, {"time": time, "roi": ["WZ", "ZB"]})
+    backwards = series.isel(time=slice(None, None, -1))
+    (change,) = find_attenuation_changes(backwards)
+    assert (change.before, change.after) == (time[29], time[30])
+    assert change.factor == pytest.approx(10)
+    with pytest.raises(StitchError, match="not in the order of their times"):
+        correct_attenuation(backwards, [change])

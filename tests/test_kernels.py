@@ -116,3 +116,9 @@ def test_profiles_do_not_depend_on_what_is_in_the_same_block(frames, first):
     alone_y, alone_x = kernels.profiles(frames[first : first + 1].copy())
     np.testing.assert_array_equal(alone_y[0], along_y[first])
     np.testing.assert_array_equal(alone_x[0], along_x[first])
+
+
+def test_unsigned_twins_of_both_codes_say_nothing() -> None:
+    frames = np.array([[[5, 2**32 - 1, 2**32 - 2, 2**32 - 3]]], dtype="uint32")
+    assert kernels.invalid_pixels(frames).tolist() == [[[False, True, True, False]]]
+    assert kernels.invalid_pixels(np.array([[65534, 65535]], dtype="uint16")).tolist() == [[False, True]]

@@ -337,3 +337,22 @@ def test_roi_files_are_not_overwritten_unasked(tmp_path: Path) -> None:
     with pytest.raises(ResultExists):
         write_rois([Roi("b", y=(0, 1), x=(0, 1))], tmp_path / "rois.json")
     assert read_rois(tmp_path / "rois.json").names == ("a",)
+
+
+def test_results_are_written_under_a_cluster_of_processes(tmp_path: Path) -> None:
+    from distributed import Client, LocalCluster
+
+    lazy = series().chunk({"time": 2})
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1") as cluster,
+        Client(cluster),
+    ):
+        path = write_results(lazy, tmp_path / "lazy.nc")
+        write_results(lazy.compute(), tmp_path / "computed.nc")
+    assert path.read_bytes() == (tmp_path / "computed.nc").read_bytes()
+
+
+def test_a_tree_says_how_it_is_opened(tmp_path: Path) -> None:
+    path = write_results(xr.DataTree.from_dict({"/time1": series()}), tmp_path / "tree.nc")
+    with pytest.raises(SchemaError, match=r"several measurements \(time1\); open it with xr\.open_datatree"):
+        read_results(path)

@@ -125,3 +125,36 @@ def test_a_key_frame_is_a_moment_and_a_box() -> None:
     assert KeyFrame.from_dict(frame.to_dict()) == frame
     with pytest.raises(RoiError):
         KeyFrame.from_dict({"frame": 3, "y": [0, 5]})
+
+
+def test_times_of_numpy_xarray_pandas_and_datetime_are_times() -> None:
+    from datetime import UTC, datetime
+
+    import pandas as pd
+    import xarray as xr
+
+    time = np.datetime64("2014-05-28T08:00:00.5", "ns")
+    for same in (
+        time,
+        xr.DataArray(time),
+        np.array(time),
+        pd.Timestamp(time),
+        pd.Timestamp("2014-05-28T17:00:00.5", tz="Asia/Tokyo"),
+        datetime(2014, 5, 28, 8, 0, 0, 500_000, tzinfo=UTC),
+    ):
+        assert AttenuationChange(same, "2014-05-28T17:01:59+09:00").before == time  # type: ignore[arg-type]
+    with pytest.raises(DocumentError) as caught:
+        Event("open", xr.DataArray(np.arange(100)))  # type: ignore[arg-type]
+    assert len(str(caught.value)) < 300
+
+
+def test_swapped_end_points_are_refused() -> None:
+    with pytest.raises(DocumentError, match="swap the two"):
+        AttenuationChange("2014-05-28T08:00:02Z", "2014-05-28T08:00:01Z")
+
+
+def test_one_roi_is_a_set_of_one() -> None:
+    roi = Roi("WZ", y=(0, 2), x=(0, 2))
+    assert RoiSet.of(roi).names == ("WZ",)
+    with pytest.raises(RoiError, match="not NoneType"):
+        RoiSet.of(None)  # type: ignore[arg-type]

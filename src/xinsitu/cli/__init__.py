@@ -5,6 +5,7 @@ Exit code 0: done; 1: refused or failed, with one sentence on stderr that names 
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import traceback
@@ -48,18 +49,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as fault:  # noqa: BLE001 - the command line never shows a traceback unasked
         if words.debug:
             traceback.print_exc()
-        complain(_sentence(fault))
+        complain(_sentence(fault, words))
         return 1
 
 
-def _sentence(fault: Exception) -> str:
+def _sentence(fault: Exception, words: argparse.Namespace) -> str:
     if isinstance(fault, XinsituError):
-        return f"error: {fault}"
+        return f"error: {_named(str(fault), words)}"
     if isinstance(fault, OSError):
         return f"error: {_os_sentence(fault)}"
     return (
         f"error: {type(fault).__name__}: {fault} (this is a fault of xinsitu; --debug before the command shows where)"
     )
+
+
+def _named(text: str, words: argparse.Namespace) -> str:
+    """Put what the command works on in front of a sentence that names no file."""
+    given = [str(path) for value in vars(words).values() for path in (value if isinstance(value, list) else [value])]
+    if any(os.sep in part or part in given for part in text.replace(":", " ").split()):
+        return text
+    subjects = (getattr(words, name, None) for name in ("measurement", "result", "recipe", "path"))
+    subject = next((path for path in subjects if path is not None), None)
+    return text if subject is None else f"{subject}: {text}"
 
 
 def _os_sentence(fault: OSError) -> str:

@@ -62,6 +62,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def size(text: str) -> int:
+    """Read the size of a median: an odd number from 3 on, or 0 for none."""
+    if not text.isdecimal() or (int(text) != 0 and (int(text) < 3 or int(text) % 2 == 0)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size of a median: an odd number from 3 on, or 0 for none")
+    return int(text)
+
+
 def parser(version: str, commands: dict[str, Command]) -> argparse.ArgumentParser:
     """Return the parser; each name of ``commands`` is called with what was parsed."""
     top = argparse.ArgumentParser(
@@ -255,9 +262,9 @@ def _reading(one: argparse.ArgumentParser) -> None:
 
 
 def _correcting(one: argparse.ArgumentParser) -> None:
-    one.add_argument("--median", type=int, default=3, metavar="N", help="N x N median filter; 0 for none")
+    one.add_argument("--median", type=size, default=3, metavar="N", help="N x N median filter; 0 for none")
     one.add_argument("--threshold", type=float, metavar="S", help="replace only outliers beyond S standard deviations")
-    one.add_argument("--flatfield-median", type=positive, metavar="N", help="median filter the flat-field frames too")
+    one.add_argument("--flatfield-median", type=size, metavar="N", help="median filter the flat-field frames too")
     one.add_argument(
         "--background", type=box, action="append", metavar="Y0:Y1,X0:X1", help="empty area; several are pooled"
     )

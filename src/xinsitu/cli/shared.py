@@ -47,7 +47,7 @@ def correcting(words: argparse.Namespace, region: Background | None) -> Correcti
         median=words.median or None,
         threshold=words.threshold,
         flatfield=words.flatfield,
-        flatfield_median=words.flatfield_median,
+        flatfield_median=words.flatfield_median or None,
         background=region,
         mask=words.mask,
         normalise=words.normalise_by,

@@ -8,6 +8,8 @@ from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import dask
+import h5py
 import numpy as np
 import xarray as xr
 
@@ -72,7 +74,9 @@ def write_results(
         loaded.attrs = {**_attributes(results.attrs), **provenance(recipe)}
     else:
         loaded = storable(results).assign_attrs(provenance(recipe)).compute()
-    buffer = loaded.to_netcdf(engine=ENGINE)
+    # everything is in memory by now; under a distributed client xarray would ask its scheduler for a lock on the buffer
+    with dask.config.set(scheduler="synchronous"):
+        buffer = loaded.to_netcdf(engine=ENGINE)
     with new_file(path, overwrite=overwrite) as temporary:
         temporary.write_bytes(buffer)
         _verify(temporary, path, buffer)
@@ -164,6 +168,8 @@ def read_results(path: PathLike) -> xr.Dataset:
         lazy = xr.open_dataset(path, engine=ENGINE)
     except (OSError, ValueError, KeyError) as fault:
         raise SchemaError(f"{path}: cannot be read as netCDF ({fault})") from None
+    if "time" not in lazy.dims and (groups := _groups(path)):
+        raise SchemaError(f"{path}: holds several measurements ({', '.join(groups)}); open it with xr.open_datatree")
     if "time" not in lazy.dims:
         raise SchemaError(f"{path}: holds no time axis, so it is no result of xinsitu")
     if "image" in lazy:
@@ -176,6 +182,11 @@ def read_results(path: PathLike) -> xr.Dataset:
         exact = schema.time_from_microseconds(schema.microseconds_from_time(result[name].values))
         result = result.assign_coords({name: (result[name].dims, exact, result[name].attrs)})
     return result
+
+
+def _groups(path: Path) -> list[str]:
+    with h5py.File(path, "r") as file:
+        return [name for name, item in file.items() if isinstance(item, h5py.Group)]
 
 
 def frames_per_chunk(image: xr.DataArray, size: int = 24 * 2**20) -> int:

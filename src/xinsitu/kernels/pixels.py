@@ -43,13 +43,27 @@ def invalid_pixels(frames: Frames, stored: np.dtype[Any] | None = None) -> Bools
         return None
     if kind.kind == "i" and not frames.min() >= 0:  # true of NaN, too
         bad = np.asarray(frames < 0)
-    elif kind.kind == "u" and not frames.max() < 256**kind.itemsize - 1:
-        bad = np.asarray(frames == 256**kind.itemsize - 1)
+    elif kind.kind == "u" and not frames.max() < (code := lowest_code(kind)):
+        bad = np.asarray(frames >= code)
     if frames.dtype.kind == "f":
         finite = np.isfinite(frames)
         if not finite.all():
             bad = ~finite if bad is None else bad | ~finite
     return bad
+
+
+def lowest_code(kind: np.dtype[Any]) -> int:
+    """Return the lowest value of an unsigned type that is a code and no count.
+
+    Readers without sign turn -1 (gap) into the highest value, and -2 (bad) into the one below. In 8 and 16 bits that
+    one may well be a count.
+
+    Examples
+    --------
+    >>> lowest_code(np.dtype("uint32")) - 2**32, lowest_code(np.dtype("uint16")) - 2**16
+    (-2, -1)
+    """
+    return int(256**kind.itemsize - (2 if kind.itemsize >= 4 else 1))
 
 
 def as_floats(frames: Frames, dtype: npt.DTypeLike, bad: Bools | None) -> Floats:

@@ -16,7 +16,7 @@ from xinsitu.values import AttenuationChange
 
 from .exposure import per_second
 from .find_changes import find_attenuation_changes as find_attenuation_changes
-from .keys import KeyLike
+from .keys import KeyLike, require_time_order
 from .overlap import attenuation_from_overlap
 from .placing import TRANSITION, placed_changes, reference_segment, segments
 from .selecting import signal_rois
@@ -115,6 +115,7 @@ def correct_attenuation(
     (array([ 1.,  1., nan, 10., 10.]), array([ 0,  0, -1,  1,  1]))
     """
     require(sample, dims=("time", "roi"), variables=("intensity",))
+    require_time_order(sample)
     if _RECORD in sample.attrs or "attenuation_factor" in sample.variables:
         raise CorrectionError("the sample is already corrected for attenuation; call undo_attenuation first")
     if overlap is not None:

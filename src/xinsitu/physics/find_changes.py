@@ -99,8 +99,8 @@ def _as_dataset(series: xr.Dataset | xr.DataArray) -> xr.Dataset:
         require(series, dims=("time", "roi"))
         series = series.to_dataset(name="intensity")
     require(series, dims=("time", "roi"), variables=("intensity",))
-    times(series)
-    return series
+    stamps = times(series)
+    return series.sortby("time") if (stamps[1:] < stamps[:-1]).any() else series
 
 
 # -- the log ----------------------------------------------------------------------------------------------------------

@@ -34,6 +34,21 @@ def times(sample: xr.DataArray | xr.Dataset) -> npt.NDArray[np.datetime64]:
     return np.asarray(sample["time"].values, dtype="datetime64[ns]")
 
 
+def require_time_order(sample: xr.DataArray | xr.Dataset) -> None:
+    """Raise :class:`~xinsitu.errors.StitchError` if the frames are not in the order of their times.
+
+    Examples
+    --------
+    >>> require_time_order(xr.Dataset(coords={"time": np.array(["2014-05-28", "2014-05-27"], "datetime64[ns]")}))
+    Traceback (most recent call last):
+    ...
+    xinsitu.errors.StitchError: the frames are not in the order of their times; use sample.sortby('time')
+    """
+    stamps = times(sample)
+    if (stamps[1:] < stamps[:-1]).any():
+        raise StitchError("the frames are not in the order of their times; use sample.sortby('time')")
+
+
 def elapsed_seconds(sample: xr.DataArray | xr.Dataset) -> npt.NDArray[np.float64]:
     """Seconds since the first frame, dims ``(time)``."""
     seconds = epoch_seconds(times(sample))

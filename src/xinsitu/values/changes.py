@@ -63,6 +63,12 @@ class AttenuationChange:
     def __post_init__(self) -> None:
         object.__setattr__(self, "before", moment_or_key(self.before))
         object.__setattr__(self, "after", moment_or_key(self.after))
+        if (
+            isinstance(self.before, np.datetime64)
+            and isinstance(self.after, np.datetime64)
+            and self.before > self.after
+        ):
+            raise DocumentError(f"a change begins at {self.before} and ends at {self.after}, before that; swap the two")
         if self.cause not in CAUSES:
             raise DocumentError(f"the cause of a change is one of {', '.join(CAUSES)}, not {self.cause!r}")
         for name in ("factor", "factor_errors"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,6 @@ def moment(text: str) -> Moment:
     >>> moment("2014-05-28T17:01:59+09:00")
     np.datetime64('2014-05-28T08:01:59.000000000')
     """
-    from datetime import UTC, datetime
-
     try:
         parsed = datetime.fromisoformat(text.strip())
     except ValueError:
@@ -119,7 +118,7 @@ class Key:
             return cls(time=moment(document)) if _OFFSET.search(document.strip()) else cls(local=_local(document))
         if not isinstance(document, Mapping):
             raise DocumentError(
-                f"{document!r} names no moment: give measurement and frame, measurement and seconds, or a time"
+                f"{_short(document)} names no moment: give measurement and frame, measurement and seconds, or a time"
             )
         known = {"measurement", "scan", "frame", "seconds", "utc", "time"}
         if strange := sorted(set(document) - known):
@@ -152,8 +151,6 @@ class Key:
 
 
 def _local(text: str) -> str:
-    from datetime import datetime
-
     try:
         datetime.fromisoformat(text.strip())
     except ValueError:
@@ -161,10 +158,27 @@ def _local(text: str) -> str:
     return text.strip()
 
 
+def _short(value: object) -> str:
+    """One line of what somebody gave."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _as_time(value: object) -> Moment | None:
+    """Return a UTC time from what NumPy, xarray, pandas and datetime call a time; None for anything else."""
+    if isinstance(value, datetime):
+        utc = value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC).replace(tzinfo=None)
+        return nanoseconds(np.datetime64(utc, "us"))
+    if hasattr(value, "dtype") and getattr(value, "shape", None) == () and np.asarray(value).dtype.kind == "M":
+        return nanoseconds(np.datetime64(int(np.asarray(value).astype("datetime64[ns]").astype("int64")), "ns"))
+    return None
+
+
 def moment_or_key(value: object) -> Moment | Key:
-    """Return a UTC time where one is said, else the KEY."""
-    if isinstance(value, np.datetime64):
-        return nanoseconds(value)
+    """Return a UTC time where one is said, else the KEY; a time without offset that is no text is UTC, as in NumPy."""
+    time = _as_time(value)
+    if time is not None:
+        return time
     key = Key.from_dict(value)  # type: ignore[arg-type] # from_dict says what is wrong with anything else
     return key.time if key.time is not None and key.frame is None and key.seconds is None else key
 

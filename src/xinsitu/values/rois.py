@@ -249,8 +249,12 @@ class RoiSet(Sequence[Roi]):
         return RoiSet((roi if old.name == roi.name else old for old in self.rois), self.detector_shape, self.extra)
 
     @classmethod
-    def of(cls, rois: RoiSet | Iterable[Roi]) -> RoiSet:
-        """Take a RoiSet as it is and make one of any iterable of ROIs."""
+    def of(cls, rois: RoiSet | Roi | Iterable[Roi]) -> RoiSet:
+        """Take a RoiSet as it is and make one of a ROI or any iterable of ROIs."""
+        if isinstance(rois, Roi):
+            return cls([rois])
+        if not isinstance(rois, Iterable):
+            raise RoiError(f"ROIs are a RoiSet or several Roi values, not {type(rois).__name__}")
         return rois if isinstance(rois, RoiSet) else cls(rois)
 
     def to_dict(self) -> dict[str, Any]:
