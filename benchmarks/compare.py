@@ -263,6 +263,7 @@ def run_here(job: str, variant: str, data: Path, frames: int) -> None:
 
 
 def run_apart(job: str, variant: str, data: Path, frames: int) -> dict[str, float]:
+    os.sync()  # nobody waits for the disc because of what the one before wrote
     command = [sys.executable, "-W", "ignore", __file__, "--run", job, variant, str(data), str(frames)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:

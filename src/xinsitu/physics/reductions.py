@@ -145,15 +145,16 @@ def _unpacked(
     variables: dict[str, xr.DataArray] = {}
     for name in REPORTED:
         values = packed[:, :, COLUMN[name]].astype(_INTEGERS.get(name, np.float64))
-        variable = xr.DataArray(values, dims=("time", "roi"), coords=coords)
+        variable = xr.DataArray(values, dims=("time", "roi"))
         base = name.removesuffix("_errors")
         own_units = units if base in IMAGE_UNITS else None
         variables[name] = describe(variable, name, units=own_units, long_name=_long_name(base, image))
     flags = frame_flags(coords)
     if flags is not None:
-        marked = variables["quality"] | flags
+        marked = variables["quality"] | xr.DataArray(flags.variable)
         variables["quality"] = describe(marked.transpose("time", "roi").astype(np.int32), "quality")
-    series = xr.Dataset(variables)
+    # coordinates join once: carried by every variable they would all be compared with each other
+    series = xr.Dataset(variables, coords={name: coordinate.variable for name, coordinate in coords.items()})
     attributes = dict(data.attrs) if isinstance(data, xr.Dataset) else {}
     attributes["correction"] = (Correction() if correction is None else correction).to_json()
     attributes |= reference_of(data, image, correction)
