@@ -226,7 +226,8 @@ def test_changes_are_found_proposed_reported_and_used_again(
 ) -> None:
     found, proposal, report = tmp_path / "found.nc", tmp_path / "c.json", tmp_path / "r.png"
     words = ["--find", "--proposal", str(proposal), "--report", str(report), "-o", str(found)]
-    assert main(["stitch", str(results), *words]) == 0
+    assert main(["stitch", str(results), *words, "--figure", str(tmp_path / "joined.svg")]) == 0
+    assert "centre of mass" in (tmp_path / "joined.svg").read_text()
     assert report.read_bytes().startswith(b"\x89PNG")
     changes = xi.read_attenuation_changes(proposal)
     assert len(changes) == len(experiment.changes)

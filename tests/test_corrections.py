@@ -287,3 +287,15 @@ def test_size_of_a_median_is_odd(size):
 def test_flat_needs_rows_and_columns():
     with pytest.raises(xi.CorrectionError, match="dims"):
         xi.Correction(flatfield=xr.DataArray(np.ones(4), dims="y"))
+
+
+def test_a_flat_field_of_another_detector_or_threshold_is_said():
+    facts = {"units": "counts", "detector_serial": "1-0884", "threshold_energy": 5000.0}
+    image = xr.DataArray(np.ones((2, 4, 5), "int32"), dims=("time", "y", "x"), attrs=facts)
+    flat = xr.DataArray(
+        np.ones((4, 5)), dims=("y", "x"), attrs={**facts, "threshold_energy": 7000.0, "source": "flat1"}
+    )
+    with pytest.warns(xi.XinsituWarning, match=r"flat1 was taken with a threshold of 7000\.0, the frames with 5000\.0"):
+        xi.correct(image, xi.Correction(flatfield=flat))
+    with pytest.warns(xi.XinsituWarning, match="the detector 1-0103, the frames with 1-0884"):
+        xi.correct(image, xi.Correction(flatfield=flat.assign_attrs(threshold_energy=5000.0, detector_serial="1-0103")))

@@ -191,6 +191,7 @@ def _stitch(add: Add) -> None:
     one.add_argument("--append-to", type=Path, metavar="SAMPLE.nc", help="append to this sample, into a new file")
     one.add_argument("--same-rois", type=Path, metavar="R.json", help="measure every input again with these ROIs")
     one.add_argument("--allow-overlap", action="store_true", help="join measurements that overlap in time")
+    one.add_argument("--figure", type=Path, metavar="F.png|.pdf|.svg|.html", help="draw the joined curves")
     one.add_argument("--report", type=Path, metavar="F.png|.pdf|.svg", help="draw each change: points, lines, factor")
     one.add_argument("-o", "--output", type=Path, metavar="SAMPLE.nc", help="file to write (default: SAMPLE.nc)")
     _writing(one)

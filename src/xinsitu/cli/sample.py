@@ -31,7 +31,7 @@ from .shared import document, refuse_source, safe_name, scheduler
 def stitch(words: argparse.Namespace) -> int:
     """Join time series and correct their changes of attenuation."""
     paths = _result_files(words.results)
-    for output in (words.output, words.proposal, words.report):
+    for output in (words.output, words.proposal, words.figure, words.report):
         if output is not None:
             refuse_existing(output, overwrite=words.force)
     with scheduler(words.scheduler):
@@ -51,6 +51,9 @@ def stitch(words: argparse.Namespace) -> int:
         say(f"wrote {words.proposal.resolve()}: edit it and use it with --changes")
     if words.report and changes:
         _report(undo_attenuation(sample), changes, words)
+    if words.figure:
+        _draw(sample, [words.figure], {})
+        say(f"wrote {words.figure.resolve()}")
     say(f"wrote {output.resolve()}")
     return 0
 

@@ -137,12 +137,14 @@ class _Contiguous:
             raise SchemaError(f"{self.path}: a block of shape {block.shape} does not fit {self.shape} at frame {first}")
         frame = int(np.prod(self.shape[1:])) * self.dtype.itemsize
         data = np.ascontiguousarray(block, dtype=self.dtype).data.cast("B")
-        position = self.offset + first * frame
+        position, size = self.offset + first * frame, len(data)
         descriptor = os.open(self.path, os.O_WRONLY)
         try:
             while data:
                 written = os.pwrite(descriptor, data, position)
                 data, position = data[written:], position + written
+            # start writing back now and let go of what is on the disc: the last fsync is short, memory stays free
+            os.posix_fadvise(descriptor, max(self.offset, position - 2 * size), 2 * size, os.POSIX_FADV_DONTNEED)
         finally:
             os.close(descriptor)
 

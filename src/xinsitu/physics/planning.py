@@ -154,6 +154,20 @@ def _refuse_what_the_detector_did(correction: Correction, facts: Mapping[Any, An
             XinsituWarning,
             stacklevel=5,
         )
+    if warn and correction.flatfield is not None:
+        _warn_of_another_detector(correction.flatfield, facts)
+
+
+def _warn_of_another_detector(flat: xr.DataArray, facts: Mapping[Any, Any]) -> None:
+    """Say where the flat field was taken with another detector or threshold than the frames, if both are known."""
+    for name, called in (("detector_serial", "the detector"), ("threshold_energy", "a threshold of")):
+        theirs, its = facts.get(name), flat.attrs.get(name)
+        if theirs is not None and its is not None and theirs != its:
+            warnings.warn(
+                f"flat field {flat.attrs.get('source', '')} was taken with {called} {its}, the frames with {theirs}",
+                XinsituWarning,
+                stacklevel=6,
+            )
 
 
 def facts_of(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> dict[Any, Any]:
