@@ -316,13 +316,12 @@ def test_every_file_is_opened_for_reading_only(folder, monkeypatch):
 
 
 def test_passing_errors_of_a_network_disc_are_tried_again(folder, monkeypatch):
-    import builtins
     import errno
     import time
 
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     data = open_measurement(folder, tz="UTC", chunks=None)
-    real, failures = builtins.open, {"left": 2, "code": errno.ESTALE}
+    real, failures = os.open, {"left": 2, "code": errno.ESTALE}
 
     def failing(file, *args, **options):
         if str(file).endswith("00002.tif") and failures["left"]:
@@ -330,7 +329,7 @@ def test_passing_errors_of_a_network_disc_are_tried_again(folder, monkeypatch):
             raise OSError(failures["code"], "stale file handle")
         return real(file, *args, **options)
 
-    monkeypatch.setattr(builtins, "open", failing)
+    monkeypatch.setattr(os, "open", failing)
     np.testing.assert_array_equal(data.image.values, np.stack([ramp(number) for number in range(COUNT)]))
     assert failures["left"] == 0
     failures.update(left=99, code=errno.EIO)

@@ -108,9 +108,9 @@ def reads(monkeypatch):
     counted = []
     original = frames._read_into
 
-    def counting(file, block, path):
+    def counting(descriptor, block, position, path):
         counted.append(block.nbytes)
-        return original(file, block, path)
+        return original(descriptor, block, position, path)
 
     monkeypatch.setattr(frames, "_read_into", counting)
     return counted

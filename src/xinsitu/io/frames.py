@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import io
 import os
 import warnings
 from dataclasses import dataclass
@@ -192,13 +191,15 @@ class FrameStack(BackendArray):
     def _read_file(self, path: str, frame: int, block: npt.NDArray[Any], first: int) -> None:
         """Check that the file is the one that was opened, and read rows of plain pixels."""
         offset = int(self.offsets[frame])
-        with open(path, "rb", buffering=0) as file:
-            status = os.fstat(file.fileno())
+        descriptor = os.open(path, os.O_RDONLY)  # a third of the time of a file object
+        try:
+            status = os.fstat(descriptor)
             if (status.st_size, status.st_mtime_ns) != (self.sizes[frame], self.mtimes[frame]):
                 raise FrameChanged(path, "the file changed after the measurement was opened; open it again")
             if offset >= 0:
-                file.seek(offset + first * self.frame_shape[1] * self.stored.itemsize)
-                _read_into(file, block, path)
+                _read_into(descriptor, block, offset + first * self.frame_shape[1] * self.stored.itemsize, path)
+        finally:
+            os.close(descriptor)
 
     def _decode(self, path: str, frame: int, block: npt.NDArray[Any], first: int) -> None:
         pixels = decode(path, int(self.pages[frame]))
@@ -217,12 +218,12 @@ def _inside(
     return np.ix_(rows, columns)
 
 
-def _read_into(file: io.RawIOBase, block: npt.NDArray[Any], path: str) -> None:
-    """Fill a contiguous block from a raw file; a signal or a network disc may deliver it in pieces."""
+def _read_into(descriptor: int, block: npt.NDArray[Any], position: int, path: str) -> None:
+    """Fill a contiguous block from a file; a signal or a network disc may deliver it in pieces."""
     view = memoryview(block.data).cast("B")
     done = 0
     while done < len(view):
-        count = file.readinto(view[done:])
+        count = os.preadv(descriptor, [view[done:]], position + done)
         if not count:
             raise FrameError(path, f"truncated: {len(view)} bytes expected, {done} found")
         done += count
