@@ -55,6 +55,17 @@ def test_the_accessor_is_registered_by_import(kind: type) -> None:
     assert hasattr(kind, "insitu")
 
 
+def test_accessor_shows_frames_as_the_functions_do() -> None:
+    import numpy as np
+
+    frames = xr.DataArray(np.ones((2, 8, 9), "int32"), dims=("time", "y", "x"), attrs={"units": "counts"}, name="image")
+    scan = frames.to_dataset().assign_coords(time=np.array(["2014-05-28", "2014-05-29"], "datetime64[ns]"))
+    roi = xinsitu.Roi("WZ", y=(1, 5), x=(2, 7))
+    assert type(scan.insitu.plot_rois([roi])) is type(xinsitu.plot_rois(scan, [roi]))
+    assert type(scan.insitu.plot_frames()) is type(xinsitu.plot_frames(scan))
+    assert type(scan.insitu.plot_kymograph(roi)) is type(xinsitu.plot_kymograph(scan, roi))
+
+
 def test_accessor_methods_are_one_line() -> None:
     import ast
     from pathlib import Path

@@ -71,6 +71,18 @@ class DatasetAccessor(_Accessor[xr.Dataset]):
         """Plot time series; see :func:`xinsitu.plot`."""
         return xi.plot(self._data, **options)
 
+    def plot_frames(self, **options: Any) -> hv.DynamicMap:  # noqa: ANN401 - forwarded as they are
+        """Show one frame at a time; see :func:`xinsitu.plot_frames`."""
+        return xi.plot_frames(self._data, **options)
+
+    def plot_rois(self, rois: Iterable[xi.Roi], **options: Any) -> hv.Overlay:  # noqa: ANN401 - forwarded as they are
+        """Show ROIs on a frame; see :func:`xinsitu.plot_rois`."""
+        return xi.plot_rois(self._data, rois, **options)
+
+    def plot_kymograph(self, roi: xi.Roi, **options: Any) -> hv.Element:  # noqa: ANN401 - forwarded as they are
+        """Show a ROI's profile against time; see :func:`xinsitu.plot_kymograph`."""
+        return xi.plot_kymograph(self._data, roi, **options)
+
     def explore(self, **options: Any) -> Explorer:  # noqa: ANN401 - forwarded as they are
         """Open the explorer in the browser; see :func:`xinsitu.app.serve.explore`."""
         from .app.serve import explore
