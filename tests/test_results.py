@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
-import multiprocessing
-import os
+import subprocess
+import sys
 from pathlib import Path
 
 import dask.array as da
@@ -273,21 +273,19 @@ def test_a_full_disc_is_noticed_before_the_work(tmp_path: Path, monkeypatch: pyt
     assert list(tmp_path.iterdir()) == []
 
 
-def _write_loop(folder: str, value: float) -> None:
-    for _ in range(10):
-        write_results(xr.full_like(series(), value), os.path.join(folder, "a.nc"), overwrite=True)
+WRITER = """
+import sys, numpy as np, xarray as xr, xinsitu as xi
+series = xr.Dataset({"intensity": (("time", "roi"), np.full((500, 4), float(sys.argv[2])))}, {"time": np.arange(500)})
+for _ in range(10):
+    xi.write_results(series, sys.argv[1], overwrite=True)
+"""
 
 
 def test_two_writers_never_mix(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_write_loop, args=(str(tmp_path), value)) for value in (1.0, 2.0)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-        assert worker.exitcode == 0
-    values = np.unique(read_results(tmp_path / "a.nc")["intensity"].values)
-    assert values.size == 1
+    path = tmp_path / "a.nc"
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), value]) for value in ("1", "2")]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    assert np.unique(read_results(path)["intensity"].values).size == 1
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.nc"]
 
 
