@@ -59,7 +59,7 @@ def drain(session, seconds=20):
             one.callback()
         if not waiting and all(job.idle for job in jobs):
             return
-        assert time.monotonic() < end, "the session never rests"
+        assert time.monotonic() < end, "the explorer never rests"
         time.sleep(0.002)
 
 
