@@ -15,7 +15,7 @@ import pytest
 import xarray as xr
 
 import xinsitu as xi
-from xinsitu.simulate import Truth, simulate_frames
+from xinsitu.simulate import Truth, simulate_frames, simulate_sample
 
 Computes = Callable[..., AbstractContextManager[object]]
 INSTRUMENT = "spring8-bl11xu"
@@ -49,6 +49,36 @@ def test_the_twenty_lines(experiment: Truth, tmp_path: Path) -> None:
     good = experiment.expected["segment"].values >= 0
     ratio = sample["intensity"].sel(roi="WZ").values[good] / expected["intensity"].sel(roi="WZ").values[good]
     np.testing.assert_allclose(ratio, ratio[0], rtol=0.01)
+
+
+@pytest.mark.filterwarnings("ignore:.*comes from the default instrument:xinsitu.XinsituWarning")
+def test_the_lines_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    simulate_sample(tmp_path / "xinsitu-demo", frames=100, counts=1e7)
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(readme.split("```python\n")[1].split("```")[0], names)
+    assert len(names["changes"]) == 3  # type: ignore[arg-type]
+    assert (tmp_path / "sample.nc").exists()
+    assert (tmp_path / "sample.png").exists()
+
+
+def test_the_engine_s_chunked_coordinates_do_not_matter(tmp_path: Path) -> None:
+    truth = simulate_frames(tmp_path, 150, distinct=20)
+    folder, options = truth.folders["time1"], {"instrument": INSTRUMENT, "order_error": "ignore"}
+    flat = xi.open_flatfield(truth.folders["flatfield"], instrument=INSTRUMENT)
+    corr = xi.Correction(median=3, flatfield=flat, background=xi.Background(y=(70, 90), x=(150, 170)))
+    by_engine = xr.open_dataset(folder, engine="xinsitu", chunks={}, **options)
+    assert len(by_engine["image"].chunks[0]) > 1
+    one = by_engine.insitu.measure(truth.rois, correction=corr).compute()
+    two = xi.open_measurement(folder, **options).insitu.measure(truth.rois, correction=corr).compute()
+    xr.testing.assert_equal(one, two)
+    path = xi.write_frames(xi.correct(by_engine, corr).isel(time=slice(0, 100)), tmp_path / "a.nc")
+    assert xi.read_results(path).sizes["time"] == 100
+    lazy = xi.stitch([by_engine.insitu.measure(truth.rois)])
+    assert xi.write_results(lazy, tmp_path / "b.nc").exists()
+    assert len(lazy.insitu.to_dataframe()) == 150 * len(truth.rois)
+    assert xi.save_plot(lazy, tmp_path / "a.svg").exists()
 
 
 def test_opening_correcting_and_measuring_compute_nothing(experiment: Truth, computes: Computes) -> None:

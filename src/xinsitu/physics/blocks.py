@@ -51,7 +51,8 @@ def in_blocks(image: xr.DataArray) -> xr.DataArray:
         return image
     if image.chunks is None:
         return image.chunk({"time": frames_per_block(image), "y": -1, "x": -1})
-    whole = {dim: -1 for dim in ("y", "x") if len(image.chunksizes[dim]) > 1}
+    # the image's own chunks: the engine's coordinates may be chunked otherwise, and xarray refuses to tell of both
+    whole = {dim: -1 for dim in ("y", "x") if len(image.variable.chunksizes[dim]) > 1}
     return image.chunk(whole) if whole else image
 
 

@@ -111,7 +111,7 @@ def _local_polynomial(data: xr.DataArray, window: int, order: int, derivative: i
     result: xr.DataArray = xr.apply_ufunc(
         _fit_windows,
         around.chunk({"window": -1}) if lazy else around,
-        offset.chunk({"time": data.chunksizes["time"]}) if lazy else offset,
+        offset.chunk({"time": data.variable.chunksizes["time"]}) if lazy else offset,
         input_core_dims=[["window"], ["window"]],
         kwargs={"order": order, "derivative": derivative},
         dask="parallelized",
