@@ -12,7 +12,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from xinsitu.errors import LayoutError
 
@@ -26,8 +28,7 @@ _LONE = 10
 """A series of one file beside one of at least this many is somebody's picture, not a second series."""
 
 
-@dataclass(frozen=True)
-class FrameName:
+class FrameName(NamedTuple):
     """A file name, read."""
 
     name: str
@@ -140,16 +141,14 @@ def group(
     rest: list[str] = []
     for name in names:
         stem, dot, ending = name.rpartition(".")
-        match = None
-        known = suffixes is None or (dot + ending).lower() in suffixes
-        if dot and stem and not os.path.basename(name).startswith(".") and known:
-            match = next((match for pattern in compiled if (match := pattern.fullmatch(stem))), None)
-        part = match.groupdict() if match else {}
-        if match is None or len(part["frame"]) > _DIGITS or len(part.get("scan") or "") > _DIGITS:
+        suffix = dot + ending
+        visible = stem and not name.startswith(".", name.rfind(os.sep) + 1)
+        known = visible and (suffixes is None or suffix.lower() in suffixes)
+        series, scan, frame = _parts(stem, compiled) if known else ("", "", "")
+        if frame and len(frame) <= _DIGITS and len(scan) <= _DIGITS:
+            found.setdefault((series, suffix), []).append(FrameName(name, int(scan), int(frame)))
+        else:
             rest.append(name)
-            continue
-        series = (part.get("name") or "", (dot + ending))
-        found.setdefault(series, []).append(FrameName(name, int(part.get("scan") or 1), int(part["frame"])))
     groups = [piece for (name, suffix), files in found.items() for piece in _consecutive(name, suffix, files)]
     groups.sort(key=lambda series: (-len(series.files), natural_key(series.name)))
     least = 2 if groups and len(groups[0].files) >= _LONE else 1
@@ -157,9 +156,18 @@ def group(
     return tuple(series for series in groups if len(series.files) >= least), rest
 
 
+def _parts(stem: str, patterns: Sequence[re.Pattern[str]]) -> tuple[str, str, str]:
+    """Name of the series, scan and frame as the first pattern that fits says; no frame where none does."""
+    for pattern in patterns:
+        if match := pattern.fullmatch(stem):
+            part = match.groupdict()
+            return part.get("name") or "", part.get("scan") or "1", part["frame"]
+    return "", "", ""
+
+
 def _consecutive(name: str, suffix: str, files: list[FrameName]) -> list[Series]:
     """Cut the scans of one name where a scan number is missing."""
-    files.sort(key=lambda file: (file.scan, file.frame, file.name))
+    files.sort(key=attrgetter("scan", "frame", "name"))
     cuts = [0]
     cuts += [index for index, (one, other) in enumerate(pairwise(files), start=1) if other.scan - one.scan > 1]
     cuts.append(len(files))
