@@ -1,4 +1,4 @@
-"""All headers of a series, what the frames have in common, and what is wrong with those that differ.
+"""All frames of a series as one stack, with the faulty ones dealt with.
 
 The shape and dtype of a measurement are those of most of its frames; a frame of another kind is never cast or
 reshaped, it is a fault: an error, left out, or kept as NaN, as ``on_error`` says. Nothing is lost silently.
@@ -6,26 +6,27 @@ reshaped, it is a fault: an error, left out, or kept as NaN, as ``on_error`` say
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
 
-from xinsitu.errors import FrameError, LayoutError, XinsituWarning
+from xinsitu.errors import LayoutError, XinsituWarning
 from xinsitu.schema import FrameStatus
 
-from .decode import decode
 from .discover import FrameName
+from .faults import read_headers
 from .frame_header import FrameFault, FrameHeader
 from .frames import ABSENT, FrameStack
 from .hdf5_stack import Hdf5Stack
-from .headers import Sibling, read_header, sibling
 from .stamps import parse_stamp
+from .zero_tails import find_zero_tails
 
 Attribute = str | int | float
 ON_ERROR = ("raise", "skip", "nan")
@@ -66,26 +67,6 @@ class Gathered:
         return next(header for header in self.headers if header is not None)
 
 
-def read_headers(folder: str, files: Sequence[FrameName]) -> list[FrameHeader | FrameFault]:
-    """Header or fault of every file; a number that comes twice and a frame unlike the others are faults."""
-    found: list[FrameHeader | FrameFault] = []
-    like: Sibling | None = None
-    for file in files:
-        path = os.path.join(folder, file.name)
-        try:
-            header = read_header(path, like)
-        except FrameFault as fault:
-            found.append(fault)
-            continue
-        found.append(header)
-        if like is None:
-            like = sibling(path, header)
-    _mark_duplicates(folder, files, found)
-    _mark_strangers(folder, files, found)
-    _try_odd_ones(folder, files, found)
-    return found
-
-
 def gather(
     folder: str,
     files: Sequence[FrameName],
@@ -118,20 +99,42 @@ def gather(
         raise ValueError(f"on_error is one of {', '.join(ON_ERROR)}, not {on_error!r}")
     found = read_headers(folder, files)
     stale = _stale(folder, files, found) if newest else {}
-    kept = [index for index in range(len(files)) if index not in stale]
-    files, found = [files[index] for index in kept], [found[index] for index in kept]
+    if stale:
+        kept = [index for index in range(len(files)) if index not in stale]
+        files, found = [files[index] for index in kept], [found[index] for index in kept]
     faults = [header for header in found if isinstance(header, FrameFault)]
-    if faults and on_error == "raise":
-        more = f" (and {len(faults) - 1} more bad frames)" if len(faults) > 1 else ""
-        raise FrameError(faults[0].path, f"{faults[0].reason}{more}; on_error='skip' or 'nan' goes on without")
-    if len(faults) == len(found):
-        raise FrameError(faults[0].path, f"{faults[0].reason}; none of the {len(found)} frames can be read")
+    refuse(faults, len(found), on_error)
     pairs = list(zip(files, found, strict=True))
     if on_error == "skip":
         pairs = [pair for pair in pairs if isinstance(pair[1], FrameHeader)]
+        warn_of_left_out(faults, len(found))
     if fill_missing:
         pairs = _filled(folder, pairs)
-    return _stack(folder, pairs, [*faults, *stale.values()], promote=on_error == "nan" or fill_missing)
+    promote = on_error == "nan" or fill_missing
+    return _with_suspects(_stack(folder, pairs, [*faults, *stale.values()], promote=promote))
+
+
+def refuse(faults: Sequence[FrameFault], count: int, on_error: str) -> None:
+    """Raise the first fault where faults are to raise, or where nothing is left."""
+    if not faults:
+        return
+    first = faults[0]
+    if on_error == "raise":
+        more = f" (and {len(faults) - 1} more bad frames)" if len(faults) > 1 else ""
+        raise FrameFault(first.path, f"{first.reason}{more}; on_error='skip' or 'nan' goes on without", first.status)
+    if len(faults) == count:
+        raise FrameFault(first.path, f"{first.reason}; none of the {count} frames can be read", first.status)
+
+
+def warn_of_left_out(faults: Sequence[FrameFault], count: int) -> None:
+    """Say once that frames were left out, and which one is the first."""
+    if faults:
+        warnings.warn(
+            f"{faults[0].path}: {faults[0].reason}; left out with on_error='skip', "
+            f"{len(faults)} of {count} frames in all (attribute frames_left_out)",
+            XinsituWarning,
+            stacklevel=2,
+        )
 
 
 def _stack(
@@ -142,16 +145,14 @@ def _stack(
     headers: list[FrameHeader | None] = []
     rows: list[tuple[int, ...]] = []
     several = first.pages > 1
-    suspect = _suspect(folder, pairs)
     for file, header in pairs:
         for page in range(first.pages):
             names.append(file.name)
             if isinstance(header, FrameHeader):
                 headers.append(header._replace(stamp=header.page_stamps[page]) if header.page_stamps else header)
                 swapped = header.offset >= 0 and not header.dtype.isnative
-                state = FrameStatus.SUSPECT_ZERO_TAIL if suspect and header.hollow else FrameStatus.OK
                 offset = header.page_offsets[page] if header.page_offsets else header.offset
-                rows.append((header.size, header.mtime_ns, offset, page, swapped, state))
+                rows.append((header.size, header.mtime_ns, offset, page, swapped, FrameStatus.OK))
             else:
                 headers.append(None)
                 rows.append((0, 0, ABSENT, page, False, header.status))
@@ -183,68 +184,28 @@ def _repeated(numbers: Sequence[int], times: int) -> npt.NDArray[np.int64]:
     return np.repeat(np.array(numbers, dtype="int64"), times)
 
 
-def _mark_duplicates(folder: str, files: Sequence[FrameName], found: list[FrameHeader | FrameFault]) -> None:
-    owners: dict[tuple[int, int], str] = {}
-    for index, file in enumerate(files):
-        owner = owners.setdefault(file.number, file.name)
-        if owner != file.name and isinstance(found[index], FrameHeader):
-            found[index] = FrameFault(
-                os.path.join(folder, file.name),
-                f"has the same number as {owner}",
-                FrameStatus.DUPLICATE_NUMBER,
-            )
-
-
-def _kind(header: FrameHeader) -> tuple[tuple[int, int], str, int]:
-    return header.shape, header.dtype.newbyteorder("=").str, header.pages
-
-
-def _mark_strangers(folder: str, files: Sequence[FrameName], found: list[FrameHeader | FrameFault]) -> None:
-    """Turn frames that are not like most of them into faults."""
-    kinds = Counter(_kind(header) for header in found if isinstance(header, FrameHeader))
-    if len(kinds) < 2:
-        return
-    shape, dtype, pages = kinds.most_common(1)[0][0]
-    for index, header in enumerate(found):
-        if not isinstance(header, FrameHeader) or _kind(header) == (shape, dtype, pages):
-            continue
-        wrong = FrameStatus.WRONG_DTYPE if header.shape == shape and header.pages == pages else FrameStatus.WRONG_SHAPE
-        found[index] = FrameFault(
-            os.path.join(folder, files[index].name),
-            f"{_said(header.shape, header.dtype, header.pages)} found, "
-            f"{_said(shape, np.dtype(dtype), pages)} expected as in most frames",
-            wrong,
-        )
-
-
-def _try_odd_ones(folder: str, files: Sequence[FrameName], found: list[FrameHeader | FrameFault]) -> None:
-    """Decode the few compressed frames among plain ones: such a header may lie, and only decoding tells."""
-    odd = [index for index, header in enumerate(found) if isinstance(header, FrameHeader) and header.offset < 0]
-    if not 0 < len(odd) <= len(found) // 2:
-        return
-    for index in odd:
-        try:
-            decode(os.path.join(folder, files[index].name), 0)
-        except FrameFault as fault:
-            found[index] = fault
-
-
-def _said(shape: tuple[int, int], dtype: np.dtype[np.generic], pages: int) -> str:
-    return f"{shape[0]} x {shape[1]} {dtype.newbyteorder('=')}" + (f" in {pages} pages" if pages > 1 else "")
-
-
-def _suspect(folder: str, pairs: Sequence[tuple[FrameName, FrameHeader | FrameFault]]) -> bool:
-    """Whether hollow files are suspect; where most are, the disc compresses."""
-    hollow = [file.name for file, header in pairs if isinstance(header, FrameHeader) and header.hollow]
-    if not 0 < len(hollow) <= len(pairs) // 2:
-        return False
+def _with_suspects(gathered: Gathered) -> Gathered:
+    """Flag frames whose end is a hole that their neighbours contradict; where most have holes, the disc compresses."""
+    headers, stack = gathered.headers, gathered.stack
+    hollow = [index for index, header in enumerate(headers) if header and header.hollow and header.offset >= 0]
+    if not 0 < len(hollow) <= len(headers) // 2 or not isinstance(stack, FrameStack):
+        return gathered
+    whole = replace(stack, promote=False)
+    sound = [index for index, header in enumerate(headers) if header and not header.hollow]
+    suspects = find_zero_tails(
+        lambda index: whole.read((index, slice(None), slice(None))), stack.offsets.tolist(), hollow, sound
+    )
+    if not suspects:
+        return gathered
     warnings.warn(
-        f"{os.path.join(folder, hollow[0])}: the second half was never written, as after an interrupted copy, and "
-        f"reads as zeros; {len(hollow)} frames in all, flagged suspect_zero_tail",
+        f"{os.path.join(stack.folder, stack.names[suspects[0]])}: its end was never written, as after an interrupted "
+        f"copy, and reads as zeros; {len(suspects)} frames in all, flagged suspect_zero_tail",
         XinsituWarning,
         stacklevel=2,
     )
-    return True
+    status = gathered.status.copy()
+    status[suspects] = FrameStatus.SUSPECT_ZERO_TAIL
+    return replace(gathered, status=status)
 
 
 def _moment(header: FrameHeader) -> int | None:

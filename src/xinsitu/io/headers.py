@@ -17,6 +17,7 @@ from .tiff_walk import NotPlain, OpenFile, walk
 
 _HEAD = 4096
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_KNOWS_HOLES = hasattr(os, "SEEK_DATA")
 _STAMP = slice(30, 62)
 _STAMP_TAG = struct.pack("<HHII", 306, 2, 32, 30)
 """The directory entry of camserver's stamp: 32 characters at byte 30."""
@@ -76,16 +77,16 @@ def _read_header(path: str, like: Sibling | None) -> FrameHeader:
     fd = os.open(path, _READ)
     try:
         status = os.fstat(fd)
+        head = os.read(fd, _HEAD)
+        hollow = _is_hollow(fd, status)
+        if like is not None and (known := like.header_of(head, status, hollow)) is not None:
+            return known
         if status.st_size == 0:
             raise FrameFault(path, "the file is empty (0 bytes)", FrameStatus.TRUNCATED)
-        head = os.read(fd, _HEAD)
         if head.startswith(cbf.MAGIC):
             return cbf.describe(path, fd, status.st_size, status.st_mtime_ns)
         if head[:64].lstrip().startswith(b"{") and path.lower().endswith(".edf"):
             return edf.describe(path, fd, status.st_size, status.st_mtime_ns)
-        hollow = _is_hollow(fd, status)
-        if like is not None and (known := like.header_of(head, status, hollow)) is not None:
-            return known
         file = OpenFile(path, fd, status.st_size, head, hollow)
         try:
             return walk(file, status.st_mtime_ns)
@@ -98,14 +99,11 @@ def _read_header(path: str, like: Sibling | None) -> FrameHeader:
 
 
 def _is_hollow(fd: int, status: os.stat_result) -> bool:
-    """Whether the second half of a file is a hole.
-
-    Shorter holes mean nothing: sound frames with dark rows have them wherever a copy left blocks of zeros out.
-    """
+    """Whether the last twentieth of a file is a hole: never written, or a block of zeros that a copy left out."""
     if getattr(status, "st_blocks", status.st_size) * 512 >= status.st_size or not hasattr(os, "SEEK_DATA"):
         return False
     try:
-        os.lseek(fd, status.st_size // 2, os.SEEK_DATA)
+        os.lseek(fd, status.st_size - status.st_size // 20, os.SEEK_DATA)
     except OSError as error:
         return error.errno == errno.ENXIO  # no data from here to the end
     finally:
