@@ -299,3 +299,28 @@ def test_a_flat_field_of_another_detector_or_threshold_is_said():
         xi.correct(image, xi.Correction(flatfield=flat))
     with pytest.warns(xi.XinsituWarning, match="the detector 1-0103, the frames with 1-0884"):
         xi.correct(image, xi.Correction(flatfield=flat.assign_attrs(threshold_energy=5000.0, detector_serial="1-0103")))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"normalise": 3}, r"normalise must be the name of a coordinate, or a pair .*, not 3"),
+        ({"normalise": ""}, "normalise must be the name"),
+        ({"normalise": ("monitor", "x")}, "the reference of normalise must be a positive number, not 'x'"),
+        ({"normalise": (1, 2)}, "normalise must be the name"),
+        ({"flatfield": "flat1"}, r"flatfield must be an array .*open_flatfield\(folder\), not 'flat1'"),
+        ({"flatfield": np.ones((4, 5), complex)}, "flatfield must hold real numbers"),
+        ({"mask": [True, False]}, r"mask must be an array .*e\.g\. read_mask\(path\), not list"),
+        ({"mask": [[True], [True, False]]}, "mask must be an array"),
+        ({"mask": [["a", "b"]]}, "mask must hold real numbers"),
+        ({"median": "3"}, "the size of a median must be an odd number from 3 on, not '3'"),
+        ({"median": 3, "threshold": "5"}, "threshold must be a positive number, not '5'"),
+        ({"background": (1, 2)}, r"background must be a Background, e\.g\. .*, not \(1, 2\)"),
+        ({"count_rate": "x"}, "count_rate must be a positive number, not 'x'"),
+        ({"count_rate": np.nan}, "count_rate must be a positive number, not nan"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_one_sentence(wrong, said):
+    with pytest.raises(xi.CorrectionError, match=f"^{said}") as fault:
+        xi.Correction(**wrong)
+    assert "\n" not in str(fault.value)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import CorrectionError
@@ -85,11 +86,11 @@ class Correction:
             )
         for name in ("threshold", "count_rate"):
             object.__setattr__(self, name, _positive(getattr(self, name), name))
-        if self.normalise is not None and not isinstance(self.normalise, str):
-            name, reference = self.normalise
-            object.__setattr__(self, "normalise", (str(name), _positive(reference, "the reference of normalise")))
+        object.__setattr__(self, "normalise", _normalise(self.normalise))
         if self.background is not None and not isinstance(self.background, Background):
-            raise CorrectionError(f"background must be a Background, not {type(self.background).__name__}")
+            raise CorrectionError(
+                f"background must be a Background, e.g. Background(y=(0, 20), x=(0, 20)), not {self.background!r}"
+            )
         for name in ("flatfield", "mask"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _calibration(getattr(self, name), name))
@@ -163,12 +164,38 @@ def _positive(value: object, what: str) -> float | None:
     return float(value)
 
 
-def _calibration(array: xr.DataArray | npt.ArrayLike, what: str) -> xr.DataArray:
+def _normalise(value: object) -> str | tuple[str, float] | None:
+    """Return the name of a coordinate, or such a name and a reference."""
+    if value is None or (isinstance(value, str) and value):
+        return value
+    if isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2 and isinstance(value[0], str):
+        reference = _positive(value[1], "the reference of normalise")
+        if value[0] and reference is not None:
+            return value[0], reference
+    raise CorrectionError(
+        f"normalise must be the name of a coordinate, or a pair of name and reference, e.g. ('monitor', 1e5), not "
+        f"{value!r}"
+    )
+
+
+_MAKERS = {"flatfield": "open_flatfield(folder)", "mask": "read_mask(path)"}
+
+
+def _calibration(array: object, what: str) -> xr.DataArray:
     """Return a flat field or mask in memory, ``(y, x)``."""
     if not isinstance(array, xr.DataArray):
-        array = xr.DataArray(np.asarray(array), dims=("y", "x")) if np.ndim(array) == 2 else xr.DataArray(array)
+        try:
+            values = np.asarray(array)
+        except ValueError:  # rows of different lengths
+            values = np.empty(())
+        if values.ndim != 2:
+            told = repr(array) if isinstance(array, str | os.PathLike) else type(array).__name__
+            raise CorrectionError(f"{what} must be an array with the dims (y, x), e.g. {_MAKERS[what]}, not {told}")
+        array = xr.DataArray(values, dims=("y", "x"))
     if set(array.dims) != {"y", "x"}:
         raise CorrectionError(f"{what} must have the dims (y, x), not ({', '.join(map(str, array.dims))})")
+    if array.dtype.kind not in "biuf":
+        raise CorrectionError(f"{what} must hold real numbers, not {array.dtype}")
     return array.transpose("y", "x").compute()
 
 
