@@ -88,10 +88,10 @@ def find_logs(folder: str, patterns: Iterable[str], scans: Iterable[int] = ()) -
         place = os.path.dirname(folder) if above == ".." else folder
         wanted = [name.replace("{scan}", str(scan)) for scan in scans] if "{scan}" in name else [name]
         try:
-            names = sorted(os.listdir(place))
+            names = os.listdir(place)
         except OSError:
             continue
-        found = [one for one in names if any(fnmatch.fnmatchcase(one, want) for want in wanted)]
+        found = sorted({one for want in wanted for one in fnmatch.filter(names, want)})
         if len(found) > MANY:
             raise DocumentError(f"{len(found)} files fit {pattern}; give one with logs=")
         if found:
