@@ -7,17 +7,13 @@ import functools
 import hashlib
 import os
 from dataclasses import dataclass
-from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
-from xarray.backends import BackendArray
-from xarray.core.indexing import ExplicitIndexer, IndexingSupport, explicit_indexing_adapter
 
-from xinsitu.errors import FrameChanged, FrameError
+from xinsitu.errors import FrameError
 
-from .frames import FrameStack, Selection, normalised, positions_of, promoted
+from .lazy_stack import LazyStack, Pixels, Positions, check_unchanged, removed
 
 with contextlib.suppress(ImportError):
     import hdf5plugin  # noqa: F401 # registers bitshuffle and others with HDF5 where it is installed
@@ -51,7 +47,7 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
-class Hdf5Stack(BackendArray):
+class Hdf5Stack(LazyStack):
     """Lazy array over the frames of an HDF5 file.
 
     Parameters
@@ -89,11 +85,6 @@ class Hdf5Stack(BackendArray):
         return (sum(part.frames for part in self.parts), *self.frame_shape)
 
     @functools.cached_property
-    def dtype(self) -> np.dtype[np.generic]:
-        """Of the result: as stored, or floating point that holds it exactly."""
-        return promoted(self.stored) if self.promote else self.stored
-
-    @functools.cached_property
     def token(self) -> str:
         """Hex digest of everything that decides the pixels, sizes and modification times included."""
         digest = hashlib.blake2b(digest_size=16)
@@ -102,59 +93,24 @@ class Hdf5Stack(BackendArray):
         )
         return digest.hexdigest()
 
-    def __dask_tokenize__(self) -> tuple[str, str]:
-        return type(self).__name__, self.token
-
-    @property
-    def preferred_chunks(self) -> dict[str, int]:
-        """Chunks that read fast: whole frames, and whole pieces of the file."""
-        frames = FrameStack.chunk_frames(self.frame_shape, self.stored)
-        frames = max(1, round(frames / self.step)) * self.step
-        return {"time": min(frames, max(1, self.shape[0])), "y": self.frame_shape[0], "x": self.frame_shape[1]}
-
-    def __getitem__(self, key: ExplicitIndexer) -> npt.NDArray[Any]:
-        result: npt.NDArray[Any] = explicit_indexing_adapter(
-            normalised(key, self.shape), self.shape, IndexingSupport.OUTER, self.read
-        )
-        return result
-
-    def read(self, key: tuple[int | Selection, ...]) -> npt.NDArray[Any]:
-        """Pixels of an outer selection: an int, a slice or an array of positions for each of frame, y, x.
-
-        Raises
-        ------
-        FrameChanged
-            A file is not what it was at opening.
-        FrameError
-            The pixels cannot be read.
-        """
-        frames, rows, columns = (positions_of(part, size) for part, size in zip(key, self.shape, strict=True))
-        result = np.empty((len(frames), len(rows), len(columns)), dtype=self.dtype)
-        if result.size:
-            self._check_files()
-            try:
-                with opened(self.path) as file:
-                    self._fill(file, result, frames, rows, columns)
-            except (OSError, KeyError, ValueError) as error:
-                raise FrameError(self.path, f"its frames cannot be read ({error})") from None
-        return result[tuple(0 if isinstance(part, int | np.integer) else slice(None) for part in key)]
+    def _fill(self, result: Pixels, frames: Positions, rows: Positions, columns: Positions) -> None:
+        self._check_files()
+        try:
+            with opened(self.path) as file:
+                self._read_runs(file, result, frames, rows, columns)
+        except (OSError, KeyError, ValueError) as error:
+            raise FrameError(self.path, f"its frames cannot be read ({error})") from None
 
     def _check_files(self) -> None:
-        for path, size, mtime in self.files:
+        for path, size, mtime_ns in self.files:
             try:
                 status = os.stat(path)
             except OSError:
-                raise FrameChanged(path, "the file was removed after the measurement was opened") from None
-            if (status.st_size, status.st_mtime_ns) != (size, mtime):
-                raise FrameChanged(path, "the file changed after the measurement was opened; open it again")
+                raise removed(path) from None
+            check_unchanged(path, status, size, mtime_ns)
 
-    def _fill(
-        self,
-        file: h5py.File,
-        result: npt.NDArray[Any],
-        frames: npt.NDArray[np.int64],
-        rows: npt.NDArray[np.int64],
-        columns: npt.NDArray[np.int64],
+    def _read_runs(
+        self, file: h5py.File, result: Pixels, frames: Positions, rows: Positions, columns: Positions
     ) -> None:
         """Read runs of successive frames, the smallest block of rows and columns that holds what was asked for."""
         first_row, first_column = int(rows.min()), int(columns.min())
