@@ -310,11 +310,13 @@ class TestFramesAndTime:
         frames = sorted(truth.folders["time1"].glob("*.tif"))
         for path in frames[:10]:
             shutil.copy2(path, folder)
+        (folder / frames[10].name).write_bytes(frames[10].read_bytes()[:5000])
         store = FrameStore(open_source(folder, reading=TOKYO))
         store.start()
         store.wait()
         model = ExplorerModel(store, rois=truth.rois)
         model.follow = True
+        assert model.n_frames == 10
         assert store.refresh() == 0
         for path in frames[10:12]:
             shutil.copy2(path, folder)

@@ -19,7 +19,7 @@ from xinsitu.io.measurement import open_flatfield, open_measurement, open_sample
 from xinsitu.io.survey import survey
 from xinsitu.schema import FrameStatus, epoch_seconds
 
-from .camserver import camserver_bytes, ramp, stamp_of, write_frames
+from .camserver import aged, camserver_bytes, ramp, stamp_of, write_frames
 
 
 @pytest.fixture
@@ -178,11 +178,13 @@ def test_a_bad_frame_is_an_error_or_left_out_or_nan(folder, kind, where):
     change, status = BAD[kind]
     path = folder / f"0884_time_1_0000{where}.tif"
     path.write_bytes(change(path.read_bytes()))
+    aged(path)
     with pytest.raises(FrameError, match=path.name) as caught:
         open_measurement(folder, tz="UTC")
     assert str(caught.value).count("\n") == 0
     rest = [number for number in range(5) if number != where]
-    skipped = open_measurement(folder, tz="UTC", on_error="skip")
+    with pytest.warns(XinsituWarning, match=rf"{path.name}: .*left out"):
+        skipped = open_measurement(folder, tz="UTC", on_error="skip")
     assert skipped.frame.values.tolist() == rest
     assert skipped.image.dtype == np.int32
     np.testing.assert_array_equal(skipped.image, np.stack([ramp(n) for n in rest]))

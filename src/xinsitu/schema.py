@@ -95,6 +95,8 @@ class FrameStatus(enum.IntEnum):
     STALE_TIME = 8
     DUPLICATE_NUMBER = 9
     NO_STAMP = 10
+    PENDING = 11
+    DOUBTFUL_TIME = 12
 
 
 class Quality(enum.IntFlag):

@@ -14,7 +14,7 @@ import xarray as xr
 from xinsitu.errors import FrameError, LayoutError, SchemaError, XinsituWarning
 from xinsitu.io.measurement import open_measurement, select
 from xinsitu.recipe import Correcting, Reading
-from xinsitu.schema import image_of, require
+from xinsitu.schema import FrameStatus, image_of, require
 
 PathLike = str | os.PathLike[str]
 PER_FRAME = ("frame", "scan", "stamp", "frame_status", "exposure_time", "measurement")
@@ -97,7 +97,9 @@ def _folder(path: Path, reading: Reading, correcting: Correcting, *, bad: str = 
     """Open a folder; frames that are known to be bad become NaN, or are left out."""
 
     def again() -> Source:
-        return _folder(path, reading, correcting, bad="skip")  # what is bad now may still be being written
+        with warnings.catch_warnings():  # what is bad now may still be being written: the next look says more
+            warnings.filterwarnings("ignore", ".*left out with on_error", XinsituWarning)
+            return _folder(path, reading, correcting, bad="skip")
 
     try:
         part = _open(path, reading, bad)
@@ -116,13 +118,17 @@ def _folder(path: Path, reading: Reading, correcting: Correcting, *, bad: str = 
 
 
 def _open(folder: Path, reading: Reading, bad: str) -> xr.Dataset:
-    """Open a measurement, also one with bad frames."""
+    """Open a measurement, also one with bad frames; those that are still being written come when they are whole."""
     try:
         return open_measurement(folder, **reading.to_dict())
     except FrameError:
         if reading.on_error != "raise":
             raise
-        return open_measurement(folder, **{**reading.to_dict(), "on_error": bad})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*left out with on_error", XinsituWarning)
+        scan = open_measurement(folder, **{**reading.to_dict(), "on_error": bad})
+    whole = scan["frame_status"].values != FrameStatus.PENDING
+    return scan if whole.all() else scan.isel(time=np.flatnonzero(whole))
 
 
 def _measurement(folder: Path, reading: Reading, bad: str) -> xr.Dataset | None:

@@ -55,7 +55,7 @@ class FrameHeader(NamedTuple):
     extra
         Further values of this frame by name, as areaDetector attributes.
     hollow
-        Whether at least half of the file, at its end, was never written: an interrupted copy into a reserved file.
+        Whether the last twentieth of the file is a hole on the disc, which reads as zeros.
     """
 
     size: int

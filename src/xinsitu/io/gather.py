@@ -6,18 +6,16 @@ reshaped, it is a fault: an error, left out, or kept as NaN, as ``on_error`` say
 
 from __future__ import annotations
 
-import functools
 import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
 
-from xinsitu.errors import LayoutError, XinsituWarning
+from xinsitu.errors import FrameError, LayoutError, XinsituWarning
 from xinsitu.schema import FrameStatus
 
 from .discover import FrameName
@@ -192,9 +190,12 @@ def _with_suspects(gathered: Gathered) -> Gathered:
         return gathered
     whole = replace(stack, promote=False)
     sound = [index for index, header in enumerate(headers) if header and not header.hollow]
-    suspects = find_zero_tails(
-        lambda index: whole.read((index, slice(None), slice(None))), stack.offsets.tolist(), hollow, sound
-    )
+    try:
+        suspects = find_zero_tails(
+            lambda index: whole.read((index, slice(None), slice(None))), stack.offsets.tolist(), hollow, sound
+        )
+    except FrameError:  # said where the frame is read, if it ever is
+        return gathered
     if not suspects:
         return gathered
     warnings.warn(

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from xinsitu.errors import LayoutError, TimeError, XinsituWarning
 
 from .discover import Folder, FrameName, Series, look, natural_key
+from .faults import read_headers
 from .frame_header import FrameFault, FrameHeader
-from .gather import read_headers
 from .hdf5 import gather_hdf5
 from .instruments import Instrument, load_instrument
 from .sources import Source, resolve

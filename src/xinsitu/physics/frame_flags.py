@@ -11,7 +11,7 @@ import xarray as xr
 from xinsitu.errors import XinsituWarning
 from xinsitu.schema import FrameStatus, Quality
 
-FAULTS = tuple(status for status in FrameStatus if 1 <= status <= 7)
+FAULTS = (*(status for status in FrameStatus if 1 <= status <= 7), FrameStatus.PENDING)
 """States of a frame whose pixels are missing or doubtful."""
 MOTOR_UNITS = ("degree", "degrees", "deg", "mm", "um")
 MOTION = 1e-3

@@ -1,0 +1,139 @@
+"""What is wrong with the frames of a series: each one's header, compared with all the others.
+
+A file that is no frame is a fault by itself. Others show only beside their neighbours: a number that comes twice,
+another shape or type than most, a lone compressed frame that cannot be decoded, an end that is still being written.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from xinsitu.schema import FrameStatus
+
+from .decode import decode
+from .discover import FrameName
+from .frame_header import FrameFault, FrameHeader
+from .headers import Sibling, read_header, sibling
+
+WRITING = 10
+"""A cut frame at the end of its series that was changed less than so many seconds ago is still being written."""
+
+Found = FrameHeader | FrameFault
+
+
+def read_headers(folder: str, files: Sequence[FrameName]) -> list[Found]:
+    """Header or fault of every file; a number that comes twice and a frame unlike the others are faults."""
+    found: list[Found] = []
+    like: Sibling | None = None
+    start = os.path.join(folder, "")
+    for file in files:
+        path = start + file.name
+        try:
+            header = read_header(path, like)
+        except FrameFault as fault:
+            found.append(fault)
+            continue
+        found.append(header)
+        if like is None:
+            like = sibling(path, header)
+    _mark_pending(found)
+    _mark_duplicates(folder, files, found)
+    _mark_strangers(folder, files, found)
+    _try_odd_ones(folder, files, found)
+    return found
+
+
+def _mark_pending(found: list[Found]) -> None:
+    """Tell frames that are still being written from those that were cut.
+
+    Such a frame is cut, was changed a moment ago, and no frame with a higher number was. (Frames with higher numbers
+    may be there: left by an older, longer series.)
+    """
+    if not any(_is_cut(one) for one in found):
+        return
+    now = time.time()
+    for index in reversed(range(len(found))):
+        one = found[index]
+        if abs(now - _changed(one)) > WRITING:
+            continue
+        if not isinstance(one, FrameFault) or not _is_cut(one):
+            return
+        reason = f"still being written ({one.reason}); open it again in a moment"
+        found[index] = FrameFault(one.path, reason, FrameStatus.PENDING)
+
+
+def _is_cut(one: Found) -> bool:
+    return isinstance(one, FrameFault) and one.status == FrameStatus.TRUNCATED
+
+
+def _changed(one: Found) -> float:
+    """UNIX time of a file's last change; long ago where it is gone."""
+    if isinstance(one, FrameHeader):
+        return one.mtime_ns / 1e9
+    try:
+        return os.stat(one.path).st_mtime
+    except OSError:
+        return 0.0
+
+
+def _mark_duplicates(folder: str, files: Sequence[FrameName], found: list[Found]) -> None:
+    if len({file.number for file in files}) == len(files):
+        return
+    owners: dict[tuple[int, int], str] = {}
+    for index, file in enumerate(files):
+        owner = owners.setdefault(file.number, file.name)
+        if owner != file.name and isinstance(found[index], FrameHeader):
+            found[index] = FrameFault(
+                os.path.join(folder, file.name),
+                f"has the same number as {owner}",
+                FrameStatus.DUPLICATE_NUMBER,
+            )
+
+
+def _kind(header: FrameHeader) -> tuple[tuple[int, int], str, int]:
+    return header.shape, _native(header.dtype), header.pages
+
+
+@functools.lru_cache(maxsize=64)
+def _native(dtype: np.dtype[np.generic]) -> str:
+    return dtype.newbyteorder("=").str
+
+
+def _mark_strangers(folder: str, files: Sequence[FrameName], found: list[Found]) -> None:
+    """Turn frames that are not like most of them into faults."""
+    kinds = Counter(_kind(header) for header in found if isinstance(header, FrameHeader))
+    if len(kinds) < 2:
+        return
+    shape, dtype, pages = kinds.most_common(1)[0][0]
+    for index, header in enumerate(found):
+        if not isinstance(header, FrameHeader) or _kind(header) == (shape, dtype, pages):
+            continue
+        wrong = FrameStatus.WRONG_DTYPE if header.shape == shape and header.pages == pages else FrameStatus.WRONG_SHAPE
+        found[index] = FrameFault(
+            os.path.join(folder, files[index].name),
+            f"{_said(header.shape, header.dtype, header.pages)} found, "
+            f"{_said(shape, np.dtype(dtype), pages)} expected as in most frames",
+            wrong,
+        )
+
+
+def _try_odd_ones(folder: str, files: Sequence[FrameName], found: list[Found]) -> None:
+    """Decode the few compressed frames among plain ones: such a header may lie, and only decoding tells."""
+    odd = [index for index, header in enumerate(found) if isinstance(header, FrameHeader) and header.offset < 0]
+    if not 0 < len(odd) <= len(found) // 2:
+        return
+    for index in odd:
+        try:
+            decode(os.path.join(folder, files[index].name), 0)
+        except FrameFault as fault:
+            found[index] = fault
+
+
+def _said(shape: tuple[int, int], dtype: np.dtype[np.generic], pages: int) -> str:
+    return f"{shape[0]} x {shape[1]} {dtype.newbyteorder('=')}" + (f" in {pages} pages" if pages > 1 else "")
