@@ -1,22 +1,32 @@
-"""Fits of peaks: Gaussian, Lorentzian and pseudo-Voigt profiles, and a two-dimensional Gaussian, for all frames."""
+"""Fits of peaks to profiles: Gaussian, Lorentzian, pseudo-Voigt and Voigt, for all frames and ROIs in one pass."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
+from xinsitu import kernels
 from xinsitu.errors import SchemaError
-from xinsitu.schema import PIXEL, Quality, flag_attributes
+from xinsitu.kernels import Doubles
+from xinsitu.schema import PIXEL, image_of
 from xinsitu.values import Roi, RoiSet
 
+from .backgrounds import under
+from .blocks import in_blocks, over_blocks
 from .correction import Correction
-from .peak_fits import PARAMETERS, fit_rows
-from .sections import profiles_with_errors
+from .fit_results import add, unpacked
+from .fitting_rois import fitted
+from .peak_fits import EXTRA, columns_for, fit_rows
+from .planning import units_after
+from .regions import Measurements, frames_of, resting, summed
+from .shapes import PARAMETERS, area_of, gaussian_width
 
-Shape = Literal["gaussian", "pixel_gaussian", "lorentzian", "pseudo_voigt"]
+Shape = Literal["gaussian", "pixel_gaussian", "lorentzian", "pseudo_voigt", "voigt"]
 AXES: tuple[Literal["y"], Literal["x"]] = ("y", "x")
 
 
@@ -30,18 +40,18 @@ def fit_profiles(
 ) -> xr.Dataset:
     """Fit a peak on a straight line to every profile; lazy where the profiles are.
 
-    Start values come from the highest bin and the half-height width of each profile; where that leads nowhere, from the
-    last frame before it that could be fitted.
+    Start values come from the highest bin and the area of each profile; where that leads nowhere, from the last frame
+    before it that could be fitted.
 
     Parameters
     ----------
     profile
-        Any dims, with ``dim`` among them.
+        Any dims, with ``dim`` among them; NaN are left out.
     dim
         Along which the peak runs; its coordinate gives centres and widths.
     shape
-        ``gaussian``, ``lorentzian``, ``pseudo_voigt``; or ``pixel_gaussian``, the mean of a Gaussian over each bin, for
-        peaks narrower than some three bins.
+        ``gaussian``, ``lorentzian``, ``pseudo_voigt``, ``voigt``; or ``pixel_gaussian``, the mean of a Gaussian over
+        each bin, for peaks narrower than some three bins.
     errors
         Standard errors of the profile's bins. Without them all bins weigh the same, and the scatter about the curve
         gives the errors of the parameters.
@@ -52,15 +62,22 @@ def fit_profiles(
     Returns
     -------
     Dataset
-        ``height``, ``centre``, ``fwhm``, ``level``, ``slope`` (and ``fraction``) and ``area``, each with ``*_errors``;
-        ``covariance (..., parameter, parameter_)``; ``chi_square`` and ``n_free``; ``quality``. A fit that failed is
-        NaN and flagged: no convergence, a centre outside the profile, a width below a third of a bin or beyond three
-        profiles, a height below three standard errors.
+        ``height``, ``centre``, ``fwhm``, ``level`` (of the line in the middle of the profile), ``slope`` and ``area``,
+        each with ``*_errors``; ``covariance (..., parameter, parameter_)``; ``chi_square`` and ``n_free``; ``quality``.
+        ``fraction`` is the Lorentzian part of a pseudo-Voigt's height, or of a Voigt's width, of which
+        ``fwhm_lorentzian`` and ``fwhm_gaussian`` are given, too. A fit that failed is NaN and flagged: no convergence,
+        a centre outside the profile, a width below a third of a bin or beyond three profiles, a height below three
+        standard errors, a Voigt that would have to be wider than a Lorentzian in its tails.
 
     Raises
     ------
     SchemaError
         There is no such dimension or shape, or too few bins.
+
+    Notes
+    -----
+    ``height * shape((x - centre) / fwhm) + level + slope * (x - middle)``. The width of a Voigt profile is
+    ``0.5346 f_L + sqrt(0.2166 f_L^2 + f_G^2)``, to 0.02 % (Olivero & Longbothum, JQSRT 17, 233 (1977)).
 
     Examples
     --------
@@ -70,93 +87,25 @@ def fit_profiles(
     >>> [round(float(found[name]), 6) for name in ("height", "centre", "fwhm", "level")]
     [9.0, 14.2, 6.0, 2.0]
     """
-    if shape not in PARAMETERS:
-        raise SchemaError(f"a profile is fitted with {', '.join(PARAMETERS)}, not {shape!r}")
     if dim not in profile.dims:
         raise SchemaError(f"the profile has dims ({', '.join(map(str, profile.dims))}) and lacks {dim!r}")
-    names = PARAMETERS[shape]
-    if profile.sizes[dim] <= len(names):
-        raise SchemaError(f"a {shape} has {len(names)} parameters: {profile.sizes[dim]} bins are too few")
+    _check(shape, profile.sizes[dim], "profile")
     has_axis = dim in profile.coords
     x = profile[dim].values.astype(np.float64) if has_axis else np.arange(float(profile.sizes[dim]))
-    n_columns = len(names) ** 2 + len(names) + 2
     given = xr.full_like(profile, np.nan, dtype=np.float64) if errors is None else errors
     counts = xr.DataArray(np.nan) if per_count is None else per_count
-    packed: xr.DataArray = xr.apply_ufunc(
+    rows: xr.DataArray = xr.apply_ufunc(
         fit_rows,
         *(_whole(array, dim) for array in (profile, given, counts)),
         input_core_dims=[[dim], [dim], []],
         output_core_dims=[["column"]],
-        kwargs={"x": x, "shape": shape},
+        kwargs={"x": x, "shape": shape, "weighted": errors is not None},
         dask="parallelized",
         output_dtypes=[np.float64],
-        dask_gufunc_kwargs={"output_sizes": {"column": n_columns}},
+        dask_gufunc_kwargs={"output_sizes": {"column": columns_for(len(PARAMETERS[shape]))}},
     )
     along = str(profile[dim].attrs.get("units", PIXEL)) if has_axis else PIXEL
-    return _named(packed, shape, along, str(profile.attrs.get("units", "1")), profile.sizes[dim])
-
-
-def _whole(array: xr.DataArray, dim: str) -> xr.DataArray:
-    return array.chunk({dim: -1}) if array.chunks is not None and dim in array.dims else array
-
-
-def _named(packed: xr.DataArray, shape: str, along: str, units: str, n_bins: int) -> xr.Dataset:
-    """One variable per parameter, with units and errors."""
-    names = PARAMETERS[shape]
-    number = len(names)
-    own = {
-        "height": units,
-        "level": units,
-        "centre": along,
-        "fwhm": along,
-        "fraction": "1",
-        "slope": f"{units}/{along}",
-    }
-    result = xr.Dataset()
-    for place, name in enumerate(names):
-        diagonal = packed.isel(column=number + place * (number + 1))
-        result[name] = packed.isel(column=place)
-        result[name].attrs = {"units": own[name], "long_name": f"{name} of the fitted peak"}
-        result[f"{name}_errors"] = diagonal**0.5
-        result[f"{name}_errors"].attrs = {"units": own[name], "long_name": f"standard error of the {name} of the peak"}
-    result["area"], result["area_errors"] = _area(result, packed, shape, f"{units} {along}")
-    covariance = packed.isel(column=slice(number, -2))
-    blocks = [covariance.isel(column=slice(place * number, (place + 1) * number)) for place in range(number)]
-    stacked = xr.concat(
-        [b.rename(column="parameter_") for b in blocks],
-        dim="parameter",
-        join="exact",
-        coords="minimal",
-        compat="override",
-    )
-    result["covariance"] = stacked.assign_coords(parameter=list(names), parameter_=list(names)).transpose(
-        ..., "parameter", "parameter_"
-    )
-    result["chi_square"] = packed.isel(column=-2)
-    result["n_free"] = n_bins - number
-    failed = (packed.isel(column=-1) == 0).astype(np.int32) * np.int32(Quality.FIT_FAILED)
-    result["quality"] = failed.assign_attrs(flag_attributes(Quality))
-    return result
-
-
-def _area(result: xr.Dataset, packed: xr.DataArray, shape: str, units: str) -> tuple[xr.DataArray, xr.DataArray]:
-    """Area of the peak and its error: ``height * fwhm`` times what the shape has per unit of both."""
-    names = PARAMETERS[shape]
-    number = len(names)
-    round_, wide = 0.5 * np.sqrt(np.pi / np.log(2)), 0.5 * np.pi
-    height, width = result["height"], result["fwhm"]
-    fraction = result["fraction"] if "fraction" in names else height * 0.0 + (shape == "lorentzian")
-    per_width = fraction * wide + (1 - fraction) * round_
-    slopes = {"height": width * per_width, "fwhm": height * per_width}
-    if "fraction" in names:
-        slopes["fraction"] = height * width * (wide - round_)
-    variance = height * 0.0
-    for one, along_one in slopes.items():
-        for other, along_other in slopes.items():
-            place = number + names.index(one) * number + names.index(other)
-            variance = variance + along_one * along_other * packed.isel(column=place)
-    area = (height * width * per_width).assign_attrs(units=units, long_name="area of the fitted peak")
-    return area, (variance**0.5).assign_attrs(units=units, long_name="standard error of the area of the peak")
+    return _named(rows, shape, along, str(profile.attrs.get("units", "1")))
 
 
 def fit_rois(
@@ -166,14 +115,16 @@ def fit_rois(
     shape: Shape = "gaussian",
     correction: Correction | None = None,
 ) -> xr.Dataset:
-    """Fit a peak on a straight line to both profiles of every ROI in every frame; lazy where the frames are.
+    """Fit a peak on a straight line to both profiles of every ROI in every frame.
+
+    All in one pass over the frames; lazy where these are.
 
     Parameters
     ----------
     data
         A measurement, or its ``image (time, y, x)``.
     rois
-        Where; ROIs of the role ``background`` are left out.
+        Where, moving or not; ROIs of the role ``background`` are left out.
     shape
         As in :func:`fit_profiles`.
     correction
@@ -183,8 +134,8 @@ def fit_rois(
     -------
     Dataset
         The variables of :func:`fit_profiles` with ``_y`` and ``_x`` behind them, ``(time, roi)``: ``centre_y``,
-        ``fwhm_x_errors`` and so on; centres in detector pixels. Behind a median neighbouring bins are correlated, and
-        the errors are too small by up to a third.
+        ``fwhm_x_errors`` and so on; centres in detector pixels. Behind a median, where neighbouring bins share what
+        was counted, the errors are those of sums over several bins: right for peaks wider than some four bins.
 
     Raises
     ------
@@ -200,24 +151,153 @@ def fit_rois(
     >>> round(float(found.centre_y), 2), round(float(found.centre_x), 2), round(float(found.fwhm_x), 1)
     (11.0, 14.5, 9.4)
     """
-    named = RoiSet.of(rois)
-    signals = [roi for roi in named if roi.role == "signal"]
+    image, named = in_blocks(image_of(data)), RoiSet.of(rois)
+    signals = {roi.name: number for number, roi in enumerate(named) if roi.role == "signal"}
     if not signals:
         raise SchemaError("there is no ROI to fit")
-    each = []
-    for roi in signals:
-        both = []
-        for along in AXES:
-            own = profiles_with_errors(data, roi, along=along, rois=named, correction=correction)
-            counted = {"errors": own.profile_errors, "per_count": own.per_count} if own.attrs["counts"] else {}
-            found = fit_profiles(own.profile, along, shape=shape, **counted)
-            both.append(found.rename({str(name): _along(str(name), along) for name in found.data_vars}))
-        each.append(xr.merge(both, join="exact", compat="override").expand_dims(roi=[roi.name]))
-    joined = xr.concat(each, dim="roi", join="exact", coords="minimal", compat="override", data_vars="all")
-    return joined.transpose("time", "roi", ...)
+    for name in signals:
+        for axis, (low, behind) in zip(AXES, (named[name].y, named[name].x), strict=True):
+            _check(shape, behind - low, f"{axis} profile of ROI {name!r}")
+    told = fitted(data, image, named, correction)
+    plan = FitPlan(told.plan, shape, tuple(signals.values()))
+    tail = (len(AXES) * len(signals), columns_for(len(PARAMETERS[shape])))
+    values = over_blocks(fit_block, told.image, told.per_frame, plan, tail=tail, dtype=np.float64, shared=told.shared)
+    coords: dict[Any, Any] = {name: image[name] for name in image.coords if image[name].dims in ((), ("time",))}
+    coords["roi"] = np.array(list(signals))
+    both = []
+    for number, along in enumerate(AXES):
+        rows = xr.DataArray(values[:, number :: len(AXES)], dims=("time", "roi", "column"), coords=coords)
+        found = _named(rows, shape, PIXEL, units_after(image, correction))
+        both.append(found.rename({str(name): _along(str(name), along) for name in found.data_vars}))
+    return xr.merge(both, join="exact", compat="override")
+
+
+def _check(shape: str, n_bins: int, what: str) -> None:
+    """Refuse shapes that there are not, and profiles that are too short for them."""
+    if shape not in PARAMETERS:
+        raise SchemaError(f"a profile is fitted with {', '.join(PARAMETERS)}, not {shape!r}")
+    if n_bins <= len(PARAMETERS[shape]):
+        number = len(PARAMETERS[shape])
+        raise SchemaError(f"a {shape} has {number} parameters: the {what} has {n_bins} bins, too few for it")
+
+
+def _whole(array: xr.DataArray, dim: str) -> xr.DataArray:
+    return array.chunk({dim: -1}) if array.chunks is not None and dim in array.dims else array
 
 
 def _along(name: str, axis: str) -> str:
     """Name with its axis: ``centre_errors`` becomes ``centre_y_errors``."""
     base = name.removesuffix("_errors")
     return f"{base}_{axis}" + name[len(base) :]
+
+
+# -- one block of frames ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class FitPlan:
+    """ROIs whose profiles are fitted: the ``signals`` among the regions."""
+
+    measurements: Measurements
+    shape: str
+    signals: tuple[int, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the content."""
+        said = f"fits {self.measurements.fingerprint} {self.shape} {self.signals}"
+        return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
+
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        return type(self).__name__, self.fingerprint
+
+
+Row = tuple[kernels.Indices, Doubles, Doubles, Doubles, Doubles, Doubles]
+"""Of some frames: their numbers, first pixel, profile, its variance, variance per unit, and what the variance of a sum
+over many bins is more than that of single ones."""
+
+
+def fit_block(raw: kernels.Frames, per_frame: Doubles, *, plan: FitPlan, shared: float | None = None) -> Doubles:
+    """Fits of every profile, ``(frame, profile, column)``; profiles of rows and columns take turns."""
+    number = len(PARAMETERS[plan.shape])
+    result = np.full((len(raw), len(AXES) * len(plan.signals), columns_for(number)), np.nan)
+    result[..., -EXTRA:] = 0.0
+    for (place, n_bins), rows in _rows(raw, per_frame, plan, shared).items():
+        frame, first, values, variance, per_count, more = (np.concatenate(part) for part in zip(*rows, strict=True))
+        how: dict[str, Any] = {"shape": plan.shape, "weighted": plan.measurements.counts}
+        found = fit_rows(values, np.sqrt(variance), per_count, x=np.arange(float(n_bins)), **how)
+        found[:, 1] += first
+        found[:, number:-EXTRA] *= more[:, None]
+        result[frame, place] = found
+    return result
+
+
+def _rows(
+    raw: kernels.Frames, per_frame: Doubles, plan: FitPlan, shared: float | None
+) -> dict[tuple[int, int], list[Row]]:
+    """Profiles by what they belong to and how long they are, wherever the ROIs are."""
+    found: dict[tuple[int, int], list[Row]] = {}
+    for run, here in resting(per_frame, plan.measurements):
+        frames = frames_of(raw[run], per_frame[run], here, shared)
+        sums = [summed(frames, region, here) for region in here.regions]
+        for place, number in enumerate(plan.signals):
+            own, region = sums[number], here.regions[number]
+            below = under(own, region.under, [sums[other] for other in region.background])
+            for axis, first in zip(AXES, region.origin, strict=True):
+                net, pixels = getattr(own, axis) - getattr(below, axis), getattr(own, f"pixels_{axis}")
+                single, summed_up = getattr(own, f"bin_variance_{axis}"), getattr(own, f"variance_{axis}")
+                all_single = single.sum(axis=1)
+                per_count = _over(all_single, own.total)
+                row = (
+                    np.arange(run.start, run.stop),
+                    np.full(len(net), float(first)),
+                    np.where(pixels > 0, net, np.nan),
+                    single + pixels**2 * below.level_variance[:, None],
+                    per_count,
+                    _over(summed_up.sum(axis=1), all_single) if here.counts else np.ones(len(net)),
+                )
+                found.setdefault((len(AXES) * place + AXES.index(axis), net.shape[1]), []).append(row)
+    return found
+
+
+def _over(one: Doubles, other: Doubles) -> Doubles:
+    return np.asarray(np.divide(one, other, out=np.zeros(len(one)), where=other > 0))
+
+
+def _named(rows: xr.DataArray, shape: str, along: str, units: str) -> xr.Dataset:
+    """One variable per parameter, with units and errors, and what follows from them."""
+    own = {"height": units, "level": units, "centre": along, "fwhm": along, "fraction": "1"}
+    own["slope"] = f"{units}/{along}"
+    result = unpacked(rows, PARAMETERS[shape], own, "fitted peak")
+    height, width = result["height"], result["fwhm"]
+    fraction = result["fraction"] if "fraction" in result else xr.zeros_like(height)
+    per_width, change = _both(fraction, area_of, shape)
+    slopes = {"height": width * per_width, "fwhm": height * per_width}
+    if "fraction" in result:
+        slopes["fraction"] = height * width * change
+    add(result, "area", height * width * per_width, slopes, f"{units} {along}", "area of the fitted peak")
+    if shape == "voigt":
+        part, change = _both(fraction, gaussian_width)
+        add(result, "fwhm_gaussian", width * part, {"fwhm": part, "fraction": width * change}, along, "Gaussian width")
+        slopes = {"fwhm": fraction, "fraction": width}
+        add(result, "fwhm_lorentzian", width * fraction, slopes, along, "Lorentzian width")
+    return result
+
+
+def _both(fraction: xr.DataArray, function: Callable[..., Any], *told: str) -> tuple[xr.DataArray, xr.DataArray]:
+    """Apply a function of the fraction that gives its derivative, too; lazily where the fraction is lazy."""
+    pair: xr.DataArray = xr.apply_ufunc(
+        _pair,
+        fraction,
+        output_core_dims=[["which"]],
+        kwargs={"function": function, "told": told},
+        dask="parallelized",
+        output_dtypes=[np.float64],
+        dask_gufunc_kwargs={"output_sizes": {"which": 2}},
+    )
+    return pair.isel(which=0), pair.isel(which=1)
+
+
+def _pair(fraction: Doubles, function: Callable[..., tuple[Doubles, Doubles]], told: tuple[str, ...]) -> Doubles:
+    with np.errstate(invalid="ignore"):
+        return np.stack(function(*told, fraction), axis=-1)

@@ -7,72 +7,85 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xinsitu.kernels import Doubles
+from xinsitu import kernels
+from xinsitu.kernels import Bools, Doubles
 
-from .curves import Fit, counted_fit, fit, peak_on_line
+from .least_squares import Fit, fit
+from .shapes import PARAMETERS, peak_on_line
 
-PARAMETERS: dict[str, tuple[str, ...]] = {
-    "gaussian": ("height", "centre", "fwhm", "level", "slope"),
-    "pixel_gaussian": ("height", "centre", "fwhm", "level", "slope"),
-    "lorentzian": ("height", "centre", "fwhm", "level", "slope"),
-    "pseudo_voigt": ("height", "centre", "fwhm", "level", "slope", "fraction"),
-}
-"""What is fitted: the peak's height above the line, its centre and full width at half maximum, the level of the line in
-the middle and its slope, and the Lorentzian fraction of a pseudo-Voigt."""
 SIGNIFICANT = 3.0
 """A peak that is not this many standard errors high is no peak."""
+EXTRA = 3
+"""Columns behind the parameters and their covariance: chi square, degrees of freedom, a mark for success."""
+
+
+def columns_for(number: int) -> int:
+    """Columns of a row of so many parameters, their covariance and what else is told of a fit."""
+    return number + number**2 + EXTRA
+
+
+def packed(found: Fit, good: Bools, n_points: Doubles) -> Doubles:
+    """Fits as rows of numbers, ``(row, column)``; NaN where a fit is no good."""
+    number = found.parameters.shape[1]
+    result = np.full((len(good), columns_for(number)), np.nan)
+    result[good, :number] = found.parameters[good]
+    result[good, number:-EXTRA] = found.covariance[good].reshape(-1, number**2)
+    result[good, -3] = found.chi_square[good]
+    result[:, -2] = np.maximum(n_points - number, 0)
+    result[:, -1] = good
+    return result
 
 
 def fit_rows(
-    values: npt.NDArray[Any], errors: npt.NDArray[Any], per_count: npt.NDArray[Any], *, x: Doubles, shape: str
+    values: npt.NDArray[Any],
+    errors: npt.NDArray[Any],
+    per_count: npt.NDArray[Any],
+    *,
+    x: Doubles,
+    shape: str,
+    weighted: bool,
 ) -> Doubles:
-    """Parameters, their covariance, chi square and a mark for success, ``(..., column)``."""
-    names = PARAMETERS[shape]
+    """Parameters, their covariance, chi square, degrees of freedom and a mark for success, ``(..., column)``.
+
+    Not ``weighted``: all points weigh the same, and their scatter about the curve tells the errors.
+    """
     rows = values.reshape(-1, values.shape[-1]).astype(np.float64)
     sigma = np.broadcast_to(errors, values.shape).reshape(rows.shape)
     counted = np.broadcast_to(per_count, values.shape[:-1]).reshape(-1)
     start = _start(rows, x, shape)
-    result = _best(rows, sigma, counted, start, x, shape)
+    result = _fit(rows, sigma, counted, start, x, shape, weighted)
     good = _sensible(result, rows, x)
     again = np.flatnonzero(~good)
     if again.size and good.any():  # from the last one before that could be fitted
         before = np.maximum.accumulate(np.where(good, np.arange(len(rows)), -1))
         before = np.where(before < 0, np.flatnonzero(good)[0], before)
-        second = _best(rows[again], sigma[again], counted[again], result.parameters[before[again]], x, shape)
-        for old, new in zip(
-            (result.parameters, result.covariance, result.chi_square, result.arrived),
-            (second.parameters, second.covariance, second.chi_square, second.arrived),
-            strict=True,
-        ):
-            old[again] = new
+        begin = result.parameters[before[again]]
+        result.put(again, _fit(rows[again], sigma[again], counted[again], begin, x, shape, weighted))
         good = _sensible(result, rows, x)
-    packed = np.full((len(rows), len(names) ** 2 + len(names) + 2), np.nan)
-    packed[good, : len(names)] = result.parameters[good]
-    packed[good, len(names) : -2] = result.covariance[good].reshape(-1, len(names) ** 2)
-    packed[good, -2] = result.chi_square[good]
-    packed[:, -1] = good
-    return packed.reshape(*values.shape[:-1], -1)
+    told = packed(result, good, np.isfinite(rows).sum(axis=1).astype(np.float64))
+    return told.reshape(*values.shape[:-1], -1)
 
 
-def _best(rows: Doubles, sigma: Doubles, counted: Doubles, start: Doubles, x: Doubles, shape: str) -> Fit:
+def _fit(
+    rows: Doubles, sigma: Doubles, counted: Doubles, start: Doubles, x: Doubles, shape: str, weighted: bool
+) -> Fit:
     """Fit with the weights that there are."""
     model = peak_on_line(x, shape)
-    if np.isnan(sigma).all():
-        even = fit(model, rows, np.ones_like(rows), start)
-        scatter = even.chi_square / (np.isfinite(rows).sum(axis=1) - start.shape[1])
-        return Fit(even.parameters, even.covariance * scatter[:, None, None], even.chi_square, even.arrived)
-    if np.isnan(counted).all():
-        return fit(model, rows, sigma**2, start)
-    return counted_fit(model, rows, sigma**2, np.nan_to_num(counted), start)
+    if weighted:
+        return fit(model, rows, sigma**2, start, per_count=counted)
+    return by_scatter(fit(model, rows, np.ones_like(rows), start), np.isfinite(rows).sum(axis=1))
+
+
+def by_scatter(even: Fit, n_points: npt.NDArray[np.intp]) -> Fit:
+    """Fits without errors: the scatter about the curve tells those of the parameters."""
+    return even.scaled(even.chi_square / np.maximum(n_points - even.parameters.shape[1], 1))
 
 
 def _start(rows: Doubles, x: Doubles, shape: str) -> Doubles:
     """Start values: line through the ends, highest bin of a smoothed profile, width from the area above the line."""
     n_bins = len(x)
     outer = max(1, n_bins // 10)
-    filled = np.where(
-        np.isfinite(rows), rows, np.nanmedian(np.where(np.isfinite(rows), rows, 0), axis=1, keepdims=True)
-    )
+    filled = kernels.bridged(np.nan_to_num(rows), np.isfinite(rows).astype(np.float64))
     left, right = filled[:, :outer].mean(axis=1), filled[:, -outer:].mean(axis=1)
     line = left[:, None] + (right - left)[:, None] * np.linspace(0, 1, n_bins)
     net = filled - line
@@ -85,12 +98,12 @@ def _start(rows: Doubles, x: Doubles, shape: str) -> Doubles:
     width = np.clip(area / height, 2 * step, 0.5 * step * n_bins)
     slope = (right - left) / (x[-1] - x[0])
     columns = [height, x[top], width, 0.5 * (left + right), slope]
-    if shape == "pseudo_voigt":
+    if "fraction" in PARAMETERS[shape]:
         columns.append(np.full(len(rows), 0.3))
     return np.stack(columns, axis=1)
 
 
-def _sensible(result: Fit, rows: Doubles, x: Doubles) -> npt.NDArray[np.bool_]:
+def _sensible(result: Fit, rows: Doubles, x: Doubles) -> Bools:
     """Fits that arrived at a peak which the profile shows."""
     p = result.parameters
     seen = np.isfinite(rows)
@@ -101,9 +114,8 @@ def _sensible(result: Fit, rows: Doubles, x: Doubles) -> npt.NDArray[np.bool_]:
     with np.errstate(invalid="ignore"):
         errors = np.sqrt(np.einsum("naa->na", result.covariance))
         there = (p[:, 1] >= low) & (p[:, 1] <= high) & (p[:, 2] > step / 3) & (p[:, 2] < 3 * (high - low))
-        good = (
-            varies & result.arrived & there & (p[:, 0] > SIGNIFICANT * errors[:, 0]) & np.isfinite(errors).all(axis=1)
-        )
+        high_enough = p[:, 0] > SIGNIFICANT * errors[:, 0]
+        good = varies & result.arrived & there & high_enough & np.isfinite(errors).all(axis=1)
         if p.shape[1] == 6:
             good &= (p[:, 5] > -0.5) & (p[:, 5] < 1.5)
     return np.asarray(good)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 
@@ -21,6 +19,7 @@ from .regions import (
     frames_of,
     highest_load,
     raw_counts,
+    resting,
     saturated,
     sparse_counts,
     summed,
@@ -66,15 +65,8 @@ def measure_block(
     raw: kernels.Frames, per_frame: Doubles, *, plan: Measurements, shared: float | None = None
 ) -> Doubles:
     """Everything of every ROI: ``(frame, roi, quantity)``, quantities as in :data:`COLUMNS`."""
-    moving = [region.moving + column for region in plan.regions if region.moving is not None for column in range(4)]
-    if not moving:
-        return _measure_still(raw, per_frame, plan, shared)
-    starts = np.flatnonzero(np.r_[True, (np.diff(per_frame[:, moving], axis=0) != 0).any(axis=1)])
-    parts = []
-    for first, behind in pairwise([*starts, len(raw)]):
-        here = replace(plan, regions=tuple(region.at(per_frame[first]) for region in plan.regions))
-        parts.append(_measure_still(raw[first:behind], per_frame[first:behind], here, shared))
-    return np.concatenate(parts)
+    parts = [_measure_still(raw[run], per_frame[run], here, shared) for run, here in resting(per_frame, plan)]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _measure_still(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, shared: float | None) -> Doubles:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -83,9 +85,18 @@ class Measurements:
         return type(self).__name__, self.fingerprint
 
 
+def resting(per_frame: Doubles, plan: Measurements) -> Iterator[tuple[slice, Measurements]]:
+    """Give the runs of frames in which no ROI moves, each with the regions where they are."""
+    moving = [region.moving + column for region in plan.regions if region.moving is not None for column in range(4)]
+    moves = (np.diff(per_frame[:, moving], axis=0) != 0).any(axis=1)
+    for first, behind in pairwise([0, *(np.flatnonzero(moves) + 1).tolist(), len(per_frame)]):
+        regions = tuple(region.at(per_frame[first]) for region in plan.regions) if moving else plan.regions
+        yield slice(first, behind), replace(plan, regions=regions) if moving else plan
+
+
 @dataclass(frozen=True)
 class Frames:
-    """A block of raw frames, what is known of each, and the background of whole frames with its variance.
+    """A block of raw frames, what is known of each, and the background of whole frames with its variance and pixels.
 
     ``whole`` is the filtered block, where boxes cover so much of it that this is quicker than one after the other.
     """
@@ -94,6 +105,7 @@ class Frames:
     per_frame: Doubles
     level: Doubles | None
     level_variance: Doubles
+    level_pixels: Doubles
     shared: float | None
     whole: kernels.Floats | None
 
@@ -160,7 +172,7 @@ def frames_of(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, share
     area = sum((y[1] - y[0]) * (x[1] - x[0]) for y, x in boxes)
     together = steps.median is not None and len(boxes) > 1 and 2 * area > raw.shape[1] * raw.shape[2]
     whole = filtered(raw, steps, per_frame) if together else None
-    frames = Frames(raw, per_frame, None, nothing, shared, whole)
+    frames = Frames(raw, per_frame, None, nothing, nothing, shared, whole)
     if steps.boxes is None:
         return frames
     parts = [frames.filtered(steps, box) for box in steps.boxes]
@@ -170,17 +182,17 @@ def frames_of(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, share
         good = np.isfinite(values)
         values = np.where(good, values, 0.0)
         total += values.sum(axis=1)
-        variance += (values * _gain(steps, (y, x)).reshape(1, -1)).sum(axis=1)
+        variance += (values * gain_of(steps, (y, x)).reshape(1, -1)).sum(axis=1)
         pixels += np.count_nonzero(good, axis=1)
     level = pooled_mean(parts)
     if plan.median:
         variance *= counting.sum_variance_factor(total / np.maximum(pixels, 1))
     level_variance = variance / np.maximum(pixels, 1) ** 2
     level_variance = level_variance if plan.counts else np.full(len(raw), np.nan)
-    return Frames(raw, per_frame, level, level_variance, shared, whole)
+    return Frames(raw, per_frame, level, level_variance, pixels, shared, whole)
 
 
-def _gain(steps: Steps, box: Box) -> Doubles:
+def gain_of(steps: Steps, box: Box) -> Doubles:
     """One over the flat field of a box; 0 where that is not usable, 1 without one."""
     (top, bottom), (left, right) = box
     if steps.flat is None:
@@ -233,7 +245,7 @@ def _variances(
     if counted is None:
         rows, columns = np.full((n_frames, n_rows), np.nan), np.full((n_frames, n_columns), np.nan)
         return rows, columns, rows, columns, np.full(n_frames, np.nan)
-    gain = _gain(plan.steps, region.box)
+    gain = gain_of(plan.steps, region.box)
     weighted = counted if plan.steps.flat is None else np.multiply(counted, gain, out=counted)
     rows, columns = kernels.profiles(weighted)
     counts = np.asarray(rows.sum(axis=1))
@@ -242,11 +254,17 @@ def _variances(
         squares = np.einsum("nyx,nyx->n", weighted, weighted)
         mean = np.divide(squares, counts, out=np.zeros(n_frames), where=counts > 0)
         factor, bin_factor = counting.sum_variance_factor(mean), counting.bin_variance_factor(mean)
-    scale = np.square(frames.per_frame[:, SCALE]) if plan.steps.scaled else np.ones(n_frames)
-    if frames.level is not None and plan.steps.mode == "divide":
-        scale = scale / np.square(divisor(frames.level, plan.steps, frames.shared))
+    scale = np.square(factor_of(frames, plan))
     whole, single = (factor * scale)[:, None], (bin_factor * scale)[:, None]
     return rows * whole, columns * whole, rows * single, columns * single, counts / (n_rows * n_columns)
+
+
+def factor_of(frames: Frames, plan: Measurements) -> Doubles:
+    """What the pixels of each frame are multiplied by, after the flat field."""
+    factor = frames.per_frame[:, SCALE] if plan.steps.scaled else np.ones(len(frames.raw))
+    if frames.level is not None and plan.steps.mode == "divide":
+        factor = factor / divisor(frames.level, plan.steps, frames.shared)
+    return np.asarray(factor)
 
 
 def saturated(frames: Frames, region: Region, plan: Measurements) -> Doubles:

@@ -13,21 +13,21 @@ import xarray as xr
 from xinsitu import kernels
 from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles
-from xinsitu.schema import PIXEL, Quality, flag_attributes, image_of
+from xinsitu.schema import PIXEL, image_of
 from xinsitu.values import Roi, RoiSet
 
 from .blocks import in_blocks, over_blocks
 from .correction import Correction
-from .curves import Fit, counted_fit, fit, gaussian_2d
+from .fit_results import add, unpacked
 from .fitting_rois import fitted
+from .least_squares import Fit, fit
+from .peak_fits import EXTRA, SIGNIFICANT, by_scatter, columns_for, packed
 from .planning import units_after
-from .regions import Measurements, Region, frames_of, summed
+from .regions import Measurements, frames_of, resting, summed
+from .shapes import SPOT, gaussian_2d
 
-NAMES = ("height", "centre_y", "centre_x", "fwhm_y", "fwhm_x", "tilt", "level")
 TOGETHER = 16
 """Frames fitted together: more do not fit into the processor's cache."""
-SIGNIFICANT = 3.0
-"""A spot that is not this many standard errors high is no spot."""
 
 
 def fit_spots(
@@ -44,7 +44,8 @@ def fit_spots(
     data
         A measurement, or its ``image (time, y, x)``.
     rois
-        Where; ROIs of the role ``background`` are left out. The level is fitted, a declared background is not used.
+        Where, moving or not; ROIs of the role ``background`` are left out. The level is fitted, a declared background
+        is not used.
     correction
         What to do to the frames first.
 
@@ -52,7 +53,8 @@ def fit_spots(
     -------
     Dataset
         ``(time, roi)``: the parameters, each with ``*_errors``, ``volume`` with its errors (what the spot sums up to),
-        ``covariance (time, roi, parameter, parameter_)``, and ``quality``. A fit that failed is NaN and flagged.
+        ``covariance (time, roi, parameter, parameter_)``, ``chi_square``, ``n_free``, and ``quality``. A fit that
+        failed is NaN and flagged.
         Centres are detector pixels.
 
     Raises
@@ -74,17 +76,17 @@ def fit_spots(
     if not len(signals):
         raise SchemaError("there is no ROI to fit")
     told = fitted(data, image, signals, correction)
-    tail = (len(signals), len(NAMES) ** 2 + len(NAMES) + 1)
-    packed = over_blocks(
+    tail = (len(signals), columns_for(len(SPOT)))
+    rows = over_blocks(
         spot_block, told.image, told.per_frame, SpotPlan(told.plan), tail=tail, dtype=np.float64, shared=told.shared
     )
     coords: dict[Any, Any] = {name: image[name] for name in image.coords if image[name].dims in ((), ("time",))}
     coords["roi"] = np.array(signals.names)
-    return _named(xr.DataArray(packed, dims=("time", "roi", "column"), coords=coords), units_after(image, correction))
+    return _named(xr.DataArray(rows, dims=("time", "roi", "column"), coords=coords), units_after(image, correction))
 
 
 def _plain(roi: Roi) -> Roi:
-    return Roi(roi.name, roi.y, roi.x)
+    return Roi(roi.name, roi.y, roi.x, path=roi.path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,51 +104,58 @@ class SpotPlan:
         return type(self).__name__, self.fingerprint
 
 
+Pixels = tuple[kernels.Indices, Doubles, Doubles, Doubles]
+"""Of some frames: their numbers, first row and column, pixels (NaN where one says nothing), variance per unit."""
+
+
 def spot_block(raw: kernels.Frames, per_frame: Doubles, *, plan: SpotPlan, shared: float | None = None) -> Doubles:
-    """Parameters, their covariance and a mark for success, ``(frame, roi, column)``."""
+    """Fits of every spot, ``(frame, roi, column)``."""
     measurements = plan.measurements
-    number = len(NAMES)
-    packed = np.full((len(raw), len(measurements.regions), number**2 + number + 1), np.nan)
-    packed[..., -1] = 0.0
+    result = np.full((len(raw), len(measurements.regions), columns_for(len(SPOT))), np.nan)
+    result[..., -EXTRA:] = 0.0
     for first in range(0, len(raw), TOGETHER):
         some = slice(first, first + TOGETHER)
-        frames = frames_of(raw[some], per_frame[some], measurements, shared)
-        for place, region in enumerate(measurements.regions):
-            own = summed(frames, region, measurements, keep=True)
-            found = _fit_region(own.values, own.good, _per_count(own.variance, own.total), region)
-            good = _sensible(found, region)
-            target = packed[some, place]
-            target[good, :number] = found.parameters[good]
-            target[good, number:-1] = found.covariance[good].reshape(-1, number**2)
-            target[:, -1] = good
-    return packed
+        for (place, _, _), pixels in _pixels(raw[some], per_frame[some], measurements, shared).items():
+            frame, origin, values, per_count = (np.concatenate(part) for part in zip(*pixels, strict=True))
+            found = _fit(values, per_count, counts=measurements.counts)
+            found[:, 1:3] += origin
+            result[first + frame, place] = found
+    return result
 
 
-def _per_count(variance: Doubles, total: Doubles) -> Doubles:
-    """Variance per unit of the image; NaN where frames are not counts."""
-    return np.asarray(np.divide(variance, total, out=np.full(len(total), np.nan), where=total > 0))
+def _pixels(
+    raw: kernels.Frames, per_frame: Doubles, plan: Measurements, shared: float | None
+) -> dict[tuple[int, int, int], list[Pixels]]:
+    """Pixels by the ROI and its size, wherever it is."""
+    found: dict[tuple[int, int, int], list[Pixels]] = {}
+    for run, here in resting(per_frame, plan):
+        frames = frames_of(raw[run], per_frame[run], here, shared)
+        for place, region in enumerate(here.regions):
+            own = summed(frames, region, here, keep=True)
+            values = own.values if own.good is None else np.where(own.good, own.values, np.nan)
+            per_count = np.divide(own.variance, own.total, out=np.zeros(len(values)), where=own.total > 0)
+            origin = np.tile(np.array(region.origin, dtype=np.float64), (len(values), 1))
+            pixels = (np.arange(run.start, run.stop), origin, values, per_count)
+            found.setdefault((place, *values.shape[1:]), []).append(pixels)
+    return found
 
 
-def _fit_region(values: Doubles, good: kernels.Bools | None, per_count: Doubles, region: Region) -> Fit:
+def _fit(values: Doubles, per_count: Doubles, *, counts: bool) -> Doubles:
+    """Fit spots of one size, ``(frame, column)``; centres are counted from the first pixel."""
     n_frames, n_rows, n_columns = values.shape
-    y = np.repeat(np.arange(n_rows, dtype=np.float64), n_columns) + region.origin[0]
-    x = np.tile(np.arange(n_columns, dtype=np.float64), n_rows) + region.origin[1]
-    model = gaussian_2d(y, x)
+    y = np.repeat(np.arange(n_rows, dtype=np.float64), n_columns)
+    x = np.tile(np.arange(n_columns, dtype=np.float64), n_rows)
     flat = values.reshape(n_frames, -1)
-    bad = None if good is None else ~good.reshape(n_frames, -1)
-    start = _start(values, region)
-    if np.isnan(per_count).any():
-        even = np.ones_like(flat) if bad is None else np.where(bad, np.inf, 1.0)
-        found = fit(model, flat, even, start)
-        free = np.isfinite(even).sum(axis=1) - start.shape[1]
-        scatter = found.chi_square / np.maximum(free, 1)
-        return Fit(found.parameters, found.covariance * scatter[:, None, None], found.chi_square, found.arrived)
-    counts = flat if bad is None else np.where(bad, np.nan, flat)
-    variance = np.maximum(flat, 0) * per_count[:, None]
-    return counted_fit(model, counts, variance, per_count, start)
+    n_points = np.isfinite(flat).sum(axis=1)
+    start, model = _start(np.nan_to_num(values)), gaussian_2d(y, x)
+    if counts:
+        found = fit(model, flat, np.maximum(flat, 0) * per_count[:, None], start, per_count=per_count)
+    else:
+        found = by_scatter(fit(model, flat, np.ones_like(flat), start), n_points)
+    return packed(found, _sensible(found, n_rows, n_columns), n_points.astype(np.float64))
 
 
-def _start(values: Doubles, region: Region) -> Doubles:
+def _start(values: Doubles) -> Doubles:
     """Start values from the profiles above the level of the edge."""
     border = np.concatenate([values[:, 0], values[:, -1], values[:, :, 0], values[:, :, -1]], axis=1)
     level = border.mean(axis=1)
@@ -154,59 +163,38 @@ def _start(values: Doubles, region: Region) -> Doubles:
     along_y, along_x = kernels.profiles(np.ascontiguousarray(net))
     total = np.maximum(net.sum(axis=(1, 2)), 1e-12 + 1e-3 * np.abs(values).sum(axis=(1, 2)))
     places, widths = [], []
-    for profile, first in ((along_y, region.origin[0]), (along_x, region.origin[1])):
+    for profile in (along_y, along_x):
         soft = kernels.running_mean(profile, 3)
         top = np.maximum(soft.max(axis=1), 1e-12)
         widths.append(np.clip(np.maximum(profile, 0).sum(axis=1) / top, 2, 0.7 * profile.shape[1]))
-        places.append(soft.argmax(axis=1) + first)
+        places.append(soft.argmax(axis=1))
     height = total * 4 * np.log(2) / np.pi / (widths[0] * widths[1])
     return np.stack([height, *places, *widths, np.zeros(len(values)), level], axis=1)
 
 
-def _sensible(found: Fit, region: Region) -> kernels.Bools:
+def _sensible(found: Fit, n_rows: int, n_columns: int) -> kernels.Bools:
     """Fits that arrived at a spot which the ROI shows."""
     p = found.parameters
     p[:, 3:5] = np.abs(p[:, 3:5])
-    rows, columns = (region.box[axis][1] - region.box[axis][0] for axis in range(2))
-    (top, left), errors = region.origin, np.sqrt(np.maximum(np.einsum("naa->na", found.covariance), 0))
+    good = found.arrived & (np.abs(p[:, 5]) < 1)
     with np.errstate(invalid="ignore"):
-        there = (p[:, 1] >= top) & (p[:, 1] <= top + rows - 1) & (p[:, 2] >= left) & (p[:, 2] <= left + columns - 1)
-        wide = (p[:, 3] > 0.3) & (p[:, 3] < 3 * rows) & (p[:, 4] > 0.3) & (p[:, 4] < 3 * columns)
-        good = found.arrived & there & wide & (np.abs(p[:, 5]) < 1) & (p[:, 0] > SIGNIFICANT * errors[:, 0])
+        for place, size in enumerate((n_rows, n_columns)):
+            good &= (p[:, 1 + place] >= 0) & (p[:, 1 + place] <= size - 1)
+            good &= (p[:, 3 + place] > 0.3) & (p[:, 3 + place] < 3 * size)
+        good &= p[:, 0] > SIGNIFICANT * np.sqrt(found.covariance[:, 0, 0])
     return np.asarray(good)
 
 
-def _named(packed: xr.DataArray, units: str) -> xr.Dataset:
-    """One variable per parameter, with units and errors."""
-    number = len(NAMES)
-    own = {"height": units, "level": units, "tilt": "1"}
-    result = xr.Dataset()
-    for place, name in enumerate(NAMES):
-        attrs = {"units": own.get(name, PIXEL), "long_name": f"{name} of the fitted spot"}
-        result[name] = packed.isel(column=place).assign_attrs(attrs)
-        error = packed.isel(column=number + place * (number + 1)) ** 0.5
-        result[f"{name}_errors"] = error.assign_attrs(attrs | {"long_name": f"standard error of the {name}"})
-    covariance = packed.isel(column=slice(number, -1)).rename(column="parameter_")
-    rows = [covariance.isel(parameter_=slice(place * number, (place + 1) * number)) for place in range(number)]
-    stacked = xr.concat(rows, dim="parameter", join="exact", coords="minimal", compat="override")
-    stacked = stacked.assign_coords(parameter=list(NAMES), parameter_=list(NAMES))
-    result["covariance"] = stacked.transpose("time", "roi", "parameter", "parameter_")
-    result["volume"], result["volume_errors"] = _volume(result, units)
-    failed = (packed.isel(column=-1) == 0).astype(np.int32) * np.int32(Quality.FIT_FAILED)
-    result["quality"] = failed.assign_attrs(flag_attributes(Quality))
+def _named(rows: xr.DataArray, units: str) -> xr.Dataset:
+    """One variable per parameter, and the sum of the spot.
+
+    ``pi / (4 ln 2) height fwhm_y fwhm_x sqrt(1 - tilt^2)``
+    """
+    own = dict.fromkeys(SPOT, PIXEL) | {"height": units, "level": units, "tilt": "1"}
+    result = unpacked(rows, SPOT, own, "fitted spot")
+    rest = 1 - result["tilt"] ** 2
+    volume = np.pi / (4 * np.log(2)) * result["height"] * result["fwhm_y"] * result["fwhm_x"] * rest**0.5
+    slopes = {name: volume / result[name] for name in ("height", "fwhm_y", "fwhm_x")}
+    slopes["tilt"] = -volume * result["tilt"] / rest
+    add(result, "volume", volume, slopes, units, "sum of the fitted spot")
     return result
-
-
-def _volume(found: xr.Dataset, units: str) -> tuple[xr.DataArray, xr.DataArray]:
-    """Return what a spot sums up to: ``pi / (4 ln 2) height fwhm_y fwhm_x sqrt(1 - tilt^2)``, and its error."""
-    rest = 1 - found["tilt"] ** 2
-    volume = np.pi / (4 * np.log(2)) * found["height"] * found["fwhm_y"] * found["fwhm_x"] * rest**0.5
-    slopes = {name: volume / found[name] for name in ("height", "fwhm_y", "fwhm_x")}
-    slopes["tilt"] = -volume * found["tilt"] / rest
-    variance = volume * 0.0
-    for one, along_one in slopes.items():
-        for other, along_other in slopes.items():
-            shared = found["covariance"].sel(parameter=one, parameter_=other, drop=True)
-            variance = variance + along_one * along_other * shared
-    attrs = {"units": units, "long_name": "sum of the fitted spot"}
-    return volume.assign_attrs(attrs), (variance**0.5).assign_attrs(attrs | {"long_name": "standard error of the sum"})
