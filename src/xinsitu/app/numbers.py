@@ -88,8 +88,9 @@ class NumbersState(RoiState):
         data = self.store.measurable()
         if self.roi is None or not data.sizes["time"]:
             return None
+        boxes = self.boxes(self.selected)[: data.sizes["time"]] if self.roi.path else None
         return KymographRequest(
-            data, self.roi, self.active_correction, self.along, self.show, self.coordinates(), self.breaks()
+            data, self.roi, self.active_correction, self.along, self.show, self.coordinates(), self.breaks(), boxes
         )
 
     @property

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.physics.corrections import Correction, correct, crop
+from xinsitu.physics.moving import Boxes
 from xinsitu.physics.reductions import measure
 from xinsitu.plots.frames import Along, Show, changes
 from xinsitu.schema import image_of
@@ -57,29 +58,53 @@ class KymographRequest:
     show: Show
     places: Doubles
     cuts: npt.NDArray[np.int64]
+    boxes: Boxes | None = None
+    """Bounds ``y0, y1, x0, x1`` of the ROI in every frame; None: it stands still."""
 
 
 @dataclass(frozen=True)
 class Kymograph:
-    """Profiles on an even grid in time, ``(pixel, column)``; NaN where nothing was measured."""
+    """Profiles on an even grid in time, ``(pixel, column)``; NaN where nothing was measured, or outside a moving ROI.
+
+    ``edges`` are the ROI's own pixels in every frame, ``(time, 2)``; None where it stands still.
+    """
 
     values: npt.NDArray[np.float32]
     left: float
     right: float
     pixels: tuple[int, int]
     signed: bool
+    edges: npt.NDArray[np.int64] | None = None
 
     @classmethod
     def of(cls, request: KymographRequest) -> Kymograph:
         """Sum over the other axis, take differences, put the frames on a grid."""
-        box = corrected_box(request.data, request.roi, request.correction)
-        other = "x" if request.along == "y" else "y"
-        profile = np.asarray(box.sum(other, dtype="float64", skipna=False).compute().values)
+        own, other = ((0, 2), "x") if request.along == "y" else ((2, 4), "y")
+        boxes, roi = request.boxes, request.roi
+        if boxes is not None:  # everything that the ROI ever sees, and of that what it sees in each frame
+            low, high = boxes.min(axis=0), boxes.max(axis=0)
+            roi = roi.moved(y=(int(low[0]), int(high[1])), x=(int(low[2]), int(high[3])))
+        box = corrected_box(request.data, roi, request.correction)
+        if boxes is not None:
+            box = box.where(_inside(box, other, boxes[:, 2:] if request.along == "y" else boxes[:, :2]), 0)
+        summed = box.sum(other, dtype="float64", skipna=False)
+        if boxes is not None:
+            summed = summed.where(_inside(box, request.along, boxes[:, slice(*own)]))
+        profile = np.asarray(summed.compute().values)
         times = request.data["time"].values
         shown = changes(profile, (times - times[0]) / np.timedelta64(1, "s"), request.show)
         values, left, right = on_grid(shown, request.places[: len(shown)], request.cuts)
-        bounds = request.roi.y if request.along == "y" else request.roi.x
-        return cls(values.T.astype("float32"), left, right, bounds, request.show != "values")
+        bounds = roi.y if request.along == "y" else roi.x
+        edges = None if boxes is None else boxes[:, slice(*own)]
+        return cls(values.T.astype("float32"), left, right, bounds, request.show != "values", edges)
+
+
+def _inside(box: xr.DataArray, axis: str, bounds: npt.NDArray[np.int64]) -> xr.DataArray:
+    """Whether a pixel lies within the bounds ``(time, 2)`` of its frame, dims ``(time, axis)``."""
+    pixels = np.asarray(box[axis].values)
+    return xr.DataArray(
+        (pixels >= bounds[:, :1]) & (pixels < bounds[:, 1:]), dims=("time", axis), coords={axis: box[axis]}
+    )
 
 
 def corrected_box(data: xr.Dataset, roi: Roi, correction: Correction | None) -> xr.DataArray:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import param
 
-from xinsitu.errors import DocumentError, RoiError
+from xinsitu.errors import DocumentError, RoiError, XinsituError
 from xinsitu.io.documents import ROIS, VERSION
 from xinsitu.physics.corrections import Correction
 from xinsitu.physics.keys import frame_key, resolve_key
@@ -160,6 +160,16 @@ class RoiState(State):
         """Say that the selected ROI is here at the frame that is shown; between key frames it moves linearly."""
         (y, x), roi = self.box(self.selected), self.rois[self.selected]
         self._set(self.rois.replaced(self._keyed(roi.moved(y=y, x=x))))
+
+    def key_frames(self) -> list[tuple[int, Box]]:
+        """Positions of the selected ROI's key frames, with its box there; those of other measurements are left out."""
+        found = []
+        for one in (self.roi.path or ()) if self.roi else ():
+            try:
+                found.append((resolve_key(self.store.data, one.key), (one.y, one.x)))
+            except XinsituError:
+                continue  # of another measurement
+        return found
 
     def _keyed(self, roi: Roi) -> Roi:
         """Return the ROI with a key frame at the frame that is shown, where its box is."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 import param
@@ -9,11 +11,13 @@ import xarray as xr
 
 from xinsitu.errors import XinsituError
 from xinsitu.physics.corrections import Correction
+from xinsitu.plots.frames import Show, changes
 from xinsitu.plots.timeline import AXES, Timeline, breaks, in_zone, timeline
 from xinsitu.schema import image_of
 
 from . import editing
 from .frames import FrameStore
+from .goto import find_frame
 from .sources import Source
 
 
@@ -24,6 +28,7 @@ class State(param.Parameterized):  # type: ignore[misc] # param has no types
     corrected = param.Boolean(False, doc="show corrected frames and measure them")
     log_image = param.Boolean(True, doc="logarithmic colours")
     limits = param.Range((0.5, 1000.0), doc="colour limits")
+    compare = param.Selector(default="values", objects=["values", "previous", "first", "slope"], doc="image less what")
     axis = param.Selector(default="elapsed", objects=list(AXES))
     log_intensity = param.Boolean(False)
     shift = param.Boolean(True, doc="centre of mass from its first frames instead of detector pixels")
@@ -34,6 +39,7 @@ class State(param.Parameterized):  # type: ignore[misc] # param has no types
     def __init__(self, store: FrameStore, *, correction: Correction | None = None) -> None:
         super().__init__()
         self.store, self.correction = store, correction
+        self.calibration: Mapping[str, xr.DataArray] = {}
         self.corrected = correction is not None
         self.n_frames = store.n_frames
         image = image_of(store.data)
@@ -55,14 +61,20 @@ class State(param.Parameterized):  # type: ignore[misc] # param has no types
         return self.correction if self.corrected else None
 
     def image(self, position: int | None = None) -> xr.DataArray:
-        """Frame that is shown, dims ``(y, x)``.
+        """Frame that is shown, dims ``(y, x)``, or its change since another one as ``compare`` says.
 
         Raises
         ------
         XinsituError
             It cannot be read.
         """
-        return self.store.image(self.frame if position is None else position, self.active_correction)
+        at = self.frame if position is None else position
+        one, show = self.store.image(at, self.active_correction), self.compare
+        if show == "values":
+            return one
+        if at == 0:
+            return one.astype("float32") * np.nan if show != "first" else one.astype("float32") * 0
+        return _change(one, self.store.image(0 if show == "first" else at - 1, self.active_correction), show)
 
     def _ranges(self) -> None:
         """Colour limits that suit the first frame."""
@@ -74,8 +86,30 @@ class State(param.Parameterized):  # type: ignore[misc] # param has no types
         self.limits = limits_of(values, log=self.log_image)
 
     def fit_limits(self, percentile: float = 99.9) -> None:
-        """Set the colour limits to the frame that is shown."""
-        self.limits = limits_of(self.image().values, log=self.log_image, percentile=percentile)
+        """Set the colour limits to the frame that is shown; those of a change lie evenly about zero."""
+        values = self.image().values
+        if self.compare == "values":
+            self.limits = limits_of(values, log=self.log_image, percentile=percentile)
+        else:
+            top = limits_of(np.abs(values), log=False, percentile=percentile)[1]
+            self.limits = (-top, top)
+
+    def limit_bounds(self) -> tuple[float, float]:
+        """How far the colour limits can reasonably go; on a logarithmic scale from a tenth of a count upwards."""
+        low, high = self.limits
+        if self.compare != "values":
+            return min(2 * low, -1e-6), max(2 * high, 1e-6)
+        if self.log_image:
+            return min(0.1, low), max(float(self.store.data.attrs.get("count_cutoff") or 1e6), high)
+        return min(0.0, low), max(2 * high, low + 1e-6)
+
+    def calibrated(self, y: float, x: float) -> dict[str, float]:
+        """Place of a pixel in reciprocal space, as far as explore was told a calibration."""
+        found = {}
+        for array in self.calibration.values():
+            at = {dim: xr.DataArray(place) for dim, place in (("y", y), ("x", x)) if dim in array.dims}
+            found[str(array.name)] = float(array.interp(at))
+        return found
 
     def _brightest(self) -> tuple[int, int]:
         """Detector pixel of the middle of the brightest spot of the first frame."""
@@ -86,6 +120,11 @@ class State(param.Parameterized):  # type: ignore[misc] # param has no types
         values = np.nan_to_num(frame.values, nan=-np.inf)
         row, column = np.unravel_index(int(values.argmax()), values.shape)
         return self.shape[0][0] + int(row), self.shape[1][0] + int(column)
+
+    def goto_text(self, text: str) -> None:
+        """Show the frame that somebody typed: a number, a time of day, elapsed time; see :func:`find_frame`."""
+        if text.strip():
+            self.frame = find_frame(self.store.data, text, self.frame)
 
     def goto(self, coordinate: float) -> None:
         """Show the frame nearest to a place on the time axis: its number, or milliseconds where the axis has dates."""
@@ -115,6 +154,16 @@ class State(param.Parameterized):  # type: ignore[misc] # param has no types
         if attributes.get("time_source") == "frame":
             return ("frame",)
         return AXES if attributes.get("time_zone") else ("elapsed", "utc", "frame")
+
+    def places_of(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float64]:
+        """Places of any UTC moments on the time axis, as :meth:`coordinates` has them."""
+        line = self.line
+        if line.dated:
+            return np.asarray(in_zone(times, line.zone).astype("datetime64[us]").astype("int64") / 1e3)
+        if line.axis == "frame":
+            known = line.times.astype("int64")
+            return np.asarray(np.interp(times.astype("int64"), known, np.asarray(line.values, dtype="float64")))
+        return np.asarray((times - line.start) / np.timedelta64(1, "s"), dtype="float64")
 
     def breaks(self) -> npt.NDArray[np.int64]:
         """Positions before which curves are interrupted."""
@@ -169,6 +218,14 @@ def limits_of(values: npt.NDArray[np.generic], *, log: bool, percentile: float =
         return (low, max(top, 2 * low))
     low = min(float(np.percentile(finite, 1)), top - 1e-9)
     return (low, max(top, low + 1e-6))
+
+
+def _change(one: xr.DataArray, other: xr.DataArray, show: Show) -> xr.DataArray:
+    """Change between two frames ``(y, x)``; ``slope`` is per second."""
+    pair = np.stack([np.asarray(frame.values, dtype="float64").ravel() for frame in (other, one)])
+    seconds = np.array([0.0, float((one["time"].values - other["time"].values) / np.timedelta64(1, "s"))])
+    values = changes(pair, seconds, show)[1].reshape(one.shape)
+    return one.copy(data=values.astype("float32"))
 
 
 def _extent(image: xr.DataArray, axis: str) -> tuple[int, int]:

@@ -1,0 +1,370 @@
+"""What the explorer can do beside measuring: go to a typed moment, compare, look at evidence, copy, be remembered."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import xinsitu as xi
+from xinsitu.app import beside
+from xinsitu.app.frames import FrameStore
+from xinsitu.app.model import ExplorerModel
+from xinsitu.app.profiles import Kymograph
+from xinsitu.app.remembered import TABS, Remembered, document, view_text
+from xinsitu.app.sources import open_source
+from xinsitu.recipe import Correcting, Reading
+from xinsitu.values import Event
+
+TOKYO = Reading(tz="Asia/Tokyo")
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory):
+    return xi.simulate_sample(tmp_path_factory.mktemp("features"), measurements=2, frames=40)
+
+
+@pytest.fixture
+def make(truth):
+    stores = []
+
+    def build(which="sample", *, correcting=None, **options):
+        source = open_source(truth.folders[which], reading=TOKYO, correcting=correcting)
+        store = FrameStore(source)
+        stores.append(store)
+        store.start()
+        store.wait()
+        correction = None if correcting is None else correcting.correction(TOKYO)
+        return ExplorerModel(store, rois=truth.rois, correction=correction, **options)
+
+    yield build
+    for store in stores:
+        store.release()
+
+
+class TestGoTo:
+    def test_numbers_times_and_seconds_lead_to_the_same_frame(self, make):
+        model = make("sample")
+        times, zone = model.store.data["time"].values, np.timedelta64(9, "h")
+        at = 42
+        frame = int(model.store.data["frame"].values[at])
+        clock = str((times[at] + zone).astype("datetime64[s]"))[11:]
+        seconds = (times[at] - times[0]) / np.timedelta64(1, "s")
+        for text in (f"time2 {frame}", clock, f"{times[at]}+00:00", str(times[at] + zone)[:19], f"{seconds} s"):
+            model.frame = 3
+            model.goto_text(text)
+            assert times[model.frame] == times[at], text
+        model.goto_text(f" {frame + 1} ")  # of the measurement that is shown
+        assert model.frame == at + 1
+        model.goto_text("")
+        assert model.frame == at + 1
+
+    def test_a_number_is_of_the_scan_that_is_shown_first(self, make):
+        model = make("sample")
+        scans = model.store.data["scan"].values
+        second = int(np.flatnonzero(scans == 2)[0])
+        first = int(np.flatnonzero(model.store.data["measurement"].values == "time2")[0])
+        model.frame = second + 1
+        model.goto_text("0")
+        assert model.frame == second
+        model.frame = first + 1
+        for text, at in (("0", first), ("2 0", second), ("time2 2 1", second + 1), ("time2/1/1", first + 1)):
+            model.goto_text(text)
+            assert model.frame == at, text
+            model.frame = first + 1
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ("4000", "no frame 4000 of time1; its frames run from 0 to 39"),
+            ("03:00:00", "outside the frames"),
+            ("90000 s", "outside the frames"),
+            ("tomorrow", "type a frame number"),
+            ("time2 9 3", "no frame 3 of scan 9 of time2; it has no frames"),
+            ("time9 3", "type a frame number"),
+            ("2014-05-28 99:99", "99"),
+        ],
+    )
+    def test_what_there_is_not_is_one_sentence(self, make, text, words):
+        model = make("sample")
+        with pytest.raises(xi.XinsituError, match=words):
+            model.goto_text(text)
+        assert model.frame == 0
+
+    def test_frames_without_times_know_only_numbers(self):
+        data = xr.DataArray(np.ones((3, 8, 8), "int32"), dims=("time", "y", "x")).to_dataset(name="image")
+        time = np.datetime64("1970-01-01", "ns") + np.arange(3) * np.timedelta64(1, "s")
+        data = data.assign_coords(time=time).assign_attrs(time_source="frame")
+        model = ExplorerModel(FrameStore(open_source(data)))
+        model.goto_text("2")
+        assert model.frame == 2
+        with pytest.raises(xi.StitchError, match="carry no time"):
+            model.goto_text("00:00:01")
+
+
+class TestImage:
+    def test_changes_since_another_frame(self, make):
+        model = make("time1")
+        model.frame = 30
+        frames = model.store.data["image"][[0, 29, 30]].values.astype(float)
+        step = np.diff(model.store.data["time"].values[[29, 30]])[0] / np.timedelta64(1, "s")
+        for show, expected in (
+            ("previous", frames[2] - frames[1]),
+            ("first", frames[2] - frames[0]),
+            ("slope", (frames[2] - frames[1]) / step),
+        ):
+            model.compare = show
+            np.testing.assert_allclose(model.image().values, expected, rtol=1e-6)
+        model.fit_limits(99.0)
+        assert -model.limits[0] == model.limits[1] > 0
+        assert np.isnan(model.image(0).values).all()
+        model.compare = "first"
+        assert (model.image(0).values == 0).all()
+
+    def test_bounds_hold_the_limits_and_logs_stay_positive(self, make):
+        model = make("time1")
+        for model.log_image in (True, False):
+            for percentile in (100.0, 95.0):
+                model.fit_limits(percentile)
+                low, high = model.limit_bounds()
+                assert low <= model.limits[0] < model.limits[1] <= high
+                assert low > 0 or not model.log_image
+
+    def test_calibrated_pixels(self, make):
+        y, x = np.mgrid[:195, :487]
+        maps = {"x": xi.reciprocal_axis(1.0 + 0.001 * np.arange(487), "l", axis="x"),
+                "y": xi.reciprocal_axis(0.01 * y + 0.0001 * x, "hk")}  # fmt: skip
+        model = make("time1", calibration=maps)
+        found = model.calibrated(10.0, 200.5)
+        assert found == {"l": pytest.approx(1.2005), "hk": pytest.approx(0.1 + 0.02005)}
+        assert make("time1").calibrated(10.0, 200.0) == {}
+
+
+class TestMovingKymograph:
+    @pytest.mark.parametrize("along", ["x", "y"])
+    def test_it_sums_the_box_where_it_is(self, make, along):
+        model = make("time1", correcting=Correcting(median=3))
+        model.selected, model.along = "WZ", along
+        model.frame = 0
+        model.set_key_frame()
+        model.frame = 39
+        model.place("WZ", (80.0, 160.0), (240.0, 310.0))
+        model.commit()
+        assert [at for at, _ in model.key_frames()] == [0, 39]
+        assert model.key_frames()[1][1] == model.box("WZ")
+        whole = xi.correct(model.store.measurable(), model.correction).image.compute().values
+        boxes = model.boxes("WZ")
+        found = Kymograph.of(model.kymograph_request())
+        np.testing.assert_array_equal(found.edges, boxes[:, :2] if along == "y" else boxes[:, 2:])
+        first = found.pixels[0]
+        for at in (0, 20, 39):
+            y0, y1, x0, x1 = boxes[at]
+            expected = whole[at, y0:y1, x0:x1].sum(axis=1 if along == "y" else 0)
+            low, high = found.edges[at]
+            column = found.values[:, at]
+            np.testing.assert_allclose(column[low - first : high - first], expected, rtol=1e-5)
+            assert np.isnan(np.delete(column, np.arange(low - first, high - first))).all()
+
+    def test_a_still_box_has_no_edges(self, make):
+        model = make("time1")
+        assert Kymograph.of(model.kymograph_request()).edges is None
+
+
+class TestEvidence:
+    def test_the_numbers_are_those_of_the_library(self, make, truth):
+        model = make("sample")
+        assert model.evidence() is None
+        model.measure_now()
+        model.find_changes()
+        found = model.evidence()
+        change = model.proposals[0]
+        known = change.evidence
+        assert [row.roi for row in found.rows] == [roi.name for roi in truth.rois if roi.role == "signal"]
+        chi = 0.0
+        for row in found.rows:
+            told = known["factors"][row.roi]
+            assert row.log_ratio == pytest.approx(np.log(told["factor"]))
+            assert row.log_error == pytest.approx(told["factor_errors"] / told["factor"])
+            assert row.before / row.after == pytest.approx(truth.changes[0].factor, rel=0.05)
+            chi += row.deviation**2
+        assert chi == pytest.approx(known["chi_squared"], rel=0.05)  # the common factor minimises just this
+        assert f"{known['degrees_of_freedom']} degrees of freedom" in found.agreement
+        assert "agree" in found.agreement
+        assert f"{change.factor:.5g}" in found.title
+        model.accept_change(0)
+        assert model.looked_at == 0
+        accepted = model.evidence()
+        assert [row.before for row in accepted.rows] == [row.before for row in found.rows]  # as measured, not scaled
+
+    def test_a_moved_roi_does_not_make_the_background_decide(self, make):
+        model = make("sample")
+        model.measure_now()
+        model.place("CTR", (65.0, 140.0), (65.0, 135.0))
+        model.measure_now()
+        model.find_changes()
+        assert "BG" not in model.proposals[0].evidence["factors"]
+
+    @pytest.mark.filterwarnings("ignore:the ROIs disagree")
+    def test_clicked_changes_have_evidence_and_deleting_goes_on(self, make):
+        model = make("sample")
+        model.measure_now()
+        model.pick_change()
+        model.pick(50)
+        model.pick(52)
+        assert model.looked_at == 0
+        assert len(model.evidence().rows) >= 3
+        assert "disagree" in model.evidence().agreement  # nothing happened there but growth
+        model.delete_change(0)
+        assert model.looked_at == -1
+        assert model.evidence() is None
+
+
+class TestClicks:
+    def test_an_event_is_put_where_one_clicks(self, make):
+        model = make("sample")
+        model.pick_event(" As shutter open ")
+        assert "As shutter open" in model.picking
+        model.pick(17)
+        assert model.picking == ""
+        assert model.events[0].name == "As shutter open"
+        assert model.events[0].start.frame == 17
+        assert model.frame == 17
+        model.pick(30)
+        assert len(model.events) == 1
+        with pytest.raises(xi.DocumentError, match="needs a name"):
+            model.pick_event(" ")
+
+    def test_one_thing_at_a_time(self, make):
+        model = make("sample")
+        model.pick_event("open")
+        model.pick_change()
+        model.pick(3)
+        model.stop_picking()
+        model.pick(9)
+        assert (model.events, model.changes, model.picking) == ((), (), "")
+
+
+class TestBeside:
+    @pytest.fixture
+    def there(self, truth, make, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        model = make("time1")
+        other = xi.RoiSet([xi.Roi("far", y=(5, 25), x=(7, 40)), xi.Roi("out", y=(0, 5), x=(0, 5), role="background")])
+        scan = xi.open_measurement(truth.folders["time2"], tz="Asia/Tokyo")
+        (tmp_path / "results").mkdir()
+        xi.write_results(xi.measure(scan, other).compute(), tmp_path / "results" / "0884_time2.nc")
+        xi.write_rois(other, tmp_path / "other.json")
+        (tmp_path / "broken.nc").write_bytes(b"nothing")
+        (tmp_path / "events.json").write_text(model.events_text())
+        return model, other
+
+    def test_rois_are_copied_from_results_and_files(self, there):
+        model, other = there
+        files = beside.roi_files(model.source)
+        assert {"other.json", "0884_time2.nc", "rois.json"} <= set(files)
+        assert "events.json" not in files
+        for name in ("other.json", "0884_time2.nc"):
+            model.copy_rois(files[name])
+            assert [(roi.name, roi.y, roi.x, roi.role) for roi in model.rois] == [
+                (roi.name, roi.y, roi.x, roi.role) for roi in other
+            ]
+            model.undo()
+            assert model.rois.names != other.names
+        with pytest.raises(xi.XinsituError, match=r"broken\.nc"):
+            model.copy_rois(files["broken.nc"])
+
+    def test_results_are_opened_beside_the_curves(self, there):
+        model, _ = there
+        files = beside.results(model.source)
+        model.open_result(files["0884_time2.nc"])
+        assert model.result.attrs["result_name"] == "0884_time2.nc"
+        times = model.result["time"].values
+        for model.axis in ("elapsed", "utc", "local"):
+            np.testing.assert_allclose(
+                model.places_of(times)[-1] - model.coordinates()[0],
+                (times[-1] - model.store.data["time"].values[0])
+                / np.timedelta64(1, "s" if model.axis == "elapsed" else "ms"),
+            )
+        model.open_result(None)
+        assert model.result is None
+
+
+class TestRemembered:
+    def changed(self, make):
+        model = make("sample", correcting=Correcting(median=3))
+        model.measure_now()
+        model.find_changes()
+        model.accept_change(0)
+        model.frame, model.axis, model.log_image, model.limits = 17, "local", False, (3.0, 77.0)
+        model.corrected, model.selected, model.along, model.show = False, "ZB", "y", "previous"
+        model.rename("ZB", "zinc")
+        model.add_event("open")
+        return model
+
+    def test_a_view_comes_back_as_it_was(self, make):
+        model = self.changed(make)
+        other = make("sample", correcting=Correcting(median=3))
+        other.load(view_text(model))
+        assert document(other) == document(model)
+        assert other.frame == 17
+        assert other.selected == "zinc"
+        assert other.rois == model.rois
+        assert other.changes == model.changes
+        assert not other.corrected
+
+    def test_what_does_not_fit_stays(self, make):
+        model = self.changed(make)
+        plain = make("time1")
+        view = json.loads(view_text(model))
+        view["view"] |= {"corrected": True, "selected": "nobody", "axis": "stars", "frame": 99_999}
+        view["changes"] = view["proposals"] = []
+        plain.load(json.dumps(view))
+        assert (plain.corrected, plain.axis, plain.frame) == (False, "elapsed", 39)
+
+    @pytest.mark.parametrize(
+        "part", [{"changes": 3}, {"view": []}, {"view": {"limits": "wide"}}, {"rois": {"rois": 7}}]
+    )
+    def test_nonsense_is_refused(self, make, part):
+        model = make("time1")
+        with pytest.raises(xi.XinsituError):
+            model.load(json.dumps({**document(model), **part}))
+
+    def test_closed_tabs_are_remembered_but_not_for_ever(self, make):
+        model = make("time1")
+        tabs = Remembered()
+        name = tabs.open(model)
+        model.frame = 7
+        assert tabs.view(name)["view"]["frame"] == 7
+        assert tabs.view("guessed") is None
+        tabs.close(model)
+        model.frame = 9
+        assert tabs.view(name)["view"]["frame"] == 7
+        for _ in range(TABS):
+            tabs.open(model)
+            tabs.close(model)
+        assert tabs.view(name) is None
+
+
+def test_new_measurements_and_frames_come_by_themselves(make, truth, tmp_path):
+    sample = tmp_path / "0884"
+    shutil.copytree(truth.folders["time1"], sample / "time1")
+    store = FrameStore(open_source(sample, reading=TOKYO))
+    store.start()
+    store.wait()
+    model = ExplorerModel(store, rois=truth.rois)
+    model.follow = True
+    model.add_event("open")
+    assert model.n_frames == 40
+    shutil.copytree(truth.folders["time2"], sample / "time2")
+    assert store.refresh() == 40
+    store.wait()
+    model.grow()
+    model.measure_now()
+    assert (model.n_frames, model.frame) == (80, 79)
+    assert list(model.measurements()) == ["time1", "time2"]
+    assert model.numbers_of("WZ").sizes["time"] == 80
+    assert isinstance(model.events[0], Event)
+    store.release()
