@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -17,6 +16,10 @@ Box = tuple[Bounds, Bounds]
 """A rectangle ``(y, x)`` of bounds."""
 
 
+_MOST = 2**31
+"""No detector has so many rows; integers of any length come out of JSON."""
+
+
 def bounds(value: object, what: str) -> Bounds:
     """Check one half-open pixel range and return it as whole numbers."""
     if isinstance(value, slice):
@@ -27,7 +30,7 @@ def bounds(value: object, what: str) -> Bounds:
     for number in value:
         if isinstance(number, bool) or not isinstance(number, int | float | np.integer | np.floating):
             raise RoiError(f"{what} must be two whole numbers [first, behind the last), not {list(value)!r}")
-        if not math.isfinite(number) or number != int(number):
+        if not -_MOST < number < _MOST or number != int(number):
             raise RoiError(f"{what} must be whole pixels, not {number}")
         numbers.append(int(number))
     first, behind = numbers

@@ -15,6 +15,8 @@ from xinsitu.errors import DocumentError
 Moment = np.datetime64
 """A UTC time, datetime64[ns]."""
 
+_MOST = 2**53
+"""Numbers above have lost their last digits; integers of any length come out of JSON."""
 _OFFSET = re.compile(r"(Z|[+-]\d{2}:?\d{2})$", re.IGNORECASE)
 
 
@@ -137,8 +139,10 @@ class Key:
             ("frame", frame, (int,)),
             ("seconds", seconds, (int, float)),
         ):
-            if number is not None and (isinstance(number, bool) or not isinstance(number, kinds)):
-                raise DocumentError(f"{name} must be a number, not {number!r}")
+            if number is None:
+                continue
+            if isinstance(number, bool) or not isinstance(number, kinds) or not abs(number) < _MOST:
+                raise DocumentError(f"{name} must be a number, not {_short(number)}")
         measurement = document.get("measurement")
         return cls(
             measurement=None if measurement is None else str(measurement),
