@@ -274,7 +274,8 @@ def test_units_names_and_coordinates():
     assert series.fwhm_x.attrs["long_name"] == "full width at half maximum along l"
     assert series.com_x_errors.attrs["long_name"] == "standard error of the centre of mass along l"
     assert series.attrs["detector"] == "PILATUS 100K"
-    assert set(series.coords) == {"time", "frame", "sample", "monitor", "roi", "roi_y0", "roi_y1", "roi_x0", "roi_x1"}
+    ridden = {"time", "frame", "sample", "monitor", "scale_errors"}
+    assert set(series.coords) == {*ridden, "roi", "roi_y0", "roi_y1", "roi_x0", "roi_x1"}
     assert series.roi.values.tolist() == [roi.name for roi in ROIS]
     assert series.roi_x1.values.tolist() == [roi.x[1] for roi in ROIS]
     assert series.quality.dtype == np.int32

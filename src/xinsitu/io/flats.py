@@ -50,6 +50,7 @@ def _described(flat: xr.DataArray, folder: str, gathered: Gathered, level: float
         "source_token": gathered.stack.token,
         "n_frames": len(gathered.stack.names),
         "mean_counts": level,
+        "total_counts": None if gathered.stack.stored.kind == "f" else level * len(gathered.stack.names),
         "detector": detector or None,
         "detector_serial": serial,
         "threshold_energy": text.threshold_energy,

@@ -28,6 +28,7 @@ _MEASURED = ", as measured"
 _NEVER = ("com_y", "com_x", "fwhm_y", "fwhm_x")
 """What scripts before this package scaled too."""
 _COORDS = ("attenuation_factor", "attenuation_factor_errors", "scale_errors")
+_SHARED = "scale_errors"
 
 
 def correct_attenuation(
@@ -79,7 +80,8 @@ def correct_attenuation(
     xr.Dataset
         The sample with the coordinates ``segment`` (-1 in a transition), ``attenuation_factor``,
         ``attenuation_factor_errors`` and ``scale_errors`` on time, and the measured values as ``intensity_measured``
-        and so on. ``scale_errors`` is relative, shared by a whole segment, and not part of ``intensity_errors``.
+        and so on. ``scale_errors`` is relative, shared by a whole segment, and not part of ``intensity_errors``: the
+        factor's error and, in quadrature, what the intensities brought of their own (the flat field's).
 
     Raises
     ------
@@ -136,7 +138,7 @@ def correct_attenuation(
         "made": [name for name in ("segment", "quality") if name not in sample.variables],
     }
     result = _scaled(sample, normalised, names, scales["attenuation_factor"])
-    result = _flagged(result, segment).assign_coords(scales)
+    result = _flagged(result, segment).assign_coords(_with_earlier(sample, scales))
     return result.assign_attrs({_RECORD: json.dumps(record)})
 
 
@@ -153,7 +155,9 @@ def undo_attenuation(sample: xr.Dataset) -> xr.Dataset:
     record = json.loads(sample.attrs[_RECORD])
     made, names = record["made"], record["scaled"]
     measured = {name: _told(sample[_kept(name)].variable, measured=False) for name in names}
-    result = sample.drop_vars([*(_kept(name) for name in names), *_COORDS]).assign(measured)
+    shared = {_SHARED: _told(sample[_kept(_SHARED)].variable, measured=False)} if _kept(_SHARED) in sample else {}
+    kept = [_kept(name) for name in (*names, *shared)]
+    result = sample.drop_vars([*kept, *_COORDS]).assign(measured).assign_coords(shared)
     if "quality" not in made:
         result = _flagged(result, np.zeros(sample.sizes["time"], dtype="int64"))
     del result.attrs[_RECORD]
@@ -192,6 +196,16 @@ def _scales(
     error = np.where(segment == TRANSITION, np.nan, np.sqrt(np.abs(spent - spent[stays]))[segment])
     scales = {"attenuation_factor": factor, "attenuation_factor_errors": factor * error, "scale_errors": error}
     return {name: describe(xr.DataArray(values, dims="time"), name) for name, values in scales.items()}
+
+
+def _with_earlier(sample: xr.Dataset, scales: dict[str, xr.DataArray]) -> dict[str, xr.DataArray]:
+    """Add a shared error that the intensities had before, in quadrature, and keep it as it was."""
+    if _SHARED not in sample.variables:
+        return scales
+    earlier = sample[_SHARED].reset_coords(drop=True)
+    both = (earlier.fillna(0.0) ** 2 + scales[_SHARED] ** 2) ** 0.5  # unknown ones say nothing
+    kept = xr.DataArray(_told(earlier.variable, measured=True))
+    return {**scales, _SHARED: describe(both, _SHARED), _kept(_SHARED): kept}
 
 
 def _scalable(sample: xr.Dataset, legacy: bool) -> list[str]:

@@ -11,7 +11,6 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import RoiError, SchemaError
-from xinsitu.schema import COUNTS
 from xinsitu.values import EDGE, MEASURES, PLANE, Box, Roi, RoiSet
 
 from .blocks import pixel_index
@@ -26,7 +25,6 @@ from .planning import (
     mean_background,
     per_frame_of,
     plan_for,
-    units_of,
 )
 from .regions import Measurements, Region
 
@@ -143,7 +141,7 @@ def _plan(
     return Measurements(
         steps=steps,
         regions=regions,
-        counts=units_of(image) == COUNTS and not {"background", "normalise"} & set(done),
+        counts=steps.counts,
         median=correction.threshold is None and (correction.median is not None or "median" in done),
         cutoff=None if cutoff is None else float(cutoff),
         dead_time=correction.count_rate or tau or None,

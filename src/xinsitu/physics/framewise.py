@@ -16,14 +16,16 @@ from xinsitu.values import Box
 
 Doubles = npt.NDArray[np.float64]
 
-EXPOSURE, SCALE, SCALE_VARIANCE = range(3)
-"""Columns of what block functions are told per frame: seconds, factor, relative variance of that factor."""
+EXPOSURE, SCALE, SCALE_VARIANCE, SAMPLED = range(4)
+"""Columns of what block functions are told per frame: seconds, factor, relative variance of that factor, and whether it
+is one of the few frames that are asked what changes little from frame to frame."""
 
 
 @dataclass(frozen=True, eq=False)
 class Steps:
     """A recipe, fitted to the pixels of one image: arrays at its pixels, boxes counted from its first one.
 
+    ``counts``: the frames are counts. ``flat_counts``: counts behind a pixel of the flat field that is 1, if known.
     ``dtype`` is that of the result. A difference of two numbers of much the same size loses digits, so what has a
     background subtracted is worked on in float64 until then.
     """
@@ -40,6 +42,8 @@ class Steps:
     dead_time: float | None
     stored: np.dtype[Any] | None
     dtype: np.dtype[Any]
+    counts: bool
+    flat_counts: float | None
 
     @property
     def work(self) -> np.dtype[Any]:

@@ -28,6 +28,10 @@ DETECTOR_SHAPE = "detector_shape"
 """Attribute of a cropped image: rows and columns of the whole detector, as JSON."""
 STORED_DTYPE = "stored_dtype"
 """Attribute of an image that was converted on reading: its type on disk."""
+FLAT_COUNTS = "total_counts"
+"""Attribute of a flat field: counts of all its frames in a pixel that is 1."""
+ONE_IN = 16
+"""One frame in so many is asked what changes little from frame to frame."""
 
 
 def applied_to(image: xr.DataArray) -> tuple[str, ...]:
@@ -77,8 +81,9 @@ def plan_for(
         flat = _usable_flat(own, np.float64 if subtracts else np.float32, warn=warn)
     if correction.mask is not None:
         mask = _at_pixels_of(image, correction.mask, "mask").values.astype(bool)
+    counts, flat_counts = holds_counts(image), _flat_counts(correction)
     return framewise.Steps(
-        recipe=f"{correction.fingerprint} {y} {x} {stored_dtype(image)} {np.dtype(dtype)}",
+        recipe=f"{correction.fingerprint} {y} {x} {stored_dtype(image)} {np.dtype(dtype)} {counts} {flat_counts}",
         median=correction.median,
         threshold=correction.threshold,
         flat=flat,
@@ -90,7 +95,20 @@ def plan_for(
         dead_time=correction.count_rate,
         stored=stored_dtype(image),
         dtype=np.dtype(dtype),
+        counts=counts,
+        flat_counts=flat_counts,
     )
+
+
+def holds_counts(image: xr.DataArray) -> bool:
+    """Whether pixels are what was counted, but for a flat field: then their noise is known."""
+    return units_of(image) == COUNTS and not {"background", "normalise"} & set(applied_to(image))
+
+
+def _flat_counts(correction: Correction) -> float | None:
+    """Return the counts behind a pixel of the flat field that is 1; None where it does not say."""
+    told = None if correction.flatfield is None else correction.flatfield.attrs.get(FLAT_COUNTS)
+    return float(told) if isinstance(told, int | float | np.number) and told > 0 else None
 
 
 def stored_dtype(image: xr.DataArray) -> np.dtype[Any] | None:
@@ -178,8 +196,9 @@ def facts_of(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> dict[Any, 
 def per_frame_of(
     data: xr.Dataset | xr.DataArray, image: xr.DataArray, correction: Correction | None, *, warn: bool = True
 ) -> npt.NDArray[np.float64]:
-    """Exposure time, factor of the normalisation and its relative variance, one row for every frame."""
-    table = np.tile([np.nan, 1.0, 0.0], (image.sizes["time"], 1))
+    """Exposure time, factor of the normalisation, its relative variance and a mark, one row for every frame."""
+    table = np.tile([np.nan, 1.0, 0.0, 0.0], (image.sizes["time"], 1))
+    table[::ONE_IN, framewise.SAMPLED] = 1.0
     if correction is None:
         return table
     if correction.count_rate is not None:

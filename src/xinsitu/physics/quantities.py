@@ -11,11 +11,13 @@ from xinsitu.kernels import Doubles
 from xinsitu.schema import Quality
 
 from .backgrounds import Under, edge_width, under
+from .covariances import flat_variance, twice_counted
 from .regions import (
     Frames,
     Measurements,
     Region,
     Sums,
+    factor_of,
     frames_of,
     highest_load,
     raw_counts,
@@ -48,10 +50,12 @@ COLUMNS = (
     "frame_level_counts",
     "counted",
     "sparse",
+    "flat_variance",
 )
-"""Last axis of what :func:`measure_block` returns; the last three say what it is based on: raw counts in the background
-regions of the frame, filtered counts per pixel of the ROI, and raw ones without hot pixels."""
-REPORTED = COLUMNS[:-3]
+"""Last axis of what :func:`measure_block` returns; the last four say what it is based on: raw counts in the background
+regions of the frame, filtered counts per pixel of the ROI, raw ones without hot pixels, and the relative variance that
+the intensity has from the flat field."""
+REPORTED = COLUMNS[:-4]
 COLUMN = {name: number for number, name in enumerate(COLUMNS)}
 LOW_COUNTS = 5.0
 """An intensity below this many standard errors is flagged."""
@@ -75,9 +79,13 @@ def _measure_still(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, 
     sums = [summed(frames, region, plan) for region in plan.regions]
     packed = np.full((len(raw), len(sums), len(COLUMNS)), np.nan)
     for number, (region, own) in enumerate(zip(plan.regions, sums, strict=True)):
-        below = under(own, region.under, [sums[other] for other in region.background])
-        for name, values in _quantities(frames, region, own, below, plan):
+        others = [sums[other] for other in region.background]
+        below = under(own, region.under, others)
+        pixels = sum(other.pixels for other in others)
+        for name, values in _quantities(frames, region, own, below, plan, others=pixels):
             packed[:, number, COLUMN[name]] = values
+        net = own.total - below.total
+        packed[:, number, COLUMN["flat_variance"]] = flat_variance(frames, region, own, others, plan, net)
         packed[:, number, COLUMN["counted"]] = own.counted
         packed[:, number, COLUMN["sparse"]] = sparse_counts(frames, region, plan)
     if frames.level is not None:
@@ -88,20 +96,29 @@ def _measure_still(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, 
 
 
 def _quantities(
-    frames: Frames, region: Region, own: Sums, below: Under, plan: Measurements
+    frames: Frames, region: Region, own: Sums, below: Under, plan: Measurements, *, others: Doubles | float
 ) -> Iterator[tuple[str, Doubles]]:
     """Every quantity of one ROI by name; what the ROI does not measure stays NaN."""
     net = own.total - below.total
     variance, shared_level = _net_variance(frames, region, own, below, plan)
-    empty = own.pixels == 0
+    whole = _frame_factor(frames, plan)
+    area, empty, nothing = own.pixels, own.pixels == 0, np.zeros(len(net))
+    share = area / np.maximum(others, 1) if region.background else nothing
     quality = np.zeros(len(net), dtype=np.int64)
     if "intensity" in region.measures:
         yield "intensity", np.where(empty, np.nan, net)
-        yield "intensity_errors", np.where(empty, np.nan, np.sqrt(variance + net**2 * _frame_factor(frames, plan)))
+        twice = twice_counted(
+            frames, region, plan, own=1.0, under=-share, area=nothing if region.under else area, net=net
+        )
+        spread = np.sqrt(np.maximum(variance + net**2 * whole + twice, 0))
+        yield "intensity_errors", np.where(empty, np.nan, spread)
     if "background" in region.measures:
         yield "background", np.where(empty, np.nan, below.total)
-        known = np.where(plan.counts, 0.0, np.nan)
-        yield "background_errors", np.sqrt(own.pixels**2 * below.level_variance) + known
+        area = area if region.under else nothing
+        twice = twice_counted(frames, region, plan, own=0.0, under=share, area=area, net=below.total)
+        spread = area**2 * (below.level_variance + _subtracted(frames, plan)) + below.total**2 * whole + twice
+        known = 0.0 if plan.counts else np.nan
+        yield "background_errors", np.sqrt(np.maximum(spread, 0)) + known
     top, row, column = own.top
     yield "maximum", top
     yield "maximum_errors", _maximum_errors(top, frames, plan)
@@ -147,14 +164,18 @@ def _net_variance(
     ``V + A^2 var_b``; where the level comes from the ROI's own edge, those pixels count in both: ``- 2 A / A_e V_e``.
     A whole-frame background that is subtracted is shared by all pixels, too; a ROI's own background takes it out again.
     """
-    level_variance = below.level_variance
-    if not region.under and frames.level is not None and plan.steps.mode == "subtract":
-        scale = frames.per_frame[:, 1] ** 2 if plan.steps.scaled else 1.0
-        level_variance = frames.level_variance * scale
+    level_variance = below.level_variance if region.under else _subtracted(frames, plan)
     twice = np.divide(
         2 * own.pixels * below.own_variance, below.own_pixels, out=np.zeros(len(own.y)), where=below.own_pixels > 0
     )
     return np.maximum(own.variance + own.pixels**2 * level_variance - twice, 0), level_variance
+
+
+def _subtracted(frames: Frames, plan: Measurements) -> Doubles:
+    """Variance per pixel of the whole frames' background where it is subtracted; it is the same for all pixels."""
+    if frames.level is None or plan.steps.mode != "subtract":
+        return np.zeros(len(frames.raw))
+    return np.asarray(frames.level_variance * factor_of(frames, plan) ** 2)
 
 
 def _frame_factor(frames: Frames, plan: Measurements) -> Doubles:

@@ -17,7 +17,7 @@ from xinsitu.values import Roi, RoiSet
 
 from .blocks import in_blocks, over_blocks
 from .correction import Correction
-from .fitting_rois import fitted
+from .fitting_rois import Fitted, fitted
 from .frame_flags import frame_flags
 from .planning import (
     reference_of,
@@ -73,7 +73,9 @@ def measure(
         - ``n_valid``; ``n_saturated``: raw pixels at or above the attribute ``count_cutoff``, -1 where the image is not
           in counts or no cut-off is known; ``quality``: reasons not to trust the values.
 
-        Coordinates: those of the measurement that have dims ``(time)`` or none, and ``roi_y0, roi_y1, roi_x0, roi_x1``.
+        Coordinates: those of the measurement that have dims ``(time)`` or none, ``roi_y0, roi_y1, roi_x0, roi_x1``, and
+        ``scale_errors (time)``: the relative error that all frames share, which no averaging over frames makes smaller;
+        here that of the flat field, in the ROI where it is largest, and 0 where none is known.
 
     Raises
     ------
@@ -110,7 +112,7 @@ def measure(
     packed = over_blocks(
         measure_block, fit.image, fit.per_frame, fit.plan, tail=tail, dtype=np.float64, shared=fit.shared
     )
-    return _unpacked(_together(packed, fit.plan, named), data, image, named, fit.boxes, correction)
+    return _unpacked(_together(packed, fit.plan, named), data, image, named, fit, correction)
 
 
 # -- from the packed numbers to a Dataset -----------------------------------------------------------------------------
@@ -119,7 +121,8 @@ def measure(
 def _together(packed: Any, plan: Measurements, rois: RoiSet) -> Any:  # noqa: ANN401 - NumPy or dask
     """Put all frames together, and say and flag, once they are computed, what they tell together."""
     divides = plan.steps.boxes is not None and plan.steps.mode == "divide"
-    told = Told(divides, plan.counts, plan.median and plan.steps.median is not None, *_signals(rois))
+    median, flat = plan.median and plan.steps.median is not None, plan.steps.flat_counts is not None
+    told = Told(divides, plan.counts, median, flat, *_signals(rois))
     if isinstance(packed, np.ndarray):
         return tell(packed, told=told)
     merged = packed.rechunk({0: -1}) if len(packed.chunks[0]) > 1 else packed
@@ -136,12 +139,14 @@ def _unpacked(
     data: xr.Dataset | xr.DataArray,
     image: xr.DataArray,
     rois: RoiSet,
-    boxes: Mapping[str, npt.NDArray[np.int64]],
+    fit: Fitted,
     correction: Correction | None,
 ) -> xr.Dataset:
     """One variable per quantity, with units, names and coordinates."""
     units = units_after(image, correction)
-    coords = _riding_along(data, image) | _geometry(rois, boxes, image.sizes["time"])
+    coords = _riding_along(data, image) | _geometry(rois, fit.boxes, image.sizes["time"])
+    shared = np.zeros(image.sizes["time"]) if fit.plan.steps.flat_counts is None else _scale(packed)
+    coords["scale_errors"] = describe(xr.DataArray(shared, dims="time"), "scale_errors")
     variables: dict[str, xr.DataArray] = {}
     for name in REPORTED:
         values = packed[:, :, COLUMN[name]].astype(_INTEGERS.get(name, np.float64))
@@ -160,6 +165,11 @@ def _unpacked(
     attributes |= reference_of(data, image, correction)
     attributes["rois"] = json.dumps(rois.to_dict(), sort_keys=True)
     return series.assign_attrs(attributes)
+
+
+def _scale(packed: Any) -> Any:  # noqa: ANN401 - NumPy or dask
+    """Relative error that all intensities share, ``(time)``."""
+    return packed[:, 0, COLUMN["flat_variance"]] ** 0.5
 
 
 def _riding_along(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> dict[str, xr.DataArray]:

@@ -260,7 +260,7 @@ def _variances(
 
 
 def factor_of(frames: Frames, plan: Measurements) -> Doubles:
-    """What the pixels of each frame are multiplied by, after the flat field."""
+    """Return what the pixels of each frame are multiplied by, after the flat field."""
     factor = frames.per_frame[:, SCALE] if plan.steps.scaled else np.ones(len(frames.raw))
     if frames.level is not None and plan.steps.mode == "divide":
         factor = factor / divisor(frames.level, plan.steps, frames.shared)

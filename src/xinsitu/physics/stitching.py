@@ -126,7 +126,8 @@ def _named(series: Series) -> Iterator[_Part]:
         labels = np.full(axis.shape, name) if labels is None else labels
         segment = np.zeros(axis.shape, dtype="int64")
         bare = data.drop_vars(["measurement", "segment"], errors="ignore").drop_encoding()
-        bare = bare.assign_coords(bare.coords.to_dataset().compute().coords)
+        read = bare.coords.to_dataset().drop_vars("scale_errors", errors="ignore")  # it waits for all frames
+        bare = bare.assign_coords(read.compute().coords)
         yield _Part(bare.assign_coords(measurement=("time", labels), segment=("time", segment)))
 
 

@@ -24,11 +24,16 @@ DARK, LIT = 5.0, 100.0
 
 @dataclass(frozen=True)
 class Told:
-    """What to look for: are frames divided by a background, are they counts, is there a median; which ROIs count."""
+    """What to look for.
+
+    Are frames divided by a background, are they counts, is there a median, does the flat field say what it counted;
+    which ROIs are more than a background.
+    """
 
     divides: bool
     counts: bool
     median: bool
+    flat: bool
     names: tuple[str, ...]
     signals: tuple[bool, ...]
 
@@ -41,6 +46,8 @@ def tell(packed: Doubles, *, told: Told) -> Doubles:
         _tell_of_background(packed)
     if told.median and told.counts:
         _tell_of_median(packed[:, np.array(told.signals)], told)
+    if told.flat:
+        packed = _scale_told(packed, told)
     return _without_beam_flagged(packed) if told.counts else packed
 
 
@@ -77,6 +84,20 @@ def _tell_of_median(packed: Doubles, told: Told) -> None:
             XinsituWarning,
             stacklevel=3,
         )
+
+
+def _scale_told(packed: Doubles, told: Told) -> Doubles:
+    """Put one shared relative variance in the place of those of frames: that of the ROI where it is largest.
+
+    Each ROI has the median over the frames that were asked and in which there is something to measure.
+    """
+    signals = np.array(told.signals) if any(told.signals) else np.ones(packed.shape[1], dtype=bool)
+    weak = (packed[:, :, COLUMN["quality"]].astype(np.int64) & Quality.LOW_COUNTS) > 0
+    variance = np.where(weak, np.nan, packed[:, :, COLUMN["flat_variance"]])[:, signals]
+    known = [column[np.isfinite(column)] for column in variance.T]
+    result = packed.copy()
+    result[:, :, COLUMN["flat_variance"]] = max((float(np.median(of)) for of in known if of.size), default=0.0)
+    return result
 
 
 def _without_beam_flagged(packed: Doubles) -> Doubles:

@@ -79,7 +79,8 @@ class Correcting:
             return reading.open_flatfield(folder)
         frames = median(open_measurement(folder, tz=reading.tz, time="frame")["image"], self.flatfield_median)
         flat = frames.mean("time", dtype="float64").compute()
-        return (flat / flat.mean()).assign_attrs(flat.attrs, units="1").rename("flatfield")
+        counts = float(flat.mean()) * frames.sizes["time"]
+        return (flat / flat.mean()).assign_attrs(flat.attrs, units="1", total_counts=counts).rename("flatfield")
 
     def to_dict(self, base: Path) -> dict[str, Any]:
         """JSON form of what is not None."""
