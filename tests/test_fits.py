@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import pickle
 
+import dask.array as da
 import lmfit.models
 import numpy as np
 import pytest
+import scipy.optimize
+import scipy.special
 import xarray as xr
 
 import xinsitu as xi
+from xinsitu.physics import shapes
 from xinsitu.schema import Quality
+from xinsitu.values import Key, KeyFrame
 
 LMFIT = {
     "gaussian": lmfit.models.GaussianModel,
     "lorentzian": lmfit.models.LorentzianModel,
     "pseudo_voigt": lmfit.models.PseudoVoigtModel,
+    "voigt": lmfit.models.VoigtModel,
 }
 
 
 def peak(shape, x, height=50.0, centre=31.7, fwhm=9.0, fraction=0.4):
+    if shape == "voigt":
+        sigma, gamma = 2.4, 1.6
+        return height * scipy.special.voigt_profile(x - centre, sigma, gamma) * 20
     u = (x - centre) / fwhm
     wide, round_ = 1 / (1 + 4 * u**2), np.exp(-4 * np.log(2) * u**2)
     part = {"gaussian": 0.0, "lorentzian": 1.0, "pseudo_voigt": fraction}[shape]
@@ -41,21 +50,88 @@ def test_fits_agree_with_lmfit(shape, weighted):
     model = LMFIT[shape]() + lmfit.models.LinearModel()
     for number, row in enumerate(rows):
         start = model.make_params(amplitude=500, center=31, sigma=4, slope=0.0, intercept=4)
+        if shape == "voigt":
+            start["gamma"].set(value=1.0, vary=True, expr="", min=0)
         tight = {"ftol": 1e-15, "xtol": 1e-15, "gtol": 1e-15, "jac": "3-point"}
         how = {"x": x, "weights": 1 / sigma, "scale_covar": not weighted}
         theirs = model.fit(row, start, method="least_squares", fit_kws=tight, **how)
         ours = found.isel(time=number)
         assert int(ours.quality) == 0
         assert float(ours.centre) == pytest.approx(theirs.params["center"].value + 100, rel=1e-6)
-        assert float(ours.fwhm) == pytest.approx(theirs.params["fwhm"].value, rel=1e-6)
+        if shape == "voigt":  # lmfit rounds the numbers of its formula for the width
+            lorentzian, gaussian = (
+                2 * theirs.params["gamma"].value,
+                theirs.params["sigma"].value * np.sqrt(8 * np.log(2)),
+            )
+            assert float(ours.fwhm_lorentzian) == pytest.approx(lorentzian, rel=1e-6)
+            assert float(ours.fwhm_gaussian) == pytest.approx(gaussian, rel=1e-6)
+            wide = 0.5346 * lorentzian + np.sqrt(0.2166 * lorentzian**2 + gaussian**2)
+            assert float(ours.fwhm) == pytest.approx(wide, rel=1e-6)
+            stderr = 2 * theirs.params["gamma"].stderr
+            assert float(ours.fwhm_lorentzian_errors) == pytest.approx(stderr, rel=1e-3)
+            stderr = theirs.params["sigma"].stderr * np.sqrt(8 * np.log(2))
+            assert float(ours.fwhm_gaussian_errors) == pytest.approx(stderr, rel=1e-3)
+        else:
+            assert float(ours.fwhm) == pytest.approx(theirs.params["fwhm"].value, rel=1e-6)
         assert float(ours.slope) == pytest.approx(theirs.params["slope"].value, rel=1e-5, abs=1e-7)
         assert float(ours.area) == pytest.approx(theirs.params["amplitude"].value, rel=2e-5)
         assert float(ours.centre_errors) == pytest.approx(theirs.params["center"].stderr, rel=1e-3)
         assert float(ours.area_errors) == pytest.approx(theirs.params["amplitude"].stderr, rel=1e-2)
-        if shape != "pseudo_voigt":
+        if "voigt" not in shape:
             assert float(ours.fwhm_errors) == pytest.approx(theirs.params["fwhm"].stderr, rel=1e-3)
         covariance = ours.covariance.sel(parameter="centre", parameter_="centre")
         assert float(covariance) == pytest.approx(float(ours.centre_errors) ** 2)
+        assert int(ours.n_free) == 70 - len(ours.parameter)
+        assert float(ours.chi_square) == pytest.approx(theirs.chisqr * (1.0 if weighted else 4.0), rel=1e-6)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.3, 0.9])
+def test_the_voigt_profile_is_that_of_scipy_and_its_slopes_are_its_own(fraction):
+    u, part = np.linspace(-3, 3, 61)[None], np.array([[fraction]])
+    sigma = float(shapes.gaussian_width(part)[0][0, 0]) / np.sqrt(8 * np.log(2))
+    expected = scipy.special.voigt_profile(u, sigma, fraction / 2)
+    value, by_u, by_fraction = shapes.voigt(u, part)
+    np.testing.assert_allclose(value, expected / scipy.special.voigt_profile(0, sigma, fraction / 2), rtol=1e-10)
+    half = scipy.optimize.brentq(lambda at: shapes.voigt(np.array([at]), part[0])[0][0] - 0.5, 0.4, 0.6)
+    assert half == pytest.approx(0.5, rel=3e-4)
+    step = 1e-6
+    ahead, behind = shapes.voigt(u + step, part)[0], shapes.voigt(u - step, part)[0]
+    np.testing.assert_allclose(by_u, (ahead - behind) / (2 * step), atol=1e-8)
+    ahead, behind = shapes.voigt(u, part + step)[0], shapes.voigt(u, part - step)[0]
+    np.testing.assert_allclose(by_fraction, (ahead - behind) / (2 * step), atol=1e-7)
+    area, change = shapes.area_of("voigt", part)
+    assert float(area[0, 0]) == pytest.approx(1 / scipy.special.voigt_profile(0, sigma, fraction / 2))
+    ahead, behind = shapes.area_of("voigt", part + step)[0], shapes.area_of("voigt", part - step)[0]
+    np.testing.assert_allclose(change, (ahead - behind) / (2 * step), rtol=1e-5)
+
+
+def test_parts_of_a_voigt_profile_against_the_truth():
+    x = np.arange(80.0)
+    truth = 4000 * scipy.special.voigt_profile(x - 38.3, 2.5, 2.0) + 3
+    rows = np.random.default_rng(2).poisson(5 * truth, (1000, 80)).astype(float)
+    profile = xr.DataArray(rows, dims=("time", "x"), attrs={"units": "counts"})
+    errors = np.sqrt(profile)
+    found = xi.fit_profiles(profile, "x", shape="voigt", errors=errors, per_count=xr.DataArray(1.0))
+    good = found.quality == 0
+    assert float(good.mean()) > 0.99
+    width = 2.5 * np.sqrt(8 * np.log(2))
+    truths = {"centre": 38.3, "fwhm_gaussian": width, "fwhm_lorentzian": 4.0, "area": 20_000.0}
+    for name, value in truths.items():
+        values, stated = found[name].where(good, drop=True), found[f"{name}_errors"].where(good, drop=True)
+        scatter = float(values.std(ddof=1))
+        assert abs(float(values.mean()) - value) < 4 * scatter / np.sqrt(1000) + 2e-3 * value, name
+        assert abs(float((stated**2).mean() ** 0.5) / scatter - 1) < 0.15, name
+
+
+def test_a_voigt_that_the_data_do_not_determine_is_flagged_not_made_up():
+    x = np.arange(60.0)
+    rows = np.random.default_rng(4).poisson(3000 * peak("lorentzian", x, height=1.0, centre=29.2) + 2, (40, 60))
+    profile = xr.DataArray(rows.astype(float), dims=("time", "x"))
+    found = xi.fit_profiles(profile, "x", shape="voigt", errors=np.sqrt(profile), per_count=xr.DataArray(1.0))
+    failed = (found.quality & Quality.FIT_FAILED) > 0
+    assert 0.2 < float(failed.mean()) < 0.9  # on half of them the Gaussian part would have to be negative
+    assert np.isnan(found.fwhm.where(failed, drop=True)).all()
+    assert (found.fwhm_gaussian.where(~failed, drop=True) > 0).all()
 
 
 def spots(counts, level, repeats=1000, seed=0):
@@ -89,11 +165,10 @@ def test_profile_fits_against_the_truth(counts):
 
 @pytest.mark.parametrize("counts", [20, 200, 20_000])
 def test_spot_fits_against_the_truth(counts):
-    repeats = 60 if counts == 20 else 300
-    found = xi.fit_spots(spots(counts, 0.05, repeats), [xi.Roi("s", (4, 36), (4, 42))]).isel(roi=0)
+    found = xi.fit_spots(spots(counts, 0.05), [xi.Roi("s", (4, 36), (4, 42))]).isel(roi=0)
     good = found.quality == 0
     if counts == 20:
-        assert float(good.mean()) < 0.9
+        assert float(good.mean()) < 0.9  # most are flagged, none is a silent start value
         return
     assert float(good.mean()) > 0.98
     truths = {"centre_y": 19.3, "centre_x": 22.6, "fwhm_y": 7.0645, "fwhm_x": 9.4193, "tilt": 0.0, "volume": counts}
@@ -102,7 +177,90 @@ def test_spot_fits_against_the_truth(counts):
         scatter, stated = float(values.std(ddof=1)), float((errors**2).mean() ** 0.5)
         slack = 0.02 * truth if counts == 200 and name.startswith("fwhm") else 0.004 * abs(truth)
         assert abs(float(values.mean()) - truth) < 4 * scatter / np.sqrt(values.size) + slack, name
-        assert abs(stated / scatter - 1) < 0.2, (name, stated, scatter)
+        assert abs(stated / scatter - 1) < 0.15, (name, stated, scatter)
+
+
+@pytest.mark.parametrize(("counts", "level"), [(200, 0.05), (2_000, 3.0), (20_000, 3.0), (20_000, 0.3)])
+@pytest.mark.parametrize("kind", ["profiles", "spots"])
+def test_errors_behind_a_plain_median_hold_or_are_flagged(counts, level, kind):
+    function = xi.fit_rois if kind == "profiles" else xi.fit_spots
+    rois = [xi.Roi("s", (4, 36), (4, 42))]
+    found = function(spots(counts, level), rois, correction=xi.Correction(median=3)).isel(roi=0)
+    end = "_x" if kind == "profiles" else ""
+    good = (found[f"quality{end}"] & Quality.FIT_FAILED) == 0
+    doubtful = (found[f"quality{end}"] & Quality.ERRORS_DOUBTFUL) > 0
+    assert float(doubtful.where(good).mean()) == (1.0 if level < 1 else pytest.approx(0, abs=0.03))
+    if level > 1:
+        for name in ("centre_x", "fwhm_x", f"height{end}", f"level{end}"):
+            values = found[name].where(good, drop=True)
+            stated = found[f"{name}_errors"]
+            ratio = float((stated.where(good, drop=True) ** 2).mean() ** 0.5 / values.std(ddof=1))
+            assert abs(ratio - 1) < 0.15, (name, ratio)
+    clean = function(spots(200, 0.05, 20), rois, correction=xi.Correction(median=3, threshold=5)).isel(roi=0)
+    assert not ((clean[f"quality{end}"] & Quality.ERRORS_DOUBTFUL) > 0).any()
+
+
+@pytest.mark.parametrize("function", [xi.fit_rois, xi.fit_spots])
+def test_frames_are_read_once_for_all_rois_and_axes(function):
+    read = []
+
+    def block(number):
+        read.append(number)
+        return spots(3000, 0.5, 20, seed=number).values
+
+    def load(which):
+        return block(int(which.ravel()[0]))
+
+    numbers = da.arange(4, chunks=1)[:, None, None]
+    stack = da.map_blocks(
+        load, numbers, chunks=((20,) * 4, (40,), (44,)), dtype="int32", meta=np.empty((0, 0, 0), "i4")
+    )
+    image = xr.DataArray(stack, dims=("time", "y", "x"), attrs={"units": "counts"})
+    rois = [xi.Roi(name, (4, 36), (4 + shift, 40 + shift)) for name, shift in (("a", 0), ("b", 2), ("c", 4))]
+    found = function(image, rois).compute(scheduler="synchronous")
+    assert sorted(read) == [0, 1, 2, 3]
+    assert not any(int(found[name].sum()) for name in found if name.startswith("quality"))
+
+
+@pytest.mark.parametrize("function", [xi.fit_rois, xi.fit_spots])
+def test_fits_follow_a_moving_roi(function):
+    frames = spots(20_000, 0.5, 9)
+    moved = xr.concat([frames[n : n + 1].roll(y=n, x=-n) for n in range(9)], dim="time").assign_coords(
+        frame=("time", range(9))
+    )
+    path = (KeyFrame(Key(frame=0), (6, 30), (10, 40)), KeyFrame(Key(frame=8), (14, 38), (2, 32)))
+    roi = xi.Roi("s", (6, 30), (10, 40), path=path)
+    found = function(moved.chunk({"time": 4}), [roi]).isel(roi=0)
+    np.testing.assert_allclose(found.centre_y, 19.3 + np.arange(9), atol=0.2)
+    np.testing.assert_allclose(found.centre_x, 22.6 - np.arange(9), atol=0.2)
+    still = function(frames, [xi.Roi("s", (6, 30), (10, 40))]).isel(roi=0)
+    np.testing.assert_allclose(found.fwhm_y, still.fwhm_y, rtol=1e-6)
+
+
+def test_pixels_that_say_nothing_do_not_count():
+    image = spots(200_000, 1.0, 3)
+    mask = np.zeros((40, 44), bool)
+    mask[:, 20:23] = True
+    correction = xi.Correction(mask=xr.DataArray(mask, dims=("y", "x")))
+    for function in (xi.fit_rois, xi.fit_spots):
+        found = function(image, [xi.Roi("s", (4, 36), (4, 42))], correction=correction).isel(roi=0)
+        assert not any(int(found[name].sum()) for name in found if name.startswith("quality"))
+        np.testing.assert_allclose(found.centre_x, 22.6, atol=0.1)
+        np.testing.assert_allclose(found.fwhm_x, 9.42, atol=0.2)
+
+
+def test_a_frame_before_lends_its_result_where_the_own_start_leads_nowhere():
+    x = np.arange(60.0)
+    row = peak("gaussian", x, height=40.0, centre=20.0, fwhm=6.0)
+    hot = row.copy()
+    hot[50] = 5000.0
+    sigma = np.where(np.arange(60) == 50, np.inf, 1.0)
+    errors = xr.DataArray([np.ones(60), sigma], dims=("time", "x"))
+    both = xr.DataArray([row, hot], dims=("time", "x"))
+    alone = xi.fit_profiles(both[1:], "x", errors=errors[1:])
+    assert int(alone.quality[0]) & Quality.FIT_FAILED
+    found = xi.fit_profiles(both, "x", errors=errors)
+    np.testing.assert_allclose(found.centre, 20.0, atol=1e-6)
 
 
 def test_a_tilted_spot_without_noise_comes_back():

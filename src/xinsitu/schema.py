@@ -47,6 +47,7 @@ QUANTITIES: Mapping[str, Quantity] = {
     "stamp": Quantity(None, "time text as found in the header"),
     "frame_status": Quantity(None, "state of the frame"),
     "exposure_time": Quantity("s", "exposure time"),
+    "mask": Quantity(None, "pixels not to be used"),
     "time_uncertainty": Quantity("s", "half width of the interval that holds the true time"),
     "sample": Quantity(None, "sample"),
     "measurement": Quantity(None, "measurement"),
@@ -116,6 +117,7 @@ class Quality(enum.IntFlag):
     ZERO_BACKGROUND = 2048
     PEAK_LOST = 4096
     NOISY_PROFILE = 8192
+    ERRORS_DOUBTFUL = 16384
 
 
 def flag_attributes(flags: type[enum.IntEnum] | type[enum.IntFlag]) -> dict[str, object]:

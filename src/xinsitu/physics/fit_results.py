@@ -32,8 +32,10 @@ def unpacked(rows: xr.DataArray, names: tuple[str, ...], units: Mapping[str, str
     result["chi_square"].attrs = {"units": "1", "long_name": f"chi square of the fit of the {what}"}
     result["n_free"] = rows.isel(column=-2).astype(np.int64)
     result["n_free"].attrs = {"units": "1", "long_name": "points less parameters"}
-    failed = (rows.isel(column=-1) == 0).astype(np.int32) * np.int32(Quality.FIT_FAILED)
-    result["quality"] = failed.assign_attrs(flag_attributes(Quality) | {"long_name": "reasons not to trust a fit"})
+    result["quality"] = rows.isel(column=-1).astype(np.int32)
+    result["quality"] = result["quality"].assign_attrs(
+        flag_attributes(Quality) | {"long_name": "reasons not to trust a fit"}
+    )
     return result
 
 

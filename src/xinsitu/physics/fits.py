@@ -13,15 +13,16 @@ import xarray as xr
 from xinsitu import kernels
 from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles
-from xinsitu.schema import PIXEL, image_of
+from xinsitu.schema import PIXEL, Quality, image_of
 from xinsitu.values import Roi, RoiSet
 
+from . import counting
 from .backgrounds import under
 from .blocks import in_blocks, over_blocks
 from .correction import Correction
 from .fit_results import add, unpacked
 from .fitting_rois import fitted
-from .peak_fits import EXTRA, columns_for, fit_rows
+from .peak_fits import EXTRA, columns_for, doubtful, fit_rows
 from .planning import units_after
 from .regions import Measurements, frames_of, resting, summed
 from .shapes import PARAMETERS, area_of, gaussian_width
@@ -134,8 +135,9 @@ def fit_rois(
     -------
     Dataset
         The variables of :func:`fit_profiles` with ``_y`` and ``_x`` behind them, ``(time, roi)``: ``centre_y``,
-        ``fwhm_x_errors`` and so on; centres in detector pixels. Behind a median, where neighbouring bins share what
-        was counted, the errors are those of sums over several bins: right for peaks wider than some four bins.
+        ``fwhm_x_errors`` and so on; centres in detector pixels. Behind a plain median, where neighbouring bins share
+        what was counted, the errors are those of sums over several bins; a peak below 6.5 pixels or a ground below 2
+        counts per pixel, where they may be off by more than 15 %, is flagged ``errors_doubtful``.
 
     Raises
     ------
@@ -212,22 +214,26 @@ class FitPlan:
         return type(self).__name__, self.fingerprint
 
 
-Row = tuple[kernels.Indices, Doubles, Doubles, Doubles, Doubles, Doubles]
-"""Of some frames: their numbers, first pixel, profile, its variance, variance per unit, and what the variance of a sum
-over many bins is more than that of single ones."""
+Row = tuple[kernels.Indices, Doubles, Doubles, Doubles, Doubles, Doubles, Doubles]
+"""Of some frames: their numbers, first pixel, profile, its variance, variance per unit, what the variance of a sum over
+many bins is more than that of single ones, and counts per pixel at the profile's ends."""
 
 
 def fit_block(raw: kernels.Frames, per_frame: Doubles, *, plan: FitPlan, shared: float | None = None) -> Doubles:
     """Fits of every profile, ``(frame, profile, column)``; profiles of rows and columns take turns."""
     number = len(PARAMETERS[plan.shape])
     result = np.full((len(raw), len(AXES) * len(plan.signals), columns_for(number)), np.nan)
-    result[..., -EXTRA:] = 0.0
+    result[..., -EXTRA:-1], result[..., -1] = 0.0, float(Quality.FIT_FAILED)
     for (place, n_bins), rows in _rows(raw, per_frame, plan, shared).items():
-        frame, first, values, variance, per_count, more = (np.concatenate(part) for part in zip(*rows, strict=True))
+        frame, first, values, variance, per_count, more, ground = (
+            np.concatenate(part) for part in zip(*rows, strict=True)
+        )
         how: dict[str, Any] = {"shape": plan.shape, "weighted": plan.measurements.counts}
         found = fit_rows(values, np.sqrt(variance), per_count, x=np.arange(float(n_bins)), **how)
         found[:, 1] += first
         found[:, number:-EXTRA] *= more[:, None]
+        if plan.measurements.median and plan.measurements.counts:
+            found[:, -1] += doubtful(found[:, 2], ground)
         result[frame, place] = found
     return result
 
@@ -248,6 +254,7 @@ def _rows(
                 single, summed_up = getattr(own, f"bin_variance_{axis}"), getattr(own, f"variance_{axis}")
                 all_single = single.sum(axis=1)
                 per_count = _over(all_single, own.total)
+                ends = kernels.edge_base(getattr(own, axis)) / np.maximum(kernels.edge_base(pixels), 1)
                 row = (
                     np.arange(run.start, run.stop),
                     np.full(len(net), float(first)),
@@ -255,6 +262,7 @@ def _rows(
                     single + pixels**2 * below.level_variance[:, None],
                     per_count,
                     _over(summed_up.sum(axis=1), all_single) if here.counts else np.ones(len(net)),
+                    _over(ends, per_count / counting.VARIANCE_OF_BIN[-1]),
                 )
                 found.setdefault((len(AXES) * place + AXES.index(axis), net.shape[1]), []).append(row)
     return found

@@ -15,8 +15,10 @@ EXACT = 1e-20
 """Part of the sum of squares below which nothing is left to fit."""
 MOST_STEPS = 80
 MOST_DAMPING = 1e12
-CLOSE = 1e-7
+CLOSE = 1e-8
 """Size of a step, in standard errors, at which a fit has arrived."""
+LEVEL = 1e-12
+"""Relative change of a sum of squares that this arithmetic can tell from none."""
 LEAST = 1e-3
 """Variance of a point, over the mean of its row, below which it does not fall: no point weighs more."""
 
@@ -113,12 +115,10 @@ def fit(model: Model, values: Doubles, variance: Doubles, start: Doubles, *, per
             trial = p[rows] + step
             ahead, ahead_slopes = model(trial)
             ahead_weight, ahead_misfit = some.weights(ahead)
-            better = ahead_misfit <= misfit[rows]
+            better = ahead_misfit <= misfit[rows] * (1 + LEVEL)
             scatter = np.sqrt(misfit[rows] / values.shape[1])[:, None]
             small = (np.abs(step) <= CLOSE * (errors * scatter + 1e-3 * np.abs(p[rows]))).all(axis=1)
-            level = np.abs(ahead_misfit - misfit[rows]) <= 1e-12 * misfit[rows]  # as far as this arithmetic can tell
-            level &= (np.abs(step) <= 1e-4 * errors * scatter).all(axis=1)
-            arrived[rows] = (small | level) & (damping[rows] < 1)  # a damped step is small for another reason
+            arrived[rows] = small & (damping[rows] < 1)  # a damped step is small for another reason
             damping[rows] = np.where(better, damping[rows] * 0.2, damping[rows] * 5)
             active[rows] = damping[rows] < MOST_DAMPING
             taken = rows[better]

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from xinsitu import kernels
 from xinsitu.kernels import Bools, Doubles
+from xinsitu.schema import Quality
 
 from .least_squares import Fit, fit
 from .shapes import PARAMETERS, peak_on_line
@@ -16,7 +17,7 @@ from .shapes import PARAMETERS, peak_on_line
 SIGNIFICANT = 3.0
 """A peak that is not this many standard errors high is no peak."""
 EXTRA = 3
-"""Columns behind the parameters and their covariance: chi square, degrees of freedom, a mark for success."""
+"""Columns behind the parameters and their covariance: chi square, degrees of freedom, quality."""
 
 
 def columns_for(number: int) -> int:
@@ -32,8 +33,22 @@ def packed(found: Fit, good: Bools, n_points: Doubles) -> Doubles:
     result[good, number:-EXTRA] = found.covariance[good].reshape(-1, number**2)
     result[good, -3] = found.chi_square[good]
     result[:, -2] = np.maximum(n_points - number, 0)
-    result[:, -1] = good
+    result[:, -1] = np.where(good, 0, Quality.FIT_FAILED)
     return result
+
+
+NARROW = 6.5
+SPARSE = 2.0
+"""Widths in pixels, and counts per pixel beside a peak, below which errors behind a plain median do not hold."""
+
+
+def doubtful(width: Doubles, ground: Doubles) -> Doubles:
+    """Flag fits behind a plain median whose errors may be off by more than 15 %: up to a half on sparse ground.
+
+    The variance of sums over a median is known; what a narrow peak or a sparse ground shares among its pixels is not.
+    """
+    with np.errstate(invalid="ignore"):
+        return np.where((width < NARROW) | (ground < SPARSE), float(Quality.ERRORS_DOUBTFUL), 0.0)
 
 
 def fit_rows(
@@ -45,7 +60,7 @@ def fit_rows(
     shape: str,
     weighted: bool,
 ) -> Doubles:
-    """Parameters, their covariance, chi square, degrees of freedom and a mark for success, ``(..., column)``.
+    """Parameters, their covariance, chi square, degrees of freedom and quality, ``(..., column)``.
 
     Not ``weighted``: all points weigh the same, and their scatter about the curve tells the errors.
     """

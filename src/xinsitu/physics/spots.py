@@ -13,15 +13,16 @@ import xarray as xr
 from xinsitu import kernels
 from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles
-from xinsitu.schema import PIXEL, image_of
+from xinsitu.schema import PIXEL, Quality, image_of
 from xinsitu.values import Roi, RoiSet
 
+from . import counting
 from .blocks import in_blocks, over_blocks
 from .correction import Correction
 from .fit_results import add, unpacked
 from .fitting_rois import fitted
 from .least_squares import Fit, fit
-from .peak_fits import EXTRA, SIGNIFICANT, by_scatter, columns_for, packed
+from .peak_fits import EXTRA, SIGNIFICANT, by_scatter, columns_for, doubtful, packed
 from .planning import units_after
 from .regions import Measurements, frames_of, resting, summed
 from .shapes import SPOT, gaussian_2d
@@ -54,7 +55,7 @@ def fit_spots(
     Dataset
         ``(time, roi)``: the parameters, each with ``*_errors``, ``volume`` with its errors (what the spot sums up to),
         ``covariance (time, roi, parameter, parameter_)``, ``chi_square``, ``n_free``, and ``quality``. A fit that
-        failed is NaN and flagged.
+        failed is NaN and flagged; ``errors_doubtful`` is as in :func:`~xinsitu.fit_rois`.
         Centres are detector pixels.
 
     Raises
@@ -112,12 +113,15 @@ def spot_block(raw: kernels.Frames, per_frame: Doubles, *, plan: SpotPlan, share
     """Fits of every spot, ``(frame, roi, column)``."""
     measurements = plan.measurements
     result = np.full((len(raw), len(measurements.regions), columns_for(len(SPOT))), np.nan)
-    result[..., -EXTRA:] = 0.0
+    result[..., -EXTRA:-1], result[..., -1] = 0.0, float(Quality.FIT_FAILED)
     for first in range(0, len(raw), TOGETHER):
         some = slice(first, first + TOGETHER)
         for (place, _, _), pixels in _pixels(raw[some], per_frame[some], measurements, shared).items():
             frame, origin, values, per_count = (np.concatenate(part) for part in zip(*pixels, strict=True))
             found = _fit(values, per_count, counts=measurements.counts)
+            if measurements.median and measurements.counts:
+                ground = found[:, 6] * counting.VARIANCE_OF_SUM[-1] / np.where(per_count > 0, per_count, np.nan)
+                found[:, -1] += doubtful(found[:, 3:5].min(axis=1), ground)
             found[:, 1:3] += origin
             result[first + frame, place] = found
     return result
