@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from bokeh.document import Document
 from bokeh.models import BoxAnnotation, ColumnDataSource
+from bokeh.server.callbacks import NextTickCallback, TimeoutCallback
 
 import xinsitu as xi
 from xinsitu.app.frames import FrameStore
@@ -49,13 +50,15 @@ def session(truth):
 
 
 def drain(session, seconds=20):
-    """Run what waits for the next tick until everything rests."""
+    """Run what waits for the next tick, or a moment, until everything rests."""
     end = time.monotonic() + seconds
     jobs = (session.frames, session.measuring, session.kymographs, session.sections)
     while True:
-        waiting = [one for one in session.document.session_callbacks if type(one).__name__ == "NextTickCallback"]
+        waiting = [
+            one for one in session.document.session_callbacks if isinstance(one, NextTickCallback | TimeoutCallback)
+        ]
         for one in waiting:
-            session.document.remove_next_tick_callback(one)
+            session.document.callbacks.remove_session_callback(one)
             one.callback()
         if not waiting and all(job.idle for job in jobs):
             return
@@ -72,13 +75,13 @@ def test_names_are_those_of_the_contract(session):
         assert named(session, name).name == name
     for roi in session.model.rois.names:
         assert isinstance(named(session, f"roi:{roi}"), BoxAnnotation)
-        assert isinstance(session.curves._sources[roi][0], ColumnDataSource)
-        assert session.curves._sources[roi][0].name == f"series:{roi}"
+        assert isinstance(session.curves._sources[roi], ColumnDataSource)
+        assert session.curves._sources[roi].name == f"series:{roi}"
 
 
 def test_curves_hold_what_the_model_measured(session):
     expected = session.model.numbers_of("WZ")
-    data = session.curves._sources["WZ"][0].data
+    data = session.curves._sources["WZ"].data
     for column in ("intensity", "com_x", "fwhm_y_errors", "quality"):
         np.testing.assert_array_equal(data[column], expected[column].values)
     np.testing.assert_array_equal(data["x"], session.model.coordinates())
@@ -110,7 +113,7 @@ def test_boxes_and_curves_follow_the_model(session):
     session.do(lambda: session.model.rename("COM", "peak"))
     drain(session)
     assert named(session, "roi:COM") is None
-    assert len(session.curves._sources["peak"][0].data["com_x"]) == 40
+    assert len(session.curves._sources["peak"].data["com_x"]) == 40
     assert not any("peak" in str(item.label) for item in named(session, "curve_intensity").legend[0].items)
     session.do(lambda: session.model.remove("peak"))
     drain(session)

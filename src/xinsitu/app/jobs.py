@@ -11,6 +11,42 @@ Result = TypeVar("Result")
 Schedule = Callable[[Callable[[], None]], object]
 
 
+class Rest:
+    """Do something once nobody has asked for it for a while.
+
+    Parameters
+    ----------
+    action
+        What to do, on the event loop.
+    schedule
+        Puts a function on the event loop, that while later.
+
+    Examples
+    --------
+    >>> later, done = [], []
+    >>> rest = Rest(lambda: done.append(1), later.append)
+    >>> rest.ask(); rest.ask()
+    >>> for act in later:
+    ...     act()
+    >>> done
+    [1]
+    """
+
+    def __init__(self, action: Callable[[], object], schedule: Schedule) -> None:
+        self._action, self._schedule = action, schedule
+        self._asked = 0
+
+    def ask(self) -> None:
+        """Ask for it; only the last of several in a row counts."""
+        self._asked += 1
+        mine = self._asked
+        self._schedule(lambda: self._act(mine))
+
+    def _act(self, mine: int) -> None:
+        if mine == self._asked:
+            self._action()
+
+
 class Latest(Generic[Request, Result]):
     """Run the newest request in a pool, and hand its result back to the event loop.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from bokeh.document import Document
 
 from xinsitu.errors import XinsituError
 
-from .jobs import Latest
+from .jobs import Latest, Rest
 from .measuring import Answer, Request, answer
 from .model import ExplorerModel
 from .profiles import Kymograph, Section
@@ -27,8 +28,11 @@ from .views.section import SectionView
 POLL = 300
 """Milliseconds between two looks at how far the reading is; a look that finds nothing new sends nothing."""
 
+GATHER = 8
+"""Milliseconds in which the four edges of a box arrive, each as a message of its own."""
+
 REST = 120
-"""Milliseconds without a new frame after which cut-out and profiles are drawn."""
+"""Milliseconds without a new frame, or new numbers, after which what is small print is drawn."""
 
 
 class Session:
@@ -55,10 +59,13 @@ class Session:
         self.sections: Latest[object, Section] = self._latest(
             model.section_request, Section.of, self._section, self._no_section
         )
-        self.rois = RoiView(model, self.image.figure, self.channel, self.measuring.ask)
+        self.rois = RoiView(model, self.image.figure, self.channel, self._moved)
         self.at_rest: list[Callable[[], object]] = []
         self.at_progress: list[Callable[[], object]] = []
-        self._settling = self._measured_frames = 0
+        self._frame_rest = self._resting(self.sections.ask)
+        self._numbers_rest = self._resting(self._measurements)
+        self._measured_frames = 0
+        self._gathering = False
         self._number, self._asked, self._seen = 0, 0, (-1, -1)
         self._wire()
         self._watch()
@@ -68,6 +75,9 @@ class Session:
             collect=collect, work=work, apply=apply, fault=fault, pool=self.pool,
             schedule=self.document.add_next_tick_callback,
         )  # fmt: skip
+
+    def _resting(self, action: Callable[[], object]) -> Rest:
+        return Rest(action, lambda act: self.document.add_timeout_callback(act, REST))
 
     def start(self) -> None:
         """Show the first frame and measure."""
@@ -107,8 +117,7 @@ class Session:
         channel.on_change("key", lambda attr, old, new: self._pressed(new[0]))
 
     def _dragged(self, name: str, phase: str) -> None:
-        self._held = phase == "pan:start"
-        if self._held:
+        if phase == "pan:start":
             if name in self.model.rois.names:
                 self.model.selected = name
         else:
@@ -116,6 +125,17 @@ class Session:
             self.model.commit()
             self.rois.update()
             self.rest()
+
+    def _moved(self) -> None:
+        """Measure once all edges of a box have arrived."""
+
+        def gathered() -> None:
+            self._gathering = False
+            self.measuring.ask()
+
+        if not self._gathering:
+            self._gathering = True
+            self.document.add_timeout_callback(gathered, GATHER)
 
     def _pressed(self, key: str) -> None:
         actions = {
@@ -162,13 +182,14 @@ class Session:
         watch(lambda event: self._frame_changed(event.new), ["frame"])
 
     def _rois_changed(self) -> None:
-        with self.document.models.freeze():  # otherwise Bokeh walks through all models for each new one
+        # Bokeh walks through all models for each new one, and once at the end of a freeze: never while a box is dragged
+        with nullcontext() if self.curves.current else self.document.models.freeze():
             self.curves.update()
             if not self._dragging:
                 self.rois.update()
         self.measuring.ask()
 
-    _dragging = _held = False
+    _dragging = False
 
     def _rescaled(self) -> None:
         """Show the curves again: another change of attenuation is corrected, or none."""
@@ -218,14 +239,7 @@ class Session:
 
     def _done(self, frame: int) -> None:
         self.channel.done = (frame, self._number)
-        self._settling += 1
-        mine = self._settling
-        self.document.add_timeout_callback(lambda: self._settled(mine), REST)
-
-    def _settled(self, mine: int) -> None:
-        """Cut-out and profiles follow when the frame has rested, not while it plays."""
-        if mine == self._settling:
-            self.sections.ask()
+        self._frame_rest.ask()  # cut-out and profiles follow when the frame has rested, not while it plays
 
     # -- numbers ------------------------------------------------------------------------------------------------------
 
@@ -240,11 +254,15 @@ class Session:
         everything = self.model.scaled and self.model.changes
         for name in self.model.rois.names if everything else self.model.updated:
             self.curves.numbers(name)
-        if self.model.selected in self.model.updated and not self._held:  # a repaint less while the mouse moves
-            self.kymograph.traces()
-            self.section.numbers()
+        if self.model.selected in self.model.updated:
+            self._numbers_rest.ask()
         if self.model.stale() and self.model.store.complete:
             self.measuring.ask()
+
+    def _measurements(self) -> None:
+        """Draw what was measured over kymograph and profiles: after the curves, which are looked at."""
+        self.kymograph.traces()
+        self.section.numbers()
 
     def _kymograph(self, _: object, found: Kymograph) -> None:
         self.kymograph.show(found)

@@ -1,39 +1,80 @@
-// The curves of one ROI: the numbers as they came, broken at gaps, the centre of mass shifted to its first frames.
-// args: channel, source, drawn
-const data = source.data
-const breaks = channel.breaks
-const broken = (values) => {
-  const n = values.length
-  const result = new Float64Array(n + breaks.length)
-  let from = 0, k = 0
-  for (const cut of [...breaks.filter((b) => b < n), n]) {
-    for (let i = from; i < cut; i++) result[i + k] = values[i]
-    if (cut < n) result[cut + k] = NaN
-    from = cut
-    k += 1
-  }
-  return result.subarray(0, n + Math.max(0, k - 1))
+// The curves of one ROI: the numbers as they came, broken at gaps, the centre of mass shifted to its first frames. Where
+// more frames are in view than a line has pixels, each few of them are drawn as their lowest and their highest.
+// args: channel, source, range, lines, bars, flags
+const FRAMES = 2048, BARS = 150  // more of them nobody can tell apart, and they cost time
+const EDGE = 8 | 4096, SATURATED = 1 | 1024, WIDTH = 16 | 8
+const FLAGS = {com_y: EDGE, com_x: EDGE, fwhm_y: WIDTH, fwhm_x: WIDTH, intensity: SATURATED}
+const data = source.data, x = data.x, n = x.length
+
+// frames from `from` to `behind`, a step of `every`: steps of powers of two, so that panning rarely needs new ones
+let from = 0, behind = n, every = 1
+if (n > FRAMES) {
+  let first = n, last = -1
+  for (let i = 0; i < n; i++) if (x[i] >= range.start && x[i] <= range.end) { if (i < first) first = i; last = i }
+  const span = 2 ** Math.ceil(Math.log2(Math.max(last - first + 1, FRAMES)))
+  from = Math.max(0, (Math.floor(Math.min(first, n - 1) / span) - 1) * span)
+  behind = Math.min(n, from + 4 * span)
+  every = span / FRAMES
 }
-const first = (values) => {
+const view = `${from} ${every}`
+if (cb_obj === range && lines._view === view) return
+lines._view = view
+
+const cuts = [...channel.breaks.filter((cut) => cut > from && cut < behind), behind]
+const steps = []  // [first frame, frame behind], null at a gap
+let start = from
+for (const cut of cuts) {
+  if (start > from) steps.push(null)
+  for (let i = start; i < cut; i += every) steps.push([i, Math.min(i + every, cut)])
+  start = cut
+}
+const zero = (values) => {
   const found = []
-  for (let i = 0; i < values.length && found.length < 10; i++) if (isFinite(values[i])) found.push(values[i])
+  for (let i = 0; i < n && found.length < 10; i++) if (isFinite(values[i])) found.push(values[i])
   found.sort((a, b) => a - b)
   const m = found.length
   return m === 0 ? 0 : m % 2 ? found[(m - 1) / 2] : (found[m / 2 - 1] + found[m / 2]) / 2
 }
-const EDGE = 8 | 4096, SATURATED = 1 | 1024, WIDTH = 16 | 8
-const flags = {com_y: EDGE, com_x: EDGE, fwhm_y: WIDTH, fwhm_x: WIDTH, intensity: SATURATED}
-const result = {x: broken(data.x)}
-for (const name of Object.keys(flags)) {
-  if (data[name] == null) continue
-  const zero = channel.shift && name.startsWith("com") ? first(data[name]) : 0
-  const values = Float64Array.from(data[name], (value) => value - zero)
-  const errors = data[`${name}_errors`]
-  result[name] = broken(values)
-  const every = Math.ceil(values.length / 150)  // more error bars than that nobody can tell apart, and they cost time
-  const bar = (sign) => broken(values.map((value, i) => i % every === 0 ? value + sign * errors[i] : NaN))
-  result[`${name}_low`] = bar(-1)
-  result[`${name}_high`] = bar(1)
-  result[`${name}_flag`] = broken(values.map((value, i) => data.quality[i] & flags[name] ? value : NaN))
+const line = (values) => {
+  const size = every === 1 ? 1 : 2
+  const at = new Float64Array(steps.length * size).fill(NaN), y = new Float64Array(steps.length * size).fill(NaN)
+  steps.forEach((step, k) => {
+    if (step === null) return
+    let low = step[0], high = step[0]
+    for (let i = step[0] + 1; i < step[1]; i++) {
+      if (!(values[low] <= values[i])) low = isFinite(values[i]) ? i : low
+      if (!(values[high] >= values[i])) high = isFinite(values[i]) ? i : high
+    }
+    const pair = size === 1 ? [low] : [Math.min(low, high), Math.max(low, high)]
+    pair.forEach((i, j) => { at[k * size + j] = x[i]; y[k * size + j] = values[i] })
+  })
+  return [at, y]
 }
-drawn.data = result
+const drawn = {}, ends = {x: []}, marked = {}
+const spacing = Math.ceil((behind - from) / BARS)
+const barred = []
+for (let i = from; i < behind; i += spacing) barred.push(i)
+ends.x = barred.map((i) => x[i])
+let most = 0
+for (const name of Object.keys(FLAGS)) {
+  const shift = channel.shift && name.startsWith("com") ? zero(data[name]) : 0
+  const values = shift === 0 ? data[name] : data[name].map((value) => value - shift)
+  const errors = data[`${name}_errors`]
+  ;[drawn[`${name}_x`], drawn[name]] = line(values)
+  ends[`${name}_low`] = barred.map((i) => values[i] - errors[i])
+  ends[`${name}_high`] = barred.map((i) => values[i] + errors[i])
+  const bad = []
+  for (const step of steps) {
+    if (step === null) continue
+    let i = step[0]
+    while (i < step[1] && !(data.quality[i] & FLAGS[name] && isFinite(values[i]))) i += 1
+    if (i < step[1]) bad.push(i)
+  }
+  marked[`${name}_x`] = bad.map((i) => x[i])
+  marked[name] = bad.map((i) => values[i])
+  most = Math.max(most, bad.length)
+}
+for (const column of Object.values(marked)) while (column.length < most) column.push(NaN)
+lines.data = drawn
+bars.data = ends
+flags.data = marked

@@ -33,6 +33,12 @@ FIGURES = {
 COLUMNS = ("com_y", "com_x", "fwhm_y", "fwhm_x", "intensity")
 SENT = (*COLUMNS, *(f"{name}_errors" for name in COLUMNS), "quality", "n_valid", "n_saturated")
 """Columns that travel to the browser: each costs a message."""
+DRAWN = {
+    "lines": tuple(f"{name}{ending}" for name in COLUMNS for ending in ("_x", "")),
+    "bars": ("x", *(f"{name}{ending}" for name in COLUMNS for ending in ("_low", "_high"))),
+    "flags": tuple(f"{name}{ending}" for name in COLUMNS for ending in ("_x", "")),
+}
+"""What the browser makes of the numbers of a ROI, each in a source of its own; none of it comes back to the server."""
 DASHES = {"com_y": "dashed", "fwhm_y": "dashed"}
 """What goes along x is drawn through, what goes along y is dashed."""
 
@@ -46,7 +52,8 @@ class CurvesView:
         self.x_range = Range1d(*self._extent())
         self.figures = {name: self._figure(name) for name in FIGURES}
         self.cursors = [self._cursor(one) for one in self.figures.values()]
-        self._sources: dict[str, tuple[ColumnDataSource, ColumnDataSource]] = {}
+        self._sources: dict[str, ColumnDataSource] = {}
+        self._drawn: dict[str, dict[str, ColumnDataSource]] = {}
         self._styles: dict[str, tuple[object, ...]] = {}
         self._marks = ColumnDataSource(data={"x": [], "text": []}, name="events")
         self._spans = ColumnDataSource(data={"left": [], "right": [], "color": []}, name="spans")
@@ -108,7 +115,7 @@ class CurvesView:
             number.visible, date.visible = not model.line.dated, model.line.dated
             for axis in (number, date):
                 axis.axis_label = model.line.label if name.startswith("curve_intensity") else None
-        for source, _ in self._sources.values():
+        for source in self._sources.values():
             source.data.update(x=self.places.data["x"][: len(source.data["x"])])
         self.marks()
         self.labels()
@@ -131,52 +138,73 @@ class CurvesView:
 
     # -- curves -------------------------------------------------------------------------------------------------------
 
+    @property
+    def current(self) -> bool:
+        """Whether every ROI has its curves, and no other; only their numbers may be old."""
+        return self._styles == self._wanted()
+
+    def _wanted(self) -> dict[str, tuple[object, ...]]:
+        return {
+            roi.name: (color_of(roi, position), roi.measure, roi.role) for position, roi in enumerate(self._model.rois)
+        }
+
     def update(self) -> None:
         """Bring the curves in line with the ROIs: new, gone, other colour, other kind."""
-        rois = self._model.rois
-        for name in [name for name in self._sources if name not in rois.names]:
+        wanted = self._wanted()
+        for name in [name for name in self._sources if name not in wanted]:
             self._drop(name)
-        for position, roi in enumerate(rois):
-            style = (color_of(roi, position), roi.measure, roi.role)
-            if self._styles.get(roi.name) != style:
+        for position, roi in enumerate(self._model.rois):
+            if self._styles.get(roi.name) != wanted[roi.name]:
                 if roi.name in self._sources:
                     self._drop(roi.name)
                 self._add(roi, readable(color_of(roi, position)) if color_of(roi, position) != "white" else "#999999")
-                self._styles[roi.name] = style
+                self._styles[roi.name] = wanted[roi.name]
                 self.numbers(roi.name)
 
     def _drop(self, name: str) -> None:
-        drawn = self._sources.pop(name)[1]
-        self._styles.pop(name, None)
+        drawn = set(self._drawn.pop(name).values())
+        source = self._sources.pop(name)
+        del self._styles[name]
+        (draw,) = source.js_property_callbacks["change:data"]
+        for model in (self._channel, self.x_range):
+            model.js_property_callbacks = {
+                change: [one for one in callbacks if one is not draw]
+                for change, callbacks in model.js_property_callbacks.items()
+            }
         for one in self.figures.values():
-            gone = [renderer for renderer in one.renderers if getattr(renderer, "data_source", None) is drawn]
+            gone = [renderer for renderer in one.renderers if getattr(renderer, "data_source", None) in drawn]
             one.renderers = [renderer for renderer in one.renderers if renderer not in gone]
             legend = one.legend[0]
             legend.items = [item for item in legend.items if not set(item.renderers) & set(gone)]
 
     def _add(self, roi: Roi, color: str) -> None:
         source = ColumnDataSource(data=_columns(None, self.places.data["x"]), name=f"series:{roi.name}")
-        drawn = ColumnDataSource(data={}, name=f"drawn:{roi.name}", syncable=False)
-        empty: dict[str, list[float]] = {
-            f"{column}{ending}": [] for column in COLUMNS for ending in ("", "_low", "_high", "_flag")
+        drawn = {
+            kind: ColumnDataSource(data={name: [] for name in names}, name=f"{kind}:{roi.name}", syncable=False)
+            for kind, names in DRAWN.items()
         }
-        drawn.data = {"x": [], **empty}
-        draw = script("draw", channel=self._channel, source=source, drawn=drawn)
+        draw = script("draw", channel=self._channel, source=source, range=self.x_range, **drawn)
         source.js_on_change("data", draw)
-        for name in ("breaks", "shift"):
-            self._channel.js_on_change(name, draw)
-        self._sources[roi.name] = source, drawn
+        for model, names in ((self._channel, ("breaks", "shift")), (self.x_range, ("start", "end"))):
+            for name in names:
+                model.js_on_change(name, draw)
+        self._sources[roi.name], self._drawn[roi.name] = source, drawn
         for figure_name, columns in FIGURES.items():
             if roi.measures(figure_name.split("_")[1]):
                 self._draw(self.figures[figure_name], columns, roi.name, drawn, color)
 
-    def _draw(self, one: figure, columns: tuple[str, ...], name: str, drawn: ColumnDataSource, color: str) -> None:
+    def _draw(
+        self, one: figure, columns: tuple[str, ...], name: str, drawn: dict[str, ColumnDataSource], color: str
+    ) -> None:
         for column in columns:
-            bars = one.segment("x", f"{column}_low", "x", f"{column}_high", source=drawn, color=color, line_alpha=0.3)
-            line = one.line(
-                "x", column, source=drawn, color=color, line_width=1.5, line_dash=DASHES.get(column, "solid")
+            bars = one.segment(
+                "x", f"{column}_low", "x", f"{column}_high", source=drawn["bars"], color=color, line_alpha=0.3
             )
-            flags = one.scatter("x", f"{column}_flag", source=drawn, marker="x", color="#b00020", size=6)
+            line = one.line(
+                f"{column}_x", column, source=drawn["lines"], color=color, line_width=1.5,
+                line_dash=DASHES.get(column, "solid"),
+            )  # fmt: skip
+            flags = one.scatter(f"{column}_x", column, source=drawn["flags"], marker="x", color="#b00020", size=6)
             for renderer in (bars, line, flags):
                 renderer.hover_glyph = renderer.muted_glyph = renderer.nonselection_glyph = None
             text = name if len(columns) == 1 else f"{name} {self._direction(column)}"
@@ -191,7 +219,7 @@ class CurvesView:
     def numbers(self, name: str) -> None:
         """Take over the numbers of one ROI; the columns bear the names of the time series."""
         if name in self._sources:
-            self._sources[name][0].data = _columns(self._model.shown(name), self.places.data["x"])
+            self._sources[name].data = _columns(self._model.shown(name), self.places.data["x"])
 
     # -- events -------------------------------------------------------------------------------------------------------
 
