@@ -105,7 +105,8 @@ def test_points_are_joined_where_counts_agree(folder):
     assert data.monitor.values.tolist() == expected
     assert data.monitor.attrs["position"] == "before_attenuator"
     assert data.monitor.attrs["units"] == "counts"
-    assert data.attrs["log_join"] == "0799time2.log: by point"
+    apart = "the points are 31126 s earlier than the frames"  # these stamps are no UTC
+    assert data.attrs["log_join"] == f"0799time2.log: by point; {apart}"
     assert data.image.coords["monitor"].dims == ("time",)
     (folder / "0799time2_1_3.tif").unlink()
     data = open_measurement(folder, tz="UTC")
@@ -234,3 +235,95 @@ def test_times_without_an_offset_are_the_instruments(tmp_path):
     (tmp_path / "utc.csv").write_text("time,power\n" + rows.replace(",", "+00:00,").replace("T17", "T08"))
     data = open_measurement(folder, tz="Asia/Tokyo", instrument="generic", logs=tmp_path / "utc.csv")
     assert data.power.values.tolist() == [0, 1, 2, 3]
+
+
+def test_two_logs_that_fit_equally_well_are_said(folder):
+    (folder / "0799time2.log").write_text(spec())
+    (folder / "0799time2_old.log").write_text(spec().replace("#E 1401264276", "#E 1401264277"))
+    with pytest.warns(XinsituWarning, match=r"0799time2\.log: joined to the frames, but so could be scan 1 of .*_old"):
+        data = open_measurement(folder, tz="UTC")
+    assert data.monitor.values[:2].tolist() == [1000, 1001]
+    one = open_measurement(folder, tz="UTC", logs=folder / "0799time2_old.log")  # without a warning
+    assert one.attrs["log_join"].startswith("0799time2_old.log: by point")
+
+
+def lines(count, *, start=0.0, broken=None):
+    rows = [f"{second} {start + second} {100 + second}" for second in range(count)]
+    if broken is not None:
+        rows[broken] = rows[broken].rsplit(" ", 1)[0]
+    return "\n".join(rows) + "\n"
+
+
+def test_a_broken_line_among_the_points_shifts_nothing(tmp_path):
+    folder = tmp_path / "m"
+    write_frames(folder, 5)  # 17:00:00 to 17:00:04
+    path = folder / "m.log"  # six points, the third of them cut: as many lines as frames are left
+    path.write_text(f"#S 1\n#E 1401296400\n#L Time  Epoch  Monitor\n{lines(6, broken=2)}")
+    data = open_measurement(folder, tz="UTC", instrument="generic")
+    assert data.attrs["log_join"] == "m.log: by time; 1 lines of the log made no sense"
+    assert data.Monitor.values.tolist() == [100, 101, 103, 103, 104]  # the nearest point that there is
+
+
+def test_points_of_a_scan_without_an_epoch_count_from_its_date(tmp_path):
+    folder = tmp_path / "m"
+    write_frames(folder, 4)
+    (folder / "m.log").write_text(f"#S 1\n#D Wed May 28 16:59:58 2014\n#L Time  Dead  Monitor\n{lines(9)}")
+    data = open_measurement(folder, tz="Asia/Tokyo", instrument="generic")
+    assert data.Monitor.values.tolist() == [102, 103, 104, 105]
+    assert data.attrs["log_join"] == "m.log: by time"
+
+
+def test_points_without_a_time_are_nobodys(tmp_path):
+    folder = tmp_path / "m"
+    write_frames(folder, 3)
+    rows = ["2014-05-28T17:00:00Z,1", ",2", "never,3", "2014-05-28T17:00:02Z,4"]
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["time,v", *rows]))
+    data = open_measurement(folder, tz="UTC", instrument="generic", logs=path)
+    assert data.v.values.tolist() == [1, 4, 4]
+    path.write_text("epoch,v\n1401296400,1\nnan,2\n1e300,3\n1401296402,4\n")
+    data = open_measurement(folder, tz="UTC", instrument="generic", logs=path)
+    assert data.v.values.tolist() == [1, 4, 4]
+
+
+def test_spectra_between_the_points_are_no_points(tmp_path):
+    specfile = pytest.importorskip("silx.io.specfile")
+    path = tmp_path / "mca.log"
+    path.write_text("#F x\n\n#S 1\n#N 2\n#L Time  Monitor\n@A 1 2\\\n 3 4\n0 10\n@A 5 6\\\n 7 8\\\n 9 9\n1 11\n")
+    (table,) = read_log(path)
+    (scan,) = specfile.SpecFile(str(path))
+    np.testing.assert_array_equal(table.columns["Monitor"], scan.data_column_by_name("Monitor"))
+    assert (len(table), table.bad_lines) == (2, 0)
+
+
+def test_a_counter_that_lags_is_shifted_before_it_is_interpolated(tmp_path):
+    folder = tmp_path / "m"
+    write_frames(folder, 5)
+    rows = "".join(f"{1_401_296_400 + second},{second - 4}\n" for second in (-4, 0, 4, 8))
+    (tmp_path / "ring.csv").write_text("epoch,current\n" + rows)
+    table = tmp_path / "ring.toml"
+    table.write_text("time_zone = 'UTC'\n[counters.ring]\ncolumn = 'current'\ninterpolate = true\nlag = 1\n")
+    data = open_measurement(folder, instrument=table, logs=tmp_path / "ring.csv")
+    np.testing.assert_allclose(data.ring, np.arange(5))
+
+
+@pytest.mark.parametrize(
+    ("scale", "written", "expected"), [(1, "0.25", 0.25), (0.01, "25", 0.25), (1, "4", 4)], ids=["0..1", "%", "index"]
+)
+def test_what_a_counter_means_is_in_the_table(tmp_path, scale, written, expected):
+    folder = tmp_path / "m"
+    write_frames(folder, 2)
+    (folder / "m.log").write_text(f"frame_no,att\n0,{written}\n1,{written}\n")
+    table = tmp_path / "own.toml"
+    table.write_text(
+        "time_zone = 'UTC'\n[counters.transmission]\ncolumn = 'att'\nunits = '1'\nposition = 'after_attenuator'\n"
+        f"meaning = 'of the filters'\nscale = {scale}\n"
+    )
+    counter = open_measurement(folder, instrument=table).transmission
+    np.testing.assert_allclose(counter, expected)
+    assert counter.attrs == {
+        "units": "1",
+        "long_name": "of the filters",
+        "log_column": "att",
+        "position": "after_attenuator",
+    }

@@ -1,13 +1,15 @@
 """Counters of a log, joined to the frames.
 
 By the names of the frames where the log has them; else by point, where a scan of the log has as many points as there
-are frames; else by time, to the nearest point. What was done is said in the attribute ``log_join``.
+are frames; else by time, to the nearest point. What was done is said in the attribute ``log_join``: the way, frames
+without a point, lines that made no sense, and how far the clocks are apart.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import os
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,18 +17,18 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xinsitu.errors import DocumentError
+from xinsitu.errors import DocumentError, XinsituWarning
 
 from .columns import variable_name
 from .instruments import Counter, Instrument
+from .log_times import NO_TIME, point_times, timed_points
 from .logs import LogTable, read_log
-from .stamps import parse_stamps
-from .zones import find_zone, to_utc
 
 Positions = npt.NDArray[np.int64]
 """For every frame its point in the log; -1: none."""
 MANY = 64
-_TIME_COLUMNS = ("epoch", "time", "datetime", "date_time", "timestamp", "unix", "unixtime", "utc")
+CLOCKS_AGREE = 60
+"""Seconds; points that are farther from their frames are said to be."""
 
 
 class NoLog(DocumentError):
@@ -124,23 +126,61 @@ def join_logs(paths: Iterable[str], keys: FrameKeys, instrument: Instrument) -> 
             faults.append(str(error))
     if not tables:
         raise NoLog("; ".join(faults) or "the log holds no point")
+    joined, rivals = _joined(tables, keys)
+    if not joined:
+        raise DocumentError("no scan of the log has the frames' names, number of points or times")
+    if rivals:
+        warnings.warn(
+            f"{joined[0].table.path}: joined to the frames, but so could be {rivals[0]}; give one with logs= (--log)",
+            XinsituWarning,
+            stacklevel=2,
+        )
+    return _variables(joined, keys, instrument), _said(joined, keys)
+
+
+def _joined(tables: list[LogTable], keys: FrameKeys) -> tuple[list[Joined], list[str]]:
+    """Return the tables that have points for the frames, and those that were as good but came later."""
     joined: list[Joined] = []
+    rivals: list[str] = []
     taken = np.zeros(len(keys.names), dtype=bool)
     for way in (_by_name, _by_point, _by_time):
         for table in tables:
-            if any(table is other.table for other in joined) or taken.all():
+            if any(table is other.table for other in joined) or (taken.all() and way is _by_time):
                 continue
-            positions = np.where(taken, -1, way(table, tables, keys))
-            if (positions >= 0).any():
-                joined.append(Joined(table, positions, way.__name__.removeprefix("_").replace("_", " ")))
-                taken |= positions >= 0
-    if not joined:
-        raise DocumentError("no scan of the log has the frames' names, number of points or times")
-    ways = ", ".join(dict.fromkeys(one.way for one in joined))
-    files = ", ".join(dict.fromkeys(os.path.basename(one.table.path) for one in joined))
-    without = int((~taken).sum())
-    said = f"{files}: {ways}" + (f"; {without} of {len(taken)} frames without a point" if without else "")
-    return _variables(joined, keys, instrument), said
+            found = way(table, tables, keys)
+            free = np.where(taken, -1, found)
+            if (free >= 0).any():
+                joined.append(Joined(table, free, way.__name__.removeprefix("_").replace("_", " ")))
+                taken |= free >= 0
+            elif (found >= 0).any() and way is _by_point and any(one.way == "by point" for one in joined):
+                rivals.append(table.path if table.scan is None else f"scan {table.scan} of {table.path}")
+    return joined, rivals
+
+
+def _said(joined: Sequence[Joined], keys: FrameKeys) -> str:
+    """Files, ways, and what a person should know of them."""
+    files, ways = ([os.path.basename(one.table.path) for one in joined], [one.way for one in joined])
+    said = f"{', '.join(dict.fromkeys(files))}: {', '.join(dict.fromkeys(ways))}"
+    without = len(keys.names) - sum(int((one.positions >= 0).sum()) for one in joined)
+    if without:
+        said += f"; {without} of {len(keys.names)} frames without a point"
+    if bad := sum(one.table.bad_lines for one in joined):
+        said += f"; {bad} lines of the log made no sense"
+    apart = [seconds for one in joined if (seconds := _apart(one, keys)) is not None]
+    if apart and abs(longest := max(apart, key=abs)) >= CLOCKS_AGREE:
+        said += f"; the points are {abs(longest):.0f} s {'later' if longest > 0 else 'earlier'} than the frames"
+    return said
+
+
+def _apart(one: Joined, keys: FrameKeys) -> float | None:
+    """Median seconds that points are later than their frames; None where it is not known."""
+    times = point_times(one.table, keys.zone)
+    if times is None or keys.microseconds is None:
+        return None
+    known = (one.positions >= 0) & (times[one.positions] > NO_TIME)
+    if not known.any():
+        return None
+    return float(np.median(times[one.positions[known]] - keys.microseconds[known])) / 1e6
 
 
 def _by_name(table: LogTable, tables: list[LogTable], keys: FrameKeys) -> Positions:
@@ -155,16 +195,21 @@ def _by_name(table: LogTable, tables: list[LogTable], keys: FrameKeys) -> Positi
 
 
 def _by_point(table: LogTable, tables: list[LogTable], keys: FrameKeys) -> Positions:
-    """Positions by number, where the table has as many points as its scan has frames."""
+    """Positions by number, where the table has as many points as its scan has frames.
+
+    A line that made no sense may have been a point; then times tell better, where the log has them.
+    """
+    nothing = np.full(len(keys.scan), -1, dtype="int64")
+    if table.bad_lines and point_times(table, keys.zone) is not None and keys.microseconds is not None:
+        return nothing
     scans = np.unique(keys.scan)
     if table.scan in scans:
         mine = keys.scan == table.scan
     elif len(tables) == 1 and len(scans) == 1:
         mine = np.ones(len(keys.scan), dtype=bool)
     else:
-        return np.full(len(keys.scan), -1, dtype="int64")
-    frames = keys.frame[mine]
-    positions = np.full(len(keys.scan), -1, dtype="int64")
+        return nothing
+    frames, positions = keys.frame[mine], nothing
     if len(table) == len(frames):
         positions[mine] = np.arange(len(frames))
     elif len(table) == frames.max() - frames.min() + 1:  # numbers are missing among the frames
@@ -175,42 +220,17 @@ def _by_point(table: LogTable, tables: list[LogTable], keys: FrameKeys) -> Posit
 def _by_time(table: LogTable, tables: list[LogTable], keys: FrameKeys) -> Positions:
     """Positions of the nearest points in time, no farther than one and a half steps of the log."""
     nothing = np.full(len(keys.names), -1, dtype="int64")
-    times = point_times(table, keys.zone)
-    if times is None or keys.microseconds is None or len(times) < 2:
+    timed = timed_points(table, keys.zone)
+    if timed is None or keys.microseconds is None:
         return nothing
-    order = np.argsort(times, kind="stable")
-    ordered = times[order]
-    behind = np.clip(np.searchsorted(ordered, keys.microseconds), 1, len(ordered) - 1)
-    nearer = keys.microseconds - ordered[behind - 1] < ordered[behind] - keys.microseconds
+    times, points = timed
+    behind = np.clip(np.searchsorted(times, keys.microseconds), 1, len(times) - 1)
+    nearer = keys.microseconds - times[behind - 1] < times[behind] - keys.microseconds
     nearest = np.where(nearer, behind - 1, behind)
-    usual = 1.5 * max(float(np.median(np.diff(ordered))), 1e6)
+    usual = 1.5 * max(float(np.median(np.diff(times))), 1e6)
     tolerance = usual if keys.tolerance is None else keys.tolerance * 1e6
-    close = np.abs(ordered[nearest] - keys.microseconds) <= tolerance
-    return np.where(close, order[nearest], nothing)
-
-
-def point_times(table: LogTable, zone: str) -> npt.NDArray[np.int64] | None:
-    """UTC microseconds of the points of a log; None where it does not say.
-
-    Examples
-    --------
-    >>> point_times(LogTable("a.csv", None, {"epoch": np.array([1.5])}), "UTC")
-    array([1500000])
-    """
-    if table.epoch is not None and "Epoch" in table.columns:
-        return np.rint((table.columns["Epoch"] + table.epoch) * 1e6).astype("int64")
-    for name, numbers in table.columns.items():
-        if name.lower().split(" ")[0] in _TIME_COLUMNS and np.isfinite(numbers).all() and table.epoch is None:
-            return np.rint(numbers * 1e6).astype("int64")
-    for name, cells in table.texts.items():
-        read = parse_stamps(cells) if name.lower().split(" ")[0] in _TIME_COLUMNS else None
-        if read is not None and read.found.all():
-            zoned = read.offsets > np.iinfo("int64").min
-            utc = read.microseconds - np.where(zoned, read.offsets, 0)
-            if not zoned.all():
-                utc[~zoned] = to_utc(read.microseconds[~zoned], find_zone(zone))
-            return utc
-    return None
+    close = np.abs(times[nearest] - keys.microseconds) <= tolerance
+    return np.where(close, points[nearest], nothing)
 
 
 def _variables(joined: Sequence[Joined], keys: FrameKeys, instrument: Instrument) -> dict[str, xr.Variable]:
@@ -232,12 +252,23 @@ def _variables(joined: Sequence[Joined], keys: FrameKeys, instrument: Instrument
 
 def _taken(one: Joined, column: npt.NDArray[np.float64], counter: Counter, keys: FrameKeys) -> npt.NDArray[np.float64]:
     """Values of a column for all frames: at their points, or between two points."""
-    if counter.interpolate and one.way == "by time" and keys.microseconds is not None:
-        times = point_times(one.table, keys.zone)
-        if times is not None:
-            order = np.argsort(times, kind="stable")
-            return np.interp(keys.microseconds, times[order], column[order])
-    points = np.where(one.positions >= 0, one.positions + counter.lag, -1)
+    column = _shifted(column, counter.lag)
+    timed = timed_points(one.table, keys.zone) if counter.interpolate and one.way == "by time" else None
+    if timed is not None and keys.microseconds is not None:
+        times, points = timed
+        return np.interp(keys.microseconds, times, column[points])
+    return np.where(one.positions >= 0, column[one.positions], np.nan)
+
+
+def _shifted(column: npt.NDArray[np.float64], lag: int) -> npt.NDArray[np.float64]:
+    """Bring values back to the points that they belong to; NaN where there is none.
+
+    Examples
+    --------
+    >>> _shifted(np.array([0.0, 1.0, 2.0]), 1)
+    array([ 1.,  2., nan])
+    """
+    points = np.arange(len(column)) + lag
     there = (points >= 0) & (points < len(column))
     return np.where(there, column[np.where(there, points, 0)], np.nan)
 

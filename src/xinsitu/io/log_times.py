@@ -1,0 +1,60 @@
+"""When the points of a log were taken."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from .logs import LogTable
+from .stamps import NO_OFFSET, parse_stamp, parse_stamps
+from .zones import find_zone, to_utc
+
+Microseconds = npt.NDArray[np.int64]
+NO_TIME = int(np.iinfo(np.int64).min)
+_TIME_COLUMNS = ("epoch", "time", "datetime", "date_time", "timestamp", "unix", "unixtime", "utc")
+
+
+def timed_points(table: LogTable, zone: str) -> tuple[Microseconds, npt.NDArray[np.intp]] | None:
+    """Return the times of the points that have one, in order, and which points these are; None for less than two."""
+    times = point_times(table, zone)
+    if times is None or (times > NO_TIME).sum() < 2:
+        return None
+    points = np.flatnonzero(times > NO_TIME)
+    order = points[np.argsort(times[points], kind="stable")]
+    return times[order], order
+
+
+def point_times(table: LogTable, zone: str) -> Microseconds | None:
+    """UTC microseconds of the points of a log, ``NO_TIME`` where one has none; None where the log does not say.
+
+    SPEC writes seconds since ``#E`` in the column ``Epoch``, or since ``#D`` in ``Time``; others write UNIX seconds
+    or dates.
+
+    Examples
+    --------
+    >>> point_times(LogTable("a.csv", None, {"epoch": np.array([1.5])}), "UTC")
+    array([1500000])
+    """
+    if table.epoch is not None and "Epoch" in table.columns:
+        return _microseconds(table.columns["Epoch"] + table.epoch)
+    start = parse_stamp(table.metadata.get("date", ""))
+    if start is not None and "Time" in table.columns:
+        began = to_utc(np.array([start.microseconds]), find_zone(zone))[0] / 1e6
+        return _microseconds(table.columns["Time"] + began)
+    for name, numbers in table.columns.items():
+        if name.lower().split(" ")[0] in _TIME_COLUMNS and np.isfinite(numbers).any() and table.epoch is None:
+            return _microseconds(numbers)
+    for name, cells in table.texts.items():
+        read = parse_stamps(cells) if name.lower().split(" ")[0] in _TIME_COLUMNS else None
+        if read is not None and read.found.any():
+            zoned = read.offsets != NO_OFFSET
+            utc = read.microseconds - np.where(zoned, read.offsets, 0)
+            local = read.found & ~zoned
+            utc[local] = to_utc(read.microseconds[local], find_zone(zone))
+            return np.where(read.found, utc, NO_TIME)
+    return None
+
+
+def _microseconds(seconds: npt.NDArray[np.float64]) -> Microseconds:
+    known = np.abs(seconds) < 1e11  # NaN is not; the year 5138 is far enough
+    return np.where(known, np.rint(np.where(known, seconds, 0) * 1e6).astype("int64"), NO_TIME)
