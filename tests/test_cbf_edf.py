@@ -10,7 +10,7 @@ from xinsitu.io.headers import read_header
 from xinsitu.io.measurement import open_measurement
 from xinsitu.schema import epoch_seconds
 
-from .camserver import ramp
+from .camserver import aged, ramp
 
 fabio = pytest.importorskip("fabio")
 from fabio.cbfimage import CbfImage  # noqa: E402
@@ -118,6 +118,7 @@ def test_edf_frames_of_one_file(tmp_path):
     np.testing.assert_array_equal(data.image, pixels)
     assert data.frame.values.tolist() == [0, 1, 2]
     (tmp_path / "all_7.edf").write_bytes((tmp_path / "all_7.edf").read_bytes()[:-8])
+    aged(tmp_path / "all_7.edf")
     with pytest.raises(FrameError, match=r"all_7\.edf: truncated"):
         open_measurement(tmp_path / "all_7.edf", time="frame")
 

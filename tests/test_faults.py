@@ -191,7 +191,7 @@ def test_no_fault_gives_a_wrong_answer(folder, kind, where):
         open_measurement(folder, tz="UTC").image.compute()
     assert path.name in str(caught.value)
     assert "\n" not in str(caught.value)
-    with pytest.warns(XinsituWarning, match=rf"{path.name}: .*left out .* 1 of {COUNT} frames in all"):
+    with pytest.warns(XinsituWarning, match=rf"{path.name}: .*left out, 1 of {COUNT} files in all"):
         skipped = open_measurement(folder, tz="UTC", on_error="skip")
     assert skipped.frame.values.tolist() == rest
     assert skipped.image.dtype == np.int32

@@ -93,6 +93,7 @@ def test_eiger_master_with_its_data_files(tmp_path):
     os.utime(part, ns=(1, 1))
     with pytest.raises(FrameChanged, match=r"run_data_000002\.h5"):
         data.image.compute()
+    assert data.frame.values.tolist() == [0, 1, 2, 3, 4, 5]
     part.unlink()
     with pytest.raises(FrameError, match=r"run_data_000002\.h5"):
         open_measurement(tmp_path / "run_master.h5", time="frame")

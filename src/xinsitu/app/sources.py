@@ -98,7 +98,7 @@ def _folder(path: Path, reading: Reading, correcting: Correcting, *, bad: str = 
 
     def again() -> Source:
         with warnings.catch_warnings():  # what is bad now may still be being written: the next look says more
-            warnings.filterwarnings("ignore", ".*left out with on_error", XinsituWarning)
+            warnings.filterwarnings("ignore", ".*left out, .* files in all", XinsituWarning)
             return _folder(path, reading, correcting, bad="skip")
 
     try:
@@ -125,7 +125,7 @@ def _open(folder: Path, reading: Reading, bad: str) -> xr.Dataset:
         if reading.on_error != "raise":
             raise
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*left out with on_error", XinsituWarning)
+        warnings.filterwarnings("ignore", ".*left out, .* files in all", XinsituWarning)
         scan = open_measurement(folder, **{**reading.to_dict(), "on_error": bad})
     whole = scan["frame_status"].values != FrameStatus.PENDING
     return scan if whole.all() else scan.isel(time=np.flatnonzero(whole))

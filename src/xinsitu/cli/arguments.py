@@ -113,9 +113,12 @@ def _demo(add: Add) -> None:
 
 def _info(add: Add) -> None:
     one = add(
-        "info", "say what is there: frames, times, gaps, faults", "  xinsitu info 0884\n  xinsitu info 0884/time1"
+        "info",
+        "say what is there: frames, times, gaps, faults",
+        "  xinsitu info 0884\n  xinsitu info 0884/time1\n  xinsitu info 0884/time1 --check",
     )
-    one.add_argument("path", type=Path, help="sample, measurement or flat-field folder")
+    one.add_argument("path", type=Path, help="sample, measurement or flat-field folder; a pattern; one file")
+    one.add_argument("--check", action="store_true", help="read and decode every pixel too, not only the headers")
     _zone(one)
 
 

@@ -21,7 +21,7 @@ from .shared import background, correcting, default_name, document, reading, ref
 
 def info(words: argparse.Namespace) -> int:
     """Say what is there."""
-    say(str(survey(words.path, tz=words.tz, instrument=words.instrument)))
+    say(str(survey(words.path, tz=words.tz, instrument=words.instrument, check=words.check)))
     return 0
 
 

@@ -38,7 +38,7 @@ def assemble(folder: str, gathered: Gathered, clock: Clock, instrument: Instrume
     """Return the Dataset of a measurement: lazy ``image``, coordinates and attributes."""
     stack = gathered.stack
     image = xr.Variable(("time", "y", "x"), LazilyIndexedArray(stack)).isel(instrument.flips)
-    dataset = xr.Dataset({"image": image}, coords=_coordinates(folder, gathered, clock.axis))
+    dataset = xr.Dataset({"image": image}, coords=_coordinates(folder, gathered, clock.axis, instrument))
     for name in ("image", *dataset.coords):
         long_name = {"y": instrument.y_name, "x": instrument.x_name}.get(str(name))
         if name != "time":
@@ -57,7 +57,7 @@ def assemble(folder: str, gathered: Gathered, clock: Clock, instrument: Instrume
     return dataset
 
 
-def _coordinates(folder: str, gathered: Gathered, axis: TimeAxis) -> dict[str, Any]:
+def _coordinates(folder: str, gathered: Gathered, axis: TimeAxis, instrument: Instrument) -> dict[str, Any]:
     rows, columns = gathered.stack.frame_shape
     status = gathered.status.copy()
     for where, flag in ((axis.interpolated, FrameStatus.NO_STAMP), (axis.stale, FrameStatus.STALE_TIME)):
@@ -74,6 +74,8 @@ def _coordinates(folder: str, gathered: Gathered, axis: TimeAxis) -> dict[str, A
         "sample": sample,
         "measurement": measurement,
     }
+    if gathered.mask is not None:
+        coordinates["mask"] = xr.Variable(("y", "x"), gathered.mask).isel(instrument.flips)
     if axis.uncertainty is not None:
         coordinates["time_uncertainty"] = ("time", axis.uncertainty)
     exposure = [header.text.exposure_time if header else None for header in gathered.headers]

@@ -14,7 +14,7 @@ from .frame_header import FrameHeader
 OURS = frozenset(
     [
         *("time", "y", "x", "image", "frame", "scan", "stamp", "frame_status", "exposure_time", "time_uncertainty"),
-        *("sample", "measurement", "roi"),
+        *("sample", "measurement", "roi", "mask"),
     ]
 )
 """Names of the data model, which no column of a file may take."""

@@ -207,7 +207,10 @@ def choose(folder: Folder, series: str | None = None) -> Series:
 def _why_none(folder: Folder) -> str:
     files = len(folder.logs) + len(folder.strays)
     if stacks := [name for name in folder.strays if name.lower().endswith(HDF5_SUFFIXES)]:
-        return f"{folder.path}: no frames in files of their own; open the HDF5 file itself, such as {stacks[0]}"
+        return (
+            f"{folder.path}: no frames in files of their own; open the HDF5 file itself, such as {stacks[0]}, "
+            f"or join the scans of one measurement by a pattern, such as *{os.path.splitext(stacks[0])[1]}"
+        )
     if folder.folders:
         shown = ", ".join(folder.folders[:4]) + (", ..." if len(folder.folders) > 4 else "")
         return f"{folder.path}: no frames here, but folders {shown}; open one of these, or all of them with open_sample"

@@ -11,15 +11,18 @@ import os
 import time
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from xinsitu.schema import FrameStatus
 
-from .decode import decode
+from .decode import decode, read_frame
 from .discover import FrameName
 from .frame_header import FrameFault, FrameHeader
 from .headers import Sibling, read_header, sibling
+from .zero_tails import find_zero_tails, zero_tail
 
 WRITING = 10
 """A cut frame at the end of its series that was changed less than so many seconds ago is still being written."""
@@ -47,6 +50,63 @@ def read_headers(folder: str, files: Sequence[FrameName]) -> list[Found]:
     _mark_strangers(folder, files, found)
     _try_odd_ones(folder, files, found)
     return found
+
+
+def check_pixels(folder: str, files: Sequence[FrameName], found: Sequence[Found]) -> tuple[list[Found], list[int]]:
+    """Read and decode every page of every good frame.
+
+    Returns
+    -------
+    found
+        With a fault for each frame that cannot be decoded.
+    dark
+        Positions of the frames that end in zeros.
+    """
+    checked, dark = list(found), []
+    for index, one in enumerate(found):
+        if isinstance(one, FrameFault):
+            continue
+        path = os.path.join(folder, files[index].name)
+        try:
+            pages = [read_frame(path, one, page) for page in range(one.pages)]
+        except FrameFault as fault:
+            checked[index] = fault
+            continue
+        if one.pages == 1 and zero_tail(pages[0], one.offset) is not None:
+            dark.append(index)
+    return checked, dark
+
+
+def find_suspects(
+    folder: str, files: Sequence[FrameName], found: Sequence[Found], candidates: Sequence[int]
+) -> list[int]:
+    """Positions of frames, among candidates that end in zeros, whose end was never written; their neighbours tell.
+
+    Only of plain files; nothing is said where most frames are candidates.
+    """
+    plain = [index for index, one in enumerate(found) if isinstance(one, FrameHeader) and one.offset >= 0]
+    candidates = [index for index in candidates if index in set(plain)]
+    if not 0 < len(candidates) <= len(found) // 2:
+        return []
+
+    def read(index: int) -> npt.NDArray[Any]:
+        header = found[index]
+        path = os.path.join(folder, files[index].name)
+        if isinstance(header, FrameFault):
+            raise header
+        return read_frame(path, header)
+
+    offsets = [one.offset if isinstance(one, FrameHeader) else 0 for one in found]
+    sound = sorted(set(plain) - set(candidates))
+    try:
+        return find_zero_tails(read, offsets, candidates, sound)
+    except FrameFault:  # said where the frame is read, if it ever is
+        return []
+
+
+def hollow(found: Sequence[Found]) -> list[int]:
+    """Positions of frames whose files end in a hole."""
+    return [index for index, one in enumerate(found) if isinstance(one, FrameHeader) and one.hollow]
 
 
 def _mark_pending(found: list[Found]) -> None:

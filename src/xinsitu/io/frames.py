@@ -9,16 +9,15 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from xinsitu.errors import FrameChanged, FrameError, XinsituWarning
+from xinsitu.errors import FrameChanged, FrameError
 
 from .decode import decode
-from .lazy_stack import LazyStack, Pixels, Positions, check_unchanged, removed
+from .lazy_stack import LazyStack, Pixels, Positions, check_unchanged, removed, warn_of_nan
 from .retry import retried
 
 ABSENT = -2
@@ -98,12 +97,7 @@ class FrameStack(LazyStack):
                 continue
             if not direct:
                 target[...] = block if whole else block[inside]
-        if failed:
-            warnings.warn(
-                f"{len(failed)} frames are NaN because they changed after opening; the first: {failed[0]}",
-                XinsituWarning,
-                stacklevel=2,
-            )
+        warn_of_nan(failed)
 
     def _is_block(self, rows: Positions, columns: Positions) -> bool:
         """Whether rows without a gap and all columns in order were asked for."""

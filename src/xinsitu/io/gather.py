@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -19,12 +19,11 @@ from xinsitu.errors import FrameError, LayoutError, XinsituWarning
 from xinsitu.schema import FrameStatus
 
 from .discover import FrameName
-from .faults import read_headers
+from .faults import find_suspects, hollow, read_headers
 from .frame_header import FrameFault, FrameHeader
 from .frames import ABSENT, FrameStack
 from .hdf5_stack import Hdf5Stack
 from .stamps import parse_stamp
-from .zero_tails import find_zero_tails
 
 Attribute = str | int | float
 ON_ERROR = ("raise", "skip", "nan")
@@ -48,6 +47,10 @@ class Gathered:
         Of all files of the series, those left out too.
     image_attributes, attributes
         What a netCDF file says of its image (its units, how it was corrected) and of itself.
+    mask
+        Where the files say themselves which pixels are bad.
+    numbered
+        Whether the frames of an HDF5 file say their own numbers.
     """
 
     stack: FrameStack | Hdf5Stack
@@ -58,6 +61,8 @@ class Gathered:
     faults: tuple[FrameFault, ...]
     image_attributes: Mapping[str, Attribute] = field(default_factory=dict)
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    mask: npt.NDArray[np.bool_] | None = None
+    numbered: bool = False
 
     @property
     def first(self) -> FrameHeader:
@@ -90,11 +95,10 @@ def gather(
     ------
     FrameError
         ``on_error="raise"`` and a frame is faulty; or no frame is good.
-    ValueError
+    LayoutError
         There is no such policy.
     """
-    if on_error not in ON_ERROR:
-        raise ValueError(f"on_error is one of {', '.join(ON_ERROR)}, not {on_error!r}")
+    check_policy(on_error)
     found = read_headers(folder, files)
     stale = _stale(folder, files, found) if newest else {}
     if stale:
@@ -109,7 +113,13 @@ def gather(
     if fill_missing:
         pairs = _filled(folder, pairs)
     promote = on_error == "nan" or fill_missing
-    return _with_suspects(_stack(folder, pairs, [*faults, *stale.values()], promote=promote))
+    return _stack(folder, pairs, [*faults, *stale.values()], _suspects(folder, files, found), promote=promote)
+
+
+def check_policy(on_error: str) -> None:
+    """Raise where there is no such policy."""
+    if on_error not in ON_ERROR:
+        raise LayoutError(f"on_error is one of {', '.join(ON_ERROR)}, not {on_error!r}")
 
 
 def refuse(faults: Sequence[FrameFault], count: int, on_error: str) -> None:
@@ -119,24 +129,29 @@ def refuse(faults: Sequence[FrameFault], count: int, on_error: str) -> None:
     first = faults[0]
     if on_error == "raise":
         more = f" (and {len(faults) - 1} more bad frames)" if len(faults) > 1 else ""
-        raise FrameFault(first.path, f"{first.reason}{more}; on_error='skip' or 'nan' goes on without", first.status)
+        raise FrameError(first.path, f"{first.reason}{more}; on_error='skip' or 'nan' goes on without")
     if len(faults) == count:
-        raise FrameFault(first.path, f"{first.reason}; none of the {count} frames can be read", first.status)
+        raise FrameError(first.path, f"{first.reason}; none of the {count} frames can be read")
 
 
 def warn_of_left_out(faults: Sequence[FrameFault], count: int) -> None:
     """Say once that frames were left out, and which one is the first."""
     if faults:
         warnings.warn(
-            f"{faults[0].path}: {faults[0].reason}; left out with on_error='skip', "
-            f"{len(faults)} of {count} frames in all (attribute frames_left_out)",
+            f"{faults[0].path}: {faults[0].reason}; left out, "
+            f"{len(faults)} of {count} files in all (attribute frames_left_out)",
             XinsituWarning,
             stacklevel=2,
         )
 
 
 def _stack(
-    folder: str, pairs: Sequence[tuple[FrameName, FrameHeader | FrameFault]], faults: list[FrameFault], *, promote: bool
+    folder: str,
+    pairs: Sequence[tuple[FrameName, FrameHeader | FrameFault]],
+    faults: list[FrameFault],
+    suspects: set[str],
+    *,
+    promote: bool,
 ) -> Gathered:
     first = next(header for _, header in pairs if isinstance(header, FrameHeader))
     names: list[str] = []
@@ -144,13 +159,14 @@ def _stack(
     rows: list[tuple[int, ...]] = []
     several = first.pages > 1
     for file, header in pairs:
+        state = FrameStatus.SUSPECT_ZERO_TAIL if file.name in suspects else FrameStatus.OK
         for page in range(first.pages):
             names.append(file.name)
             if isinstance(header, FrameHeader):
                 headers.append(header._replace(stamp=header.page_stamps[page]) if header.page_stamps else header)
                 swapped = header.offset >= 0 and not header.dtype.isnative
                 offset = header.page_offsets[page] if header.page_offsets else header.offset
-                rows.append((header.size, header.mtime_ns, offset, page, swapped, FrameStatus.OK))
+                rows.append((header.size, header.mtime_ns, offset, page, swapped, state))
             else:
                 headers.append(None)
                 rows.append((0, 0, ABSENT, page, False, header.status))
@@ -182,31 +198,17 @@ def _repeated(numbers: Sequence[int], times: int) -> npt.NDArray[np.int64]:
     return np.repeat(np.array(numbers, dtype="int64"), times)
 
 
-def _with_suspects(gathered: Gathered) -> Gathered:
-    """Flag frames whose end is a hole that their neighbours contradict; where most have holes, the disc compresses."""
-    headers, stack = gathered.headers, gathered.stack
-    hollow = [index for index, header in enumerate(headers) if header and header.hollow and header.offset >= 0]
-    if not 0 < len(hollow) <= len(headers) // 2 or not isinstance(stack, FrameStack):
-        return gathered
-    whole = replace(stack, promote=False)
-    sound = [index for index, header in enumerate(headers) if header and not header.hollow]
-    try:
-        suspects = find_zero_tails(
-            lambda index: whole.read((index, slice(None), slice(None))), stack.offsets.tolist(), hollow, sound
+def _suspects(folder: str, files: Sequence[FrameName], found: Sequence[FrameHeader | FrameFault]) -> set[str]:
+    """Names of frames whose end is a hole that their neighbours contradict."""
+    suspects = find_suspects(folder, files, found, hollow(found))
+    if suspects:
+        warnings.warn(
+            f"{os.path.join(folder, files[suspects[0]].name)}: its end was never written, as after an interrupted "
+            f"copy, and reads as zeros; {len(suspects)} frames in all, flagged suspect_zero_tail",
+            XinsituWarning,
+            stacklevel=2,
         )
-    except FrameError:  # said where the frame is read, if it ever is
-        return gathered
-    if not suspects:
-        return gathered
-    warnings.warn(
-        f"{os.path.join(stack.folder, stack.names[suspects[0]])}: its end was never written, as after an interrupted "
-        f"copy, and reads as zeros; {len(suspects)} frames in all, flagged suspect_zero_tail",
-        XinsituWarning,
-        stacklevel=2,
-    )
-    status = gathered.status.copy()
-    status[suspects] = FrameStatus.SUSPECT_ZERO_TAIL
-    return replace(gathered, status=status)
+    return {files[index].name for index in suspects}
 
 
 def _moment(header: FrameHeader) -> int | None:

@@ -1,4 +1,4 @@
-"""The pixels of one HDF5 file as a lazy array ``(frame, y, x)``; frozen data, like the stack of files."""
+"""The pixels of HDF5 files as a lazy array ``(frame, y, x)``; frozen data, like the stack of files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import h5py
@@ -13,7 +14,7 @@ import numpy as np
 
 from xinsitu.errors import FrameError
 
-from .lazy_stack import LazyStack, Pixels, Positions, check_unchanged, removed
+from .lazy_stack import LazyStack, Pixels, Positions, check_unchanged, removed, warn_of_nan
 
 with contextlib.suppress(ImportError):
     import hdf5plugin  # noqa: F401 # registers bitshuffle and others with HDF5 where it is installed
@@ -36,48 +37,53 @@ class Part:
 
     Parameters
     ----------
+    path
+        The file that is opened.
     dataset
         Its path in the file.
     frames
         How many it holds.
+    files
+        ``(path, bytes, nanoseconds)`` of this file and of all that it links to, when it was opened.
     """
 
+    path: str
     dataset: str
     frames: int
+    files: tuple[tuple[str, int, int], ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Hdf5Stack(LazyStack):
-    """Lazy array over the frames of an HDF5 file.
+    """Lazy array over the frames of one or several HDF5 files.
 
     Parameters
     ----------
-    path
-        The file that is opened.
     parts
-        Its datasets of frames, in order.
-    files
-        ``(path, bytes, nanoseconds)`` of this file and of all that it links to, when it was opened.
+        Their datasets of frames, in order.
     frame_shape, stored
         Rows and columns, and dtype of every frame.
     step
         Frames that are stored together.
     promote
-        Give floating point, as for files of frames.
+        Give floating point, with NaN for frames that fail at reading; otherwise these raise.
     """
 
-    path: str
     parts: tuple[Part, ...]
-    files: tuple[tuple[str, int, int], ...]
     frame_shape: tuple[int, int]
     stored: np.dtype[np.generic]
     step: int = 1
     promote: bool = False
 
     @functools.cached_property
+    def paths(self) -> tuple[str, ...]:
+        """Path of the file of each frame."""
+        return tuple(part.path for part in self.parts for _ in range(part.frames))
+
+    @functools.cached_property
     def names(self) -> tuple[str, ...]:
-        """Name of the file, once per frame."""
-        return (os.path.basename(self.path),) * self.shape[0]
+        """Name of the file of each frame."""
+        return tuple(map(os.path.basename, self.paths))
 
     @functools.cached_property
     def shape(self) -> tuple[int, int, int]:
@@ -88,41 +94,60 @@ class Hdf5Stack(LazyStack):
     def token(self) -> str:
         """Hex digest of everything that decides the pixels, sizes and modification times included."""
         digest = hashlib.blake2b(digest_size=16)
-        digest.update(
-            repr((self.path, self.parts, self.files, self.frame_shape, self.stored.str, self.promote)).encode()
-        )
+        digest.update(repr((self.parts, self.frame_shape, self.stored.str, self.promote)).encode())
         return digest.hexdigest()
 
     def _fill(self, result: Pixels, frames: Positions, rows: Positions, columns: Positions) -> None:
-        self._check_files()
-        try:
-            with opened(self.path) as file:
-                self._read_runs(file, result, frames, rows, columns)
-        except (OSError, KeyError, ValueError) as error:
-            raise FrameError(self.path, f"its frames cannot be read ({error})") from None
-
-    def _check_files(self) -> None:
-        for path, size, mtime_ns in self.files:
-            try:
-                status = os.stat(path)
-            except OSError:
-                raise removed(path) from None
-            check_unchanged(path, status, size, mtime_ns)
-
-    def _read_runs(
-        self, file: h5py.File, result: Pixels, frames: Positions, rows: Positions, columns: Positions
-    ) -> None:
-        """Read runs of successive frames, the smallest block of rows and columns that holds what was asked for."""
-        first_row, first_column = int(rows.min()), int(columns.min())
-        inside = np.ix_(rows - first_row, columns - first_column)
-        box = (slice(first_row, int(rows.max()) + 1), slice(first_column, int(columns.max()) + 1))
+        """Read runs of successive frames of one part."""
         ends = np.cumsum([part.frames for part in self.parts])
         owners = np.searchsorted(ends, frames, side="right")
         breaks = np.flatnonzero((np.diff(frames) != 1) | (np.diff(owners) != 0)) + 1
+        failed: list[FrameError] = []
+        for owner in np.unique(owners):
+            _check_files(self.parts[owner].files)
         for run in np.split(np.arange(len(frames)), breaks):
-            owner = int(owners[run[0]])
-            start = int(frames[run[0]] - (ends[owner] - self.parts[owner].frames))
-            dataset = file[self.parts[owner].dataset]
-            block = dataset[box] if dataset.ndim == 2 else dataset[(slice(start, start + len(run)), *box)]
-            block = block.reshape(len(run), *block.shape[-2:])
-            result[run] = block[:, inside[0], inside[1]]
+            part = self.parts[int(owners[run[0]])]
+            start = int(frames[run[0]] - (ends[owners[run[0]]] - part.frames))
+            try:
+                _read(part, start, result[run[0] : run[-1] + 1], rows, columns)
+            except FrameError as error:
+                if not self.promote:
+                    raise
+                failed += _one_by_one(part, start, result[run[0] : run[-1] + 1], rows, columns) or [error]
+        warn_of_nan(failed)
+
+
+def _check_files(files: Sequence[tuple[str, int, int]]) -> None:
+    for path, size, mtime_ns in files:
+        try:
+            status = os.stat(path)
+        except OSError:
+            raise removed(path) from None
+        check_unchanged(path, status, size, mtime_ns)
+
+
+def _one_by_one(part: Part, start: int, result: Pixels, rows: Positions, columns: Positions) -> list[FrameError]:
+    """Read frame by frame what failed together; what fails again is NaN."""
+    failed: list[FrameError] = []
+    for number in range(len(result)):
+        try:
+            _read(part, start + number, result[number : number + 1], rows, columns)
+        except FrameError as error:
+            result[number] = np.nan
+            failed.append(error)
+    return failed
+
+
+def _read(part: Part, start: int, result: Pixels, rows: Positions, columns: Positions) -> None:
+    """Read successive frames of a part: the smallest block of rows and columns that holds what was asked for."""
+    first_row, first_column = int(rows.min()), int(columns.min())
+    box = (slice(first_row, int(rows.max()) + 1), slice(first_column, int(columns.max()) + 1))
+    try:
+        with opened(part.path) as file:
+            dataset = file[part.dataset]
+            block = dataset[box] if dataset.ndim == 2 else dataset[(slice(start, start + len(result)), *box)]
+    except (OSError, KeyError, ValueError) as error:
+        raise FrameError(part.path, f"its frames cannot be read ({error})") from None
+    block = block.reshape(len(result), *block.shape[-2:])
+    inside = np.ix_(rows - first_row, columns - first_column)
+    result[...] = block[:, inside[0], inside[1]]

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import functools
 import os
+import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ import numpy.typing as npt
 from xarray.backends import BackendArray
 from xarray.core.indexing import ExplicitIndexer, IndexingSupport, explicit_indexing_adapter
 
-from xinsitu.errors import FrameChanged
+from xinsitu.errors import FrameChanged, FrameError, XinsituWarning
 
 CHUNK_BYTES = 24 * 2**20
 """Raw pixels per chunk: 20 to 100 frames of a PILATUS 100K were the fastest; one frame per task is 8 times slower."""
@@ -122,6 +124,16 @@ def check_unchanged(path: str, status: os.stat_result, size: int, mtime_ns: int)
 def removed(path: str) -> FrameChanged:
     """Return the error of a file that is not there any more."""
     return FrameChanged(path, "the file was removed after the measurement was opened")
+
+
+def warn_of_nan(failed: Sequence[FrameError]) -> None:
+    """Say once that frames were good at opening and are NaN now: changed, removed, or damaged where no header shows."""
+    if failed:
+        warnings.warn(
+            f"{len(failed)} frames are NaN because they cannot be read; the first: {failed[0]}",
+            XinsituWarning,
+            stacklevel=2,
+        )
 
 
 def promoted(stored: np.dtype[np.generic]) -> np.dtype[np.generic]:

@@ -17,7 +17,7 @@ import xarray as xr
 from xinsitu.errors import FrameError
 from xinsitu.schema import describe
 
-from .decode import decode
+from .decode import read_frame
 from .frame_header import MAX_PIXELS, FrameFault
 from .hdf5_stack import opened
 from .headers import read_header
@@ -107,13 +107,7 @@ def _values(path: str) -> npt.NDArray[np.generic]:
 
 def _frame(path: str) -> npt.NDArray[np.generic]:
     """Pixels of a TIFF, EDF or CBF file."""
-    header = read_header(path)
-    if header.offset < 0:
-        return decode(path, 0)
-    count = header.shape[0] * header.shape[1]
-    with open(path, "rb") as file:
-        file.seek(header.offset)
-        return np.frombuffer(file.read(count * header.dtype.itemsize), header.dtype).reshape(header.shape)
+    return read_frame(path, read_header(path))
 
 
 def _fit2d(path: str) -> npt.NDArray[np.generic]:
@@ -136,8 +130,16 @@ def _hdf5(path: str) -> npt.NDArray[np.generic]:
     except ValueError as error:
         raise FrameError(path, str(error).removeprefix(f"{path}: ")) from None
     with opened(path) as file:
-        for place in _PLACES:
-            dataset = file.get(place)
-            if isinstance(dataset, h5py.Dataset) and dataset.ndim == 2:
-                return np.asarray(dataset[()])
-    raise FrameError(path, f"no mask at {', '.join(_PLACES[:4])} or {_PLACES[4]}")
+        found = pixel_mask(file)
+    if found is None:
+        raise FrameError(path, f"no mask at {', '.join(_PLACES[:4])} or {_PLACES[4]}")
+    return found
+
+
+def pixel_mask(file: h5py.File) -> npt.NDArray[np.generic] | None:
+    """Mask of an open HDF5 file where one stands in the usual places; its bits are :data:`MEANINGS`."""
+    for place in _PLACES:
+        dataset = file.get(place)
+        if isinstance(dataset, h5py.Dataset) and dataset.ndim == 2 and dataset.dtype.kind in "biu":
+            return np.asarray(dataset[()])
+    return None

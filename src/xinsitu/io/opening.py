@@ -146,12 +146,12 @@ def _with_logs(
 def gather_source(
     source: Source, *, on_error: str = "raise", newest: bool = False, fill_missing: bool = False
 ) -> Gathered:
-    """Describe the frames of a source, be they files of their own or one HDF5 file."""
-    if source.hdf5 is None:
+    """Describe the frames of a source, be they files of their own or in HDF5 files."""
+    if not source.hdf5:
         return gather(source.folder, source.files, on_error=on_error, newest=newest, fill_missing=fill_missing)
     from .hdf5 import gather_hdf5  # h5py is not needed for folders of frames
 
-    return gather_hdf5(source.hdf5, on_error=on_error)
+    return gather_hdf5(source.folder, source.files, on_error=on_error)
 
 
 def _readings(source: Source, gathered: Gathered, period: float | None) -> Readings:

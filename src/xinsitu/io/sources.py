@@ -36,11 +36,9 @@ class Source:
     path: str
 
     @property
-    def hdf5(self) -> str | None:
-        """Path of the one HDF5 or netCDF file; None for frames in files of their own."""
-        if len(self.files) == 1 and self.files[0].name.lower().endswith(HDF5_SUFFIXES):
-            return os.path.join(self.folder, self.files[0].name)
-        return None
+    def hdf5(self) -> bool:
+        """Whether the frames are in HDF5 or netCDF files, several in each, and not in files of their own."""
+        return all(file.name.lower().endswith(HDF5_SUFFIXES) for file in self.files)
 
 
 def resolve(path: PathOrPaths, patterns: Sequence[str], series: str | None = None) -> Source:
@@ -49,7 +47,8 @@ def resolve(path: PathOrPaths, patterns: Sequence[str], series: str | None = Non
     Parameters
     ----------
     path
-        A folder of frames; a pattern such as ``scan_*.cbf``; a list of files; a file of one or several frames.
+        A folder of frames; a pattern such as ``scan_*.cbf``; a list of files; a file of one or several frames. HDF5
+        files in a pattern or a list are the scans of one measurement, in order.
     patterns
         How the instrument names its files.
     series
@@ -66,13 +65,33 @@ def resolve(path: PathOrPaths, patterns: Sequence[str], series: str | None = Non
     text = os.path.abspath(os.fspath(path))
     if os.path.isdir(text):
         folder = look(text, patterns)
-        return Source(folder.path, choose(folder, named).files, folder.path)
+        return Source(folder.path, hdf5_files(folder, patterns) or choose(folder, named).files, folder.path)
     if os.path.isfile(text):
         return Source(os.path.dirname(text), (_one(text, patterns),), text)
     if glob.has_magic(text):
         return _from_pattern(text, patterns, named)
     look(text, patterns)  # says that there is nothing
     raise LayoutError(f"{text}: this is neither a file nor a folder")
+
+
+def hdf5_files(folder: Folder, patterns: Sequence[str]) -> tuple[FrameName, ...]:
+    """Return the HDF5 files that are the measurement of a folder without other frames.
+
+    They are its only file, its only Eiger master, or, where the master is gone, all ``_data_`` files of one name.
+    Other files are not joined unasked: they may be scans that have nothing to do with each other.
+    """
+    names = [name for name in folder.strays if name.lower().endswith(HDF5_SUFFIXES) and not name.startswith(".")]
+    if folder.series or not names:
+        return ()
+    masters = [name for name in names if _stem(name).endswith("_master")]
+    if len(one := masters or names) == 1:
+        return (_one(os.path.join(folder.path, one[0]), patterns),)
+    series, rest = group(names, (r"(?P<name>.*_data)_(?P<frame>\d+)",), suffixes=None)
+    return series[0].files if len(series) == 1 and not rest and not masters else ()
+
+
+def _stem(name: str) -> str:
+    return os.path.splitext(name)[0].lower()
 
 
 def _one(path: str, patterns: Sequence[str]) -> FrameName:
@@ -85,20 +104,41 @@ def _one(path: str, patterns: Sequence[str]) -> FrameName:
 def _from_pattern(text: str, patterns: Sequence[str], series: str | None) -> Source:
     folder, pattern = os.path.split(text)
     if glob.has_magic(folder):
-        raise LayoutError(f"{text}: only the name of the file may be a pattern, not its folder")
+        folder = _only_folder(text, sorted(filter(os.path.isdir, glob.glob(folder)), key=natural_key))
     try:
         names = sorted((name for name in os.listdir(folder) if fnmatch.fnmatchcase(name, pattern)), key=natural_key)
     except OSError as error:
         raise LayoutError(f"{folder}: the folder cannot be listed ({error.strerror})") from None
-    if not names:
+    paths = [os.path.join(folder, name) for name in names]
+    files = [path for path in paths if not os.path.isdir(path)]
+    if files:
+        return _from_files(files, patterns, series)
+    if not paths:
         raise LayoutError(f"{text}: no file fits this pattern")
-    return _from_files([os.path.join(folder, name) for name in names], patterns, series)
+    return resolve(_only_folder(text, paths), patterns, series)
+
+
+def _only_folder(text: str, folders: list[str]) -> str:
+    """Return the one folder among those that were asked for; each folder is a measurement of its own."""
+    if not folders:
+        raise LayoutError(f"{text}: no folder fits this pattern")
+    if len(folders) == 1:
+        return folders[0]
+    shown = ", ".join(map(os.path.basename, folders[:4])) + (", ..." if len(folders) > 4 else "")
+    raise LayoutError(
+        f"{text}: these are {len(folders)} folders, {shown}, each a measurement of its own; open one of them, or all "
+        "with open_sample, and stitch their series"
+    )
 
 
 def _from_files(paths: list[str], patterns: Sequence[str], series: str | None) -> Source:
     if not paths:
         raise LayoutError("no files were given")
     paths = [os.path.abspath(path) for path in paths]
+    if folders := [path for path in paths if os.path.isdir(path)]:
+        if len(folders) < len(paths):
+            raise LayoutError(f"{folders[0]}: a folder in a list of files; give folders or files, not both")
+        return resolve(_only_folder(os.path.commonpath(folders), folders), patterns, series)
     folder = os.path.commonpath([os.path.dirname(path) for path in paths])
     names = [os.path.relpath(path, folder) for path in paths]
     if len(set(names)) != len(names):

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby, pairwise
 
@@ -16,13 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from xinsitu.errors import LayoutError, TimeError, XinsituWarning
+from xinsitu.schema import FrameStatus
 
 from .discover import Folder, FrameName, Series, look, natural_key
-from .faults import read_headers
+from .faults import check_pixels, find_suspects, hollow, read_headers
 from .frame_header import FrameFault, FrameHeader
-from .hdf5 import gather_hdf5
+from .gather import Gathered
+from .hdf5 import check_hdf5, join_hdf5, read_hdf5
+from .hdf5_stack import Hdf5Stack
 from .instruments import Instrument, load_instrument
-from .sources import Source, resolve
+from .sources import PathOrPaths, Source, hdf5_files, resolve
 from .times import Readings, TimeAxis, make_times
 from .zones import find_zone
 
@@ -37,7 +41,7 @@ class SeriesSurvey:
 
     Parameters
     ----------
-    series
+    folder, series
         The files.
     headers
         Of the good frames.
@@ -45,8 +49,13 @@ class SeriesSurvey:
         Of the others.
     axis
         Times of the good frames; None where they make no sense, and ``time_error`` says why.
+    suspects
+        Names of good frames whose end was never written and reads as zeros.
+    checked
+        Whether every pixel was read.
     """
 
+    folder: str
     series: Series
     headers: tuple[FrameHeader, ...]
     faults: tuple[FrameFault, ...]
@@ -54,12 +63,19 @@ class SeriesSurvey:
     time_error: str
     zone: str
     zone_source: str
+    suspects: tuple[str, ...] = ()
+    checked: bool = False
 
     @property
     def good(self) -> list[int]:
         """Positions of the good frames among the files."""
-        bad = {os.path.basename(fault.path) for fault in self.faults}
+        bad = self.fates.keys()
         return [index for index, file in enumerate(self.series.files) if file.name not in bad]
+
+    @property
+    def fates(self) -> dict[str, str]:
+        """Status of the bad frames by their names."""
+        return {os.path.relpath(fault.path, self.folder): fault.status.name.lower() for fault in self.faults}
 
     def lines(self) -> list[str]:
         """Describe the series, one fact per line."""
@@ -126,10 +142,13 @@ class SeriesSurvey:
         return lines
 
     def _faults(self) -> list[str]:
-        return [
+        faults = [
             f"fault     {os.path.basename(fault.path)}: {fault.status.name.lower()}, {fault.reason}"
             for fault in self.faults
         ]
+        suspects = [f"suspect   {name}: its end was never written and reads as zeros" for name in self.suspects]
+        read = [f"checked   every pixel of {len(self.headers)} frames was read"] if self.checked else []
+        return [*faults, *suspects, *read]
 
 
 @dataclass(frozen=True)
@@ -168,7 +187,8 @@ class Survey:
         found = dict.fromkeys(self.folder.logs, "log") | dict.fromkeys(self.folder.strays, "no frame")
         for series in self.series:
             found |= {file.name: "ok" for file in series.series.files}
-            found |= {os.path.basename(fault.path): fault.status.name.lower() for fault in series.faults}
+            found |= dict.fromkeys(series.suspects, FrameStatus.SUSPECT_ZERO_TAIL.name.lower())
+            found |= series.fates
         for survey in self.inside:
             name = os.path.basename(survey.folder.path)
             found |= {f"{name}/{file}": fate for file, fate in survey.fates.items()}
@@ -199,20 +219,34 @@ class Survey:
         return {os.path.basename(survey.folder.path) for survey in self.inside}
 
 
+@dataclass(frozen=True)
+class _How:
+    """How a folder is looked at: its instrument, its zone and where that comes from, whether pixels are read too."""
+
+    table: Instrument
+    zone: str
+    zone_source: str
+    check: bool
+
+
 def survey(
-    path: str | os.PathLike[str],
+    path: PathOrPaths,
     *,
     tz: str | None = None,
     instrument: str | os.PathLike[str] | Instrument | None = None,
+    check: bool = False,
 ) -> Survey:
     """Look into a measurement, a flat field or a sample and read every header.
 
     Parameters
     ----------
     path
-        Folder of frames, or of folders of frames; a pattern; one file.
+        Folder of frames, or of folders of frames; a pattern; a list of files; one file.
     tz, instrument
         As in :func:`~xinsitu.io.measurement.open_measurement`.
+    check
+        Read and decode every pixel too: damage inside compressed frames shows in no header, nor does an end that was
+        never written where the disc has no holes.
 
     Raises
     ------
@@ -224,13 +258,13 @@ def survey(
     >>> print(survey("0884/time1"))     # doctest: +SKIP
     """
     table = load_instrument(instrument)
-    zone = tz or table.time_zone
     zone_source = "tz" if tz else "instrument" if instrument is not None else "default"
-    if not os.path.isdir(path) and (source := resolve(path, table.patterns)):
-        return _survey_files(source, zone, zone_source)
-    found = _survey(look(path, table.patterns), table, zone, zone_source)
+    how = _How(table, tz or table.time_zone, zone_source, check)
+    if not isinstance(path, str | os.PathLike) or not os.path.isdir(path):
+        return _survey_files(resolve(path, table.patterns), how)
+    found = _survey(look(path, table.patterns), how)
     inside = [
-        _survey(look(os.path.join(found.folder.path, name), table.patterns), table, zone, zone_source)
+        _survey(look(os.path.join(found.folder.path, name), table.patterns), how)
         for name in sorted(found.folder.folders, key=natural_key)
     ]
     result = Survey(found.folder, found.series, tuple(one for one in inside if one.series))
@@ -239,38 +273,73 @@ def survey(
     return result
 
 
-def _survey_files(source: Source, zone: str, zone_source: str) -> Survey:
-    """Survey files that were named, a pattern or one HDF5 file; what lies beside them is not looked at."""
+def _survey_files(source: Source, how: _How) -> Survey:
+    """Survey files that were named or fit a pattern; what lies beside them is not looked at."""
     series = Series(os.path.basename(source.path), "", source.files)
-    folder = Folder(source.path, (series,))
-    if source.hdf5 is None:
-        return Survey(folder, (_survey_series(Folder(source.folder, ()), series, zone, zone_source),))
-    gathered = gather_hdf5(source.hdf5)
-    frames = tuple(
-        FrameName(series.name, int(scan), int(n)) for scan, n in zip(gathered.scan, gathered.frame, strict=True)
-    )
-    headers = tuple(header._replace(size=header.size // len(frames)) for header in gathered.headers if header)
-    axis, trouble = _axis(source.path, list(zip(frames, headers, strict=True)), zone)
-    one = SeriesSurvey(Series(series.name, "", frames), headers, (), axis, trouble, zone, zone_source)
-    return Survey(folder, (one,))
+    one = _survey_hdf5(source, how) if source.hdf5 else _survey_series(source.folder, series, how)
+    return Survey(Folder(source.path, (series,)), (one,))
 
 
-def _survey(folder: Folder, table: Instrument, zone: str, zone_source: str) -> Survey:
-    return Survey(folder, tuple(_survey_series(folder, series, zone, zone_source) for series in folder.series))
+def _survey(folder: Folder, how: _How) -> Survey:
+    if files := hdf5_files(folder, how.table.patterns):
+        names = {file.name for file in files}
+        rest = replace(folder, strays=tuple(name for name in folder.strays if name not in names))
+        return Survey(rest, (_survey_hdf5(Source(folder.path, files, folder.path), how),))
+    return Survey(folder, tuple(_survey_series(folder.path, series, how) for series in folder.series))
 
 
-def _survey_series(folder: Folder, series: Series, zone: str, zone_source: str) -> SeriesSurvey:
-    found = read_headers(folder.path, series.files)
-    good = [(file, header) for file, header in zip(series.files, found, strict=True) if isinstance(header, FrameHeader)]
-    axis, trouble = _axis(folder.path, good, zone) if good else (None, "no frame can be read")
+def _survey_hdf5(source: Source, how: _How) -> SeriesSurvey:
+    """Survey the frames in HDF5 files; a file that cannot be read counts as one."""
+    found = read_hdf5(source.folder, source.files)
+    if how.check:
+        found = [check_hdf5(one) for one in found]
+    faults = tuple(one for one in found if isinstance(one, FrameFault))
+    good = [one for one in found if isinstance(one, Gathered)]
+    pairs: list[tuple[FrameName, FrameHeader]] = []
+    if good:
+        whole = join_hdf5(good)
+        paths = whole.stack.paths if isinstance(whole.stack, Hdf5Stack) else whole.stack.names
+        names = [os.path.relpath(path, source.folder) for path in paths]
+        counts = Counter(names)
+        pairs = [
+            (FrameName(name, int(scan), int(frame)), header._replace(size=header.size // counts[name]))
+            for name, scan, frame, header in zip(names, whole.scan, whole.frame, whole.headers, strict=True)
+            if header is not None
+        ]
+    axis, trouble = _axis(source.path, pairs, how.zone) if pairs else (None, "no frame can be read")
+    bad = (FrameName(os.path.relpath(fault.path, source.folder), 1, 0) for fault in faults)
     return SeriesSurvey(
+        folder=source.folder,
+        series=Series(os.path.basename(source.path), "", (*(file for file, _ in pairs), *bad)),
+        headers=tuple(header for _, header in pairs),
+        faults=faults,
+        axis=axis,
+        time_error=trouble,
+        zone=how.zone,
+        zone_source=how.zone_source,
+        checked=how.check,
+    )
+
+
+def _survey_series(folder: str, series: Series, how: _How) -> SeriesSurvey:
+    found = read_headers(folder, series.files)
+    dark = hollow(found)
+    if how.check:
+        found, dark = check_pixels(folder, series.files, found)
+    suspects = find_suspects(folder, series.files, found, dark)
+    good = [(file, header) for file, header in zip(series.files, found, strict=True) if isinstance(header, FrameHeader)]
+    axis, trouble = _axis(folder, good, how.zone) if good else (None, "no frame can be read")
+    return SeriesSurvey(
+        folder=folder,
         series=series,
         headers=tuple(header for _, header in good),
         faults=tuple(header for header in found if isinstance(header, FrameFault)),
         axis=axis,
         time_error=trouble,
-        zone=zone,
-        zone_source=zone_source,
+        zone=how.zone,
+        zone_source=how.zone_source,
+        suspects=tuple(series.files[index].name for index in suspects),
+        checked=how.check,
     )
 
 

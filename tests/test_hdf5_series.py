@@ -1,0 +1,227 @@
+"""Several HDF5 files that are one measurement; masks, links and damage in them."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+
+from xinsitu import Correction, Roi, measure, write_frames
+from xinsitu.cli import main
+from xinsitu.errors import FrameChanged, FrameError, LayoutError, XinsituWarning
+from xinsitu.io.measurement import open_flatfield, open_measurement
+from xinsitu.io.survey import survey
+from xinsitu.schema import epoch_seconds
+
+from .camserver import aged, ramp
+
+TRUTH = np.stack([ramp(number) for number in range(12)])
+
+
+def scan_file(
+    path: Path, frames: np.ndarray, *, start: str = "2022-11-01T16:00:00+00:00", step: float = 0.5, **options
+):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("entry/data/data", data=frames, **options)
+        file["entry/start_time"] = start
+        file["entry/instrument/detector/frame_time"] = step
+        file["entry/instrument/detector/count_time"] = 0.4
+    return path
+
+
+@pytest.fixture
+def scans(tmp_path):
+    """Three scans of 4 frames, a minute apart, numbers 8, 9, 10: names sort wrongly as text."""
+    for index, number in enumerate((8, 9, 10)):
+        scan_file(
+            tmp_path / f"i07-{number}.nxs", TRUTH[4 * index : 4 * index + 4], start=f"2022-11-01T16:0{index}:00+00:00"
+        )
+    return tmp_path
+
+
+@pytest.mark.parametrize("how", ["pattern", "list", "reversed"])
+def test_scans_in_files_of_their_own_are_one_measurement(scans, how):
+    names = [f"{scans}/i07-{number}.nxs" for number in (8, 9, 10)]
+    path = {"pattern": f"{scans}/*.nxs", "list": names, "reversed": names[::-1]}[how]
+    for data in (open_measurement(path), xr.open_dataset(path, engine="xinsitu", chunks={})):
+        np.testing.assert_array_equal(data.image, TRUTH)
+        np.testing.assert_array_equal(data.image[[11, 0, 5], 2:4, ::-3], TRUTH[[11, 0, 5], 2:4, ::-3])
+        assert data.scan.values.tolist() == [8] * 4 + [9] * 4 + [10] * 4
+        assert data.frame.values.tolist() == [0, 1, 2, 3] * 3
+        seconds = epoch_seconds(data.time) - epoch_seconds(data.time)[0]
+        assert seconds.tolist() == [60 * scan + 0.5 * frame for scan in range(3) for frame in range(4)]
+        xr.testing.assert_identical(pickle.loads(pickle.dumps(data)), data)
+
+
+def test_a_folder_of_scans_is_not_joined_unasked(scans):
+    with pytest.raises(LayoutError, match=r"such as i07-8\.nxs, or join the scans of one measurement by a pattern"):
+        open_measurement(scans)
+
+
+def test_pieces_of_an_eiger_without_its_master(tmp_path):
+    for number in (1, 2, 3):
+        with h5py.File(tmp_path / f"run_data_{number:06d}.h5", "w") as file:
+            file["entry/data/data"] = TRUTH[5 * number - 5 : 5 * number].astype("u4")
+    data = open_measurement(tmp_path, time="frame")
+    np.testing.assert_array_equal(data.image, TRUTH)
+    assert data.image.dtype == np.uint32
+    assert data.frame.values.tolist() == list(range(12))
+    assert not (data.scan != 1).any()
+    np.testing.assert_allclose(open_flatfield(tmp_path), TRUTH.mean(0) / TRUTH.mean(), rtol=1e-14)
+    text = str(survey(tmp_path))
+    assert "12 of 13 x 17 uint32" in text
+    assert "0 to 11, none missing" in text
+    (tmp_path / "run_data_000002.h5").unlink()
+    left = open_measurement(tmp_path, time="frame")
+    assert left.frame.values.tolist() == [0, 1, 2, 3, 4, 10, 11]  # what is missing stays a gap
+    np.testing.assert_array_equal(left.image, TRUTH[left.frame])
+
+
+def test_an_eigers_own_numbers_are_kept(tmp_path):
+    for number, low in ((1, 1), (2, 101)):
+        with h5py.File(tmp_path / f"run_data_{number:06d}.h5", "w") as file:
+            file["entry/data/data"] = TRUTH[:3]
+            file["entry/data/data"].attrs["image_nr_low"] = low
+    assert open_measurement(tmp_path, time="frame").frame.values.tolist() == [0, 1, 2, 100, 101, 102]
+    with h5py.File(tmp_path / "run_master.h5", "w") as file:
+        for number in (1, 2):
+            file[f"entry/data/data_{number:06d}"] = h5py.ExternalLink(f"run_data_{number:06d}.h5", "/entry/data/data")
+    data = open_measurement(tmp_path, time="frame")  # the folder's one master
+    assert data.frame.values.tolist() == [0, 1, 2, 100, 101, 102]
+    assert data.encoding["source"] == str(tmp_path)
+
+
+def test_one_frame_per_file(tmp_path):
+    for number in (3, 20, 100):
+        scan_file(tmp_path / f"a_{number}.h5", TRUTH[number % 7 : number % 7 + 1])
+    data = open_measurement(f"{tmp_path}/*.h5", time="frame")
+    assert data.frame.values.tolist() == [3, 20, 100]
+    np.testing.assert_array_equal(data.image, TRUTH[[3, 6, 2]])
+
+
+BAD = {
+    "empty": lambda path: path.write_bytes(b""),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:1500]),
+    "text": lambda path: path.write_text("no HDF5"),
+    "other shape": lambda path: scan_file(path, TRUTH[:4, :-1]),
+    "other dtype": lambda path: scan_file(path, TRUTH[:4].astype("f4")),
+    "no frames": lambda path: scan_file(path, TRUTH[0, 0]),
+    "gone link": lambda path: link(path, "gone.h5"),
+    "link that leaves the folder": lambda path: link(path, "../secret.h5"),
+}
+
+
+def link(path, target):
+    with h5py.File(path, "w") as file:
+        file["entry/data/data"] = h5py.ExternalLink(target, "/entry/data/data")
+
+
+@pytest.mark.parametrize("kind", BAD)
+@pytest.mark.parametrize("where", [0, 1, 2])
+def test_a_bad_file_is_named_or_left_out(scans, kind, where):
+    names = [f"i07-{number}.nxs" for number in (8, 9, 10)]
+    scan_file(scans.parent / "secret.h5", TRUTH)
+    BAD[kind](scans / names[where])
+    aged(scans / names[where])
+    with pytest.raises(FrameError, match=names[where]) as caught:
+        open_measurement(f"{scans}/*.nxs")
+    assert "\n" not in str(caught.value)
+    rest = [index for index in range(12) if index // 4 != where]
+    for policy in ("skip", "nan"):
+        with pytest.warns(XinsituWarning, match=rf"{names[where]}: .*left out, 1 of 3 files in all"):
+            data = open_measurement(f"{scans}/*.nxs", on_error=policy)
+        np.testing.assert_array_equal(data.image, TRUTH[rest])
+        assert names[where] in data.attrs["frames_left_out"]
+    found = survey(f"{scans}/*.nxs")
+    assert found.n_frames == 8
+    assert list(found.fates.values()).count("ok") == 2
+    assert found.fates[names[where]] != "ok"
+
+
+def test_two_measurements_are_not_mixed(tmp_path):
+    scan = xr.Dataset({"image": (("time", "y", "x"), TRUTH[:3])}, {"time": np.arange(3), "frame": ("time", [0, 1, 2])})
+    for name in ("time1.nc", "time2.nc"):
+        scan.assign_coords(scan=("time", [1, 1, 1])).to_netcdf(tmp_path / name, engine="h5netcdf")
+    with pytest.raises(LayoutError, match=r"time2\.nc: has scan 1, frame 0, and so has time1\.nc; .*stitch"):
+        open_measurement(f"{tmp_path}/*.nc", time="frame")
+
+
+# -- masks ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_pixel_mask_arrives_with_the_frames(tmp_path):
+    path = scan_file(tmp_path / "a_1.h5", TRUTH[:3])
+    bits = np.zeros((13, 17), "u4")
+    bits[2, 3], bits[4, 5] = 1, 16
+    with h5py.File(path, "a") as file:
+        file["entry/instrument/detector/pixel_mask"] = bits
+    data = open_measurement(path)
+    assert data.mask.dims == ("y", "x")
+    np.testing.assert_array_equal(data.mask, bits != 0)
+    assert not data.isel(y=slice(3, None)).mask[:, 3].any()
+    series = measure(data, [Roi("A", y=(0, 13), x=(0, 17))], correction=Correction(mask=data.mask)).compute()
+    assert series.n_valid.values.ravel().tolist() == [13 * 17 - 2] * 3
+    written = write_frames(data, tmp_path / "out.nc")
+    np.testing.assert_array_equal(open_measurement(written).mask, bits != 0)
+    with h5py.File(path, "a") as file:
+        del file["entry/instrument/detector/pixel_mask"]
+        file["entry/instrument/detector/pixel_mask"] = bits[:-1]
+    with pytest.warns(XinsituWarning, match=r"a_1\.h5: its pixel mask of 12 x 17 does not fit"):
+        assert "mask" not in open_measurement(path).coords
+
+
+def test_an_eigers_mask_behind_a_link(tmp_path):
+    with h5py.File(tmp_path / "calibration.h5", "w") as file:
+        file["mask"] = np.eye(13, 17, dtype="u4")
+    scan_file(tmp_path / "a_1.h5", TRUTH)
+    with h5py.File(tmp_path / "a_1.h5", "a") as file:
+        place = "entry/instrument/detector/detectorSpecific/pixel_mask"
+        file[place] = h5py.ExternalLink("calibration.h5", "/mask")
+    data = open_measurement(tmp_path / "a_1.h5")
+    np.testing.assert_array_equal(data.mask, np.eye(13, 17, dtype=bool))
+
+
+# -- damage that no header shows --------------------------------------------------------------------------------------
+
+
+def damaged(path: Path, frame: int) -> None:
+    """Overwrite the compressed bytes of one frame."""
+    with h5py.File(path) as file:
+        chunk = file["entry/data/data"].id.get_chunk_info(frame)
+    with open(path, "r+b") as file:
+        file.seek(chunk.byte_offset)
+        file.write(b"\xff" * min(64, chunk.size))
+
+
+def test_a_damaged_chunk_is_found_by_a_check_and_nan_at_reading(tmp_path, capsys):
+    path = scan_file(tmp_path / "a_1.h5", TRUTH, chunks=(1, 13, 17), compression="gzip")
+    damaged(path, 4)
+    rest = [index for index in range(12) if index != 4]
+    data = open_measurement(path, chunks=None)
+    np.testing.assert_array_equal(data.image[rest], TRUTH[rest])
+    with pytest.raises(FrameError, match=r"a_1\.h5: its frames cannot be read"):
+        data.image.load()
+    kept = open_measurement(path, on_error="nan")
+    with pytest.warns(XinsituWarning, match=r"1 frames are NaN because they cannot be read; the first: .*a_1\.h5"):
+        image = kept.image.values
+    assert np.isnan(image[4]).all()
+    np.testing.assert_array_equal(image[rest], TRUTH[rest])
+    assert survey(path).faults == ()
+    (fault,) = survey(path, check=True).faults
+    assert "1 frames are damaged, the first at position 4" in str(fault)
+    assert main(["info", str(path), "--check", "--tz", "UTC"]) == 0
+    assert "a_1.h5: unreadable, 1 frames are damaged" in capsys.readouterr().out
+
+
+def test_a_scan_file_that_changes_is_never_stale(scans):
+    data = open_measurement(f"{scans}/*.nxs")
+    scan_file(scans / "i07-9.nxs", TRUTH[:4] + 1, start="2022-11-01T16:01:00+00:00")
+    np.testing.assert_array_equal(data.image[:4], TRUTH[:4])
+    with pytest.raises(FrameChanged, match=r"i07-9\.nxs"):
+        data.image[4:6].compute()
+    again = open_measurement(f"{scans}/*.nxs")
+    assert again.image.data.name != data.image.data.name
