@@ -82,9 +82,9 @@ class TestGoTo:
             ("4000", "no frame 4000 of time1; its frames run from 0 to 39"),
             ("03:00:00", "outside the frames"),
             ("90000 s", "outside the frames"),
-            ("tomorrow", "type a frame number"),
+            ("tomorrow", "type a frame"),
             ("time2 9 3", "no frame 3 of scan 9 of time2; it has no frames"),
-            ("time9 3", "type a frame number"),
+            ("time9 3", "type a frame"),
             ("2014-05-28 99:99", "99"),
         ],
     )

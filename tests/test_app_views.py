@@ -145,7 +145,11 @@ def test_a_frame_that_cannot_be_read_frees_the_way_and_is_said(session):
 def test_scales_axes_and_events(session):
     model = session.model
     model.log_image = False
-    assert [layer.visible for layer in session.image._layers] == [False, True]
+    assert [layer.visible for layer in session.image._layers] == [False, True, False]
+    model.compare = "previous"
+    assert [layer.visible for layer in session.image._layers] == [False, False, True]
+    assert -model.limits[0] == model.limits[1]
+    model.compare = "values"
     model.axis = "local"
     np.testing.assert_array_equal(session.curves.places.data["x"], model.coordinates())
     model.log_intensity = True

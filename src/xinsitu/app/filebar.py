@@ -11,6 +11,7 @@ from xinsitu.errors import XinsituError
 
 from . import export
 from .model import ExplorerModel
+from .remembered import view_text
 from .session import Session
 from .widgets import WIDTH
 
@@ -35,6 +36,7 @@ def files(session: Session) -> list[pn.viewable.Viewable]:
         ("ROIs", "rois.json", lambda one: one.rois_text().encode()),
         ("recipe", f"{stem}_recipe.zip", export.recipe_zip),
         ("code", f"{stem}.py", lambda one: export.script(one).encode()),
+        ("view", f"{stem}_view.json", lambda one: view_text(one).encode()),
         ("changes", "changes.json", lambda one: one.changes_text().encode()),
         ("events", "events.json", lambda one: one.events_text().encode()),
         ("PNG", f"{stem}.png", lambda one: export.figure(one, "png")),
@@ -42,7 +44,7 @@ def files(session: Session) -> list[pn.viewable.Viewable]:
     ]
     downloads = [_download(session, *output) for output in outputs]
     return [
-        pn.pane.Str("Load ROIs, changes or events (JSON):", margin=(5, 10, 0, 10)),
+        pn.pane.Str("Load ROIs, changes, events, a view (JSON):", margin=(5, 10, 0, 10)),
         load,
         pn.FlexBox(*downloads, sizing_mode="fixed", width=WIDTH),
     ]

@@ -10,49 +10,60 @@ from xinsitu.errors import DocumentError
 from xinsitu.values import AttenuationChange, Event
 
 from .session import Session
-from .widgets import WIDTH, bound, button
+from .widgets import WIDTH, bound, button, row
 
 
 def attenuation(session: Session) -> list[pn.viewable.Viewable]:
     """Return the form for changes of attenuation."""
     model = session.model
     listed = pn.widgets.Select(label="changes", options={}, size=4, width=WIDTH)
-    hint = pn.pane.Str("", width=WIDTH, margin=(0, 10))
+    filling = [False]
 
     def fill(*_: object) -> None:
-        settled = model.settled()
-        accepted = settled if len(settled) == len(model.changes) else model.changes
-        labels = [_change(change, "✓") for change in accepted] + [_change(change, "?") for change in model.proposals]
+        marks = ["✓"] * len(model.changes) + ["?"] * len(model.proposals)
+        labels = [_change(change, mark) for change, mark in zip(model.listed, marks, strict=True)]
         options = {f"{number + 1} {label}": number for number, label in enumerate(labels)}
+        value = model.looked_at if 0 <= model.looked_at < len(options) else None
+        filling[0] = True
         if options != listed.options:
-            listed.options = options
+            listed.param.update(options=options, value=value)
+        elif listed.value != value:
+            listed.value = value
+        filling[0] = False
+
+    def look(event: object) -> None:
+        chosen = event.new  # type: ignore[attr-defined] # a param event
+        if not filling[0] and chosen is not None:
+            session.do(lambda: model.param.update(looked_at=chosen))
 
     def number() -> int:
-        if listed.value is None:
+        if not 0 <= model.looked_at < len(model.listed):
             raise DocumentError("choose a change from the list first")
-        return int(listed.value)
+        return int(model.looked_at)
 
     def accept() -> None:
         if not model.proposals:
             raise DocumentError("there is no proposal to accept; find some first")
-        model.accept_change(max(0, number() - len(model.changes)))
+        if 0 <= model.looked_at < len(model.changes):
+            raise DocumentError("this change is accepted already; choose a proposal, marked with ?")
+        model.accept_change(max(0, model.looked_at - len(model.changes)))
 
-    model.param.watch(fill, ["changes", "proposals", "numbers"])
-    model.param.watch(lambda event: setattr(hint, "object", event.new), ["picking"])
+    listed.param.watch(look, ["value"])
+    model.param.watch(fill, ["changes", "proposals", "numbers", "looked_at"])
     fill()
+    before_after = pn.widgets.RadioButtonGroup(options={"as measured": False, "corrected": True}, width=WIDTH)
     return [
         listed,
-        pn.Row(
+        row(
             button(session, "find", model.find_changes),
             button(session, "accept", accept),
             button(session, "delete", lambda: model.delete_change(number())),
         ),
-        pn.Row(
+        row(
             button(session, "add by clicks", model.pick_change, width=125),
             button(session, "move by clicks", lambda: model.pick_change(number()), width=125),
         ),
-        hint,
-        bound(session, pn.widgets.Checkbox(label="show corrected intensities", width=WIDTH), "scaled"),
+        bound(session, before_after, "scaled"),
     ]
 
 
@@ -85,12 +96,15 @@ def events(session: Session) -> list[pn.viewable.Viewable]:
     fill()
     return [
         name,
-        pn.Row(
-            button(session, "mark frame", lambda: model.add_event(name.value), width=95),
-            button(session, "until here", chosen(model.end_event)),
-            button(session, "delete", chosen(model.delete_event), width=75),
+        row(
+            button(session, "at this frame", lambda: model.add_event(name.value), width=125),
+            button(session, "by a click", lambda: model.pick_event(name.value), width=125),
         ),
         listed,
+        row(
+            button(session, "until here", chosen(model.end_event), width=125),
+            button(session, "delete", chosen(model.delete_event), width=125),
+        ),
     ]
 
 

@@ -19,9 +19,11 @@ from .model import ExplorerModel
 from .profiles import Kymograph, Section
 from .views.channel import Channel, script
 from .views.curves import CurvesView
+from .views.evidence import EvidenceView
 from .views.image import ImageView
 from .views.kymograph import KymographView
 from .views.player import PlayerView
+from .views.result import ResultView
 from .views.rois import RoiView
 from .views.section import SectionView
 
@@ -43,12 +45,14 @@ class Session:
 
     def __init__(self, model: ExplorerModel, document: Document, pool: Executor) -> None:
         self.model, self.document, self.pool = model, document, pool
-        self.channel = Channel(name="channel")
+        self.channel = Channel(name="channel", ask=(model.frame, 0), done=(model.frame, 0))
         self.image = ImageView(model)
-        self.player = PlayerView(model.n_frames, self.channel)
+        self.player = PlayerView(model.n_frames, self.channel, model.frame)
         self.curves = CurvesView(model, self.channel)
         self.kymograph = KymographView(model, self.curves.x_range)
         self.section = SectionView(model)
+        self.evidence = EvidenceView(model)
+        self.result = ResultView(model, self.curves)
         self.frames: Latest[int, npt.NDArray[Any]] = self._latest(
             self._wanted, self._image, self._arrived, self._no_image
         )
@@ -114,6 +118,7 @@ class Session:
         channel.on_change("ask", lambda attr, old, new: self.frames.ask())
         channel.on_change("drag", lambda attr, old, new: self._dragged(new[0].removeprefix("roi:"), new[1]))
         channel.on_change("click", lambda attr, old, new: self.do(lambda: self.model.pick(new[1])))
+        self.player.goto.on_change("value", lambda attr, old, new: self._go_to(new))
         channel.on_change("key", lambda attr, old, new: self._pressed(new[0]))
 
     def _dragged(self, name: str, phase: str) -> None:
@@ -143,9 +148,20 @@ class Session:
             "ctrl+shift+z": self.model.redo,
             "ctrl+y": self.model.redo,
             "k": self.model.set_key_frame,
+            "escape": self.model.stop_picking,
             "delete": lambda: self.model.remove(self.model.selected),
         }
         self.do(actions[key])
+
+    def _go_to(self, text: str) -> None:
+        """Show the frame that was typed; what could not be found stays in its field."""
+
+        def go() -> None:
+            self.model.goto_text(text)
+            self.player.goto.value = ""
+
+        if text:
+            self.do(go)
 
     def do(self, action: Callable[[], object]) -> None:
         """Do what a person asked for, on the next tick; what xinsitu refuses is said, and the app goes on.
@@ -174,6 +190,9 @@ class Session:
         watch(lambda *_: self._rois_changed(), ["rois", "selected"])
         watch(lambda *_: self.image.scale(), ["limits", "log_image"])
         watch(lambda *_: self._correction_changed(), ["corrected"])
+        watch(lambda *_: self._compared(), ["compare"])
+        watch(lambda *_: self.evidence.update(), ["looked_at", "changes", "proposals"])
+        watch(lambda *_: self.result.update(), ["result", "axis", "shift"])
         watch(lambda *_: self.curves.axis(), ["axis"])
         watch(lambda *_: self.curves.labels(), ["log_intensity", "shift"])
         watch(lambda *_: self.curves.marks(), ["events", "changes", "proposals"])
@@ -201,6 +220,11 @@ class Session:
         self.frames.ask()
         self.measuring.ask()
         self.rest()
+
+    def _compared(self) -> None:
+        self.model.fit_limits()
+        self.image.scale()
+        self.frames.ask()
 
     def _frame_changed(self, frame: int) -> None:
         """Let the slider follow a model that went to another frame by itself; it asks for the image."""
@@ -263,6 +287,7 @@ class Session:
         """Draw what was measured over kymograph and profiles: after the curves, which are looked at."""
         self.kymograph.traces()
         self.section.numbers()
+        self.evidence.update()
 
     def _kymograph(self, _: object, found: Kymograph) -> None:
         self.kymograph.show(found)

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import panel as pn
+from bokeh.models import CustomJSTickFormatter
 
+from .besidebar import compared, copied
 from .editing import KIND_LABELS
 from .filebar import files
 from .kinds import KINDS, kind_of
 from .samplebar import attenuation, events
 from .session import Session
-from .widgets import WIDTH, bound, button
+from .widgets import WIDTH, bound, button, row
+
+COMPARED = {
+    "the frame": "values",
+    "change since previous": "previous",
+    "change since first": "first",
+    "change per second": "slope",
+}
 
 
 def sections(session: Session) -> list[pn.viewable.Viewable]:
     """Return the parts of the side bar, top to bottom."""
     parts = [
-        ("ROI", _roi(session), False),
-        ("Files", files(session), False),
+        ("ROI", [*_roi(session), *copied(session)], False),
         ("Image", _image(session), False),
-        ("Curves and kymograph", [*_curves(session), *_kymograph(session)], False),
+        ("Curves and kymograph", [*_curves(session), *_kymograph(session), *compared(session)], False),
         ("Attenuation", attenuation(session), not session.model.source.several),
-        ("Events", events(session), True),
+        ("Events", events(session), not session.model.source.several),
+        ("Files", files(session), False),
     ]
     return [
         pn.Card(*rows, title=title, width=WIDTH + 20, margin=(4, 0), collapsed=closed) for title, rows, closed in parts
@@ -32,8 +42,8 @@ def sections(session: Session) -> list[pn.viewable.Viewable]:
 def _roi(session: Session) -> list[pn.viewable.Viewable]:
     model = session.model
     chosen = pn.widgets.Select(label="selected", options=list(model.rois.names), value=model.selected, width=WIDTH)
-    name = pn.widgets.TextInput(label="name", width=WIDTH // 2 - 14)
-    kind = pn.widgets.Select(label="kind", options=dict(KIND_LABELS), width=WIDTH // 2 - 14)
+    name = pn.widgets.TextInput(label="name", width=WIDTH // 2 - 3)
+    kind = pn.widgets.Select(label="kind", options=dict(KIND_LABELS), width=WIDTH // 2 - 3)
     box = pn.widgets.TextInput(label="rows y0:y1, columns x0:x1", width=WIDTH)
     backgrounds = pn.widgets.MultiSelect(label="background from", width=WIDTH, size=2)
     filling = [False]
@@ -70,20 +80,20 @@ def _roi(session: Session) -> list[pn.viewable.Viewable]:
     new.on_click(lambda event: session.do(lambda: model.add(event.new)))
     return [
         chosen,
-        pn.Row(name, kind),
+        row(name, kind),
         box,
         backgrounds,
-        pn.Row(
+        row(
             new,
             button(session, "duplicate", lambda: model.duplicate(model.selected)),
             button(session, "remove", lambda: model.remove(model.selected)),
         ),
-        pn.Row(
+        row(
             button(session, "undo", model.undo),
             button(session, "redo", model.redo),
             button(session, "key frame", model.set_key_frame),
         ),
-        pn.Row(
+        row(
             button(session, "follow peak", model.follow_com),
             button(session, "stand still", model.clear_path),
         ),
@@ -102,30 +112,57 @@ def _image(session: Session) -> list[pn.viewable.Viewable]:
         rows.append(bound(session, pn.widgets.Checkbox(label="show the newest frame", width=WIDTH), "follow"))
     if model.correction is not None:
         rows.append(bound(session, pn.widgets.Checkbox(label="corrected", width=WIDTH), "corrected"))
-    low = pn.widgets.FloatInput(label="from", value=model.limits[0], width=90)
-    high = pn.widgets.FloatInput(label="to", value=model.limits[1], width=90)
-
-    filling = [False]
-
-    def set_limits(*_: object) -> None:
-        if not filling[0] and low.value is not None and high.value is not None and low.value < high.value:
-            session.do(lambda: model.param.update(limits=(low.value, high.value)))
-
-    def show_limits(*_: object) -> None:
-        filling[0] = True
-        low.value, high.value = model.limits
-        filling[0] = False
-
-    for one in (low, high):
-        one.param.watch(set_limits, ["value"])
-    model.param.watch(show_limits, ["limits"])
-    percentile = pn.widgets.Select(label="fit", options=[100.0, 99.9, 99.0, 95.0], value=99.9, width=75)
     rows += [
+        bound(session, pn.widgets.Select(label="show", options=COMPARED, width=WIDTH), "compare"),
         bound(session, pn.widgets.Checkbox(label="logarithmic", width=WIDTH), "log_image"),
-        pn.Row(low, high, percentile),
-        button(session, "fit to frame", lambda: model.fit_limits(percentile.value), width=110),
+        *_limits(session),
     ]
     return rows
+
+
+def _limits(session: Session) -> list[pn.viewable.Viewable]:
+    """Return slider, numbers and percentile of the colour limits; the slider runs evenly on the scale that is shown."""
+    model = session.model
+    low = pn.widgets.FloatInput(label="from", value=model.limits[0], width=91)
+    high = pn.widgets.FloatInput(label="to", value=model.limits[1], width=91)
+    slider = pn.widgets.RangeSlider(label="colours", start=0, end=1, step=0.01, width=WIDTH - 10)
+    percentile = pn.widgets.Select(label="percentile", options=[100.0, 99.9, 99.0, 95.0], value=99.9, width=76)
+    filling = [False]
+
+    def logarithmic() -> bool:
+        return bool(model.log_image and model.compare == "values")
+
+    def show(*_: object) -> None:
+        filling[0] = True
+        low.value, high.value = model.limits
+        ends = (model.limit_bounds(), model.limits)
+        (start, end), value = [tuple(np.log10(np.maximum(pair, 1e-6))) if logarithmic() else pair for pair in ends]
+        shown = CustomJSTickFormatter(code=f"return ({'10 ** tick' if logarithmic() else 'tick'}).toPrecision(3)")
+        slider.param.update(start=start, end=end, step=(end - start) / 400, value=value, format=shown)
+        filling[0] = False
+
+    def put(pair: tuple[float, float]) -> None:
+        if not filling[0] and pair[0] < pair[1]:
+            session.do(lambda: model.param.update(limits=pair))
+
+    def typed(*_: object) -> None:
+        if low.value is not None and high.value is not None:
+            put((float(low.value), float(high.value)))
+
+    def slid(event: object) -> None:
+        first, last = event.new  # type: ignore[attr-defined] # a param event
+        put((10.0**first, 10.0**last) if logarithmic() else (float(first), float(last)))
+
+    def fit() -> None:
+        model.fit_limits(percentile.value)
+
+    for one in (low, high):
+        one.param.watch(typed, ["value"])
+    slider.param.watch(slid, ["value"])
+    percentile.param.watch(lambda *_: session.do(fit), ["value"])
+    model.param.watch(show, ["limits", "log_image", "compare"])
+    show()
+    return [slider, row(low, high, percentile), button(session, "fit to frame", fit, width=110)]
 
 
 def _curves(session: Session) -> list[pn.viewable.Viewable]:
@@ -145,8 +182,8 @@ def _kymograph(session: Session) -> list[pn.viewable.Viewable]:
         "slope": "slope",
     }
     return [
-        pn.Row(
-            bound(session, pn.widgets.Select(label="along", options=["x", "y"], width=70), "along"),
-            bound(session, pn.widgets.Select(label="show", options=labels, width=WIDTH - 90), "show"),
+        row(
+            bound(session, pn.widgets.Select(label="along", options=["x", "y"], width=66), "along"),
+            bound(session, pn.widgets.Select(label="show", options=labels, width=WIDTH - 72), "show"),
         )
     ]

@@ -11,6 +11,13 @@ from .session import Session
 WIDTH = 270
 
 
+def row(*widgets: pn.viewable.Viewable) -> pn.Row:
+    """Return widgets side by side, as close together as they stand below each other."""
+    for one in widgets:
+        one.margin = (3, 3)
+    return pn.Row(*widgets, margin=(0, 7))
+
+
 def button(
     session: Session, label: str, action: Callable[[], object], width: int = 82, **options: object
 ) -> pn.widgets.Button:

@@ -27,7 +27,7 @@ if (!channel._keys) {
     } else if (chord === " " && path?.tagName !== "BUTTON") toggle.active = !toggle.active
     else if (chord === "home") slider.value = slider.start
     else if (chord === "end") slider.value = slider.end
-    else if (["k", "ctrl+z", "ctrl+shift+z", "ctrl+y", "delete"].includes(chord)) channel.key = [chord, channel.key[1] + 1]
+    else if (["k", "ctrl+z", "ctrl+shift+z", "ctrl+y", "delete", "escape"].includes(chord)) channel.key = [chord, channel.key[1] + 1]
     else return
     event.preventDefault()
   })

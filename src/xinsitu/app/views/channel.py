@@ -7,7 +7,7 @@ from importlib import resources
 from bokeh.core.properties import Bool, Int, List, Tuple
 from bokeh.core.properties import String as Text
 from bokeh.model import DataModel
-from bokeh.models import CustomJS
+from bokeh.models import CustomJS, CustomJSTickFormatter
 
 
 class Channel(DataModel):  # type: ignore[misc] # bokeh is not typed for us
@@ -26,5 +26,14 @@ class Channel(DataModel):  # type: ignore[misc] # bokeh is not typed for us
 
 def script(file: str, /, **arguments: object) -> CustomJS:
     """Return the JavaScript of the folder ``js`` as a callback."""
-    code = resources.files("xinsitu.app").joinpath("js", f"{file}.js").read_text(encoding="utf-8")
-    return CustomJS(args=arguments, code=code)
+    return CustomJS(args=arguments, code=code(file))
+
+
+def ticks() -> CustomJSTickFormatter:
+    """Return what writes numbers at the ticks of a linear axis."""
+    return CustomJSTickFormatter(code=code("ticks"))
+
+
+def code(file: str) -> str:
+    """Return the text of a file of the folder ``js``."""
+    return resources.files("xinsitu.app").joinpath("js", f"{file}.js").read_text(encoding="utf-8")

@@ -9,17 +9,18 @@ import numpy.typing as npt
 from bokeh.models import (
     ColorBar,
     ColumnDataSource,
-    HoverTool,
     Label,
     LinearColorMapper,
     LogColorMapper,
     Range1d,
 )
-from bokeh.palettes import Viridis256
+from bokeh.palettes import RdBu11, Viridis256
 from bokeh.plotting import figure
 
 from xinsitu.app.model import ExplorerModel
 from xinsitu.schema import image_of
+
+from .hover import hover_tool
 
 LARGEST = 600_000
 """Pixels of a frame that travel; a larger one is shown with its highest pixels, as a screen has no more."""
@@ -34,7 +35,7 @@ class ImageView:
         self._model = model
         (top, bottom), (left, right) = model.shape
         self.source = ColumnDataSource(data={"image": [np.zeros((2, 2), dtype="float32")]}, name="frame")
-        self.hover = HoverTool(tooltips=[("column, row", "$x{0}, $y{0}"), ("value", "@image{0.[000]}")])
+        self.hover = hover_tool(model.calibration)
         image = image_of(model.store.data)
         self.figure = figure(
             name="image",
@@ -53,9 +54,10 @@ class ImageView:
         self.figure.grid.visible = False
         self.figure.add_tools(self.hover)
         self._mappers = [
-            mapper(palette=Viridis256, low=0.5, high=1000, nan_color=NOTHING)
-            for mapper in (LogColorMapper, LinearColorMapper)
-        ]
+            mapper(palette=palette, low=0.5, high=1000, nan_color=NOTHING)
+            for mapper, palette in ((LogColorMapper, Viridis256), (LinearColorMapper, Viridis256),
+                                    (LinearColorMapper, RdBu11))
+        ]  # fmt: skip
         place = {"x": left - 0.5, "y": top - 0.5, "dw": right - left, "dh": bottom - top}
         self._layers = [
             self.figure.image(image="image", source=self.source, color_mapper=mapper, **place)
@@ -80,12 +82,13 @@ class ImageView:
         return (bottom - top) / (right - left)
 
     def scale(self) -> None:
-        """Take over the colour scale: of two layers one is visible, as Bokeh does not repaint for another mapper."""
+        """Take over the colours: of three layers one is visible, as Bokeh does not repaint for another mapper."""
         low, high = self._model.limits
-        for mapper, log in zip(self._mappers, (True, False), strict=True):
-            mapper.update(low=max(low, 1e-6) if log else low, high=max(high, low + 1e-6, 2e-6))
-        for number, shown in enumerate((self._model.log_image, not self._model.log_image)):
-            self._layers[number].visible = self._bars[number].visible = shown
+        chosen = 2 if self._model.compare != "values" else 0 if self._model.log_image else 1
+        for number, (mapper, layer, bar) in enumerate(zip(self._mappers, self._layers, self._bars, strict=True)):
+            if number == chosen:
+                mapper.update(low=max(low, 1e-6) if number == 0 else low, high=max(high, low + 1e-6, 2e-6))
+            layer.visible = bar.visible = number == chosen
 
     def show(self, values: npt.NDArray[Any]) -> None:
         """Show a frame ``(y, x)``."""

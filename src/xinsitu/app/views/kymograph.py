@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from bokeh.models import ColumnDataSource, LinearColorMapper, Range1d, Span
+from bokeh.models import ColumnDataSource, DatetimeAxis, LinearColorMapper, Range1d, Span
 from bokeh.palettes import RdBu11, Viridis256
 from bokeh.plotting import figure
 
 from xinsitu.app.model import ExplorerModel
 from xinsitu.app.profiles import Kymograph
+
+from .channel import ticks
 
 
 class KymographView:
@@ -19,7 +21,9 @@ class KymographView:
         self.source = ColumnDataSource(
             data={"image": [np.zeros((2, 2), "float32")], "x": [0], "y": [0], "dw": [1], "dh": [1]}
         )
-        self.trace = ColumnDataSource(data={"x": [], "com": [], "low": [], "high": []})
+        self.trace = ColumnDataSource(data={"x": [], "com": [], "low": [], "high": []}, name="kymograph_trace")
+        self.path = ColumnDataSource(data={"x": [], "low": [], "high": []}, name="kymograph_path")
+        self.keys = ColumnDataSource(data={"x": [], "at": []}, name="kymograph_keys")
         self.figure = figure(
             name="kymograph", x_range=x_range, y_range=Range1d(0, 1), height=230, sizing_mode="stretch_width",
             min_border_left=70, tools="xpan,xwheel_zoom,box_zoom,reset,save", active_scroll="xwheel_zoom",
@@ -28,6 +32,9 @@ class KymographView:
         self.figure.toolbar.logo = None
         self.figure.toolbar.autohide = True
         self.figure.grid.visible = False
+        self._dates = DatetimeAxis(visible=False)
+        self.figure.add_layout(self._dates, "below")
+        self.figure.yaxis.formatter = ticks()
         self._mappers = (
             LinearColorMapper(palette=Viridis256, nan_color="white"),
             LinearColorMapper(palette=RdBu11, nan_color="white"),
@@ -40,6 +47,11 @@ class KymographView:
             layer.hover_glyph = layer.muted_glyph = layer.nonselection_glyph = layer.selection_glyph = None
         for column, dash in (("com", "solid"), ("low", "dashed"), ("high", "dashed")):
             self.figure.line("x", column, source=self.trace, color="#e6194b", line_width=1.2, line_dash=dash)
+        for column in ("low", "high"):
+            self.figure.line("x", column, source=self.path, color="#555555", line_width=1, line_dash="dotted")
+        self.figure.scatter(
+            "x", "at", source=self.keys, marker="diamond", size=11, fill_color="white", line_color="black"
+        )
         self.cursor = Span(
             name="cursor:kymograph", dimension="height", location=0, line_color="black", line_width=2,
             level="overlay", editable=True,
@@ -60,7 +72,28 @@ class KymographView:
             layer.visible = number == int(found.signed)
         roi, along = self._model.roi, self._model.along
         self.figure.yaxis.axis_label = f"{'' if roi is None else roi.name}: {along} (pixel)"
+        self._axis()
+        self._draw_path(found)
         self.traces()
+
+    def _axis(self) -> None:
+        """Write dates below where the time axis has dates."""
+        line = self._model.line
+        for axis in self.figure.below:
+            axis.visible = line.dated == (axis is self._dates)
+            axis.axis_label = line.label
+
+    def _draw_path(self, found: Kymograph) -> None:
+        """Draw the edges of a ROI that moves, and the middle of its key frames."""
+        x, number = self._model.coordinates(), 0 if self._model.along == "y" else 1
+        if found.edges is None:
+            self.path.data = {"x": [], "low": [], "high": []}
+        else:
+            self.path.data = {
+                "x": x[: len(found.edges)], "low": found.edges[:, 0] - 0.5, "high": found.edges[:, 1] - 0.5
+            }  # fmt: skip
+        keys = [(x[at], (box[number][0] + box[number][1] - 1) / 2) for at, box in self._model.key_frames()]
+        self.keys.data = {"x": [place for place, _ in keys], "at": [middle for _, middle in keys]}
 
     def traces(self) -> None:
         """Draw centre of mass and half-maximum width of the selected ROI, as far as they are measured."""
@@ -70,5 +103,9 @@ class KymographView:
             self.trace.data = {"x": [], "com": [], "low": [], "high": []}
             return
         com, width = series[f"com_{along}"].values, series[f"fwhm_{along}"].values
-        x = self._model.coordinates()[: len(com)]
-        self.trace.data = {"x": x, "com": com, "low": com - width / 2, "high": com + width / 2}
+        cuts = self._model.breaks()
+        cuts = cuts[cuts < len(com)]
+        columns = {
+            "x": self._model.coordinates()[: len(com)], "com": com, "low": com - width / 2, "high": com + width / 2
+        }  # fmt: skip
+        self.trace.data = {name: np.insert(values, cuts, np.nan) for name, values in columns.items()}

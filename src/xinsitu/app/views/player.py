@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bokeh.models import Button, Row, Slider, Spinner, Toggle
+from bokeh.models import Button, Row, Slider, Spinner, TextInput, Toggle
+
+from xinsitu.app.goto import FORMS
 
 from .channel import Channel, script
 
@@ -10,12 +12,16 @@ from .channel import Channel, script
 class PlayerView:
     """``row`` goes into the page; ``slider`` is the one place that says which frame is wanted."""
 
-    def __init__(self, n_frames: int, channel: Channel) -> None:
+    def __init__(self, n_frames: int, channel: Channel, frame: int = 0) -> None:
         self.slider = Slider(
-            name="frame_slider", start=0, end=max(1, n_frames - 1), value=0, step=1, title="frame", syncable=False,
+            name="frame_slider", start=0, end=max(1, n_frames - 1), value=frame, step=1, title="frame", syncable=False,
             sizing_mode="stretch_width", margin=(0, 15, 0, 10),
         )  # fmt: skip
         self.toggle = Toggle(name="play", label="▶ play", button_type="primary", width=75, syncable=False)
+        self.goto = TextInput(
+            name="goto", title="go to", placeholder="185 or 17:02:30", width=140, syncable=True,
+            description=f"Type {FORMS}, and press Enter.",
+        )  # fmt: skip
         self.speed = Spinner(
             name="speed", low=0.1, high=200, value=10, step=1, width=75, title="frames/s", syncable=False
         )
@@ -30,7 +36,9 @@ class PlayerView:
         for button, frames in ((back, -1), (forth, 1)):
             button.js_on_click(script("step", slider=self.slider, frames=frames))
         self.row = Row(
-            children=[self.slider, back, forth, self.toggle, self.speed], sizing_mode="stretch_width", spacing=4
+            children=[self.slider, back, forth, self.toggle, self.speed, self.goto],
+            sizing_mode="stretch_width",
+            spacing=4,
         )
 
     def grow(self, n_frames: int) -> None:

@@ -29,6 +29,11 @@ class RoiView:
         figure.line(
             "x", "y", source=self._path, line_color="white", line_width=1.5, line_dash="dotted", level="overlay"
         )
+        self._keys = ColumnDataSource(data={"x": [], "y": []}, name="path_keys")
+        figure.scatter(
+            "x", "y", source=self._keys, marker="diamond", size=9, fill_color="white", line_color="black",
+            level="overlay",
+        )  # fmt: skip
         self.update()
 
     def update(self) -> None:
@@ -50,15 +55,20 @@ class RoiView:
         roi = self._model.roi
         bounds = self._model.boxes(roi.name) if roi is not None and roi.path else np.empty((0, 4))
         self._path.data = {"x": (bounds[:, 2] + bounds[:, 3] - 1) / 2, "y": (bounds[:, 0] + bounds[:, 1] - 1) / 2}
+        boxes = [box for _, box in self._model.key_frames()]
+        self._keys.data = {"x": [sum(x) / 2 - 0.5 for _, x in boxes], "y": [sum(y) / 2 - 0.5 for y, _ in boxes]}
 
     def _new(self, roi: Roi) -> tuple[BoxAnnotation, Label]:
         (top, bottom), (left, right) = self._model.shape
         box = BoxAnnotation(
             name=f"roi:{roi.name}", editable=True, level="overlay", propagate_hover=True, fill_alpha=0.08,
-            line_width=2, left_limit=left - 0.5, right_limit=right - 0.5, top_limit=top - 0.5,
+            line_width=2, line_alpha=1, left_limit=left - 0.5, right_limit=right - 0.5, top_limit=top - 0.5,
             bottom_limit=bottom - 0.5,
         )  # fmt: skip
-        label = Label(x=left, y=top, text="", level="overlay", text_font_size="12px", text_baseline="bottom")
+        label = Label(
+            x=left, y=top, text="", level="overlay", text_font_size="11px", text_baseline="bottom",
+            background_fill_alpha=0.85, padding=2,
+        )  # fmt: skip
         for edge in ("left", "right", "top", "bottom"):
             box.on_change(edge, self._changed)
         box.js_link("left", label, "x")
@@ -73,7 +83,7 @@ class RoiView:
         (y0, y1), (x0, x1) = self._model.box(roi.name)
         box.update(left=x0 - 0.5, right=x1 - 0.5, top=y0 - 0.5, bottom=y1 - 0.5)
         box.update(line_color=color, fill_color=color, line_width=3 if chosen else 2, use_handles=chosen)
-        label.update(text=roi.name, text_color=color, x=x0 - 0.5, y=y0 - 0.5)
+        label.update(text=roi.name, text_color=on_top(color), background_fill_color=color, x=x0 - 0.5, y=y0 - 0.5)
 
     def _changed(self, attr: str, old: float, new: float) -> None:  # bokeh wants these names
         if not self._own:
@@ -83,3 +93,17 @@ class RoiView:
         """Tell the model where the boxes are now."""
         for name, (box, _) in self._boxes.items():
             self._model.place(name, (box.top, box.bottom), (box.left, box.right))
+
+
+def on_top(color: str) -> str:
+    """Black or white: what can be read on a colour.
+
+    Examples
+    --------
+    >>> on_top("yellow"), on_top("green")
+    ('black', 'white')
+    """
+    from matplotlib.colors import to_rgb
+
+    red, green, blue = to_rgb(color)
+    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"

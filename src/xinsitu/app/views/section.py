@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 from bokeh.layouts import row
-from bokeh.models import ColumnDataSource, LogColorMapper, Range1d
+from bokeh.models import BasicTicker, ColumnDataSource, LogColorMapper, Range1d
 from bokeh.palettes import Viridis256
 from bokeh.plotting import figure
 
 from xinsitu.app.model import ExplorerModel
 from xinsitu.app.profiles import Section
+
+from .channel import ticks
 
 
 class SectionView:
@@ -39,7 +41,10 @@ class SectionView:
         for one in (self.cut, *self._plots.values()):
             one.toolbar.logo = None
             one.toolbar.autohide = True
-            one.title.text_font_size = "10px"
+            one.title.update(text_font_size="10px", text_font_style="normal")
+            one.xaxis.ticker = BasicTicker(desired_num_ticks=4)
+            one.yaxis.formatter = ticks()
+            one.yaxis.ticker = BasicTicker(desired_num_ticks=5)
             one.grid.grid_line_alpha = 0.4
         self.row = row(self.cut, *self._plots.values(), sizing_mode="stretch_width")
 
@@ -77,7 +82,7 @@ class SectionView:
 
     def _width(self, axis: str, values: np.ndarray, com: float, width: float) -> None:
         """Draw the half-maximum width where it was found, at half height."""
-        self._plots[axis].title.text = f"{axis}: centre {com:.2f}, FWHM {width:.2f}"
+        self._plots[axis].title.text = f"{axis} {com:.2f}, FWHM {width:.2f}"
         if not (np.isfinite(com) and np.isfinite(width)):
             self.widths[axis].data = {"at": [], "level": []}
             return

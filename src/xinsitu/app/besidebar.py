@@ -1,0 +1,56 @@
+"""Choosers of what lies beside the frames: ROIs to copy, results to compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import panel as pn
+
+from . import beside
+from .session import Session
+from .widgets import WIDTH, row
+
+NONE = "—"
+"""Nothing is chosen."""
+
+
+def copied(session: Session) -> list[pn.viewable.Viewable]:
+    """Return the chooser of ROIs of other measurements."""
+    model = session.model
+
+    def copy(path: Path | None) -> None:
+        if path is not None:
+            model.copy_rois(path)
+
+    return [_chooser(session, "copy ROIs from", lambda: beside.roi_files(model.source), copy)]
+
+
+def compared(session: Session) -> list[pn.viewable.Viewable]:
+    """Return the chooser of saved results."""
+    model = session.model
+    return [_chooser(session, "compare with result", lambda: beside.results(model.source), model.open_result)]
+
+
+def _chooser(
+    session: Session, label: str, files: Callable[[], Mapping[str, Path]], choose: Callable[[Path | None], None]
+) -> pn.Row:
+    """Return a chooser that looks again when it is asked; only what it has listed can be chosen."""
+    found: dict[str, Path] = {}
+    chooser = pn.widgets.Select(label=label, width=WIDTH - 48)
+
+    def look(*_: object) -> None:
+        found.clear()
+        found.update(files())
+        kept = chooser.value if chooser.value in found else NONE
+        chooser.param.update(options=[NONE, *found], value=kept)
+
+    def chosen(event: object) -> None:
+        path = found.get(event.new)  # type: ignore[attr-defined] # a param event
+        session.do(lambda: choose(path))
+
+    chooser.param.watch(chosen, ["value"])
+    again = pn.widgets.Button(label="⟳", width=38, align="end", description="look for new files")
+    again.on_click(look)
+    look()
+    return row(chooser, again)

@@ -1,0 +1,108 @@
+"""What speaks for the change of attenuation that is looked at: a picture of both sides, and a table of the ROIs."""
+
+from __future__ import annotations
+
+import html
+
+import numpy as np
+from bokeh.layouts import row
+from bokeh.models import BasicTicker, ColumnDataSource, Div, LogTicker
+from bokeh.plotting import figure
+
+from xinsitu.app.evidence import Evidence
+from xinsitu.app.kinds import color_of
+from xinsitu.app.model import ExplorerModel
+from xinsitu.errors import XinsituError
+from xinsitu.plots.curves import readable
+
+HEADS = ("ROI", "before", "after", "ln(before/after)", "off by")
+STYLE = """<style>
+table { border-collapse: collapse; font-size: 11px; font-variant-numeric: tabular-nums; margin-top: 4px; }
+th, td { padding: 1px 5px; text-align: right; border-bottom: 1px solid #e5e5e5; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
+p { margin: 3px 0; font-size: 11px; } p.title { font-weight: bold; font-size: 12px; }
+</style>"""
+
+
+class EvidenceView:
+    """``row`` goes into the page; it is there only while a change is looked at."""
+
+    def __init__(self, model: ExplorerModel) -> None:
+        self._model = model
+        self.points = ColumnDataSource(data={"x": [], "y": [], "color": []}, name="evidence_points")
+        self.used = ColumnDataSource(data={"x": [], "y": [], "color": []}, name="evidence_used")
+        self.lines = ColumnDataSource(data={"xs": [], "ys": [], "color": []}, name="evidence_lines")
+        self.gap = ColumnDataSource(data={"left": [], "right": []})
+        self.figure = figure(
+            name="evidence", height=210, min_width=180, sizing_mode="stretch_width", y_axis_type="log",
+            x_axis_label="frame in the series", y_axis_label="intensity as measured", output_backend="canvas",
+            tools="xpan,xwheel_zoom,reset,save",
+        )  # fmt: skip
+        self.figure.toolbar.logo = None
+        self.figure.toolbar.autohide = True
+        self.figure.xaxis.ticker = BasicTicker(desired_num_ticks=4)
+        self.figure.yaxis.ticker = LogTicker(desired_num_ticks=4)
+        self.figure.vstrip(x0="left", x1="right", source=self.gap, fill_color="#888888", fill_alpha=0.2, line_alpha=0)
+        self.figure.scatter("x", "y", source=self.points, color="color", size=3, alpha=0.6)
+        self.figure.scatter("x", "y", source=self.used, line_color="color", fill_color=None, size=6)
+        self.figure.multi_line("xs", "ys", source=self.lines, color="color", line_width=1.5)
+        self.table = Div(name="evidence_table", text="", width=365)
+        self.row = row(self.figure, self.table, name="evidence_row", visible=False, sizing_mode="stretch_width")
+        self.update()
+
+    def update(self) -> None:
+        """Show the change that is looked at, or nothing."""
+        try:
+            found = self._model.evidence()
+        except XinsituError:
+            found = None  # its frames are not measured yet
+        self.row.visible = found is not None
+        if found is not None:
+            self._draw(found)
+            self.table.text = STYLE + table(found)
+
+    def _draw(self, found: Evidence) -> None:
+        report = found.report
+        colors = [self._color(name) for name in report.rois]
+        size = len(report.shown)
+        self.points.data = {
+            "x": np.tile(report.shown, len(colors)), "y": _positive(report.intensity.T.ravel()),
+            "color": np.repeat(colors, size),
+        }  # fmt: skip
+        sides = ((report.before, report.line_before), (report.after, report.line_after))
+        used, lines = {"x": [], "y": [], "color": []}, {"xs": [], "ys": [], "color": []}  # type: ignore[var-annotated]
+        for positions, line in sides:
+            at = positions - report.shown[0]
+            for number, color in enumerate(colors):
+                used["x"] += positions.tolist()
+                used["y"] += _positive(report.intensity[at, number]).tolist()
+                used["color"] += [color] * len(positions)
+                lines["xs"].append(positions.tolist())
+                lines["ys"].append(_positive(line[:, number]).tolist())
+                lines["color"].append(color)
+        self.used.data, self.lines.data = used, lines
+        self.gap.data = {"left": [report.before[-1] + 0.5], "right": [report.after[0] - 0.5]}
+
+    def _color(self, name: str) -> str:
+        rois = self._model.rois
+        if name not in rois.names:
+            return "#555555"
+        return readable(color_of(rois[name], rois.names.index(name)))
+
+
+def table(found: Evidence) -> str:
+    """Return the numbers as HTML; names of ROIs and notes are text."""
+    rows = [
+        (one.roi, f"{one.before:.4g}", f"{one.after:.4g}", f"{one.log_ratio:+.4f} ± {one.log_error:.4f}",
+         f"{one.deviation:+.1f} σ")
+        for one in found.rows
+    ]  # fmt: skip
+    head = "".join(f"<th>{name}</th>" for name in HEADS)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>" for cells in rows)
+    lines = "".join(f"<p>{html.escape(line)}</p>" for line in (found.agreement, "; ".join(found.remarks)))
+    return f'<p class="title">{html.escape(found.title)}</p><table><tr>{head}</tr>{body}</table>{lines}'
+
+
+def _positive(values: np.ndarray) -> np.ndarray:
+    """Return the values without those that a logarithmic axis cannot show."""
+    return np.where(np.asarray(values) > 0, values, np.nan)
