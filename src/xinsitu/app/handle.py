@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
+import errno
 import socket
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,7 +21,8 @@ from xinsitu.values import RoiSet
 from .export import result
 from .frames import FrameStore
 from .model import ExplorerModel
-from .network import LOCAL, free_port, origins
+from .network import LOCAL, free_port, guard, origins
+from .remembered import Remembered, restore
 from .sources import Source
 
 if TYPE_CHECKING:
@@ -50,12 +52,14 @@ class Explorer:
         *,
         rois: RoiSet | None,
         correction: Correction | None,
+        calibration: Mapping[str, xr.DataArray] | None = None,
         token: str = "",
     ) -> None:
         self.source, self.store, self.token = source, store, token
-        self._rois, self._correction = rois, correction
+        self._rois, self._correction, self._calibration = rois, correction, calibration
         self._models: list[ExplorerModel] = []
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="xinsitu-explorer")
+        self._tabs = Remembered()
         self._idle: ExplorerModel | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -125,31 +129,47 @@ class Explorer:
     # -- serving ------------------------------------------------------------------------------------------------------
 
     def _new_model(self) -> ExplorerModel:
-        return ExplorerModel(self.store, rois=self._rois, correction=self._correction)
+        return ExplorerModel(
+            self.store, rois=self._rois, correction=self._correction, calibration=self._calibration
+        )  # fmt: skip
 
     def _page(self) -> Any:  # noqa: ANN401 - a Panel template
         """Build the page of one tab."""
         import panel as pn
 
         from .session import Session
-        from .shell import page, refused
+        from .shell import page
 
-        given = pn.state.session_args.get("token", [b""])[0].decode("utf-8", "replace")
-        if self.token and not hmac.compare_digest(given.encode(), self.token.encode()):
-            return refused()
         self.store.start()
         model = self._new_model()
+        self._remember(model)
         model.follow = self._following
         self._models.append(model)
         session = Session(model, pn.state.curdoc, self._pool)
         pn.state.on_session_destroyed(lambda context: self._left(session, context))
         return page(session)
 
+    def _remember(self, model: ExplorerModel) -> None:
+        """Show what the tab showed before it was loaded again: its address names its view."""
+        import panel as pn
+
+        name = pn.state.session_args.get("view", [b""])[0].decode("utf-8", "replace")
+        view = self._tabs.view(name)
+        if view is not None:
+            with contextlib.suppress(XinsituError):  # other frames by now: a fresh view
+                restore(model, view)
+        address, named = pn.state.location, self._tabs.open(model)
+        if address is not None:
+            pn.state.onload(lambda: address.update_query(view=named))
+
     def _left(self, session: Any, _: BokehSessionContext) -> None:  # noqa: ANN401 - a Session
-        """Drop the work of a tab that was closed, and the frames with the last one."""
+        """Drop the work and the views of a tab that was closed, and the frames with the last one; its model stays."""
         session.close()
-        self._idle = session.model
-        self._models.remove(session.model)
+        self._idle = model = session.model
+        self._tabs.close(model)
+        self._models.remove(model)
+        model.param.watchers = {}
+        vars(session).clear()  # a task of Panel's keeps the first document of a process for ever, and with it all views
         if not self._models:
             self.store.release()
 
@@ -170,7 +190,9 @@ class Explorer:
         started.wait()
         if failed:
             reason = failed[0]
-            raise XinsituError(f"port {port}: the explorer cannot be served here ({reason})") from reason
+            taken = isinstance(reason, OSError) and reason.errno == errno.EADDRINUSE
+            why = "it is taken by another program; give another one, or none for a free one" if taken else str(reason)
+            raise XinsituError(f"port {port}: the explorer cannot be served here: {why}") from reason
 
     def _serve(self, port: int, public: bool, started: threading.Event) -> None:
         import panel as pn
@@ -184,6 +206,7 @@ class Explorer:
             title="xinsitu", show=False, start=False, loop=IOLoop.current(), check_unused_sessions_milliseconds=2000,
             unused_session_lifetime_milliseconds=CLOSED_TAB,
         )  # fmt: skip
+        guard(server._tornado, self.token)
         host = socket.gethostname() if public else LOCAL
         self.url = f"http://{host}:{port}/" + (f"?token={self.token}" if self.token else "")
         server.start()

@@ -1,0 +1,152 @@
+"""The explorer's server without a browser: who gets an answer, what is refused in a sentence, what a closed tab leaves."""
+
+from __future__ import annotations
+
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+import xinsitu as xi
+from xinsitu.app.network import HEADERS, origins
+from xinsitu.app.serve import Explorer, explore
+from xinsitu.errors import XinsituError
+from xinsitu.recipe import Reading
+from xinsitu.simulate import Truth
+
+TOKYO = Reading(tz="Asia/Tokyo")
+pytestmark = pytest.mark.filterwarnings("ignore")  # of Panel and its parts, in threads that pytest does not own
+
+
+@pytest.fixture(scope="module")
+def local(experiment: Truth) -> Iterator[Explorer]:
+    explorer = explore(experiment.folders["time1"], rois=experiment.rois, reading=TOKYO, browser=False)
+    yield explorer
+    explorer.stop()
+
+
+@pytest.fixture(scope="module")
+def public(experiment: Truth) -> Iterator[Explorer]:
+    explorer = explore(experiment.folders["time1"], rois=experiment.rois, reading=TOKYO, browser=False, public=True)
+    yield explorer
+    explorer.stop()
+
+
+def get(explorer: Explorer, path: str, **headers: str) -> tuple[int, str, dict[str, str]]:
+    port = urlsplit(explorer.url).port
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.status, answer.read().decode(), dict(answer.headers)
+    except urllib.error.HTTPError as fault:
+        return fault.code, fault.read().decode(), dict(fault.headers)
+
+
+def websocket(explorer: Explorer, path: str = "/ws", **headers: str) -> int:
+    """Status of the answer to a websocket's opening: 101 where it is let in."""
+    from bokeh.util.token import generate_jwt_token, generate_session_id
+
+    port = urlsplit(explorer.url).port
+    lines = {
+        "Host": f"127.0.0.1:{port}", "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Protocol": f"bokeh, {generate_jwt_token(generate_session_id())}",
+        **{name.replace("_", "-"): value for name, value in headers.items()},
+    }  # fmt: skip
+    text = f"GET {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items()) + "\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(text.encode())
+        return int(connection.recv(4096).split()[1])
+
+
+class TestLocal:
+    def test_it_listens_on_this_machine_only(self, local: Explorer):
+        port = urlsplit(local.url).port
+        listening = []
+        for kind in ("tcp", "tcp6"):
+            with open(f"/proc/net/{kind}") as table:
+                rows = [line.split() for line in table.readlines()[1:]]
+            listening += [row[1] for row in rows if row[3] == "0A" and int(row[1].split(":")[1], 16) == port]
+        assert listening == [f"0100007F:{port:04X}"]
+
+    def test_the_page_comes_by_the_names_of_this_machine(self, local: Explorer):
+        port = urlsplit(local.url).port
+        for host in (f"127.0.0.1:{port}", "localhost:9999"):  # the other: through a tunnel
+            assert get(local, "/", Host=host)[0] == 200
+
+    @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "[::1", "a b"])
+    @pytest.mark.parametrize("path", ["/", "/autoload.js", "/metadata", "/static/js/bokeh.min.js", "/nothing"])
+    def test_a_name_bent_to_this_machine_gets_nothing(self, local: Explorer, host: str, path: str):
+        status, text, _ = get(local, path, Host=host)
+        assert status in (400, 403)
+        assert "0884" not in text
+
+    def test_pages_of_strangers_get_no_websocket(self, local: Explorer):
+        port = urlsplit(local.url).port
+        assert websocket(local, Origin=f"http://127.0.0.1:{port}") == 101
+        assert websocket(local, Origin=f"http://localhost:{port}") == 101
+        assert websocket(local, Origin="http://evil.example") == 403
+        assert websocket(local, Origin=f"http://evil.example:{port}") == 403
+        assert websocket(local, Origin="http://127.0.0.1:1") == 403
+        assert websocket(local, Host=f"evil.example:{port}", Origin=f"http://127.0.0.1:{port}") == 403
+
+    def test_every_answer_forbids_the_world(self, local: Explorer):
+        for path in ("/", "/static/js/bokeh.min.js", "/nothing"):
+            headers = get(local, path)[2]
+            assert {name: headers.get(name) for name in HEADERS} == HEADERS
+        assert "http" not in HEADERS["Content-Security-Policy"].split("frame-ancestors")[0]
+
+    def test_the_page_names_no_other_machine(self, local: Explorer):
+        import re
+
+        text = get(local, "/")[1]
+        loaded = re.findall(r"""(?:src|href)\s*=\s*["']([^"']+)""", text)
+        assert loaded
+        assert [one for one in loaded if one.startswith(("http:", "https:", "//"))] == []
+
+
+class TestPublic:
+    def test_without_the_token_there_is_nothing(self, public: Explorer):
+        for path in ("/", "/?token=", "/?token=guess", "/autoload.js", "/metadata", "/ws", "/nothing"):
+            status, text, _ = get(public, path)
+            assert (status, text.startswith("This explorer is open only to those")) == (403, True), path
+        assert websocket(public) == 403
+        assert websocket(public, "/ws?token=guess") == 403
+        assert public._models == []
+
+    def test_with_the_token_there_is_everything(self, public: Explorer):
+        assert len(public.token) >= 32
+        assert public.url.endswith(f"/?token={public.token}")
+        status, text, _ = get(public, f"/?token={public.token}")
+        assert status == 200
+        assert "0884/time1" in text
+        assert websocket(public, f"/ws?token={public.token}") == 101
+
+    def test_origins_hold_with_the_token_too(self, public: Explorer):
+        path = f"/ws?token={public.token}"
+        assert websocket(public, path, Origin="http://evil.example") == 403
+        port = urlsplit(public.url).port
+        assert websocket(public, path, Origin=f"http://{socket.gethostname()}:{port}") == 101
+        assert f"{socket.gethostname()}:{port}" in origins(port, public=True)
+
+    def test_each_start_has_a_token_of_its_own(self, experiment: Truth, public: Explorer):
+        other = explore(experiment.folders["time1"], reading=TOKYO, browser=False, public=True)
+        other.stop()
+        assert other.token != public.token
+
+
+class TestLife:
+    def test_a_port_that_is_taken_is_one_sentence(self, experiment: Truth, local: Explorer):
+        port = urlsplit(local.url).port
+        with pytest.raises(XinsituError, match=rf"port {port}\b.*taken"):
+            explore(experiment.folders["time1"], reading=TOKYO, browser=False, port=port)
+
+    def test_stopping_gives_the_port_back(self, experiment: Truth):
+        one = explore(experiment.folders["time1"], reading=TOKYO, browser=False)
+        one.stop()
+        two = explore(experiment.folders["time1"], reading=TOKYO, browser=False, port=urlsplit(one.url).port)
+        two.stop()
+        assert not two._thread.is_alive()
