@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import warnings
 
 import dask
 import numpy as np
@@ -229,6 +230,27 @@ def test_zero_background_gives_nan_and_a_warning_when_computed():
         values = lazy.values
     assert np.isnan(values[2]).all()
     assert np.isfinite(np.delete(values, 2, axis=0)).all()
+
+
+def test_a_background_that_cannot_divide_is_said_once_for_all_blocks():
+    image = made(shape=(12, 31, 29))
+    image[::3, 2:8, 1:9] = 0
+    lazy = xi.background(image.chunk({"time": 2}), CORNER)
+    with pytest.warns(xi.XinsituWarning) as said:
+        lazy.compute(scheduler="threads")
+    assert len(said) == 1
+    few = made(shape=(12, 31, 29), mean=0.4)
+    for frames in (few, few.chunk({"time": 2})):
+        with pytest.warns(
+            xi.XinsituWarning, match=r"region holds [\d.]+ counts per frame .* adds \d\d % noise"
+        ) as said:
+            xi.correct(frames, xi.Correction(background=CORNER)).compute()
+        assert len(said) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        xi.correct(few, xi.Correction(background=xi.Background(CORNER.y, CORNER.x, mode="subtract")))
+        xi.correct(made(), xi.Correction(background=CORNER))
+        xi.correct(few.assign_attrs(units="1"), xi.Correction(background=CORNER))
 
 
 def test_background_outside_the_image_is_refused():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+
 import numpy as np
 import pytest
 import xarray as xr
 
 import xinsitu as xi
+from xinsitu.kernels import true_rate
 from xinsitu.schema import Quality
 
 REPEATS = 1000
@@ -217,6 +220,66 @@ def test_count_rate_is_refused_where_the_detector_did_it():
     image = repeated(spot(200), repeats=2).assign_coords(exposure_time=1.0).assign_attrs(tau=2e-7)
     with pytest.raises(xi.CorrectionError, match="tau"):
         xi.correct(image, xi.Correction(count_rate=2e-7))
+    image = image.assign_attrs(tau=0.0, detector="PILATUS3 1M", count_cutoff=1080457)
+    with pytest.raises(xi.CorrectionError, match="1080457 is beyond a counter of 20 bits"):
+        xi.correct(image, xi.Correction(count_rate=2e-7))
+    xi.correct(image.assign_attrs(count_cutoff=1048500), xi.Correction(count_rate=2e-7))
+
+
+def test_the_correction_finds_the_photons_of_a_simulated_counter():
+    """Photons arrive at random; counted are those that come later than the dead time after the one before."""
+    rng, tau, exposure, photons = np.random.default_rng(3), 2e-7, 1e-3, [100, 250, 1000]
+    counted = []
+    for mean in photons:
+        gaps = rng.exponential(exposure / mean, (REPEATS, 2 * mean))
+        arrived = gaps.cumsum(axis=1) < exposure
+        counted.append(((gaps > tau) & arrived).sum(axis=1))
+    frames = np.array(counted).T[:, None, :].astype("int32")
+    image = xr.DataArray(frames, dims=("time", "y", "x"), attrs={"units": "counts"}).assign_coords(
+        exposure_time=exposure
+    )
+    rois = [xi.Roi(f"{mean}", (0, 1), (column, column + 1)) for column, mean in enumerate(photons)]
+    series = xi.measure(image, rois, correction=xi.Correction(count_rate=tau))
+    for mean in photons:
+        own = series.sel(roi=f"{mean}")
+        assert_unbiased(own.intensity, mean)
+        assert_errors_hold(own.intensity, own.intensity_errors)
+    fast = (series.quality & Quality.COUNT_RATE_HIGH) > 0
+    assert fast.mean("time").values.round().tolist() == [0, 1, 1]
+
+
+def test_a_count_rate_is_high_where_its_correction_is_above_5_per_cent():
+    tau, rates = 2e-7, np.log1p([0.04, 0.0499, 0.0501, 0.3]) / 2e-7
+    measured = xr.DataArray((rates * np.exp(-rates * tau))[:, None, None], dims=("time", "y", "x"))
+    for frames, recipe in (
+        (measured.assign_attrs(units="counts"), xi.Correction(count_rate=tau)),
+        (measured.copy(data=rates[:, None, None]).assign_attrs(units="counts", tau=tau), None),
+    ):
+        series = xi.measure(frames.assign_coords(exposure_time=1.0), [xi.Roi("a", (0, 1), (0, 1))], correction=recipe)
+        flagged = (series.quality.values.ravel() & Quality.COUNT_RATE_HIGH) > 0
+        assert flagged.tolist() == [False, False, True, True]
+
+
+def test_the_brightest_pixel_of_the_reflectivity_needs_7_per_cent(shared_data):
+    with (shared_data / "i07" / "roi1_by_the_beamline.csv").open() as file:
+        brightest = max(csv.DictReader(file), key=lambda row: float(row["gda_max"]))
+    scan = xi.open_measurement(shared_data / "i07" / "refl" / brightest["scan"], tz="Europe/London")
+    y, x, high, wide = (int(brightest[f"roi_{key}"]) for key in "yxhw")
+    roi = xi.Roi("roi1", (y, y + high), (x, x + wide))
+    series = xi.measure(scan, [roi]).compute().sel(roi="roi1")
+    needs = np.expm1(series.maximum.values * scan.attrs["tau"] / scan.exposure_time.values)
+    assert needs.max() == pytest.approx(0.07, abs=0.01)
+    assert (((series.quality.values & Quality.COUNT_RATE_HIGH) > 0) == (needs > 0.05)).all()
+
+
+@pytest.mark.parametrize(
+    ("tau", "exposure", "cutoff"),
+    [(199.1e-9, 1.0, 1380198), (199.1e-9, 60.0, 1052242), (124e-9, 10.0, 1062480), (124e-9, 3.0, 1097223)],
+)
+def test_cut_offs_in_headers_are_full_counters_corrected(tau, exposure, cutoff):
+    """As camserver wrote them at Diamond, CHESS and APS: 20 bits, by the same formula."""
+    full = np.array([2.0**20])
+    assert exposure * true_rate(full / exposure, tau)[0] == pytest.approx(cutoff, rel=1e-5)
 
 
 def test_frames_without_beam_are_flagged():

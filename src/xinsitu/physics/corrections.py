@@ -120,8 +120,8 @@ def background(image: xr.DataArray, region: Background) -> xr.DataArray:
     Returns
     -------
     DataArray
-        float32; a frame whose background is zero is NaN when divided, with a warning when it is computed that says how
-        many frames of the block that is.
+        float32; a frame whose background is zero is NaN when divided. That, and a region of so few counts that dividing
+        by it adds more than 10 % noise, is said once, when it is computed.
 
     Raises
     ------

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import warnings
+import weakref
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,6 +21,8 @@ Doubles = npt.NDArray[np.float64]
 EXPOSURE, SCALE, SCALE_VARIANCE, SAMPLED = range(4)
 """Columns of what block functions are told per frame: seconds, factor, relative variance of that factor, and whether it
 is one of the few frames that are asked what changes little from frame to frame."""
+FEW_COUNTS = 100
+"""A background region that divides frames and holds fewer counts than this adds more than 10 % noise to each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +66,10 @@ class Steps:
 
     def __dask_tokenize__(self) -> tuple[str, str]:
         return type(self).__name__, self.fingerprint
+
+
+_SAID: weakref.WeakKeyDictionary[Steps, set[str]] = weakref.WeakKeyDictionary()
+_LOCK = threading.Lock()
 
 
 def filtered(raw: kernels.Frames, steps: Steps, per_frame: Doubles, box: Box | None = None) -> kernels.Floats:
@@ -144,22 +152,59 @@ def correct_block(
 ) -> kernels.Floats:
     """All steps on whole frames, one after the other while each is in the processor's cache."""
     result = np.empty(raw.shape, dtype=plan.dtype)
-    n_zero = 0
+    zero = np.zeros(len(raw), dtype=bool)
     for number in range(len(raw)):
         one = slice(number, number + 1)
         values = filtered(raw[one], plan, per_frame[one])
         if plan.boxes is not None:
             level = pooled_mean([values[:, slice(*y), slice(*x)] for y, x in plan.boxes])
-            n_zero += int(plan.mode == "divide" and not level[0] > 0)
+            zero[number] = plan.mode == "divide" and not level[0] > 0
             values = without_background(values, level, plan, shared)
         result[number] = normalised(values, plan, per_frame[one])[0]
-    if n_zero:
-        warnings.warn(
-            f"the background is zero in {n_zero} of {len(raw)} frames of a block; these frames become NaN",
-            XinsituWarning,
-            stacklevel=2,
-        )
+    if plan.mode == "divide":
+        _tell_of_background(raw, zero, plan)
     return result
+
+
+def raw_counts(raw: kernels.Frames, steps: Steps) -> Doubles:
+    """Raw counts in the background regions of each frame."""
+    total = np.zeros(len(raw))
+    for y, x in steps.boxes or ():
+        part = raw[:, slice(*y), slice(*x)]
+        values = kernels.as_floats(part, np.float64, kernels.invalid_pixels(part, steps.stored))
+        total += np.nansum(values.reshape(len(raw), -1), axis=1)
+    return total
+
+
+def noise_of(counts: Doubles) -> str | None:
+    """Say how much noise a background region adds to what is divided by it; None where that is little."""
+    mean = float(counts.mean()) if counts.size else 0.0
+    if not 0 < mean < FEW_COUNTS:
+        return None
+    return (
+        f"the background region holds {mean:.3g} counts per frame on average: dividing by it adds "
+        f"{100 / np.sqrt(mean):.0f} % noise to each frame; take a larger region, or subtract"
+    )
+
+
+def _tell_of_background(raw: kernels.Frames, zero: npt.NDArray[np.bool_], plan: Steps) -> None:
+    """Warn, once for all blocks, of a background that frames cannot or should not be divided by."""
+    told = None
+    if zero.any() and _first_time(plan, "zero"):
+        number = np.count_nonzero(zero)
+        told = f"the background is zero in {number} of {len(raw)} frames of a block; such frames become NaN"
+        warnings.warn(told, XinsituWarning, stacklevel=3)
+    if plan.counts and (told := noise_of(raw_counts(raw[~zero], plan))) and _first_time(plan, "few"):
+        warnings.warn(told, XinsituWarning, stacklevel=3)
+
+
+def _first_time(plan: Steps, what: str) -> bool:
+    """Whether this has not been said yet: all blocks of one correction have the same plan, in any thread."""
+    with _LOCK:
+        said = _SAID.setdefault(plan, set())
+        new = what not in said
+        said.add(what)
+        return new
 
 
 def background_block(raw: kernels.Frames, per_frame: Doubles, *, plan: Steps, shared: float | None = None) -> Doubles:

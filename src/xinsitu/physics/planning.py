@@ -30,6 +30,8 @@ STORED_DTYPE = "stored_dtype"
 """Attribute of an image that was converted on reading: its type on disk."""
 FLAT_COUNTS = "total_counts"
 """Attribute of a flat field: counts of all its frames in a pixel that is 1."""
+PILATUS_COUNTER = 2**20
+"""Counts at which the counter of a PILATUS pixel is full."""
 ONE_IN = 16
 """One frame in so many is asked what changes little from frame to frame."""
 
@@ -160,10 +162,9 @@ def _usable_flat(flat: npt.NDArray[Any], dtype: npt.DTypeLike, *, warn: bool) ->
 
 def _refuse_what_the_detector_did(correction: Correction, facts: Mapping[Any, Any], *, warn: bool) -> None:
     """Dead time twice is an error; a flat field twice may be meant, and is said."""
-    if correction.count_rate is not None and float(facts.get("tau", 0) or 0) > 0:
+    if correction.count_rate is not None and (done := _count_rate_corrected(facts)):
         raise CorrectionError(
-            f"the header says that the detector has corrected its count rate (tau = {facts['tau']} s): "
-            "leave count_rate away"
+            f"the header says that the detector has corrected its count rate ({done}): leave count_rate away"
         )
     named = str(facts.get("flat_field", "") or "")
     if warn and correction.flatfield is not None and named.strip("()").lower() not in ("", "nil", "null", "none"):
@@ -174,6 +175,20 @@ def _refuse_what_the_detector_did(correction: Correction, facts: Mapping[Any, An
         )
     if warn and correction.flatfield is not None:
         _warn_of_another_detector(correction.flatfield, facts)
+
+
+def _count_rate_corrected(facts: Mapping[Any, Any]) -> str | None:
+    """Say how a header shows that dead time is corrected: its dead time, or a cut-off that no counter reaches.
+
+    A PILATUS counts to 2^20. Camserver writes as ``Count_cutoff`` what that becomes when it is corrected; PILATUS3 go
+    by a table and write ``Tau = 0`` all the same.
+    """
+    if float(facts.get("tau", 0) or 0) > 0:
+        return f"tau = {facts['tau']} s"
+    cutoff = float(facts.get("count_cutoff", 0) or 0)
+    if "pilatus" in str(facts.get("detector", "")).lower() and cutoff > PILATUS_COUNTER:
+        return f"its count cut-off {cutoff:.0f} is beyond a counter of 20 bits"
+    return None
 
 
 def _warn_of_another_detector(flat: xr.DataArray, facts: Mapping[Any, Any]) -> None:

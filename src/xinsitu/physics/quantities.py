@@ -12,15 +12,16 @@ from xinsitu.schema import Quality
 
 from .backgrounds import Under, edge_width, under
 from .covariances import flat_variance, twice_counted
+from .framewise import raw_counts
+from .profile_bins import bins_of, n_bins
 from .regions import (
     Frames,
     Measurements,
     Region,
     Sums,
+    count_rate_correction,
     factor_of,
     frames_of,
-    highest_load,
-    raw_counts,
     resting,
     saturated,
     sparse_counts,
@@ -61,14 +62,14 @@ LOW_COUNTS = 5.0
 """An intensity below this many standard errors is flagged."""
 NOISY_PEAK = 10.0
 """A profile whose highest bin is below this many standard errors has no trustworthy width."""
-HIGH_LOAD = 0.05
-"""Rate times dead time from which on a pixel is flagged: some 5 % of its photons are not counted."""
+FAST = 0.05
+"""Correction of the count rate above which a ROI is flagged."""
 
 
 def measure_block(
     raw: kernels.Frames, per_frame: Doubles, *, plan: Measurements, shared: float | None = None
 ) -> Doubles:
-    """Everything of every ROI: ``(frame, roi, quantity)``, quantities as in :data:`COLUMNS`."""
+    """Everything of every ROI: ``(frame, roi, quantity)``, quantities as in :data:`COLUMNS`, and profiles if wanted."""
     parts = [_measure_still(raw[run], per_frame[run], here, shared) for run, here in resting(per_frame, plan)]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
@@ -77,7 +78,7 @@ def _measure_still(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, 
     """Measure frames in which no ROI moves."""
     frames = frames_of(raw, per_frame, plan, shared)
     sums = [summed(frames, region, plan) for region in plan.regions]
-    packed = np.full((len(raw), len(sums), len(COLUMNS)), np.nan)
+    packed = np.full((len(raw), len(sums), len(COLUMNS) + n_bins(plan.bins)), np.nan)
     for number, (region, own) in enumerate(zip(plan.regions, sums, strict=True)):
         others = [sums[other] for other in region.background]
         below = under(own, region.under, others)
@@ -86,12 +87,14 @@ def _measure_still(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, 
             packed[:, number, COLUMN[name]] = values
         net = own.total - below.total
         packed[:, number, COLUMN["flat_variance"]] = flat_variance(frames, region, own, others, plan, net)
+        if plan.bins is not None:
+            packed[:, number, len(COLUMNS) :] = bins_of(own, below, region, plan.bins)
         packed[:, number, COLUMN["counted"]] = own.counted
         packed[:, number, COLUMN["sparse"]] = sparse_counts(frames, region, plan)
     if frames.level is not None:
         zero = np.zeros(len(raw), dtype=bool) if plan.steps.mode == "subtract" else ~(frames.level > 0)
         packed[:, :, COLUMN["quality"]] += np.where(zero, float(Quality.ZERO_BACKGROUND), 0.0)[:, None]
-        packed[:, :, COLUMN["frame_level_counts"]] = raw_counts(frames, plan)[:, None]
+        packed[:, :, COLUMN["frame_level_counts"]] = raw_counts(frames.raw, plan.steps)[:, None]
     return packed
 
 
@@ -150,7 +153,7 @@ def _quantities(
     if region.moving is not None:
         lost_peak = (quality & (Quality.LOW_COUNTS | Quality.PEAK_AT_EDGE)) > 0
         quality |= np.where(lost_peak, Quality.PEAK_LOST, 0)
-    quality |= np.where(highest_load(frames, region, plan) > HIGH_LOAD, Quality.COUNT_RATE_HIGH, 0)
+    quality |= np.where(count_rate_correction(frames, region, plan) > FAST, Quality.COUNT_RATE_HIGH, 0)
     yield "n_valid", own.pixels
     yield "n_saturated", n_saturated
     yield "quality", quality.astype(np.float64)

@@ -63,6 +63,7 @@ class Measurements:
 
     ``counts``: the frames are counts, so that errors and saturation mean something. ``median``: they went, or go,
     through a plain median. ``dead_time``: seconds, for the flag. ``smooth``: bins of the running mean before a width.
+    ``bins``: rows and columns of the detector on which the profiles themselves are wanted, too.
     """
 
     steps: Steps
@@ -73,12 +74,13 @@ class Measurements:
     dead_time: float | None
     already_counted: bool
     smooth: int | None
+    bins: Box | None = None
 
     @property
     def fingerprint(self) -> str:
         """Hash of the content."""
         regions = [(r.box, r.origin, r.background, r.under, sorted(r.measures), r.moving) for r in self.regions]
-        rest = (self.counts, self.median, self.cutoff, self.dead_time, self.already_counted, self.smooth)
+        rest = (self.counts, self.median, self.cutoff, self.dead_time, self.already_counted, self.smooth, self.bins)
         return hashlib.blake2b(f"{self.steps.fingerprint} {regions} {rest}".encode(), digest_size=16).hexdigest()
 
     def __dask_tokenize__(self) -> tuple[str, str]:
@@ -283,8 +285,12 @@ def saturated(frames: Frames, region: Region, plan: Measurements) -> Doubles:
     return np.asarray(np.count_nonzero(high, axis=(1, 2)), dtype=np.float64)
 
 
-def highest_load(frames: Frames, region: Region, plan: Measurements) -> Doubles:
-    """Return the highest of rate times dead time among a ROI's raw pixels; 0 where no dead time is known."""
+def count_rate_correction(frames: Frames, region: Region, plan: Measurements) -> Doubles:
+    """Return by which part the counts of a ROI's brightest raw pixel are (or were) raised for the dead time.
+
+    ``exp(n tau) - 1`` for the true rate n, which is the counts over the exposure time where the detector has corrected
+    them; 0 where no dead time is known, infinite beyond what a detector can count.
+    """
     nothing = np.zeros(len(frames.raw))
     if not plan.counts or plan.dead_time is None:
         return nothing
@@ -292,8 +298,11 @@ def highest_load(frames: Frames, region: Region, plan: Measurements) -> Doubles:
     part = frames.raw[:, top:bottom, left:right]
     bad = kernels.invalid_pixels(part, plan.steps.stored)
     counts = part.reshape(len(part), -1) if bad is None else np.where(bad, 0, part).reshape(len(part), -1)
-    load = counts.max(axis=1) / frames.per_frame[:, EXPOSURE] * plan.dead_time
-    return np.asarray(np.where(np.isfinite(load), load, 0.0))
+    rate = counts.max(axis=1) / frames.per_frame[:, EXPOSURE]
+    known = np.isfinite(rate)
+    if not plan.already_counted:
+        rate = np.nan_to_num(kernels.true_rate(np.where(known, rate, 0.0), plan.dead_time), nan=np.inf)
+    return np.asarray(np.where(known, np.expm1(rate * plan.dead_time), 0.0))
 
 
 def sparse_counts(frames: Frames, region: Region, plan: Measurements) -> Doubles:
@@ -306,14 +315,3 @@ def sparse_counts(frames: Frames, region: Region, plan: Measurements) -> Doubles
     result = np.full(len(frames.raw), np.nan)
     result[some] = part.reshape(len(part), -1).mean(axis=1, dtype=np.float64)
     return result
-
-
-def raw_counts(frames: Frames, plan: Measurements) -> Doubles:
-    """Raw counts in the background regions of each frame."""
-    raw = frames.raw
-    total = np.zeros(len(raw))
-    for y, x in plan.steps.boxes or ():
-        part = raw[:, slice(*y), slice(*x)]
-        values = kernels.as_floats(part, np.float64, kernels.invalid_pixels(part, plan.steps.stored))
-        total += np.nansum(values.reshape(len(raw), -1), axis=1)
-    return total

@@ -12,10 +12,9 @@ from xinsitu.kernels import Doubles
 from xinsitu.schema import Quality
 
 from .counting import median_loss
+from .framewise import noise_of
 from .quantities import COLUMN
 
-FEW_COUNTS = 100
-"""A background region that divides frames and holds fewer counts than this adds more than 10 % noise to each."""
 MEDIAN_BITES = 2.0
 """Mean counts per pixel below which a plain median takes more than 7 % of an intensity."""
 DARK, LIT = 5.0, 100.0
@@ -43,7 +42,7 @@ def tell(packed: Doubles, *, told: Told) -> Doubles:
     if not packed.size:
         return packed
     if told.divides:
-        _tell_of_background(packed)
+        _tell_of_background(packed, told.counts)
     if told.median and told.counts:
         _tell_of_median(packed[:, np.array(told.signals)], told)
     if told.flat:
@@ -51,7 +50,7 @@ def tell(packed: Doubles, *, told: Told) -> Doubles:
     return _without_beam_flagged(packed) if told.counts else packed
 
 
-def _tell_of_background(packed: Doubles) -> None:
+def _tell_of_background(packed: Doubles, counts: bool) -> None:
     """Warn of a background that frames cannot or should not be divided by."""
     zero = (packed[:, 0, COLUMN["quality"]].astype(np.int64) & Quality.ZERO_BACKGROUND) > 0
     if zero.any():
@@ -60,14 +59,8 @@ def _tell_of_background(packed: Doubles) -> None:
             XinsituWarning,
             stacklevel=3,
         )
-    counts = packed[~zero, 0, COLUMN["frame_level_counts"]]
-    if counts.size and 0 < (mean := float(counts.mean())) < FEW_COUNTS:
-        warnings.warn(
-            f"the background region holds {mean:.3g} counts per frame on average: dividing by it adds "
-            f"{100 / np.sqrt(mean):.0f} % noise to each frame; take a larger region, or subtract",
-            XinsituWarning,
-            stacklevel=3,
-        )
+    if counts and (told := noise_of(packed[~zero, 0, COLUMN["frame_level_counts"]])):
+        warnings.warn(told, XinsituWarning, stacklevel=3)
 
 
 def _tell_of_median(packed: Doubles, told: Told) -> None:
