@@ -1,4 +1,4 @@
-"""The explorer's server without a browser: who gets an answer, what is refused in a sentence, what a closed tab leaves."""
+"""The explorer's server without a browser: who gets an answer, and what is refused in a sentence."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-import xinsitu as xi
 from xinsitu.app.network import HEADERS, origins
 from xinsitu.app.serve import Explorer, explore
 from xinsitu.errors import XinsituError
