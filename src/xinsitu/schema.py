@@ -62,6 +62,8 @@ QUANTITIES: Mapping[str, Quantity] = {
     "com_x": Quantity(PIXEL, "centre of mass along x", errors=True),
     "fwhm_y": Quantity(PIXEL, "full width at half maximum along y", errors=True),
     "fwhm_x": Quantity(PIXEL, "full width at half maximum along x", errors=True),
+    "profile_y": Quantity(COUNTS, "profile along y", errors=True),
+    "profile_x": Quantity(COUNTS, "profile along x", errors=True),
     "n_valid": Quantity(None, "number of valid pixels"),
     "n_saturated": Quantity(None, "number of saturated pixels"),
     "quality": Quantity(None, "reasons not to trust a value"),
@@ -78,7 +80,7 @@ QUANTITIES: Mapping[str, Quantity] = {
     "intensity_measured": Quantity(COUNTS, "intensity before the attenuation was corrected"),
 }
 
-SCALED = ("intensity", "background", "maximum")
+SCALED = ("intensity", "background", "maximum", "profile_y", "profile_x")
 """What a change of attenuation multiplies; positions and widths never change with it."""
 
 

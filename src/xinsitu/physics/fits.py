@@ -24,6 +24,7 @@ from .fit_results import add, unpacked
 from .fitting_rois import fitted
 from .peak_fits import EXTRA, columns_for, doubtful, fit_rows
 from .planning import units_after
+from .profile_bins import net_profile
 from .regions import Measurements, frames_of, resting, summed
 from .shapes import PARAMETERS, area_of, gaussian_width
 
@@ -250,7 +251,8 @@ def _rows(
             own, region = sums[number], here.regions[number]
             below = under(own, region.under, [sums[other] for other in region.background])
             for axis, first in zip(AXES, region.origin, strict=True):
-                net, pixels = getattr(own, axis) - getattr(below, axis), getattr(own, f"pixels_{axis}")
+                net, errors = net_profile(own, below, axis)
+                pixels = getattr(own, f"pixels_{axis}")
                 single, summed_up = getattr(own, f"bin_variance_{axis}"), getattr(own, f"variance_{axis}")
                 all_single = single.sum(axis=1)
                 per_count = _over(all_single, own.total)
@@ -259,7 +261,7 @@ def _rows(
                     np.arange(run.start, run.stop),
                     np.full(len(net), float(first)),
                     np.where(pixels > 0, net, np.nan),
-                    single + pixels**2 * below.level_variance[:, None],
+                    errors**2,
                     per_count,
                     _over(summed_up.sum(axis=1), all_single) if here.counts else np.ones(len(net)),
                     _over(ends, per_count / counting.VARIANCE_OF_BIN[-1]),

@@ -89,12 +89,12 @@ def _exposure(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> npt.NDArr
 def _all_boxes(rois: RoiSet, boxes: Mapping[str, Boxes], correction: Correction | None) -> tuple[Box, ...]:
     """Boxes of everything that is needed of a frame, at any time."""
     region = None if correction is None else correction.background
-    needed = [_hull(roi, boxes) for roi in rois]
+    needed = [hull(roi, boxes) for roi in rois]
     return (*needed, *(() if region is None else region.boxes))
 
 
-def _hull(roi: Roi, boxes: Mapping[str, Boxes]) -> Box:
-    """Smallest box around all places of a ROI."""
+def hull(roi: Roi, boxes: Mapping[str, Boxes]) -> Box:
+    """Smallest box around all places of a ROI, which ``boxes`` has if it moves."""
     if roi.name not in boxes or not len(boxes[roi.name]):
         return roi.y, roi.x
     y0, _, x0, _ = (int(bound) for bound in boxes[roi.name].min(axis=0))
@@ -102,11 +102,18 @@ def _hull(roi: Roi, boxes: Mapping[str, Boxes]) -> Box:
     return (y0, y1), (x0, x1)
 
 
+def covered(rois: RoiSet, boxes: Mapping[str, Boxes]) -> Box:
+    """Smallest box around all ROIs wherever they are."""
+    hulls = [hull(roi, boxes) for roi in rois]
+    low, high = np.min(hulls, axis=0), np.max(hulls, axis=0)
+    return (int(low[0, 0]), int(high[0, 1])), (int(low[1, 0]), int(high[1, 1]))
+
+
 def _check_inside(image: xr.DataArray, rois: RoiSet, boxes: Mapping[str, Boxes]) -> None:
     """Every ROI lies in the image, wherever it is."""
     y, x = pixel_index(image, "y"), pixel_index(image, "x")
     for roi in rois:
-        own_y, own_x = _hull(roi, boxes)
+        own_y, own_x = hull(roi, boxes)
         if not (y[0] <= own_y[0] and own_y[1] <= y[1] and x[0] <= own_x[0] and own_x[1] <= x[1]):
             raise RoiError(
                 f"ROI {roi.name!r}, y = {list(own_y)}, x = {list(own_x)}, does not lie in the image, "

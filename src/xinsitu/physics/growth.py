@@ -10,6 +10,7 @@ import xarray as xr
 
 from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles
+from xinsitu.schema import SCALED
 
 from .smoothing import seconds
 
@@ -130,7 +131,7 @@ def normalise(series: xr.Dataset | xr.DataArray, window: Window) -> xr.Dataset |
     reference = _part(series["intensity"], window).mean("time")
     reference = reference.where(reference != 0)
     result_set = series.copy()
-    for name in ("intensity", "background", "maximum"):
+    for name in SCALED:
         for key in (name, f"{name}_errors"):
             if key in series:
                 attrs = dict(series[key].attrs) | {"units": "1"}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
@@ -45,6 +48,36 @@ def boxes_in_time(frames: xr.Dataset | xr.DataArray, roi: Roi) -> Boxes:
     size = [np.interp(frame_number, places[order], bounds[:, column + 1] - bounds[:, column]) for column in (0, 2)]
     low, extent = np.floor(np.array(first) + 0.5), np.maximum(np.floor(np.array(size) + 0.5), 1)
     return np.stack([low[0], low[0] + extent[0], low[1], low[1] + extent[1]], axis=1).astype(np.int64)
+
+
+def at_frames(frames: xr.Dataset | xr.DataArray, roi: Roi, places: npt.NDArray[np.int64]) -> Roi:
+    """Return a ROI that moves only at some frames, for a selection of these: a key frame for each of them.
+
+    Examples
+    --------
+    >>> path = (KeyFrame(Key(frame=0), (0, 4), (10, 20)), KeyFrame(Key(frame=2), (6, 10), (10, 20)))
+    >>> frames = xr.Dataset(coords={"frame": ("time", [0, 1, 2, 3])})
+    >>> [step.y for step in at_frames(frames, Roi("a", (0, 4), (10, 20), path=path), np.array([1, 3])).path]
+    [(3, 7), (6, 10)]
+    """
+    if roi.path is None:
+        return roi
+    boxes = boxes_in_time(frames, roi)[places]
+    keys = [key_of(frames.isel(time=places), number) for number in range(len(places))]
+    steps = [
+        KeyFrame(key, (int(y0), int(y1)), (int(x0), int(x1))) for key, (y0, y1, x0, x1) in zip(keys, boxes, strict=True)
+    ]
+    return replace(roi, path=tuple(steps))
+
+
+def key_of(frames: xr.Dataset | xr.DataArray, place: int) -> Key:
+    """KEY of a frame as people number it."""
+    told: dict[str, Any] = {}
+    for name in ("measurement", "scan", "frame"):
+        if name in frames.coords:
+            value = np.broadcast_to(frames[name].values, (frames.sizes["time"],))[place]
+            told[name] = str(value) if name == "measurement" else int(value)
+    return Key(**{"frame": place, **told})
 
 
 def _is_here(frames: xr.Dataset | xr.DataArray, key: Key) -> bool:

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xinsitu import kernels
 from xinsitu.kernels import Bools, Doubles
 from xinsitu.schema import Quality
 
 from .least_squares import Fit, fit
+from .profile_bins import unbroken
 from .shapes import PARAMETERS, peak_on_line
 
 SIGNIFICANT = 3.0
@@ -100,7 +100,8 @@ def _start(rows: Doubles, x: Doubles, shape: str) -> Doubles:
     """Start values: line through the ends, highest bin of a smoothed profile, width from the area above the line."""
     n_bins = len(x)
     outer = max(1, n_bins // 10)
-    filled = kernels.bridged(np.nan_to_num(rows), np.isfinite(rows).astype(np.float64))
+    filled = unbroken(rows)
+    filled = np.where(np.isfinite(filled), filled, 0.0)
     left, right = filled[:, :outer].mean(axis=1), filled[:, -outer:].mean(axis=1)
     line = left[:, None] + (right - left)[:, None] * np.linspace(0, 1, n_bins)
     net = filled - line

@@ -12,6 +12,8 @@ from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles
 from xinsitu.schema import PIXEL
 
+from .profile_bins import seen, unbroken
+
 PEAK_NAMES = ("position", "height", "width", "prominence")
 
 
@@ -29,7 +31,7 @@ def find_peaks(
     Parameters
     ----------
     profile
-        Any dims, with ``dim`` among them, e.g. ``(time, x)``.
+        Any dims, with ``dim`` among them, e.g. ``(time, x)``; unknown bins at its ends do not belong to it.
     dim
         Along which the peaks are; its coordinate gives their positions and widths.
     max_peaks
@@ -82,7 +84,10 @@ def find_peaks(
 
 def _peaks_of_all(values: npt.NDArray[Any], *, coordinate: Doubles, max_peaks: int, options: dict[str, Any]) -> Doubles:
     rows = values.reshape(-1, values.shape[-1]).astype(np.float64)
-    found = np.stack([_peaks_of(row, coordinate, max_peaks, options) for row in rows]) if len(rows) else rows
+    found = np.full((len(rows), max_peaks, len(PEAK_NAMES)), np.nan)
+    for which, bins in seen(rows):
+        for number, row in zip(which, unbroken(rows[which, bins]), strict=True):
+            found[number] = _peaks_of(row, coordinate[bins], max_peaks, options)
     return found.reshape(*values.shape[:-1], max_peaks, len(PEAK_NAMES))
 
 
@@ -91,12 +96,12 @@ def _peaks_of(row: Doubles, coordinate: Doubles, max_peaks: int, options: dict[s
     import scipy.signal
 
     result = np.full((max_peaks, len(PEAK_NAMES)), np.nan)
-    places, facts = scipy.signal.find_peaks(np.nan_to_num(row), **options)
+    places, facts = scipy.signal.find_peaks(row, **options)
     if not len(places):
         return result
     kept = np.sort(np.argsort(facts["prominences"], kind="stable")[::-1][:max_peaks])
     places = places[kept]
-    _, _, left, right = scipy.signal.peak_widths(np.nan_to_num(row), places, 0.5)
+    _, _, left, right = scipy.signal.peak_widths(row, places, 0.5)
     bins = np.arange(len(row), dtype=np.float64)
     position = np.interp(_vertex(row, places), bins, coordinate)
     width = np.abs(np.interp(right, bins, coordinate) - np.interp(left, bins, coordinate))

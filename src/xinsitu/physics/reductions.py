@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import dask.array as da
@@ -17,12 +18,13 @@ from xinsitu.values import Roi, RoiSet
 
 from .blocks import in_blocks, over_blocks
 from .correction import Correction
-from .fitting_rois import Fitted, fitted
+from .fitting_rois import Fitted, covered, fitted
 from .frame_flags import frame_flags
 from .planning import (
     reference_of,
     units_after,
 )
+from .profile_bins import n_bins, profile_variables
 from .quantities import COLUMN, COLUMNS, REPORTED, measure_block
 from .regions import Measurements
 from .telling import Told, tell
@@ -37,6 +39,7 @@ def measure(
     *,
     correction: Correction | None = None,
     smooth: int | None = None,
+    profiles: bool = False,
 ) -> xr.Dataset:
     """Measure ROIs in every frame, all in one pass; lazy where the frames are lazy.
 
@@ -54,6 +57,8 @@ def measure(
     smooth
         Odd number of bins over which profiles are averaged before their width is taken, for noisy wide ones; what the
         running mean adds to the width of a Gaussian is taken off.
+    profiles
+        Keep the profiles, too: for kymographs of all ROIs out of the same pass.
 
     Returns
     -------
@@ -72,6 +77,10 @@ def measure(
         - ``<name>_errors``: standard errors from counting; NaN where the image is not in ``counts``.
         - ``n_valid``; ``n_saturated``: raw pixels at or above the attribute ``count_cutoff``, -1 where the image is not
           in counts or no cut-off is known; ``quality``: reasons not to trust the values.
+
+        - with ``profiles``: ``profile_y (time, roi, y)``, ``profile_x (time, roi, x)``, sums over the other axis less
+          the declared background, with ``*_errors`` of single bins, on all detector pixels that any ROI ever covers;
+          NaN outside a ROI.
 
         Coordinates: those of the measurement that have dims ``(time)`` or none, ``roi_y0, roi_y1, roi_x0, roi_x1``, and
         ``scale_errors (time)``: the relative error that all frames share, which no averaging over frames makes smaller;
@@ -108,11 +117,16 @@ def measure(
         raise SchemaError(f"smooth must be an odd number of bins from 3 on, not {smooth!r}")
     image = in_blocks(image)
     fit = fitted(data, image, named, correction, smooth)
-    tail = (len(named), len(COLUMNS))
-    packed = over_blocks(
-        measure_block, fit.image, fit.per_frame, fit.plan, tail=tail, dtype=np.float64, shared=fit.shared
+    plan = replace(fit.plan, bins=covered(named, fit.boxes)) if profiles else fit.plan
+    tail = (len(named), len(COLUMNS) + n_bins(plan.bins))
+    packed = over_blocks(measure_block, fit.image, fit.per_frame, plan, tail=tail, dtype=np.float64, shared=fit.shared)
+    numbers = packed[:, :, : len(COLUMNS)]
+    series = _unpacked(_together(numbers, plan, named), data, image, named, fit, correction)
+    if plan.bins is None:
+        return series
+    return series.assign(
+        profile_variables(packed[:, :, len(COLUMNS) :], plan.bins, image, units_after(image, correction))
     )
-    return _unpacked(_together(packed, fit.plan, named), data, image, named, fit, correction)
 
 
 # -- from the packed numbers to a Dataset -----------------------------------------------------------------------------

@@ -12,12 +12,12 @@ import xarray as xr
 
 from xinsitu.errors import RoiError
 from xinsitu.schema import Quality, image_of
-from xinsitu.values import Key, KeyFrame, Roi, RoiSet
+from xinsitu.values import KeyFrame, Roi, RoiSet
 
 from .blocks import frames_per_block, in_blocks, pixel_index
 from .correction import Correction
 from .fitting_rois import fitted
-from .moving import Boxes
+from .moving import Boxes, key_of
 from .quantities import COLUMN, measure_block
 from .regions import Measurements
 
@@ -152,14 +152,4 @@ def _key_frames(boxes: Boxes, image: xr.DataArray) -> Iterator[KeyFrame]:
     moves = np.flatnonzero((np.diff(boxes, axis=0) != 0).any(axis=1))
     for place in sorted({0, len(boxes) - 1, *moves.tolist(), *(moves + 1).tolist()}):
         y0, y1, x0, x1 = (int(bound) for bound in boxes[place])
-        yield KeyFrame(_key(image, place), (y0, y1), (x0, x1))
-
-
-def _key(image: xr.DataArray, place: int) -> Key:
-    """KEY of a frame as people number it."""
-    told: dict[str, Any] = {}
-    for name in ("measurement", "scan", "frame"):
-        if name in image.coords:
-            value = np.broadcast_to(image[name].values, (image.sizes["time"],))[place]
-            told[name] = str(value) if name == "measurement" else int(value)
-    return Key(**{"frame": place, **told})
+        yield KeyFrame(key_of(image, place), (y0, y1), (x0, x1))

@@ -13,6 +13,8 @@ from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles
 from xinsitu.schema import PIXEL
 
+from .profile_bins import seen, unbroken
+
 
 def fwhm(
     profile: xr.DataArray,
@@ -27,7 +29,8 @@ def fwhm(
     Parameters
     ----------
     profile
-        Any dims, with ``dim`` among them.
+        Any dims, with ``dim`` among them. Unknown bins at the ends do not belong to a profile; over others between
+        known ones a straight line is drawn.
     dim
         Along which the peak runs; its coordinate, if it has one, must have even steps.
     base
@@ -52,14 +55,10 @@ def fwhm(
 
     def widths(values: npt.NDArray[Any], base_values: npt.NDArray[Any]) -> Doubles:
         rows = np.ascontiguousarray(values.reshape(-1, values.shape[-1]), dtype=np.float64)
-        if smooth is not None:
-            rows = kernels.running_mean(rows, smooth)
         flat = np.broadcast_to(base_values, values.shape[:-1]).reshape(-1)
-        bases = np.where(np.isnan(flat), kernels.edge_base(rows), flat).astype(np.float64)
-        crossings = kernels.half_crossings(rows, bases, level)
-        width = crossings.right - crossings.left
-        if smooth is not None:
-            width = kernels.without_running_mean(width, smooth)
+        width = np.full(len(rows), np.nan)
+        for which, bins in seen(rows):
+            width[which] = _widths(unbroken(rows[which, bins]), flat[which], level, smooth)
         return np.asarray(width.reshape(values.shape[:-1]) * step)
 
     given = xr.DataArray(np.nan) if isinstance(base, str) else xr.DataArray(base)
@@ -69,6 +68,16 @@ def fwhm(
     )
     result.attrs = {"units": _units(profile, dim), "long_name": "full width at half maximum"}
     return result.rename("fwhm")
+
+
+def _widths(rows: Doubles, given: Doubles, level: float, smooth: int | None) -> Doubles:
+    """Widths in bins; bases that are not given are those of the outermost bins."""
+    if smooth is not None:
+        rows = kernels.running_mean(rows, smooth)
+    bases = np.where(np.isnan(given), kernels.edge_base(rows), given).astype(np.float64)
+    crossings = kernels.half_crossings(rows, bases, level)
+    width = crossings.right - crossings.left
+    return width if smooth is None else kernels.without_running_mean(width, smooth)
 
 
 def old_fwhm(profile: xr.DataArray, dim: str, *, interpolated: bool = False) -> xr.DataArray:
