@@ -154,48 +154,54 @@ def _stack(
     promote: bool,
 ) -> Gathered:
     first = next(header for _, header in pairs if isinstance(header, FrameHeader))
-    names: list[str] = []
-    headers: list[FrameHeader | None] = []
-    rows: list[tuple[int, ...]] = []
-    several = first.pages > 1
-    for file, header in pairs:
-        state = FrameStatus.SUSPECT_ZERO_TAIL if file.name in suspects else FrameStatus.OK
-        for page in range(first.pages):
-            names.append(file.name)
-            if isinstance(header, FrameHeader):
-                headers.append(header._replace(stamp=header.page_stamps[page]) if header.page_stamps else header)
-                swapped = header.offset >= 0 and not header.dtype.isnative
-                offset = header.page_offsets[page] if header.page_offsets else header.offset
-                rows.append((header.size, header.mtime_ns, offset, page, swapped, state))
-            else:
-                headers.append(None)
-                rows.append((0, 0, ABSENT, page, False, header.status))
-    table = np.array(rows, dtype="int64")
+    pages, several = range(first.pages), first.pages > 1
+    headers = [_of_page(header, page) for _, header in pairs for page in pages]
+    known = [header or _NO_FRAME for header in headers]
+    page = np.tile(np.array(pages, dtype="int64"), len(pairs))
     stack = FrameStack(
         folder=folder,
-        names=tuple(names),
-        sizes=table[:, 0].copy(),
-        mtimes=table[:, 1].copy(),
-        offsets=table[:, 2].copy(),
-        pages=table[:, 3].copy(),
-        swapped=table[:, 4].astype(bool),
+        names=tuple([file.name for file, _ in pairs for _ in pages]),
+        sizes=np.array([header.size for header in known], dtype="int64"),
+        mtimes=np.array([header.mtime_ns for header in known], dtype="int64"),
+        offsets=np.array([header.offset for header in known], dtype="int64"),
+        pages=page,
+        swapped=np.array([header.offset >= 0 and not header.dtype.isnative for header in known], dtype=bool),
         frame_shape=first.shape,
         stored=first.dtype.newbyteorder("="),
         promote=promote,
     )
+    # each of several files with pages is a scan of its own; its pages are the frames
+    scan = [file.frame if several and len(pairs) > 1 else file.scan for file, _ in pairs]
     return Gathered(
         stack=stack,
         headers=tuple(headers),
-        # each of several files with pages is a scan of its own; its pages are the frames
-        scan=_repeated([file.frame if several and len(pairs) > 1 else file.scan for file, _ in pairs], first.pages),
-        frame=table[:, 3].copy() if several else np.array([file.frame for file, _ in pairs], dtype="int64"),
-        status=table[:, 5].astype("int8"),
+        scan=np.repeat(np.array(scan, dtype="int64"), len(pages)),
+        frame=page.copy() if several else np.array([file.frame for file, _ in pairs], dtype="int64"),
+        status=np.repeat(_status(pairs, suspects), len(pages)),
         faults=tuple(faults),
     )
 
 
-def _repeated(numbers: Sequence[int], times: int) -> npt.NDArray[np.int64]:
-    return np.repeat(np.array(numbers, dtype="int64"), times)
+_NO_FRAME = FrameHeader(size=0, mtime_ns=0, shape=(0, 0), dtype=np.dtype("u1"), offset=ABSENT)
+
+
+def _of_page(header: FrameHeader | FrameFault, page: int) -> FrameHeader | None:
+    """Header of one page; None for a fault."""
+    if isinstance(header, FrameFault):
+        return None
+    if header.page_stamps:
+        header = header._replace(stamp=header.page_stamps[page])
+    return header._replace(offset=header.page_offsets[page]) if header.page_offsets else header
+
+
+def _status(pairs: Sequence[tuple[FrameName, FrameHeader | FrameFault]], suspects: set[str]) -> npt.NDArray[np.int8]:
+    status = np.full(len(pairs), FrameStatus.OK, dtype="int8")
+    for index, (file, header) in enumerate(pairs):
+        if isinstance(header, FrameFault):
+            status[index] = header.status
+        elif file.name in suspects:
+            status[index] = FrameStatus.SUSPECT_ZERO_TAIL
+    return status
 
 
 def _suspects(folder: str, files: Sequence[FrameName], found: Sequence[FrameHeader | FrameFault]) -> set[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
+import tokenize
 
 import h5py
 import numpy as np
@@ -101,7 +102,7 @@ def _values(path: str) -> npt.NDArray[np.generic]:
         return _frame(path)
     except FrameError:
         raise
-    except (OSError, ValueError, KeyError, struct.error) as error:
+    except (OSError, ValueError, KeyError, EOFError, struct.error, tokenize.TokenError) as error:
         raise FrameError(path, f"the mask cannot be read ({error})") from None
 
 
