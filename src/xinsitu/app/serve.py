@@ -5,10 +5,12 @@ from __future__ import annotations
 import secrets
 import sys
 import webbrowser
+from collections.abc import Mapping
 from pathlib import Path
 
 import xarray as xr
 
+from xinsitu.errors import SchemaError
 from xinsitu.io.documents import read_rois
 from xinsitu.physics.corrections import Correction
 from xinsitu.recipe import Correcting, Reading
@@ -28,6 +30,7 @@ def explore(
     background: Background | None = None,
     correcting: Correcting | None = None,
     reading: Reading | None = None,
+    calibration: Mapping[str, xr.DataArray] | None = None,
     port: int = 0,
     browser: bool = True,
     public: bool = False,
@@ -51,6 +54,8 @@ def explore(
         its parts: a background region, or the recipe of the command line.
     reading
         How folders are opened.
+    calibration
+        Of ``y`` and/or ``x``, as :func:`~xinsitu.calibrate` takes it: shown beside the mouse.
     port
         Of the server; 0: a free one.
     browser
@@ -81,7 +86,9 @@ def explore(
     doing = correction if correction is not None else _correction(correcting, flatfield, reading)
     store = FrameStore(opened, memory=memory)
     token = secrets.token_urlsafe(24) if public else ""
-    explorer = Explorer(opened, store, rois=chosen, correction=doing, token=token)
+    explorer = Explorer(
+        opened, store, rois=chosen, correction=doing, calibration=_checked(calibration or {}), token=token
+    )
     explorer.check()
     explorer.serve(port=port, public=public)
     if follow:
@@ -93,6 +100,14 @@ def explore(
     if block:
         explorer.wait()
     return explorer
+
+
+def _checked(calibration: Mapping[str, xr.DataArray]) -> Mapping[str, xr.DataArray]:
+    """Return calibrations whose every pixel has its place on the detector."""
+    for axis, array in calibration.items():
+        if axis not in ("y", "x") or not array.dims or not set(array.dims) <= set(array.coords) & {"y", "x"}:
+            raise SchemaError("a calibration is a dict of 'y' and 'x', each as xinsitu.reciprocal_axis makes it")
+    return calibration
 
 
 def _correcting(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from typing import Any
 
 import panel as pn
 from bokeh.models import Div
@@ -26,6 +25,18 @@ VIEWS = """
 """
 
 
+def bar(part: float, alarm: bool) -> str:
+    """Background of a line of text that fills as a job goes on.
+
+    Examples
+    --------
+    >>> bar(0.25, alarm=False)
+    'linear-gradient(to right, #1f4e79 25%, #8093a6 25%)'
+    """
+    done, left = ("#b00020", "#c96b7a") if alarm else ("#1f4e79", "#8093a6")
+    return f"linear-gradient(to right, {done} {part:.0%}, {left} {part:.0%})"
+
+
 def page(session: Session) -> pn.template.BootstrapTemplate:
     """Build the page of one tab."""
     model = session.model
@@ -35,15 +46,19 @@ def page(session: Session) -> pn.template.BootstrapTemplate:
     message = Div(name="message", text=model.message, render_as_text=True, visible=bool(model.message))
     message.styles = {"font-size": "13px", "color": "#7a4b00", "background": "#fff3d6", "padding": "4px 8px"}
     model.param.watch(lambda event: message.update(text=event.new, visible=bool(event.new)), ["message"])
+    picking = Div(name="picking", text=model.picking, render_as_text=True, visible=bool(model.picking))
+    picking.styles = {"font-size": "13px", "color": "#0b3d63", "background": "#d9ebf9", "padding": "4px 8px"}
+    ends = " (Esc: not at all)"
+    model.param.watch(lambda event: picking.update(text=event.new + ends, visible=bool(event.new)), ["picking"])
     state = Div(name="state", text="", render_as_text=True, visible=False)
     state.styles = {"font-size": "13px", "color": "white", "background": "#1f4e79", "padding": "2px 8px"}
 
     def progress() -> None:
         store, alarm = model.store, model.alarm()
         reading = "" if store.complete else f"reading frames: {store.loaded} of {store.n_frames}"
-        text = alarm or store.note or reading
+        text = " · ".join(part for part in (alarm, store.note, reading) if part)
         state.update(text=text, visible=bool(text))
-        state.styles = {**state.styles, "background": "#b00020" if alarm else "#1f4e79"}
+        state.styles = {**state.styles, "background": bar(store.loaded / max(1, store.n_frames), bool(alarm))}
 
     session.at_progress.append(progress)
     session.at_rest.append(progress)
@@ -51,7 +66,7 @@ def page(session: Session) -> pn.template.BootstrapTemplate:
         session.image.figure, session.player.row, text, session.section.row, session.kymograph.figure,
         sizing_mode="stretch_width",
     )  # fmt: skip
-    right = pn.Column(*session.curves.figures.values(), sizing_mode="stretch_width")
+    right = pn.Column(*session.curves.figures.values(), session.evidence.row, sizing_mode="stretch_width")
     views = pn.Column(left, right, css_classes=["xi-views"], stylesheets=[VIEWS], sizing_mode="stretch_width")
     template = pn.template.BootstrapTemplate(
         title=html.escape(f"xinsitu · {model.source.name}"),  # the template would take it as HTML
@@ -61,11 +76,6 @@ def page(session: Session) -> pn.template.BootstrapTemplate:
     )
     template.config.raw_css.append(CSS)
     template.sidebar.extend(sections(session))
-    template.main.append(pn.Column(state, message, views, sizing_mode="stretch_width"))
+    template.main.append(pn.Column(state, message, picking, views, sizing_mode="stretch_width"))
     session.start()
     return template
-
-
-def refused() -> Any:  # noqa: ANN401 - a Panel pane
-    """Say that the address lacks its token."""
-    return pn.pane.Str("This explorer is open only to those who have its full address, with the token in it.")
