@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 
+import dask.array as da
 import numpy as np
 import pytest
 import scipy.ndimage
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import xinsitu as xi
+from xinsitu.values import Key, KeyFrame
 
 
 def stack(n=7, seed=0):
@@ -53,6 +55,133 @@ def test_profiles_are_lazy_and_take_off_the_background(computes):
         xi.profiles(stack(), rois["a"])
     with pytest.raises(xi.SchemaError, match="along"):
         xi.profiles(stack(), rois["b"], along="time")
+
+
+def drifting(n=9):
+    """A spot that moves one pixel per frame in both directions, the ROI that follows it, and a background beside."""
+    y, x = np.arange(40)[:, None], np.arange(50)
+    step = np.arange(n)[:, None, None]
+    spot = 500 * np.exp(-((y - 10.4 - step) ** 2) / 18 - (x - 30.2 + step) ** 2 / 24) + 3
+    coords = {"y": np.arange(40), "x": np.arange(50), "frame": ("time", np.arange(n) + 7)}
+    frames = np.random.default_rng(1).poisson(spot).astype("int32")
+    image = xr.DataArray(frames, dims=("time", "y", "x"), coords=coords, attrs={"units": "counts"})
+    path = (
+        KeyFrame(Key(frame=7), (2, 20), (20, 41)),
+        KeyFrame(Key(frame=7 + n - 1), (1 + n, 19 + n), (21 - n, 42 - n)),
+    )
+    return image, xi.Roi("m", (2, 20), (20, 41), background=("edge",), path=path)
+
+
+def chunked(image):
+    """The same frames, lazy; what is known per frame stays in memory."""
+    return image.copy(data=da.from_array(image.values, chunks=(4, -1, -1)))
+
+
+@pytest.mark.parametrize("along", ["y", "x"])
+def test_profiles_follow_a_moving_roi_on_the_detectors_pixels(along, computes):
+    image, roi = drifting()
+    with computes(0):
+        lazy = xi.profiles(chunked(image), roi, along=along)
+    found = lazy.compute()
+    assert (int(found[along][0]), int(found[along][-1])) == {"y": (2, 27), "x": (12, 40)}[along]
+    series = xi.measure(image, [roi]).isel(roi=0)
+    for number in range(9):
+        low, behind = int(series[f"roi_{along}0"][number]), int(series[f"roi_{along}1"][number])
+        row = found.isel(time=number)
+        assert row.notnull().sum() == behind - low
+        box = xi.Roi(
+            "m",
+            *((int(series[f"roi_{a}0"][number]), int(series[f"roi_{a}1"][number])) for a in "yx"),
+            background=("edge",),
+        )
+        expected = xi.profiles(image[number : number + 1], box, along=along)[0]
+        np.testing.assert_array_equal(row.sel({along: slice(low, behind - 1)}), expected)
+    np.testing.assert_allclose(found.sum(along), series.intensity, rtol=1e-12)
+    np.testing.assert_allclose(
+        found.idxmax(along), {"y": 10.4, "x": 30.2}[along] + np.arange(9) * (1 if along == "y" else -1), atol=2
+    )
+    peaks = xi.find_peaks(found, along, max_peaks=1, prominence=400)
+    np.testing.assert_allclose(peaks.position[:, 0], series[f"com_{along}"], atol=1.0)
+    np.testing.assert_array_equal(xi.fwhm(found, along, base=0.0), series[f"fwhm_{along}"])
+    fits = xi.fit_profiles(found, along)
+    assert int(fits.quality.sum()) == 0
+    np.testing.assert_allclose(
+        fits.centre, {"y": 10.4, "x": 30.2}[along] + np.arange(9) * (1 if along == "y" else -1), atol=0.3
+    )
+    assert (fits.n_free == found.notnull().sum(along) - 5).all()
+
+
+def test_kymograph_and_waterfall_follow_a_moving_roi():
+    image, roi = drifting()
+    time = np.datetime64("2014-05-28", "ns") + np.arange(9) * np.timedelta64(1, "s")
+    image = image.assign_coords(time=time)
+    drawn = xi.plot_kymograph(image, roi, along="y")
+    values = drawn.dimension_values("profile", flat=False)
+    assert values.shape == (26, 9)
+    assert (np.isfinite(values).sum(axis=0) == 18).all()
+    curves = xi.waterfall(image, roi, along="y", curves=3, offset=0.0)
+    expected = xi.profiles(image, xi.Roi("m", roi.y, roi.x, path=roi.path), along="y")[[0, 4, 8]]
+    for curve, row in zip(curves, expected, strict=True):
+        np.testing.assert_array_equal(curve.dimension_values(1), row)
+
+
+def test_unknown_ends_of_profiles_are_no_peaks():
+    row = np.array([np.nan, 9.0, 2.0, 1.0, 4.0, np.nan, 6.0, 1.0, np.nan])
+    peaks = xi.find_peaks(xr.DataArray(row, dims="x"), "x", max_peaks=3)
+    np.testing.assert_allclose(peaks.height, [6.0, np.nan, np.nan])
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_measure_keeps_the_profiles_of_all_rois(lazy, computes, tmp_path):
+    image, moving = drifting()
+    rois = xi.RoiSet(
+        [moving, xi.Roi("a", (3, 20), (5, 25), background=("b",)), xi.Roi("b", (30, 38), (26, 48), role="background")]
+    )
+    recipe = xi.Correction(median=3, threshold=5)
+    with computes(0):
+        series = xi.measure(chunked(image) if lazy else image, rois, correction=recipe, profiles=True)
+        assert (series.profile_y.chunks is not None) == lazy
+    with computes(1 if lazy else 0):
+        whole = series.compute()
+    plain = xi.measure(image, rois, correction=recipe)
+    xr.testing.assert_identical(whole[list(plain.data_vars)], plain)
+    for roi in rois:
+        for along in "yx":
+            own = whole[f"profile_{along}"].sel(roi=roi.name)
+            expected = xi.profiles(image, roi, along=along, rois=rois, correction=recipe)
+            np.testing.assert_array_equal(own.sel({along: expected[along]}), expected)
+            np.testing.assert_allclose(own.sum(along), plain.intensity.sel(roi=roi.name), rtol=1e-9)
+            assert own.notnull().sum() == expected.notnull().sum()
+            errors = whole[f"profile_{along}_errors"].sel(roi=roi.name)
+            assert (errors.notnull() == own.notnull()).all()
+    single = whole.profile_x_errors.sel(roi="b").dropna("x")
+    np.testing.assert_allclose(single**2, whole.profile_x.sel(roi="b").dropna("x"), rtol=1e-9)
+    xi.write_results(series, tmp_path / "profiles.nc")
+    back = xi.read_results(tmp_path / "profiles.nc")
+    xr.testing.assert_allclose(
+        back[["profile_y", "profile_x", "profile_y_errors"]], whole[["profile_y", "profile_x", "profile_y_errors"]]
+    )
+    assert xi.to_dataframe(back, "wide").shape == xi.to_dataframe(plain, "wide").shape
+
+
+def test_profiles_are_joined_and_scaled_with_their_intensities():
+    image, _ = drifting(8)
+    time = np.datetime64("2014-05-28", "ns") + np.arange(8) * np.timedelta64(1, "s")
+    roi = xi.Roi("a", (3, 30), (5, 45))
+    parts = []
+    for number, (box, scale) in enumerate(((roi, 1), (xi.Roi("a", (4, 33), (2, 40)), 4))):
+        later = (image // scale).assign_coords(
+            time=time + number * np.timedelta64(60, "s"), measurement=f"time{number}"
+        )
+        parts.append(xi.measure(later.assign_attrs(units="counts"), [box], profiles=True))
+    with pytest.warns(xi.XinsituWarning, match="different boxes"):
+        sample = xi.stitch(parts)
+    assert (int(sample.y[0]), int(sample.y[-1])) == (3, 32)
+    corrected = xi.correct_attenuation(
+        sample, [xi.AttenuationChange(time[-1], time[0] + np.timedelta64(60, "s"), factor=4.0)]
+    )
+    np.testing.assert_allclose(corrected.profile_y.sum("y"), corrected.intensity, rtol=1e-12)
+    np.testing.assert_allclose(xi.undo_attenuation(corrected).profile_x, sample.profile_x)
 
 
 def test_line_cut_is_that_of_map_coordinates():

@@ -118,7 +118,7 @@ def plot_kymograph(
     data
         A measurement, dims ``(time, y, x)``; only the ROI is read where no correction reaches further.
     roi
-        The box.
+        The box; one that moves is followed, on the detector's own pixels.
     along
         Axis of the profile: ``y`` (rows) or ``x`` (columns).
     correction
@@ -192,7 +192,7 @@ def waterfall(
     data
         A measurement, dims ``(time, y, x)``.
     roi
-        The box.
+        The box; one that moves is followed.
     along
         Axis of the profile.
     correction
@@ -210,11 +210,12 @@ def waterfall(
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
+    from xinsitu.physics.moving import at_frames
+
     bokeh()
     image = image_of(data)
     picks = np.unique(np.linspace(0, image.sizes["time"] - 1, min(curves, image.sizes["time"])).round().astype(int))
-    chosen = data.isel(time=picks)
-    profile = _profile(chosen, roi, along, correction)
+    profile = _profile(data.isel(time=picks), at_frames(data, roi, picks), along, correction)
     line = timeline(profile.to_dataset(name="profile").assign_attrs(_attributes(data)))
     values = np.asarray(profile.values, dtype=float)
     step = float(np.nanmax(values) - np.nanmin(values)) / 4 if offset is None else offset
@@ -242,7 +243,7 @@ def _profile(data: xr.Dataset | xr.DataArray, roi: Roi, along: Along, correction
     """Profile of the ROI without its own background, computed; dims ``(time, along)``."""
     from xinsitu.physics.sections import profiles
 
-    return profiles(data, replace(roi, background=(), path=None), along=along, correction=correction).compute()
+    return profiles(data, replace(roi, background=()), along=along, correction=correction).compute()
 
 
 def _corrected(data: xr.Dataset | xr.DataArray, correction: Correction | None) -> xr.Dataset | xr.DataArray:
