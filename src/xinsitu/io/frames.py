@@ -111,7 +111,7 @@ class FrameStack(LazyStack):
         if offset == ABSENT:
             raise FrameError(path, "there is no such frame")
         try:
-            retried(lambda: self._read_file(path, frame, block, first))
+            retried(self._read_file, path, frame, block, first)
         except FileNotFoundError:
             raise removed(path) from None
         except OSError as error:

@@ -66,7 +66,7 @@ def read_header(path: str, like: Sibling | None = None) -> FrameHeader:
         The file is empty, truncated, no TIFF, or contradicts itself; the message says what was found.
     """
     try:
-        return retried(lambda: _read_header(path, like))
+        return retried(_read_header, path, like)
     except FileNotFoundError:
         raise FrameFault(path, "the file is not there any more", FrameStatus.MISSING) from None
     except OSError as error:
@@ -78,7 +78,7 @@ def _read_header(path: str, like: Sibling | None) -> FrameHeader:
     try:
         status = os.fstat(fd)
         head = os.read(fd, _HEAD)
-        hollow = _is_hollow(fd, status)
+        hollow = status.st_blocks * 512 < status.st_size and _ends_in_a_hole(fd, status.st_size)
         if like is not None and (known := like.header_of(head, status, hollow)) is not None:
             return known
         if status.st_size == 0:
@@ -98,12 +98,10 @@ def _read_header(path: str, like: Sibling | None) -> FrameHeader:
         os.close(fd)
 
 
-def _is_hollow(fd: int, status: os.stat_result) -> bool:
-    """Whether the last twentieth of a file is a hole: never written, or a block of zeros that a copy left out."""
-    if getattr(status, "st_blocks", status.st_size) * 512 >= status.st_size or not hasattr(os, "SEEK_DATA"):
-        return False
+def _ends_in_a_hole(fd: int, size: int) -> bool:
+    """Whether the last twentieth of a file was never written, or is a block of zeros that a copy left out."""
     try:
-        os.lseek(fd, status.st_size - status.st_size // 20, os.SEEK_DATA)
+        os.lseek(fd, size - size // 20, os.SEEK_DATA)
     except OSError as error:
         return error.errno == errno.ENXIO  # no data from here to the end
     finally:

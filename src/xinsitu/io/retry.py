@@ -5,27 +5,28 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 _PASSING = frozenset({errno.EIO, errno.ESTALE, errno.EAGAIN})
 _PAUSES = (0.05, 0.2, 0.8)
 
 Result = TypeVar("Result")
+Parameters = ParamSpec("Parameters")
 
 
-def retried(read: Callable[[], Result]) -> Result:
+def retried(read: Callable[Parameters, Result], *arguments: Parameters.args, **keywords: Parameters.kwargs) -> Result:
     """Call, and call again up to three times where the disc reports an error that may pass.
 
     Examples
     --------
-    >>> retried(lambda: 7)
+    >>> retried(max, 3, 7)
     7
     """
     for pause in _PAUSES:
         try:
-            return read()
+            return read(*arguments, **keywords)
         except OSError as error:
             if error.errno not in _PASSING:
                 raise
             time.sleep(pause)
-    return read()
+    return read(*arguments, **keywords)
