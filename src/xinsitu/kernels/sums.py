@@ -181,12 +181,23 @@ def centre_of_mass_variance(
     return result
 
 
-def fwhm_variance(profile: Doubles, variance: Doubles, base_variance: Doubles, crossings: Crossings) -> Doubles:
+def fwhm_variance(
+    profile: Doubles,
+    variance: Doubles,
+    base_variance: Doubles,
+    crossings: Crossings,
+    together: Doubles | None = None,
+    *,
+    reach: int = 1,
+) -> Doubles:
     """Variance of the full width at half maximum of profiles ``(frame, bin)``, in bins squared.
 
     ``sum over sides (sigma_y / slope)^2 + sigma_h^2 (1 / slope_left + 1 / slope_right)^2`` with
     ``sigma_h^2 = (var(peak) + var(base)) / 4``. The highest of ``m`` bins of much the same height scatters less than
-    one bin, by ``1 / sqrt(m)`` in variance. It holds where the highest bin is no accident of the noise.
+    one bin, by ``1 / sqrt(m)`` in variance. It holds where the highest bin is no accident of the noise. ``together`` is
+    the correlation of bins with their neighbours, ``(frame, bin)``; None: there is none. In a running mean over
+    ``reach`` bins the highest one shares some with those at the crossings, which takes off
+    ``sigma_y sigma_peak (1 - distance / reach)`` for each side.
     """
     each = np.arange(len(profile))
     top, noise = profile[each, crossings.peak], variance[each, crossings.peak]
@@ -195,7 +206,7 @@ def fwhm_variance(profile: Doubles, variance: Doubles, base_variance: Doubles, c
     )
     rivals = np.maximum(np.exp(-distance).sum(axis=1), 1)
     height = noise / np.sqrt(rivals) + base_variance
-    total, steepness = np.zeros(len(profile)), np.zeros(len(profile))
+    total, steepness, common = np.zeros((3, len(profile)))
     for position, outer, inwards in (
         (crossings.left, crossings.outer_left, 1),
         (crossings.right, crossings.outer_right, -1),
@@ -206,6 +217,11 @@ def fwhm_variance(profile: Doubles, variance: Doubles, base_variance: Doubles, c
         inverse = np.full(len(profile), np.nan)
         np.divide(1.0, slope, out=inverse, where=slope > 0)
         between = (1 - part) ** 2 * variance[each, outer] + part**2 * variance[each, inner]
-        total += between * inverse**2
-        steepness += inverse
-    return np.asarray(total + 0.25 * height * steepness**2)
+        if together is not None:
+            shared = together[each, outer] * np.sqrt(variance[each, outer] * variance[each, inner])
+            between += 2 * part * (1 - part) * shared
+        total = total + between * inverse**2
+        near = np.maximum(1 - np.abs(position - crossings.peak) / reach, 0)
+        common = common + near * np.sqrt(between * height) * inverse
+        steepness = steepness + inverse
+    return np.asarray(np.maximum(total + 0.25 * height * steepness**2 - common * steepness, 0))

@@ -10,7 +10,7 @@ from xinsitu import kernels
 from xinsitu.kernels import Doubles
 from xinsitu.schema import Quality
 
-from .backgrounds import Under, edge_width, under
+from .backgrounds import Under, under
 from .covariances import flat_variance, twice_counted
 from .framewise import raw_counts
 from .profile_bins import bins_of, n_bins
@@ -27,6 +27,7 @@ from .regions import (
     sparse_counts,
     summed,
 )
+from .roi_widths import width_of
 
 COLUMNS = (
     "intensity",
@@ -60,8 +61,6 @@ REPORTED = COLUMNS[:-4]
 COLUMN = {name: number for number, name in enumerate(COLUMNS)}
 LOW_COUNTS = 5.0
 """An intensity below this many standard errors is flagged."""
-NOISY_PEAK = 10.0
-"""A profile whose highest bin is below this many standard errors has no trustworthy width."""
 FAST = 0.05
 """Correction of the count rate above which a ROI is flagged."""
 
@@ -139,9 +138,7 @@ def _quantities(
             )
             extra = _own_edge(centre, profile.shape[1], own, below) + getattr(below, f"slope_{axis}")
             yield f"com_{axis}_errors", np.sqrt(np.maximum(spread + extra / np.where(net == 0, np.nan, net) ** 2, 0))
-        width, width_errors, flags = _width(
-            profile, getattr(own, f"bin_variance_{axis}"), pixels, shared_level, region, plan
-        )
+        width, width_errors, flags = width_of(axis, own, below, shared_level, region, plan)
         quality |= flags
         if "fwhm" in region.measures:
             yield f"fwhm_{axis}", width
@@ -203,31 +200,3 @@ def _maximum_errors(top: Doubles, frames: Frames, plan: Measurements) -> Doubles
         return np.full(len(top), np.nan)
     scale = frames.per_frame[:, 1] if plan.steps.scaled else 1.0
     return np.asarray(np.sqrt(np.maximum(top * scale, 0.0) + top**2 * frames.scale_variance))
-
-
-def _width(
-    profile: Doubles, variance: Doubles, pixels: Doubles, level_variance: Doubles, region: Region, plan: Measurements
-) -> tuple[Doubles, Doubles, kernels.Indices]:
-    """Width at half maximum, its error, and flags: above the declared background, else above the outermost bins."""
-    each = np.arange(len(profile))
-    profile, variance = kernels.bridged(profile, pixels), kernels.bridged(variance, pixels)
-    if plan.smooth is not None:
-        profile, variance = kernels.running_mean(profile, plan.smooth), kernels.running_mean(variance, plan.smooth)
-        variance = variance / plan.smooth
-    base = np.zeros(len(profile)) if region.under else kernels.edge_base(profile)
-    crossings = kernels.half_crossings(profile, base)
-    width = crossings.right - crossings.left
-    if plan.smooth is not None:
-        width = kernels.without_running_mean(width, plan.smooth)
-    if region.under:
-        base_variance = pixels[each, crossings.peak] ** 2 * level_variance
-    else:
-        base_variance = kernels.edge_base(variance) / (2 * edge_width(profile.shape[1]))
-    spread = kernels.fwhm_variance(profile, variance, base_variance, crossings)
-    peak_variance = variance[each, crossings.peak] + base_variance
-    height = profile[each, crossings.peak] - base
-    flags = np.where((crossings.peak == 0) | (crossings.peak == profile.shape[1] - 1), Quality.PEAK_AT_EDGE, 0)
-    if "fwhm" in region.measures:
-        flags |= np.where(np.isnan(width), Quality.HALF_LEVEL_NOT_CROSSED, 0)
-        flags |= np.where(height < NOISY_PEAK * np.sqrt(np.nan_to_num(peak_variance)), Quality.NOISY_PROFILE, 0)
-    return width, np.where(np.isnan(width), np.nan, np.sqrt(spread)), flags

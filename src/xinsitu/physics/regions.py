@@ -145,6 +145,8 @@ class Sums:
     bin_variance_x: Doubles
     counted: Doubles
     """Filtered counts per pixel, on average."""
+    bin_factor: Doubles
+    """Variance of a bin over what was counted in it: 1, but behind a median."""
     top: tuple[Doubles, Doubles, Doubles]
     """Highest valid pixel, its row and its column in the ROI."""
     area: int
@@ -241,12 +243,12 @@ def highest_pixel(values: Doubles, good: kernels.Bools | None) -> tuple[Doubles,
 
 def _variances(
     counted: Doubles | None, shape: tuple[int, ...], frames: Frames, region: Region, plan: Measurements
-) -> tuple[Doubles, Doubles, Doubles, Doubles, Doubles]:
+) -> tuple[Doubles, Doubles, Doubles, Doubles, Doubles, Doubles]:
     """Variances of the profiles, from filtered counts ``m = v f``: ``var(v) = m / f^2 = v / f``; NaN without counts."""
     n_frames, n_rows, n_columns = shape
     if counted is None:
         rows, columns = np.full((n_frames, n_rows), np.nan), np.full((n_frames, n_columns), np.nan)
-        return rows, columns, rows, columns, np.full(n_frames, np.nan)
+        return rows, columns, rows, columns, np.full(n_frames, np.nan), np.ones(n_frames)
     gain = gain_of(plan.steps, region.box)
     weighted = counted if plan.steps.flat is None else np.multiply(counted, gain, out=counted)
     rows, columns = kernels.profiles(weighted)
@@ -258,7 +260,8 @@ def _variances(
         factor, bin_factor = counting.sum_variance_factor(mean), counting.bin_variance_factor(mean)
     scale = np.square(factor_of(frames, plan))
     whole, single = (factor * scale)[:, None], (bin_factor * scale)[:, None]
-    return rows * whole, columns * whole, rows * single, columns * single, counts / (n_rows * n_columns)
+    counted_mean = counts / (n_rows * n_columns)
+    return rows * whole, columns * whole, rows * single, columns * single, counted_mean, bin_factor
 
 
 def factor_of(frames: Frames, plan: Measurements) -> Doubles:
