@@ -6,7 +6,10 @@ compressed block could swell.
 
 from __future__ import annotations
 
+import math
 import os
+import re
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,13 +52,15 @@ def describe(path: str, size: int, mtime_ns: int) -> FrameHeader:
         description = _ascii(first, "ImageDescription")
         text = parse_pilatus(description)
         stamp = clean(_ascii(first, "DateTime"))
+        behind = _behind_one_directory(path, tiff, size) if len(pages) == 1 else ()
         header = FrameHeader(
             size=size,
             mtime_ns=mtime_ns,
             shape=(int(first.shape[0]), int(first.shape[1])),
-            dtype=dtype,
-            offset=-1,
-            pages=len(pages),
+            dtype=dtype.newbyteorder(tiff.byteorder) if behind else dtype,
+            offset=behind[0] if behind else -1,
+            pages=len(behind) or len(pages),
+            page_offsets=behind,
             stamp=stamp or text.stamp or "",
             stamp_source="tiff:306" if stamp else "tiff:270" if text.stamp else "",
             text=text,
@@ -99,8 +104,6 @@ def _opened(path: str) -> Iterator[tifffile.TiffFile]:
 
 def _pages(path: str, tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     """All pages, each directory visited once."""
-    if tiff.is_imagej and tiff.series and len(tiff.series[0].shape) > 2 and len(tiff.pages) == 1:
-        raise FrameFault(path, "an ImageJ stack behind one directory is not read; save its frames as pages")
     pages: list[tifffile.TiffPage] = []
     seen: set[int] = set()
     for page in tiff.pages:
@@ -112,11 +115,63 @@ def _pages(path: str, tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
         pages.append(page.aspage())
     if not pages:
         raise FrameFault(path, "a TIFF without a page")
+    size, following = tiff.filehandle.size, _following(tiff, pages[-1].offset)
+    if following is None and len(pages) > 1:
+        raise FrameFault(path, f"the file ends inside the directory of page {len(pages) - 1}", FrameStatus.TRUNCATED)
+    if following and following not in seen and following + 2 > size:
+        raise FrameFault(
+            path, f"page {len(pages)} should be at byte {following}, the file ends at {size}", FrameStatus.TRUNCATED
+        )
+    if 1 < len(pages) < (declared := _declared(tiff)):
+        raise FrameFault(path, f"{declared} pages expected, {len(pages)} found", FrameStatus.TRUNCATED)
     return pages
+
+
+def _following(tiff: tifffile.TiffFile, offset: int) -> int | None:
+    """Offset of the directory behind the one at this offset; 0 where it is the last, None where the file ends here."""
+    form, file = tiff.tiff, tiff.filehandle
+    file.seek(offset)
+    (tags,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+    file.seek(offset + form.tagnosize + tags * form.tagsize)
+    found = file.read(form.offsetsize)
+    return int(struct.unpack(form.offsetformat, found)[0]) if len(found) == form.offsetsize else None
+
+
+def _behind_one_directory(path: str, tiff: tifffile.TiffFile, size: int) -> tuple[int, ...]:
+    """Return where each frame begins of a stack that has one directory only, as ImageJ writes large ones."""
+    page = tiff.pages[0]
+    count = _declared(tiff)
+    if count < 2:
+        return ()
+    length = int(page.shape[0]) * int(page.shape[1]) * page.dtype.itemsize
+    if count > MAX_PAGES or page.compression != 1 or not page.is_contiguous:
+        raise FrameFault(path, f"a stack of {count} frames behind one directory is not read; save its frames as pages")
+    place = int(page.dataoffsets[0])
+    if place + count * length > size:
+        raise FrameFault(
+            path, f"truncated: {count} frames of {length} bytes expected, {size - place} found", FrameStatus.TRUNCATED
+        )
+    return tuple(range(place, place + count * length, length))
+
+
+def _declared(tiff: tifffile.TiffFile) -> int:
+    """How many frames ImageJ, tifffile or MetaMorph say that they wrote behind the first directory."""
+    description = tiff.pages[0].description
+    if match := re.match(r"ImageJ=.*?^images=(\d{1,9})\s*$", description, re.DOTALL | re.MULTILINE):
+        return int(match[1])
+    if match := re.match(r'\{"shape": \[([\d, ]+)\].*"truncated": true', description):
+        return math.prod(int(part) for part in match[1].split(",")[:-2])
+    return math.prod(map(int, tiff.series[0].shape[:-2])) if tiff.is_stk else 1
 
 
 def _checked(path: str, page: tifffile.TiffPage, size: int) -> np.dtype[np.generic]:
     """Check that a page is an image of numbers that the file can hold; its dtype in native byte order."""
+    if len(page.shape) == 3 and (page.samplesperpixel or 1) > 1:
+        raise FrameFault(
+            path,
+            f"{page.samplesperpixel} values per pixel, a colour picture and no detector frame; "
+            "save each frame as a grey page (photometric='minisblack')",
+        )
     if len(page.shape) != 2 or page.dtype is None or page.dtype.kind not in "iuf":
         raise FrameFault(path, f"a page of shape {page.shape} and dtype {page.dtype} is no detector frame")
     pixels = int(page.shape[0]) * int(page.shape[1])

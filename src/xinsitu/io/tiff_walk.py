@@ -33,8 +33,8 @@ _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12
 
 WIDTH, LENGTH, BITS, COMPRESSION, DESCRIPTION, MODEL = 256, 257, 258, 259, 270, 272
 STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_COUNTS, SOFTWARE, DATETIME = 273, 277, 278, 279, 305, 306
-PREDICTOR, TILE_WIDTH, SAMPLE_FORMAT, SUB_IFDS, FILL_ORDER = 317, 322, 339, 330, 266
-_WANTED = frozenset((256, 257, 258, 259, 270, 272, 273, 277, 278, 279, 305, 306, 317, 322, 339, 330, 266))
+PREDICTOR, TILE_WIDTH, SAMPLE_FORMAT, SUB_IFDS, FILL_ORDER, UIC2 = 317, 322, 339, 330, 266, 33629
+_WANTED = frozenset((256, 257, 258, 259, 270, 272, 273, 277, 278, 279, 305, 306, 317, 322, 339, 330, 266, UIC2))
 
 
 class NotPlain(Exception):
@@ -82,7 +82,7 @@ def walk(file: OpenFile, mtime_ns: int) -> FrameHeader:
     description, software = _text(file, tags, DESCRIPTION), clean(_text(file, tags, SOFTWARE))
     if software.startswith("TVX"):
         following = 0  # camserver writes one image per file; what stands there is stale bytes
-    if following or description.startswith(b"ImageJ=") or not _is_plain(tags, order):
+    if following or _is_stack(tags, description) or not _is_plain(tags, order):
         raise NotPlain
     bits, kind = _integer(tags, BITS, order, 1), _integer(tags, SAMPLE_FORMAT, order, 1)
     code = _DTYPES.get((kind, bits))
@@ -106,6 +106,15 @@ def walk(file: OpenFile, mtime_ns: int) -> FrameHeader:
         hollow=file.hollow,
     )
     return _with_epics(file, tags, order, header) if max(tags) >= epics.FIRST else header
+
+
+def _is_stack(tags: dict[int, Tag], description: bytes) -> bool:
+    """Whether frames of ImageJ, tifffile or MetaMorph may stand behind the one that the directory describes."""
+    return (
+        UIC2 in tags
+        or description.startswith(b"ImageJ=")
+        or (description.startswith(b'{"shape"') and b'"truncated": true' in description)
+    )
 
 
 _CACHED_DTYPES: dict[str, np.dtype[np.generic]] = {}
@@ -141,8 +150,7 @@ def _directory(file: OpenFile, order: str, first: int) -> tuple[dict[int, Tag], 
             tags.setdefault(tag, (kind, number, value, place))
         place += 12
     following = struct.unpack(f"{order}I", block[length:])[0] if len(block) == length + 4 else 0
-    # a next directory that lies outside the file is stale bytes; one inside it is another page
-    return tags, following if 8 <= following <= file.size - 6 and following != first else 0
+    return tags, following if following != first else 0
 
 
 def _integer(tags: dict[int, Tag], tag: int, order: str, default: int = 0) -> int:
