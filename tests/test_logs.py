@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from xinsitu.errors import DocumentError, XinsituWarning
+from xinsitu.io.instruments import load_instrument
 from xinsitu.io.logs import read_log
 from xinsitu.io.measurement import open_measurement
+from xinsitu.schema import Quality
 
 from .camserver import camserver_bytes, ramp, stamp_of, write_frames
 
@@ -175,15 +177,46 @@ def test_i07_scans_stitch_on_true_time(shared_data):
     from xinsitu import Roi, measure, stitch
 
     folders = [shared_data / "i07" / "refl" / scan for scan in ("380404", "380405", "380406")]
-    series = [
-        measure(open_measurement(f, instrument="diamond-i07"), [Roi("spot", (50, 90), (220, 270))]) for f in folders
-    ]
+    with pytest.warns(XinsituWarning, match="dcdomega move within the measurement"):
+        series = [
+            measure(open_measurement(f, instrument="diamond-i07"), [Roi("spot", (50, 90), (220, 270))]) for f in folders
+        ]
+    for one in series:  # a scan of angles: each frame stands elsewhere than the one before
+        assert ((one.quality.values & Quality.FRAME_IN_MOTION) > 0).ravel().tolist() == [False] + [True] * (
+            one.sizes["time"] - 1
+        )
+        assert one.diff1vdelta.attrs == {"units": "deg", "long_name": "motor diff1vdelta", "log_column": "diff1vdelta"}
+        assert "dcdomega_requested" not in one.coords
     sample = stitch([one.compute() for one in series])
     assert sample.sizes["time"] == 90
     assert sample.time.values[0] == np.datetime64("2020-02-27T15:55:21")
     assert sample.time.values[61] == np.datetime64("2020-02-27T15:58:05")
     assert (np.diff(sample.time.values) > np.timedelta64(0)).all()
     assert sample.attenuation.values[[0, 61, 76]].tolist() == [100, 72, 46]
+
+
+def test_motors_that_a_spec_file_lists_flag_the_frames_in_which_they_move(tmp_path):
+    from xinsitu import Roi, measure
+
+    folder = tmp_path / "m"
+    write_frames(folder, 5)
+    points = "".join(f"{angle} {number} 100\n" for number, angle in enumerate((1.0, 1.0, 1.5, 1.5, 1.5)))
+    head = "#F m\n#E 1401296400\n#O0 Two Theta  Chi  sample x\n#O1 Phi\n\n"
+    (folder / "m.log").write_text(head + f"#S 1 loopscan 5 1\n#N 3\n#L Two Theta  point  Monitor\n{points}")
+    scan = open_measurement(folder, instrument="generic", tz="UTC")
+    assert scan["Two_Theta"].attrs["long_name"] == "motor Two Theta"
+    assert not scan["point"].attrs["long_name"].startswith("motor")
+    with pytest.warns(XinsituWarning, match="Two_Theta moves"):
+        series = measure(scan, [Roi("a", (0, 2), (0, 2))])
+    flags = (series.quality.values.ravel() & Quality.FRAME_IN_MOTION) > 0
+    assert flags.tolist() == [False, False, True, False, False]
+
+
+def test_a_table_of_motors_that_makes_no_sense_is_refused(tmp_path):
+    table = tmp_path / "bad.toml"
+    table.write_text("time_zone = 'UTC'\n[motors]\ndeg = 'th'\n")
+    with pytest.raises(DocumentError, match="columns by their units"):
+        load_instrument(table)
 
 
 def test_values_between_two_points(tmp_path):

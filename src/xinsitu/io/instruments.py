@@ -6,6 +6,7 @@ A table is a TOML file. Three come with the package; people add their own as
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
 import tomllib
@@ -22,7 +23,7 @@ DEFAULT_INSTRUMENT = "spring8-bl11xu"
 PATTERNS = (r"(?P<name>.*?)_(?P<scan>\d+)_(?P<frame>\d+)", r"(?P<name>.*?)_?(?P<frame>\d+)")
 """File names where a table says nothing: ``<name>_<scan>_<frame>``, or just ``<name>_<frame>``."""
 
-_SECTIONS = ("title", "time_zone", "stamp_marks", "axes", "files", "background", "logs", "counters")
+_SECTIONS = ("title", "time_zone", "stamp_marks", "axes", "files", "background", "logs", "counters", "motors")
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,9 @@ class Instrument:
         steps of the log.
     counters
         Columns of the logs to take; none takes all.
+    motors
+        Columns of the logs that are motors (shell patterns), each with its units. Where one moves, frames are flagged
+        and results warn. Motors that a SPEC file lists are known without.
     flip
         Axes (``y``, ``x``) along which files hold the frames mirrored; pixels are counted from the other end then.
 
@@ -138,12 +142,23 @@ class Instrument:
     logs: tuple[str, ...] = ("*.log",)
     log_tolerance: float | None = None
     counters: tuple[Counter, ...] = ()
+    motors: tuple[tuple[str, str], ...] = ()
     flip: tuple[str, ...] = ()
 
     @property
     def flips(self) -> dict[str, slice]:
         """Selection that turns stored frames the right way round."""
         return {axis: slice(None, None, -1) for axis in self.flip}
+
+    def motor(self, column: str) -> str | None:
+        """Units of the motor that a column of the log is; None where it is none.
+
+        Examples
+        --------
+        >>> load_instrument("diamond-i07").motor("diff1vdelta"), load_instrument("diamond-i07").motor("d5i")
+        ('deg', None)
+        """
+        return next((units for pattern, units in self.motors if fnmatch.fnmatchcase(column, pattern)), None)
 
     @classmethod
     def from_dict(cls, name: str, table: Mapping[str, Any]) -> Instrument:
@@ -187,10 +202,20 @@ class Instrument:
             logs=tuple(logs.get("patterns", ("*.log",))),
             log_tolerance=tolerance,
             flip=flip,
+            motors=_motors(name, table.get("motors") or {}),
             counters=tuple(
                 Counter.from_dict(name, counter, one) for counter, one in (table.get("counters") or {}).items()
             ),
         )
+
+
+def _motors(name: str, table: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    for columns in table.values():
+        if not isinstance(columns, list) or not all(isinstance(column, str) for column in columns):
+            raise DocumentError(
+                f"instrument {name!r}: motors gives columns by their units, such as deg = ['th', 'chi']"
+            )
+    return tuple((column, units) for units, columns in table.items() for column in columns)
 
 
 def _check_pattern(name: str, pattern: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -234,9 +234,9 @@ def _by_time(table: LogTable, tables: list[LogTable], keys: FrameKeys) -> Positi
 
 
 def _variables(joined: Sequence[Joined], keys: FrameKeys, instrument: Instrument) -> dict[str, xr.Variable]:
-    """Coordinates of the counters that the instrument names, or of all columns."""
+    """Coordinates of the counters that the instrument names, or of all columns; and of motors."""
     found: dict[str, xr.Variable] = {}
-    for counter in instrument.counters or _all_columns(joined):
+    for counter in (*(instrument.counters or _all_columns(joined)), *_motors(joined, instrument)):
         values = np.full(len(keys.names), np.nan)
         there = False
         for one in joined:
@@ -248,6 +248,15 @@ def _variables(joined: Sequence[Joined], keys: FrameKeys, instrument: Instrument
         if there:
             found[counter.name] = xr.Variable("time", values, counter.attributes())
     return found
+
+
+def _motors(joined: Sequence[Joined], instrument: Instrument) -> Iterator[Counter]:
+    """Columns of motors: those that the instrument's table knows, or the log's own list."""
+    for one in joined:
+        for column in one.table.columns:
+            units = instrument.motor(column)
+            if units is not None or column in one.table.motors:
+                yield Counter(variable_name(column), column, units=units or "1", meaning=f"motor {column}")
 
 
 def _taken(one: Joined, column: npt.NDArray[np.float64], counter: Counter, keys: FrameKeys) -> npt.NDArray[np.float64]:

@@ -42,6 +42,8 @@ class LogTable:
         UNIX seconds that the column ``Epoch`` counts from; None where it is unknown.
     bad_lines
         How many lines made no sense.
+    motors
+        Names of motors that the file lists.
     """
 
     path: str
@@ -51,6 +53,7 @@ class LogTable:
     metadata: Mapping[str, str] = field(default_factory=dict)
     epoch: float | None = None
     bad_lines: int = 0
+    motors: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         lengths = [len(column) for column in self.columns.values()] + [len(cells) for cells in self.texts.values()]
@@ -83,19 +86,22 @@ def read_log(path: str | os.PathLike[str]) -> list[LogTable]:
 
 
 def _read_spec(path: str, lines: Iterable[str]) -> list[LogTable]:
-    """Read a SPEC file: ``#S`` begins a scan, ``#L`` names its columns (two blanks between names)."""
+    """Read a SPEC file: ``#S`` begins a scan, ``#L`` names its columns, ``#O`` motors (two blanks between)."""
     tables: list[LogTable] = []
     labels: list[str] = []
     points: list[str] = []
     scan: int | None = None
     metadata: dict[str, str] = {}
     epoch: float | None = None
+    motors: set[str] = set()
 
     def close() -> None:
         if labels:
             values, bad = _points(points, len(labels))
             columns = dict(zip(labels, values.T, strict=True))
-            tables.append(LogTable(path, scan, columns, metadata=metadata, epoch=epoch, bad_lines=bad))
+            tables.append(
+                LogTable(path, scan, columns, metadata=metadata, epoch=epoch, bad_lines=bad, motors=frozenset(motors))
+            )
 
     for line in _without_spectra(lines):
         if not line.startswith("#"):
@@ -111,6 +117,8 @@ def _read_spec(path: str, lines: Iterable[str]) -> list[LogTable]:
             epoch = _number(line[2:])
         elif line.startswith("#D") and "date" not in metadata:
             metadata["date"] = line[2:].strip()
+        elif re.match(r"#O\d", line):
+            motors.update(re.split(r"\s{2,}|\t", line.partition(" ")[2].strip()))
         elif line.startswith("#L"):
             labels = _unique(re.split(r"\s{2,}|\t", line[2:].strip()))
     close()

@@ -58,9 +58,10 @@ def _motion(coords: Mapping[str, xr.DataArray]) -> Iterator[xr.DataArray]:
             moved.append(name)
             yield moves * np.int32(Quality.FRAME_IN_MOTION)
     if moved:
+        move = "moves" if len(moved) == 1 else "move"
         warnings.warn(
-            f"{', '.join(moved)} moves within the measurement: positions and intensities of different frames cannot be "
-            "compared as they stand; the frames are flagged",
+            f"{', '.join(moved)} {move} within the measurement: positions and intensities of different frames cannot "
+            "be compared as they stand; the frames are flagged",
             XinsituWarning,
             stacklevel=5,
         )
