@@ -13,6 +13,7 @@ from xinsitu.errors import DocumentError, TimeError, XinsituWarning
 
 from .assemble import Clock, assemble
 from .frames import FrameStack
+from .garbage import uncollected
 from .gather import Gathered, gather
 from .hdf5_stack import Hdf5Stack
 from .instruments import Instrument, load_instrument
@@ -68,10 +69,11 @@ def open_lazily(path: PathOrPaths, opening: Opening) -> tuple[xr.Dataset, FrameS
         As in :func:`~xinsitu.io.measurement.open_measurement`.
     """
     table = opening.table
-    source = resolve(path, table.patterns, opening.series)
-    gathered = gather_source(
-        source, on_error=opening.on_error, newest=opening.series == NEWEST, fill_missing=opening.fill_missing
-    )
+    with uncollected():
+        source = resolve(path, table.patterns, opening.series)
+        gathered = gather_source(
+            source, on_error=opening.on_error, newest=opening.series == NEWEST, fill_missing=opening.fill_missing
+        )
     zone, zone_source = opening.zone
     axis = make_times(
         _readings(source, gathered, opening.period), zone=zone, time=opening.time, order_error=opening.order_error
