@@ -27,7 +27,7 @@ def complete(header: FrameHeader, tags: Mapping[int, Value]) -> FrameHeader:
     Examples
     --------
     >>> import numpy as np
-    >>> plain = FrameHeader(0, 0, (1, 1), np.dtype("u1"), 8)
+    >>> plain = FrameHeader(0, (1, 1), np.dtype("u1"), 8)
     >>> header = complete(plain, {65002: 802117916, 65003: 103746502, 65010: "Temperature:21.5"})
     >>> header.utc, header.extra
     (1433269916103746, (('Temperature', 21.5),))

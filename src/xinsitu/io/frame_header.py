@@ -28,11 +28,11 @@ class FrameFault(FrameError):
 
 
 class FrameHeader(NamedTuple):
-    """What a file says before its pixels are read.
+    """What a file says before its pixels are read; the last three fields are what frames of one series differ by.
 
     Parameters
     ----------
-    size, mtime_ns
+    size
         Of the file, at the moment when its header was read.
     shape
         Rows and columns.
@@ -42,8 +42,8 @@ class FrameHeader(NamedTuple):
         Byte of the first pixel; -1 where the pixels are decoded by a library.
     pages
         Number of frames in the file.
-    stamp, stamp_source
-        Time text as found, and where: ``tiff:306``.
+    stamp_source
+        Where the time text stands: ``tiff:306``.
     utc
         Microseconds since 1970-01-01 UTC where the stamp is a count of seconds and needs no zone.
     text
@@ -54,26 +54,30 @@ class FrameHeader(NamedTuple):
         Byte of the first pixel of each page, where there are several plain ones; stamp of each of several pages.
     extra
         Further values of this frame by name, as areaDetector attributes.
+    mtime_ns
+        Of the file, with its size.
+    stamp
+        Time text as found.
     hollow
         Whether the last twentieth of the file is a hole on the disc, which reads as zeros.
     """
 
     size: int
-    mtime_ns: int
     shape: tuple[int, int]
     dtype: np.dtype[np.generic]
     offset: int
     pages: int = 1
-    stamp: str = ""
     stamp_source: str = ""
     utc: int | None = None
     text: PilatusText = NO_TEXT
     model: str = ""
     software: str = ""
     extra: tuple[tuple[str, str | float], ...] = ()
-    hollow: bool = False
     page_offsets: tuple[int, ...] = ()
     page_stamps: tuple[str, ...] = ()
+    mtime_ns: int = 0
+    stamp: str = ""
+    hollow: bool = False
 
     @property
     def detector(self) -> tuple[str, str | None]:

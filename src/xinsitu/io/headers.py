@@ -37,7 +37,7 @@ class Sibling(NamedTuple):
         if not same or status.st_size != self.header.size:
             return None
         stamp = clean(head[_STAMP])
-        return self.header._replace(mtime_ns=status.st_mtime_ns, stamp=stamp, hollow=hollow) if stamp else None
+        return FrameHeader(*self.header[:-3], status.st_mtime_ns, stamp, hollow) if stamp else None
 
 
 def sibling(path: str, header: FrameHeader) -> Sibling | None:
