@@ -22,6 +22,7 @@ from .times import TimeAxis
 _SHOWN = 20
 _OWN = ("Conventions", "xinsitu_version", "source", "source_token", "time_source")
 """Attributes of this opening, which a file cannot say."""
+_WALL_TIME = ("time_zone", "time_zone_source", "stamp_marks")
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,11 @@ def assemble(folder: str, gathered: Gathered, clock: Clock, instrument: Instrume
 def _coordinates(folder: str, gathered: Gathered, axis: TimeAxis, instrument: Instrument) -> dict[str, Any]:
     rows, columns = gathered.stack.frame_shape
     status = gathered.status.copy()
-    for where, flag in ((axis.interpolated, FrameStatus.NO_STAMP), (axis.stale, FrameStatus.STALE_TIME)):
+    for where, flag in (
+        (axis.interpolated, FrameStatus.NO_STAMP),
+        (axis.stale, FrameStatus.STALE_TIME),
+        (axis.doubtful, FrameStatus.DOUBTFUL_TIME),
+    ):
         status[where & (status == FrameStatus.OK)] = flag
     sample, measurement = sample_and_measurement(folder)
     coordinates: dict[str, Any] = {
@@ -96,6 +101,13 @@ def _left_out(gathered: Gathered) -> str | None:
     return ", ".join([*said, *more]) or None
 
 
+def _of_wall_time(clock: Clock) -> dict[str, str]:
+    """Attributes that numbered frames do not have: their time is nowhere's."""
+    if clock.axis.source == "frame":
+        return {}
+    return dict(zip(_WALL_TIME, (clock.zone, clock.zone_source, clock.stamp_marks), strict=True))
+
+
 def _attributes(folder: str, gathered: Gathered, clock: Clock, instrument: Instrument) -> dict[str, str | int | float]:
     first, axis = gathered.first, clock.axis
     detector, serial = first.detector
@@ -106,9 +118,7 @@ def _attributes(folder: str, gathered: Gathered, clock: Clock, instrument: Instr
         "instrument": instrument.name,
         "source": "/".join(sample_and_measurement(folder)),
         "source_token": gathered.stack.token,
-        "time_zone": clock.zone,
-        "time_zone_source": clock.zone_source,
-        "stamp_marks": clock.stamp_marks,
+        **_of_wall_time(clock),
         "time_source": ",".join(sorted(sources)) if axis.source == "stamp" else axis.source,
         "time_resolution": axis.resolution,
         "detector": detector or None,
@@ -119,4 +129,5 @@ def _attributes(folder: str, gathered: Gathered, clock: Clock, instrument: Instr
         **first.text.attributes(),
     }
     known = {name: value for name, value in attributes.items() if value is not None}
-    return known | {name: value for name, value in gathered.attributes.items() if name not in _OWN}
+    own = _OWN if "time_zone" in known else (*_OWN, *_WALL_TIME)
+    return known | {name: value for name, value in gathered.attributes.items() if name not in own}

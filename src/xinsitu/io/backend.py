@@ -11,7 +11,8 @@ from xarray.backends import BackendEntrypoint
 
 from xinsitu.errors import LayoutError
 
-from .opening import Opening, open_lazily
+from .keywords import Opening
+from .opening import open_lazily
 from .times import Time
 
 

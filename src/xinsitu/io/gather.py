@@ -118,7 +118,7 @@ def gather(
 
 def check_policy(on_error: str) -> None:
     """Raise where there is no such policy."""
-    if on_error not in ON_ERROR:
+    if not isinstance(on_error, str) or on_error not in ON_ERROR:
         raise LayoutError(f"on_error is one of {', '.join(ON_ERROR)}, not {on_error!r}")
 
 

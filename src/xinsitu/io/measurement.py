@@ -11,14 +11,15 @@ from typing import Any
 
 import xarray as xr
 
-from xinsitu.errors import LayoutError, XinsituWarning
+from xinsitu.errors import LayoutError, SchemaError, XinsituWarning
 
 from .discover import look, natural_key
 from .flats import flat_of
 from .frames import FrameStack
 from .hdf5_stack import Hdf5Stack
-from .instruments import Instrument, load_instrument
-from .opening import Opening, gather_source, open_lazily
+from .instruments import Instrument
+from .keywords import Opening
+from .opening import gather_source, open_lazily
 from .sources import PathOrPaths, resolve
 from .times import Time
 
@@ -90,6 +91,8 @@ def open_measurement(
         A frame is truncated, no image, or unlike the others.
     TimeError
         Stamps go backwards.
+    DocumentError, SchemaError
+        There is no such instrument; chunks that do not fit. Every wrong keyword is refused in one sentence.
 
     Examples
     --------
@@ -115,12 +118,20 @@ def open_measurement(
 
 def _chunked(dataset: xr.Dataset, stack: FrameStack | Hdf5Stack, chunks: Mapping[str, Any] | int | str) -> xr.Dataset:
     """Return the Dataset with its image in dask chunks."""
+    given = chunks
+    if isinstance(chunks, Mapping) and (strange := [name for name in chunks if name not in dataset["image"].dims]):
+        raise SchemaError(f"chunks={given!r} names {strange[0]!r}; the dimensions are time, y, x")
     if isinstance(chunks, Mapping):
         chunks = {**dict.fromkeys(("time", "y", "x"), -1), **stack.preferred_chunks, **chunks}
     image = dataset["image"].variable
     # named after the files' sizes and times: a persisted chunk of an overwritten frame is never taken for the new one
     name = f"xinsitu-image-{stack.token}-{_digest((chunks, dataset.attrs.get('flipped')))}"
-    return dataset.assign(image=dataset["image"].copy(data=image.chunk(chunks, name=name).data))
+    try:
+        data = image.chunk(chunks, name=name).data
+    except (ValueError, TypeError, ArithmeticError, NotImplementedError) as error:
+        sizes = " x ".join(map(str, image.shape))
+        raise SchemaError(f"chunks={given!r} does not fit {sizes} pixels (time, y, x): {error}") from None
+    return dataset.assign(image=dataset["image"].copy(data=data))
 
 
 def _digest(chunks: object) -> str:
@@ -168,10 +179,12 @@ def open_flatfield(
     >>> float(flat.mean())                      # doctest: +SKIP
     1.0
     """
-    table = load_instrument(instrument)
-    source = resolve(path, table.patterns, series)
+    opening = Opening(
+        tz=tz, instrument=instrument, on_error=on_error, time=time, order_error=order_error, series=series
+    )
+    source = resolve(path, opening.table.patterns, series)
     gathered = gather_source(source, on_error="raise" if on_error == "raise" else "skip")
-    return flat_of(source.path, gathered, table)
+    return flat_of(source.path, gathered, opening.table)
 
 
 def open_sample(
@@ -209,7 +222,9 @@ def open_sample(
     LayoutError
         No such folder, or no measurement in it.
     """
-    table = load_instrument(instrument)
+    table = Opening(
+        tz=tz, instrument=instrument, on_error=on_error, time=time, order_error=order_error, logs=logs
+    ).table
     folder = look(path, table.patterns)
     wanted, left_out = select(folder.folders, include, exclude)
     nodes: dict[str, xr.Dataset] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
@@ -16,48 +15,13 @@ from .frames import FrameStack
 from .garbage import uncollected
 from .gather import Gathered, gather
 from .hdf5_stack import Hdf5Stack
-from .instruments import Instrument, load_instrument
+from .instruments import Instrument
 from .join import FrameKeys, NoLog, find_logs, join_logs
+from .keywords import Opening
 from .sources import NEWEST, PathOrPaths, Source, resolve
 from .stamps import parse_stamp
-from .times import TIMES, Readings, Time, make_times
+from .times import Readings, make_times
 from .zones import find_zone, to_utc
-
-
-@dataclass(frozen=True)
-class Opening:
-    """How a measurement is opened; the fields are the keywords of :func:`~xinsitu.io.measurement.open_measurement`."""
-
-    tz: str | None = None
-    instrument: str | os.PathLike[str] | Instrument | None = None
-    on_error: str = "raise"
-    time: Time = "auto"
-    order_error: str = "raise"
-    series: str | None = None
-    fill_missing: bool = False
-    period: float | None = None
-    stamp_marks: str | None = None
-    logs: str | os.PathLike[str] | None = "auto"
-
-    def __post_init__(self) -> None:
-        if self.order_error not in ("raise", "ignore"):
-            raise ValueError(f"order_error is 'raise' or 'ignore', not {self.order_error!r}")
-        if isinstance(self.time, str) and self.time not in TIMES:
-            raise ValueError(f"time is one of {', '.join(TIMES)}, or an array, not {self.time!r}")
-        if self.stamp_marks not in (None, "start", "end"):
-            raise ValueError(f"stamp_marks is 'start' or 'end' (of the exposure), not {self.stamp_marks!r}")
-
-    @property
-    def table(self) -> Instrument:
-        """The instrument."""
-        return load_instrument(self.instrument)
-
-    @property
-    def zone(self) -> tuple[str, str]:
-        """Time zone, and where it comes from."""
-        if self.tz:
-            return self.tz, "tz"
-        return self.table.time_zone, "default" if self.instrument is None else "instrument"
 
 
 def open_lazily(path: PathOrPaths, opening: Opening) -> tuple[xr.Dataset, FrameStack | Hdf5Stack]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import fnmatch
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from xinsitu.errors import LayoutError
 
 from .discover import HDF5_SUFFIXES, Folder, FrameName, choose, group, look, natural_key
 
-PathOrPaths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+PathOrPaths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 NEWEST = "newest"
 """``series`` that keeps the newest frames where a folder also holds those of an older, longer series."""
 
@@ -60,9 +60,13 @@ def resolve(path: PathOrPaths, patterns: Sequence[str], series: str | None = Non
         There is nothing, or several series.
     """
     named = None if series == NEWEST else series
+    if isinstance(path, bytes) or not isinstance(path, str | os.PathLike | Iterable):
+        raise LayoutError(f"a path, a pattern or a list of files is opened, not {path!r}")
     if not isinstance(path, str | os.PathLike):
-        return _from_files([os.fspath(one) for one in path], patterns, named)
-    text = os.path.abspath(os.fspath(path))
+        return _from_files([_as_text(one) for one in path], patterns, named)
+    if not os.fspath(path):
+        raise LayoutError("an empty path was given; say which folder")
+    text = os.path.abspath(os.path.expanduser(os.fspath(path)))
     if os.path.isdir(text):
         folder = look(text, patterns)
         return Source(folder.path, hdf5_files(folder, patterns) or choose(folder, named).files, folder.path)
@@ -72,6 +76,12 @@ def resolve(path: PathOrPaths, patterns: Sequence[str], series: str | None = Non
         return _from_pattern(text, patterns, named)
     look(text, patterns)  # says that there is nothing
     raise LayoutError(f"{text}: this is neither a file nor a folder")
+
+
+def _as_text(path: object) -> str:
+    if not isinstance(path, str | os.PathLike):
+        raise LayoutError(f"a list of paths is opened, and {path!r} is none")
+    return os.fspath(path)
 
 
 def hdf5_files(folder: Folder, patterns: Sequence[str]) -> tuple[FrameName, ...]:

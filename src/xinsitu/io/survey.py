@@ -26,6 +26,7 @@ from .gather import Gathered
 from .hdf5 import check_hdf5, join_hdf5, read_hdf5
 from .hdf5_stack import Hdf5Stack
 from .instruments import Instrument, load_instrument
+from .keywords import check_instrument
 from .sources import PathOrPaths, Source, hdf5_files, resolve
 from .times import Readings, TimeAxis, make_times
 from .zones import find_zone
@@ -132,6 +133,11 @@ class SeriesSurvey:
         if axis.interpolated.any():
             lines.append(
                 f"no stamp  {int(axis.interpolated.sum())} frames, {names[int(axis.interpolated.argmax())]} first"
+            )
+        if axis.doubtful.any():
+            lines.append(
+                f"doubtful  {int(axis.doubtful.sum())} frames are stamped before 1995 or in the future, "
+                f"{names[int(axis.doubtful.argmax())]} first"
             )
         if axis.stale.any():
             first_stale = int(axis.stale.argmax())
@@ -257,6 +263,9 @@ def survey(
     --------
     >>> print(survey("0884/time1"))     # doctest: +SKIP
     """
+    check_instrument(instrument)
+    if tz is not None:
+        find_zone(tz)
     table = load_instrument(instrument)
     zone_source = "tz" if tz else "instrument" if instrument is not None else "default"
     how = _How(table, tz or table.time_zone, zone_source, check)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from time import time_ns
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,9 @@ from .periods import by_period
 from .stamps import NO_OFFSET, parse_stamps
 from .zones import find_zone, to_utc
 
+_EARLIEST = 788_918_400_000_000
+"""1995-01-01, in microseconds: no detector that is read here is older."""
+_DAY = 86_400_000_000
 _LAST_SECOND = 9_000_000_000  # datetime64[ns] ends in 2262
 
 
@@ -39,6 +43,8 @@ class TimeAxis:
         Seconds.
     uncertainty
         Half width, in seconds, of the interval that holds the true time; only by period.
+    impossible
+        Frames stamped before 1995 or in the future; None where stamps play no part.
     """
 
     microseconds: npt.NDArray[np.int64]
@@ -47,6 +53,12 @@ class TimeAxis:
     source: str
     resolution: float
     uncertainty: npt.NDArray[np.float64] | None = None
+    impossible: npt.NDArray[np.bool_] | None = None
+
+    @property
+    def doubtful(self) -> npt.NDArray[np.bool_]:
+        """Frames stamped before there were such detectors, or in the future."""
+        return np.zeros(len(self.microseconds), dtype=bool) if self.impossible is None else self.impossible
 
 
 @dataclass(frozen=True)
@@ -163,7 +175,24 @@ def _stamped(readings: Readings, zone: str) -> TimeAxis | None:
     utc[zoned] -= read.offsets[zoned]
     utc[counted] = [moment for moment in readings.utc if moment is not None]
     resolution = 1e-6 if counted.any() else 10.0 ** -min(read.digits, 6)
-    return TimeAxis(utc, ~found, np.zeros(len(utc), dtype=bool), "stamp", resolution)
+    impossible = _impossible(utc, found, readings)
+    return TimeAxis(utc, ~found, np.zeros(len(utc), dtype=bool), "stamp", resolution, impossible=impossible)
+
+
+def _impossible(utc: npt.NDArray[np.int64], found: npt.NDArray[np.bool_], readings: Readings) -> npt.NDArray[np.bool_]:
+    """Find stamps of a clock that was not set, and say so once; this machine's clock decides nothing else."""
+    latest = time_ns() // 1000 + _DAY
+    impossible = found & ((utc < _EARLIEST) | (utc > latest))
+    if impossible.any():
+        first = int(impossible.argmax())
+        warnings.warn(
+            f"{readings.source}: {readings.names[first]} is stamped {readings.stamps[first] or _text(utc[first])}, "
+            f"{'before 1995' if utc[first] < _EARLIEST else 'in the future'}, {int(impossible.sum())} frames in all: "
+            "the clock was not set, or the time zone is wrong; flagged doubtful_time",
+            XinsituWarning,
+            stacklevel=2,
+        )
+    return impossible
 
 
 def _checked(axis: TimeAxis, readings: Readings, order_error: str) -> TimeAxis:

@@ -31,6 +31,8 @@ def find_zone(name: str) -> tzinfo:
     >>> find_zone("Asia/Tokyo"), str(find_zone("+09:00"))
     (zoneinfo.ZoneInfo(key='Asia/Tokyo'), 'UTC+09:00')
     """
+    if not isinstance(name, str):
+        raise TimeError(f"{name!r} is no time zone; give an IANA name such as Asia/Tokyo, or +09:00")
     if name.upper() in ("UTC", "Z"):
         return UTC
     if match := _FIXED.fullmatch(name):
