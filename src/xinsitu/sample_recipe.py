@@ -19,6 +19,11 @@
     median = 3
     background = { y = [70, 90], x = [150, 170], mode = "divide" }
 
+    [[calibration]]                 # one for each axis: axis, name, file, lattice_constant, transpose
+    axis = "x"
+    name = "l"
+    file = "0884L.dat"
+
     [attenuation]                   # roi, window, method, reference, legacy
     roi = "WZ"
 
@@ -46,12 +51,12 @@ from .io.atomic import new_file
 from .io.discover import look
 from .io.documents import read_attenuation_changes, read_events, read_rois
 from .io.measurement import select
-from .recipe import ATTENUATION, Correcting, Measure, Reading, Stitch
+from .recipe import ATTENUATION, Calibrating, Correcting, Measure, Reading, Stitch
 
 FORMAT, VERSION = "xinsitu-recipe", 1
 _KEYS = {
     "format", "version", "sample", "measurements", "include", "exclude", "rois", "flatfield", "changes", "find",
-    "events", "reading", "correction", "attenuation", "output", "plot",
+    "events", "reading", "correction", "calibration", "attenuation", "output", "plot",
 }  # fmt: skip
 _OUTPUTS = {"result", "table", "figures"}
 
@@ -113,7 +118,10 @@ def _sample_recipe(document: Mapping[str, Any], base: Path) -> SampleRecipe:
         correction["flatfield"] = document["flatfield"]
     correcting = Correcting.from_dict(correction, base)
     rois = read_rois(base / document["rois"])
-    inputs = tuple(Measure(folder, rois, reading, correcting) for folder in _folders(document, sample))
+    pixels = tuple(Calibrating.from_dict(one, base) for one in document.get("calibration", ()))
+    inputs = tuple(
+        Measure(folder, rois, reading, correcting, calibrating=pixels) for folder in _folders(document, sample)
+    )
     stitch = Stitch(
         inputs=inputs,
         changes=read_attenuation_changes(base / document["changes"]) if "changes" in document else (),

@@ -6,8 +6,12 @@ import argparse
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from xinsitu.values import Bounds, Box
+
+if TYPE_CHECKING:
+    from xinsitu.recipe import Calibrating
 
 _BOX = re.compile(r"(\d+):(\d+),(\d+):(\d+)")
 Command = Callable[[argparse.Namespace], int]
@@ -19,6 +23,9 @@ class _Format(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHel
     def _get_help_string(self, action: argparse.Action) -> str | None:
         silent = action.default in (None, False, ()) or action.nargs == 0
         return action.help if silent else super()._get_help_string(action)
+
+
+_CALIBRATION = "pixels along y or x in reciprocal space, a map or vector; A: lattice constant in angstrom"
 
 
 def box(text: str) -> Box:
@@ -48,6 +55,24 @@ def interval(text: str) -> tuple[float, float]:
     if not start < stop:
         raise argparse.ArgumentTypeError(f"{text!r} ends before it begins")
     return start, stop
+
+
+def calibration(text: str) -> Calibrating:
+    """Read ``AXIS:NAME=FILE`` or ``AXIS:NAME=FILE,LATTICE`` with a lattice constant in angstrom.
+
+    Examples
+    --------
+    >>> found = calibration("x:l=0884L.dat,6.0583")
+    >>> found.axis, found.name, found.file.name, found.lattice_constant
+    ('x', 'l', '0884L.dat', 6.0583)
+    """
+    from xinsitu.recipe import Calibrating
+
+    match = re.fullmatch(r"([xy]):(\w+)=(.+?)(?:,(\d+\.?\d*))?", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not AXIS:NAME=FILE, such as x:l=l.txt or x:l=0884L.dat,6.0583")
+    axis: Literal["y", "x"] = "y" if match[1] == "y" else "x"
+    return Calibrating(axis, match[2], Path(match[3]), None if match[4] is None else float(match[4]))
 
 
 def names(text: str) -> list[str]:
@@ -148,6 +173,9 @@ def _explore(add: Add) -> None:
     one.add_argument("path", type=Path, metavar="SAMPLE/MEASUREMENT", help="measurement or sample folder")
     one.add_argument("flatfield", type=Path, nargs="?", help="folder of flat-field frames")
     one.add_argument("--rois", type=Path, metavar="R.json", help="ROIs to begin with")
+    one.add_argument(
+        "--calibration", type=calibration, action="append", default=[], metavar="AXIS:NAME=FILE[,A]", help=_CALIBRATION
+    )
     one.add_argument("--port", type=int, default=0, help="of the server; 0 takes a free one")
     one.add_argument("--no-browser", action="store_true", help="only print the address")
     one.add_argument("--public", action="store_true", help="serve other machines too, behind a random token")
@@ -167,6 +195,11 @@ def _measure(add: Add) -> None:
     one.add_argument("--rois", type=Path, required=True, metavar="R.json", help="ROI file")
     one.add_argument("--flatfield", type=Path, metavar="F", help="folder of flat-field frames")
     one.add_argument("--smooth", type=positive, metavar="N", help="smooth profiles over N bins for their FWHM")
+    one.add_argument("--profiles", action="store_true", help="keep the profiles of all ROIs, too")
+    one.add_argument(
+        "--calibration", type=calibration, action="append", default=[], metavar="AXIS:NAME=FILE[,A]", help=_CALIBRATION
+    )
+    one.add_argument("--transpose", action="store_true", help="calibration files have the detector's columns first")
     one.add_argument("-o", "--output", metavar="S.nc|DIR/", help="file, or folder for one file each")
     _correcting(one)
     _reading(one)

@@ -89,6 +89,7 @@ def explore(words: argparse.Namespace) -> int:
         rois=words.rois,
         correcting=correcting(words, background(words)),
         reading=reading(words),
+        calibration={one.axis: one.pixels() for one in words.calibration},
         port=words.port,
         browser=not words.no_browser,
         public=words.public,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import xarray as xr
@@ -23,7 +24,8 @@ def measure(words: argparse.Namespace) -> int:
     """Write the ROI time series of measurements; one bad one does not stop the rest."""
     rois = read_rois(words.rois)
     how, what = reading(words), correcting(words, background(words))
-    steps = [Measure(folder, rois, how, what, words.smooth) for folder in words.measurements]
+    pixels = tuple(replace(one, transpose=words.transpose) for one in words.calibration)
+    steps = [Measure(folder, rois, how, what, words.smooth, pixels, words.profiles) for folder in words.measurements]
     into = _output_folder(words.output, many=len(steps) > 1)
     if len(steps) == 1:
         with scheduler(words.scheduler):

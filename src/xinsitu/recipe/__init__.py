@@ -12,12 +12,13 @@ Each has ``produce()``, which returns the Dataset, and ``to_dict(base)``, where 
 ``base`` that the document lies in; :func:`recipe_from_dict` reads it back.
 """
 
-from .frames import Correcting, Measure, Parse, Reading
+from .frames import Calibrating, Correcting, Measure, Parse, Reading
 from .joins import ATTENUATION, Append, Recipe, Stitch, Stored, recipe_from_dict
 
 __all__ = [
     "ATTENUATION",
     "Append",
+    "Calibrating",
     "Correcting",
     "Measure",
     "Parse",

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import xarray as xr
 
+from xinsitu.errors import DocumentError
+from xinsitu.io.calibrations import read_calibration
 from xinsitu.io.masks import read_mask
 from xinsitu.io.measurement import open_flatfield, open_measurement
+from xinsitu.physics.calibration import calibrate, reciprocal_axis
 from xinsitu.physics.corrections import Correction, correct, crop, median
 from xinsitu.physics.reductions import measure
 from xinsitu.values import Background, Bounds, RoiSet
@@ -105,6 +108,36 @@ class Correcting:
 
 
 @dataclass(frozen=True)
+class Calibrating:
+    """What pixels along an axis are in reciprocal space: a name for it, and the file of a map or vector."""
+
+    axis: Literal["y", "x"]
+    name: str
+    file: Path
+    lattice_constant: float | None = None
+    transpose: bool = False
+
+    def pixels(self, detector: xr.Dataset | None = None, instrument: str | None = None) -> xr.DataArray:
+        """Read the file; it has to fit the detector, where that is known."""
+        how: dict[str, Any] = {"axis": self.axis, "transpose": self.transpose, "instrument": instrument}
+        values = read_calibration(self.file, detector, **how)
+        return reciprocal_axis(values, self.name, lattice_constant=self.lattice_constant)
+
+    def to_dict(self, base: Path) -> dict[str, Any]:
+        """JSON form."""
+        document = {item.name: getattr(self, item.name) for item in fields(self)} | {"file": relative(self.file, base)}
+        return {name: value for name, value in document.items() if value not in (None, False)}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any], base: Path) -> Calibrating:
+        """Read the JSON form."""
+        values = dict(known(document, [item.name for item in fields(cls)], "calibration"))
+        if lacks := [name for name in ("axis", "name", "file") if name not in values]:
+            raise DocumentError(f"a calibration lacks {' and '.join(lacks)}")
+        return cls(**{**values, "file": base / values["file"]})
+
+
+@dataclass(frozen=True)
 class Parse:
     """The corrected frames of a measurement."""
 
@@ -141,23 +174,38 @@ class Measure:
     reading: Reading = Reading()
     correcting: Correcting = Correcting()
     smooth: int | None = None
+    calibrating: tuple[Calibrating, ...] = ()
+    profiles: bool = False
 
     def produce(self) -> xr.Dataset:
         """Return the ROI time series, computed in one pass."""
         scan = self.reading.open(self.measurement)
         correction = self.correcting.correction(self.reading)
-        return measure(scan, self.rois, correction=correction, smooth=self.smooth).compute()
+        pixels: dict[str, xr.DataArray] = {
+            one.axis: one.pixels(scan, self.reading.instrument) for one in self.calibrating
+        }
+        series = measure(scan, self.rois, correction=correction, smooth=self.smooth, profiles=self.profiles)
+        return calibrate(series, pixels).compute()
 
     def to_dict(self, base: Path) -> dict[str, Any]:
         """JSON form."""
         document = {**_measurement_dict(self, base), "rois": self.rois.to_dict()}
-        return document if self.smooth is None else {**document, "smooth": self.smooth}
+        if self.calibrating:
+            document["calibration"] = [one.to_dict(base) for one in self.calibrating]
+        wanted = {"smooth": self.smooth, "profiles": self.profiles}
+        return document | {name: value for name, value in wanted.items() if value}
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any], base: Path) -> Measure:
         """Read the JSON form."""
         rois = RoiSet.from_dict(document.get("rois", {}))
-        return cls(**_measurement_values(document, base), rois=rois, smooth=document.get("smooth"))
+        return cls(
+            **_measurement_values(document, base),
+            rois=rois,
+            smooth=document.get("smooth"),
+            calibrating=tuple(Calibrating.from_dict(one, base) for one in document.get("calibration", ())),
+            profiles=bool(document.get("profiles", False)),
+        )
 
 
 def _names(kind: type[Reading] | type[Correcting]) -> list[str]:
