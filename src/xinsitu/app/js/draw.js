@@ -1,7 +1,7 @@
 // The curves of one ROI: the numbers as they came, broken at gaps, the centre of mass shifted to its first frames. Where
 // more frames are in view than a line has pixels, each few of them are drawn as their lowest and their highest.
 // args: channel, source, range, lines, bars, flags
-const FRAMES = 2048, BARS = 150  // more of them nobody can tell apart, and they cost time
+const FRAMES = 2048, MARKS = 150  // more error bars and flags nobody can tell apart
 const EDGE = 8 | 4096, SATURATED = 1 | 1024, WIDTH = 16 | 8
 const FLAGS = {com_y: EDGE, com_x: EDGE, fwhm_y: WIDTH, fwhm_x: WIDTH, intensity: SATURATED}
 const data = source.data, x = data.x, n = x.length
@@ -16,8 +16,10 @@ if (n > FRAMES) {
   behind = Math.min(n, from + 4 * span)
   every = span / FRAMES
 }
-const view = `${from} ${every}`
-if (cb_obj === range && lines._view === view) return
+// whoever asks, and however often: the same numbers are drawn in the same way once
+const view = [from, every, channel.shift, x[0], x[n - 1], channel.breaks].join(" ")
+if (lines._data === data && lines._view === view) return
+lines._data = data
 lines._view = view
 
 const cuts = [...channel.breaks.filter((cut) => cut > from && cut < behind), behind]
@@ -51,7 +53,7 @@ const line = (values) => {
   return [at, y]
 }
 const drawn = {}, ends = {x: []}, marked = {}
-const spacing = Math.ceil((behind - from) / BARS)
+const spacing = Math.ceil((behind - from) / MARKS)
 const barred = []
 for (let i = from; i < behind; i += spacing) barred.push(i)
 ends.x = barred.map((i) => x[i])
@@ -64,11 +66,10 @@ for (const name of Object.keys(FLAGS)) {
   ends[`${name}_low`] = barred.map((i) => values[i] - errors[i])
   ends[`${name}_high`] = barred.map((i) => values[i] + errors[i])
   const bad = []
-  for (const step of steps) {
-    if (step === null) continue
-    let i = step[0]
-    while (i < step[1] && !(data.quality[i] & FLAGS[name] && isFinite(values[i]))) i += 1
-    if (i < step[1]) bad.push(i)
+  for (const first of barred) {
+    let i = first
+    while (i < first + spacing && i < behind && !(data.quality[i] & FLAGS[name] && isFinite(values[i]))) i += 1
+    if (i < first + spacing && i < behind) bad.push(i)
   }
   marked[`${name}_x`] = bad.map((i) => x[i])
   marked[name] = bad.map((i) => values[i])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
+from bokeh.model import Model
 from bokeh.models import (
     ColumnDataSource,
     DataRange1d,
@@ -166,7 +167,7 @@ class CurvesView:
         source = self._sources.pop(name)
         del self._styles[name]
         (draw,) = source.js_property_callbacks["change:data"]
-        for model in (self._channel, self.x_range):
+        for model, _ in self._asking():
             model.js_property_callbacks = {
                 change: [one for one in callbacks if one is not draw]
                 for change, callbacks in model.js_property_callbacks.items()
@@ -185,13 +186,24 @@ class CurvesView:
         }
         draw = script("draw", channel=self._channel, source=source, range=self.x_range, **drawn)
         source.js_on_change("data", draw)
-        for model, names in ((self._channel, ("breaks", "shift")), (self.x_range, ("start", "end"))):
+        # numbers that came with the page, or together with their source, bring no change: the first layout and the
+        # boxes do
+        for model, names in self._asking():
             for name in names:
                 model.js_on_change(name, draw)
         self._sources[roi.name], self._drawn[roi.name] = source, drawn
         for figure_name, columns in FIGURES.items():
             if roi.measures(figure_name.split("_")[1]):
                 self._draw(self.figures[figure_name], columns, roi.name, drawn, color)
+
+    def _asking(self) -> tuple[tuple[Model, tuple[str, ...]], ...]:
+        """Models, and those of their properties, that may call for the curves to be drawn again."""
+        first = self.figures["curve_com"]
+        return (
+            (self._channel, ("breaks", "shift", "boxes")),
+            (self.x_range, ("start", "end")),
+            (first, ("inner_width",)),
+        )
 
     def _draw(
         self, one: figure, columns: tuple[str, ...], name: str, drawn: dict[str, ColumnDataSource], color: str
