@@ -160,7 +160,6 @@ class CurvesView:
                     self._drop(roi.name)
                 self._add(roi, readable(color_of(roi, position)) if color_of(roi, position) != "white" else "#999999")
                 self._styles[roi.name] = wanted[roi.name]
-                self.numbers(roi.name)
 
     def _drop(self, name: str) -> None:
         drawn = set(self._drawn.pop(name).values())
@@ -179,7 +178,8 @@ class CurvesView:
             legend.items = [item for item in legend.items if not set(item.renderers) & set(gone)]
 
     def _add(self, roi: Roi, color: str) -> None:
-        source = ColumnDataSource(data=_columns(None, self.places.data["x"]), name=f"series:{roi.name}")
+        numbers = _columns(self._model.shown(roi.name), self.places.data["x"])  # later ones might miss the page
+        source = ColumnDataSource(data=numbers, name=f"series:{roi.name}")
         drawn = {
             kind: ColumnDataSource(data={name: [] for name in names}, name=f"{kind}:{roi.name}", syncable=False)
             for kind, names in DRAWN.items()
