@@ -102,7 +102,7 @@ def _values(path: str) -> npt.NDArray[np.generic]:
         return _frame(path)
     except FrameError:
         raise
-    except (OSError, ValueError, KeyError, EOFError, struct.error, tokenize.TokenError) as error:
+    except (OSError, ValueError, KeyError, EOFError, OverflowError, struct.error, tokenize.TokenError) as error:
         raise FrameError(path, f"the mask cannot be read ({error})") from None
 
 

@@ -1,0 +1,108 @@
+"""Bytes that somebody damaged, by accident or not: each parser gives a sound answer or one kind of error, at once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from xinsitu.errors import FrameError, SchemaError
+from xinsitu.io.masks import read_mask
+from xinsitu.io.measurement import open_measurement
+from xinsitu.io.safe_hdf5 import refuse_outside_links
+
+from .hostile import TARGETS, attempt, mutants
+
+SECONDS = 2.0
+"""For one file, on any machine; most take less than a thousandth of that."""
+MUTANTS = {"measurement": 150, "tiff": 1000, "fit2d": 300}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_mutants_give_a_sound_answer_or_one_kind_of_error(name, tmp_path, caplog):
+    target = TARGETS[name]
+    caplog.set_level(logging.CRITICAL)
+    path = str(tmp_path / target.name)
+    for number, data in enumerate(mutants(target, MUTANTS.get(name, 1500))):
+        begin = time.perf_counter()
+        try:
+            attempt(target, path, data)
+        except Exception as error:
+            error.add_note(f"mutant {number} of {name}: {data[:400]!r}")
+            raise
+        assert time.perf_counter() - begin < SECONDS, f"mutant {number} of {name}"
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_sound_files_are_read(name, tmp_path):
+    """The mutants begin from files that the parsers accept; otherwise they would prove nothing."""
+    target = TARGETS[name]
+    for data in target.seeds():
+        path = tmp_path / target.name
+        path.write_bytes(data)
+        target.read(str(path))
+
+
+PARTS = ("..", ".", "inner", "secret.h5", "inside.h5", "m", "link", "")
+TARGET_NAMES = st.lists(st.sampled_from(PARTS), min_size=1, max_size=5).map("/".join)
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory) -> Path:
+    """A folder ``m`` of frames, a secret beside it, and a symbolic link from one to the other."""
+    root = tmp_path_factory.mktemp("house")
+    folder = root / "m"
+    (folder / "inner").mkdir(parents=True)
+    for path in (root / "secret.h5", folder / "inside.h5", folder / "inner" / "inside.h5"):
+        with h5py.File(path, "w") as file:
+            file["entry/data/data"] = np.full((2, 3, 4), 42 if path.parent == root else 7, "i4")
+            file["pixel_mask"] = np.ones((3, 4), "u4")
+    (folder / "link").symlink_to(root)
+    return root
+
+
+@given(kind=st.sampled_from(["link", "storage", "virtual"]), name=TARGET_NAMES, absolute=st.booleans())
+@example(kind="link", name="../secret.h5", absolute=False)
+@example(kind="link", name="link/secret.h5", absolute=False)
+@example(kind="virtual", name="inner/../link/secret.h5", absolute=False)
+@example(kind="storage", name="secret.h5", absolute=True)
+@example(kind="link", name="inner/inside.h5", absolute=False)
+def test_no_way_leads_out_of_the_folder(house, kind, name, absolute):
+    folder = house / "m"
+    target = f"{house}/{name}" if absolute else name
+    path = folder / "hostile.h5"
+    if not name.strip("/."):
+        return
+    with h5py.File(path, "w") as file:
+        if kind == "link":
+            file["entry/data/data"] = h5py.ExternalLink(target, "/entry/data/data")
+            file["pixel_mask"] = h5py.ExternalLink(target, "/pixel_mask")
+        elif kind == "storage":
+            file.create_dataset("entry/data/data", (2, 3, 4), "i4", external=[(target, 0, 96)])
+            file.create_dataset("pixel_mask", (3, 4), "u4", external=[(target, 0, 48)])
+        else:
+            layout = h5py.VirtualLayout((2, 3, 4), "i4")
+            layout[:] = h5py.VirtualSource(target, "entry/data/data", (2, 3, 4))
+            file.create_virtual_dataset("entry/data/data", layout)
+    outside = not Path(os.path.realpath(folder / target)).is_relative_to(os.path.realpath(folder))
+    if outside:
+        with pytest.raises(FrameError, match=r"hostile\.h5"):
+            open_measurement(path, time="frame")
+        if kind != "virtual":
+            with pytest.raises(FrameError, match=r"hostile\.h5"):
+                read_mask(path)
+    with pytest.raises(SchemaError):  # a result of ours may refer to nothing at all
+        refuse_outside_links(path)
+    try:
+        pixels = open_measurement(path, time="frame").image.values
+    except FrameError:
+        return
+    assert not outside
+    assert not (pixels == 42).any()
