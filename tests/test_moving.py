@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
+import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
@@ -93,3 +96,28 @@ def test_a_lost_spot_is_said_and_the_roi_stays():
     assert len(set(series.roi_y0.values[8:12])) == 1
     assert ((series.quality.values[8:12] & Quality.PEAK_LOST) > 0).all()
     assert not ((series.quality.values[:8] & Quality.PEAK_LOST) > 0).any()
+
+
+def test_a_stack_larger_than_the_limit_is_tracked_chunk_by_chunk_each_once():
+    size, chunk, number = (1000, 1250), 4, 100  # 500 MB; one chunk has 20 MB
+    read = []
+
+    def block(which, block_id):
+        read.append(block_id[0])
+        step = np.arange(block_id[0] * chunk, (block_id[0] + 1) * chunk)
+        frames = np.zeros((chunk, *size), "int32")
+        for frame, centre in zip(frames, 60 + step, strict=True):
+            frame[centre - 4 : centre + 5, 200:209] = 50
+        return frames
+
+    places = da.zeros((number, *size), chunks=(chunk, -1, -1), dtype="int8")
+    stack = da.map_blocks(block, places, dtype="int32", meta=np.empty((0, 0, 0), "i4"))
+    image = xr.DataArray(stack, dims=("time", "y", "x"), attrs={"units": "counts"})
+    tracemalloc.start()
+    found = xi.track(image, xi.Roi("spot", (50, 71), (190, 219), background=("edge",)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6 < stack.nbytes / 4
+    assert sorted(read) == list(range(number // chunk))
+    assert not found.lost.any()
+    assert found.roi.path[-1].y == (50 + 99, 71 + 99)

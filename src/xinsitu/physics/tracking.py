@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,8 @@ def track(
 ) -> Track:
     """Follow a spot by its centre of mass: the ROI, of one size, is centred on it from frame to frame.
 
-    Computed at once, in one pass over the rows around the spot, block by block.
+    Computed at once, not lazily: where a ROI is depends on the frame before, and a path is a plain value that goes into
+    a ROI file. One pass, one block of frames in memory at a time.
 
     Parameters
     ----------
@@ -140,9 +142,11 @@ class Follower:
 
 
 def _blocks(image: xr.DataArray) -> Iterator[slice]:
-    step = frames_per_block(image)
-    number = image.sizes["time"]
-    return (slice(first, min(first + step, number)) for first in range(0, number, step))
+    """Frames that are read together: the chunks of a lazy stack, each once."""
+    number, step = image.sizes["time"], frames_per_block(image)
+    sizes = image.variable.chunksizes.get("time") if image.chunks is not None else None
+    ends = np.cumsum(sizes).tolist() if sizes is not None else [*range(step, number, step), number]
+    return (slice(first, behind) for first, behind in pairwise([0, *ends]))
 
 
 def _key_frames(boxes: Boxes, image: xr.DataArray) -> Iterator[KeyFrame]:
