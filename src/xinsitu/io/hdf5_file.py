@@ -23,10 +23,10 @@ from . import epics
 from .discover import natural_key
 from .frame_header import MAX_PIXELS, FrameFault, FrameHeader
 from .gather import Attribute, Gathered
-from .hdf5_stack import Hdf5Stack, Part, opened
+from .hdf5_stack import Hdf5Stack, Part
 from .masks import pixel_mask
 from .pilatus import PilatusText
-from .safe_hdf5 import refuse_outside_links
+from .safe_hdf5 import opened, refuse_outside_links
 from .stamps import parse_stamp
 
 _PLACES = ("image", "entry/data/data", "entry/instrument/detector/data", "entry1/data/data", "exchange/data")

@@ -9,26 +9,15 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import h5py
 import numpy as np
 
 from xinsitu.errors import FrameError
 
 from .lazy_stack import LazyStack, Pixels, Positions, check_unchanged, removed, warn_of_nan
+from .safe_hdf5 import opened
 
 with contextlib.suppress(ImportError):
     import hdf5plugin  # noqa: F401 # registers bitshuffle and others with HDF5 where it is installed
-
-
-def opened(path: str) -> h5py.File:
-    """Open an HDF5 file for reading; without locks where the disc knows none, as on some network discs.
-
-    Locks are tried first: HDF5 refuses to open a file without that this process has open with.
-    """
-    try:
-        return h5py.File(path, "r")
-    except OSError:
-        return h5py.File(path, "r", locking=False)
 
 
 @dataclass(frozen=True)

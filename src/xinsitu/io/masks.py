@@ -20,10 +20,9 @@ from xinsitu.schema import describe
 
 from .decode import read_frame
 from .frame_header import MAX_PIXELS, FrameFault
-from .hdf5_stack import opened
 from .headers import read_header
 from .instruments import Instrument, load_instrument
-from .safe_hdf5 import refuse_outside_links
+from .safe_hdf5 import opened, refuse_outside_links
 
 _PLACES = (
     "entry/instrument/detector/pixel_mask",

@@ -12,6 +12,19 @@ from xinsitu.errors import SchemaError
 MOST_OBJECTS = 100_000
 
 
+def opened(path: str | os.PathLike[str]) -> h5py.File:
+    """Open an HDF5 file for reading; without locks where the disc knows none, as on some network discs.
+
+    Locks are tried first: HDF5 refuses to open a file without that this process has open with.
+    """
+    try:
+        return h5py.File(path, "r")
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        raise
+    except OSError:
+        return h5py.File(path, "r", locking=False)
+
+
 def refuse_outside_links(path: str | os.PathLike[str], *, inside: str | os.PathLike[str] | None = None) -> None:
     """Raise if an HDF5 file refers to data outside itself.
 
@@ -32,7 +45,7 @@ def refuse_outside_links(path: str | os.PathLike[str], *, inside: str | os.PathL
     """
     path = Path(path)
     try:
-        with h5py.File(path, "r") as file:
+        with opened(path) as file:
             _check_group(file, path, None if inside is None else Path(inside).resolve())
     except IsADirectoryError:
         raise SchemaError(f"{path}: is a folder, a netCDF or HDF5 file was expected") from None
