@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,4 +59,9 @@ def experiment(tmp_path_factory: pytest.TempPathFactory):
     """A small simulated experiment of three measurements, never changed by a test: its truth and its folders."""
     from xinsitu.simulate import simulate_sample
 
-    return simulate_sample(tmp_path_factory.mktemp("experiment"), measurements=3, frames=60, counts=1e7)
+    folder = tmp_path_factory.mktemp("experiment")
+    truth = simulate_sample(folder, measurements=3, frames=60, counts=1e7)
+    if os.environ.get("XINSITU_READ_ONLY"):  # as root in a mount namespace: unshare -m pytest
+        for words in (["--bind", folder, folder], ["-o", "remount,bind,ro", folder]):
+            subprocess.run(["mount", *words], check=True)
+    return truth
