@@ -18,7 +18,13 @@ Window = tuple[Any, Any]
 """Start and stop, both inside; datetime64 or ISO text where the series has times, otherwise numbers; None is open."""
 
 
-def slope(series: xr.DataArray, window: Window = (None, None), *, errors: xr.DataArray | None = None) -> xr.Dataset:
+def slope(
+    series: xr.DataArray,
+    window: Window = (None, None),
+    *,
+    errors: xr.DataArray | None = None,
+    scale: xr.DataArray | None = None,
+) -> xr.Dataset:
     """Straight line through a part of a series: the growth rate between two shutter events.
 
     Parameters
@@ -30,13 +36,16 @@ def slope(series: xr.DataArray, window: Window = (None, None), *, errors: xr.Dat
     errors
         Standard errors of the series; points weigh with their inverse squares. Without them all weigh the same, and the
         scatter about the line gives the errors.
+    scale
+        Relative errors that the frames of a segment share, ``(time)``: ``scale_errors`` of a sample.
 
     Returns
     -------
     Dataset
         ``slope`` per second and ``slope_errors``, ``level`` (value of the line in the middle of the points, weighted)
-        and ``level_errors``, ``chi_square``, ``n_points``. NaN where there are less than two points, or three without
-        errors.
+        and ``level_errors``, ``chi_square``, ``n_points``; with ``scale`` also ``slope_scale_errors`` and
+        ``level_scale_errors``, kept apart as more frames do not make them smaller. NaN where there are less than two
+        points, or three without errors.
 
     Raises
     ------
@@ -46,7 +55,10 @@ def slope(series: xr.DataArray, window: Window = (None, None), *, errors: xr.Dat
     Notes
     -----
     ``slope = sum w (t - T) y / sum w (t - T)^2``, ``T`` the weighted mean of the times; its variance is
-    ``1 / sum w (t - T)^2``. A common scale (``scale_errors``) is not in it: it does not average out.
+    ``1 / sum w (t - T)^2``. What is shared adds ``sum_j s_j^2 (sum_{i behind j} a_i y_i)^2``, where ``slope = sum a_i
+    y_i`` and ``s_j^2`` is by how much the square of ``scale`` grows at change ``j``: the errors of several changes add
+    up, going away from the reference segment. Weights from Poisson counts themselves, ``errors = sqrt(counts)``, leave
+    the slope right and put the level one count too low.
 
     Examples
     --------
@@ -73,17 +85,19 @@ def slope(series: xr.DataArray, window: Window = (None, None), *, errors: xr.Dat
     chi_square = (weight * (values - level - rate * away) ** 2).sum("time")
     number = (weight > 0).sum("time")
     free = (number - 2).where(number > 2)
-    scale = chi_square / free if errors is None else xr.ones_like(total)
+    inflation = chi_square / free if errors is None else xr.ones_like(total)
+    shared = {} if scale is None else _shared_errors(part, _part(scale, window), weight, total, away / spread)
     units = str(series.attrs.get("units", "1"))
     per_second = "1/s" if units == "1" else f"{units}/s"
     result = xr.Dataset(
         {
             "slope": rate,
-            "slope_errors": (scale / spread) ** 0.5,
+            "slope_errors": (inflation / spread) ** 0.5,
             "level": level,
-            "level_errors": (scale / total) ** 0.5,
+            "level_errors": (inflation / total) ** 0.5,
             "chi_square": chi_square,
             "n_points": number,
+            **shared,
         }
     )
     what = series.attrs.get("long_name", series.name or "the series")
@@ -91,7 +105,25 @@ def slope(series: xr.DataArray, window: Window = (None, None), *, errors: xr.Dat
     for name, (own, text) in texts.items():
         result[name].attrs = {"units": own, "long_name": text}
         result[f"{name}_errors"].attrs = {"units": own, "long_name": f"standard error of the {text}"}
+        if shared:
+            attrs = {"units": own, "long_name": f"standard error of the {text} from shared scales"}
+            result[f"{name}_scale_errors"].attrs = attrs
     return result
+
+
+def _shared_errors(
+    part: xr.DataArray, scale: xr.DataArray, weight: xr.DataArray, total: xr.DataArray, lever: xr.DataArray
+) -> dict[str, xr.DataArray]:
+    """Errors of a line from relative errors that whole segments share."""
+    values, square = part.fillna(0.0), scale.fillna(0.0) ** 2
+    squares = {"slope_scale_errors": 0.0 * total, "level_scale_errors": 0.0 * total}
+    below = 0.0
+    for level in np.unique(square.values[square.values > 0]):
+        behind = (weight * values).where(square >= level, 0.0)
+        step, below = float(level) - below, float(level)
+        squares["slope_scale_errors"] += step * (behind * lever).sum("time") ** 2
+        squares["level_scale_errors"] += step * (behind.sum("time") / total) ** 2
+    return {name: variance**0.5 for name, variance in squares.items()}
 
 
 def normalise(series: xr.Dataset | xr.DataArray, window: Window) -> xr.Dataset | xr.DataArray:
@@ -107,7 +139,8 @@ def normalise(series: xr.Dataset | xr.DataArray, window: Window) -> xr.Dataset |
     Returns
     -------
     Dataset or DataArray
-        With units 1; the reference's own error is a common scale and is not added to the errors.
+        With units 1. The reference's own error is shared by all frames of a ROI: it is not added to the errors, but
+        kept in ``reference_errors (roi)``, relative, where the series is a Dataset with errors.
 
     Raises
     ------
@@ -136,6 +169,11 @@ def normalise(series: xr.Dataset | xr.DataArray, window: Window) -> xr.Dataset |
             if key in series:
                 attrs = dict(series[key].attrs) | {"units": "1"}
                 result_set[key] = (series[key] / reference).transpose(*series[key].dims).assign_attrs(attrs)
+    if "intensity_errors" in series:
+        errors = _part(series["intensity_errors"], window)
+        own = (errors**2).sum("time") ** 0.5 / errors.notnull().sum("time") / abs(reference)
+        text = "relative standard error of the intensity in the reference window"
+        result_set["reference_errors"] = own.assign_attrs(units="1", long_name=text)
     return result_set
 
 
