@@ -1,6 +1,9 @@
 """Log files beside the frames, as tables: SPEC scan files, GDA/SRS ``.dat`` files, CSV with a header line.
 
 A line that makes no sense is left out and counted; a log is never a reason not to see one's frames.
+
+SPEC files are read by the 60 lines below, which silx's parser is compared with in the tests. It would be 29 MB more to
+install, takes 11 to 15 ms for 10,000 points instead of 7, and drops a last line that has no line feed yet.
 """
 
 from __future__ import annotations
