@@ -4,148 +4,88 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pprint
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import tomli_w
-import xarray as xr
 
 from xinsitu.io.results import write_results
 from xinsitu.io.tables import write_csv
 from xinsitu.plots import save_plot
-from xinsitu.recipe import Correcting, Measure, Stitch
+from xinsitu.recipe import Correcting, Reading
 from xinsitu.sample_recipe import FORMAT, VERSION
-from xinsitu.schema import image_of
-from xinsitu.values import RoiSet
 
-from .measuring import Request, answer, masked
-from .model import ExplorerModel
+from .screen import Screen, Shown
+from .screen import recipe as recipe
+from .screen import result as result
 
 HEAD = '"""Made by xinsitu explore: the numbers on its screen, by public functions."""'
-
-
-def recipe(model: ExplorerModel) -> Measure | Stitch | None:
-    """Return the recipe of what is on the screen; None for frames or a correction that no folder holds."""
-    source = model.source
-    if not source.folders or len(source.folders) != len(source.parts):
-        return None
-    correcting = source.correcting if model.corrected else Correcting()
-    if model.active_correction is not None and not any(vars(correcting).values()):
-        return None
-    rois = RoiSet(list(model.rois))
-    inputs = tuple(Measure(folder, rois, source.reading, correcting) for folder in source.folders)
-    if len(inputs) == 1 and not model.changes and not model.events:
-        return inputs[0]
-    return Stitch(inputs=inputs, changes=model.changes, events=model.events)
-
-
-def result(model: ExplorerModel) -> xr.Dataset:
-    """Return what the recipe makes, from the frames that are at hand already.
-
-    Every measurement is measured by itself; several are stitched, and the changes of attenuation are corrected.
-
-    Raises
-    ------
-    XinsituError
-        The frames cannot be measured or the measurements not be joined.
-    """
-    series = [_measured(model, part, first) for part, first in _parts(model)]
-    step = recipe(model)
-    joining = step if isinstance(step, Stitch) else Stitch((), changes=model.changes, events=model.events)
-    plain = len(series) == 1 and not model.changes and not model.events
-    return series[0] if plain else joining.join(series)
-
-
-def _parts(model: ExplorerModel) -> list[tuple[xr.Dataset, int]]:
-    """Return the measurements as they were opened, their pixels at hand, and the position of their first frame."""
-    data, parts, first = model.store.measurable(), [], 0
-    for part in model.source.parts:
-        last = min(first + part.sizes["time"], data.sizes["time"])
-        if last > first:
-            kept = part.isel(time=slice(0, last - first))
-            own = image_of(kept)
-            image = own.copy(data=image_of(data).isel(time=slice(first, last)).data)
-            image.encoding = dict(own.encoding)
-            parts.append((kept.assign(image=image), first))
-        first += part.sizes["time"]
-    return parts
-
-
-def _measured(model: ExplorerModel, part: xr.Dataset, first: int) -> xr.Dataset:
-    faults = {at - first: text for at, text in model.store.faults.items() if 0 <= at - first < part.sizes["time"]}
-    request = Request(part, RoiSet(list(model.rois)), model.rois.names, model.active_correction, {})
-    return masked(answer(request).series, faults)
 
 
 # -- files ------------------------------------------------------------------------------------------------------------
 
 
-def name_of(model: ExplorerModel) -> str:
+def name_of(model: Shown) -> str:
     """Return the stem of the files."""
-    kept = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in model.source.name)
-    return kept.strip("._") or "frames"
+    return Screen.of(model).name
 
 
-def netcdf(model: ExplorerModel) -> bytes:
+def netcdf(model: Shown) -> bytes:
     """Return the result as a netCDF file, with its recipe."""
-    step = recipe(model)
+    screen = Screen.of(model)
+    step = recipe(screen)
     document = None if step is None else {"version": VERSION, **step.to_dict(Path.cwd())}
     with tempfile.TemporaryDirectory() as folder:
-        return write_results(result(model), Path(folder) / "result.nc", recipe=document).read_bytes()
+        return write_results(result(screen), Path(folder) / "result.nc", recipe=document).read_bytes()
 
 
-def table(model: ExplorerModel) -> bytes:
+def table(model: Shown) -> bytes:
     """Return the result as CSV."""
     with tempfile.TemporaryDirectory() as folder:
         return write_csv(result(model), Path(folder) / "result.csv").read_bytes()
 
 
-def figure(model: ExplorerModel, ending: str) -> bytes:
+def figure(model: Shown, ending: str) -> bytes:
     """Return the figure of the result as a file with this ending."""
-    options: dict[str, Any] = {"x": model.axis, "log": model.log_intensity, "events": model.events}
+    screen = Screen.of(model)
+    options: dict[str, Any] = {"x": screen.axis, "log": screen.log_intensity, "events": screen.events}
     with tempfile.TemporaryDirectory() as folder:
-        return save_plot(result(model), Path(folder) / f"figure.{ending}", **options).read_bytes()
+        return save_plot(result(screen), Path(folder) / f"figure.{ending}", **options).read_bytes()
 
 
-def recipe_files(model: ExplorerModel) -> dict[str, str]:
+def recipe_files(model: Shown) -> dict[str, str]:
     """Return ``recipe.toml`` and the files that it names, and the script; only the script without a recipe."""
-    files = {f"{name_of(model)}.py": script(model)}
-    step = recipe(model)
-    if step is None:
+    screen = Screen.of(model)
+    files = {f"{screen.name}.py": script(screen)}
+    if not screen.reproducible:
         return files
-    inputs = step.inputs if isinstance(step, Stitch) else (step,)
-    folders = [one.measurement for one in inputs if isinstance(one, Measure)]
+    folders, correcting, stem = screen.source.folders, screen.correcting, screen.name
+    named = ["rois", *(name for name in ("changes", "events") if getattr(screen, name))]
     document: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "sample": folders[0].parent.as_posix(),
-        "measurements": [folder.name for folder in folders],
-        "rois": "rois.json",
+        "measurements": [Path(os.path.relpath(folder, folders[0].parent)).as_posix() for folder in folders],
+        **{name: f"{name}.json" for name in named},
     }
-    correcting = model.source.correcting if model.corrected else Correcting()
     if correcting.flatfield is not None:
         document["flatfield"] = correcting.flatfield.resolve().as_posix()
-    for name, values in (("changes", model.changes), ("events", model.events)):
-        if values:
-            document[name] = f"{name}.json"
-    if reading := model.source.reading.to_dict():
+    if reading := screen.reading.to_dict():
         document["reading"] = reading
     if rest := replace(correcting, flatfield=None).to_dict(Path.cwd()):
+        if correcting.mask is not None:
+            rest["mask"] = correcting.mask.resolve().as_posix()
         document["correction"] = _without_none(rest)
-    stem = name_of(model)
     document["output"] = {"result": f"{stem}.nc", "table": f"{stem}.csv", "figures": [f"{stem}.png"]}
-    document["plot"] = {"x": model.axis, "log": model.log_intensity}
+    document["plot"] = {"x": screen.axis, "log": screen.log_intensity}
     files["recipe.toml"] = tomli_w.dumps(document)
-    files["rois.json"] = model.rois_text()
-    if model.changes:
-        files["changes.json"] = model.changes_text()
-    if model.events:
-        files["events.json"] = model.events_text()
-    return files
+    return files | {f"{name}.json": screen.files[name] for name in named}
 
 
 def _without_none(document: dict[str, Any]) -> dict[str, Any]:
@@ -157,7 +97,7 @@ def _without_none(document: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def recipe_zip(model: ExplorerModel) -> bytes:
+def recipe_zip(model: Shown) -> bytes:
     """Return :func:`recipe_files` in one archive."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -169,37 +109,39 @@ def recipe_zip(model: ExplorerModel) -> bytes:
 # -- code -------------------------------------------------------------------------------------------------------------
 
 
-def script(model: ExplorerModel) -> str:
+def script(model: Shown) -> str:
     """Return the code that makes the result again; text from files stands in it as quoted strings only."""
-    source, stem = model.source, name_of(model)
-    lines = [HEAD, "", "import xinsitu as xi", "", f"rois = xi.RoiSet.from_dict({_literal(_plain(model))})"]
-    lines += _correction_lines(model)
-    reading = "".join(f", {name}={value!r}" for name, value in source.reading.to_dict().items())
+    screen = Screen.of(model)
+    source, stem = screen.source, screen.name
+    lines = [HEAD, "", "import xinsitu as xi", "", f"rois = xi.RoiSet.from_dict({_literal(_plain(screen))})"]
+    lines += _correction_lines(screen)
     lines.append("series = []")
     if source.folders:
         lines.append(f"for folder in {_literal([folder.as_posix() for folder in source.folders])}:")
-        lines.append(f"    scan = xi.open_measurement(folder{reading})")
+        lines.append(f"    scan = xi.open_measurement(folder{_keywords(screen.reading.to_dict())})")
     else:
         lines.append("for scan in [scan]:  # the Dataset that was explored")
     lines.append("    series.append(xi.measure(scan, rois, correction=correction).compute())")
-    if len(source.parts) > 1 or model.changes or model.events:
+    if len(source.parts) > 1 or screen.changes or screen.events:
         lines.append("result = xi.stitch(series)")
     else:
         lines.append("result = series[0]")
-    if model.changes:
-        changes = [change.to_dict() for change in model.changes]
+    events = [event.to_dict() for event in screen.events]
+    lines.append(f"events = [xi.Event.from_dict(one) for one in {_literal(events)}]")
+    if events:
+        lines.append("result = xi.with_events(result, events)")
+    if screen.changes:
+        changes = [change.to_dict() for change in screen.changes]
         lines.append(f"changes = [xi.AttenuationChange.from_dict(one) for one in {_literal(changes)}]")
         lines.append("result = xi.correct_attenuation(result, changes)")
-    events = [event.to_dict() for event in model.events]
-    lines.append(f"events = [xi.Event.from_dict(one) for one in {_literal(events)}]")
     lines.append(f"xi.write_results(result, {stem + '.nc'!r}, overwrite=True)")
-    plot = f"x={model.axis!r}, log={model.log_intensity!r}, events=events"
+    plot = f"x={screen.axis!r}, log={screen.log_intensity!r}, events=events"
     lines.append(f"xi.save_plot(result, {stem + '.png'!r}, {plot})")
     return "\n".join(lines) + "\n"
 
 
-def _plain(model: ExplorerModel) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(model.rois_text())
+def _plain(screen: Screen) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(screen.files["rois"])
     return {key: value for key, value in document.items() if key not in ("format", "version")}
 
 
@@ -207,26 +149,43 @@ def _literal(value: object) -> str:
     return pprint.pformat(value, width=110, sort_dicts=False)
 
 
-def _correction_lines(model: ExplorerModel) -> list[str]:
-    """Return the lines that make ``correction``."""
-    if model.active_correction is None:
+def _keywords(values: Mapping[str, object]) -> str:
+    return "".join(f", {name}={value!r}" for name, value in values.items())
+
+
+def _correction_lines(screen: Screen) -> list[str]:
+    """Return the lines that make ``correction``: its calibrations from their files, where they are known."""
+    active, files = screen.correction, screen.correcting
+    if active is None:
         return ["correction = None"]
-    recipe_of, active = model.source.correcting, model.active_correction
-    parts = [f"{name}={value!r}" for name in ("median", "threshold") if (value := getattr(active, name)) is not None]
+    plain = ("median", "threshold", "normalise", "count_rate")
+    parts = [f"{name}={value!r}" for name in plain if (value := getattr(active, name)) is not None]
     lines = []
-    if active.flatfield is not None and recipe_of.flatfield is not None:
-        folder = recipe_of.flatfield.resolve().as_posix()
-        if recipe_of.flatfield_median is None:
-            lines.append(f"flat = xi.open_flatfield({folder!r})")
+    for name, source in (("flatfield", files.flatfield), ("mask", files.mask)):
+        if getattr(active, name) is None:
+            continue
+        parts.append(f"{name}={name}")
+        if source is None:
+            lines.append(f"# {name}: the one that was given to explore()")
         else:
-            size = recipe_of.flatfield_median
-            lines.append(f"flat = xi.median(xi.open_measurement({folder!r}).image, {size})")
-            lines.append("flat = flat.mean('time', dtype='float64').compute()")
-            lines.append("flat = flat / flat.mean()")
-        parts.append("flatfield=flat")
-    elif active.flatfield is not None:
-        parts.append("flatfield=flat")
-        lines.append("# flat: the flat field that was given to explore()")
+            lines += _calibration_lines(name, source.resolve().as_posix(), files, screen.reading)
     if active.background is not None:
         parts.append(f"background=xi.Background.from_dict({_literal(active.background.to_dict())})")
     return [*lines, f"correction = xi.Correction({', '.join(parts)})"]
+
+
+def _calibration_lines(name: str, path: str, files: Correcting, reading: Reading) -> list[str]:
+    """Return the lines that make a flat field or a mask from its file, as :class:`~xinsitu.recipe.Correcting` does."""
+    given = {key: value for key in ("tz", "instrument") if (value := getattr(reading, key)) is not None}
+    if name == "mask":
+        given.pop("tz", None)
+        return [f"mask = xi.read_mask({path!r}{_keywords(given)})"]
+    if files.flatfield_median is None:
+        return [f"flatfield = xi.open_flatfield({path!r}{_keywords(given)})"]
+    given = {"tz": given["tz"]} if "tz" in given else {}
+    return [
+        f"frames = xi.open_measurement({path!r}, time='frame'{_keywords(given)}).image",
+        f"flatfield = xi.median(frames, {files.flatfield_median}).mean('time', dtype='float64').compute()",
+        "counts = float(flatfield.mean()) * frames.sizes['time']",
+        "flatfield = (flatfield / flatfield.mean()).assign_attrs(flatfield.attrs, units='1', total_counts=counts)",
+    ]

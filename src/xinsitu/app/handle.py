@@ -18,11 +18,11 @@ from xinsitu.io.tables import to_dataframe
 from xinsitu.physics.corrections import Correction
 from xinsitu.values import RoiSet
 
-from .export import result
 from .frames import FrameStore
 from .model import ExplorerModel
 from .network import LOCAL, free_port, guard, origins
 from .remembered import Remembered, restore
+from .screen import result
 from .sources import Source
 
 if TYPE_CHECKING:

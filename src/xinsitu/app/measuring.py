@@ -100,12 +100,14 @@ def masked(series: xr.Dataset, faults: Mapping[int, str]) -> xr.Dataset:
     if not bad:
         return series
     marks = np.zeros(series.sizes["time"], dtype="int32")
-    marks[bad] = int(Quality.FRAME_FAULT)
+    marks[bad] = int(Quality.FRAME_FAULT | Quality.MASKED_PIXELS)
     flag = xr.DataArray(marks, dims="time")
     result = series.copy()
     for name, variable in series.data_vars.items():
         if variable.dtype.kind == "f":
             result[name] = variable.where(flag == 0)
+    if "n_valid" in series:
+        result["n_valid"] = series["n_valid"].where(flag == 0, 0).assign_attrs(series["n_valid"].attrs)
     if "quality" in series:
         flagged = series["quality"] | flag
         result["quality"] = flagged.transpose(*series["quality"].dims).assign_attrs(series["quality"].attrs)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import sys
 import webbrowser
 from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 
 import xarray as xr
 
-from xinsitu.errors import SchemaError
+from xinsitu.errors import SchemaError, XinsituError
 from xinsitu.io.documents import read_rois
 from xinsitu.physics.corrections import Correction
 from xinsitu.recipe import Correcting, Reading
@@ -84,6 +86,8 @@ def explore(
     opened = open_source(source, reading=reading, correcting=correcting)
     chosen = rois if rois is None or isinstance(rois, RoiSet) else read_rois(rois)
     doing = correction if correction is not None else _correction(correcting, flatfield, reading)
+    if correction is not None or isinstance(flatfield, xr.DataArray):
+        opened = replace(opened, correcting=_named(doing, opened.reading))
     store = FrameStore(opened, memory=memory)
     token = secrets.token_urlsafe(24) if public else ""
     explorer = Explorer(
@@ -117,17 +121,28 @@ def _correcting(
     folder = None if flatfield is None or isinstance(flatfield, xr.DataArray) else Path(flatfield)
     if correcting is None:
         return Correcting(flatfield=folder, background=background)
-    from dataclasses import replace
-
     return replace(correcting, flatfield=folder or correcting.flatfield, background=background or correcting.background)
+
+
+def _named(correction: Correction | None, reading: Reading) -> Correcting:
+    """Return the recipe of a correction; none at all where it would make another one, as no file holds its arrays."""
+    if correction is None:
+        return Correcting()
+    values = {item.name: getattr(correction, item.name) for item in fields(correction)}
+    flat = values["flatfield"]
+    source = None if flat is None else flat.encoding.get("source")
+    values["flatfield"] = None if source is None else Path(str(source))
+    found = Correcting(**{**values, "mask": None})
+    with contextlib.suppress(XinsituError, OSError):
+        if found.correction(reading) == correction:
+            return found
+    return Correcting()
 
 
 def _correction(
     correcting: Correcting, flatfield: PathLike | xr.DataArray | None, reading: Reading
 ) -> Correction | None:
     """Return what is done to the frames; None where that is nothing."""
-    from dataclasses import replace
-
     if isinstance(flatfield, xr.DataArray):
         found = replace(replace(correcting, flatfield=None).correction(reading), flatfield=flatfield)
     else:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
-from xinsitu.errors import FrameError, LayoutError, SchemaError, XinsituWarning
-from xinsitu.io.measurement import open_measurement, select
+from xinsitu.errors import FrameError, LayoutError, SchemaError, XinsituError, XinsituWarning
+from xinsitu.io.measurement import select
 from xinsitu.recipe import Correcting, Reading
 from xinsitu.schema import FrameStatus, image_of, require
 
@@ -86,10 +87,8 @@ def open_source(
         source = source.to_dataset(name="image") if source.name != "image" else source.to_dataset()
     if isinstance(source, xr.Dataset):
         require(source, dims=("time", "y", "x"), variables=("image",))
-        folder = source.encoding.get("source")
-        folders = (Path(str(folder)),) if folder else ()
-        name = str(source.attrs.get("source", "frames"))
-        return Source(source, name, folders, (source,), reading, correcting)
+        folders, reading = origin([source], reading)
+        return Source(source, str(source.attrs.get("source", "frames")), folders, (source,), reading, correcting)
     return _folder(Path(source), reading, correcting)
 
 
@@ -102,13 +101,25 @@ def _folder(path: Path, reading: Reading, correcting: Correcting, *, bad: str = 
             return _folder(path, reading, correcting, bad="skip")
 
     try:
-        part = _open(path, reading, bad)
+        return _opened(path, reading, correcting, again)
+    except FrameError:
+        if reading.on_error != "raise":
+            raise
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*left out, .* files in all", XinsituWarning)
+        return _opened(path, replace(reading, on_error=bad), correcting, again)
+
+
+def _opened(path: Path, reading: Reading, correcting: Correcting, again: Callable[[], Source]) -> Source:
+    """Open a measurement, or all measurements of a sample, in one way."""
+    try:
+        part = _open(path, reading)
     except LayoutError as fault:
         names = [entry.name for entry in os.scandir(path) if entry.is_dir()] if path.is_dir() else []
         wanted, _ = select(tuple(names))
         if not wanted:
             raise
-        parts = [found for name in wanted if (found := _measurement(path / name, reading, bad)) is not None]
+        parts = [found for name in wanted if (found := _measurement(path / name, reading)) is not None]
         if not parts:
             raise fault from None
         return _joined(parts, name=path.resolve().name, reading=reading, correcting=correcting, reopen=again)
@@ -117,26 +128,19 @@ def _folder(path: Path, reading: Reading, correcting: Correcting, *, bad: str = 
     )
 
 
-def _open(folder: Path, reading: Reading, bad: str) -> xr.Dataset:
-    """Open a measurement, also one with bad frames; those that are still being written come when they are whole."""
-    try:
-        return open_measurement(folder, **reading.to_dict())
-    except FrameError:
-        if reading.on_error != "raise":
-            raise
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*left out, .* files in all", XinsituWarning)
-        scan = open_measurement(folder, **{**reading.to_dict(), "on_error": bad})
+def _open(folder: Path, reading: Reading) -> xr.Dataset:
+    """Open a measurement; frames that are still being written come when they are whole."""
+    scan = reading.open(folder)
     whole = scan["frame_status"].values != FrameStatus.PENDING
     return scan if whole.all() else scan.isel(time=np.flatnonzero(whole))
 
 
-def _measurement(folder: Path, reading: Reading, bad: str) -> xr.Dataset | None:
+def _measurement(folder: Path, reading: Reading) -> xr.Dataset | None:
     """One measurement of a sample; None for a folder without frames."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*comes from the default instrument", XinsituWarning)
-            return _open(folder, reading, bad)
+            return _open(folder, reading)
     except LayoutError:
         return None
 
@@ -159,13 +163,52 @@ def _joined(
         for part in parts
         if _shape(part) != _shape(parts[0])
     )
-    folders = tuple(Path(str(part.encoding["source"])) for part in fits if "source" in part.encoding)
+    if reopen is None:
+        folders, reading = origin(fits, reading)
+    else:
+        folders = tuple(Path(str(part.encoding["source"])) for part in fits)
     data = fits[0] if len(fits) == 1 else join(fits)
     return Source(data, name, folders, tuple(fits), reading, correcting, left_out, reopen)
 
 
 def _shape(part: xr.Dataset) -> tuple[int, int]:
     return part.sizes["y"], part.sizes["x"]
+
+
+def origin(parts: Sequence[xr.Dataset], reading: Reading) -> tuple[tuple[Path, ...], Reading]:
+    """Return the folders that hold these data, and how to open them; no folders where they would give something else.
+
+    A recipe may name a folder only if the folder gives the very frames that were explored, all of them and uncorrected.
+    """
+    found = [_origin(part, reading) for part in parts]
+    ways = {way for way in found if way is not None}
+    if None in found or len(ways) != 1:
+        return (), reading
+    return tuple(Path(str(part.encoding["source"])) for part in parts), ways.pop()
+
+
+def _origin(part: xr.Dataset, reading: Reading) -> Reading | None:
+    """Return how a measurement was opened; None where it is not as its folder has it."""
+    folder, token = part.encoding.get("source"), part.attrs.get("source_token")
+    name = str(getattr(image_of(part).variable._data, "name", ""))  # of the lazy frames: another one after any change
+    if folder is None or not name.startswith((f"xinsitu-image-{token}", "open_dataset-image-")):
+        return None
+    zone, table = (str(part.attrs[name]) if name in part.attrs else None for name in ("time_zone", "instrument"))
+    reading = replace(reading, tz=reading.tz or zone, instrument=reading.instrument or table)
+    for on_error in dict.fromkeys((reading.on_error, "nan", "skip")):
+        way = replace(reading, on_error=on_error)
+        with contextlib.suppress(XinsituError, OSError), warnings.catch_warnings():
+            warnings.simplefilter("ignore", XinsituWarning)
+            again = way.open(Path(str(folder)))
+            if image_of(again).dtype == image_of(part).dtype and _same(again, part):
+                return way
+    return None
+
+
+def _same(one: xr.Dataset, other: xr.Dataset) -> bool:
+    return one.sizes == other.sizes and all(
+        one[name].equals(other[name]) for name in one.coords if name in other.coords
+    )
 
 
 def join(parts: Sequence[xr.Dataset]) -> xr.Dataset:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 
-from bokeh.core.properties import Bool, Int, List, Tuple
+from bokeh.core.properties import Bool, Bytes, Int, List, Tuple
 from bokeh.core.properties import String as Text
 from bokeh.model import DataModel
 from bokeh.models import CustomJS, CustomJSTickFormatter
@@ -19,6 +19,7 @@ class Channel(DataModel):  # type: ignore[misc] # bokeh is not typed for us
     drag = Tuple(Text, Text, Int, default=("", "", 0), help="ROI, phase of the drag, and a counter")
     key = Tuple(Text, Int, default=("", 0), help="key that was pressed, and a counter")
     click = Tuple(Text, Int, Int, default=("", 0, 0), help="figure that was clicked, frame there, and a counter")
+    file = Tuple(Text, Bytes, Int, default=("", b"", 0), help="name and content of a file to save, and a counter")
     breaks = List(Int, help="positions before which curves are interrupted")
     shift = Bool(default=True, help="centre of mass from its first frames")
     boxes = Int(default=0, help="counts the changes of the boxes, so that the browser wires new ones")
