@@ -244,8 +244,8 @@ class Session:
 
     def _wanted(self) -> int:
         frame, self._number = self.channel.ask
-        self._asked = min(max(frame, 0), self.model.n_frames - 1)
-        if self._asked < self.model.frame:
+        before, self._asked = self._asked, min(max(frame, 0), self.model.n_frames - 1)
+        if self._asked < before:
             self.model.follow = False  # somebody scrolls back: the last frame no longer runs away from under them
         self.model.frame = self._asked
         return self._asked
@@ -313,8 +313,8 @@ class Session:
             one()
         grown, self._seen = store.n_frames != self.model.n_frames, seen
         if grown:
+            self.player.grow(store.n_frames)  # before the model goes to the newest one
             self.model.grow()
-            self.player.grow(store.n_frames)
             self.curves.axis()
         if store.complete or store.loaded >= 1.3 * self._measured_frames:  # not all of it for every new block
             self._measured_frames = store.loaded
