@@ -318,6 +318,53 @@ def test_fringes_tell_the_height_of_a_wire():
         xi.fringe_size(peaks.position.assign_attrs(units="pixel"))
 
 
+def test_fringes_that_were_not_found_are_stepped_over():
+    position = xr.DataArray(
+        [[1.0, 1.1, 1.3, 1.4], [2.0, 2.1, np.nan, np.nan]], dims=("time", "peak"), attrs={"units": "1/angstrom"}
+    )
+    found = xi.fringe_size(position.chunk({"time": 1}))
+    np.testing.assert_allclose(found.spacing, [0.1, 0.1])
+    np.testing.assert_allclose(found.spacing_errors, [0.0, np.nan], atol=1e-12)
+    assert np.isnan(xi.fringe_size(xr.full_like(position, np.nan))["size"]).all()
+
+
+@pytest.mark.parametrize("scatter", [0.0005, 0.002])
+def test_errors_of_sizes_from_fringes_and_widths_against_the_truth(scatter):
+    rng, size = np.random.default_rng(3), 12.0  # nm
+    true = 2 * np.pi / (10 * size)
+    places = 1.2 + true * np.arange(7) + rng.normal(size=(1000, 7)) * scatter
+    places[:, 4] = np.nan
+    fringes = xi.fringe_size(xr.DataArray(places, dims=("time", "peak"), attrs={"units": "1/angstrom"}))
+    widths = xr.DataArray(0.9 * true + rng.normal(size=1000) * scatter / 4, dims="time", attrs={"units": "1/angstrom"})
+    scherrer = xi.scherrer_size(widths, errors=xr.full_like(widths, scatter / 4))
+    for found in (fringes, scherrer):
+        spread = float(found["size"].std(ddof=1))
+        bend = size * (spread / size) ** 2  # of one over what scatters
+        assert abs(float(found["size"].mean()) - bend - size) < 4 * spread / np.sqrt(1000)
+        assert float((found.size_errors**2).mean() ** 0.5) == pytest.approx(spread, rel=0.15)
+
+
+def counted_profiles(counts, repeats=1000):
+    """Profiles of a spot that was counted, with true centre and width."""
+    x = np.arange(60)
+    shape = np.exp(-0.5 * ((x - 28.3) / 4) ** 2)
+    mean = counts * shape / shape.sum() + counts * 0.002
+    return xr.DataArray(np.random.default_rng(counts).poisson(mean, (repeats, 60)).astype(float), dims=("time", "x"))
+
+
+def test_peaks_of_noisy_profiles_against_the_truth():
+    peaks = xi.find_peaks(five_bins(counted_profiles(20_000)), "x", max_peaks=3, prominence=300)
+    assert (peaks.position.notnull().sum("peak") == 1).all()
+    place = peaks.position[:, 0]
+    assert abs(float(place.mean()) - 28.3) < 4 * float(place.std()) / np.sqrt(1000) + 0.01
+    assert float(place.std()) < 0.25
+
+
+def five_bins(profile):
+    """Mean over five neighbouring bins."""
+    return profile.rolling(x=5, center=True).mean()
+
+
 def test_scherrer_size_and_its_error():
     width = xr.DataArray([0.05, 0.01], dims="time", attrs={"units": "1/angstrom"})
     errors = xr.full_like(width, 0.001)

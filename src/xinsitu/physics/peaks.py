@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -123,18 +124,19 @@ def _vertex(row: Doubles, places: npt.NDArray[np.intp]) -> Doubles:
 
 
 def fringe_size(peaks: xr.Dataset | xr.DataArray) -> xr.Dataset:
-    """Size of what makes fringes, from their mean spacing: ``2 pi / dq``.
+    """Size of what makes fringes, from their spacing: ``2 pi / dq``; lazy where the positions are.
 
     Parameters
     ----------
     peaks
-        What :func:`find_peaks` gives, or its ``position``: dims ``(..., peak)``, in 1/angstrom.
+        What :func:`find_peaks` gives, or its ``position``: dims ``(..., peak)``, in 1/angstrom. Fringes that were not
+        found are stepped over; the main peak, twice as wide as a fringe, does not belong to them.
 
     Returns
     -------
     Dataset
-        ``spacing`` (1/angstrom), ``size`` (nm), each with ``*_errors``: the scatter of the spacings over the square
-        root of their number, NaN for less than two spacings.
+        ``spacing`` (1/angstrom) of the straight line through position against order, ``size`` (nm), each with
+        ``*_errors`` from the scatter of the positions about the line: NaN for less than three fringes.
 
     Raises
     ------
@@ -149,11 +151,35 @@ def fringe_size(peaks: xr.Dataset | xr.DataArray) -> xr.Dataset:
     """
     position = peaks["position"] if isinstance(peaks, xr.Dataset) else peaks
     _in_inverse_angstrom(position, "the positions of the fringes")
-    spacings = position.diff("peak")
-    number = spacings.notnull().sum("peak")
-    spacing = spacings.mean("peak")
-    errors = (spacings.std("peak") / np.sqrt((number - 1).where(number > 1))).where(number > 1)
-    return _sizes(spacing, errors, 2 * np.pi, "spacing", "fringe spacing")
+    found: xr.DataArray = xr.apply_ufunc(
+        _spacing,
+        position,
+        input_core_dims=[["peak"]],
+        output_core_dims=[["which"]],
+        dask="parallelized",
+        output_dtypes=[np.float64],
+        dask_gufunc_kwargs={"output_sizes": {"which": 2}},
+    )
+    return _sizes(found.isel(which=0), found.isel(which=1), 2 * np.pi, "spacing", "fringe spacing")
+
+
+def _spacing(position: npt.NDArray[Any]) -> Doubles:
+    """Slope of position against order, and its error, ``(..., 2)``; a step counts as many median ones as it holds."""
+    place = np.sort(position, axis=-1)  # unknown ones last
+    seen = np.isfinite(place)
+    number = np.maximum(seen.sum(axis=-1, keepdims=True), 1)
+    steps = np.diff(place, axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of rows with nothing in them
+        counted = np.maximum(np.rint(steps / np.nanmedian(steps, axis=-1, keepdims=True)), 1)
+        order = np.concatenate([np.zeros_like(place[..., :1]), np.cumsum(np.nan_to_num(counted), axis=-1)], axis=-1)
+        away = np.where(seen, order - np.where(seen, order, 0.0).sum(axis=-1, keepdims=True) / number, 0.0)
+        known = np.where(seen, place, 0.0)
+        spread = (away**2).sum(axis=-1)
+        slope = (away * known).sum(axis=-1) / np.where(spread > 0, spread, np.nan)
+        rest = np.where(seen, known - known.sum(axis=-1, keepdims=True) / number - slope[..., None] * away, 0.0)
+        free = np.where(number > 2, number - 2, np.nan)[..., 0]
+        return np.stack([slope, np.sqrt((rest**2).sum(axis=-1) / free / spread)], axis=-1)
 
 
 def scherrer_size(
