@@ -64,6 +64,7 @@ QUANTITIES: Mapping[str, Quantity] = {
     "fwhm_x": Quantity(PIXEL, "full width at half maximum along x", errors=True),
     "profile_y": Quantity(COUNTS, "profile along y", errors=True),
     "profile_x": Quantity(COUNTS, "profile along x", errors=True),
+    "median_bias": Quantity("1", "part that the median added to the intensity"),
     "n_valid": Quantity(None, "number of valid pixels"),
     "n_saturated": Quantity(None, "number of saturated pixels"),
     "quality": Quantity(None, "reasons not to trust a value"),
@@ -120,6 +121,7 @@ class Quality(enum.IntFlag):
     PEAK_LOST = 4096
     NOISY_PROFILE = 8192
     ERRORS_DOUBTFUL = 16384
+    MEDIAN_BIAS = 32768
 
 
 def flag_attributes(flags: type[enum.IntEnum] | type[enum.IntFlag]) -> dict[str, object]:

@@ -12,6 +12,7 @@ from .pixels import as_floats as as_floats
 from .pixels import despike as despike
 from .pixels import invalid_pixels as invalid_pixels
 from .pixels import median2d as median2d
+from .pixels import stands_out as stands_out
 from .pixels import true_rate as true_rate
 from .sums import EDGE_FRACTION as EDGE_FRACTION
 from .sums import Crossings as Crossings

@@ -186,17 +186,32 @@ def despike(frames: Frames, size: int, threshold: float, *, bad: Bools | None = 
     padded = np.pad(values, ((0, 0), (reach, reach), (reach, reach)), constant_values=np.nan)
     step = np.arange(size)
     around = padded[number[:, None, None], (rows[:, None] + step)[:, :, None], (columns[:, None] + step)[:, None, :]]
-    around = around.reshape(len(number), size**2)
-    around[:, size**2 // 2] = np.nan  # the pixel itself
-    around.sort(axis=1)  # NaN come last
-    last = np.maximum(np.count_nonzero(~np.isnan(around), axis=1) - 1, 0)
-    each = np.arange(len(number))
-    slope = around[each, np.maximum(last - 1, 0)] - around[each, np.minimum(1, last)]
-    own, level, scatter = (array[number, rows, columns] for array in (values, local, noise))
-    allowed = threshold * scatter + 2 * np.fmax(0, slope - 4 * scatter)
-    spike = np.abs(own - level) > allowed
+    level = local[number, rows, columns]
+    spike = stands_out(around.reshape(len(number), size**2), level, threshold)
     values[number[spike], rows[spike], columns[spike]] = level[spike]
     return values
+
+
+def stands_out(around: Floats, level: Floats, threshold: float) -> Bools:
+    """Which pixels are outliers, as :func:`despike` has it.
+
+    Parameters
+    ----------
+    around
+        ``(pixel, neighbour)``, the pixel itself in the middle; NaN where a neighbour says nothing. Overwritten.
+    level
+        Median around each pixel.
+    threshold
+        In standard deviations.
+    """
+    middle, each = around.shape[1] // 2, np.arange(len(around))
+    own = around[:, middle].copy()
+    around[:, middle] = np.nan
+    around.sort(axis=1)  # NaN come last
+    last = np.maximum(np.count_nonzero(~np.isnan(around), axis=1) - 1, 0)
+    slope = around[each, np.maximum(last - 1, 0)] - around[each, np.minimum(1, last)]
+    scatter = np.sqrt(np.maximum(level, 0) + 1)
+    return np.asarray(np.abs(own - level) > threshold * scatter + 2 * np.fmax(0, slope - 4 * scatter))
 
 
 # -- count rate -------------------------------------------------------------------------------------------------------

@@ -14,12 +14,12 @@ import numpy.typing as npt
 
 Doubles = npt.NDArray[np.float64]
 
-FILTERED_MEAN = np.array([0.05, 0.25, 0.86, 1.85, 2.85, 4.86, 9.9, 20.0])
-"""Mean of the filtered pixels, counts."""
-VARIANCE_OF_SUM = np.array([4.5, 4.5, 1.74, 1.45, 1.40, 1.30, 1.25, 1.22])
+WEIGHTED_MEAN = np.array([1.0, 1.03, 1.07, 1.14, 1.4, 2.1, 3.1, 5.0, 10.0, 20.0])
+"""Mean of the filtered pixels where most counts are, ``sum m^2 / sum m``; 1 where no pixel is above 1."""
+VARIANCE_OF_SUM = np.array([4.3, 3.2, 2.25, 1.75, 1.55, 1.47, 1.38, 1.30, 1.25, 1.22])
 """Variance of a sum of filtered pixels over that sum; the same for its first moments."""
-VARIANCE_OF_BIN = np.array([1.7, 1.7, 0.68, 0.58, 0.55, 0.53, 0.53, 0.53])
-"""Variance of one bin of a profile over that bin: neighbouring bins share the rest; steep flanks lie 20 % higher."""
+VARIANCE_OF_BIN = np.array([1.6, 1.2, 0.85, 0.68, 0.62, 0.58, 0.55, 0.53, 0.53, 0.53])
+"""Variance of one bin of a profile over that bin: neighbouring bins share the rest; steep flanks lie higher."""
 
 STEEPNESS = np.array([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0])
 """Step of the intensity from pixel to pixel, in units of a pixel's counting noise."""
@@ -40,20 +40,25 @@ LOSS = np.array([0.99, 0.81, 0.49, 0.14, 0.074, 0.049, 0.028, 0.014, 0.007])
 """Part of a uniform intensity that a 3 x 3 median takes, for a mean of so many counts per pixel."""
 
 
+def weighted_mean(squares: Doubles, total: Doubles) -> Doubles:
+    """Mean of the pixels where most counts are, from the sum of their squares and their sum; 1 where that is 0."""
+    return np.asarray(np.divide(squares, total, out=np.ones(total.shape), where=total > 0))
+
+
 def sum_variance_factor(mean: Doubles) -> Doubles:
-    """Variance of a sum behind a median over the sum, for filtered pixels of this mean.
+    """Variance of a sum behind a median over the sum, for filtered pixels of this :func:`weighted_mean`.
 
     Examples
     --------
-    >>> sum_variance_factor(np.array([1e4, 0.86])).tolist()
-    [1.22, 1.74]
+    >>> sum_variance_factor(np.array([1e4, 1.0])).tolist()
+    [1.22, 4.3]
     """
-    return np.asarray(np.interp(mean, FILTERED_MEAN, VARIANCE_OF_SUM))
+    return np.asarray(np.interp(mean, WEIGHTED_MEAN, VARIANCE_OF_SUM))
 
 
 def bin_variance_factor(mean: Doubles) -> Doubles:
-    """Variance of a profile's bin behind a median over the bin, for filtered pixels of this mean."""
-    return np.asarray(np.interp(mean, FILTERED_MEAN, VARIANCE_OF_BIN))
+    """Variance of a profile's bin behind a median over the bin, for filtered pixels of this :func:`weighted_mean`."""
+    return np.asarray(np.interp(mean, WEIGHTED_MEAN, VARIANCE_OF_BIN))
 
 
 def bins_on_slopes(steepness: Doubles, size: int) -> tuple[Doubles, Doubles]:

@@ -12,9 +12,11 @@ from xinsitu.kernels import Doubles
 from xinsitu.values import Box
 
 from . import counting
-from .framewise import SAMPLED
+from .framewise import NUMBER
 from .regions import Frames, Measurements, Region, Sums, factor_of, gain_of
 
+ONE_IN = 16
+"""One frame in so many is asked: the flat field is the same for all."""
 Weighted = tuple[Box, Doubles]
 """A box, and with which weight (one per frame) its sum enters a quantity."""
 
@@ -72,8 +74,7 @@ def _variance_in(frames: Frames, box: Box, plan: Measurements) -> Doubles:
     if not plan.median:
         return np.asarray(total)
     squares = np.einsum("nyx,nyx->n", counts, counts)
-    mean = np.divide(squares, total, out=np.zeros(len(total)), where=total > 0)
-    return np.asarray(total * counting.sum_variance_factor(mean))
+    return np.asarray(total * counting.sum_variance_factor(counting.weighted_mean(squares, total)))
 
 
 # -- the flat field ---------------------------------------------------------------------------------------------------
@@ -88,7 +89,7 @@ def flat_variance(
     frame: ``sum_i v_i^2 / (N f_i)`` over the ROI, the boxes of its background and those of the whole frames'.
     """
     result = np.full(len(net), np.nan)
-    asked = frames.per_frame[:, SAMPLED] > 0
+    asked = frames.per_frame[:, NUMBER] % ONE_IN == 0
     if plan.steps.flat_counts is None or not asked.any():
         return result
     some = replace(

@@ -15,6 +15,7 @@ from xinsitu.values import AttenuationChange, nanoseconds, utc_text
 from .edges import Counts
 from .exposure import per_second
 from .keys import frame_key, times
+from .median_doubt import MedianBias
 from .proposing import Search
 from .records import LAG, exposure_changes, exposure_evidence, recorded_moves
 from .steps import Transition, find_transitions
@@ -86,7 +87,7 @@ def find_attenuation_changes(
     counts = Counts.read(per_second(sample), roi)
     if len(counts.values) < 2:
         return []
-    search = Search(sample, counts, window, common_tolerance)
+    search = Search(sample, counts, window, common_tolerance, MedianBias.read(sample, counts.rois))
     steps = find_transitions(counts.values, counts.errors, threshold=threshold, least=least, tolerance=common_tolerance)
     proposals = [search.proposed(step, least=least, threshold=threshold / 2) for step in steps]
     found = [change for change in proposals if change is not None]

@@ -18,9 +18,9 @@ from xinsitu.values import Box
 
 Doubles = npt.NDArray[np.float64]
 
-EXPOSURE, SCALE, SCALE_VARIANCE, SAMPLED = range(4)
-"""Columns of what block functions are told per frame: seconds, factor, relative variance of that factor, and whether it
-is one of the few frames that are asked what changes little from frame to frame."""
+EXPOSURE, SCALE, SCALE_VARIANCE, NUMBER = range(4)
+"""Columns of what block functions are told per frame: seconds, factor, relative variance of that factor, and the
+frame's number in the image, by which some are asked what changes little from frame to frame."""
 FEW_COUNTS = 100
 """A background region that divides frames and holds fewer counts than this adds more than 10 % noise to each."""
 
@@ -83,8 +83,7 @@ def filtered(raw: kernels.Frames, steps: Steps, per_frame: Doubles, box: Box | N
     if steps.mask is not None:
         masked = steps.mask[rows, columns]
         bad = masked if bad is None else bad | masked
-    if steps.dead_time is not None:
-        part, bad = _counted(part, steps.dead_time, per_frame[:, EXPOSURE], bad)
+    part, bad = counted(part, steps, per_frame, bad)
     if steps.median is None:
         values = kernels.as_floats(part, steps.work, bad)
     else:
@@ -98,12 +97,15 @@ def filtered(raw: kernels.Frames, steps: Steps, per_frame: Doubles, box: Box | N
     return values
 
 
-def _counted(
-    part: kernels.Frames, dead_time: float, exposure: Doubles, bad: kernels.Bools | None
-) -> tuple[kernels.Floats, kernels.Bools | None]:
-    """Return counts as they would be without dead time, in float32; what cannot be inverted is bad."""
-    rate = kernels.as_floats(part, np.float64, bad) / exposure[:, None, None]
-    counts = (kernels.true_rate(rate, dead_time) * exposure[:, None, None]).astype(np.float32)
+def counted(
+    part: kernels.Frames, steps: Steps, per_frame: Doubles, bad: kernels.Bools | None
+) -> tuple[kernels.Frames, kernels.Bools | None]:
+    """Return counts as they would be without dead time, if it is to be corrected; what cannot be inverted is bad."""
+    if steps.dead_time is None:
+        return part, bad
+    exposure = per_frame[:, EXPOSURE, None, None]
+    rate = kernels.as_floats(part, np.float64, bad) / exposure
+    counts = (kernels.true_rate(rate, steps.dead_time) * exposure).astype(np.float32)
     lost = ~np.isfinite(counts)
     return counts, lost if lost.any() else None
 

@@ -32,8 +32,6 @@ FLAT_COUNTS = "total_counts"
 """Attribute of a flat field: counts of all its frames in a pixel that is 1."""
 PILATUS_COUNTER = 2**20
 """Counts at which the counter of a PILATUS pixel is full."""
-ONE_IN = 16
-"""One frame in so many is asked what changes little from frame to frame."""
 
 
 def applied_to(image: xr.DataArray) -> tuple[str, ...]:
@@ -211,9 +209,9 @@ def facts_of(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> dict[Any, 
 def per_frame_of(
     data: xr.Dataset | xr.DataArray, image: xr.DataArray, correction: Correction | None, *, warn: bool = True
 ) -> npt.NDArray[np.float64]:
-    """Exposure time, factor of the normalisation, its relative variance and a mark, one row for every frame."""
+    """Exposure time, factor of the normalisation, its relative variance and a number, one row for every frame."""
     table = np.tile([np.nan, 1.0, 0.0, 0.0], (image.sizes["time"], 1))
-    table[::ONE_IN, framewise.SAMPLED] = 1.0
+    table[:, framewise.NUMBER] = np.arange(len(table))
     if correction is None:
         return table
     if correction.count_rate is not None:

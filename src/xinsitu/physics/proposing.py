@@ -15,6 +15,7 @@ from .edges import Counts, settle
 from .factors import FactorEstimate
 from .keys import frame_key, times
 from .levels import adaptive_window, window_factor
+from .median_doubt import NEAR, MedianBias
 from .records import box_evidence, exposure_evidence, record_evidence
 from .steps import Transition
 
@@ -35,12 +36,15 @@ class Search:
         Frames on each side for the factor; None: as many as the growth allows.
     tolerance
         How far (relative) ROIs may disagree beyond counting.
+    bias
+        What a median took, where the series says it.
     """
 
     sample: xr.Dataset
     counts: Counts
     window: int | None
     tolerance: float
+    bias: MedianBias | None
 
     def proposed(self, step: Transition, *, least: float, threshold: float) -> AttenuationChange | None:
         """Make a change of a step; None where it is not common, too small, or not significant enough."""
@@ -54,6 +58,8 @@ class Search:
         significance = size * estimate.factor / estimate.factor_errors
         if not _is_common(estimate, self.tolerance) or size < least or significance < threshold:
             return None
+        if self.bias is not None:
+            estimate = self.bias.doubted(estimate, *_sides(counts, step, before, after))
         first, last = int(counts.positions[before]), int(counts.positions[after])
         missing = last - first - (after - before)  # frames without any value have no beam either
         evidence: dict[str, Any] = {
@@ -94,6 +100,13 @@ class Search:
         )
         errors = float(np.hypot(estimate.factor_errors, estimate.factor * bend))
         return replace(estimate, factor_errors=errors), window
+
+
+def _sides(counts: Counts, step: Transition, before: int, after: int) -> tuple[slice, slice]:
+    """Frames of the sample on both sides of a step."""
+    first, last = max(step.start, before + 1 - NEAR), min(step.stop, after + NEAR) - 1
+    at = counts.positions
+    return slice(int(at[first]), int(at[before]) + 1), slice(int(at[after]), int(at[last]) + 1)
 
 
 def _is_common(estimate: FactorEstimate, tolerance: float) -> bool:

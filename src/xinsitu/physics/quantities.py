@@ -46,6 +46,7 @@ COLUMNS = (
     "com_x_errors",
     "fwhm_y_errors",
     "fwhm_x_errors",
+    "median_bias",
     "n_valid",
     "n_saturated",
     "quality",
@@ -61,6 +62,8 @@ REPORTED = COLUMNS[:-4]
 COLUMN = {name: number for number, name in enumerate(COLUMNS)}
 LOW_COUNTS = 5.0
 """An intensity below this many standard errors is flagged."""
+SPARSE = 2.5
+"""Behind a median, mean counts of the pixels where most counts are, below which errors may be off by more than 15 %."""
 FAST = 0.05
 """Correction of the count rate above which a ROI is flagged."""
 
@@ -82,7 +85,8 @@ def _measure_still(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, 
         others = [sums[other] for other in region.background]
         below = under(own, region.under, others)
         pixels = sum(other.pixels for other in others)
-        for name, values in _quantities(frames, region, own, below, plan, others=pixels):
+        made = sum(other.median_excess for other in others)
+        for name, values in _quantities(frames, region, own, below, plan, others=pixels, made=made):
             packed[:, number, COLUMN[name]] = values
         net = own.total - below.total
         packed[:, number, COLUMN["flat_variance"]] = flat_variance(frames, region, own, others, plan, net)
@@ -98,7 +102,14 @@ def _measure_still(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, 
 
 
 def _quantities(
-    frames: Frames, region: Region, own: Sums, below: Under, plan: Measurements, *, others: Doubles | float
+    frames: Frames,
+    region: Region,
+    own: Sums,
+    below: Under,
+    plan: Measurements,
+    *,
+    others: Doubles | float,
+    made: Doubles | float,
 ) -> Iterator[tuple[str, Doubles]]:
     """Every quantity of one ROI by name; what the ROI does not measure stays NaN."""
     net = own.total - below.total
@@ -143,8 +154,11 @@ def _quantities(
         if "fwhm" in region.measures:
             yield f"fwhm_{axis}", width
             yield f"fwhm_{axis}_errors", width_errors
+    if plan.asks_median:
+        yield "median_bias", _median_bias(frames, region, own, share, net, made, plan)
     n_saturated = saturated(frames, region, plan)
     quality |= np.where(n_saturated > 0, Quality.SATURATED, 0)
+    quality |= np.where(own.weighted_mean < SPARSE, Quality.ERRORS_DOUBTFUL, 0)
     quality |= np.where(own.pixels < own.area, Quality.MASKED_PIXELS, 0)
     quality |= np.where(net > LOW_COUNTS * np.nan_to_num(errors), 0, Quality.LOW_COUNTS)
     if region.moving is not None:
@@ -169,6 +183,23 @@ def _net_variance(
         2 * own.pixels * below.own_variance, below.own_pixels, out=np.zeros(len(own.y)), where=below.own_pixels > 0
     )
     return np.maximum(own.variance + own.pixels**2 * level_variance - twice, 0), level_variance
+
+
+def _median_bias(
+    frames: Frames, region: Region, own: Sums, share: Doubles, net: Doubles, others: Doubles | float, plan: Measurements
+) -> Doubles:
+    """Part that a plain median adds to the intensity; NaN where that is not known, or nothing was counted."""
+    added = own.median_excess - share * others
+    if region.under in ("edge", "plane"):
+        added = np.full(len(net), np.nan)
+    if frames.level is not None and plan.steps.mode == "subtract" and not region.under:
+        added = added - own.pixels / np.maximum(frames.level_pixels, 1) * frames.level_excess
+    counted = net / factor_of(frames, plan) - added
+    bias = np.divide(added, counted, out=np.full(len(net), np.nan), where=counted > 0)
+    if frames.level is not None and plan.steps.mode == "divide":
+        level = frames.level * frames.level_pixels
+        bias = (1 + bias) * np.where(level > 0, 1 - frames.level_excess / np.where(level > 0, level, 1), np.nan) - 1
+    return np.asarray(bias)
 
 
 def _subtracted(frames: Frames, plan: Measurements) -> Doubles:

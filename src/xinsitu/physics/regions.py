@@ -14,7 +14,7 @@ from xinsitu import kernels
 from xinsitu.kernels import Doubles
 from xinsitu.values import Box
 
-from . import counting
+from . import counting, median_bias
 from .framewise import (
     EXPOSURE,
     SCALE,
@@ -27,6 +27,8 @@ from .framewise import (
     without_background,
 )
 
+NEAR = 9
+"""Rows or columns over which the mean of filtered pixels is taken."""
 SAMPLED = 16
 """One frame in so many is asked whether there are enough counts for a median."""
 HOT = 20
@@ -77,6 +79,11 @@ class Measurements:
     bins: Box | None = None
 
     @property
+    def asks_median(self) -> bool:
+        """Whether it can be told what a plain median makes of the counts."""
+        return self.counts and self.median and self.steps.median is not None
+
+    @property
     def fingerprint(self) -> str:
         """Hash of the content."""
         regions = [(r.box, r.origin, r.background, r.under, sorted(r.measures), r.moving) for r in self.regions]
@@ -98,9 +105,10 @@ def resting(per_frame: Doubles, plan: Measurements) -> Iterator[tuple[slice, Mea
 
 @dataclass(frozen=True)
 class Frames:
-    """A block of raw frames, what is known of each, and the background of whole frames with its variance and pixels.
+    """A block of raw frames, what is known of each, and the background of whole frames.
 
-    ``whole`` is the filtered block, where boxes cover so much of it that this is quicker than one after the other.
+    ``level_*``: that background's variance, its pixels, and what a median added to their sum. ``whole`` is the filtered
+    block, where boxes cover so much of it that this is quicker than one after the other.
     """
 
     raw: kernels.Frames
@@ -108,6 +116,7 @@ class Frames:
     level: Doubles | None
     level_variance: Doubles
     level_pixels: Doubles
+    level_excess: Doubles
     shared: float | None
     whole: kernels.Floats | None
 
@@ -147,6 +156,10 @@ class Sums:
     """Filtered counts per pixel, on average."""
     bin_factor: Doubles
     """Variance of a bin over what was counted in it: 1, but behind a median."""
+    weighted_mean: Doubles
+    """Behind a median, mean of the pixels where most counts are; infinite without one."""
+    median_excess: Doubles
+    """What a plain median added to the sum of what was counted; NaN in frames that were not asked, 0 without one."""
     top: tuple[Doubles, Doubles, Doubles]
     """Highest valid pixel, its row and its column in the ROI."""
     area: int
@@ -176,24 +189,26 @@ def frames_of(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, share
     area = sum((y[1] - y[0]) * (x[1] - x[0]) for y, x in boxes)
     together = steps.median is not None and len(boxes) > 1 and 2 * area > raw.shape[1] * raw.shape[2]
     whole = filtered(raw, steps, per_frame) if together else None
-    frames = Frames(raw, per_frame, None, nothing, nothing, shared, whole)
+    frames = Frames(raw, per_frame, None, nothing, nothing, nothing, shared, whole)
     if steps.boxes is None:
         return frames
     parts = [frames.filtered(steps, box) for box in steps.boxes]
-    total, variance, pixels = nothing.copy(), nothing.copy(), nothing.copy()
+    total, squares, variance, pixels, made = np.zeros((5, len(raw)))
     for part, (y, x) in zip(parts, steps.boxes, strict=True):
         values = np.ascontiguousarray(part.reshape(len(part), -1), dtype=np.float64)
         good = np.isfinite(values)
         values = np.where(good, values, 0.0)
+        made += median_bias.excess(raw, part, per_frame, (y, x), steps) if plan.asks_median else 0.0
         total += values.sum(axis=1)
+        squares += np.einsum("np,np->n", values, values)
         variance += (values * gain_of(steps, (y, x)).reshape(1, -1)).sum(axis=1)
         pixels += np.count_nonzero(good, axis=1)
     level = pooled_mean(parts)
     if plan.median:
-        variance *= counting.sum_variance_factor(total / np.maximum(pixels, 1))
+        variance *= counting.sum_variance_factor(counting.weighted_mean(squares, total))
     level_variance = variance / np.maximum(pixels, 1) ** 2
     level_variance = level_variance if plan.counts else np.full(len(raw), np.nan)
-    return Frames(raw, per_frame, level, level_variance, pixels, shared, whole)
+    return Frames(raw, per_frame, level, level_variance, pixels, made, shared, whole)
 
 
 def gain_of(steps: Steps, box: Box) -> Doubles:
@@ -210,6 +225,9 @@ def summed(frames: Frames, region: Region, plan: Measurements, *, keep: bool = F
     steps = plan.steps
     part = frames.filtered(steps, region.box)
     counted = part.astype(np.float64, order="C") if plan.counts else None
+    made = np.zeros(len(part))
+    if plan.asks_median:
+        made = median_bias.excess(frames.raw, part, frames.per_frame, region.box, steps)
     if frames.level is not None:
         part = without_background(part, frames.level, steps, frames.shared)
     part = normalised(part, steps, frames.per_frame)
@@ -228,7 +246,7 @@ def summed(frames: Frames, region: Region, plan: Measurements, *, keep: bool = F
     top = highest_pixel(values, good)
     if not keep and region.under not in ("edge", "plane"):  # megabytes per ROI that nobody asks for again
         values, good = np.empty((n_frames, 0, 0)), None
-    return Sums(values, good, along_y, along_x, pixels_y, pixels_x, *variances, top, n_rows * n_columns)
+    return Sums(values, good, along_y, along_x, pixels_y, pixels_x, *variances, made, top, n_rows * n_columns)
 
 
 def highest_pixel(values: Doubles, good: kernels.Bools | None) -> tuple[Doubles, Doubles, Doubles]:
@@ -243,25 +261,33 @@ def highest_pixel(values: Doubles, good: kernels.Bools | None) -> tuple[Doubles,
 
 def _variances(
     counted: Doubles | None, shape: tuple[int, ...], frames: Frames, region: Region, plan: Measurements
-) -> tuple[Doubles, Doubles, Doubles, Doubles, Doubles, Doubles]:
+) -> tuple[Doubles, Doubles, Doubles, Doubles, Doubles, Doubles, Doubles]:
     """Variances of the profiles, from filtered counts ``m = v f``: ``var(v) = m / f^2 = v / f``; NaN without counts."""
     n_frames, n_rows, n_columns = shape
     if counted is None:
         rows, columns = np.full((n_frames, n_rows), np.nan), np.full((n_frames, n_columns), np.nan)
-        return rows, columns, rows, columns, np.full(n_frames, np.nan), np.ones(n_frames)
+        nothing = np.full(n_frames, np.nan)
+        return rows, columns, rows, columns, nothing, np.ones(n_frames), nothing
     gain = gain_of(plan.steps, region.box)
     weighted = counted if plan.steps.flat is None else np.multiply(counted, gain, out=counted)
     rows, columns = kernels.profiles(weighted)
     counts = np.asarray(rows.sum(axis=1))
-    factor, bin_factor = np.ones(n_frames), np.ones(n_frames)
-    if plan.median:  # the mean where most counts are
-        squares = np.einsum("nyx,nyx->n", weighted, weighted)
-        mean = np.divide(squares, counts, out=np.zeros(n_frames), where=counts > 0)
-        factor, bin_factor = counting.sum_variance_factor(mean), counting.bin_variance_factor(mean)
+    bin_factor, mean, of_rows, of_columns = np.ones(n_frames), np.full(n_frames, np.inf), rows, columns
+    if plan.median:  # the mean where most counts are; on sparse ground, far from a peak, sums scatter more
+        squares_y, squares_x = (np.einsum(f"nyx,nyx->n{axis}", weighted, weighted) for axis in "yx")
+        mean = counting.weighted_mean(squares_y.sum(axis=1), counts)
+        bin_factor = counting.bin_variance_factor(mean)
+        of_rows, of_columns = (
+            bins
+            * counting.sum_variance_factor(
+                counting.weighted_mean(*(kernels.running_mean(s, NEAR) for s in (squares, bins)))
+            )
+            for bins, squares in ((rows, squares_y), (columns, squares_x))
+        )
     scale = np.square(factor_of(frames, plan))
-    whole, single = (factor * scale)[:, None], (bin_factor * scale)[:, None]
+    single, each = (bin_factor * scale)[:, None], scale[:, None]
     counted_mean = counts / (n_rows * n_columns)
-    return rows * whole, columns * whole, rows * single, columns * single, counted_mean, bin_factor
+    return of_rows * each, of_columns * each, rows * single, columns * single, counted_mean, bin_factor, mean
 
 
 def factor_of(frames: Frames, plan: Measurements) -> Doubles:
@@ -310,7 +336,7 @@ def count_rate_correction(frames: Frames, region: Region, plan: Measurements) ->
 
 def sparse_counts(frames: Frames, region: Region, plan: Measurements) -> Doubles:
     """Return raw counts per pixel of a ROI that a plain median goes over, hot pixels cut down; NaN if there is none."""
-    if not plan.counts or not plan.median or plan.steps.median is None:
+    if not plan.asks_median:
         return np.full(len(frames.raw), np.nan)
     (top, bottom), (left, right) = region.box
     some = slice(None, None, SAMPLED)

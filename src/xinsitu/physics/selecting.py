@@ -69,3 +69,12 @@ def read_intensity(
     if "quality" in columns:
         flags[frames] = read["quality"].transpose("time", "roi").values
     return filled[0], filled[1], flags
+
+
+def read_bias(sample: xr.Dataset, rois: Sequence[str]) -> tuple[Floats, Floats] | None:
+    """Intensities and by which part a median raised them, dims ``(time, roi)``; None where the sample does not say."""
+    if "median_bias" not in sample.variables:
+        return None
+    read = sample[["intensity", "median_bias"]].sel(roi=list(rois)).compute()
+    intensity, bias = (read[name].transpose("time", "roi").values for name in ("intensity", "median_bias"))
+    return intensity, bias

@@ -18,6 +18,7 @@ from xinsitu.values import AttenuationChange, utc_text
 from .factors import FactorEstimate, common_factor, end_points, level_noise
 from .keys import elapsed_seconds, times
 from .levels import window_factor
+from .median_doubt import MedianBias
 from .placing import PlacedChange, with_keys
 from .selecting import Floats, read_intensity
 from .steps import common_mode
@@ -40,6 +41,8 @@ class _Beside:
     after: int
     gap: float
     where: str
+    sides: tuple[slice, slice]
+    bias: MedianBias | None
 
     @property
     def longest(self) -> int:
@@ -90,9 +93,12 @@ def settled_changes(
     for left, right in spans:
         near[left], near[right] = True, True
     values, errors, flags = read_intensity(sample, rois, near)
+    bias = MedianBias.read(sample, tuple(rois))
     _warn_fast(flags, _spans(placed, near.size, 1 if method == "end points" else window or CHECK), rois)
     return [
-        _settled(with_keys(sample, one), _beside(sample, values, errors, one, span), rois, window, method, tolerance)
+        _settled(
+            with_keys(sample, one), _beside(sample, values, errors, one, span, bias), rois, window, method, tolerance
+        )
         for one, span in zip(placed, spans, strict=True)
     ]
 
@@ -111,7 +117,12 @@ def _spans(placed: Sequence[PlacedChange], frames: int, reach: int) -> list[tupl
 
 
 def _beside(
-    sample: xr.Dataset, values: Floats, errors: Floats, one: PlacedChange, span: tuple[slice, slice]
+    sample: xr.Dataset,
+    values: Floats,
+    errors: Floats,
+    one: PlacedChange,
+    span: tuple[slice, slice],
+    bias: MedianBias | None,
 ) -> _Beside:
     own, noise = np.full_like(values, np.nan), np.full_like(values, np.nan)
     for part in span:
@@ -123,7 +134,7 @@ def _beside(
     steps = float(one.after - one.before)
     gap = max(steps, (seconds[one.after] - seconds[one.before]) / usual) if usual > 0 else steps
     where = f"the change after {utc_text(times(sample)[one.before])}"
-    return _Beside(own, errors, noise, one.before, one.after, float(gap), where)
+    return _Beside(own, errors, noise, one.before, one.after, float(gap), where, span, bias)
 
 
 def _settled(
@@ -148,6 +159,8 @@ def _settled(
         if given:
             return change  # nothing to compare it with
         raise StitchError(f"{beside.where} has no factor: {fault}") from None
+    if beside.bias is not None:
+        estimate = beside.bias.doubted(estimate, *beside.sides)
     if given:
         _warn_contradiction(change, estimate, beside.where, tolerance)
         measured = {"measured_factor": estimate.factor, "measured_factor_errors": estimate.factor_errors}

@@ -17,6 +17,13 @@ from .quantities import COLUMN
 
 MEDIAN_BITES = 2.0
 """Mean counts per pixel below which a plain median takes more than 7 % of an intensity."""
+HARMLESS = 0.01
+"""Part of an intensity that a median may take without a word."""
+BIASED, CERTAIN, OWN_NOISE = 0.05, 4.0, 0.6
+"""Part of an intensity that is flagged if a median takes or adds it, and standard deviations above its noise, which is
+so much of the intensity's own: filtered and raw sums have most of their noise in common."""
+AROUND = 65
+"""Frames over which that part is averaged."""
 DARK, LIT = 5.0, 100.0
 """Counts in all ROIs together: at most so many in a frame without beam, where the median frame has at least so many."""
 
@@ -44,7 +51,8 @@ def tell(packed: Doubles, *, told: Told) -> Doubles:
     if told.divides:
         _tell_of_background(packed, told.counts)
     if told.median and told.counts:
-        _tell_of_median(packed[:, np.array(told.signals)], told)
+        _tell_of_median(packed, told)
+        packed = _median_flagged(packed)
     if told.flat:
         packed = _scale_told(packed, told)
     return _without_beam_flagged(packed) if told.counts else packed
@@ -64,19 +72,54 @@ def _tell_of_background(packed: Doubles, counts: bool) -> None:
 
 
 def _tell_of_median(packed: Doubles, told: Told) -> None:
-    """Warn where a plain median takes a part of what is counted."""
-    means = np.nanmedian(packed[:, :, COLUMN["sparse"]], axis=0)
+    """Warn where a plain median takes a part of what is counted, as measured where that is known."""
+    signals = np.array(told.signals)
+    means = np.nanmedian(packed[:, signals, COLUMN["sparse"]], axis=0)
+    bias, _ = _pooled_bias(packed[:, signals], len(packed))
     names = [name for name, signal in zip(told.names, told.signals, strict=True) if signal]
-    sparse = [(name, float(mean)) for name, mean in zip(names, means, strict=True) if 0 < mean < MEDIAN_BITES]
+    sparse, losses = [], []
+    for name, mean, measured in zip(names, means, bias[0], strict=True):
+        loss = -float(measured) if np.isfinite(measured) else median_loss(float(mean))
+        if 0 < mean < MEDIAN_BITES and abs(loss) > HARMLESS:
+            sparse.append(f"{name} {mean:.2g}")
+            losses.append(loss)
     if sparse:
-        said = ", ".join(f"{name} {mean:.2g}" for name, mean in sparse)
-        loss = max(median_loss(mean) for _, mean in sparse)
         warnings.warn(
-            f"few counts per pixel ({said}): a plain median takes up to {100 * loss:.0f} % of such an intensity; "
-            "give a threshold, e.g. Correction(median=3, threshold=5), to keep what was counted",
+            f"few counts per pixel ({', '.join(sparse)}): a plain median takes up to {100 * max(losses):.0f} % of such "
+            "an intensity; give a threshold, e.g. Correction(median=3, threshold=5), to keep what was counted",
             XinsituWarning,
             stacklevel=3,
         )
+
+
+def _median_flagged(packed: Doubles) -> Doubles:
+    """Flag intensities of which a plain median takes or adds a part that shows, in the frames around."""
+    bias, noise = _pooled_bias(packed, AROUND)
+    known = np.isfinite(bias)
+    biased = known & (np.abs(np.where(known, bias, 0.0)) > np.maximum(BIASED, CERTAIN * noise))
+    if not biased.any():
+        return packed
+    result = packed.copy()
+    result[:, :, COLUMN["quality"]] += biased * float(Quality.MEDIAN_BIAS)
+    return result
+
+
+def _pooled_bias(packed: Doubles, frames: int) -> tuple[Doubles, Doubles]:
+    """Part that the median added to the sum of the intensities of so many frames around each, and its noise."""
+    bias, intensity, errors = (packed[:, :, COLUMN[name]] for name in ("median_bias", "intensity", "intensity_errors"))
+    known = np.isfinite(bias) & np.isfinite(intensity) & (bias > -1)
+    net = np.where(known, intensity, 0.0)
+    parts = (net, net / (1 + np.where(known, bias, 0.0)), np.where(known, errors, 0.0) ** 2)
+    first = np.maximum(np.arange(len(packed)) - frames // 2, 0)
+    behind = np.minimum(np.arange(len(packed)) + frames // 2 + 1, len(packed))
+    if frames >= len(packed):
+        first, behind = np.zeros_like(first), np.full_like(behind, len(packed))
+    filtered, counted, variance = (
+        np.diff(np.concatenate([np.zeros((1, part.shape[1])), part.cumsum(axis=0)])[[first, behind]], axis=0)[0]
+        for part in parts
+    )
+    level = np.where(counted > 0, counted, np.nan)
+    return filtered / level - 1, OWN_NOISE * np.sqrt(np.maximum(variance, 0)) / level
 
 
 def _scale_told(packed: Doubles, told: Told) -> Doubles:
