@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from xinsitu.io.headers import read_header
+from xinsitu.io.measurement import open_measurement
 from xinsitu.io.pilatus import parse_model, parse_pilatus
 
 # rows, columns, offset, stamp, exposure, period, cutoff, threshold, tau, excluded, flat field, detector, serial
@@ -62,6 +63,55 @@ def test_every_real_head_is_read_to_the_field(shared_data, tmp_path, number):
     assert text.sensor_material == "Silicon"
     assert text.sensor_thickness in (0.00032, 0.00045)
     assert text.trim_file is not None
+
+
+# thickness of the sensor, gain, trim file, excluded pixels, wavelength in angstrom
+MORE = {
+    "01": (0.00032, "autog (vrf = 1.000)", "p1k103_E20000_T7000.bin", None, 0.61995),
+    "02": (0.00032, "autog (vrf = 1.000)", "p1k103_E20000_T6250.bin", None, 0.61995),
+    "03": (0.00032, "not implemented (vrf = 9.900)", "p100k0230_T8p0_vrf_m0p2_100517", "badpix_mask.tif", None),
+    "04": (0.00032, "mid gain (vrf = -0.200)", "p100k0299_E10000_T5000_vrf_m0p20.bin", "badpix_mask.tif", None),
+    "05": (0.00032, "not implemented (vrf = 9.900)", "p100k0232_T9p9_vrf_m0p3_100621", "badpix_mask.tif", 1.54),
+    "06": (0.00032, "low gain (vrf = -0.300)", "p100k0262_T11000_vrf_m0p30.bin", "badpix_mask.tif", 0.564),
+    "07": (0.00032, "mid gain (vrf = -0.200)", "p100k0205_E10000_T5000_vrf_m0p20.bin", "badpix_mask.tif", None),
+    "08": (0.00045, "autog (vrf = 1.000)", "p10-0120_E8000_T4000.bin", "badpixel_mask.tif", 1.54987),
+    "09": (0.00045, "autog (vrf = 1.000)", "p10-0127_E8048_T4024.bin", "badpixel_mask.tif", None),
+    "10": (0.00045, "low gain (vrf = -0.300)", "p1m0113_E30000_T15000_vrf_m0p30.bin", "badpix_mask.tif", None),
+    "11": (0.00045, "autog (vrf = 1.000)", "p3-0236_E8000_T4000.bin", "badpix_mask.tif", 1.54),
+    "12": (0.00032, "autog (vrf = 1.000)", "p3-0231-W_E14000_T11500.bin", "badpix_mask.tif", 0.88564),
+    "13": (0.00045, "autog (vrf = 1.000)", "p12-0101_E14000_T10500.bin", "badpix_mask_9modules.tif", 0.88564),
+    "14": (0.00045, "autog (vrf = 1.000)", "p3-0220_E8048_T4024.bin", "badpix_mask.tif", None),
+    "15": (0.00045, None, "p3-0327_E8048_T4024.bin", "badpix_mask.tif", None),  # "NA"
+}
+
+
+@pytest.mark.parametrize("number", HEADS)
+def test_every_field_of_a_real_head_arrives_in_the_dataset(shared_data, tmp_path, number):
+    (head,) = (shared_data / "headers").glob(f"{number}_*.bin")
+    rows, columns, offset, stamp, exposure, period, cutoff, threshold, tau, excluded, flat, detector, serial = HEADS[
+        number
+    ]
+    thickness, gain, trim, bad, wavelength = MORE[number]
+    path = tmp_path / "a_1.tif"
+    path.write_bytes(head.read_bytes())
+    os.truncate(path, offset + rows * columns * 4)
+    data = open_measurement(tmp_path, tz="UTC")
+    expected = {
+        "exposure_period": period, "count_cutoff": cutoff, "threshold_energy": threshold, "tau": tau,
+        "n_excluded_pixels": excluded, "flat_field": flat, "detector": detector, "detector_serial": serial,
+        "pixel_size_y": 172e-6, "pixel_size_x": 172e-6, "sensor_material": "Silicon", "sensor_thickness": thickness,
+        "gain_setting": gain, "trim_file": trim, "excluded_pixels": bad, "wavelength": wavelength,
+        "software": "TVX TIFF v 1.3", "time_source": "tiff:306",
+    }  # fmt: skip
+    found = {name: data.attrs.get(name) for name in expected}
+    assert found == {name: pytest.approx(one) if isinstance(one, float) else one for name, one in expected.items()}
+    assert data.image.dtype == np.int32
+    assert data.image.shape == (1, rows, columns)
+    assert float(data.exposure_time) == exposure
+    assert data.image.attrs["count_cutoff"] == cutoff
+    assert data.stamp.item() == stamp
+    day, clock = stamp.split(" ")
+    assert data.time.values[0] == np.datetime64(f"{day.replace(':', '-')}T{clock}", "ns")
 
 
 def test_gain_and_trim_in_every_dialect(shared_data):

@@ -185,6 +185,98 @@ def test_an_eigers_mask_behind_a_link(tmp_path):
     np.testing.assert_array_equal(data.mask, np.eye(13, 17, dtype=bool))
 
 
+# -- dialects ---------------------------------------------------------------------------------------------------------
+
+
+def test_nxmx_with_a_virtual_dataset_over_its_folder(tmp_path):
+    """As Odin writes for an Eiger: data and metadata in files of their own, one file over them."""
+    for index in range(3):
+        with h5py.File(tmp_path / f"run_{index + 1:06d}.h5", "w") as file:
+            file["data"] = TRUTH[4 * index : 4 * index + 4]
+    with h5py.File(tmp_path / "run_meta.h5", "w") as file:
+        file["mask"] = np.eye(13, 17, dtype="u4")
+    layout = h5py.VirtualLayout((12, 13, 17), "i4")
+    for index in range(3):
+        layout[4 * index : 4 * index + 4] = h5py.VirtualSource(f"run_{index + 1:06d}.h5", "data", (4, 13, 17))
+    path = tmp_path / "run.nxs"
+    with h5py.File(path, "w") as file:
+        entry = file.create_group("entry")
+        entry.attrs["NX_class"] = "NXentry"
+        entry["start_time"] = "2024-03-01T10:00:00Z"
+        entry.create_virtual_dataset("data/data", layout)
+        detector = entry.create_group("instrument/eiger")
+        detector.attrs["NX_class"] = "NXdetector"
+        detector["frame_time"], detector["count_time"], detector["x_pixel_size"] = 0.01, 0.0099, 75e-6
+        detector["saturation_value"] = 46000
+        detector["pixel_mask"] = h5py.ExternalLink("run_meta.h5", "/mask")
+    (tmp_path / "run_meta.h5").rename(tmp_path / "meta.h5")
+    with pytest.raises(FrameError, match=r"run\.nxs: links to run_meta\.h5"):
+        open_measurement(path)
+    (tmp_path / "meta.h5").rename(tmp_path / "run_meta.h5")
+    data = open_measurement(path)
+    np.testing.assert_array_equal(data.image, TRUTH)
+    assert data.attrs["count_cutoff"] == 46000
+    assert data.attrs["pixel_size_x"] == 75e-6
+    assert float(data.exposure_time) == 0.0099
+    assert epoch_seconds(data.time)[[0, 11]].tolist() == pytest.approx([1_709_287_200, 1_709_287_200.11])
+    np.testing.assert_array_equal(data.mask, np.eye(13, 17, dtype=bool))
+
+
+def test_sources_that_are_too_short_are_never_zeros(tmp_path):
+    """HDF5 gives the fill value where a source has fewer frames than the virtual dataset takes."""
+    layout = h5py.VirtualLayout((4, 13, 17), "i4")
+    layout[:] = h5py.VirtualSource("part.h5", "data", (4, 13, 17))
+    with h5py.File(tmp_path / "run.nxs", "w") as file:
+        file.create_virtual_dataset("entry/data/data", layout)
+    with h5py.File(tmp_path / "part.h5", "w") as file:
+        file["data"] = TRUTH[:3]
+    with pytest.raises(FrameError, match=r"run\.nxs: .* takes more from part\.h5 than the \(3, 13, 17\) that it has"):
+        open_measurement(tmp_path / "run.nxs", time="frame")
+    with h5py.File(tmp_path / "part.h5", "w") as file:
+        file["other"] = TRUTH[:4]
+    with pytest.raises(FrameError, match=r"run\.nxs: .* takes frames from part\.h5, which has no data"):
+        open_measurement(tmp_path / "run.nxs", time="frame")
+    with h5py.File(tmp_path / "run_master.h5", "w") as file:
+        for name, target in (("data_000001", "/other"), ("data_000002", "/gone")):
+            file[f"entry/data/{name}"] = h5py.ExternalLink("part.h5", target)
+    with pytest.raises(FrameError, match=r"run_master\.h5: entry/data/data_000002 links to frames that are not there"):
+        open_measurement(tmp_path / "run_master.h5", time="frame")
+
+
+def test_a_lima_file(tmp_path):
+    """One entry per acquisition, no default place; the stack stands once, links lead to it."""
+    with h5py.File(tmp_path / "lima_0001.h5", "w") as file:
+        entry = file.create_group("entry_0000")
+        entry.attrs["NX_class"] = "NXentry"
+        entry["start_time"] = "2023-05-04T10:11:12.500000+02:00"
+        detector = entry.create_group("instrument/pilatus")
+        detector.attrs["NX_class"] = "NXdetector"
+        detector["data"] = TRUTH
+        detector["frame_time"] = 1.0
+        entry["measurement/data"] = h5py.SoftLink("/entry_0000/instrument/pilatus/data")
+    data = open_measurement(tmp_path / "lima_0001.h5")
+    np.testing.assert_array_equal(data.image, TRUTH)
+    assert epoch_seconds(data.time)[[0, 11]].tolist() == [1_683_187_872.5, 1_683_187_883.5]
+
+
+def test_the_default_of_a_nexus_file_and_a_scan_over_two_axes(tmp_path):
+    with h5py.File(tmp_path / "map_1.nxs", "w") as file:
+        file.attrs["default"] = "scan"
+        file["scan/other"], file["scan/plot/frames"] = TRUTH[::-1], TRUTH.reshape(3, 4, 13, 17)
+        file["scan"].attrs["default"], file["scan/plot"].attrs["signal"] = "plot", "frames"
+    data = open_measurement(tmp_path / "map_1.nxs", time="frame")
+    np.testing.assert_array_equal(data.image, TRUTH)
+    np.testing.assert_array_equal(data.image[[7, 2], 3:5], TRUTH[[7, 2], 3:5])
+
+
+def test_a_clock_reading_of_every_frame(tmp_path):
+    path = scan_file(tmp_path / "a_1.h5", TRUTH)
+    moments = 1_683_187_872.25 + np.arange(12) * 1.5
+    with h5py.File(path, "a") as file:
+        file["entry/instrument/detector/timestamp"] = moments
+    np.testing.assert_allclose(epoch_seconds(open_measurement(path).time), moments, rtol=0, atol=1e-6)
+
+
 # -- damage that no header shows --------------------------------------------------------------------------------------
 
 

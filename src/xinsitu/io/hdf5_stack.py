@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import h5py
 import numpy as np
 
 from xinsitu.errors import FrameError
@@ -134,9 +135,19 @@ def _read(part: Part, start: int, result: Pixels, rows: Positions, columns: Posi
     try:
         with opened(part.path) as file:
             dataset = file[part.dataset]
-            block = dataset[box] if dataset.ndim == 2 else dataset[(slice(start, start + len(result)), *box)]
+            block = _block(dataset, start, len(result), box)
     except (OSError, KeyError, ValueError) as error:
         raise FrameError(part.path, f"its frames cannot be read ({error})") from None
     block = block.reshape(len(result), *block.shape[-2:])
     inside = np.ix_(rows - first_row, columns - first_column)
     result[...] = block[:, inside[0], inside[1]]
+
+
+def _block(dataset: h5py.Dataset, start: int, count: int, box: tuple[slice, slice]) -> Pixels:
+    """Successive frames; of a scan over several axes, in the order in which they lie in the file."""
+    if dataset.ndim == 2:
+        return np.asarray(dataset[box])
+    if dataset.ndim == 3:
+        return np.asarray(dataset[(slice(start, start + count), *box)])
+    places = np.unravel_index(np.arange(start, start + count), dataset.shape[:-2])
+    return np.stack([dataset[(*map(int, place), *box)] for place in zip(*places, strict=True)])

@@ -20,6 +20,7 @@ from xinsitu.schema import describe
 
 from .decode import read_frame
 from .frame_header import MAX_PIXELS, FrameFault
+from .hdf5_header import detector_groups
 from .headers import read_header
 from .instruments import Instrument, load_instrument
 from .safe_hdf5 import opened, refuse_outside_links
@@ -33,6 +34,7 @@ _PLACES = (
     "entry/data/mask",
     "entry/mask/data",
 )
+_NAMES = ("pixel_mask", "detectorSpecific/pixel_mask")
 MEANINGS = {0: "gap", 1: "dead", 2: "under responding", 3: "over responding", 4: "noisy", 6: "cluster", 8: "user"}
 """Bits of a NeXus ``pixel_mask``; any of them makes a pixel bad."""
 
@@ -138,8 +140,9 @@ def _hdf5(path: str) -> npt.NDArray[np.generic]:
 
 def pixel_mask(file: h5py.File) -> npt.NDArray[np.generic] | None:
     """Mask of an open HDF5 file where one stands in the usual places; its bits are :data:`MEANINGS`."""
-    for place in _PLACES:
-        dataset = file.get(place)
+    known = (file.get(place) for place in _PLACES)
+    named = (group.get(name) for group in detector_groups(file) for name in _NAMES)
+    for dataset in (*known, *named):
         if isinstance(dataset, h5py.Dataset) and dataset.ndim == 2 and dataset.dtype.kind in "biu":
             return np.asarray(dataset[()])
     return None
