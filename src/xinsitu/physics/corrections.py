@@ -132,11 +132,11 @@ def background(image: xr.DataArray, region: Background) -> xr.DataArray:
 
     Examples
     --------
-    >>> frames = xr.DataArray(np.array([[[4, 4, 12]]], dtype="uint16"), dims=("time", "y", "x"))
+    >>> frames = xr.DataArray(np.array([[[400, 400, 1200]]], dtype="uint16"), dims=("time", "y", "x"))
     >>> background(frames, Background(y=(0, 1), x=(0, 2), mode="divide")).values
     array([[[1., 1., 3.]]], dtype=float32)
     >>> background(frames, Background(y=(0, 1), x=(2, 3), mode="subtract")).values
-    array([[[-8., -8.,  0.]]], dtype=float32)
+    array([[[-800., -800.,    0.]]], dtype=float32)
     """
     return _applied(image, Correction(background=region))
 
