@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from dataclasses import fields
+from typing import Any, ClassVar
 
 import xarray as xr
 from xarray.backends import BackendEntrypoint
@@ -13,7 +14,6 @@ from xinsitu.errors import LayoutError
 
 from .keywords import Opening
 from .opening import open_lazily
-from .times import Time
 
 
 class XinsituBackend(BackendEntrypoint):
@@ -26,16 +26,7 @@ class XinsituBackend(BackendEntrypoint):
     open_dataset_parameters: ClassVar[tuple[str, ...]] = (
         "filename_or_obj",
         "drop_variables",
-        "tz",
-        "instrument",
-        "on_error",
-        "time",
-        "order_error",
-        "series",
-        "fill_missing",
-        "period",
-        "stamp_marks",
-        "logs",
+        *(field.name for field in fields(Opening)),
     )
 
     def open_dataset(
@@ -43,32 +34,12 @@ class XinsituBackend(BackendEntrypoint):
         filename_or_obj: object,
         *,
         drop_variables: str | Iterable[str] | None = None,
-        tz: str | None = None,
-        instrument: str | None = None,
-        on_error: str = "raise",
-        time: Time = "auto",
-        order_error: str = "raise",
-        series: str | None = None,
-        fill_missing: bool = False,
-        period: float | None = None,
-        stamp_marks: str | None = None,
-        logs: str | os.PathLike[str] | None = "auto",
+        **options: Any,  # noqa: ANN401 - xarray passes on what people gave; Opening checks it
     ) -> xr.Dataset:
-        """Open frames, not chunked; parameters of :func:`~xinsitu.io.measurement.open_measurement`."""
+        """Open frames, not chunked; options are the keywords of :func:`~xinsitu.io.measurement.open_measurement`."""
         if not isinstance(filename_or_obj, str | os.PathLike | Sequence):
             raise LayoutError(f"the engine xinsitu opens paths, not {type(filename_or_obj).__name__}")
-        opening = Opening(
-            tz=tz,
-            instrument=instrument,
-            on_error=on_error,
-            time=time,
-            order_error=order_error,
-            series=series,
-            fill_missing=fill_missing,
-            period=period,
-            stamp_marks=stamp_marks,
-            logs=logs,
-        )
+        opening = Opening(**options)
         dataset, _ = open_lazily(filename_or_obj, opening)
         dropped = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or ())
         return dataset.drop_vars(dropped, errors="ignore")
