@@ -41,7 +41,9 @@ def gaussian(centre: tuple[float, float] = CENTRE, sigma: tuple[float, float] = 
     return np.outer(y, x)
 
 
-def repeated(counts: float, *, flat: float = FLAT, repetitions: int = REPETITIONS, **spot: tuple) -> xr.DataArray:
+def repeated(
+    counts: float, *, flat: float | np.ndarray = FLAT, repetitions: int = REPETITIONS, **spot: tuple
+) -> xr.DataArray:
     """Frames of the same spot that differ by their Poisson noise alone."""
     rng = np.random.default_rng([RNG_SEED, int(counts * 1000)])
     frames = rng.poisson(counts * gaussian(**spot) + flat, size=(repetitions, BOX[0], 2 * BOX[1])).astype("int32")
@@ -160,15 +162,82 @@ def figure_fits() -> tuple[Figure, str]:
             biases.append(100 * bias)
         stated = np.nanmedian(fitted.fwhm_x_errors) / truth
         rows.append((f"{counts:,}", *cells, f"{100 * stated:.1f} %", f"{100 * fitted.fwhm_x.notnull().mean():.0f} %"))
-        drawn.append((counts, *biases))
-    counts, *curves = np.array(drawn).T
-    figure, (axis,) = new_figure(size=(5.6, 3.2))
-    axis.axhline(0, color="#999999", lw=0.8)
+        drawn.append((counts, *biases, 100 * np.nanstd(fitted.fwhm_x) / truth, 100 * stated))
+    counts, *curves, scatter, stated = np.array(drawn).T
+    figure, (left, right) = new_figure(2)
+    left.axhline(0, color="#999999", lw=0.8)
     for name, curve, style in zip(found, curves, ("s-", "^-", "o-"), strict=True):
-        axis.semilogx(counts, curve, style, ms=5, label=name)
-    axis.set(xlabel="net counts in the spot", ylabel="bias of the FWHM (%)")
-    axis.legend(frameon=False)
+        left.semilogx(counts, curve, style, ms=5, label=name)
+    left.set(xlabel="net counts in the spot", ylabel="bias of the FWHM (%)")
+    left.legend(frameon=False)
+    right.loglog(counts, scatter, "o", ms=5, color="#222222", label="scatter of the fit")
+    right.loglog(counts, stated, "-", color="#268bd2", label="stated error (median)")
+    right.set(xlabel="net counts in the spot", ylabel="standard deviation of the FWHM (%)")
+    right.legend(frameon=False)
     return figure, table(("net counts", *found, "stated error of the fit", "fits that succeed"), rows)
+
+
+def figure_background() -> tuple[Figure, str]:
+    """Three backgrounds of a ROI on tilted ground: bias of intensity and position, error of what is taken off."""
+    kinds = {"empty area": ("BG",), "edge": ("edge",), "plane": ("plane",)}
+    tilt, centre = 1 + 0.005 * (np.arange(2 * BOX[1]) - BOX[1] / 2), true_values()["com_x"]
+    header = [f"{name}: {what}" for name in kinds for what in ("intensity", "position", "background", "stated")]
+    rows, drawn = [], []
+    for level in (0.1, 0.5, 2.0, 10.0):
+        frames = repeated(5_000, flat=level * tilt)
+        under = float((level * tilt)[: BOX[1]].sum() * BOX[0]) / 100
+        values = [level]
+        for named in kinds.values():
+            series = xi.measure(frames, rois(named)).sel(roi="spot").compute()
+            bias = 100 * (float(series.intensity.mean()) / 5_000 - 1), float(series.com_x.mean()) - centre
+            errors = float(series.background.std()), float(np.sqrt((series.background_errors**2).mean()))
+            values += [*bias, *(error / under for error in errors)]
+        drawn.append(values)
+        shown = ("{:+.1f} %", "{:+.2f} px", "± {:.2f} %", "± {:.2f} %") * len(kinds)
+        cells = (form.format(value) for form, value in zip(shown, values[1:], strict=True))
+        rows.append((level, *(cell if "nan" not in cell else "–" for cell in cells)))
+    level, *columns = np.array(drawn).T
+    figure, axes = new_figure(3, size=(10.5, 3.4))
+    for place, (name, colour) in enumerate(zip(kinds, ("#268bd2", "#dc322f", "#2e8b57"), strict=True)):
+        intensity, position, scatter, stated = columns[4 * place : 4 * place + 4]
+        axes[0].semilogx(level, intensity, "o-", ms=4, color=colour, label=name)
+        axes[1].semilogx(level, position, "o-", ms=4, color=colour)
+        axes[2].loglog(level, scatter, "o", ms=5, color=colour)
+        axes[2].loglog(level, stated, "-", color=colour)
+    for axis, label in zip(
+        axes, ("bias of the net intensity (%)", "bias of the position (px)", "error (%)"), strict=True
+    ):
+        axis.set(xlabel="counts per pixel of the ground", ylabel=label)
+    axes[0].set_yscale("symlog", linthresh=1)
+    axes[2].set(title="scatter (dots), stated (lines)")
+    axes[0].legend(frameon=False)
+    return figure, table(("counts/px", *header), rows)
+
+
+def figure_quality() -> tuple[Figure, str]:
+    """How often flags rise, against counts, without a filter and through the default median."""
+    flags = ("low_counts", "half_level_not_crossed", "noisy_profile", "errors_doubtful", "median_bias")
+    counts = (5, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 20_000, 200_000)
+    rows: list[list[object]] = [[f"{number:,}"] for number in counts]
+    figure, axes = new_figure(2)
+    for axis, (title, correction) in zip(
+        axes, {"no filter": None, "median=3": xi.Correction(median=3)}.items(), strict=True
+    ):
+        found = [spot_series(repeated(net), correction=correction).quality for net in counts]
+        masks = dict(zip(found[0].flag_meanings.split(), found[0].flag_masks, strict=True))
+        for number, name in enumerate(flags):
+            share = [100 * float(((quality & int(masks[name])) > 0).mean()) for quality in found]
+            for row, value in zip(rows, share, strict=True):
+                row.append(f"{value:.0f} %")
+            if any(share):
+                axis.semilogx(counts, share, "o-", ms=4, lw=5 - number, label=name)  # they lie on each other
+        axis.set(xlabel="net counts in the spot", ylabel="frames that are flagged (%)", title=title)
+        axis.legend(frameon=False, fontsize=8)
+    header = [f"{name}{behind}" for behind in ("", ", median=3") for name in flags]
+    kept = [n for n in range(len(header)) if any(row[n + 1] != "0 %" for row in rows)]
+    return figure, table(
+        ("net counts", *(header[n] for n in kept)), [[row[0], *(row[n + 1] for n in kept)] for row in rows]
+    )
 
 
 def figure_com_pull() -> tuple[Figure, str]:
@@ -272,6 +341,197 @@ def figure_attenuation() -> tuple[Figure, str]:
     return figure, table(("counts per frame", "two end points", "lines on both sides", "stated error of these"), rows)
 
 
+def growing(counts: float, *, shared: float) -> tuple[xr.DataArray, xr.DataArray, xr.DataArray]:
+    """Counts that grow by 2 % of the first frame per second over 30 s: values, errors, and what segments share.
+
+    From the 15th second on all values of a repetition are off by one factor.
+    """
+    rng = np.random.default_rng([RNG_SEED, int(counts), int(1000 * shared)])
+    seconds = np.arange(30.0)
+    counted = rng.poisson(counts * (1 + 0.02 * seconds), (4 * REPETITIONS, 30)).T.astype(float)
+    off = 1 + shared * rng.normal(size=4 * REPETITIONS) * (seconds >= 15)[:, None]
+    coords = {"time": seconds}
+    scale = xr.DataArray(shared * (seconds >= 15), dims="time", coords=coords)
+    values = xr.DataArray(counted * off, dims=("time", "n"), coords=coords)
+    return values, np.sqrt(values), scale
+
+
+def figure_slope() -> tuple[Figure, str]:
+    """Growth rate: unbiased, with the errors that frames have of their own and those that segments share."""
+    rows, drawn = [], []
+    for counts in COUNTS:
+        cells = []
+        for shared in (0.0, 0.03):
+            values, errors, scale = growing(counts, shared=shared)
+            found = xi.slope(values.where(values > 0), errors=errors.where(values > 0), scale=scale)
+            unit = 0.02 * counts
+            bias, scatter = float(found.slope.mean()) / unit - 1, float(found.slope.std()) / unit
+            own, common = (
+                float(np.sqrt((found[name] ** 2).mean())) / unit for name in ("slope_errors", "slope_scale_errors")
+            )
+            cells += [bias, scatter, own, common]
+        drawn.append((counts, *cells))
+        shown = [f"{100 * cells[n]:.3g} %" for n in (0, 1, 2, 5, 6, 7)]
+        rows.append((f"{counts:,}", *shown))
+    counts, bias, scatter, own, _, _, scatter_both, own_both, common = np.array(drawn).T
+    figure, (left, right) = new_figure(2)
+    left.axhline(0, color="#999999", lw=0.8)
+    left.errorbar(counts, 100 * bias, 100 * scatter / np.sqrt(4 * REPETITIONS), fmt="o-", ms=4, color="#dc322f")
+    left.set(xscale="log", xlabel="counts in the first frame", ylabel="bias of the slope (%)", title="mean less truth")
+    right.loglog(counts, 100 * scatter, "o", ms=5, color="#222222", label="scatter of repetitions")
+    right.loglog(counts, 100 * own, "-", color="#268bd2", label="stated error")
+    right.loglog(
+        counts, 100 * scatter_both, "s", ms=5, mfc="none", color="#dc322f", label="scatter, factor known to 3 %"
+    )
+    right.loglog(
+        counts, 100 * np.hypot(own_both, common), "--", color="#dc322f", label="stated, with slope_scale_errors"
+    )
+    right.set(xlabel="counts in the first frame", ylabel="standard deviation (%)", title="error of the slope")
+    right.legend(frameon=False, fontsize=8)
+    header = ("counts", "bias", "scatter", "stated", "scatter, factor known to 3 %", "stated: own", "stated: shared")
+    return figure, table(header, rows)
+
+
+def figure_peaks() -> tuple[Figure, str]:
+    """Position of a peak: highest bins of the profile, of a smoothed one, and a fit."""
+    x = np.arange(60)
+    shape = np.diff(ndtr((np.arange(61) - 0.5 - 28.3) / 4.0))
+    rows, drawn = [], []
+    for counts in COUNTS[2:]:
+        rng = np.random.default_rng([RNG_SEED, counts, 7])
+        counted = rng.poisson(counts * shape + 1.0, (REPETITIONS, 60)).astype(float)
+        profile = xr.DataArray(counted, dims=("time", "x"), coords={"x": x})
+        errors = np.sqrt(profile)
+        fits = xi.fit_profiles(profile, "x", errors=errors, per_count=xr.DataArray(1.0))
+        smooth = profile.rolling(x=7, center=True).mean()
+        found = {
+            "find_peaks": _highest(xi.find_peaks(profile, "x", max_peaks=1)),
+            "of a mean over 7 bins": _highest(xi.find_peaks(smooth, "x", max_peaks=1)),
+            "Gaussian fit": fits.centre,
+        }
+        cells = [(float(place.mean()) - 28.3, float(place.std())) for place in found.values()]
+        stated = float(np.sqrt((fits.centre_errors**2).mean()))
+        rows.append((f"{counts:,}", *(f"{bias:+.3f} ± {scatter:.3f}" for bias, scatter in cells), f"{stated:.3f}"))
+        drawn.append((counts, *(value for pair in cells for value in pair), stated))
+    counts, *curves = np.array(drawn).T
+    figure, (left, right) = new_figure(2)
+    left.axhline(0, color="#999999", lw=0.8)
+    for name, bias, scatter, style in zip(found, curves[:-1:2], curves[1:-1:2], ("s-", "^-", "o-"), strict=True):
+        left.errorbar(counts, bias, scatter / np.sqrt(REPETITIONS), fmt=style, ms=4, label=name)
+        right.loglog(counts, scatter, style, ms=4, label=name)
+    right.loglog(counts, curves[-1], ":", color="#222222", label="stated error of the fit")
+    left.set(xscale="log", xlabel="counts in the peak", ylabel="bias of the position (px)")
+    right.set(xlabel="counts in the peak", ylabel="scatter of the position (px)")
+    right.legend(frameon=False, fontsize=8)
+    return figure, table(("counts", *found, "stated error of the fit"), rows)
+
+
+def _highest(peaks: xr.Dataset) -> xr.DataArray:
+    return peaks.position.isel(peak=0)
+
+
+def figure_sizes() -> tuple[Figure, str]:
+    """Thickness from fringes and size from a width, for a film of 12 nm."""
+    q = np.linspace(1.0, 1.6, 241)
+    size, units = 12.0, {"units": "1/angstrom"}
+    spacing = 2 * np.pi / (10 * size)
+    fringes = (1 + 0.8 * np.cos(2 * np.pi * (q - 1.02) / spacing)) * np.exp(-(q - 1.0) / 0.5)
+    wide = np.exp(-4 * np.log(2) * ((q - 1.3) / (0.9 * spacing)) ** 2)
+    axis = {"q": ("q", q, units)}
+    rows, drawn, shown = [], [], None
+    for counts in (20, 50, 200, 1_000, 5_000):
+        rng = np.random.default_rng([RNG_SEED, counts, 9])
+        many = xr.DataArray(
+            rng.poisson(counts * fringes, (REPETITIONS, q.size)).astype(float), dims=("time", "q"), coords=axis
+        )
+        smooth = many.rolling(q=9, center=True, min_periods=9).mean()
+        found = xi.find_peaks(smooth, "q", max_peaks=14, prominence=0.25 * counts)
+        thickness = xi.fringe_size(found)
+        bell = xr.DataArray(rng.poisson(counts * wide + 1, many.shape).astype(float), dims=("time", "q"), coords=axis)
+        fits = xi.fit_profiles(bell, "q", errors=np.sqrt(bell), per_count=xr.DataArray(1.0))
+        crystal = xi.scherrer_size(fits.fwhm, errors=fits.fwhm_errors)
+        cells = [
+            (float(one["size"].median()) - size, float(one["size"].std()), float(one.size_errors.median()))
+            for one in (thickness, crystal)
+        ]
+        shown = (many[0], smooth[0], found.isel(time=0)) if counts == 200 else shown
+        rows.append((f"{counts:,}", *(f"{b:+.3f} ± {s:.3f} ({e:.3f}) nm" for b, s, e in cells)))
+        drawn.append((counts, *(value for cell in cells for value in cell)))
+    counts, *curves = np.array(drawn).T
+    figure, (left, right) = new_figure(2)
+    left.plot(q, shown[0], ".", ms=2, color="#999999")
+    left.plot(q, shown[1], "-", color="#268bd2", label="mean over 9 bins")
+    left.plot(shown[2].position, shown[2].height, "v", color="#dc322f", label="find_peaks")
+    left.set(xlabel="q (1/Å)", ylabel="counts", title="fringes of a film of 12 nm")
+    left.legend(frameon=False, fontsize=8)
+    for name, first, colour in (("fringes", 0, "#dc322f"), ("Scherrer", 3, "#268bd2")):
+        right.loglog(counts, curves[first + 1], "o", color=colour, label=f"scatter, {name}")
+        right.loglog(counts, curves[first + 2], "-", color=colour, label=f"stated error, {name}")
+    right.set(xlabel="counts per bin at the top", ylabel="standard deviation of the size (nm)", title="error")
+    right.legend(frameon=False, fontsize=8)
+    return figure, table(
+        ("counts", "from fringes: bias ± scatter (stated)", "from the width: bias ± scatter (stated)"), rows
+    )
+
+
+def figure_moving() -> tuple[Figure, str]:
+    """Spot that leaves a ROI at rest, and the ROI that follows it."""
+    rng, frames = np.random.default_rng(RNG_SEED), 60
+    truth = 24.0 + 17.0 * np.arange(frames) / (frames - 1)
+    x = np.diff(ndtr((np.arange(91) - 0.5 - truth[:, None]) / 3.5), axis=1)
+    y = np.diff(ndtr((np.arange(41) - 0.5 - 19.3) / 3.0))
+    image = xr.DataArray(rng.poisson(5_000 * y[:, None] * x[:, None, :] + 0.2), dims=("time", "y", "x"))
+    image = image.astype("int32").assign_attrs(units="counts").assign_coords(time=np.arange(frames) * 1.0)
+    empty = xi.Roi("BG", y=(36, 40), x=(0, 90), role="background")
+    still, start = (xi.Roi(name, y=(4, 35), x=(9, 40), background=("BG",)) for name in ("at rest", "moving"))
+    moving = xi.track(image, start, rois=xi.RoiSet([start, empty])).roi
+    boxes = xi.RoiSet([still, moving, empty])
+    series = xi.measure(image, boxes)
+    profile = xi.profiles(image, moving, along="x", rois=boxes)
+    figure, (left, right) = new_figure(2)
+    mesh = left.pcolormesh(np.arange(frames), profile.x, profile.T, cmap="viridis", shading="nearest")
+    left.plot(truth, "-", color="#ffffff", lw=0.8)
+    left.set(xlabel="frame", ylabel="x (pixel)", title="kymograph of the ROI that moves")
+    figure.colorbar(mesh, ax=left, label="counts")
+    right.axhline(0, color="#999999", lw=0.8)
+    rows = []
+    for name, style in (("at rest", "s"), ("moving", "o")):
+        one = series.sel(roi=name)
+        off = one.com_x - truth
+        right.plot(off, style, ms=3, label=name)
+        error = float(np.sqrt((one.com_x_errors**2).mean()))
+        rows.append((name, f"{float(off[-20:].mean()):+.2f}", f"{float(off.std()):.2f}", f"{error:.2f}"))
+    right.set(xlabel="frame", ylabel="centre of mass less truth (px)", ylim=(-6, 2))
+    right.legend(frameon=False)
+    return figure, table(("ROI", "bias in the last 20 frames (px)", "scatter (px)", "stated error (px)"), rows)
+
+
+def figure_calibration() -> tuple[Figure, str]:
+    """What one value for all rows of a ROI costs, where a map is tilted."""
+    rows, drawn = [], []
+    for tilt in (0.0, 1e-5, 3e-5, 1e-4):
+        y, x = np.arange(60)[:, None], np.arange(70)
+        pixels = xi.reciprocal_axis(1.4 + 0.001 * x + tilt * (y - 29.5), "l")
+        offs, stated = [], []
+        for centre in (15.0, 29.5, 45.0):
+            frames = repeated(20_000, flat=0.2, repetitions=50, centre=(centre, 24.6))
+            series = xi.measure(frames, [xi.Roi("a", y=(0, 60), x=(0, 50), background=("edge",))])
+            found = xi.calibrate(series, {"x": pixels}).isel(roi=0)
+            offs.append(float(found.com_l.mean()) - (1.4 + 0.001 * 24.6 + tilt * (centre - 29.5)))
+            stated.append(float(found.l_spread))
+        drawn.append((tilt, *(1e3 * off for off in offs), 1e3 * stated[0]))
+        rows.append((f"{1e3 * tilt:g}", *(f"{1e3 * off:+.3f}" for off in offs), f"{1e3 * stated[0]:.3f}"))
+    tilt, low, middle, high, spread = np.array(drawn).T
+    figure, (axis,) = new_figure(size=(5.6, 3.2))
+    axis.fill_between(1e3 * tilt, -spread, spread, color="#268bd2", alpha=0.15, label="± l_spread")
+    for off, where, style in ((low, 15, "v-"), (middle, 29.5, "o-"), (high, 45, "^-")):
+        axis.plot(1e3 * tilt, off, style, ms=5, label=f"spot at row {where:g}")
+    axis.set(xlabel="tilt of the map (0.001 r.l.u. per row)", ylabel="com_l less truth (0.001 r.l.u.)")
+    axis.legend(frameon=False, fontsize=8)
+    header = ("tilt (0.001 r.l.u./row)", "row 15: com_l less truth", "row 29.5", "row 45", "l_spread (0.001 r.l.u.)")
+    return figure, table(header, rows)
+
+
 def figure_stamps() -> tuple[Figure, str]:
     """Stamps of whole seconds against true times."""
     with tempfile.TemporaryDirectory() as folder:
@@ -335,6 +595,8 @@ def draw_sample(sample: xr.Dataset, truth: object) -> tuple[Figure, str]:
 
 FIGURES: dict[str, Callable[[], tuple[Figure, str]]] = {
     "intensity": figure_intensity,
+    "background": figure_background,
+    "quality": figure_quality,
     "com": figure_com,
     "com_pull": figure_com_pull,
     "fwhm": figure_fwhm,
@@ -342,6 +604,11 @@ FIGURES: dict[str, Callable[[], tuple[Figure, str]]] = {
     "median": figure_median,
     "maximum": figure_maximum,
     "attenuation": figure_attenuation,
+    "slope": figure_slope,
+    "peaks": figure_peaks,
+    "sizes": figure_sizes,
+    "moving": figure_moving,
+    "calibration": figure_calibration,
     "stamps": figure_stamps,
 }
 OUTPUTS = tuple(f"{name}.{kind}" for name in (*FIGURES, "frame", "sample") for kind in ("png", "table.md"))
