@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,14 @@ import xarray as xr
 from xarray.core.indexing import LazilyIndexedArray
 
 from xinsitu import __version__
+from xinsitu.errors import XinsituWarning
 from xinsitu.schema import CONVENTIONS, TIME_ENCODING, FrameStatus, describe, time_from_microseconds
 
 from .columns import header_columns
 from .discover import sample_and_measurement
 from .gather import Gathered
 from .instruments import Instrument
+from .pilatus import PilatusText
 from .times import TimeAxis
 
 _SHOWN = 20
@@ -51,9 +54,10 @@ def assemble(folder: str, gathered: Gathered, clock: Clock, instrument: Instrume
     dataset["image"].encoding["preferred_chunks"] = stack.preferred_chunks
     if stack.dtype != stack.stored:  # the codes of bad pixels are those of the type on disk
         dataset["image"].attrs["stored_dtype"] = stack.stored.str
-    if gathered.first.text.count_cutoff is not None:
-        dataset["image"].attrs["count_cutoff"] = gathered.first.text.count_cutoff
+    if (cutoff := _lowest_cutoff(gathered)) is not None:
+        dataset["image"].attrs["count_cutoff"] = cutoff
     dataset.attrs = _attributes(folder, gathered, clock, instrument)
+    _warn_of_changes(folder, gathered)
     dataset.encoding["source"] = folder
     return dataset
 
@@ -101,6 +105,49 @@ def _left_out(gathered: Gathered) -> str | None:
     return ", ".join([*said, *more]) or None
 
 
+def _lowest_cutoff(gathered: Gathered) -> int | None:
+    """Count at which pixels are full; the lowest, where frames differ, so that none passes for sound."""
+    cutoffs = [text.count_cutoff for text, _ in _texts(gathered)]
+    return min((cutoff for cutoff in cutoffs if cutoff is not None), default=None)
+
+
+def _texts(gathered: Gathered) -> list[tuple[PilatusText, int]]:
+    """Return the different texts of the headers, each with the position of its first frame; most series have one."""
+    found: dict[PilatusText, int] = {}
+    last: PilatusText | None = None
+    for position, header in enumerate(gathered.headers):
+        if header is not None and header.text is not last:
+            last = header.text
+            found.setdefault(replace(last, stamp=None, exposure_time=None), position)
+    return list(found.items())
+
+
+def _warn_of_changes(folder: str, gathered: Gathered) -> None:
+    """Say that the detector was set otherwise for some frames: attributes are those of the first one."""
+    (first, _), *others = _texts(gathered)
+    known = first.attributes()
+    changed = {
+        name: (position, value)
+        for text, position in reversed(others)
+        for name, value in text.attributes().items()
+        if name in known and value != known[name]
+    }
+    models = {header.model: index for index, header in reversed(list(enumerate(gathered.headers))) if header}
+    if len(models) > 1:
+        other = sorted(models.values())[1]
+        changed["detector"] = other, next(model for model, index in models.items() if index == other)
+        known["detector"] = gathered.first.model
+    if changed:
+        name, (position, value) = next(iter(changed.items()))
+        more = f" (and {', '.join(list(changed)[1:])})" if len(changed) > 1 else ""
+        warnings.warn(
+            f"{folder}: {name} is {known[name]} in the first frame and {value} in "
+            f"{gathered.stack.names[position]}{more}; attributes are those of the first frame",
+            XinsituWarning,
+            stacklevel=2,
+        )
+
+
 def _of_wall_time(clock: Clock) -> dict[str, str]:
     """Attributes that numbered frames do not have: their time is nowhere's."""
     if clock.axis.source == "frame":
@@ -127,6 +174,7 @@ def _attributes(folder: str, gathered: Gathered, clock: Clock, instrument: Instr
         "frames_left_out": _left_out(gathered),
         "flipped": ",".join(instrument.flip) or None,
         **first.text.attributes(),
+        "count_cutoff": _lowest_cutoff(gathered),
     }
     known = {name: value for name, value in attributes.items() if value is not None}
     own = _OWN if "time_zone" in known else (*_OWN, *_WALL_TIME)

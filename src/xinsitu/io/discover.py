@@ -54,10 +54,15 @@ class Series:
         """Scan numbers, in order."""
         return sorted({file.scan for file in self.files})
 
+    @property
+    def pattern(self) -> str:
+        """Name with the ending of its files, which tells series of one name apart."""
+        return f"{self.name}*{self.suffix}"
+
     def __str__(self) -> str:
         scans = self.scans
         numbers = f", scans {', '.join(map(str, scans))}" if len(scans) > 1 else ""
-        return f"{self.name}*{self.suffix} ({len(self.files)} frames{numbers})"
+        return f"{self.pattern} ({len(self.files)} frames{numbers})"
 
 
 @dataclass(frozen=True)
@@ -141,9 +146,9 @@ def group(
     rest: list[str] = []
     for name in names:
         stem, dot, ending = name.rpartition(".")
-        suffix = dot + ending
+        suffix = (dot + ending).lower()
         visible = stem and not name.startswith(".", name.rfind(os.sep) + 1)
-        known = visible and (suffixes is None or suffix.lower() in suffixes)
+        known = visible and (suffixes is None or suffix in suffixes)
         series, scan, frame = _parts(stem, compiled) if known else ("", "", "")
         if frame and len(frame) <= _DIGITS and len(scan) <= _DIGITS:
             found.setdefault((series, suffix), []).append(FrameName(name, int(scan), int(frame)))
@@ -189,17 +194,20 @@ def choose(folder: Folder, series: str | None = None) -> Series:
     if not folder.series:
         raise LayoutError(_why_none(folder))
     if series is not None:
-        named = [one for one in folder.series if one.name == series]
+        named = [one for one in folder.series if series in (one.name, one.pattern)]
         if len(named) == 1:
             return named[0]
         raise LayoutError(
             f"{folder.path}: {'several series are' if named else 'no series is'} named {series!r}; "
             f"there are {', '.join(map(str, folder.series))}"
+            + (f"; choose one with series={named[0].pattern!r}" if named else "")
         )
     if len(folder.series) > 1:
+        first, names = folder.series[0], [one.name for one in folder.series]
+        choice = first.name if names.count(first.name) == 1 else first.pattern
         raise LayoutError(
             f"{folder.path}: {len(folder.series)} series of frames in one folder, "
-            f"{', '.join(map(str, folder.series))}; choose one with series={folder.series[0].name!r}"
+            f"{', '.join(map(str, folder.series))}; choose one with series={choice!r}"
         )
     return folder.series[0]
 

@@ -16,7 +16,8 @@ from .stamps import clean
 from .tiff_walk import NotPlain, OpenFile, walk
 
 _HEAD = 4096
-_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+"""Without blocking: a pipe that bears the name of a frame would wait for ever."""
 _KNOWS_HOLES = hasattr(os, "SEEK_DATA")
 _STAMP = slice(30, 62)
 _STAMP_TAG = struct.pack("<HHII", 306, 2, 32, 30)

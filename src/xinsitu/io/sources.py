@@ -113,7 +113,7 @@ def _one(path: str, patterns: Sequence[str]) -> FrameName:
 
 def _from_pattern(text: str, patterns: Sequence[str], series: str | None) -> Source:
     folder, pattern = os.path.split(text)
-    if glob.has_magic(folder):
+    if glob.has_magic(folder) and not os.path.isdir(folder):
         folder = _only_folder(text, sorted(filter(os.path.isdir, glob.glob(folder)), key=natural_key))
     try:
         names = sorted((name for name in os.listdir(folder) if fnmatch.fnmatchcase(name, pattern)), key=natural_key)

@@ -146,10 +146,12 @@ def make_times(readings: Readings, *, zone: str, time: Time = "auto", order_erro
         return _checked(axis, readings, order_error)
     stamped = _stamped(readings, zone)
     if stamped is None:
+        odd = next((one for one in zip(readings.names, readings.stamps, strict=True) if one[1]), None)
+        why = f" ({odd[0]} has {odd[1]!r}, which is no time)" if odd else ""
         if time != "auto":
-            raise TimeError(f"{readings.source}: no frame has a time stamp; time='frame' numbers them instead")
+            raise TimeError(f"{readings.source}: no frame has a time stamp{why}; time='frame' numbers them instead")
         warnings.warn(
-            f"{readings.source}: no frame has a time stamp; time is the frame number in seconds (time='frame')",
+            f"{readings.source}: no frame has a time stamp{why}; time is the frame number in seconds (time='frame')",
             XinsituWarning,
             stacklevel=2,
         )
