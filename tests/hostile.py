@@ -48,15 +48,21 @@ class Target:
     words: tuple[bytes, ...] = ()
 
 
-def tiff_seeds() -> list[bytes]:
+def epics_bytes(pixels: np.ndarray) -> bytes:
+    """A frame as EPICS areaDetector writes it: time stamps and attributes in private tags."""
+    rows, columns = pixels.shape
     private = [(65000, 12, 1, 300), (65002, 4, 1, 802117916), (65003, 4, 1, 5), (65010, 2, 16, 310), (65011, 2, 8, 330)]
-    tags = [(256, 4, 1, 3), (257, 4, 1, 2), (258, 3, 1, 16), (259, 3, 1, 1), (270, 2, 21, 260), (273, 4, 1, 350)]
-    tags += [(279, 4, 1, 12), (306, 2, 20, 230), *private]
+    tags = [(256, 4, 1, columns), (257, 4, 1, rows), (258, 3, 1, 32), (259, 3, 1, 1), (270, 2, 21, 260)]
+    tags += [(273, 4, 1, 350), (279, 4, 1, pixels.nbytes), (306, 2, 20, 230), (339, 3, 1, 2), *private]
     directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
-    epics = bytearray((b"II*\0" + struct.pack("<I", 8) + directory).ljust(362, b"\0"))
-    epics[230:249], epics[260:280] = b"2014:05:28 17:01:59", b"# Exposure_time 1.0 s"[:20]
-    epics[300:308], epics[310:326], epics[330:337] = struct.pack("<d", 8e8), b"Temperature:21.5", b"Gain:NA"
-    return [bytes(epics), camserver_bytes(ramp(3, SMALL), stamp_of(3))[: 4096 + 140]]
+    head = bytearray((b"II*\0" + struct.pack("<I", 8) + directory).ljust(350, b"\0"))
+    head[230:249], head[260:280] = b"2014:05:28 17:01:59", b"# Exposure_time 1.0 s"[:20]
+    head[300:308], head[310:326], head[330:337] = struct.pack("<d", 8e8), b"Temperature:21.5", b"Gain:NA"
+    return bytes(head) + pixels.astype("<i4").tobytes()
+
+
+def tiff_seeds() -> list[bytes]:
+    return [epics_bytes(ramp(2, SMALL)), camserver_bytes(ramp(2, SMALL), stamp_of(2))]
 
 
 def check_frame(path: str) -> None:
@@ -213,11 +219,12 @@ def check_measurement(path: str) -> None:
     for number in (0, 1, 3):
         other = folder / f"m_{number:03d}.tif"
         if not other.exists():
-            other.write_bytes(camserver_bytes(ramp(number, SMALL), stamp_of(number))[: 4096 + 140])
+            other.write_bytes(camserver_bytes(ramp(number, SMALL), stamp_of(number)))
     found = open_measurement(folder, tz="Asia/Tokyo", on_error="nan", order_error="ignore")
-    assert found.image.shape == (4, *SMALL)
-    for position, number in enumerate((0, 1, 3)):
-        np.testing.assert_array_equal(found.image.values[(0, 1, 3)[position]], ramp(number, SMALL))
+    image = found.image.values
+    assert image.shape == (4, *SMALL)
+    for number in (0, 1, 3):
+        np.testing.assert_array_equal(image[number], ramp(number, SMALL))
 
 
 JSON_WORDS = (b"null", b"-1", b"1e999", b"[[", b"{}", b"9" * 400, b"true", b'"", ')
@@ -254,9 +261,9 @@ TARGETS = {
     ),
     "measurement": Target(
         "m_002.tif",
-        lambda: [camserver_bytes(ramp(2, SMALL), stamp_of(2))[: 4096 + 140]],
+        tiff_seeds,
         check_measurement,
-        (b"9999:12:31 23:59:59", b"0001:01:01 00:00:00", b"1e300", b"\xff\xff"),
+        (b"9999:12:31 23:59:59", b"0001:01:01 00:00:00", b"1e300", b"\xff\xff", b"image:1e999", b"time:x"),
     ),
 }
 
