@@ -224,7 +224,8 @@ def summed(frames: Frames, region: Region, plan: Measurements, *, keep: bool = F
     """Correct a ROI's pixels and sum them; ``keep`` the pixels, too."""
     steps = plan.steps
     part = frames.filtered(steps, region.box)
-    counted = part.astype(np.float64, order="C") if plan.counts else None
+    as_counted = frames.level is None and not steps.scaled  # then these pixels need not be copied and summed twice
+    counted = part.astype(np.float64, order="C") if plan.counts and not as_counted else None
     made = np.zeros(len(part))
     if plan.asks_median:
         made = median_bias.excess(frames.raw, part, frames.per_frame, region.box, steps)
@@ -242,7 +243,10 @@ def summed(frames: Frames, region: Region, plan: Measurements, *, keep: bool = F
         along_y, along_x = kernels.profiles(values)
         pixels_y, pixels_x = kernels.profiles(good.astype(np.float64))
         counted = None if counted is None else np.where(good, counted, 0.0)
-    variances = _variances(counted, values.shape, frames, region, plan)
+    if plan.counts and as_counted:
+        counted = values
+    sums = (along_y, along_x) if as_counted and steps.flat is None else None
+    variances = _variances(counted, sums, values.shape, frames, region, plan)
     top = highest_pixel(values, good)
     if not keep and region.under not in ("edge", "plane"):  # megabytes per ROI that nobody asks for again
         values, good = np.empty((n_frames, 0, 0)), None
@@ -260,17 +264,24 @@ def highest_pixel(values: Doubles, good: kernels.Bools | None) -> tuple[Doubles,
 
 
 def _variances(
-    counted: Doubles | None, shape: tuple[int, ...], frames: Frames, region: Region, plan: Measurements
+    counted: Doubles | None,
+    sums: tuple[Doubles, Doubles] | None,
+    shape: tuple[int, ...],
+    frames: Frames,
+    region: Region,
+    plan: Measurements,
 ) -> tuple[Doubles, Doubles, Doubles, Doubles, Doubles, Doubles, Doubles]:
-    """Variances of the profiles, from filtered counts ``m = v f``: ``var(v) = m / f^2 = v / f``; NaN without counts."""
+    """Variances of the profiles, from filtered counts ``m = v f``: ``var(v) = m / f^2 = v / f``; NaN without counts.
+
+    ``sums`` are the profiles of the counts, where they are known.
+    """
     n_frames, n_rows, n_columns = shape
     if counted is None:
         rows, columns = np.full((n_frames, n_rows), np.nan), np.full((n_frames, n_columns), np.nan)
         nothing = np.full(n_frames, np.nan)
         return rows, columns, rows, columns, nothing, np.ones(n_frames), nothing
-    gain = gain_of(plan.steps, region.box)
-    weighted = counted if plan.steps.flat is None else np.multiply(counted, gain, out=counted)
-    rows, columns = kernels.profiles(weighted)
+    weighted = counted if plan.steps.flat is None else counted * gain_of(plan.steps, region.box)
+    rows, columns = kernels.profiles(weighted) if sums is None else sums
     counts = np.asarray(rows.sum(axis=1))
     bin_factor, mean, of_rows, of_columns = np.ones(n_frames), np.full(n_frames, np.inf), rows, columns
     if plan.median:  # the mean where most counts are; on sparse ground, far from a peak, sums scatter more
