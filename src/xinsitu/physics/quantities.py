@@ -22,6 +22,7 @@ from .regions import (
     count_rate_correction,
     factor_of,
     frames_of,
+    gain_of,
     resting,
     saturated,
     sparse_counts,
@@ -134,7 +135,7 @@ def _quantities(
         yield "background_errors", np.sqrt(np.maximum(spread, 0)) + known
     top, row, column = own.top
     yield "maximum", top
-    yield "maximum_errors", _maximum_errors(top, frames, plan)
+    yield "maximum_errors", _maximum_errors(own, frames, region, plan)
     yield "maximum_y", row + region.origin[0]
     yield "maximum_x", column + region.origin[1]
     errors = np.sqrt(variance)
@@ -225,9 +226,11 @@ def _own_edge(centre: Doubles, n_bins: int, own: Sums, below: Under) -> Doubles:
     return np.asarray(-2 * share * away**2 * below.own_variance)
 
 
-def _maximum_errors(top: Doubles, frames: Frames, plan: Measurements) -> Doubles:
+def _maximum_errors(own: Sums, frames: Frames, region: Region, plan: Measurements) -> Doubles:
     """Return the counting error of the highest pixel, where pixels are still counts."""
     if not plan.counts or plan.steps.mode is not None:
-        return np.full(len(top), np.nan)
-    scale = frames.per_frame[:, 1] if plan.steps.scaled else 1.0
-    return np.asarray(np.sqrt(np.maximum(top * scale, 0.0) + top**2 * frames.scale_variance))
+        return np.full(len(frames.raw), np.nan)
+    top, *place = own.top
+    row, column = (np.nan_to_num(where).astype(np.intp) for where in place)
+    per_count = gain_of(plan.steps, region.box)[row, column] * factor_of(frames, plan)
+    return np.asarray(np.sqrt(np.maximum(top * per_count, 0.0) + top**2 * frames.scale_variance))
