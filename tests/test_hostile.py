@@ -40,6 +40,7 @@ def test_mutants_give_a_sound_answer_or_one_kind_of_error(name, tmp_path, caplog
         assert time.perf_counter() - begin < SECONDS, f"mutant {number} of {name}"
 
 
+@pytest.mark.filterwarnings("ignore:.*attributes are those of the first frame:xinsitu.XinsituWarning")
 @pytest.mark.parametrize("name", TARGETS)
 def test_sound_files_are_read(name, tmp_path):
     """The mutants begin from files that the parsers accept; otherwise they would prove nothing."""

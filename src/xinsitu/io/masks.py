@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import struct
-import tokenize
 
 import h5py
 import numpy as np
@@ -95,7 +94,7 @@ def _values(path: str) -> npt.NDArray[np.generic]:
     lower = path.lower()
     try:
         if lower.endswith(".npy"):
-            return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+            return _numpy(path)
         if lower.endswith(".msk"):
             return _fit2d(path)
         if lower.endswith(_HDF5):
@@ -103,8 +102,15 @@ def _values(path: str) -> npt.NDArray[np.generic]:
         return _frame(path)
     except FrameError:
         raise
-    except (OSError, ValueError, KeyError, EOFError, OverflowError, struct.error, tokenize.TokenError) as error:
+    except (OSError, ValueError, KeyError, struct.error) as error:
         raise FrameError(path, f"the mask cannot be read ({error})") from None
+
+
+def _numpy(path: str) -> npt.NDArray[np.generic]:
+    try:
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except Exception as error:  # a broken header gives SyntaxError, TokenError, EOFError, OverflowError, ...
+        raise FrameError(path, f"the mask cannot be read ({error})") from error
 
 
 def _frame(path: str) -> npt.NDArray[np.generic]:
