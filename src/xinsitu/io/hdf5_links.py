@@ -40,7 +40,10 @@ def linked_files(path: str) -> tuple[tuple[str, int, int], ...]:
         found[one] = (one, status.st_size, status.st_mtime_ns)
         waiting += [name for name in linked if name not in found]
     for one in found:
-        _check_sources(one)
+        try:
+            _check_sources(one)
+        except OSError as error:
+            raise FrameFault(path, f"the frames that it links to cannot be read ({error})") from None
     return tuple(found.values())
 
 
@@ -105,4 +108,5 @@ def _linked_files(path: str) -> Iterator[str]:
 
     with opened(path) as file:
         visit(file, 0)
-    return iter(os.path.normpath(os.path.join(folder, name)) for name in sorted(names))
+    # not normpath: behind a symbolic link, ".." is another folder than it looks
+    return iter(os.path.realpath(os.path.join(folder, name)) for name in sorted(names))
