@@ -238,7 +238,7 @@ TARGETS = {
         "header.txt",
         lambda: [camserver_bytes(ramp(0, SMALL))[580:1000], b"2022-11-01T16:43:30.015-07:00"],
         check_text,
-        (b"# ", b" 1e999 ", b"0000:00:00 00:00:00", b"NA", b"(nil)"),
+        (b"# ", b" 1e999 ", b"e999", b"Wavelength 1e308 nm\r\n", b"0000:00:00 00:00:00", b"NA", b"(nil)"),
     ),
     "log": Target(
         "m.log", lambda: [SPEC, GDA, CSV], check_log, (b"#S 1", b"#L a  b", b"&END", b"nan", b"inf", b"1e999", b"@A ")

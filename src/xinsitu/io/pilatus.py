@@ -68,14 +68,14 @@ def parse_pilatus(raw: bytes) -> PilatusText:
     (1.0, 1380198, 0.0)
     """
     found: dict[str, str] = {}
-    sizes: tuple[float, float] | tuple[None, None] = (None, None)
+    sizes: tuple[float | None, float | None] = (None, None)
     material, thickness, stamp = None, None, None
     for line in clean(raw).splitlines():
         line = line.strip().removeprefix("#").strip()
         if match := _PIXEL_SIZE.fullmatch(line):
-            sizes = float(match[1]), float(match[2])
+            sizes = _number(match[1]), _number(match[2])
         elif match := _SENSOR.fullmatch(line):
-            material, thickness = match[1], float(match[2])
+            material, thickness = match[1], _number(match[2])
         elif stamp is None and line[:4].isdigit() and parse_stamp(line):
             stamp = line
         elif match := _PAIR.fullmatch(line):
@@ -132,4 +132,6 @@ def _text(text: str | None) -> str | None:
 
 def _wavelength(text: str | None) -> float | None:
     value = _number(text)
-    return None if value is None else value * 10 if (text or "").rstrip().endswith("nm") else value
+    if value is not None and (text or "").rstrip().endswith("nm"):
+        value *= 10
+    return value if value is not None and math.isfinite(value) else None
