@@ -228,20 +228,6 @@ class TestServer:
         finally:
             explorer.stop()
 
-    def test_others_need_the_token(self, truth):
-        explorer = explore(truth.folders["time1"], rois=truth.rois, reading=TOKYO, browser=False, public=True)
-        try:
-            port = explorer.url.split("/")[2].rsplit(":", 1)[1]
-            assert len(explorer.token) >= 32
-            assert explorer._models == []
-            for query in ("", "?token=", "?token=wrong", f"?token={explorer.token[:-1]}"):
-                self.page(f"http://127.0.0.1:{port}/{query}")
-                assert explorer._models == []
-            self.page(f"http://127.0.0.1:{port}/?token={explorer.token}")
-            assert len(explorer._models) == 1
-        finally:
-            explorer.stop()
-
     def test_a_handle_without_a_browser(self, truth):
         scan = xi.open_measurement(truth.folders["time1"], tz="Asia/Tokyo")
         explorer = explore(scan, rois=RoiSet(list(truth.rois)), correction=xi.Correction(median=3), browser=False)

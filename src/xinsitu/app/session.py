@@ -278,16 +278,17 @@ class Session:
         everything = self.model.scaled and self.model.changes
         for name in self.model.rois.names if everything else self.model.updated:
             self.curves.numbers(name)
-        if self.model.selected in self.model.updated:
-            self._numbers_rest.ask()
+        self._numbers_rest.ask()
         if self.model.stale() and self.model.store.complete:
             self.measuring.ask()
 
     def _measurements(self) -> None:
-        """Draw what was measured over kymograph and profiles: after the curves, which are looked at."""
+        """Draw what was measured over kymograph and profiles, and sound the alarm: after the curves."""
         self.kymograph.traces()
         self.section.numbers()
         self.evidence.update()
+        for one in self.at_progress:
+            one()
 
     def _kymograph(self, _: object, found: Kymograph) -> None:
         self.kymograph.show(found)

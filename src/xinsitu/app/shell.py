@@ -15,6 +15,8 @@ CSS = """
 @media (max-width: 900px) {
   #content { display: block; overflow-y: auto !important; }
   #sidebar { width: 100% !important; min-width: 100%; height: auto !important; max-height: 38vh; }
+  #sidebar .nav { display: block !important; column-width: 290px; column-gap: 0; }
+  #sidebar .card { break-inside: avoid; }
   #main { width: 100%; height: auto !important; max-height: none !important; overflow: visible !important; }
 }
 """

@@ -183,6 +183,12 @@ class State(param.Parameterized):  # type: ignore[misc] # param has no types
                 parts.append(f"{np.datetime_as_string(in_zone(time, zone)[0], unit='ms')} {zone}")
         return "  ·  ".join(parts)
 
+    def direction(self, axis: str) -> str:
+        """Name of a detector axis for people: what the instrument calls it, otherwise y or x."""
+        image = image_of(self.store.data)
+        name = str(image[axis].attrs.get("long_name", "")) if axis in image.coords else ""
+        return name if name and not name.startswith("detector") else axis
+
     def measurements(self) -> dict[str, int]:
         """Names of the measurements, and the position of the first frame of each."""
         found, first = {}, 0

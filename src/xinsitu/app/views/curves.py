@@ -219,14 +219,8 @@ class CurvesView:
             flags = one.scatter(f"{column}_x", column, source=drawn["flags"], marker="x", color="#b00020", size=6)
             for renderer in (bars, line, flags):
                 renderer.hover_glyph = renderer.muted_glyph = renderer.nonselection_glyph = None
-            text = name if len(columns) == 1 else f"{name} {self._direction(column)}"
+            text = name if len(columns) == 1 else f"{name} {self._model.direction(column[-1])}"
             one.legend[0].items.append(LegendItem(label=text, renderers=[line, bars, flags]))
-
-    def _direction(self, column: str) -> str:
-        axis = column[-1]
-        image = self._model.store.data["image"]
-        name = str(image[axis].attrs.get("long_name", "")) if axis in image.coords else ""
-        return name if name and not name.startswith("detector") else axis
 
     def numbers(self, name: str) -> None:
         """Take over the numbers of one ROI; the columns bear the names of the time series."""

@@ -71,7 +71,7 @@ class KymographView:
         for number, layer in enumerate(self._layers):
             layer.visible = number == int(found.signed)
         roi, along = self._model.roi, self._model.along
-        self.figure.yaxis.axis_label = f"{'' if roi is None else roi.name}: {along} (pixel)"
+        self.figure.yaxis.axis_label = f"{'' if roi is None else roi.name}: {self._model.direction(along)} (pixel)"
         self._axis()
         self._draw_path(found)
         self.traces()

@@ -82,7 +82,7 @@ class SectionView:
 
     def _width(self, axis: str, values: np.ndarray, com: float, width: float) -> None:
         """Draw the half-maximum width where it was found, at half height."""
-        self._plots[axis].title.text = f"{axis} {com:.2f}, FWHM {width:.2f}"
+        self._plots[axis].title.text = f"{self._model.direction(axis)} {com:.2f}, FWHM {width:.2f}"
         if not (np.isfinite(com) and np.isfinite(width)):
             self.widths[axis].data = {"at": [], "level": []}
             return
