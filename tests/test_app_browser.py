@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -91,6 +92,32 @@ class Tab:
         place = self.page.evaluate(PLACE, box)
         return (place["left"] + place["right"]) / 2, (place["top"] + place["bottom"]) / 2
 
+    def corner(self, box):
+        place = self.page.evaluate(PLACE, box)
+        return place["right"], place["bottom"]
+
+    def settle(self, condition, seconds=45):
+        """Wait until the model says so."""
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "the page does not get there"
+            self.page.wait_for_timeout(50)
+
+    def all_read(self):
+        """Wait until the page no longer says that it reads."""
+        self.until("() => !Bokeh.documents[0].get_model_by_name('state').text.includes('reading')")
+
+    def button(self, name):
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    def save(self, label, folder):
+        """Download a file of the side bar."""
+        with self.page.expect_download(timeout=60_000) as coming:
+            self.page.locator(f".download-{label.lower()}").get_by_text(label, exact=True).click()
+        path = folder / coming.value.suggested_filename
+        coming.value.save_as(path)
+        return path
+
     def field(self, label):
         return self.page.get_by_label(label, exact=True)
 
@@ -124,8 +151,6 @@ def start(chromium):
 
 def measured(tab: Tab, explorer: Explorer, roi: str) -> None:
     """Wait until the numbers in the browser are those of the ROIs in the model."""
-    import time
-
     end = time.monotonic() + 45
     while explorer.model.stale() or not explorer.store.complete:
         assert time.monotonic() < end, explorer.model.message
@@ -210,22 +235,17 @@ def test_sample_changes_files_and_the_same_state_again(truth, start, tmp_path):
     explorer = explore(truth.folders["sample"], rois=truth.rois, reading=TOKYO, browser=False)
     tab = start(explorer, size=(1500, 1900))
     measured(tab, explorer, "WZ")
-    button = lambda name: tab.page.get_by_role("button", name=name, exact=True)  # noqa: E731 - said often
-    button("find").click()
+    tab.button("find").click()
     tab.page.wait_for_timeout(1500)
     assert len(explorer.model.proposals) == len(truth.changes)
-    button("accept").click()
+    tab.button("accept").click()
     tab.page.wait_for_timeout(1500)
     assert len(explorer.model.changes) == 1
     shown = explorer.model.shown("WZ")["intensity"].values
     np.testing.assert_array_equal(tab.column("WZ", "intensity"), shown)
     opened = {}
     for label in ("netCDF", "CSV", "ROIs", "recipe", "code", "changes", "PNG", "HTML"):
-        with tab.page.expect_download(timeout=60_000) as coming:
-            tab.page.locator(f".download-{label.lower()}").get_by_text(label, exact=True).click()
-        path = tmp_path / coming.value.suggested_filename
-        coming.value.save_as(path)
-        opened[label] = path
+        opened[label] = tab.save(label, tmp_path)
     result = xi.read_results(opened["netCDF"])
     np.testing.assert_array_equal(result["intensity"].sel(roi="WZ").values, shown)
     assert len(opened["CSV"].read_text().splitlines()) == 81

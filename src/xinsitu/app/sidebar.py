@@ -28,11 +28,11 @@ def sections(session: Session) -> list[pn.viewable.Viewable]:
     """Return the parts of the side bar, top to bottom."""
     parts = [
         ("ROI", [*_roi(session), *copied(session)], False),
+        ("Files", files(session), False),
         ("Image", _image(session), False),
         ("Curves and kymograph", [*_curves(session), *_kymograph(session), *compared(session)], False),
         ("Attenuation", attenuation(session), not session.model.source.several),
         ("Events", events(session), not session.model.source.several),
-        ("Files", files(session), False),
     ]
     return [
         pn.Card(*rows, title=title, width=WIDTH + 20, margin=(4, 0), collapsed=closed) for title, rows, closed in parts

@@ -250,11 +250,13 @@ def save_plot(
 def write_html(figure: hv.Dimensioned, path: Path) -> Path:
     """Write any HoloViews object as one HTML page that loads nothing from outside."""
     import holoviews as hv
+    from bokeh.document import Document
     from bokeh.embed import file_html
     from bokeh.resources import INLINE
 
     bokeh()
-    model = hv.renderer("bokeh").get_plot(figure).state
+    # a document of its own: the current one may belong to somebody's tab, on another thread
+    model = hv.renderer("bokeh").get_plot(figure, doc=Document()).state
     page = file_html(model, INLINE, title=path.stem)
     # Panel, once imported, makes every page ask for a script of its own that only a server has
     path.write_text(re.sub(r'<script src="static/extensions/[^"]*"></script>', "", page), encoding="utf-8")
