@@ -15,7 +15,7 @@ from xinsitu.cli import main
 from xinsitu.errors import FrameChanged, FrameError, LayoutError, XinsituWarning
 from xinsitu.io.measurement import open_flatfield, open_measurement
 from xinsitu.io.survey import survey
-from xinsitu.schema import epoch_seconds
+from xinsitu.schema import FrameStatus, epoch_seconds
 
 from .camserver import aged, ramp
 
@@ -317,3 +317,67 @@ def test_a_scan_file_that_changes_is_never_stale(scans):
         data.image[4:6].compute()
     again = open_measurement(f"{scans}/*.nxs")
     assert again.image.data.name != data.image.data.name
+
+
+@pytest.mark.parametrize("where", [0, 5, 10], ids=["first", "middle", "last"])
+@pytest.mark.parametrize("layout", [{"chunks": (1, 13, 17)}, {"chunks": (2, 13, 9)}, {"chunks": (1, 4, 17)}], ids=str)
+def test_frames_that_were_never_written_are_never_zeros(tmp_path, layout, where):
+    """A run that was stopped: the file counts twelve frames, HDF5 gives zeros for those that it does not hold."""
+    path = tmp_path / "run_1.h5"
+    step = layout["chunks"][0]
+    gone = [where // step * step + index for index in range(step)]
+    rest = [index for index in range(12) if index not in gone]
+    with h5py.File(path, "w") as file:
+        dataset = file.create_dataset("entry/data/data", (12, 13, 17), "i4", **layout)
+        for index in rest:
+            dataset[index] = TRUTH[index]
+    with pytest.raises(FrameError, match=rf"run_1\.h5: frame {gone[0]} was never written"):
+        open_measurement(path, time="frame")
+    with pytest.warns(XinsituWarning, match=rf"run_1\.h5: frame {gone[0]} was never written.*left out, {step} of 12"):
+        skipped = open_measurement(path, time="frame", on_error="skip")
+    assert skipped.frame.values.tolist() == rest
+    np.testing.assert_array_equal(skipped.image, TRUTH[rest])
+    np.testing.assert_array_equal(skipped.image[[-1, 0, 3], 2:5], TRUTH[rest][[-1, 0, 3], 2:5])
+    kept = open_measurement(path, time="frame", on_error="nan")
+    assert np.flatnonzero(kept.frame_status == FrameStatus.MISSING).tolist() == gone
+    assert np.isnan(kept.image[gone]).all()
+    np.testing.assert_array_equal(kept.image[rest], TRUTH[rest])
+    assert f"{step} frames were never written, or not yet" in str(survey(path))
+    assert survey(path).n_frames == 12 - step
+
+
+def test_a_stack_of_which_nothing_was_written(tmp_path):
+    with h5py.File(tmp_path / "a_1.h5", "w") as file:
+        file.create_dataset("entry/data/data", (12, 13, 17), "i4")
+    for policy in ("raise", "skip", "nan"):
+        with pytest.raises(FrameError, match=r"a_1\.h5: frame 0 was never written"):
+            open_measurement(tmp_path, time="frame", on_error=policy)
+
+
+def test_odd_files_are_refused_in_one_sentence(tmp_path):
+    path = tmp_path / "a_1.h5"
+    with h5py.File(path, "w") as file:
+        file["entry/data/data"] = h5py.SoftLink("/entry/data/data")
+    with pytest.raises(FrameError, match=r"a_1\.h5: is no readable HDF5 file"):
+        open_measurement(path, time="frame")
+    scan_file(path, TRUTH)
+    for asked in ({"fill_missing": True}, {"series": "newest"}):
+        with pytest.raises(LayoutError, match="is for frames in files of their own, not in HDF5 files"):
+            open_measurement(path, **asked)
+    packed = xr.Dataset({"image": (("time", "y", "x"), TRUTH / 8)})
+    encoding = {"image": {"dtype": "i4", "scale_factor": 0.125, "_FillValue": -1}}
+    packed.to_netcdf(tmp_path / "packed.nc", engine="h5netcdf", encoding=encoding)
+    with pytest.raises(FrameError, match=r"packed\.nc: /image is packed \(scale_factor, add_offset\)"):
+        open_measurement(tmp_path / "packed.nc", time="frame")
+
+
+@pytest.mark.parametrize(
+    "units", ["days since 2014-05-28", "seconds since 2014-05-28T08:00:00", "hours since 1900-01-01"]
+)
+def test_times_of_netcdf_in_any_units(tmp_path, units):
+    time = np.datetime64("2014-05-28T08:00:00", "ns") + np.arange(12) * np.timedelta64(90, "s")
+    data = xr.Dataset({"image": (("time", "y", "x"), TRUTH)}, {"time": time})
+    data.to_netcdf(tmp_path / "a.nc", engine="h5netcdf", encoding={"time": {"units": units, "dtype": "f8"}})
+    found = open_measurement(tmp_path / "a.nc")
+    np.testing.assert_allclose(epoch_seconds(found.time), epoch_seconds(time), rtol=0, atol=1e-3)
+    assert found.attrs["time_source"] == "netcdf:time"

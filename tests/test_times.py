@@ -333,6 +333,9 @@ def test_the_drivers_own_clock_alone(tmp_path, epoch):
     assert data.attrs["time_source"] == "epics:65000"
     os.utime(path, (1, 1))
     assert open_measurement(tmp_path / "m").frame_status.values.tolist() == [0, FrameStatus.NO_STAMP]
+    os.utime(tmp_path / "m" / "a_0.tif", (1, 1))
+    with pytest.raises(TimeError, match=r"no frame has a time stamp \(a_0\.tif has '\d+\.25', which is no time\)"):
+        open_measurement(tmp_path / "m", time="stamp")
 
 
 def test_stamps_with_their_own_offset_win_over_the_zone(tmp_path):

@@ -1,7 +1,8 @@
 """Private TIFF tags of EPICS areaDetector: time stamps and attributes.
 
 65002 and 65003 are the IOC's time, seconds and nanoseconds since 1990-01-01 UTC. 65000 is the driver's own clock,
-since 1990 or, in old versions, since 1970: whichever lies within a day of the file's modification time.
+since 1990 or, in old versions, since 1970: whichever lies within a day of the file's modification time; where neither
+does, as after a copy that did not keep it, the stamp is kept as text and is no time.
 65010 and above hold one attribute each, ``Name:value``.
 """
 
@@ -38,8 +39,10 @@ def complete(header: FrameHeader, tags: Mapping[int, Value]) -> FrameHeader:
         header = header._replace(
             stamp=stamp, stamp_source=source, utc=(seconds + EPOCH) * 1_000_000 + nanoseconds // 1000
         )
-    elif isinstance(clock, float) and not header.stamp and (start := posix(clock, header.mtime_ns)) is not None:
-        header = header._replace(stamp=repr(clock), stamp_source="epics:65000", utc=round(start * 1e6))
+    elif isinstance(clock, float) and not header.stamp:
+        start = posix(clock, header.mtime_ns)
+        moment = None if start is None else round(start * 1e6)
+        header = header._replace(stamp=repr(clock), stamp_source="epics:65000", utc=moment)
     extra = tuple(_attribute(value) for tag, value in tags.items() if tag >= ATTRIBUTES and isinstance(value, str))
     return header._replace(extra=tuple(pair for pair in extra if pair[0]))
 

@@ -40,8 +40,42 @@ def gather_hdf5(folder: str, files: Sequence[FrameName], *, on_error: str = "rai
     refuse(faults, len(found), on_error)
     warn_of_left_out(faults, len(found))
     joined = join_hdf5([one for one in found if isinstance(one, Gathered)])
+    never = unwritten(joined)
+    if never:
+        refuse(never, len(joined.headers), on_error)
+        if on_error == "skip":
+            warn_of_left_out(never, len(joined.headers))
+            joined = without_unwritten(joined)
     stack = replace(joined.stack, promote=on_error == "nan")
-    return replace(joined, stack=stack, faults=tuple(faults))
+    return replace(joined, stack=stack, faults=(*faults, *never))
+
+
+def unwritten(gathered: Gathered) -> list[FrameFault]:
+    """Faults of the frames that a file counts and does not hold, as after a run that was stopped."""
+    if not isinstance(gathered.stack, Hdf5Stack):
+        return []
+    positions = np.flatnonzero(gathered.status == FrameStatus.MISSING)
+    paths, frames = gathered.stack.paths, gathered.frame
+    return [
+        FrameFault(paths[one], f"frame {frames[one]} was never written, or not yet", FrameStatus.MISSING)
+        for one in positions.tolist()
+    ]
+
+
+def without_unwritten(gathered: Gathered) -> Gathered:
+    """Return the frames that are there."""
+    kept = np.flatnonzero(gathered.status != FrameStatus.MISSING)
+    stack = gathered.stack
+    if isinstance(stack, Hdf5Stack):
+        stack = replace(stack, parts=tuple(part for part in stack.parts if part.written))
+    return replace(
+        gathered,
+        stack=stack,
+        headers=tuple(gathered.headers[index] for index in kept),
+        scan=gathered.scan[kept],
+        frame=gathered.frame[kept],
+        status=gathered.status[kept],
+    )
 
 
 def read_hdf5(folder: str, files: Sequence[FrameName]) -> list[Gathered | FrameFault]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 import h5py
 import numpy as np
@@ -56,10 +57,13 @@ def _gather(file: h5py.File, path: str, files: tuple[tuple[str, int, int], ...])
     for dataset in datasets.values():
         if dataset.shape[-2:] != first.shape[-2:] or dataset.dtype != first.dtype:
             raise FrameFault(path, f"{dataset.name} is {dataset.shape} {dataset.dtype}, unlike {first.name}")
+        if any(name in dataset.attrs for name in ("scale_factor", "add_offset")):
+            raise FrameFault(path, f"{dataset.name} is packed (scale_factor, add_offset); store the values themselves")
     if shape[0] * shape[1] > MAX_PIXELS:
         raise FrameFault(path, f"{first.name} declares {shape[0]} x {shape[1]} pixels")
+    written = {place: written_frames(dataset) for place, dataset in datasets.items()}
     stack = Hdf5Stack(
-        parts=tuple(Part(path, place, _count(dataset), files) for place, dataset in datasets.items()),
+        parts=tuple(part for place, there in written.items() for part in _parts(path, place, there, files)),
         frame_shape=shape,
         stored=first.dtype.newbyteorder("="),
         step=first.chunks[0] if first.chunks and first.ndim == 3 else 1,
@@ -89,13 +93,44 @@ def _gather(file: h5py.File, path: str, files: tuple[tuple[str, int, int], ...])
         headers=headers,
         scan=read_numbers(file, "scan", count, np.ones(count, dtype="int64")),
         frame=read_numbers(file, "frame", count, _image_numbers(datasets.values())),
-        status=np.zeros(count, dtype="int8"),
+        status=np.where(np.concatenate(list(written.values())), FrameStatus.OK, FrameStatus.MISSING).astype("int8"),
         faults=(),
         image_attributes=read_attributes(first),
         attributes=read_attributes(file) if "Conventions" in file.attrs else {},
         mask=_mask(file, path, shape),
         numbered="frame" in file or "image_nr_low" in first.attrs,
     )
+
+
+def written_frames(dataset: h5py.Dataset) -> npt.NDArray[np.bool_]:
+    """Which frames of a dataset were written; those that an aborted run left out have no place in the file.
+
+    Frames of a virtual dataset, or of one that a scan over several axes fills in part, are taken as written.
+    """
+    everything = np.ones(_count(dataset), dtype=bool)
+    if dataset.is_virtual:
+        return everything
+    if dataset.chunks is None or dataset.ndim != 3:
+        return everything & bool(dataset.id.get_storage_size())
+    grid = [-(-size // step) for size, step in zip(dataset.shape, dataset.chunks, strict=True)]
+    if dataset.id.get_num_chunks() == math.prod(grid):
+        return everything
+    found = np.zeros(grid[0], dtype="int64")
+
+    def count(chunk: h5py.h5d.StoreInfo) -> None:
+        found[chunk.chunk_offset[0] // dataset.chunks[0]] += 1
+
+    dataset.id.chunk_iter(count)
+    return np.repeat(found == grid[1] * grid[2], dataset.chunks[0])[: len(everything)]
+
+
+def _parts(
+    path: str, place: str, written: npt.NDArray[np.bool_], files: tuple[tuple[str, int, int], ...]
+) -> Iterator[Part]:
+    """Cut a dataset into runs of frames that are there and of those that are not."""
+    edges = np.flatnonzero(np.diff(written)) + 1
+    for start, stop in pairwise([0, *edges.tolist(), len(written)]):
+        yield Part(path, place, stop - start, files, start, bool(written[start]))
 
 
 def _image_numbers(datasets: Iterable[h5py.Dataset]) -> npt.NDArray[np.int64]:

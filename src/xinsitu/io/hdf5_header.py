@@ -8,6 +8,9 @@ from typing import Any
 import h5py
 import numpy as np
 import numpy.typing as npt
+import xarray as xr
+
+from xinsitu.schema import microseconds_from_time
 
 from . import epics
 from .gather import Attribute
@@ -26,6 +29,8 @@ _CLOCKS = ("timestamp", "timestamps", "epoch")
 _PLAUSIBLE = (788_918_400, 4_102_444_800)
 """1995 to 2100, in UNIX seconds."""
 _ENTRIES = 50
+_SCALES = {"seconds": 1e6, "milliseconds": 1e3, "microseconds": 1.0, "nanoseconds": 1e-3}
+"""Microseconds in the units of a netCDF time."""
 
 
 @dataclass
@@ -62,21 +67,29 @@ def read_times(file: h5py.File, count: int, mtime_ns: int) -> Times:
                 return Times(
                     np.rint(seconds * 1e6).astype("int64"), [repr(float(one)) for one in seconds], f"hdf5:{name}"
                 )
-    time = file.get("time")
-    if (
-        isinstance(time, h5py.Dataset)
-        and time.shape == (count,)
-        and "since 1970-01-01" in decoded(time.attrs.get("units"))
-    ):
-        scale = {"seconds": 1e6, "milliseconds": 1e3, "microseconds": 1.0, "nanoseconds": 1e-3}
-        unit = decoded(time.attrs.get("units")).split(" ")[0]
-        if unit in scale:
-            values = time[()]
-            whole = values if values.dtype.kind in "iu" and scale[unit] == 1.0 else np.rint(values * scale[unit])
-            return Times(utc=whole.astype("int64"), source="netcdf:time")
+    if (moments := _netcdf_time(file, count)) is not None:
+        return Times(utc=moments, source="netcdf:time")
     start = read_string(file, "start_time") or read_string(file, "detectorSpecific/data_collection_date")
     step = _value(file, "frame_time")
-    return _started(start, step, count) if start and step else Times()
+    return _started(start, step, count) if start and step and step > 0 else Times()
+
+
+def _netcdf_time(file: h5py.File, count: int) -> npt.NDArray[np.int64] | None:
+    """UTC microseconds of ``time`` as the CF conventions store it; None where it is none."""
+    time = file.get("time")
+    units = decoded(time.attrs.get("units")) if isinstance(time, h5py.Dataset) else ""
+    if not isinstance(time, h5py.Dataset) or time.shape != (count,) or " since " not in units:
+        return None
+    values = np.asarray(time[()])
+    if units.endswith(" since 1970-01-01") and (scale := _SCALES.get(units.split(" ")[0])):
+        whole = values if values.dtype.kind in "iu" and scale == 1.0 else np.rint(values * scale)
+        return whole.astype("int64")
+    attributes = {"units": units, "calendar": decoded(time.attrs.get("calendar")) or "standard"}
+    try:
+        moments = xr.decode_cf(xr.Dataset({"time": ("time", values, attributes)}))["time"].values
+    except (ValueError, OverflowError, TypeError):
+        return None
+    return microseconds_from_time(moments) if moments.dtype.kind == "M" and not np.isnat(moments).any() else None
 
 
 def _started(start: str, step: float, count: int) -> Times:

@@ -31,7 +31,7 @@ def linked_files(path: str) -> tuple[tuple[str, int, int], ...]:
             refuse_outside_links(one, inside=folder)
             status = os.stat(one)
             linked = list(_linked_files(one))
-        except (SchemaError, OSError) as error:
+        except (SchemaError, OSError, RuntimeError, KeyError) as error:
             text = str(error).removeprefix(f"{one}: ")
             if one == path:
                 raise FrameFault(path, text, _state(path)) from None

@@ -35,12 +35,18 @@ class Part:
         How many it holds.
     files
         ``(path, bytes, nanoseconds)`` of this file and of all that it links to, when it was opened.
+    start
+        Position of the first one in the dataset.
+    written
+        Whether they are there; HDF5 would give zeros for those that never were.
     """
 
     path: str
     dataset: str
     frames: int
     files: tuple[tuple[str, int, int], ...]
+    start: int = 0
+    written: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,13 +103,17 @@ class Hdf5Stack(LazyStack):
             _check_files(self.parts[owner].files)
         for run in np.split(np.arange(len(frames)), breaks):
             part = self.parts[int(owners[run[0]])]
-            start = int(frames[run[0]] - (ends[owners[run[0]]] - part.frames))
+            start = part.start + int(frames[run[0]] - (ends[owners[run[0]]] - part.frames))
+            target = result[run[0] : run[-1] + 1]
+            if self.promote and not part.written:
+                target[...] = np.nan
+                continue
             try:
-                _read(part, start, result[run[0] : run[-1] + 1], rows, columns)
+                _read(part, start, target, rows, columns)
             except FrameError as error:
                 if not self.promote:
                     raise
-                failed += _one_by_one(part, start, result[run[0] : run[-1] + 1], rows, columns) or [error]
+                failed += _one_by_one(part, start, target, rows, columns) or [error]
         warn_of_nan(failed)
 
 

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import xarray as xr
 
-from xinsitu.errors import DocumentError, TimeError, XinsituWarning
+from xinsitu.errors import DocumentError, LayoutError, TimeError, XinsituWarning
 
 from .assemble import Clock, assemble
 from .frames import FrameStack
@@ -115,6 +115,9 @@ def gather_source(
     """Describe the frames of a source, be they files of their own or in HDF5 files."""
     if not source.hdf5:
         return gather(source.folder, source.files, on_error=on_error, newest=newest, fill_missing=fill_missing)
+    if newest or fill_missing:
+        asked = "series='newest'" if newest else "fill_missing"
+        raise LayoutError(f"{source.path}: {asked} is for frames in files of their own, not in HDF5 files")
     from .hdf5 import gather_hdf5  # h5py is not needed for folders of frames
 
     return gather_hdf5(source.folder, source.files, on_error=on_error)

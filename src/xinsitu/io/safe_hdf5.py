@@ -53,7 +53,7 @@ def refuse_outside_links(path: str | os.PathLike[str], *, inside: str | os.PathL
         raise FileNotFoundError(f"{path}: there is no such file") from None
     except PermissionError:
         raise PermissionError(f"{path}: may not be read by this user") from None
-    except OSError as fault:
+    except (OSError, RuntimeError) as fault:
         raise SchemaError(f"{path}: is no readable HDF5 file ({fault})") from None
 
 

@@ -23,7 +23,7 @@ from .discover import Folder, FrameName, Series, look, natural_key
 from .faults import check_pixels, find_suspects, hollow, read_headers
 from .frame_header import FrameFault, FrameHeader
 from .gather import Gathered
-from .hdf5 import check_hdf5, join_hdf5, read_hdf5
+from .hdf5 import check_hdf5, join_hdf5, read_hdf5, unwritten, without_unwritten
 from .hdf5_stack import Hdf5Stack
 from .instruments import Instrument, load_instrument
 from .keywords import check_instrument
@@ -54,6 +54,8 @@ class SeriesSurvey:
         Names of good frames whose end was never written and reads as zeros.
     checked
         Whether every pixel was read.
+    unwritten
+        How many frames HDF5 files count and do not hold.
     """
 
     folder: str
@@ -66,6 +68,7 @@ class SeriesSurvey:
     zone_source: str
     suspects: tuple[str, ...] = ()
     checked: bool = False
+    unwritten: int = 0
 
     @property
     def good(self) -> list[int]:
@@ -153,8 +156,9 @@ class SeriesSurvey:
             for fault in self.faults
         ]
         suspects = [f"suspect   {name}: its end was never written and reads as zeros" for name in self.suspects]
+        never = [f"missing   {self.unwritten} frames were never written, or not yet"] if self.unwritten else []
         read = [f"checked   every pixel of {len(self.headers)} frames was read"] if self.checked else []
-        return [*faults, *suspects, *read]
+        return [*faults, *never, *suspects, *read]
 
 
 @dataclass(frozen=True)
@@ -305,8 +309,11 @@ def _survey_hdf5(source: Source, how: _How) -> SeriesSurvey:
     faults = tuple(one for one in found if isinstance(one, FrameFault))
     good = [one for one in found if isinstance(one, Gathered)]
     pairs: list[tuple[FrameName, FrameHeader]] = []
+    never = 0
     if good:
         whole = join_hdf5(good)
+        never = len(unwritten(whole))
+        whole = without_unwritten(whole)
         paths = whole.stack.paths if isinstance(whole.stack, Hdf5Stack) else whole.stack.names
         names = [os.path.relpath(path, source.folder) for path in paths]
         counts = Counter(names)
@@ -327,6 +334,7 @@ def _survey_hdf5(source: Source, how: _How) -> SeriesSurvey:
         zone=how.zone,
         zone_source=how.zone_source,
         checked=how.check,
+        unwritten=never,
     )
 
 
