@@ -138,5 +138,10 @@ def _readings(source: Source, gathered: Gathered, period: float | None) -> Readi
 
 
 def _counted(gathered: Gathered) -> bool:
-    """Whether the stamps are counts of seconds, which need no zone."""
-    return all(header is None or header.utc is not None or not header.stamp for header in gathered.headers)
+    """Whether no stamp needs a zone: counts of seconds, stamps with an offset of their own, texts that are no time."""
+    return all(header is None or header.utc is not None or not _needs_zone(header.stamp) for header in gathered.headers)
+
+
+def _needs_zone(text: str) -> bool:
+    stamp = parse_stamp(text)
+    return stamp is not None and stamp.offset is None
