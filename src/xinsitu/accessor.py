@@ -41,6 +41,24 @@ class _Accessor(Generic[Data]):
         """Measure ROIs in one pass, lazily; see :func:`xinsitu.measure`."""
         return xi.measure(self._data, rois, correction=correction)
 
+    def plot_frames(self, **options: Any) -> hv.DynamicMap:  # noqa: ANN401 - forwarded as they are
+        """Show one frame at a time; see :func:`xinsitu.plot_frames`."""
+        return xi.plot_frames(self._data, **options)
+
+    def plot_rois(self, rois: Iterable[xi.Roi], **options: Any) -> hv.Overlay:  # noqa: ANN401 - forwarded as they are
+        """Show ROIs on a frame; see :func:`xinsitu.plot_rois`."""
+        return xi.plot_rois(self._data, rois, **options)
+
+    def plot_kymograph(self, roi: xi.Roi, **options: Any) -> hv.Element:  # noqa: ANN401 - forwarded as they are
+        """Show a ROI's profile against time; see :func:`xinsitu.plot_kymograph`."""
+        return xi.plot_kymograph(self._data, roi, **options)
+
+    def explore(self, **options: Any) -> Explorer:  # noqa: ANN401 - forwarded as they are
+        """Open the explorer in the browser; see :func:`xinsitu.app.serve.explore`."""
+        from .app.serve import explore
+
+        return explore(self._data, **options)
+
     @property
     def epoch(self) -> npt.NDArray[np.float64]:
         """UNIX epoch seconds of ``time``."""
@@ -71,24 +89,6 @@ class DatasetAccessor(_Accessor[xr.Dataset]):
         """Plot time series; see :func:`xinsitu.plot`."""
         return xi.plot(self._data, **options)
 
-    def plot_frames(self, **options: Any) -> hv.DynamicMap:  # noqa: ANN401 - forwarded as they are
-        """Show one frame at a time; see :func:`xinsitu.plot_frames`."""
-        return xi.plot_frames(self._data, **options)
-
-    def plot_rois(self, rois: Iterable[xi.Roi], **options: Any) -> hv.Overlay:  # noqa: ANN401 - forwarded as they are
-        """Show ROIs on a frame; see :func:`xinsitu.plot_rois`."""
-        return xi.plot_rois(self._data, rois, **options)
-
-    def plot_kymograph(self, roi: xi.Roi, **options: Any) -> hv.Element:  # noqa: ANN401 - forwarded as they are
-        """Show a ROI's profile against time; see :func:`xinsitu.plot_kymograph`."""
-        return xi.plot_kymograph(self._data, roi, **options)
-
-    def explore(self, **options: Any) -> Explorer:  # noqa: ANN401 - forwarded as they are
-        """Open the explorer in the browser; see :func:`xinsitu.app.serve.explore`."""
-        from .app.serve import explore
-
-        return explore(self._data, **options)
-
 
 @xr.register_dataarray_accessor("insitu")  # type: ignore[no-untyped-call] # xarray has no types here
 class DataArrayAccessor(_Accessor[xr.DataArray]):
@@ -109,6 +109,16 @@ class DataTreeAccessor:
     def stitch(self) -> xr.Dataset:
         """Join time series on one time axis; see :func:`xinsitu.stitch`."""
         return xi.stitch(self._tree)
+
+    def plot(self, **options: Any) -> hv.Layout:  # noqa: ANN401 - forwarded as they are
+        """Plot time series, joined; see :func:`xinsitu.plot`."""
+        return xi.plot(self.stitch(), **options)
+
+    def explore(self, **options: Any) -> Explorer:  # noqa: ANN401 - forwarded as they are
+        """Open the explorer in the browser, measurements behind each other; see :func:`xinsitu.app.serve.explore`."""
+        from .app.serve import explore
+
+        return explore(self._tree, **options)
 
 
 def _measure(node: xr.Dataset, rois: xi.RoiSet, correction: xi.Correction | None) -> xr.Dataset:
