@@ -132,7 +132,10 @@ def _warn_of_changes(folder: str, gathered: Gathered) -> None:
         for name, value in text.attributes().items()
         if name in known and value != known[name]
     }
-    models = {header.model: index for index, header in reversed(list(enumerate(gathered.headers))) if header}
+    models: dict[str, int] = {}
+    for index, header in enumerate(gathered.headers):
+        if header is not None and header.model:
+            models.setdefault(header.model, index)
     if len(models) > 1:
         other = sorted(models.values())[1]
         changed["detector"] = other, next(model for model, index in models.items() if index == other)

@@ -12,6 +12,7 @@ from xarray.backends import BackendEntrypoint
 
 from xinsitu.errors import LayoutError
 
+from .garbage import uncollected
 from .keywords import Opening
 from .opening import open_lazily
 
@@ -40,7 +41,8 @@ class XinsituBackend(BackendEntrypoint):
         if not isinstance(filename_or_obj, str | os.PathLike | Sequence):
             raise LayoutError(f"the engine xinsitu opens paths, not {type(filename_or_obj).__name__}")
         opening = Opening(**options)
-        dataset, _ = open_lazily(filename_or_obj, opening)
+        with uncollected():
+            dataset, _ = open_lazily(filename_or_obj, opening)
         dropped = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or ())
         return dataset.drop_vars(dropped, errors="ignore")
 

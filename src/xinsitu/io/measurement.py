@@ -16,6 +16,7 @@ from xinsitu.errors import LayoutError, SchemaError, XinsituWarning
 from .discover import look, natural_key
 from .flats import flat_of
 from .frames import FrameStack
+from .garbage import uncollected
 from .hdf5_stack import Hdf5Stack
 from .instruments import Instrument
 from .keywords import Opening
@@ -112,7 +113,8 @@ def open_measurement(
         stamp_marks=stamp_marks,
         logs=logs,
     )
-    dataset, stack = open_lazily(path, opening)
+    with uncollected():
+        dataset, stack = open_lazily(path, opening)
     return dataset if chunks is None else _chunked(dataset, stack, chunks)
 
 
