@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import h5py
 import numpy as np
 import pytest
 
@@ -73,6 +74,28 @@ def test_several_frames_at_the_end_may_be_on_their_way(folder):
         cut(folder / f"0884_time_1_{number:05d}.tif", 0 if number == 5 else 4500)
     fates = survey(folder, tz="UTC").fates
     assert [fates[name] for name in sorted(fates)] == ["ok"] * 4 + ["pending"] * 2
+
+
+def test_a_directory_that_is_written_last(folder):
+    """libtiff writes eight bytes without the place of the directory, then pixels, then the directory."""
+    (folder / "0884_time_1_00006.tif").write_bytes(b"II*\0\0\0\0\0" + bytes(3000))
+    with pytest.raises(FrameError, match=r"00006\.tif: still being written \(its directory was not written\)"):
+        open_measurement(folder, tz="UTC")
+
+
+def test_an_hdf5_file_that_is_still_being_written(tmp_path):
+    path = tmp_path / "run_1.h5"
+    with h5py.File(path, "w") as file:
+        file["entry/data/data"] = np.stack([ramp(number) for number in range(6)])
+    for keep in (0, 2000):
+        path.write_bytes(path.read_bytes()[:keep] if keep else b"")
+        with pytest.raises(FrameError, match=r"run_1\.h5: still being written \(.*\); open it again in a moment"):
+            open_measurement(path, time="frame")
+        aged(path)
+        with pytest.raises(FrameError, match=r"run_1\.h5: is no readable HDF5 file"):
+            open_measurement(path, time="frame")
+        with h5py.File(path, "w") as file:
+            file["entry/data/data"] = np.stack([ramp(number) for number in range(6)])
 
 
 # -- ends that read as zeros ------------------------------------------------------------------------------------------

@@ -124,8 +124,15 @@ def _mark_pending(found: list[Found]) -> None:
             continue
         if not isinstance(one, FrameFault) or not _is_cut(one):
             return
-        reason = f"still being written ({one.reason}); open it again in a moment"
-        found[index] = FrameFault(one.path, reason, FrameStatus.PENDING)
+        found[index] = pending(one)
+
+
+def pending(fault: FrameFault) -> FrameFault:
+    """Say of a cut file that was changed a moment ago that it is still being written; other faults stay as they are."""
+    if not _is_cut(fault) or abs(time.time() - _changed(fault)) > WRITING:
+        return fault
+    reason = f"still being written ({fault.reason}); open it again in a moment"
+    return FrameFault(fault.path, reason, FrameStatus.PENDING)
 
 
 def _is_cut(one: Found) -> bool:

@@ -14,6 +14,7 @@ from xinsitu.errors import FrameError, LayoutError
 from xinsitu.schema import FrameStatus
 
 from .discover import FrameName
+from .faults import pending
 from .frame_header import FrameFault
 from .gather import Attribute, Gathered, check_policy, refuse, warn_of_left_out
 from .hdf5_file import read_file
@@ -91,6 +92,8 @@ def read_hdf5(folder: str, files: Sequence[FrameName]) -> list[Gathered | FrameF
             if len(files) == 1:
                 raise
             found.append(FrameFault(path, str(error).removeprefix(f"{path}: ")))
+    if found and isinstance(found[-1], FrameFault):
+        found[-1] = pending(found[-1])
     _number(files, found)
     kinds = Counter(_kind(one) for one in found if isinstance(one, Gathered))
     for index, one in enumerate(found):

@@ -34,7 +34,7 @@ def linked_files(path: str) -> tuple[tuple[str, int, int], ...]:
         except (SchemaError, OSError, RuntimeError, KeyError) as error:
             text = str(error).removeprefix(f"{one}: ")
             if one == path:
-                raise FrameFault(path, text, _state(path)) from None
+                raise FrameFault(path, text, _state(path, text)) from None
             said = f"links to {os.path.relpath(one, folder)}: {text}; a pattern opens the pieces that are there"
             raise FrameFault(path, said, FrameStatus.MISSING) from None
         found[one] = (one, status.st_size, status.st_mtime_ns)
@@ -83,10 +83,11 @@ def _virtual_sources(file: h5py.File) -> list[tuple[str, h5py._hl.vds.VDSmap]]:
     return found
 
 
-def _state(path: str) -> FrameStatus:
+def _state(path: str, said: str) -> FrameStatus:
     if not os.path.exists(path):
         return FrameStatus.MISSING
-    return FrameStatus.UNREADABLE if os.path.getsize(path) else FrameStatus.TRUNCATED
+    cut = "truncated file" in said or not os.path.getsize(path)
+    return FrameStatus.TRUNCATED if cut else FrameStatus.UNREADABLE
 
 
 def _linked_files(path: str) -> Iterator[str]:

@@ -134,6 +134,8 @@ def _directory(file: OpenFile, order: str, first: int) -> tuple[dict[int, Tag], 
         raise FrameFault(
             file.path, f"the directory should be at byte {first}, the file ends at {file.size}", FrameStatus.TRUNCATED
         )
+    if not first:
+        raise FrameFault(file.path, "its directory was not written", FrameStatus.TRUNCATED)
     if first < 8:
         raise FrameFault(file.path, f"the directory cannot be at byte {first}")
     (count,) = struct.unpack(f"{order}H", file.take(first, 2))
