@@ -200,6 +200,39 @@ def test_errors_behind_a_plain_median_hold_or_are_flagged(counts, level, kind):
     assert not ((clean[f"quality{end}"] & Quality.ERRORS_DOUBTFUL) > 0).any()
 
 
+FLAT = xr.DataArray(1 + 0.2 * np.random.default_rng(4).random((40, 44)), dims=("y", "x"))
+EMPTY = {"y": (36, 40), "x": (0, 44)}
+
+
+@pytest.mark.parametrize("under", ["nothing", "edge", "other"])
+@pytest.mark.parametrize(
+    "correction",
+    [
+        xi.Correction(flatfield=FLAT),
+        xi.Correction(background=xi.Background(**EMPTY, mode="subtract")),
+        xi.Correction(background=xi.Background(**EMPTY, mode="divide")),
+        xi.Correction(normalise="monitor"),
+        xi.Correction(threshold=5, median=3, background=xi.Background(**EMPTY, mode="divide"), normalise="monitor"),
+    ],
+    ids=["flat", "subtract", "divide", "monitor", "all"],
+)
+def test_errors_hold_behind_every_correction(correction, under):
+    monitor = np.random.default_rng(1).poisson(4000, 1000).astype(float)
+    data = spots(5000, 3.0).to_dataset(name="image").assign_coords(monitor=("time", monitor, {"units": "counts"}))
+    background = {"nothing": (), "edge": ("edge",), "other": ("b",)}[under]
+    rois = [xi.Roi("s", (2, 33), (2, 42), background=background), xi.Roi("b", (34, 36), (0, 44), role="background")]
+    kinds = [(xi.fit_rois, "_x")] + [(xi.fit_spots, "")] * (
+        under == "nothing"
+    )  # a spot's level is fitted, no other used
+    for function, end in kinds:
+        found = function(data, rois, correction=correction).isel(roi=0)
+        size = "area_x" if end else "volume"
+        for name in ("centre_x", "fwhm_x", f"height{end}", f"level{end}", size):
+            scatter = float(found[name].std(ddof=1))
+            stated = float((found[f"{name}_errors"] ** 2).mean() ** 0.5)
+            assert abs(stated / scatter - 1) < 0.15, (function.__name__, name, stated, scatter)
+
+
 @pytest.mark.parametrize("function", [xi.fit_rois, xi.fit_spots])
 def test_frames_are_read_once_for_all_rois_and_axes(function):
     read = []

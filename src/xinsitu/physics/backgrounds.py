@@ -74,8 +74,8 @@ def _from_edge(own: Sums, *, plane: bool) -> Under:
     number = np.count_nonzero(weight, axis=(1, 2)).astype(np.float64)
     area = np.where(number > 0, number, np.nan)
     level = np.einsum("nyx,nyx->n", own.values, weight.astype(np.float64)) / area
-    per_count = np.divide(own.variance, own.total, out=np.zeros(n_frames), where=own.total > 0)
-    per_pixel = np.where(np.isnan(own.variance), np.nan, np.maximum(level, 0) * per_count)
+    per_count = np.divide(own.variance, own.counted_total, out=np.zeros(n_frames), where=own.counted_total > 0)
+    per_pixel = np.where(np.isnan(own.variance), np.nan, np.maximum(level + own.subtracted, 0) * per_count)
     nothing = np.zeros(n_frames)
     if not plane:
         along_y, along_x = level[:, None] * own.pixels_y, level[:, None] * own.pixels_x

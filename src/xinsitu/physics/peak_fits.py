@@ -51,6 +51,35 @@ def doubtful(width: Doubles, ground: Doubles) -> Doubles:
         return np.where((width < NARROW) | (ground < SPARSE), float(Quality.ERRORS_DOUBTFUL), 0.0)
 
 
+def with_shared(
+    rows: Doubles, names: tuple[str, ...], level: Doubles, factor: Doubles, *, own_edge: bool = False
+) -> Doubles:
+    """Add to the covariance of packed fits what all points of a frame share.
+
+    ``level`` is the variance of a background that was subtracted from all of them. One from the ROI's own edge is a
+    second, poorer measurement of what the fitted line tells, from the same counts: the difference of the two has the
+    difference of their variances, and nothing in common with the other parameters. ``factor`` is the relative variance
+    of what all points are multiplied by.
+    """
+    number = len(names)
+    covariance = rows[:, number:-EXTRA].reshape(-1, number, number).copy()
+    place = names.index("level")
+    if own_edge:
+        covariance[:, place, place] = np.maximum(level - covariance[:, place, place], covariance[:, place, place])
+        others = [other for other in range(number) if other != place]
+        covariance[:, place, others] = covariance[:, others, place] = 0.0
+    else:
+        covariance[:, place, place] += level
+    scaled = np.zeros((len(rows), number))
+    for name in ("height", "level", "slope"):
+        if name in names:
+            scaled[:, names.index(name)] = rows[:, names.index(name)]
+    covariance += factor[:, None, None] * scaled[:, :, None] * scaled[:, None, :]
+    result = rows.copy()
+    result[:, number:-EXTRA] = covariance.reshape(len(rows), -1)
+    return result
+
+
 def fit_rows(
     values: npt.NDArray[Any],
     errors: npt.NDArray[Any],

@@ -14,14 +14,12 @@ from xinsitu.schema import axis_name, describe
 from xinsitu.values import Bounds, Box
 
 from .backgrounds import Under
-from .regions import Region, Sums
+from .regions import Frames, Measurements, Region, Sums, factor_variance, subtracted_variance
 
 
-def net_profile(own: Sums, below: Under, axis: str) -> tuple[Doubles, Doubles]:
-    """Profile less the background, and the standard errors of its bins, ``(frame, bin)``."""
-    pixels = getattr(own, f"pixels_{axis}")
-    variance = getattr(own, f"bin_variance_{axis}") + pixels**2 * below.level_variance[:, None]
-    return getattr(own, axis) - getattr(below, axis), np.sqrt(variance)
+def net_profile(own: Sums, below: Under, axis: str) -> Doubles:
+    """Profile less the background, ``(frame, bin)``."""
+    return np.asarray(getattr(own, axis) - getattr(below, axis))
 
 
 def placed(values: Doubles, first: int, bounds: Bounds) -> Doubles:
@@ -42,11 +40,19 @@ def n_bins(box: Box | None) -> int:
     return 0 if box is None else 2 * sum(behind - first for first, behind in box)
 
 
-def bins_of(own: Sums, below: Under, region: Region, box: Box) -> Doubles:
-    """Both profiles and their errors, one after the other, on the rows and columns of a box: ``(frame, bin)``."""
-    parts = []
+def level_variance(frames: Frames, region: Region, below: Under, plan: Measurements) -> Doubles:
+    """Variance of the background per pixel, which all pixels of a ROI share."""
+    return below.level_variance if region.under else subtracted_variance(frames, plan)
+
+
+def bins_of(frames: Frames, region: Region, own: Sums, below: Under, plan: Measurements) -> Doubles:
+    """Both profiles, each with the errors of its bins behind it, on the pixels that are wanted: ``(frame, bin)``."""
+    parts, box = [], plan.bins or ((0, 0), (0, 0))
+    shared, factor = level_variance(frames, region, below, plan), factor_variance(frames, plan)
     for axis, first, bounds in zip("yx", region.origin, box, strict=True):
-        parts += [placed(values, first, bounds) for values in net_profile(own, below, axis)]
+        net, pixels = net_profile(own, below, axis), getattr(own, f"pixels_{axis}")
+        variance = getattr(own, f"bin_variance_{axis}") + pixels**2 * shared[:, None] + net**2 * factor[:, None]
+        parts += [placed(net, first, bounds), placed(np.sqrt(variance), first, bounds)]
     return np.concatenate(parts, axis=1)
 
 

@@ -21,11 +21,13 @@ from .regions import (
     Sums,
     count_rate_correction,
     factor_of,
+    factor_variance,
     frames_of,
     gain_of,
     resting,
     saturated,
     sparse_counts,
+    subtracted_variance,
     summed,
 )
 from .roi_widths import width_of
@@ -92,7 +94,7 @@ def _measure_still(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, 
         net = own.total - below.total
         packed[:, number, COLUMN["flat_variance"]] = flat_variance(frames, region, own, others, plan, net)
         if plan.bins is not None:
-            packed[:, number, len(COLUMNS) :] = bins_of(own, below, region, plan.bins)
+            packed[:, number, len(COLUMNS) :] = bins_of(frames, region, own, below, plan)
         packed[:, number, COLUMN["counted"]] = own.counted
         packed[:, number, COLUMN["sparse"]] = sparse_counts(frames, region, plan)
     if frames.level is not None:
@@ -115,7 +117,7 @@ def _quantities(
     """Every quantity of one ROI by name; what the ROI does not measure stays NaN."""
     net = own.total - below.total
     variance, shared_level = _net_variance(frames, region, own, below, plan)
-    whole = _frame_factor(frames, plan)
+    whole = factor_variance(frames, plan)
     area, empty, nothing = own.pixels, own.pixels == 0, np.zeros(len(net))
     share = area / np.maximum(others, 1) if region.background else nothing
     quality = np.zeros(len(net), dtype=np.int64)
@@ -130,7 +132,7 @@ def _quantities(
         yield "background", np.where(empty, np.nan, below.total)
         area = area if region.under else nothing
         twice = twice_counted(frames, region, plan, own=0.0, under=share, area=area, net=below.total)
-        spread = area**2 * (below.level_variance + _subtracted(frames, plan)) + below.total**2 * whole + twice
+        spread = area**2 * (below.level_variance + subtracted_variance(frames, plan)) + below.total**2 * whole + twice
         known = 0.0 if plan.counts else np.nan
         yield "background_errors", np.sqrt(np.maximum(spread, 0)) + known
     top, row, column = own.top
@@ -179,7 +181,7 @@ def _net_variance(
     ``V + A^2 var_b``; where the level comes from the ROI's own edge, those pixels count in both: ``- 2 A / A_e V_e``.
     A whole-frame background that is subtracted is shared by all pixels, too; a ROI's own background takes it out again.
     """
-    level_variance = below.level_variance if region.under else _subtracted(frames, plan)
+    level_variance = below.level_variance if region.under else subtracted_variance(frames, plan)
     twice = np.divide(
         2 * own.pixels * below.own_variance, below.own_pixels, out=np.zeros(len(own.y)), where=below.own_pixels > 0
     )
@@ -201,22 +203,6 @@ def _median_bias(
         level = frames.level * frames.level_pixels
         bias = (1 + bias) * np.where(level > 0, 1 - frames.level_excess / np.where(level > 0, level, 1), np.nan) - 1
     return np.asarray(bias)
-
-
-def _subtracted(frames: Frames, plan: Measurements) -> Doubles:
-    """Variance per pixel of the whole frames' background where it is subtracted; it is the same for all pixels."""
-    if frames.level is None or plan.steps.mode != "subtract":
-        return np.zeros(len(frames.raw))
-    return np.asarray(frames.level_variance * factor_of(frames, plan) ** 2)
-
-
-def _frame_factor(frames: Frames, plan: Measurements) -> Doubles:
-    """Relative variance of what whole frames are divided and multiplied by."""
-    factor = frames.scale_variance
-    if frames.level is not None and plan.steps.mode == "divide":
-        square = np.where(frames.level > 0, frames.level, np.nan) ** 2
-        factor = factor + frames.level_variance / square
-    return factor
 
 
 def _own_edge(centre: Doubles, n_bins: int, own: Sums, below: Under) -> Doubles:

@@ -27,8 +27,8 @@ from .framewise import (
     without_background,
 )
 
-NEAR = 9
-"""Rows or columns over which the mean of filtered pixels is taken."""
+TOGETHER = 9
+"""Rows or columns that have the mean of their filtered pixels in common."""
 SAMPLED = 16
 """One frame in so many is asked whether there are enough counts for a median."""
 HOT = 20
@@ -164,11 +164,18 @@ class Sums:
     """Highest valid pixel, its row and its column in the ROI."""
     area: int
     """Pixels of the ROI, valid or not."""
+    subtracted: Doubles
+    """What was subtracted from each pixel, as the background of the whole frame."""
 
     @cached_property
     def total(self) -> Doubles:
         """Sum of all valid pixels."""
         return np.asarray(self.y.sum(axis=1))
+
+    @cached_property
+    def counted_total(self) -> Doubles:
+        """Sum of all valid pixels before the whole frame's background was subtracted: what was counted, and varies."""
+        return np.asarray(self.total + self.pixels * self.subtracted)
 
     @cached_property
     def pixels(self) -> Doubles:
@@ -248,9 +255,13 @@ def summed(frames: Frames, region: Region, plan: Measurements, *, keep: bool = F
     sums = (along_y, along_x) if as_counted and steps.flat is None else None
     variances = _variances(counted, sums, values.shape, frames, region, plan)
     top = highest_pixel(values, good)
+    whole = frames.level if frames.level is not None and steps.mode == "subtract" else np.zeros(n_frames)
+    subtracted = whole * factor_of(frames, plan)
     if not keep and region.under not in ("edge", "plane"):  # megabytes per ROI that nobody asks for again
         values, good = np.empty((n_frames, 0, 0)), None
-    return Sums(values, good, along_y, along_x, pixels_y, pixels_x, *variances, made, top, n_rows * n_columns)
+    return Sums(
+        values, good, along_y, along_x, pixels_y, pixels_x, *variances, made, top, n_rows * n_columns, subtracted
+    )
 
 
 def highest_pixel(values: Doubles, good: kernels.Bools | None) -> tuple[Doubles, Doubles, Doubles]:
@@ -288,17 +299,19 @@ def _variances(
         squares_y, squares_x = (np.einsum(f"nyx,nyx->n{axis}", weighted, weighted) for axis in "yx")
         mean = counting.weighted_mean(squares_y.sum(axis=1), counts)
         bin_factor = counting.bin_variance_factor(mean)
-        of_rows, of_columns = (
-            bins
-            * counting.sum_variance_factor(
-                counting.weighted_mean(*(kernels.running_mean(s, NEAR) for s in (squares, bins)))
-            )
-            for bins, squares in ((rows, squares_y), (columns, squares_x))
-        )
+        of_rows, of_columns = rows * _sum_factor(squares_y, rows), columns * _sum_factor(squares_x, columns)
     scale = np.square(factor_of(frames, plan))
     single, each = (bin_factor * scale)[:, None], scale[:, None]
     counted_mean = counts / (n_rows * n_columns)
     return of_rows * each, of_columns * each, rows * single, columns * single, counted_mean, bin_factor, mean
+
+
+def _sum_factor(squares: Doubles, bins: Doubles) -> Doubles:
+    """Variance behind a median over the sum, for each bin: one for some rows or columns together."""
+    first = np.arange(0, bins.shape[1], TOGETHER)
+    sums = (np.add.reduceat(part, first, axis=1) for part in (squares, bins))
+    factor = counting.sum_variance_factor(counting.weighted_mean(*sums))
+    return np.asarray(factor[:, np.arange(bins.shape[1]) // TOGETHER])
 
 
 def factor_of(frames: Frames, plan: Measurements) -> Doubles:
@@ -307,6 +320,22 @@ def factor_of(frames: Frames, plan: Measurements) -> Doubles:
     if frames.level is not None and plan.steps.mode == "divide":
         factor = factor / divisor(frames.level, plan.steps, frames.shared)
     return np.asarray(factor)
+
+
+def subtracted_variance(frames: Frames, plan: Measurements) -> Doubles:
+    """Variance per pixel of the whole frames' background where it is subtracted; it is the same for all pixels."""
+    if frames.level is None or plan.steps.mode != "subtract":
+        return np.zeros(len(frames.raw))
+    return np.asarray(frames.level_variance * factor_of(frames, plan) ** 2)
+
+
+def factor_variance(frames: Frames, plan: Measurements) -> Doubles:
+    """Relative variance of what whole frames are divided and multiplied by."""
+    factor = frames.scale_variance
+    if frames.level is not None and plan.steps.mode == "divide":
+        square = np.where(frames.level > 0, frames.level, np.nan) ** 2
+        factor = factor + frames.level_variance / square
+    return factor
 
 
 def saturated(frames: Frames, region: Region, plan: Measurements) -> Doubles:

@@ -121,5 +121,5 @@ def profile_block(
         region = here.regions[0]
         below = under(sums[0], region.under, [sums[number] for number in region.background])
         first = region.origin[0 if plan.along == "y" else 1]
-        parts.append(placed(net_profile(sums[0], below, plan.along)[0], first, plan.bounds))
+        parts.append(placed(net_profile(sums[0], below, plan.along), first, plan.bounds))
     return np.concatenate(parts)[:, None, :]

@@ -16,15 +16,22 @@ from xinsitu.kernels import Doubles
 from xinsitu.schema import PIXEL, Quality, image_of
 from xinsitu.values import Roi, RoiSet
 
-from . import counting
 from .blocks import in_blocks, over_blocks
 from .correction import Correction
 from .fit_results import add, unpacked
 from .fitting_rois import fitted
 from .least_squares import Fit, fit
-from .peak_fits import EXTRA, SIGNIFICANT, by_scatter, columns_for, doubtful, packed
+from .peak_fits import EXTRA, SIGNIFICANT, by_scatter, columns_for, doubtful, packed, with_shared
 from .planning import units_after
-from .regions import Measurements, frames_of, resting, summed
+from .regions import (
+    Measurements,
+    factor_of,
+    factor_variance,
+    frames_of,
+    resting,
+    subtracted_variance,
+    summed,
+)
 from .shapes import SPOT, gaussian_2d
 
 TOGETHER = 16
@@ -105,8 +112,9 @@ class SpotPlan:
         return type(self).__name__, self.fingerprint
 
 
-Pixels = tuple[kernels.Indices, Doubles, Doubles, Doubles]
-"""Of some frames: their numbers, first row and column, pixels (NaN where one says nothing), variance per unit."""
+Pixels = tuple[kernels.Indices, Doubles, Doubles, Doubles, Doubles, Doubles, Doubles, Doubles]
+"""Of some frames: their numbers, first row and column, pixels (NaN where one says nothing), variance per unit, what was
+subtracted and its variance, relative variance of what they are multiplied by, and counts per unit."""
 
 
 def spot_block(raw: kernels.Frames, per_frame: Doubles, *, plan: SpotPlan, shared: float | None = None) -> Doubles:
@@ -117,11 +125,14 @@ def spot_block(raw: kernels.Frames, per_frame: Doubles, *, plan: SpotPlan, share
     for first in range(0, len(raw), TOGETHER):
         some = slice(first, first + TOGETHER)
         for (place, _, _), pixels in _pixels(raw[some], per_frame[some], measurements, shared).items():
-            frame, origin, values, per_count = (np.concatenate(part) for part in zip(*pixels, strict=True))
-            found = _fit(values, per_count, counts=measurements.counts)
+            frame, origin, values, per_count, level, level_variance, factor, scale = (
+                np.concatenate(part) for part in zip(*pixels, strict=True)
+            )
+            found = _fit(values, per_count, level, counts=measurements.counts)
+            if measurements.counts:
+                found = with_shared(found, SPOT, level_variance, factor)
             if measurements.median and measurements.counts:
-                ground = found[:, 6] * counting.VARIANCE_OF_SUM[-1] / np.where(per_count > 0, per_count, np.nan)
-                found[:, -1] += doubtful(found[:, 3:5].min(axis=1), ground)
+                found[:, -1] += doubtful(found[:, 3:5].min(axis=1), (found[:, 6] + level) / scale)
             found[:, 1:3] += origin
             result[first + frame, place] = found
     return result
@@ -137,14 +148,22 @@ def _pixels(
         for place, region in enumerate(here.regions):
             own = summed(frames, region, here, keep=True)
             values = own.values if own.good is None else np.where(own.good, own.values, np.nan)
-            per_count = np.divide(own.variance, own.total, out=np.zeros(len(values)), where=own.total > 0)
-            origin = np.tile(np.array(region.origin, dtype=np.float64), (len(values), 1))
-            pixels = (np.arange(run.start, run.stop), origin, values, per_count)
+            counted = own.counted_total
+            pixels = (
+                np.arange(run.start, run.stop),
+                np.tile(np.array(region.origin, dtype=np.float64), (len(values), 1)),
+                values,
+                np.divide(own.variance, counted, out=np.zeros(len(values)), where=counted > 0),
+                own.subtracted,
+                subtracted_variance(frames, here),
+                factor_variance(frames, here),
+                factor_of(frames, here),
+            )
             found.setdefault((place, *values.shape[1:]), []).append(pixels)
     return found
 
 
-def _fit(values: Doubles, per_count: Doubles, *, counts: bool) -> Doubles:
+def _fit(values: Doubles, per_count: Doubles, level: Doubles, *, counts: bool) -> Doubles:
     """Fit spots of one size, ``(frame, column)``; centres are counted from the first pixel."""
     n_frames, n_rows, n_columns = values.shape
     y = np.repeat(np.arange(n_rows, dtype=np.float64), n_columns)
@@ -153,7 +172,8 @@ def _fit(values: Doubles, per_count: Doubles, *, counts: bool) -> Doubles:
     n_points = np.isfinite(flat).sum(axis=1)
     start, model = _start(np.nan_to_num(values)), gaussian_2d(y, x)
     if counts:
-        found = fit(model, flat, np.maximum(flat, 0) * per_count[:, None], start, per_count=per_count)
+        variance = np.maximum(flat + level[:, None], 0) * per_count[:, None]
+        found = fit(model, flat, variance, start, per_count=per_count)
     else:
         found = by_scatter(fit(model, flat, np.ones_like(flat), start), n_points)
     return packed(found, _sensible(found, n_rows, n_columns), n_points.astype(np.float64))
