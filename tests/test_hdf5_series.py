@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from xinsitu import Correction, Roi, measure, write_frames
+from xinsitu import Correction, Roi, measure, stitch, write_frames
 from xinsitu.cli import main
 from xinsitu.errors import FrameChanged, FrameError, LayoutError, XinsituWarning
-from xinsitu.io.measurement import open_flatfield, open_measurement
+from xinsitu.io.measurement import open_flatfield, open_measurement, open_sample
 from xinsitu.io.survey import survey
 from xinsitu.schema import FrameStatus, epoch_seconds
 
@@ -79,6 +79,22 @@ def test_pieces_of_an_eiger_without_its_master(tmp_path):
     left = open_measurement(tmp_path, time="frame")
     assert left.frame.values.tolist() == [0, 1, 2, 3, 4, 10, 11]  # what is missing stays a gap
     np.testing.assert_array_equal(left.image, TRUTH[left.frame])
+
+
+def test_a_sample_whose_measurements_are_in_hdf5(tmp_path):
+    for index in range(2):
+        folder = tmp_path / "0884" / f"time{index + 1}"
+        folder.mkdir(parents=True)
+        scan_file(folder / "run_master.h5", TRUTH[6 * index : 6 * index + 6], start=f"2022-11-01T1{index}:00:00Z")
+    tree = open_sample(tmp_path / "0884")
+    assert list(tree.children) == ["time1", "time2"]
+    np.testing.assert_array_equal(tree["time2"].image, TRUTH[6:])
+    assert tree["time1"].attrs["source"] == "0884/time1"
+    found = survey(tmp_path / "0884", tz="UTC")
+    assert found.n_frames == 12
+    assert found.fates == {"time1/run_master.h5": "ok", "time2/run_master.h5": "ok"}
+    series = [measure(node.to_dataset(), [Roi("A", y=(2, 9), x=(3, 12))]) for node in tree.children.values()]
+    assert stitch(series).sizes["time"] == 12
 
 
 def test_an_eigers_own_numbers_are_kept(tmp_path):

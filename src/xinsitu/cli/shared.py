@@ -67,6 +67,8 @@ def say_measurement(scan: xr.Dataset, folder: Path) -> None:
         say("time: the frame number in seconds, as the frames carry no stamps")
     else:
         say(f"time: {first} to {last} UTC, from {scan.attrs.get('time_source')}, {zone}")
+    if "mask" in scan.coords and (bad := int(scan["mask"].sum())):
+        say(f"mask: the file calls {bad} pixels bad; --mask with the path of the file leaves them out")
     if joined := scan.attrs.get("log_join"):
         say(f"log: {joined}")
 

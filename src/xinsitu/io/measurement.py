@@ -21,7 +21,7 @@ from .hdf5_stack import Hdf5Stack
 from .instruments import Instrument
 from .keywords import Opening
 from .opening import gather_source, open_lazily
-from .sources import PathOrPaths, resolve
+from .sources import PathOrPaths, hdf5_files, resolve
 from .times import Time
 
 Chunks = Mapping[str, Any] | int | str | None
@@ -232,7 +232,8 @@ def open_sample(
     nodes: dict[str, xr.Dataset] = {}
     for name in wanted:
         inside = os.path.join(folder.path, name)
-        if not look(inside, table.patterns).series:
+        found = look(inside, table.patterns)
+        if not found.series and not hdf5_files(found, table.patterns):
             left_out.append(name)
             continue
         with warnings.catch_warnings():
