@@ -34,7 +34,7 @@ def bokeh() -> None:
     import holoviews as hv
 
     if "bokeh" not in hv.Store.renderers:
-        hv.extension("bokeh", logo=False)
+        hv.extension("bokeh", logo=False, inline=True)  # a notebook asks no other machine for scripts
 
 
 def plot(
