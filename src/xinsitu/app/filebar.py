@@ -55,7 +55,7 @@ def files(session: Session) -> list[pn.viewable.Viewable]:
     buttons = [_button(session, *row) for row in rows]
     return [
         pn.FlexBox(*buttons, sizing_mode="fixed", width=WIDTH),
-        pn.pane.Str("Load ROIs, changes, events, a view (JSON):", margin=(5, 10, 0, 10)),
+        pn.pane.Str("Load ROIs, changes, events, view:", margin=(5, 10, 0, 10)),
         load,
     ]
 

@@ -142,8 +142,8 @@ class Explorer:
 
         self.store.start()
         model = self._new_model()
-        self._remember(model)
         model.follow = self._following
+        self._remember(model)
         self._models.append(model)
         session = Session(model, pn.state.curdoc, self._pool)
         pn.state.on_session_destroyed(lambda context: self._left(session, context))

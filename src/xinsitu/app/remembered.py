@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 VIEW_FORMAT = "xinsitu-view"
 SHOWN = (
     "corrected", "compare", "log_image", "limits", "axis", "log_intensity", "shift", "along", "show", "scaled",
-    "selected", "frame",
+    "selected", "frame", "follow",
 )  # fmt: skip
 """What is shown and how, in the order in which it is set."""
 TABS = 50

@@ -192,7 +192,7 @@ class Session:
         watch(lambda *_: self._correction_changed(), ["corrected"])
         watch(lambda *_: self._compared(), ["compare"])
         watch(lambda *_: self.evidence.update(), ["looked_at", "changes", "proposals"])
-        watch(lambda *_: self.result.update(), ["result", "axis", "shift"])
+        watch(lambda *_: self._result_changed(), ["result", "axis", "shift"])
         watch(lambda *_: self.curves.axis(), ["axis"])
         watch(lambda *_: self.curves.labels(), ["log_intensity", "shift"])
         watch(lambda *_: self.curves.marks(), ["events", "changes", "proposals"])
@@ -220,6 +220,10 @@ class Session:
         self.frames.ask()
         self.measuring.ask()
         self.rest()
+
+    def _result_changed(self) -> None:
+        with self.document.models.freeze():
+            self.result.update()
 
     def _compared(self) -> None:
         self.model.fit_limits()

@@ -94,8 +94,8 @@ def _roi(session: Session) -> list[pn.viewable.Viewable]:
             button(session, "key frame", model.set_key_frame),
         ),
         row(
-            button(session, "follow peak", model.follow_com),
-            button(session, "stand still", model.clear_path),
+            button(session, "follow peak", model.follow_com, width=125),
+            button(session, "stand still", model.clear_path, width=125),
         ),
     ]
 

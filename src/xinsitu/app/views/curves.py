@@ -23,7 +23,7 @@ from xinsitu.app.model import ExplorerModel
 from xinsitu.plots.curves import readable
 from xinsitu.values import Roi
 
-from .channel import Channel, script
+from .channel import Channel, script, ticks
 
 FIGURES = {
     "curve_com": ("com_x", "com_y"),
@@ -81,6 +81,8 @@ class CurvesView:
         )  # fmt: skip
         one.toolbar.logo = None
         one.toolbar.autohide = True
+        if not log:
+            one.yaxis.formatter = ticks()
         legend = Legend(
             items=[], location="top_left", click_policy="hide", label_text_font_size="10px", padding=3, spacing=0
         )

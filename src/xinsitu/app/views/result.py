@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from bokeh.models import ColumnDataSource, LegendItem
+from bokeh.models import ColumnDataSource, GlyphRenderer, LegendItem, Line
 
 from xinsitu.app.kinds import color_of
 from xinsitu.app.model import ExplorerModel
@@ -12,6 +12,9 @@ from xinsitu.plots.curves import PALETTE, readable
 from xinsitu.plots.timeline import breaks
 
 from .curves import COLUMNS, DASHES, FIGURES, CurvesView
+
+PLAIN = {"hover_glyph": None, "muted_glyph": None, "nonselection_glyph": None, "selection_glyph": None}
+"""Each of these would be painted, too."""
 
 
 class ResultView:
@@ -23,18 +26,21 @@ class ResultView:
 
     def update(self) -> None:
         """Show the result that was chosen, on the time axis that is shown; or none."""
-        self._clear()
         result = self._model.result
-        if result is None:
+        if self.sources:
+            self._clear()
             self._curves.fit()
+        if result is None:
             return
         label = str(result.attrs.get("result_name", "result"))
-        drawn: dict[str, list[object]] = {name: [] for name in FIGURES}
+        drawn: dict[str, list[GlyphRenderer]] = {name: [] for name in FIGURES}
         for number, name in enumerate(map(str, result["roi"].values)):
             self._add(name, self._color(name, number), result.sel(roi=name), drawn)
         for figure_name, renderers in drawn.items():
-            if renderers:
-                self._curves.figures[figure_name].legend[0].items.append(LegendItem(label=label, renderers=renderers))
+            if renderers:  # all at once and below the curves: each change of a figure costs the browser a while
+                one = self._curves.figures[figure_name]
+                one.renderers = [*renderers, *one.renderers]
+                one.legend[0].items.append(LegendItem(label=label, renderers=renderers))
         self._widen(result)
 
     def _clear(self) -> None:
@@ -46,7 +52,7 @@ class ResultView:
             legend.items = [item for item in legend.items if not set(item.renderers) & set(dead)]
         self.sources = {}
 
-    def _add(self, name: str, color: str, series: xr.Dataset, drawn: dict[str, list[object]]) -> None:
+    def _add(self, name: str, color: str, series: xr.Dataset, drawn: dict[str, list[GlyphRenderer]]) -> None:
         present = [column for column in COLUMNS if column in series and np.isfinite(series[column].values).any()]
         seconds = (series["time"].values - series["time"].values[0]) / np.timedelta64(1, "s")
         cuts = breaks(series, seconds)
@@ -60,12 +66,11 @@ class ResultView:
         for figure_name, columns in FIGURES.items():
             for column in columns:
                 if column in present:
-                    line = self._curves.figures[figure_name].line(
-                        "x", column, source=source, color=color, line_width=5, line_alpha=0.3,
-                        line_dash=DASHES.get(column, "solid"), level="underlay",
+                    line = Line(
+                        x="x", y=column, line_color=color, line_width=5, line_alpha=0.3,
+                        line_dash=DASHES.get(column, "solid"),
                     )  # fmt: skip
-                    line.hover_glyph = line.muted_glyph = line.nonselection_glyph = None
-                    drawn[figure_name].append(line)
+                    drawn[figure_name].append(GlyphRenderer(data_source=source, glyph=line, **PLAIN))
 
     def _color(self, name: str, number: int) -> str:
         """Return the colour of the ROI of that name, or another one."""
