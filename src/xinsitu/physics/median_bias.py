@@ -52,7 +52,8 @@ def excess(raw: kernels.Frames, filtered: kernels.Floats, per_frame: Doubles, bo
     np.subtract(own, difference, out=difference)
     allowed = own + np.float32(1)
     allowed *= np.float32(SPIKE**2)
-    number, rows, columns = np.nonzero(np.square(difference) > allowed)  # never true of NaN
+    far = np.flatnonzero(np.square(difference) > allowed)  # never true of NaN
+    number, rows, columns = np.unravel_index(far, difference.shape)
     if number.size:
         spikes = _stand_out(raw[some], (number, rows + top, columns + left), own[number, rows, columns], steps)
         difference[number[spikes], rows[spikes], columns[spikes]] = 0

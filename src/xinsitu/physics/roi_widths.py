@@ -23,12 +23,12 @@ def width_of(
     pixels = getattr(own, f"pixels_{axis}")
     each = np.arange(len(pixels))
     profile = kernels.bridged(getattr(own, axis) - getattr(below, axis), pixels)
-    variance, together = _noise(axis, profile, own, below, plan)
-    variance = kernels.bridged(variance, pixels)
     if plan.smooth is not None:
         profile = kernels.running_mean(profile, plan.smooth)
     base = np.zeros(len(profile)) if region.under else kernels.edge_base(profile)
     crossings = kernels.half_crossings(profile, base)
+    variance, together = _noise(axis, profile, own, below, crossings, plan)
+    variance = kernels.bridged(variance, pixels)
     width = crossings.right - crossings.left
     if region.under:
         base_variance = pixels[each, crossings.peak] ** 2 * level_variance
@@ -48,25 +48,34 @@ def width_of(
     return width, np.where(np.isnan(width), np.nan, error), flags
 
 
-def _noise(axis: str, profile: Doubles, own: Sums, below: Under, plan: Measurements) -> tuple[Doubles, Doubles]:
-    """Variance of the bins of a profile, and the correlation of each with its neighbour.
+def _noise(
+    axis: str, profile: Doubles, own: Sums, below: Under, crossings: kernels.Crossings, plan: Measurements
+) -> tuple[Doubles, Doubles | None]:
+    """Variance of the bins of a profile, and the correlation of each with its neighbour; None: there is none.
 
     A running mean over ``k`` bins averages the noise of sums, and its neighbours share ``k - 1`` bins. Behind a median
     both depend on how steep the profile is, pixel by pixel: the peak extends over ``(sum p)^2 / sum p^2`` lines across.
+    It matters for the highest bin and those beside the crossings.
     """
     if plan.smooth is not None:
         summed = kernels.running_mean(getattr(own, f"variance_{axis}"), plan.smooth) / plan.smooth
         return summed, np.full(profile.shape, 1 - 1 / plan.smooth)
     variance = getattr(own, f"bin_variance_{axis}")
-    if not plan.median:
-        return variance, np.zeros(profile.shape)
+    if not plan.median or profile.shape[1] < 2:
+        return variance, None
     other = "x" if axis == "y" else "y"
     across = np.maximum(getattr(own, other) - getattr(below, other), 0)
-    lines = across.sum(axis=1) ** 2 / np.maximum((across**2).sum(axis=1), 1e-300)
-    counted = variance / own.bin_factor[:, None]
-    slope = np.abs(np.gradient(kernels.running_mean(profile, 3), axis=1)) if profile.shape[1] > 1 else 0 * profile
+    lines = across.sum(axis=1) ** 2 / np.maximum(np.einsum("ni,ni->n", across, across), 1e-300)
+    each, last = np.arange(len(profile))[:, None], profile.shape[1] - 1
+    left, right = crossings.outer_left, crossings.outer_right
+    bins = np.clip(np.stack([left, left + 1, crossings.peak, right - 1, right], axis=1), 0, last)
+    low, high = np.maximum(bins - 2, 0), np.minimum(bins + 2, last)
+    slope = np.abs(profile[each, high] - profile[each, low]) / np.maximum(high - low, 1)
+    counted = variance[each, bins] / own.bin_factor[:, None]
     pixel = np.sqrt(counted * lines[:, None])
-    steepness = np.divide(slope, pixel, out=np.zeros(profile.shape), where=pixel > 0)
-    factor, together = counting.bins_on_slopes(steepness, plan.steps.median or 3)
-    least = own.bin_factor if (plan.steps.median or 3) == 3 else 0.6 * own.bin_factor  # of 3 x 3
-    return counted * np.maximum(factor, least[:, None]), together
+    size = plan.steps.median or 3
+    factor, shared = counting.bins_on_slopes(np.divide(slope, pixel, out=np.zeros(slope.shape), where=pixel > 0), size)
+    least = own.bin_factor if size == 3 else 0.6 * own.bin_factor  # of 3 x 3
+    result, together = variance.copy(), np.zeros(profile.shape)
+    result[each, bins], together[each, bins] = counted * np.maximum(factor, least[:, None]), shared
+    return result, together
