@@ -37,9 +37,31 @@ class _Accessor(Generic[Data]):
         """Cut out detector rows and columns; see :func:`xinsitu.crop`."""
         return xi.crop(self._data, y=y, x=x)
 
-    def measure(self, rois: Iterable[xi.Roi], *, correction: xi.Correction | None = None) -> xr.Dataset:
+    def measure(
+        self,
+        rois: Iterable[xi.Roi],
+        *,
+        correction: xi.Correction | None = None,
+        **options: Any,  # noqa: ANN401 - forwarded as they are
+    ) -> xr.Dataset:
         """Measure ROIs in one pass, lazily; see :func:`xinsitu.measure`."""
-        return xi.measure(self._data, rois, correction=correction)
+        return xi.measure(self._data, rois, correction=correction, **options)
+
+    def fit_rois(self, rois: Iterable[xi.Roi], **options: Any) -> xr.Dataset:  # noqa: ANN401 - forwarded as they are
+        """Fit the profiles of ROIs in one pass, lazily; see :func:`xinsitu.fit_rois`."""
+        return xi.fit_rois(self._data, rois, **options)
+
+    def fit_spots(self, rois: Iterable[xi.Roi], **options: Any) -> xr.Dataset:  # noqa: ANN401 - forwarded as they are
+        """Fit the spots of ROIs in one pass, lazily; see :func:`xinsitu.fit_spots`."""
+        return xi.fit_spots(self._data, rois, **options)
+
+    def profiles(self, roi: xi.Roi, **options: Any) -> xr.DataArray:  # noqa: ANN401 - forwarded as they are
+        """Profile of a ROI in every frame, lazily; see :func:`xinsitu.profiles`."""
+        return xi.profiles(self._data, roi, **options)
+
+    def track(self, roi: xi.Roi, **options: Any) -> xi.Track:  # noqa: ANN401 - forwarded as they are
+        """Let a ROI follow its spot; see :func:`xinsitu.track`."""
+        return xi.track(self._data, roi, **options)
 
     def plot_frames(self, **options: Any) -> hv.DynamicMap:  # noqa: ANN401 - forwarded as they are
         """Show one frame at a time; see :func:`xinsitu.plot_frames`."""
