@@ -81,6 +81,26 @@ def test_sums_and_centres_of_mass(kind, counts):
         assert_errors_hold(good[f"com_{axis}"], good[f"com_{axis}_errors"])
 
 
+@pytest.mark.filterwarnings("ignore:few counts per pixel:xinsitu.XinsituWarning")
+@pytest.mark.parametrize("recipe", [xi.Correction(median=3), xi.Correction(median=3, threshold=5)], ids=["plain", "5"])
+@pytest.mark.parametrize("counts", [20, 200, 1000, 20_000])
+@pytest.mark.parametrize("kind", BACKGROUNDS)
+def test_errors_hold_behind_a_median_or_are_flagged(kind, counts, recipe):
+    rois, level, slope = BACKGROUNDS[kind]
+    series = xi.measure(repeated(spot(counts, level, slope)), rois, correction=recipe).sel(roi="spot")
+    doubtful = (series.quality & (Quality.ERRORS_DOUBTFUL | Quality.MEDIAN_BIAS)) > 0
+    weak = (series.quality & Quality.LOW_COUNTS) > 0
+    tolerance = 0.25 if kind == "plane" else 0.15  # too large, on ground of less than a count
+    for name in ("intensity", "com_y", "com_x"):
+        good = series.where(~doubtful if name == "intensity" else ~(doubtful | weak), drop=True)
+        if good.sizes["time"] > 0.5 * REPEATS:
+            assert_errors_hold(good[name], good[f"{name}_errors"], tolerance)
+    if recipe.threshold is None and counts <= 200:
+        assert doubtful.all()
+    if counts == 20_000:
+        assert not doubtful.any()
+
+
 @pytest.mark.parametrize("counts", [20, 200, 20_000, 200_000])
 def test_widths(counts):
     rois, level, _ = BACKGROUNDS["rois"]
