@@ -21,7 +21,8 @@ from xinsitu.schema import FrameStatus
 from .decode import decode, read_frame
 from .discover import FrameName
 from .frame_header import FrameFault, FrameHeader
-from .headers import Sibling, read_header, sibling
+from .headers import read_header
+from .siblings import Sibling, sibling
 from .zero_tails import find_zero_tails, zero_tail
 
 WRITING = 10
@@ -38,7 +39,7 @@ def read_headers(folder: str, files: Sequence[FrameName]) -> list[Found]:
     for file in files:
         path = start + file.name
         try:
-            header = read_header(path, like)
+            header = (like and like.header_of(path)) or read_header(path)
         except FrameFault as fault:
             found.append(fault)
             continue
