@@ -171,6 +171,36 @@ def test_a_click_picks_an_end_of_a_change(session):
     assert session.curves._spans.data["left"] == [session.model.coordinates()[12]]
 
 
+def test_a_saved_result_lies_below_the_curves(session, tmp_path):
+    model, figure = session.model, named(session, "curve_com")
+    before = len(figure.renderers)
+    joined = xi.stitch([xi.measure(part, model.rois).compute() for part in model.source.parts])
+    model.open_result(xi.write_results(joined, tmp_path / "joined.nc"))
+    assert len(figure.renderers) > before
+    assert figure.renderers[0].data_source in session.result.sources.values()
+    data = session.result.sources["WZ"].data
+    shown = data["intensity"][np.isfinite(data["x"])]
+    np.testing.assert_array_equal(shown, joined["intensity"].sel(roi="WZ").values)
+    assert figure.legend[0].items[-1].label.value == "joined.nc"
+    model.open_result(None)
+    assert len(figure.renderers) == before
+    assert not any(item.label.value == "joined.nc" for item in figure.legend[0].items)
+
+
+def test_evidence_is_a_table_of_text(session):
+    assert not session.evidence.row.visible
+    session.model.rename("WZ", "<b>WZ</b>")
+    drain(session)
+    session.model.find_changes()
+    assert session.evidence.row.visible
+    assert "&lt;b&gt;WZ&lt;/b&gt;" in session.evidence.table.text
+    assert "<b>" not in session.evidence.table.text
+    number = len(session.model.evidence().rows)
+    assert len(session.evidence.lines.data["xs"]) == 2 * number
+    session.model.looked_at = -1
+    assert not session.evidence.row.visible
+
+
 def test_what_is_refused_is_said(session):
     session.do(lambda: session.model.rename("WZ", "ZB"))
     drain(session)
