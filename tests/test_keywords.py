@@ -29,7 +29,7 @@ WRONG = [
     ("instrument", 5), ("instrument", "nowhere"), ("instrument", ["spring8-bl11xu"]),
     ("on_error", None), ("on_error", 1), ("on_error", "ignore"), ("on_error", ["skip"]),
     ("time", None), ("time", 5), ("time", "stamps"), ("time", b"stamp"), ("time", [1, 2]), ("time", ["a"] * 5),
-    ("time", np.array([None] * 5)), ("time", [np.nan] * 5),
+    ("time", np.array([None] * 5)), ("time", [np.nan] * 5), ("time", [1e18] * 5), ("time", [-1e11] * 5),
     ("order_error", None), ("order_error", "skip"), ("order_error", True),
     ("series", 3), ("series", "b"), ("fill_missing", "yes"), ("fill_missing", None),
     ("period", 0), ("period", -1), ("period", "1 s"), ("period", True), ("period", float("nan")),
@@ -122,6 +122,23 @@ def test_stamps_of_a_clock_that_was_not_set(folder, stamp, when):
     assert data.frame_status.values[number] == FrameStatus.DOUBTFUL_TIME
     assert (data.frame_status != 0).sum() == 1
     assert f"1 frames are stamped before 1995 or in the future, {path.name} first" in str(survey(folder, tz="UTC"))
+
+
+@pytest.mark.parametrize("stamp", ["9999:12:31 23:59:59", "0001:01:01 00:00:00", "2300:01:01 00:00:00"])
+def test_a_year_that_no_clock_shows_is_no_stamp(folder, stamp):
+    (folder / "0884_time_1_00002.tif").write_bytes(camserver_bytes(ramp(2), stamp))
+    data = open_measurement(folder, tz="UTC")
+    assert data.frame_status.values.tolist() == [0, 0, FrameStatus.NO_STAMP, 0, 0]
+    assert np.diff(epoch_seconds(data.time)).tolist() == [1] * 4
+
+
+def test_a_count_of_seconds_that_is_none(tmp_path):
+    for number, moment in enumerate(("1401264000.5", "1e300", "1401264002.5")):
+        head = f"{{\nDataType = UnsignedShort ;\nDim_1 = 4 ;\nDim_2 = 3 ;\ntime_of_day = {moment} ;\n}}\n"
+        (tmp_path / f"a_{number}.edf").write_bytes(head.encode() + bytes(24))
+    data = open_measurement(tmp_path)
+    assert epoch_seconds(data.time).tolist() == [1401264000.5, 1401264001.5, 1401264002.5]
+    assert data.frame_status.values.tolist() == [0, FrameStatus.NO_STAMP, 0]
 
 
 def test_a_stamp_of_today_is_believed(folder):

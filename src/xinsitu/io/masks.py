@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xinsitu.errors import FrameError
+from xinsitu.errors import FrameError, LayoutError
 from xinsitu.schema import describe
 
 from .decode import read_frame
@@ -75,6 +75,8 @@ def read_mask(
     array([[False,  True],
            [False, False]])
     """
+    if not isinstance(path, str | os.PathLike):
+        raise LayoutError(f"a mask is read from a path, not {path!r}")
     name = os.fspath(path)
     values = _values(name)
     if values.ndim != 2 or values.dtype.kind not in "biuf" or not 0 < values.size <= MAX_PIXELS:

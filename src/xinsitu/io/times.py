@@ -163,22 +163,27 @@ def make_times(readings: Readings, *, zone: str, time: Time = "auto", order_erro
 def _stamped(readings: Readings, zone: str) -> TimeAxis | None:
     """Read the stamps; None where no frame has one."""
     read = parse_stamps(readings.stamps)
-    counted = np.array([moment is not None for moment in readings.utc], dtype=bool)
-    found = read.found | counted
+    counted = np.array([_is_moment(moment) for moment in readings.utc], dtype=bool)
+    found = (read.found & (np.abs(read.microseconds) < _LAST_SECOND * 1_000_000)) | counted
     if not found.any():
         return None
-    utc = np.where(read.found, read.microseconds, 0)
-    local = read.found & (read.offsets == NO_OFFSET) & ~counted
+    utc = np.where(found, read.microseconds, 0)
+    local = found & (read.offsets == NO_OFFSET) & ~counted
     try:
         utc[local] = to_utc(read.microseconds[local], find_zone(zone))
     except TimeError as error:
         raise TimeError(f"{readings.source}: {error}") from None
-    zoned = read.found & ~local & ~counted
+    zoned = found & ~local & ~counted
     utc[zoned] -= read.offsets[zoned]
-    utc[counted] = [moment for moment in readings.utc if moment is not None]
+    utc[counted] = [moment for moment in readings.utc if moment is not None and _is_moment(moment)]
     resolution = 1e-6 if counted.any() else 10.0 ** -min(read.digits, 6)
     impossible = _impossible(utc, found, readings)
     return TimeAxis(utc, ~found, np.zeros(len(utc), dtype=bool), "stamp", resolution, impossible=impossible)
+
+
+def _is_moment(microseconds: int | None) -> bool:
+    """Whether this is a time that datetime64[ns] can hold."""
+    return microseconds is not None and abs(microseconds) < _LAST_SECOND * 1_000_000
 
 
 def _impossible(utc: npt.NDArray[np.int64], found: npt.NDArray[np.bool_], readings: Readings) -> npt.NDArray[np.bool_]:
@@ -229,7 +234,7 @@ def _given(time: npt.NDArray[np.datetime64] | npt.NDArray[np.float64], readings:
         utc = microseconds_from_time(values)
         bad = np.isnat(values)
     elif values.dtype.kind in "iuf":
-        bad = ~np.isfinite(values)
+        bad = ~(np.abs(values) < _LAST_SECOND)  # what is no number is not below it either
         utc = np.rint(np.where(bad, 0, values).astype("float64") * 1e6).astype("int64")
     else:
         raise TimeError(f"{readings.source}: times must be datetime64 or UNIX seconds, not {values.dtype}")
