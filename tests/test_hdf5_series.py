@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 
@@ -397,3 +398,20 @@ def test_times_of_netcdf_in_any_units(tmp_path, units):
     found = open_measurement(tmp_path / "a.nc")
     np.testing.assert_allclose(epoch_seconds(found.time), epoch_seconds(time), rtol=0, atol=1e-3)
     assert found.attrs["time_source"] == "netcdf:time"
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300, -1e20])
+def test_times_that_are_none_are_not_invented(tmp_path, bad):
+    time = np.arange(12) + 1.4e9
+    time[5] = bad
+    with h5py.File(tmp_path / "a_1.h5", "w") as file:
+        file["image"], file["time"] = TRUTH, time
+        file["time"].attrs["units"] = "seconds since 1970-01-01"
+    scan_file(tmp_path / "b_1.h5", TRUTH, step=bad)
+    with h5py.File(tmp_path / "c_1.h5", "w") as file:
+        file["entry/data/data"] = TRUTH
+        file["entry/instrument/NDAttributes/NDArrayTimeStamp"] = time
+    os.utime(tmp_path / "c_1.h5", (1.4e9, 1.4e9))
+    for name in ("a_1.h5", "b_1.h5", "c_1.h5"):
+        with pytest.warns(XinsituWarning, match="no frame has a time stamp"):
+            assert open_measurement(tmp_path / name).attrs["time_source"] == "frame"

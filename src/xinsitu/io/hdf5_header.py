@@ -29,6 +29,7 @@ _CLOCKS = ("timestamp", "timestamps", "epoch")
 _PLAUSIBLE = (788_918_400, 4_102_444_800)
 """1995 to 2100, in UNIX seconds."""
 _ENTRIES = 50
+_MOST_SECONDS = 9e9
 _SCALES = {"seconds": 1e6, "milliseconds": 1e3, "microseconds": 1.0, "nanoseconds": 1e-3}
 """Microseconds in the units of a netCDF time."""
 
@@ -56,7 +57,7 @@ def read_times(file: h5py.File, count: int, mtime_ns: int) -> Times:
             )
         clock = _array(group, "NDArrayTimeStamp", count)
         posix = None if clock is None else epics.posix(float(clock[0]), mtime_ns)
-        if clock is not None and posix is not None:
+        if clock is not None and posix is not None and _are_seconds(clock):
             utc = np.rint((clock + (posix - clock[0])) * 1e6).astype("int64")
             return Times(utc, [repr(float(one)) for one in clock], "hdf5:NDArrayTimeStamp")
     for name in _CLOCKS:
@@ -71,7 +72,7 @@ def read_times(file: h5py.File, count: int, mtime_ns: int) -> Times:
         return Times(utc=moments, source="netcdf:time")
     start = read_string(file, "start_time") or read_string(file, "detectorSpecific/data_collection_date")
     step = _value(file, "frame_time")
-    return _started(start, step, count) if start and step and step > 0 else Times()
+    return _started(start, step, count) if start and step and 0 < step * count < _MOST_SECONDS else Times()
 
 
 def _netcdf_time(file: h5py.File, count: int) -> npt.NDArray[np.int64] | None:
@@ -82,6 +83,8 @@ def _netcdf_time(file: h5py.File, count: int) -> npt.NDArray[np.int64] | None:
         return None
     values = np.asarray(time[()])
     if units.endswith(" since 1970-01-01") and (scale := _SCALES.get(units.split(" ")[0])):
+        if values.dtype.kind not in "iuf" or not _are_seconds(values * (scale / 1e6)):
+            return None
         whole = values if values.dtype.kind in "iu" and scale == 1.0 else np.rint(values * scale)
         return whole.astype("int64")
     attributes = {"units": units, "calendar": decoded(time.attrs.get("calendar")) or "standard"}
@@ -90,6 +93,11 @@ def _netcdf_time(file: h5py.File, count: int) -> npt.NDArray[np.int64] | None:
     except (ValueError, OverflowError, TypeError):
         return None
     return microseconds_from_time(moments) if moments.dtype.kind == "M" and not np.isnat(moments).any() else None
+
+
+def _are_seconds(values: npt.NDArray[Any]) -> bool:
+    """Whether all are numbers of seconds that a clock could show."""
+    return bool((np.abs(values.astype("float64")) < _MOST_SECONDS).all())
 
 
 def _started(start: str, step: float, count: int) -> Times:
