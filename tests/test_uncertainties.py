@@ -6,6 +6,7 @@ import csv
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import xarray as xr
 
 import xinsitu as xi
@@ -257,6 +258,19 @@ def test_count_rate_is_refused_where_the_detector_did_it():
     with pytest.raises(xi.CorrectionError, match="1080457 is beyond a counter of 20 bits"):
         xi.correct(image, xi.Correction(count_rate=2e-7))
     xi.correct(image.assign_attrs(count_cutoff=1048500), xi.Correction(count_rate=2e-7))
+
+
+def test_count_rate_comes_before_the_median_and_the_flat_field():
+    rng, tau = np.random.default_rng(4), 2e-7
+    frames = rng.integers(0, 200_000, (3, 12, 14)).astype("int32")
+    exposure = np.array([0.2, 0.5, 1.0])
+    image = xr.DataArray(frames, dims=("time", "y", "x"), attrs={"units": "counts"})
+    image = image.assign_coords(exposure_time=("time", exposure))
+    flat = rng.uniform(0.8, 1.2, (12, 14))
+    recipe = xi.Correction(median=3, flatfield=xr.DataArray(flat, dims=("y", "x")), count_rate=tau)
+    counts = true_rate(frames / exposure[:, None, None], tau) * exposure[:, None, None]
+    expected = scipy.ndimage.median_filter(counts, size=(1, 3, 3), mode="reflect") / flat
+    np.testing.assert_allclose(xi.correct(image, recipe), expected, rtol=1e-6)
 
 
 def test_the_correction_finds_the_photons_of_a_simulated_counter():
