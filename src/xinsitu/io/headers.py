@@ -27,10 +27,15 @@ def read_header(path: str) -> FrameHeader:
     """
     try:
         return retried(_read_header, path)
-    except FileNotFoundError:
-        raise FrameFault(path, "the file is not there any more", FrameStatus.MISSING) from None
     except OSError as error:
-        raise FrameFault(path, f"cannot be read ({error.strerror or error})") from None
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: str, error: OSError) -> FrameFault:
+    """Return the fault of a file that the disc does not give."""
+    if isinstance(error, FileNotFoundError):
+        return FrameFault(path, "the file is not there any more", FrameStatus.MISSING)
+    return FrameFault(path, f"cannot be read ({error.strerror or error})")
 
 
 def _read_header(path: str) -> FrameHeader:

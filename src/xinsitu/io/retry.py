@@ -14,6 +14,11 @@ Result = TypeVar("Result")
 Parameters = ParamSpec("Parameters")
 
 
+def may_pass(error: OSError) -> bool:
+    """Whether the disc may well answer the next time."""
+    return error.errno in _PASSING
+
+
 def retried(read: Callable[Parameters, Result], *arguments: Parameters.args, **keywords: Parameters.kwargs) -> Result:
     """Call, and call again up to three times where the disc reports an error that may pass.
 
@@ -26,7 +31,7 @@ def retried(read: Callable[Parameters, Result], *arguments: Parameters.args, **k
         try:
             return read(*arguments, **keywords)
         except OSError as error:
-            if error.errno not in _PASSING:
+            if not may_pass(error):
                 raise
             time.sleep(pause)
     return read(*arguments, **keywords)

@@ -7,7 +7,8 @@ import struct
 from typing import NamedTuple
 
 from .frame_header import FrameHeader
-from .headers import HEAD, READ, ends_in_a_hole
+from .headers import HEAD, READ, ends_in_a_hole, unreadable
+from .retry import may_pass
 from .stamps import clean
 
 _STAMP = slice(30, 62)
@@ -23,14 +24,22 @@ class Sibling(NamedTuple):
     header: FrameHeader
 
     def header_of(self, path: str) -> FrameHeader | None:
-        """Header of a file of the same size and with the same bytes around its stamp.
+        """Header of a file of the same size and with the same bytes around its stamp; None where it must be walked.
 
-        None where they differ, and where the file cannot be read: :func:`~xinsitu.io.headers.read_header` says why.
+        Raises
+        ------
+        FrameFault
+            The file cannot be read.
         """
         try:
-            fd = os.open(path, READ)
-        except OSError:
-            return None
+            return self._header_of(path)
+        except OSError as error:
+            if may_pass(error):
+                return None
+            raise unreadable(path, error) from None
+
+    def _header_of(self, path: str) -> FrameHeader | None:
+        fd = os.open(path, READ)
         try:
             status = os.fstat(fd)
             head = os.read(fd, HEAD)
@@ -38,8 +47,6 @@ class Sibling(NamedTuple):
             if not same or status.st_size != self.header.size or not (stamp := clean(head[_STAMP])):
                 return None
             return FrameHeader(*self.header[:-3], status.st_mtime_ns, stamp, ends_in_a_hole(fd, status))
-        except OSError:
-            return None
         finally:
             os.close(fd)
 
