@@ -360,3 +360,17 @@ def test_what_a_counter_means_is_in_the_table(tmp_path, scale, written, expected
         "log_column": "att",
         "position": "after_attenuator",
     }
+
+
+def test_what_the_headers_say_wins_over_the_log_and_is_said(tmp_path):
+    from .hostile import epics_bytes
+
+    folder = tmp_path / "m"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"m_{number}.tif").write_bytes(epics_bytes(ramp(number)))
+    (folder / "m.log").write_text("frame_no,Temperature,current\n0,1,7\n1,2,8\n2,3,9\n")
+    data = open_measurement(folder, tz="UTC", instrument="generic")
+    assert data.Temperature.values.tolist() == [21.5] * 3
+    assert data.current.values.tolist() == [7, 8, 9]
+    assert data.attrs["log_join"] == "m.log: by point; Temperature taken from the headers of the frames"

@@ -12,7 +12,6 @@ from xinsitu.errors import DocumentError, LayoutError, TimeError, XinsituWarning
 
 from .assemble import Clock, assemble
 from .frames import FrameStack
-from .garbage import uncollected
 from .gather import Gathered, gather
 from .hdf5_stack import Hdf5Stack
 from .instruments import Instrument
@@ -33,11 +32,10 @@ def open_lazily(path: PathOrPaths, opening: Opening) -> tuple[xr.Dataset, FrameS
         As in :func:`~xinsitu.io.measurement.open_measurement`.
     """
     table = opening.table
-    with uncollected():
-        source = resolve(path, table.patterns, opening.series)
-        gathered = gather_source(
-            source, on_error=opening.on_error, newest=opening.series == NEWEST, fill_missing=opening.fill_missing
-        )
+    source = resolve(path, table.patterns, opening.series)
+    gathered = gather_source(
+        source, on_error=opening.on_error, newest=opening.series == NEWEST, fill_missing=opening.fill_missing
+    )
     zone, zone_source = opening.zone
     axis = make_times(
         _readings(source, gathered, opening.period), zone=zone, time=opening.time, order_error=opening.order_error
@@ -106,6 +104,8 @@ def _with_logs(
             warnings.warn(f"{source.path}: {said}", XinsituWarning, stacklevel=4)
         return dataset.assign_attrs(log_join=said)
     new = {name: column for name, column in columns.items() if name not in dataset.variables}
+    if twice := sorted(set(columns) - set(new)):
+        said += f"; {', '.join(twice)} taken from the headers of the frames"
     return dataset.assign_coords(new).assign_attrs(log_join=said)
 
 
