@@ -123,6 +123,21 @@ def test_parts_of_a_voigt_profile_against_the_truth():
         assert abs(float((stated**2).mean() ** 0.5) / scatter - 1) < 0.15, name
 
 
+@pytest.mark.parametrize("counts", [1e2, 1e4, 1e6, 1e9, 1e12])
+def test_fits_arrive_however_much_is_counted(counts):
+    x = np.arange(60.0)
+    rng = np.random.default_rng(5)
+    truth = counts * peak("gaussian", x, height=1.0, centre=29.2, fwhm=12.0) + counts / 50
+    rows = np.maximum(truth + np.sqrt(truth) * rng.normal(size=(300, 60)), 0).round()
+    profile = xr.DataArray(rows - counts / 50, dims=("time", "x"))  # a background was taken off
+    found = xi.fit_profiles(
+        profile, "x", errors=np.sqrt(xr.DataArray(rows, dims=("time", "x"))), per_count=xr.DataArray(1.0)
+    )
+    assert int((found.quality > 0).sum()) == 0
+    assert float((found.centre - 29.2).std() / found.centre_errors.mean()) == pytest.approx(1, abs=0.15)
+    assert float((found.chi_square / found.n_free).mean()) == pytest.approx(1, abs=0.05)
+
+
 def test_a_voigt_that_the_data_do_not_determine_is_flagged_not_made_up():
     x = np.arange(60.0)
     rows = np.random.default_rng(4).poisson(3000 * peak("lorentzian", x, height=1.0, centre=29.2) + 2, (40, 60))

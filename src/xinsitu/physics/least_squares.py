@@ -77,19 +77,21 @@ class Points:
         what was counted there; the sum of ``2 (s ln(s / V) - s + V) / c^2`` is then least at the highest Poisson
         likelihood (McCullagh & Nelder, Generalized Linear Models, ch. 9), and goes on as a parabola below ``least``.
         """
-        away = self.values - curve
-        counts = self.per_count > 0
-        plain = np.where(self.good, 1 / np.where(self.variance > 0, self.variance, 1.0), 0.0)
-        if not counts.any():
-            return plain, (plain * away**2).sum(axis=1)
-        seen, least = self.variance, self.least
-        expected = seen - self.per_count * away
-        held = np.maximum(expected, least)
-        ratio = np.where(seen > 0, seen, 1.0) / held
-        square = 2 * (seen * np.log(ratio) - seen + held)
-        square += np.where(expected < least, ((seen - expected) ** 2 - (seen - least) ** 2) / least, 0.0)
-        square = np.where(counts, square / self.per_count**2, plain * away**2)
-        weight = np.where(counts, 1 / held, plain)
+        away, counts = self.values - curve, self.per_count > 0
+        weight, square = 1 / np.where(self.variance > 0, self.variance, 1.0), np.zeros_like(away)
+        if counts.any():
+            least = self.least
+            expected = self.variance - self.per_count * away
+            held = np.maximum(expected, least)
+            square = 2 * held * _deviance((self.variance - held) / held)
+            low = expected < least
+            if low.any():
+                beyond = (self.variance - expected) ** 2 - (self.variance - least) ** 2
+                square = np.where(low, square + beyond / least, square)
+            square = np.where(counts, square / self.per_count**2, 0.0)
+            weight = np.where(counts, 1 / held, weight)
+        if not counts.all():
+            square = np.where(counts, square, weight * away**2)
         return np.where(self.good, weight, 0.0), np.where(self.good, square, 0.0).sum(axis=1)
 
 
@@ -127,11 +129,31 @@ def fit(model: Model, values: Doubles, variance: Doubles, start: Doubles, *, per
         away = points.values - current
         chi_square = (weight * away**2).sum(axis=1)
         arrived |= chi_square <= EXACT * (weight * points.values**2).sum(axis=1)
-        # damped to a standstill, at a minimum and not at the edge of what a shape can be
+        # as near as this arithmetic comes: at a minimum, and not at the edge of what a shape can be
         step, errors = _step(slopes, weight, away, np.zeros(len(p)))
-        arrived |= ~active & (np.abs(step) <= 1e-3 * errors * np.sqrt(misfit / values.shape[1])[:, None]).all(axis=1)
+        arrived |= (np.abs(step) <= 1e-3 * errors * np.sqrt(misfit / values.shape[1])[:, None]).all(axis=1)
         covariance = _covariance(slopes, weight)
     return Fit(p, covariance, chi_square, arrived & np.isfinite(covariance).all(axis=(1, 2)))
+
+
+def _deviance(r: Doubles) -> Doubles:
+    """``(1 + r) ln(1 + r) - r`` for ``r >= -1``, without the digits that the difference loses near 0.
+
+    Examples
+    --------
+    >>> _deviance(np.array([-1.0, 0.0, 1e-9, 1.0])).round(22).tolist()
+    [1.0, 0.0, 5e-19, 0.3862943611198906]
+    """
+    held = np.maximum(1 + r, 1e-300)
+    result = held * np.log(held) - r
+    near = np.abs(r) < 0.02
+    if near.any():
+        small = r[near]
+        series = np.zeros_like(small)
+        for power in range(8, 1, -1):
+            series = small * series + (-1) ** power / (power * (power - 1))
+        result[near] = small**2 * series
+    return np.asarray(result)
 
 
 def _normal(slopes: Doubles, weight: Doubles) -> tuple[Doubles, Doubles]:
