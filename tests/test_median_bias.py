@@ -23,7 +23,7 @@ def pooled(series):
     return float(asked.intensity.sum() / (asked.intensity / (1 + asked.median_bias)).sum() - 1)
 
 
-@pytest.mark.parametrize("kind", ["none", "rois"])
+@pytest.mark.parametrize("kind", ["none", "rois", "edge", "plane"])
 @pytest.mark.parametrize(("counts", "level"), [(20_000, 0.3), (2_000, 0.3), (20_000, 3.0), (200_000, 3.0), (200, 0.0)])
 def test_what_a_median_takes_is_what_it_took(kind, counts, level):
     rois, image = BACKGROUNDS[kind][0], repeated(spot(counts, level), repeats=400)
@@ -130,6 +130,19 @@ def test_a_factor_is_within_its_error_where_the_ground_is_sparse_behind_the_filt
             (blind,) = xi.find_attenuation_changes(without)
             assert blind.factor == change.factor
             assert abs(blind.factor - 8) > 2 * blind.factor_errors  # which is why
+
+
+@pytest.mark.parametrize("kind", ["none", "rois", "edge", "plane"])
+def test_factors_of_any_sample_are_within_their_errors(kind):
+    """Any spot on any ground behind any filter, through the default median; 500 such samples scatter by 0.96 errors."""
+    for seed in range(12):
+        rng = np.random.default_rng([seed, len(kind)])
+        counts, level, factor = 10 ** rng.uniform([3, -1.3, 0.3], [6, 1.3, 1.5])
+        series = attenuated(counts, level, seed, factor=factor, n=int(rng.integers(20, 60)), rois=BACKGROUNDS[kind][0])
+        middle = series.sizes["time"] // 2
+        given = xi.AttenuationChange(series.time.values[middle - 1], series.time.values[middle])
+        (change,) = xi.attenuation_changes(xi.correct_attenuation(series, [given], window=10))
+        assert abs(np.log(change.factor / factor)) < 3.5 * change.factor_errors / change.factor
 
 
 def test_a_median_that_takes_the_same_on_both_sides_costs_little():

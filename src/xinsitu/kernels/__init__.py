@@ -21,6 +21,7 @@ from .sums import bridged as bridged
 from .sums import centre_of_mass as centre_of_mass
 from .sums import centre_of_mass_variance as centre_of_mass_variance
 from .sums import edge_base as edge_base
+from .sums import edge_width as edge_width
 from .sums import fwhm as fwhm
 from .sums import fwhm_variance as fwhm_variance
 from .sums import half_crossings as half_crossings

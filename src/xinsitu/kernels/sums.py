@@ -88,6 +88,17 @@ def centre_of_mass(profile: Doubles) -> Doubles:
     return result
 
 
+def edge_width(size: int) -> int:
+    """Bins of a ROI's edge on each side: 5 % of it, at least one.
+
+    Examples
+    --------
+    >>> edge_width(60), edge_width(5)
+    (3, 1)
+    """
+    return max(1, int(EDGE_FRACTION * size))
+
+
 def edge_base(profile: Doubles) -> Doubles:
     """Mean of the outermost 5 % of bins, at least one, on each side of profiles ``(frame, bin)``.
 
@@ -97,7 +108,7 @@ def edge_base(profile: Doubles) -> Doubles:
     array([3.])
     """
     n_bins = profile.shape[1]
-    outer = max(1, int(EDGE_FRACTION * n_bins))
+    outer = edge_width(n_bins)
     return np.asarray(np.concatenate([profile[:, :outer], profile[:, n_bins - outer :]], axis=1).mean(axis=1))
 
 

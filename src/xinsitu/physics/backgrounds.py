@@ -52,22 +52,11 @@ def _from_others(own: Sums, others: list[Sums]) -> Under:
     return Under(along_y, along_x, level * own.pixels, variance, nothing, nothing, nothing, nothing)
 
 
-def edge_width(size: int) -> int:
-    """Bins of a ROI's edge on each side: 5 % of it, at least one.
-
-    Examples
-    --------
-    >>> edge_width(60), edge_width(5)
-    (3, 1)
-    """
-    return max(1, int(kernels.EDGE_FRACTION * size))
-
-
 def _from_edge(own: Sums, *, plane: bool) -> Under:
     """Mean of the outermost rows and columns, or a plane fitted to them by least squares."""
     n_frames, n_rows, n_columns = own.values.shape
     edge = np.ones((n_rows, n_columns), dtype=bool)
-    high, wide = edge_width(n_rows), edge_width(n_columns)
+    high, wide = kernels.edge_width(n_rows), kernels.edge_width(n_columns)
     edge[high : n_rows - high, wide : n_columns - wide] = False
     weight = np.broadcast_to(edge, own.values.shape) if own.good is None else own.good & edge
     good = np.ones(own.values.shape) if own.good is None else own.good.astype(np.float64)

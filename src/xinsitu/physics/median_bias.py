@@ -22,7 +22,15 @@ def asked(per_frame: Doubles) -> slice:
     return slice(-first % ONE_IN, None, ONE_IN)
 
 
-def excess(raw: kernels.Frames, filtered: kernels.Floats, per_frame: Doubles, box: Box, steps: Steps) -> Doubles:
+def excess(
+    raw: kernels.Frames,
+    filtered: kernels.Floats,
+    per_frame: Doubles,
+    box: Box,
+    steps: Steps,
+    *,
+    edge: bool = False,
+) -> Doubles:
     """Sum of the filtered pixels of a box less that of the raw ones, spikes aside; NaN in frames that are not asked.
 
     A pixel is a spike as :func:`~xinsitu.kernels.despike` has it. What remains is the median's own doing: it takes from
@@ -40,6 +48,8 @@ def excess(raw: kernels.Frames, filtered: kernels.Floats, per_frame: Doubles, bo
         Of the ROI, in the block.
     steps
         With a plain median.
+    edge
+        Take off the background from the box's own edge: its mean, or a plane through it, on all pixels.
     """
     result, some = np.full(len(raw), np.nan), asked(per_frame)
     (top, bottom), (left, right) = box
@@ -60,8 +70,25 @@ def excess(raw: kernels.Frames, filtered: kernels.Floats, per_frame: Doubles, bo
     total = difference.sum(axis=(1, 2), dtype=np.float64)
     if not np.isfinite(total).all():
         total = np.nansum(difference, axis=(1, 2), dtype=np.float64)
+    if edge:
+        total = total - _of_edge(difference)
     result[some] = total
     return result
+
+
+def _of_edge(difference: kernels.Floats) -> Doubles:
+    """Return the mean of the outermost rows and columns times the number of pixels."""
+    high, wide = (kernels.edge_width(size) for size in difference.shape[1:])
+    known = np.isfinite(difference)
+    pixels, total = (
+        np.count_nonzero(known, axis=(1, 2)),
+        np.where(known, difference, 0).sum(axis=(1, 2), dtype=np.float64),
+    )
+    inside = difference[:, high:-high, wide:-wide]
+    known = np.isfinite(inside)
+    total -= np.where(known, inside, 0).sum(axis=(1, 2), dtype=np.float64)
+    outer = pixels - np.count_nonzero(known, axis=(1, 2))
+    return np.asarray(total * pixels / np.maximum(outer, 1))
 
 
 def _stand_out(

@@ -193,8 +193,6 @@ def _median_bias(
 ) -> Doubles:
     """Part that a plain median adds to the intensity; NaN where that is not known, or nothing was counted."""
     added = own.median_excess - share * others
-    if region.under in ("edge", "plane"):
-        added = np.full(len(net), np.nan)
     if frames.level is not None and plan.steps.mode == "subtract" and not region.under:
         added = added - own.pixels / np.maximum(frames.level_pixels, 1) * frames.level_excess
     counted = net / factor_of(frames, plan) - added

@@ -76,8 +76,7 @@ def measure(
           those without a valid pixel); NaN where a side is not crossed.
         - ``<name>_errors``: standard errors from counting; NaN where the image is not in ``counts``.
         - ``median_bias``: by which part a plain median raised the intensity (below 0: lowered it), measured in one
-          frame in eight, spikes aside; only with such a median on counts. NaN in the others, and with a background from
-          the ROI's own edge.
+          frame in eight, spikes aside; only with such a median on counts. NaN in the others.
         - ``n_valid``; ``n_saturated``: raw pixels at or above the attribute ``count_cutoff``, -1 where the image is not
           in counts or no cut-off is known; ``quality``: reasons not to trust the values.
 

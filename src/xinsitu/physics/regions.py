@@ -235,7 +235,8 @@ def summed(frames: Frames, region: Region, plan: Measurements, *, keep: bool = F
     counted = part.astype(np.float64, order="C") if plan.counts and not as_counted else None
     made = np.zeros(len(part))
     if plan.asks_median:
-        made = median_bias.excess(frames.raw, part, frames.per_frame, region.box, steps)
+        edge = region.under in ("edge", "plane")
+        made = median_bias.excess(frames.raw, part, frames.per_frame, region.box, steps, edge=edge)
     if frames.level is not None:
         part = without_background(part, frames.level, steps, frames.shared)
     part = normalised(part, steps, frames.per_frame)

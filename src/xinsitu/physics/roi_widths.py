@@ -9,7 +9,7 @@ from xinsitu.kernels import Doubles
 from xinsitu.schema import Quality
 
 from . import counting
-from .backgrounds import Under, edge_width
+from .backgrounds import Under
 from .regions import Measurements, Region, Sums
 
 NOISY_PEAK = 10.0
@@ -33,7 +33,7 @@ def width_of(
     if region.under:
         base_variance = pixels[each, crossings.peak] ** 2 * level_variance
     else:
-        base_variance = kernels.edge_base(variance) / (2 * edge_width(profile.shape[1]))
+        base_variance = kernels.edge_base(variance) / (2 * kernels.edge_width(profile.shape[1]))
     reach = plan.smooth or 1
     error = np.sqrt(kernels.fwhm_variance(profile, variance, base_variance, crossings, together, reach=reach))
     if plan.smooth is not None:
