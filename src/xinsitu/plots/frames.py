@@ -219,10 +219,10 @@ def waterfall(
     line = timeline(profile.to_dataset(name="profile").assign_attrs(_attributes(data)))
     values = np.asarray(profile.values, dtype=float)
     step = float(np.nanmax(values) - np.nanmin(values)) / 4 if offset is None else offset
-    shade = colormaps["viridis"]
+    shade, name = colormaps["viridis"], str(profile[along].attrs.get("long_name", along))
     parts = [
         hv.Curve(
-            (profile[along].values, row + n * step), hv.Dimension(along, label=f"{along} (pixel)"), "profile",
+            (profile[along].values, row + n * step), hv.Dimension(along, label=f"{name} (pixel)"), "profile",
         ).opts(color=to_hex(shade(n / max(len(values) - 1, 1))), line_width=1)
         for n, row in enumerate(values)
     ]  # fmt: skip
