@@ -374,3 +374,13 @@ def test_what_the_headers_say_wins_over_the_log_and_is_said(tmp_path):
     assert data.Temperature.values.tolist() == [21.5] * 3
     assert data.current.values.tolist() == [7, 8, 9]
     assert data.attrs["log_join"] == "m.log: by point; Temperature taken from the headers of the frames"
+
+
+def test_a_remark_about_one_frame_is_no_column_of_names(tmp_path):
+    folder = tmp_path / "m"
+    write_frames(folder, 4, name="m_{}.tif")
+    rows = [f"{number},{100 + number},{'m_2.tif' if number == 0 else 'fine'}" for number in range(4)]
+    (folder / "m.log").write_text("\n".join(["frame_no,current,remark", *rows]))
+    data = open_measurement(folder, tz="UTC", instrument="generic")
+    assert data.current.values.tolist() == [100, 101, 102, 103]
+    assert data.attrs["log_join"] == "m.log: by point"

@@ -191,7 +191,8 @@ def _by_name(table: LogTable, tables: list[LogTable], keys: FrameKeys) -> Positi
         found = np.array([places.get(os.path.basename(name), -1) for name in keys.names], dtype="int64")
         if (found >= 0).sum() > (best >= 0).sum():
             best = found
-    return best
+    mentioned = 2 * (best >= 0).sum() < min(len(table), len(best))  # a remark about some frames, not their names
+    return np.full(len(best), -1, dtype="int64") if mentioned else best
 
 
 def _by_point(table: LogTable, tables: list[LogTable], keys: FrameKeys) -> Positions:
