@@ -6,7 +6,7 @@ import html
 
 import numpy as np
 from bokeh.layouts import row
-from bokeh.models import BasicTicker, ColumnDataSource, Div, LogTicker
+from bokeh.models import BasicTicker, ColumnDataSource, Div, FixedTicker
 from bokeh.plotting import figure
 
 from xinsitu.app.evidence import Evidence
@@ -14,6 +14,8 @@ from xinsitu.app.kinds import color_of
 from xinsitu.app.model import ExplorerModel
 from xinsitu.errors import XinsituError
 from xinsitu.plots.curves import readable
+
+from .channel import ticks
 
 HEADS = ("ROI", "before", "after", "ln(before/after)", "off by")
 STYLE = """<style>
@@ -41,7 +43,7 @@ class EvidenceView:
         self.figure.toolbar.logo = None
         self.figure.toolbar.autohide = True
         self.figure.xaxis.ticker = BasicTicker(desired_num_ticks=4)
-        self.figure.yaxis.ticker = LogTicker(desired_num_ticks=4)
+        self.figure.yaxis.formatter = ticks()
         self.figure.vstrip(x0="left", x1="right", source=self.gap, fill_color="#888888", fill_alpha=0.2, line_alpha=0)
         self.figure.scatter("x", "y", source=self.points, color="color", size=3, alpha=0.6)
         self.figure.scatter("x", "y", source=self.used, line_color="color", fill_color=None, size=6)
@@ -69,6 +71,7 @@ class EvidenceView:
             "x": np.tile(report.shown, len(colors)), "y": _positive(report.intensity.T.ravel()),
             "color": np.repeat(colors, size),
         }  # fmt: skip
+        self.figure.yaxis.ticker = FixedTicker(ticks=decades(report.intensity))
         sides = ((report.before, report.line_before), (report.after, report.line_after))
         used, lines = {"x": [], "y": [], "color": []}, {"xs": [], "ys": [], "color": []}  # type: ignore[var-annotated]
         for positions, line in sides:
@@ -101,6 +104,23 @@ def table(found: Evidence) -> str:
     body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>" for cells in rows)
     lines = "".join(f"<p>{html.escape(line)}</p>" for line in (found.agreement, "; ".join(found.remarks)))
     return f'<p class="title">{html.escape(found.title)}</p><table><tr>{head}</tr>{body}</table>{lines}'
+
+
+def decades(values: np.ndarray) -> list[float]:
+    """Places for ticks of a logarithmic axis: 1, 2 and 5 in each decade, of many decades only 1.
+
+    Examples
+    --------
+    >>> decades(np.array([30.0, 0.0, 400.0, np.nan]))
+    [50.0, 100.0, 200.0]
+    """
+    known = values[np.isfinite(values) & (values > 0)]
+    if not known.size:
+        return []
+    low, high = float(known.min()), float(known.max())
+    powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    steps = (1.0, 2.0, 5.0) if high < 1000 * low else (1.0,)
+    return [step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high]
 
 
 def _positive(values: np.ndarray) -> np.ndarray:

@@ -50,7 +50,7 @@ class KymographView:
         for column in ("low", "high"):
             self.figure.line("x", column, source=self.path, color="#555555", line_width=1, line_dash="dotted")
         self.figure.scatter(
-            "x", "at", source=self.keys, marker="diamond", size=11, fill_color="white", line_color="black"
+            "x", "at", source=self.keys, marker="diamond", size=8, fill_color="white", line_color="black"
         )
         self.cursor = Span(
             name="cursor:kymograph", dimension="height", location=0, line_color="black", line_width=2,

@@ -10,6 +10,7 @@ from bokeh.plotting import figure
 
 from xinsitu.app.model import ExplorerModel
 from xinsitu.app.profiles import Section
+from xinsitu.app.state import limits_of
 
 from .channel import ticks
 
@@ -66,7 +67,9 @@ class SectionView:
         self.image.data = {"image": [found.image.astype("float32")], **place}
         self.cut.x_range.update(start=x0 - 0.5, end=x1 - 0.5)
         self.cut.y_range.update(start=y1 - 0.5, end=y0 - 0.5)
-        low, high = self._model.limits
+        # the cut-out is the frame itself, also where the image shows its change
+        plain = self._model.compare == "values"
+        low, high = self._model.limits if plain else limits_of(found.image, log=True)
         self._mapper.update(low=max(low, 1e-6), high=max(high, low + 1e-6, 2e-6))
         self.cut.title.text = found.roi.name
         for axis, values, first in (("x", found.x, x0), ("y", found.y, y0)):
