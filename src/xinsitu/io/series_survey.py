@@ -1,0 +1,180 @@
+"""What one series of frames holds, in lines for people: frames, numbers, times, faults."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import groupby, pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from .discover import Series
+from .frame_header import FrameFault, FrameHeader
+from .times import TimeAxis
+from .zones import find_zone
+
+SHOWN = 12
+"""So many names at most are listed in a line."""
+_PAUSE = 3
+"""A pause is a step in time of more than so many times the usual one, and of more than two resolutions."""
+
+
+@dataclass(frozen=True)
+class SeriesSurvey:
+    """What one series of frames holds.
+
+    Parameters
+    ----------
+    folder, series
+        The files.
+    headers
+        Of the good frames.
+    faults
+        Of the others.
+    axis
+        Times of the good frames; None where they make no sense, and ``time_error`` says why.
+    suspects
+        Names of good frames whose end was never written and reads as zeros.
+    checked
+        Whether every pixel was read.
+    unwritten
+        How many frames HDF5 files count and do not hold.
+    """
+
+    folder: str
+    series: Series
+    headers: tuple[FrameHeader, ...]
+    faults: tuple[FrameFault, ...]
+    axis: TimeAxis | None
+    time_error: str
+    zone: str
+    zone_source: str
+    suspects: tuple[str, ...] = ()
+    checked: bool = False
+    unwritten: int = 0
+
+    @property
+    def good(self) -> list[int]:
+        """Positions of the good frames among the files."""
+        bad = self.fates.keys()
+        return [index for index, file in enumerate(self.series.files) if file.name not in bad]
+
+    @property
+    def fates(self) -> dict[str, str]:
+        """Status of the bad frames by their names."""
+        return {os.path.relpath(fault.path, self.folder): fault.status.name.lower() for fault in self.faults}
+
+    def lines(self) -> list[str]:
+        """Describe the series, one fact per line."""
+        return [*self._frames(), *self._numbers(), *self._times(), *self._faults()]
+
+    def _frames(self) -> list[str]:
+        if not self.headers:
+            return [f"frames    none of {len(self.series.files)} can be read"]
+        first = self.headers[0]
+        detector, serial = first.detector
+        what = ", ".join(part for part in (detector, f"S/N {serial}" if serial else "") if part)
+        pages = sum(header.pages for header in self.headers)
+        size = sum(header.size for header in self.headers) / 1e6
+        lines = [
+            f"frames    {pages} of {first.shape[0]} x {first.shape[1]} {first.dtype.newbyteorder('=')}, {size:.1f} MB"
+            + (f" ({what})" if what else "")
+        ]
+        text = first.text
+        if text.exposure_time is not None:
+            period = "" if text.exposure_period is None else f", period {text.exposure_period:g} s"
+            lines.append(f"exposure  {text.exposure_time:g} s{period}")
+        if text.flat_field:
+            lines.append(f"flat      camserver has already applied {text.flat_field}")
+        return lines
+
+    def _numbers(self) -> list[str]:
+        lines = []
+        for scan, files in groupby(self.series.files, key=lambda file: file.scan):
+            numbers = [file.frame for file in files]
+            gaps = missing_ranges(numbers)
+            lost = ", ".join(f"{a}" if a == b else f"{a} to {b}" for a, b in gaps[:SHOWN])
+            more = ", ..." if len(gaps) > SHOWN else ""
+            lines.append(
+                f"numbers   scan {scan}: {numbers[0]} to {numbers[-1]}, "
+                + (f"missing {lost}{more}" if gaps else "none missing")
+            )
+        return lines
+
+    def _times(self) -> list[str]:
+        if self.axis is None:
+            return [f"time      {self.time_error}"]
+        axis, names = self.axis, [self.series.files[index].name for index in self.good]
+        if axis.source == "frame":
+            return ["time      no stamps; only frame numbers"]
+        first, last = (_local(int(axis.microseconds[end]), self.zone) for end in (0, -1))
+        utc = _local(int(axis.microseconds[0]), "UTC")
+        source = {"default": "of the default instrument", "instrument": "of the instrument", "tz": "as given"}
+        lines = [
+            f"time      {first} to {last} {self.zone} ({source[self.zone_source]}); begins {utc} UTC",
+            f"stamps    {self.headers[0].stamp_source or 'none in the first frame'}, resolution {axis.resolution:g} s",
+        ]
+        for index, seconds in pauses(axis.microseconds, axis.resolution)[:SHOWN]:
+            lines.append(f"pause     {seconds:g} s after {names[index]}")
+        if axis.interpolated.any():
+            lines.append(
+                f"no stamp  {int(axis.interpolated.sum())} frames, {names[int(axis.interpolated.argmax())]} first"
+            )
+        if axis.doubtful.any():
+            lines.append(
+                f"doubtful  {int(axis.doubtful.sum())} frames are stamped before 1995 or in the future, "
+                f"{names[int(axis.doubtful.argmax())]} first"
+            )
+        if axis.stale.any():
+            first_stale = int(axis.stale.argmax())
+            lines.append(
+                f"backwards {int(axis.stale.sum())} frames are older than one before them, {names[first_stale]} first; "
+                "open with order_error='ignore' (--ignore-time-order)"
+            )
+        return lines
+
+    def _faults(self) -> list[str]:
+        faults = [
+            f"fault     {os.path.basename(fault.path)}: {fault.status.name.lower()}, {fault.reason}"
+            for fault in self.faults
+        ]
+        suspects = [f"suspect   {name}: its end was never written and reads as zeros" for name in self.suspects]
+        never = [f"missing   {self.unwritten} frames were never written, or not yet"] if self.unwritten else []
+        read = [f"checked   every pixel of {len(self.headers)} frames was read"] if self.checked else []
+        return [*faults, *never, *suspects, *read]
+
+
+def missing_ranges(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """First and last of every run of numbers that is not there.
+
+    Examples
+    --------
+    >>> missing_ranges([0, 1, 4, 5, 7])
+    [(2, 3), (6, 6)]
+    """
+    return [(one + 1, other - 1) for one, other in pairwise(numbers) if other - one > 1]
+
+
+def pauses(microseconds: npt.NDArray[np.int64], resolution: float) -> list[tuple[int, float]]:
+    """Positions before a pause, and how many seconds it lasts.
+
+    Examples
+    --------
+    >>> pauses(np.array([0, 1, 2, 62, 63]) * 1_000_000, 1.0)
+    [(2, 60.0)]
+    """
+    if len(microseconds) < 3:
+        return []
+    steps = np.diff(microseconds) / 1e6
+    usual = float(np.median(steps))
+    long = np.flatnonzero(steps > max(_PAUSE * usual, usual + 2 * resolution))
+    return [(int(index), float(steps[index])) for index in long]
+
+
+def _local(microseconds: int, zone: str) -> str:
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+    text = moment.astimezone(find_zone(zone)).strftime("%Y-%m-%d %H:%M:%S.%f")
+    return text.rstrip("0").rstrip(".")
