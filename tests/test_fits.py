@@ -149,6 +149,34 @@ def test_a_voigt_that_the_data_do_not_determine_is_flagged_not_made_up():
     assert (found.fwhm_gaussian.where(~failed, drop=True) > 0).all()
 
 
+@pytest.mark.parametrize("shape", ["gaussian", "lorentzian", "pseudo_voigt", "voigt"])
+@pytest.mark.parametrize("counts", [20, 200, 20_000])
+def test_every_shape_against_the_truth_or_flagged(shape, counts):
+    x = np.arange(80.0)
+    truth = peak(shape, x, height=1.0, centre=38.3, fwhm=9.0)
+    mean = counts * truth / truth.sum() + 0.0004 * counts
+    profile = xr.DataArray(np.random.default_rng(7).poisson(mean, (1000, 80)).astype(float), dims=("time", "x"))
+    found = xi.fit_profiles(profile, "x", shape=shape, errors=np.sqrt(profile), per_count=xr.DataArray(1.0))
+    good = found.quality == 0
+    if counts == 20:  # none without a flag, none a silent start value
+        assert not good.any()
+        failed = (found.quality & Quality.FIT_FAILED) > 0
+        assert found.centre.where(failed, drop=True).isnull().all()
+        assert ((found.quality.where(~failed, drop=True).astype(int) & Quality.ERRORS_DOUBTFUL) > 0).all()
+        return
+    assert float(good.mean()) > (0.9 if counts == 200 else 0.999)
+    top = counts / truth.sum() * truth.max() / (truth.max() / peak(shape, np.array([38.3]), 1.0, 38.3)[0])
+    for name, true in (("centre", 38.3), ("height", top)):
+        values, stated = (found[f"{name}{end}"].where(good, drop=True) for end in ("", "_errors"))
+        scatter = float(values.std(ddof=1))
+        slack = 0.01 * true if counts == 200 else 0.002 * true  # bins are not points; a height of 200 counts is skewed
+        assert abs(float(values.mean()) - true) < 4 * scatter / np.sqrt(values.size) + slack, name
+    for name in ("centre", "fwhm", "height", "area"):
+        values, stated = (found[f"{name}{end}"].where(good, drop=True) for end in ("", "_errors"))
+        ratio = float((stated**2).mean() ** 0.5 / values.std(ddof=1))
+        assert abs(ratio - 1) < 0.15, (name, ratio)
+
+
 def spots(counts, level, repeats=1000, seed=0):
     y, x = np.arange(40)[:, None], np.arange(44)
     shape = np.exp(-0.5 * ((y - 19.3) / 3.0) ** 2 - 0.5 * ((x - 22.6) / 4.0) ** 2)

@@ -21,7 +21,7 @@ from .blocks import in_blocks, over_blocks
 from .correction import Correction
 from .fit_results import add, unpacked
 from .fitting_rois import fitted
-from .peak_fits import EXTRA, columns_for, doubtful, fit_rows, with_shared
+from .peak_fits import EXTRA, columns_for, doubtful, fit_rows, flagged, with_shared
 from .planning import units_after
 from .profile_bins import level_variance, net_profile
 from .regions import (
@@ -75,7 +75,8 @@ def fit_profiles(
         ``fraction`` is the Lorentzian part of a pseudo-Voigt's height, or of a Voigt's width, of which
         ``fwhm_lorentzian`` and ``fwhm_gaussian`` are given, too. A fit that failed is NaN and flagged: no convergence,
         a centre outside the profile, a width below a third of a bin or beyond three profiles, a height below three
-        standard errors, a Voigt that would have to be wider than a Lorentzian in its tails.
+        standard errors, a Voigt that would have to be wider than a Lorentzian in its tails. ``errors_doubtful``: a
+        height below six standard errors.
 
     Raises
     ------
@@ -259,7 +260,7 @@ def fit_block(raw: kernels.Frames, per_frame: Doubles, *, plan: FitPlan, shared:
             edge = told.regions[plan.signals[place // len(AXES)]].under in ("edge", "plane")
             found = with_shared(found, names, rows.level, rows.factor, own_edge=edge)
         if told.counts and told.median:
-            found[:, -1] += doubtful(found[:, 2], rows.ground)
+            found[:, -1] = flagged(found[:, -1], doubtful(found[:, 2], rows.ground))
         result[rows.frame, place] = found
     return result
 

@@ -16,6 +16,8 @@ from .shapes import PARAMETERS, peak_on_line
 
 SIGNIFICANT = 3.0
 """A peak that is not this many standard errors high is no peak."""
+CLEAR = 6.0
+"""A peak that is not this many standard errors high is one, but its parameters do not scatter like a Gaussian."""
 EXTRA = 3
 """Columns behind the parameters and their covariance: chi square, degrees of freedom, quality."""
 
@@ -33,7 +35,9 @@ def packed(found: Fit, good: Bools, n_points: Doubles) -> Doubles:
     result[good, number:-EXTRA] = found.covariance[good].reshape(-1, number**2)
     result[good, -3] = found.chi_square[good]
     result[:, -2] = np.maximum(n_points - number, 0)
-    result[:, -1] = np.where(good, 0, Quality.FIT_FAILED)
+    with np.errstate(invalid="ignore"):
+        faint = good & (found.parameters[:, 0] < CLEAR * np.sqrt(found.covariance[:, 0, 0]))
+    result[:, -1] = np.where(good, np.where(faint, Quality.ERRORS_DOUBTFUL, 0), Quality.FIT_FAILED)
     return result
 
 
@@ -42,13 +46,18 @@ SPARSE = 2.0
 """Widths in pixels, and counts per pixel beside a peak, below which errors behind a plain median do not hold."""
 
 
-def doubtful(width: Doubles, ground: Doubles) -> Doubles:
-    """Flag fits behind a plain median whose errors may be off by more than 15 %: up to a half on sparse ground.
+def doubtful(width: Doubles, ground: Doubles) -> Bools:
+    """Tell fits behind a plain median whose errors may be off by more than 15 %: up to a half on sparse ground.
 
     The variance of sums over a median is known; what a narrow peak or a sparse ground shares among its pixels is not.
     """
     with np.errstate(invalid="ignore"):
-        return np.where((width < NARROW) | (ground < SPARSE), float(Quality.ERRORS_DOUBTFUL), 0.0)
+        return np.asarray((width < NARROW) | (ground < SPARSE))
+
+
+def flagged(quality: Doubles, unsure: Bools) -> Doubles:
+    """Add ``errors_doubtful`` to the quality of some fits."""
+    return np.where(unsure, quality.astype(np.int64) | Quality.ERRORS_DOUBTFUL, quality.astype(np.int64)).astype(float)
 
 
 def with_shared(

@@ -21,7 +21,7 @@ from .correction import Correction
 from .fit_results import add, unpacked
 from .fitting_rois import fitted
 from .least_squares import Fit, fit
-from .peak_fits import EXTRA, SIGNIFICANT, by_scatter, columns_for, doubtful, packed, with_shared
+from .peak_fits import EXTRA, SIGNIFICANT, by_scatter, columns_for, doubtful, flagged, packed, with_shared
 from .planning import units_after
 from .regions import (
     Measurements,
@@ -132,7 +132,8 @@ def spot_block(raw: kernels.Frames, per_frame: Doubles, *, plan: SpotPlan, share
             if measurements.counts:
                 found = with_shared(found, SPOT, level_variance, factor)
             if measurements.median and measurements.counts:
-                found[:, -1] += doubtful(found[:, 3:5].min(axis=1), (found[:, 6] + level) / scale)
+                unsure = doubtful(found[:, 3:5].min(axis=1), (found[:, 6] + level) / scale)
+                found[:, -1] = flagged(found[:, -1], unsure)
             found[:, 1:3] += origin
             result[first + frame, place] = found
     return result
