@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import panel as pn
 
-from xinsitu.errors import FrameError, XinsituError
+from xinsitu.errors import FrameError
 
 from . import export
 from .screen import Screen
@@ -84,8 +84,8 @@ def _send(session: Session, filename: str, make: Make) -> None:
     def arrived(done: Future[bytes]) -> None:
         try:
             channel.file = (filename, done.result(), channel.file[2] + 1)
-        except XinsituError as fault:
-            session.say(str(fault))
+        except Exception as fault:  # noqa: BLE001 - whatever went wrong is said, and the app goes on
+            session.say(f"{filename}: {fault}")
 
     def send(done: Future[bytes]) -> None:
         if document.session_context is not None:  # otherwise the tab was closed meanwhile

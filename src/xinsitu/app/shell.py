@@ -5,8 +5,9 @@ from __future__ import annotations
 import html
 
 import panel as pn
-from bokeh.models import Div
+from bokeh.models import Div, SaveTool
 
+from .export import name_of
 from .session import Session
 from .sidebar import sections
 
@@ -64,6 +65,11 @@ def page(session: Session) -> pn.template.BootstrapTemplate:
 
     session.at_progress.append(progress)
     session.at_rest.append(progress)
+    stem = name_of(model)
+    for figure in (session.image.figure, *session.curves.figures.values(), session.kymograph.figure):
+        for tool in figure.toolbar.tools:
+            if isinstance(tool, SaveTool):
+                tool.filename = f"{stem}_{figure.name}"  # otherwise the browser asks for a name
     left = pn.Column(
         session.image.figure, session.player.row, text, session.section.row, session.kymograph.figure,
         sizing_mode="stretch_width",

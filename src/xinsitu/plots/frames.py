@@ -14,7 +14,7 @@ from xinsitu.schema import image_of
 from xinsitu.values import Roi, RoiSet
 
 from .curves import PALETTE
-from .interactive import bokeh
+from .interactive import bokeh, braced
 from .timeline import timeline
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def plot_kymograph(
     colour = {"cmap": "RdBu_r", "clim": (-limit, limit)} if signed else {"cmap": "viridis", "logz": log}
     if log and not signed:
         colour["clim"] = (DARK, max(limit, 2 * DARK))
-    return mesh.opts(**colour, colorbar=True, tools=["hover"], width=820, height=320, title=roi.name)
+    return mesh.opts(**colour, colorbar=True, tools=["hover"], width=820, height=320, title=braced(roi.name))
 
 
 def changes(values: np.ndarray, seconds: np.ndarray, show: Show) -> np.ndarray:
@@ -227,7 +227,7 @@ def waterfall(
         for n, row in enumerate(values)
     ]  # fmt: skip
     title = f"{roi.name}: {line.label} {line.values[0]:.6g} to {line.values[-1]:.6g}"
-    return hv.Overlay(parts).opts(hv.opts.Overlay(width=620, height=520, show_legend=False, title=title))
+    return hv.Overlay(parts).opts(hv.opts.Overlay(width=620, height=520, show_legend=False, title=braced(title)))
 
 
 def _what(show: Show) -> str:

@@ -112,6 +112,17 @@ def plot(
     )
 
 
+def braced(text: str) -> str:
+    """Return a text as HoloViews shows it, which takes titles for format strings.
+
+    Examples
+    --------
+    >>> braced("{0} of Ga").format()
+    '{0} of Ga'
+    """
+    return text.replace("{", "{{").replace("}", "}}")
+
+
 def show(figure: Drawing) -> hv.Layout:
     """Return the panels of a drawing as linked HoloViews plots.
 
@@ -127,7 +138,7 @@ def show(figure: Drawing) -> hv.Layout:
         raise SchemaError("the series has no finite value to plot")
     last = len(figure.panels) - 1
     panels = [_panel(figure, panel, top=n == 0, bottom=n == last) for n, panel in enumerate(figure.panels)]
-    return hv.Layout(panels).cols(1).opts(hv.opts.Layout(title=figure.title, shared_axes=True))
+    return hv.Layout(panels).cols(1).opts(hv.opts.Layout(title=braced(figure.title), shared_axes=True))
 
 
 def _panel(figure: Drawing, panel: Panel, *, top: bool, bottom: bool) -> hv.Overlay:
