@@ -14,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from xinsitu.errors import FrameError, SchemaError, XinsituError
+from xinsitu.io.headers import read_header
 from xinsitu.io.masks import read_mask
 from xinsitu.io.measurement import open_measurement
 from xinsitu.io.safe_hdf5 import refuse_outside_links
@@ -125,3 +126,16 @@ def test_a_chain_of_links_is_followed_as_the_file_system_follows_it(tmp_path):
         file["entry/data/data"] = h5py.ExternalLink("deep/../next.h5", "/entry/data/data")
     with pytest.raises(FrameError, match=r"first\.h5.*refers to another file"):
         open_measurement(folder / "first.h5", time="frame")
+
+
+def test_odd_tiffs_are_said_in_our_words_alone(tmp_path, caplog):
+    """tifffile logs what it finds without naming the file; the terminal would show that too."""
+    path = tmp_path / "a_1.tif"
+    data = bytearray(TARGETS["tiff"].seeds()[0])
+    data[10:12], data[20:26] = b"\x3d\x01", b"\xff\xff" * 3  # a predictor, and a tag of an unknown kind
+    path.write_bytes(bytes(data))
+    with pytest.raises(FrameError, match=r"a_1\.tif: "):
+        read_header(str(path))
+    assert caplog.records == []
+    logging.getLogger("tifffile").warning("still heard")
+    assert len(caplog.records) == 1

@@ -6,6 +6,7 @@ compressed block could swell.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
@@ -93,13 +94,28 @@ def decode(path: str, page: int) -> np.ndarray:
 def _opened(path: str) -> Iterator[tifffile.TiffFile]:
     """Open a TIFF file; whatever tifffile raises, in one kind of error that names the file."""
     try:
-        with warnings.catch_warnings(), tifffile.TiffFile(path) as tiff:
+        with _unlogged(), warnings.catch_warnings(), tifffile.TiffFile(path) as tiff:
             warnings.simplefilter("ignore")
             yield tiff
     except FrameFault:
         raise
     except Exception as error:  # it raises seven kinds, struct.error and MemoryError among them
         raise FrameFault(path, f"tifffile cannot read it ({error or type(error).__name__})") from error
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep tifffile from printing what it finds odd: it does not say in which file."""
+    logger = logging.getLogger("tifffile")
+    logger.addFilter(_nothing)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_nothing)
+
+
+def _nothing(_: logging.LogRecord) -> bool:
+    return False
 
 
 def _pages(path: str, tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
