@@ -55,6 +55,14 @@ def test_other_openings_refuse_the_same(folder):
                 opened(folder.parent if opened is open_sample else folder, **wrong)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"include": 5}, {"exclude": None}, {"path": 5}, {"path": None}, {"path": ""}], ids=str
+)
+def test_a_sample_that_cannot_be_meant(folder, wrong):
+    with pytest.raises(LayoutError, match=f"{next(iter(wrong))} is .*, not "):
+        open_sample(**{"path": folder.parent, **wrong})
+
+
 WRONG_PATHS = [5, None, b"time1", [1, 2], "", [], [None]]
 
 

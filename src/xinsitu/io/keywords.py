@@ -81,6 +81,13 @@ def check_instrument(instrument: object) -> None:
     _check("instrument", instrument, "the name of an instrument, the path of its table, or None", fits, DocumentError)
 
 
+def check_sample(path: object, include: object, exclude: object) -> None:
+    """Raise where this can be no folder, or where these can be no names to look for."""
+    _check("path", path, "the folder of a sample", isinstance(path, str | os.PathLike) and bool(path), LayoutError)
+    for name, value in (("include", include), ("exclude", exclude)):
+        _check(name, value, "patterns for names, such as 'time*,growth*'", isinstance(value, str), LayoutError)
+
+
 def _check(name: str, value: object, what: str, fits: bool, error: type[XinsituError]) -> None:
     if not fits:
         raise error(f"{name} is {what}, not {value!r}")

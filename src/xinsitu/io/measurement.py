@@ -19,7 +19,7 @@ from .frames import FrameStack
 from .garbage import uncollected
 from .hdf5_stack import Hdf5Stack
 from .instruments import Instrument
-from .keywords import Opening
+from .keywords import Opening, check_sample
 from .opening import gather_source, open_lazily
 from .sources import PathOrPaths, hdf5_files, resolve
 from .times import Time
@@ -224,6 +224,7 @@ def open_sample(
     LayoutError
         No such folder, or no measurement in it.
     """
+    check_sample(path, include, exclude)
     table = Opening(
         tz=tz, instrument=instrument, on_error=on_error, time=time, order_error=order_error, logs=logs
     ).table
