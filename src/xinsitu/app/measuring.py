@@ -76,6 +76,8 @@ def answer(request: Request) -> Answer:
 
 def close_by(data: xr.Dataset, request: Request) -> xr.Dataset:
     """Return the frames cut down to what is measured, in memory, where that is little: dask has its price."""
+    if not {"y", "x"} <= set(data.coords):
+        return data  # a cut would no longer say which pixels it has
     correction = request.correction or Correction()
     regions = () if correction.background is None else correction.background.boxes
     image = image_of(data)
