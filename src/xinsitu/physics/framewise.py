@@ -196,7 +196,8 @@ def _tell_of_background(raw: kernels.Frames, zero: npt.NDArray[np.bool_], plan: 
         number = np.count_nonzero(zero)
         told = f"the background is zero in {number} of {len(raw)} frames of a block; such frames become NaN"
         warnings.warn(told, XinsituWarning, stacklevel=3)
-    if plan.counts and (told := noise_of(raw_counts(raw[~zero], plan))) and _first_time(plan, "few"):
+    several = plan.counts and len(raw) > 1  # a frame that is looked at alone has no average
+    if several and (told := noise_of(raw_counts(raw[~zero], plan))) and _first_time(plan, "few"):
         warnings.warn(told, XinsituWarning, stacklevel=3)
 
 
