@@ -208,6 +208,27 @@ def test_any_chunks_dtype_and_roi_give_the_same_profiles_and_fits(cut, dtype, bo
     np.testing.assert_allclose(one.centre_x.where(good), other.centre_x.where(good), rtol=1e-7)
 
 
+@pytest.mark.parametrize("counts", [20, 200, 20_000])
+@pytest.mark.parametrize("mode", [None, "subtract", "divide"])
+def test_errors_of_single_bins_against_the_truth(counts, mode):
+    y, x = np.arange(40)[:, None], np.arange(44)
+    shape = np.exp(-0.5 * ((y - 15.3) / 3.0) ** 2 - 0.5 * ((x - 22.6) / 4.0) ** 2)
+    mean = counts * shape / shape.sum() + 1.0
+    frames = np.random.default_rng(counts).poisson(mean, (1000, 40, 44)).astype("int32")
+    image = xr.DataArray(frames, dims=("time", "y", "x"), attrs={"units": "counts"})
+    region = None if mode is None else xi.Background(y=(34, 40), x=(0, 44), mode=mode)
+    rois = [xi.Roi("s", (2, 30), (2, 42), background=("b",)), xi.Roi("b", (30, 34), (0, 44), role="background")]
+    series = xi.measure(image, rois, correction=xi.Correction(background=region), profiles=True).sel(roi="s")
+    for along in "yx":
+        values, errors = (series[f"profile_{along}{end}"].dropna(along) for end in ("", "_errors"))
+        stated, scatter = (errors**2).mean("time") ** 0.5, values.std("time", ddof=1)
+        assert abs(float((stated / scatter).mean()) - 1) < 0.05
+        assert float(abs(stated / scatter - 1).max()) < 0.15
+        if mode != "divide":  # one over a background that was counted is too high by its relative variance
+            truth = (mean - 1.0)[2:30, 2:42].sum(axis=0 if along == "x" else 1)
+            assert float((abs(values.mean("time") - truth) / (scatter / np.sqrt(1000))).max()) < 4.5
+
+
 def test_profiles_are_joined_and_scaled_with_their_intensities():
     image, _ = drifting(8)
     time = np.datetime64("2014-05-28", "ns") + np.arange(8) * np.timedelta64(1, "s")
