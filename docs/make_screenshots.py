@@ -2,27 +2,67 @@
 
     python docs/make_screenshots.py
 
-Needs playwright and chromium; run by hand where the explorer changed.
+Needs playwright and chromium, and jupyter-lab on the path for the notebook; run by hand where the explorer changed.
 """
 
 from __future__ import annotations
 
+import contextlib
+import secrets
 import shutil
+import subprocess
 import tempfile
+import time
 import warnings
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, Error, sync_playwright
 
 import xinsitu as xi
+from xinsitu.app.network import free_port
 from xinsitu.app.serve import explore
 
 FIGURES = Path(__file__).parent / "figures"
-WIDE = {"width": 1500, "height": 1000}
+WIDE, NARROW, PAGE = ({"width": 1500, "height": 1000}, {"width": 600, "height": 1300}, {"width": 1100, "height": 1750})
+CELLS = (
+    "import xinsitu as xi\n\nscan = xi.open_measurement('0884/time1', tz='Asia/Tokyo')\n"
+    "rois = xi.read_rois('rois.json')",
+    "scan.insitu.plot_frames(rois=rois)",
+    "handle = scan.insitu.explore(rois=rois)\nhandle",
+)
 
 
-def take(folder: Path) -> None:
+def notebook(browser: Browser, folder: Path, jupyter: str) -> None:
+    """Run a notebook in JupyterLab and photograph it."""
+    import nbformat
+
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / "growth.ipynb")
+    token, port = secrets.token_hex(8), free_port()
+    settings = [f"--port={port}", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}", "--allow-root"]
+    server = subprocess.Popen([jupyter, "--no-browser", *settings])
+    try:
+        page = browser.new_page(viewport=PAGE)
+        for _ in range(60):
+            with contextlib.suppress(Error):
+                page.goto(f"http://127.0.0.1:{port}/doc/tree/growth.ipynb?token={token}")
+                break
+            time.sleep(1)
+        page.wait_for_timeout(12_000)
+        with contextlib.suppress(Error):
+            page.get_by_role("button", name="No", exact=True).click(timeout=3000)  # news
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_text("Run All Cells", exact=True).click()
+        page.wait_for_timeout(30_000)
+        page.locator(".jp-Notebook").screenshot(path=FIGURES / "notebook.png")
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def take(folder: Path, jupyter: str | None) -> None:
     """Simulate a sample, draw it joined, and photograph the explorer on it."""
     truth = xi.simulate_sample(folder)
     flat = xi.open_flatfield(truth.folders["flatfield"], instrument="spring8-bl11xu")
@@ -34,16 +74,17 @@ def take(folder: Path) -> None:
     handle = explore(scans[0], rois=truth.rois, correction=correction, browser=False)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport=WIDE)
-        page.goto(handle.url)
-        page.wait_for_timeout(10_000)
-        page.screenshot(path=FIGURES / "explore.png")
+        for name, size in (("explore", WIDE), ("explore_narrow", NARROW)):
+            page = browser.new_page(viewport=size)
+            page.goto(handle.url)
+            page.wait_for_timeout(12_000)
+            page.screenshot(path=FIGURES / f"{name}.png")
+        if jupyter is not None:
+            notebook(browser, folder, jupyter)
         browser.close()
     handle.stop()
     for path in FIGURES.glob("*.png"):  # few colours: a third of the size
-        small = (
-            Image.open(path).convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-        )
+        small = Image.open(path).convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
         small.save(path, optimize=True)
 
 
@@ -51,4 +92,4 @@ if __name__ == "__main__":
     FIGURES.mkdir(exist_ok=True)
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as temporary:
-        take(Path(temporary))
+        take(Path(temporary), shutil.which("jupyter-lab"))
