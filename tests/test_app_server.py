@@ -12,6 +12,7 @@ import pytest
 
 from xinsitu.app.network import HEADERS, origins
 from xinsitu.app.serve import Explorer, explore
+from xinsitu.cli import main
 from xinsitu.errors import XinsituError
 from xinsitu.recipe import Reading
 from xinsitu.simulate import Truth
@@ -149,3 +150,31 @@ class TestLife:
         two = explore(experiment.folders["time1"], reading=TOKYO, browser=False, port=urlsplit(one.url).port)
         two.stop()
         assert not two._thread.is_alive()
+
+
+class TestTheCommand:
+    def test_bad_input_is_one_sentence_each(self, experiment: Truth, local: Explorer, tmp_path, capsys):
+        time1 = str(experiment.folders["time1"])
+        (tmp_path / "empty").mkdir()
+        (tmp_path / "rois.json").write_text("{")
+        cases = {
+            (str(tmp_path / "nothing"),): "there is no such folder",
+            (str(tmp_path / "empty"),): "the folder is empty",
+            (time1, "--rois", str(tmp_path / "rois.json")): "rois.json",
+            (time1, "--rois", str(tmp_path / "none.json")): "none.json",
+            (time1, str(tmp_path / "noflat")): "noflat",
+            (time1, "--port", str(urlsplit(local.url).port)): "taken by another program",
+            (time1, "--port", "99999"): "port 99999",
+        }
+        for words, said in cases.items():
+            assert main(["explore", *words, "--no-browser", "--tz", "Asia/Tokyo"]) == 1, words
+            lines = [line for line in capsys.readouterr().err.splitlines() if "warning" not in line]
+            assert len(lines) == 1, words
+            assert lines[0].startswith("xinsitu: error: ")
+            assert said in lines[0]
+
+    def test_without_a_browser_there_is_the_address(self, experiment: Truth, monkeypatch, capsys):
+        monkeypatch.setattr("webbrowser.open", lambda url: False)
+        monkeypatch.setattr(Explorer, "wait", lambda self: self.stop())
+        assert main(["explore", str(experiment.folders["time1"]), "--tz", "Asia/Tokyo"]) == 0
+        assert capsys.readouterr().out.splitlines()[0].startswith("http://127.0.0.1:")
