@@ -15,7 +15,7 @@ from . import counting
 from .framewise import NUMBER
 from .regions import Frames, Measurements, Region, Sums, factor_of, gain_of
 
-ONE_IN = 16
+ONE_IN = 32
 """One frame in so many is asked: the flat field is the same for all."""
 Weighted = tuple[Box, Doubles]
 """A box, and with which weight (one per frame) its sum enters a quantity."""
