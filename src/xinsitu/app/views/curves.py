@@ -9,11 +9,15 @@ from bokeh.models import (
     ColumnDataSource,
     DataRange1d,
     DatetimeAxis,
+    GlyphRenderer,
     LabelSet,
     Legend,
     LegendItem,
+    Line,
     LinearAxis,
     Range1d,
+    Scatter,
+    Segment,
     Span,
 )
 from bokeh.plotting import figure
@@ -40,6 +44,9 @@ DRAWN = {
     "flags": tuple(f"{name}{ending}" for name in COLUMNS for ending in ("_x", "")),
 }
 """What the browser makes of the numbers of a ROI, each in a source of its own; none of it comes back to the server."""
+FLAGGED = "#b00020"
+PLAIN = {f"{state}_glyph": None for state in ("hover", "muted", "nonselection", "selection")}
+"""Glyphs of a renderer that nobody sees; Bokeh would make and send every one of them."""
 DASHES = {"com_y": "dashed", "fwhm_y": "dashed"}
 """What goes along x is drawn through, what goes along y is dashed."""
 
@@ -210,19 +217,23 @@ class CurvesView:
     def _draw(
         self, one: figure, columns: tuple[str, ...], name: str, drawn: dict[str, ColumnDataSource], color: str
     ) -> None:
+        renderers: list[GlyphRenderer] = []
+        items = []
         for column in columns:
-            bars = one.segment(
-                "x", f"{column}_low", "x", f"{column}_high", source=drawn["bars"], color=color, line_alpha=0.3
-            )
-            line = one.line(
-                f"{column}_x", column, source=drawn["lines"], color=color, line_width=1.5,
-                line_dash=DASHES.get(column, "solid"),
-            )  # fmt: skip
-            flags = one.scatter(f"{column}_x", column, source=drawn["flags"], marker="x", color="#b00020", size=6)
-            for renderer in (bars, line, flags):
-                renderer.hover_glyph = renderer.muted_glyph = renderer.nonselection_glyph = None
+            low, high = f"{column}_low", f"{column}_high"
+            glyphs = {
+                "bars": Segment(x0="x", x1="x", y0=low, y1=high, line_color=color, line_alpha=0.3),
+                "lines": Line(
+                    x=f"{column}_x", y=column, line_color=color, line_width=1.5, line_dash=DASHES.get(column, "solid")
+                ),
+                "flags": Scatter(x=f"{column}_x", y=column, marker="x", size=6, line_color=FLAGGED, fill_color=FLAGGED),
+            }
+            parts = [GlyphRenderer(data_source=drawn[kind], glyph=glyph, **PLAIN) for kind, glyph in glyphs.items()]
             text = name if len(columns) == 1 else f"{name} {self._model.direction(column[-1])}"
-            one.legend[0].items.append(LegendItem(label=text, renderers=[line, bars, flags]))
+            items.append(LegendItem(label=text, renderers=parts))
+            renderers += parts
+        one.renderers = [*one.renderers, *renderers]  # one message for all of them
+        one.legend[0].items = [*one.legend[0].items, *items]
 
     def numbers(self, name: str) -> None:
         """Take over the numbers of one ROI; the columns bear the names of the time series."""

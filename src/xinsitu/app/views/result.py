@@ -11,10 +11,7 @@ from xinsitu.app.model import ExplorerModel
 from xinsitu.plots.curves import PALETTE, readable
 from xinsitu.plots.timeline import breaks
 
-from .curves import COLUMNS, DASHES, FIGURES, CurvesView
-
-PLAIN = {"hover_glyph": None, "muted_glyph": None, "nonselection_glyph": None, "selection_glyph": None}
-"""Each of these would be painted, too."""
+from .curves import COLUMNS, DASHES, FIGURES, PLAIN, CurvesView
 
 
 class ResultView:
