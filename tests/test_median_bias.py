@@ -134,7 +134,7 @@ def test_a_factor_is_within_its_error_where_the_ground_is_sparse_behind_the_filt
 
 @pytest.mark.parametrize("kind", ["none", "rois", "edge", "plane"])
 def test_factors_of_any_sample_are_within_their_errors(kind):
-    """Any spot on any ground behind any filter, through the default median; 500 such samples scatter by 1.0 errors, all within 3."""
+    """Through the default median; 500 such samples scatter by 1.0 of their errors, all within 3."""
     for seed in range(12):
         rng = np.random.default_rng([seed, len(kind)])
         counts, level, factor = 10 ** rng.uniform([3, -1.3, 0.3], [6, 1.3, 1.5])
