@@ -103,26 +103,25 @@ def median2d(frames: Frames, size: int = 3, *, bad: Bools | None = None, dtype: 
     1.0
     """
     result = np.empty(frames.shape, dtype=dtype)
-    exact = _exact_in_float32(frames)
     for number, frame in enumerate(frames):
         hidden = None if bad is None else bad if bad.ndim == 2 else bad[number]
         if hidden is None or not hidden.any():
-            _median_of_good(frame, size, result[number], exact or _exact_in_float32(frame))
+            _median_of_good(frame, size, result[number])
         else:
-            _median_of_masked(frame, size, hidden, result[number], exact)
+            _median_of_masked(frame, size, hidden, result[number])
     return result
 
 
-def _exact_in_float32(frames: Frames) -> bool:
-    """Whether these are integers that OpenCV does not take, but takes as float32."""
-    kind = frames.dtype
-    wide = kind.kind in "iu" and (kind.itemsize > 2 or kind == np.int8)
-    return wide and bool(frames.size) and max(-int(frames.min()), int(frames.max())) <= EXACT_IN_FLOAT32
-
-
-def _median_of_good(frame: Frames, size: int, out: Floats, wide: bool) -> None:
-    """Median of one frame without bad pixels, into ``out``; ``wide``: through float32."""
+def _exact_in_float32(frame: Frames) -> bool:
+    """Whether these are integers that OpenCV does not take, but takes as float32; one frame fits into the cache."""
     kind = frame.dtype
+    wide = kind.kind in "iu" and (kind.itemsize > 2 or kind == np.int8)
+    return wide and bool(frame.size) and max(-int(frame.min()), int(frame.max())) <= EXACT_IN_FLOAT32
+
+
+def _median_of_good(frame: Frames, size: int, out: Floats) -> None:
+    """Median of one frame without bad pixels, into ``out``."""
+    kind, wide = frame.dtype, _exact_in_float32(frame)
     if size not in OPENCV_SIZES or not (wide or kind in (np.uint8, np.uint16, np.int16, np.float32)):
         import scipy.ndimage
 
@@ -144,12 +143,12 @@ def _median_of_good(frame: Frames, size: int, out: Floats, wide: bool) -> None:
     out[...] = cv2.medianBlur(padded, size)[reach:-reach, reach:-reach]
 
 
-def _median_of_masked(frame: Frames, size: int, bad: Bools, out: Floats, wide: bool) -> None:
+def _median_of_masked(frame: Frames, size: int, bad: Bools, out: Floats) -> None:
     """Median of one frame with bad pixels: all pixels as if there were none, then those near bad ones exactly."""
     import cv2
 
     filled = np.where(bad, frame.dtype.type(0), frame)
-    _median_of_good(filled, size, out, wide or _exact_in_float32(filled))
+    _median_of_good(filled, size, out)
     near = cv2.dilate(np.ascontiguousarray(bad, dtype=np.uint8), np.ones((size, size), np.uint8)).astype(bool)
     rows, columns = np.nonzero(near & ~bad)
     padded = np.pad(as_floats(frame, np.float64, bad), size // 2, mode="symmetric")
