@@ -41,7 +41,7 @@ def session(truth):
     with ThreadPoolExecutor(3) as pool:
         one = Session(ExplorerModel(store, rois=truth.rois), Document(), pool)
         one.document.add_root(one.image.figure)
-        for figure in (*one.curves.figures.values(), one.kymograph.figure, one.section.row, one.player.row):
+        for figure in (one.curves.column, one.kymograph.figure, one.section.row, one.player.row):
             one.document.add_root(figure)
         one.start()
         drain(one)
@@ -153,8 +153,9 @@ def test_scales_axes_and_events(session):
     model.axis = "local"
     np.testing.assert_array_equal(session.curves.places.data["x"], model.coordinates())
     model.log_intensity = True
-    assert named(session, "curve_intensity_log").visible
-    assert not named(session, "curve_intensity").visible
+    assert session.curves.figures["curve_intensity_log"] in session.curves.column.children
+    assert session.curves.figures["curve_intensity"] not in session.curves.column.children
+    assert [one.name for one in session.curves.column.children] == ["curve_com", "curve_fwhm", "curve_intensity"]
     model.events = (Event("open", model.store.data.time.values[3]),)
     assert session.curves._marks.data["text"] == ["open"]
     assert session.curves._marks.data["x"] == [model.coordinates()[3]]

@@ -74,7 +74,7 @@ def page(session: Session) -> pn.template.BootstrapTemplate:
         session.image.figure, session.player.row, text, session.section.row, session.kymograph.figure,
         sizing_mode="stretch_width",
     )  # fmt: skip
-    right = pn.Column(*session.curves.figures.values(), session.evidence.row, sizing_mode="stretch_width")
+    right = pn.Column(session.curves.column, session.evidence.row, sizing_mode="stretch_width")
     views = pn.Column(left, right, css_classes=["xi-views"], stylesheets=[VIEWS], sizing_mode="stretch_width")
     template = pn.template.BootstrapTemplate(
         title=html.escape(f"xinsitu · {model.source.name}"),  # the template would take it as HTML

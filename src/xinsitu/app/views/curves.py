@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from bokeh.model import Model
 from bokeh.models import (
+    Column,
     ColumnDataSource,
     DataRange1d,
     DatetimeAxis,
@@ -52,13 +53,18 @@ DASHES = {"com_y": "dashed", "fwhm_y": "dashed"}
 
 
 class CurvesView:
-    """Draws the numbers of a model; ``figures`` go into the page, ``places`` knows where each frame is in time."""
+    """Draws the numbers of a model; ``column`` goes into the page, ``places`` knows where each frame is in time.
+
+    Of ``figures`` the intensity has two, for its two scales, under one name: the one that is not in the column has no
+    view in the browser, and costs nothing there.
+    """
 
     def __init__(self, model: ExplorerModel, channel: Channel) -> None:
         self._model, self._channel = model, channel
         self.places = ColumnDataSource(data={"x": model.coordinates()}, name="places")
         self.x_range = Range1d(*self._extent())
         self.figures = {name: self._figure(name) for name in FIGURES}
+        self.column = Column(sizing_mode="stretch_width")
         self.cursors = [self._cursor(one) for one in self.figures.values()]
         self._sources: dict[str, ColumnDataSource] = {}
         self._drawn: dict[str, dict[str, ColumnDataSource]] = {}
@@ -82,7 +88,7 @@ class CurvesView:
     def _figure(self, name: str) -> figure:
         log = name.endswith("_log")
         one = figure(
-            name=name, x_range=self.x_range, y_range=DataRange1d(only_visible=True), height=235,
+            name=name.removesuffix("_log"), x_range=self.x_range, y_range=DataRange1d(only_visible=True), height=235,
             y_axis_type="log" if log else "linear", sizing_mode="stretch_width", min_border_left=70,
             tools="xpan,xwheel_zoom,box_zoom,reset,save", active_scroll="xwheel_zoom", output_backend="canvas",
         )  # fmt: skip
@@ -142,8 +148,8 @@ class CurvesView:
         self.figures["curve_fwhm"].yaxis.axis_label = "FWHM (pixel)"
         for name in ("curve_intensity", "curve_intensity_log"):
             self.figures[name].yaxis.axis_label = "intensity"
-        self.figures["curve_intensity"].visible = not self._model.log_intensity
-        self.figures["curve_intensity_log"].visible = self._model.log_intensity
+        hidden = "curve_intensity" if self._model.log_intensity else "curve_intensity_log"
+        self.column.children = [one for name, one in self.figures.items() if name != hidden]
         self._channel.shift = self._model.shift
 
     # -- curves -------------------------------------------------------------------------------------------------------
