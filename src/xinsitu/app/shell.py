@@ -10,6 +10,7 @@ from bokeh.models import Div, SaveTool
 from .export import name_of
 from .session import Session
 from .sidebar import sections
+from .views.channel import script
 
 CSS = """
 #sidebar { overflow-x: hidden; }
@@ -45,7 +46,8 @@ def page(session: Session) -> pn.template.BootstrapTemplate:
     model = session.model
     text = Div(name="frame_text", text=model.frame_text(), render_as_text=True, sizing_mode="stretch_width")
     text.styles = {"font-size": "12px", "color": "#444", "font-variant-numeric": "tabular-nums"}
-    model.param.watch(lambda *_: text.update(text=model.frame_text()), ["frame"])
+    session.channel.js_on_change("text", script("label", channel=session.channel, label=text))
+    model.param.watch(lambda *_: session.channel.update(text=model.frame_text()), ["frame"])
     message = Div(name="message", text=model.message, render_as_text=True, visible=bool(model.message))
     message.styles = {"font-size": "13px", "color": "#7a4b00", "background": "#fff3d6", "padding": "4px 8px"}
     model.param.watch(lambda event: message.update(text=event.new, visible=bool(event.new)), ["message"])

@@ -20,6 +20,7 @@ class Channel(DataModel):  # type: ignore[misc] # bokeh is not typed for us
     key = Tuple(Text, Int, default=("", 0), help="key that was pressed, and a counter")
     click = Tuple(Text, Int, Int, default=("", 0, 0), help="figure that was clicked, frame there, and a counter")
     file = Tuple(Text, Bytes, Int, default=("", b"", 0), help="name and content of a file to save, and a counter")
+    text = Text(default="", help="what is known of the frame that is shown")
     breaks = List(Int, help="positions before which curves are interrupted")
     shift = Bool(default=True, help="centre of mass from its first frames")
     boxes = Int(default=0, help="counts the changes of the boxes, so that the browser wires new ones")
