@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -267,7 +268,6 @@ class TestFramesAndTime:
         assert model.frame == 0
 
     def test_a_frame_that_cannot_be_read_is_said_and_masked(self, make, truth, tmp_path):
-        import shutil
 
         folder = tmp_path / "0884" / "time1"
         shutil.copytree(truth.folders["time1"], folder)
@@ -302,8 +302,31 @@ class TestFramesAndTime:
         model.store.release()
         assert not list(tmp_path.glob("xinsitu-*"))
 
+    @pytest.mark.parametrize("full", ["before", "meanwhile"])
+    def test_without_room_for_a_copy_the_frames_themselves_are_read(self, make, tmp_path, monkeypatch, full):
+        model, plain = make("time1", memory=1_000_000, folder=tmp_path), make("time1")
+        model.store.release()
+        if full == "before":
+            usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+            monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+        else:
+
+            def no_room(*arguments):
+                raise OSError(28, "No space left on device")
+
+            monkeypatch.setattr("os.posix_fallocate", no_room)
+        model.store.start()
+        model.store.wait()
+        assert model.store.complete
+        assert "has no room for a tiled copy" in model.store.note
+        assert not list(tmp_path.glob("xinsitu-*"))
+        for one in (model, plain):
+            one.measure_now()
+        for name in model.rois.names:
+            xr.testing.assert_identical(model.numbers_of(name), plain.numbers_of(name))
+        model.store.release()
+
     def test_new_frames_appear_and_half_written_ones_wait(self, truth, tmp_path):
-        import shutil
 
         folder = tmp_path / "0884" / "time1"
         folder.mkdir(parents=True)

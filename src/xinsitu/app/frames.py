@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tempfile
 import threading
@@ -19,7 +20,7 @@ from xinsitu.physics.corrections import Correction, correct
 from xinsitu.schema import image_of
 
 from .sources import Source
-from .tiles import Blocks, Tiles
+from .tiles import Blocks, Through, Tiles
 
 MEMORY = 2 * 2**30
 """Bytes of frames kept in memory; a larger stack gets a tiled copy on disc."""
@@ -108,9 +109,12 @@ class FrameStore:
             self._blocks, self._loaded, self._thread, self._ready = [], 0, None, None
             self._key = uuid.uuid4().hex
             self._tiles = None
-            if self._scratch is not None:
-                shutil.rmtree(self._scratch, ignore_errors=True)
-                self._scratch = None
+            self._forget_scratch()
+
+    def _forget_scratch(self) -> None:
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch = None
 
     def wait(self, seconds: float = 60.0) -> None:
         """Wait until everything is read."""
@@ -122,6 +126,7 @@ class FrameStore:
         image = image_of(self.data)
         step = max(1, BLOCK_BYTES // max(1, image[:1].nbytes))
         if self.tiled and self._tiles is None and not self._make_tiles(image):
+            self._loaded = self.n_frames
             return
         while self._loaded < self.n_frames and not self._stop.is_set():
             first = self._loaded
@@ -138,23 +143,26 @@ class FrameStore:
     def _make_tiles(self, image: xr.DataArray) -> bool:
         """Make room for a tiled copy; without enough disc space ROIs are read from the frames themselves."""
         room = Path(tempfile.gettempdir()) if self._folder is None else self._folder
-        if shutil.disk_usage(room).free < 1.2 * image.nbytes:
-            self.note = f"{room} has no room for a tiled copy of {image.nbytes / 2**30:.1f} GB; curves will be slow"
-            return False
-        self._scratch = Path(tempfile.mkdtemp(prefix="xinsitu-", dir=room))
         shape = (image.sizes["time"], image.sizes["y"], image.sizes["x"])
-        self._tiles = Tiles(self._scratch / "tiles", shape, image.dtype)
+        try:
+            if shutil.disk_usage(room).free < 1.2 * image.nbytes:
+                raise OSError(errno.ENOSPC, "no room")
+            self._scratch = Path(tempfile.mkdtemp(prefix="xinsitu-", dir=room))
+            self._tiles = Tiles(self._scratch / "tiles", shape, image.dtype)
+        except OSError:
+            self._forget_scratch()
+            self.note = f"{room} has no room for a tiled copy of {image.nbytes / 2**30:.1f} GB: curves are slow"
+            return False
         return True
 
-    def _read(self, positions: slice) -> npt.NDArray[Any]:
-        image = image_of(self.data)
+    def _read(self, time: slice, y: slice = slice(None), x: slice = slice(None)) -> npt.NDArray[Any]:
+        image = image_of(self.data)[:, y, x]
         try:
-            return np.asarray(image[positions].values)
+            return np.asarray(image[time].values)
         except (XinsituError, OSError):
-            return np.stack([self._one_or_zeros(position) for position in range(positions.start, positions.stop)])
+            return np.stack([self._one_or_zeros(image, position) for position in range(time.start, time.stop)])
 
-    def _one_or_zeros(self, position: int) -> npt.NDArray[Any]:
-        image = image_of(self.data)
+    def _one_or_zeros(self, image: xr.DataArray, position: int) -> npt.NDArray[Any]:
         try:
             return np.asarray(image[position].values)
         except (XinsituError, OSError) as error:
@@ -198,12 +206,16 @@ class FrameStore:
                 return self._ready[1]
         if not loaded:
             return self.data.isel(time=slice(0, 0))
-        stack: Blocks | Tiles = Blocks(blocks) if tiles is None else tiles
-        chunks = (max(50, -(-loaded // TASKS)), -1, -1)
-        array = da.from_array(
-            stack, chunks=chunks, name=f"frames-{key}-{loaded}", meta=np.empty((0, 0, 0), stack.dtype)
-        )
         data, original = self.data.isel(time=slice(0, loaded)), image_of(self.data)
+        stack: Blocks | Tiles | Through
+        if blocks or tiles is not None:
+            stack, frames = Blocks(blocks) if tiles is None else tiles, max(50, -(-loaded // TASKS))
+        else:
+            stack = Through((loaded, original.sizes["y"], original.sizes["x"]), original.dtype, self._read)
+            frames = max(1, BLOCK_BYTES // max(1, original[:1].nbytes))
+        array = da.from_array(
+            stack, chunks=(frames, -1, -1), name=f"frames-{key}-{loaded}", meta=np.empty((0, 0, 0), stack.dtype)
+        )
         image = xr.DataArray(array[:loaded], dims=("time", "y", "x"), coords=data["image"].coords, attrs=original.attrs)
         image.encoding = dict(original.encoding)
         ready = data.assign(image=image)

@@ -98,7 +98,7 @@ def measurements(data: xr.Dataset) -> list[xr.Dataset]:
 
 def masked(series: xr.Dataset, faults: Mapping[int, str]) -> xr.Dataset:
     """Return the series without numbers where the frame could not be read."""
-    bad = [position for position in faults if position < series.sizes["time"]]
+    bad = [position for position in list(faults) if position < series.sizes["time"]]
     if not bad:
         return series
     marks = np.zeros(series.sizes["time"], dtype="int32")

@@ -45,7 +45,7 @@ class NumbersState(RoiState):
         if not wanted or not data.sizes["time"]:
             return None
         rois = with_backgrounds(self.rois, wanted)
-        return Request(data, rois, wanted, self.active_correction, dict(self.store.faults))
+        return Request(data, rois, wanted, self.active_correction, self.store.faults)
 
     def accept(self, request: Request, found: Answer) -> None:
         """Take an answer in; what was moved, renamed or removed meanwhile is asked for again by :meth:`stale`."""

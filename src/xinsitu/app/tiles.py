@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,35 @@ class Blocks(_Stack):
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
+class Through(_Stack):
+    """A stack ``(time, y, x)`` that is read anew whenever it is asked for: slow, but it needs no room.
+
+    Parameters
+    ----------
+    shape, dtype
+        Of the stack.
+    read
+        Reads a box of it.
+
+    Examples
+    --------
+    >>> through = Through((5, 2, 3), np.dtype("int32"), lambda time, y, x: np.arange(30).reshape(5, 2, 3)[time, y, x])
+    >>> through[1:3, 0, 0]
+    array([ 6, 12])
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        dtype: np.dtype[Any],
+        read: Callable[[slice, slice, slice], npt.NDArray[Any]],
+    ) -> None:
+        self.shape, self.dtype, self._read = shape, dtype, read
+
+    def _box(self, time: slice, y: slice, x: slice) -> npt.NDArray[Any]:
+        return self._read(time, y, x)
+
+
 class Tiles(_Stack):
     """A stack ``(time, y, x)`` in one file, tile by tile, the frames of each tile one after the other.
 
@@ -90,6 +121,11 @@ class Tiles(_Stack):
         Frames that there is room for, rows, columns.
     dtype
         Of the pixels.
+
+    Raises
+    ------
+    OSError
+        The disc has no room for it: said here, and not by a signal in the middle of the writing.
 
     Examples
     --------
@@ -104,8 +140,13 @@ class Tiles(_Stack):
     def __init__(self, path: Path, shape: tuple[int, int, int], dtype: npt.DTypeLike) -> None:
         self.shape, self.dtype = shape, np.dtype(dtype)
         rows, columns = -(-shape[1] // SIDE), -(-shape[2] // SIDE)
-        self._map = np.memmap(path, mode="w+", dtype=self.dtype, shape=(rows, columns, shape[0], SIDE, SIDE))
-        path.unlink()
+        layout = (rows, columns, shape[0], SIDE, SIDE)
+        try:
+            with path.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, max(1, math.prod(layout) * self.dtype.itemsize))
+            self._map = np.memmap(path, mode="r+", dtype=self.dtype, shape=layout)
+        finally:
+            path.unlink()
 
     @property
     def nbytes(self) -> int:
