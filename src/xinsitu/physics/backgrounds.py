@@ -9,7 +9,7 @@ import numpy as np
 from xinsitu import kernels
 from xinsitu.kernels import Doubles
 
-from .regions import Sums
+from .region_sums import Sums
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from xinsitu.values import Box
 
 from . import counting
 from .framewise import NUMBER
-from .regions import Frames, Measurements, Region, Sums, factor_of, gain_of
+from .region_sums import Frames, Sums, factor_of, gain_of
+from .regions import Measurements, Region
 
 ONE_IN = 32
 """One frame in so many is asked: the flat field is the same for all."""

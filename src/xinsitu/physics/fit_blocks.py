@@ -15,7 +15,8 @@ from xinsitu.schema import Quality
 from .backgrounds import under
 from .peak_fits import EXTRA, columns_for, doubtful, fit_rows, flagged, with_shared
 from .profile_bins import level_variance, net_profile
-from .regions import Measurements, factor_of, factor_variance, frames_of, resting, summed
+from .region_sums import factor_of, factor_variance, frames_of, summed
+from .regions import Measurements, resting
 from .shapes import PARAMETERS
 
 AXES = ("y", "x")

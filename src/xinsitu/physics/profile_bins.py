@@ -14,7 +14,8 @@ from xinsitu.schema import axis_name, describe
 from xinsitu.values import Bounds, Box
 
 from .backgrounds import Under
-from .regions import Frames, Measurements, Region, Sums, factor_variance, subtracted_variance
+from .region_sums import Frames, Sums, factor_variance, subtracted_variance
+from .regions import Measurements, Region
 
 
 def net_profile(own: Sums, below: Under, axis: str) -> Doubles:

@@ -14,22 +14,9 @@ from .backgrounds import Under, under
 from .covariances import flat_variance, twice_counted
 from .framewise import raw_counts
 from .profile_bins import bins_of, n_bins
-from .regions import (
-    Frames,
-    Measurements,
-    Region,
-    Sums,
-    count_rate_correction,
-    factor_of,
-    factor_variance,
-    frames_of,
-    gain_of,
-    resting,
-    saturated,
-    sparse_counts,
-    subtracted_variance,
-    summed,
-)
+from .raw_pixels import count_rate_correction, saturated, sparse_counts
+from .region_sums import Frames, Sums, factor_of, factor_variance, frames_of, gain_of, subtracted_variance, summed
+from .regions import Measurements, Region, resting
 from .roi_widths import width_of
 
 COLUMNS = (

@@ -10,7 +10,8 @@ from xinsitu.schema import Quality
 
 from . import counting
 from .backgrounds import Under
-from .regions import Measurements, Region, Sums
+from .region_sums import Sums
+from .regions import Measurements, Region
 
 NOISY_PEAK = 10.0
 """A profile whose highest bin is below this many standard errors has no trustworthy width."""

@@ -21,7 +21,8 @@ from .correction import Correction
 from .fitting_rois import fitted, hull
 from .planning import units_after
 from .profile_bins import net_profile, placed
-from .regions import Measurements, frames_of, resting, summed
+from .region_sums import frames_of, summed
+from .regions import Measurements, resting
 
 Along = Literal["y", "x"]
 

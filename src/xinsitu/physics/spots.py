@@ -23,15 +23,8 @@ from .fitting_rois import fitted
 from .least_squares import Fit, fit
 from .peak_fits import EXTRA, SIGNIFICANT, by_scatter, columns_for, doubtful, flagged, packed, with_shared
 from .planning import units_after
-from .regions import (
-    Measurements,
-    factor_of,
-    factor_variance,
-    frames_of,
-    resting,
-    subtracted_variance,
-    summed,
-)
+from .region_sums import factor_of, factor_variance, frames_of, subtracted_variance, summed
+from .regions import Measurements, resting
 from .shapes import SPOT, gaussian_2d
 
 TOGETHER = 16
