@@ -110,10 +110,23 @@ class Tab:
     def button(self, name):
         return self.page.get_by_role("button", name=name, exact=True)
 
+    def place(self, figure, x):
+        """Point of the screen at a place of a time axis, once the page has come to rest."""
+        before = None
+        while (point := self.page.evaluate(CURVE, [figure, x])) != before:
+            before = point
+            self.page.wait_for_timeout(250)
+        return point
+
     def save(self, label, folder):
         """Download a file of the side bar."""
-        with self.page.expect_download(timeout=60_000) as coming:
-            self.page.locator(f".download-{label.lower()}").get_by_text(label, exact=True).click()
+        from playwright.sync_api import TimeoutError as Late
+
+        try:
+            with self.page.expect_download(timeout=60_000) as coming:
+                self.page.locator(f".download-{label.lower()}").get_by_text(label, exact=True).click()
+        except Late as late:
+            raise AssertionError(f"no {label} came; the page says {self.get('message', 'text')!r}") from late
         path = folder / coming.value.suggested_filename
         coming.value.save_as(path)
         return path
@@ -217,7 +230,7 @@ def test_drag_type_play_click(truth, start):
     )
 
     seconds = tab.page.evaluate("Bokeh.documents[0].get_model_by_name('places').data.x[11]")
-    point = tab.page.evaluate(CURVE, ["curve_intensity", seconds])
+    point = tab.place("curve_intensity", seconds)
     tab.page.mouse.click(point["x"], point["y"])
     tab.until("() => Math.abs(Bokeh.documents[0].get_model_by_name('channel').done[0] - 11) <= 1")
     assert tab.get("cursor:curve_com", "location") == pytest.approx(seconds, abs=2)
