@@ -87,6 +87,26 @@ def test_sparse_counts_behind_a_median_have_doubtful_errors():
         assert ((series.quality & Quality.ERRORS_DOUBTFUL) > 0).mean() == expected
 
 
+@pytest.mark.parametrize(
+    ("level", "under", "median", "smooth", "expected"),
+    [
+        (0.3, ("plane",), 3, None, True),
+        (0.3, ("edge",), 3, None, False),
+        (0.3, (), 3, None, False),
+        (4.0, ("plane",), 3, None, False),
+        (0.3, ("plane",), None, None, False),
+        (4.0, (), 5, None, True),
+        (4.0, (), 3, 5, True),
+        (4.0, (), None, 5, False),
+    ],
+)
+def test_where_errors_are_known_not_to_hold_they_are_doubtful(level, under, median, smooth, expected):
+    roi = xi.Roi("spot", BOX.y, BOX.x, background=under)
+    recipe = None if median is None else xi.Correction(median=median)
+    series = xi.measure(repeated(spot(20_000, level), repeats=10), [roi], correction=recipe, smooth=smooth)
+    assert (((series.quality & Quality.ERRORS_DOUBTFUL) > 0) == expected).all()
+
+
 def test_the_warning_says_what_was_measured():
     with pytest.warns(xi.XinsituWarning, match="takes up to 5[01] %"):
         xi.measure(repeated(spot(200, 0.3), repeats=400), [BOX], correction=PLAIN)

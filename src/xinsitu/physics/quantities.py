@@ -9,6 +9,7 @@ import numpy as np
 from xinsitu import kernels
 from xinsitu.kernels import Doubles
 from xinsitu.schema import Quality
+from xinsitu.values import PLANE
 
 from .backgrounds import Under, under
 from .covariances import flat_variance, twice_counted
@@ -54,6 +55,8 @@ LOW_COUNTS = 5.0
 """An intensity below this many standard errors is flagged."""
 SPARSE = 2.5
 """Behind a median, mean counts of the pixels where most counts are, below which errors may be off by more than 15 %."""
+EMPTY = 1.0
+"""Behind a median, counts per pixel of the ground below which sums over a plane have doubtful errors."""
 FAST = 0.05
 """Correction of the count rate above which a ROI is flagged."""
 
@@ -148,7 +151,7 @@ def _quantities(
         yield "median_bias", _median_bias(frames, region, own, share, net, made, plan)
     n_saturated = saturated(frames, region, plan)
     quality |= np.where(n_saturated > 0, Quality.SATURATED, 0)
-    quality |= np.where(own.weighted_mean < SPARSE, Quality.ERRORS_DOUBTFUL, 0)
+    quality |= np.where(_doubtful(region, own, below, plan), Quality.ERRORS_DOUBTFUL, 0)
     quality |= np.where(own.pixels < own.area, Quality.MASKED_PIXELS, 0)
     quality |= np.where(net > LOW_COUNTS * np.nan_to_num(errors), 0, Quality.LOW_COUNTS)
     if region.moving is not None:
@@ -158,6 +161,19 @@ def _quantities(
     yield "n_valid", own.pixels
     yield "n_saturated", n_saturated
     yield "quality", quality.astype(np.float64)
+
+
+def _doubtful(region: Region, own: Sums, below: Under, plan: Measurements) -> kernels.Bools:
+    """Where errors behind a median may be off by more than 15 %, see the page on uncertainties."""
+    doubtful = own.weighted_mean < SPARSE
+    if not plan.asks_median:
+        return doubtful
+    if "fwhm" in region.measures and ((plan.steps.median or 3) > 3 or plan.smooth is not None):
+        return np.ones_like(doubtful)
+    if region.under == PLANE:
+        share = np.divide(below.total, own.total, out=np.ones(len(own.y)), where=own.total > 0)
+        doubtful = doubtful | (share * own.counted < EMPTY)
+    return doubtful
 
 
 def _net_variance(
