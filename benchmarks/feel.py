@@ -84,7 +84,7 @@ def run(frames: int, *, tiled: bool) -> None:
         moves = []
         for number in range(15):
             moves.append(page.evaluate(MOVE, ["R2", 200.5 + number, 240.5 + number]))
-            page.wait_for_timeout(150)
+            page.wait_for_timeout(500)  # until kymograph and profiles have followed
         said("ROI: box to painted curve", moves, 400 if tiled else 150)
         explorer.stop()
         browser.close()
