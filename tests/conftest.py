@@ -1,4 +1,4 @@
-"""Fixtures for all tests: the shared real data, and a scheduler that counts computations."""
+"""Fixtures for all tests: the shared real data, a scheduler that counts computations, a browser."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 import dask
 import pytest
 from hypothesis import HealthCheck, settings
+
+from .browser import CHROMIUM, FLAGS, Tab
 
 SHARED = Path(os.environ.get("XINSITU_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
@@ -65,3 +67,27 @@ def experiment(tmp_path_factory: pytest.TempPathFactory):
         for words in (["--bind", folder, folder], ["-o", "remount,bind,ro", folder]):
             subprocess.run(["mount", *words], check=True)
     return truth
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A browser without a window."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as api:
+        browser = api.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def start(chromium):
+    """``start(explorer)`` opens it in a tab; both are closed after the test."""
+    with contextlib.ExitStack() as stack:
+
+        def open_tab(explorer, size=(1500, 1150)) -> Tab:
+            context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, accept_downloads=True)
+            stack.callback(context.close)
+            stack.callback(explorer.stop)
+            return Tab(context.new_page(), explorer.url)
+
+        yield open_tab

@@ -17,25 +17,14 @@ from xinsitu.app.remembered import document
 from xinsitu.app.serve import explore
 from xinsitu.recipe import Correcting
 
-from .test_app_browser import CHROMIUM, PLACE, TOKYO, chromium, measured, start  # noqa: F401 - fixtures
+from .browser import FRAME, PIXEL, TOKYO, in_a_browser
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine"),
-    pytest.mark.filterwarnings("ignore"),  # of Panel and its parts, in threads that pytest does not own
-]
-FRAME = "(n) => Bokeh.documents[0].get_model_by_name('channel').done[0] === n"
-PIXEL = """([y, x]) => {
-  const figure = Bokeh.documents[0].get_model_by_name("image")
-  const find = (view) => view.model === figure ? view
-    : (view.child_views ?? []).reduce((found, child) => found ?? find(child), null)
-  const view = [...Bokeh.index.roots].reduce((found, root) => found ?? find(root), null)
-  view.el.scrollIntoView({block: "center"})
-  const area = view.canvas_view.el.getBoundingClientRect(), {x_scale, y_scale} = view.frame
-  return {x: area.left + x_scale.compute(x), y: area.top + y_scale.compute(y)}
+pytestmark = in_a_browser
+
+COLUMN = """([name, column, values]) => {
+  const shown = Array.from(Bokeh.documents[0].get_model_by_name(name).data[column] ?? [])
+  return shown.length === values.length && shown.every((value, i) => value === values[i])
 }"""
-
 DATED = """(dated) => ["curve_com", "kymograph"].every((name) => {
   const shown = Bokeh.documents[0].get_model_by_name(name).below.filter((axis) => axis.visible)
   return shown.length === 1 && (shown[0].type === "DatetimeAxis") === dated
@@ -57,21 +46,11 @@ def truth(tmp_path_factory):
     return xi.simulate_sample(tmp_path_factory.mktemp("page"), measurements=2, frames=40)
 
 
-def settle(tab, condition, seconds=20):
-    """Wait until the model says so."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "the page does not get there"
-        tab.page.wait_for_timeout(50)
+def click_curve(tab, explorer, frame):
+    tab.click_curve("curve_com", float(explorer.model.coordinates()[frame]))
 
 
-def click_curve(tab, explorer, frame, figure="curve_com"):
-    tab.page.wait_for_timeout(700)  # two clicks at once would be a double click
-    point = tab.place(figure, float(explorer.model.coordinates()[frame]))
-    tab.page.mouse.click(point["x"], point["y"])
-
-
-def test_image_hover_goto_limits_changes(truth, start):  # noqa: F811
+def test_image_hover_goto_limits_changes(truth, start):
     y, x = np.mgrid[:195, :487]
     maps = {"x": xi.reciprocal_axis(1.0 + 0.001 * np.arange(487), "l", axis="x"),
             "y": xi.reciprocal_axis(0.01 * y + 0.0001 * x, "hk")}  # fmt: skip
@@ -80,37 +59,35 @@ def test_image_hover_goto_limits_changes(truth, start):  # noqa: F811
         correcting=Correcting(median=3),
     )  # fmt: skip
     tab = start(explorer)
-    measured(tab, explorer, "WZ")
+    tab.measured(explorer, "WZ")
     model = explorer.model
     drawn = """() => Bokeh.documents[0].get_model_by_name('curve_com').renderers
       .filter((one) => one.data_source.name === "lines:WZ").some((one) => one.data_source.data.com_x?.length === 40)"""
     tab.until(drawn)  # also what was measured before the page came
     tab.page.get_by_label("selected").select_option("WZ")
-    settle(tab, lambda: model.selected == "WZ")
-    tab.page.wait_for_timeout(300)
+    tab.settle(lambda: model.selected == "WZ")
+    tab.at_rest()
     tab.page.get_by_label("kind", exact=True).select_option("centre of mass")
     tab.until("() => Bokeh.documents[0].get_model_by_name('roi:WZ')?.line_color === 'yellow'")
     tab.until(drawn)  # and what was measured before the curve was made
     tab.page.get_by_label("kind", exact=True).select_option("everything")
 
+    tab.at_rest()
     place = tab.page.evaluate(PIXEL, [30, 300])
     tab.page.mouse.move(place["x"] - 5, place["y"])
     tab.page.mouse.move(place["x"], place["y"])
     tip = tab.page.locator(".bk-Tooltip").first
-    tip.wait_for(timeout=10_000)
-    tab.page.wait_for_timeout(300)
-    text = " ".join(tip.evaluate(TEXT).split())
+    tip.wait_for()
     column, row = 300, 30
-    assert f"{column}, {row}" in text
+    tab.settle(lambda: f"{column}, {row}" in tip.evaluate(TEXT))
+    text = " ".join(tip.evaluate(TEXT).split())
     assert f"{float(model.image().values[row, column]):.3f}".rstrip("0").rstrip(".") in text
     inside = [float(word) for word in text.replace(",", " ").split() if word.replace(".", "").isdigit()]
     assert any(abs(value - (1 + 0.001 * column)) < 0.001 for value in inside), text
     assert any(abs(value - (0.01 * row + 0.0001 * column)) < 0.01 for value in inside), text
 
     def go(words):
-        field = tab.field("go to")
-        field.fill(words)
-        field.press("Enter")
+        tab.type("go to", words)
 
     go("17")
     tab.until(FRAME, 17)
@@ -127,14 +104,14 @@ def test_image_hover_goto_limits_changes(truth, start):  # noqa: F811
     slider.focus()
     for _ in range(5):
         slider.press("ArrowLeft")
-    settle(tab, lambda: model.limits[1] < 0.99 * high)
+    tab.settle(lambda: model.limits[1] < 0.99 * high)
     tab.page.get_by_label("percentile").select_option("95.0")
-    settle(tab, lambda: model.limits[1] == pytest.approx(np.percentile(model.image().values, 95)))
+    tab.settle(lambda: model.limits[1] == pytest.approx(np.percentile(model.image().values, 95)))
 
     tab.page.get_by_label("show", exact=True).first.select_option("change since previous")
-    settle(tab, lambda: model.compare == "previous")
+    tab.settle(lambda: model.compare == "previous")
     tab.until("() => Bokeh.documents[0].get_model_by_name('frame').data.image[0].some((value) => value < 0)")
-    shown = np.array(tab.page.evaluate("Array.from(Bokeh.documents[0].get_model_by_name('frame').data.image[0])"))
+    shown = tab.image()
     expected = (
         model.store.image(9, model.correction).values.astype(float) - model.store.image(8, model.correction).values
     )
@@ -142,18 +119,19 @@ def test_image_hover_goto_limits_changes(truth, start):  # noqa: F811
     assert tab.errors == []
 
 
-def test_curves_axes_events_flags_and_a_moving_roi(truth, start):  # noqa: F811
+def test_curves_axes_events_flags_and_a_moving_roi(truth, start):
     explorer = explore(truth.folders["sample"], rois=truth.rois, reading=TOKYO, browser=False)
     tab = start(explorer, size=(1500, 1900))
-    measured(tab, explorer, "WZ")
+    tab.measured(explorer, "WZ")
     model = explorer.model
     for axis in ("local", "utc", "frame", "elapsed"):
         tab.page.get_by_label("time axis").select_option(axis)
-        settle(tab, lambda axis=axis: model.axis == axis)
+        tab.settle(lambda axis=axis: model.axis == axis)
         places = [float(model.coordinates()[at]) for at in (0, -1)]
         tab.until(X_RANGE, places)
         tab.until(DATED, axis in ("local", "utc"))  # the kymograph comes after the curves
 
+    tab.at_rest()
     x, other = (tab.place("curve_fwhm", float(model.coordinates()[at])) for at in (0, 30))
     tab.drag((x["x"], x["y"]), (other["x"] - x["x"], 0))  # the cursor leads to the frame
     tab.until("() => Math.abs(Bokeh.documents[0].get_model_by_name('channel').done[0] - 30) <= 2")
@@ -169,10 +147,10 @@ def test_curves_axes_events_flags_and_a_moving_roi(truth, start):  # noqa: F811
 
     tab.page.get_by_placeholder("In shutter open").fill("As <b>open</b>")
     tab.page.get_by_placeholder("In shutter open").press("Enter")
-    tab.page.get_by_role("button", name="by a click").click()
+    tab.press("by a click")
     tab.until("() => Bokeh.documents[0].get_model_by_name('picking').visible")
     click_curve(tab, explorer, 12)
-    settle(tab, lambda: len(model.events) == 1)
+    tab.settle(lambda: len(model.events) == 1)
     assert abs(model.events[0].start.frame - 12) <= 1
     tab.until("(name) => Bokeh.documents[0].get_model_by_name('events').data.text?.[0] === name", "As <b>open</b>")
     assert tab.get("picking", "visible") is False
@@ -181,83 +159,79 @@ def test_curves_axes_events_flags_and_a_moving_roi(truth, start):  # noqa: F811
     tab.page.mouse.click(5, 5)
     model_frame = model.frame
     tab.page.keyboard.press("k")
-    settle(tab, lambda: model.roi.path is not None)
+    tab.settle(lambda: model.roi.path is not None)
     tab.page.keyboard.press("Home")
     tab.until(FRAME, 0)
-    tab.drag(tab.middle(f"roi:{model.selected}"), (40, 20))
-    settle(tab, lambda: len(model.roi.path) == 2)
-    measured(tab, explorer, model.selected)
-    tab.page.wait_for_timeout(1200)
-    keys = tab.page.evaluate("Array.from(Bokeh.documents[0].get_model_by_name('kymograph_keys').data.x)")
-    assert keys == [model.coordinates()[0], model.coordinates()[model_frame]]
-    low = np.array(tab.page.evaluate("Array.from(Bokeh.documents[0].get_model_by_name('kymograph_path').data.low)"))
-    np.testing.assert_array_equal(low, model.boxes(model.selected)[:, 2] - 0.5)
+    tab.drag_roi(model.selected, (40, 20))
+    tab.settle(lambda: len(model.roi.path) == 2)
+    tab.measured(explorer, model.selected)
+    keys = [float(model.coordinates()[at]) for at in (0, model_frame)]
+    tab.until(COLUMN, ["kymograph_keys", "x", keys])
+    tab.until(COLUMN, ["kymograph_path", "low", (model.boxes(model.selected)[:, 2] - 0.5).tolist()])
     assert len(tab.page.evaluate("Array.from(Bokeh.documents[0].get_model_by_name('path_keys').data.x)")) == 2
     tab.page.keyboard.press("Control+z")
-    settle(tab, lambda: len(model.roi.path) == 1)
+    tab.settle(lambda: len(model.roi.path) == 1)
     tab.page.keyboard.press("Control+y")
-    settle(tab, lambda: len(model.roi.path) == 2)
+    tab.settle(lambda: len(model.roi.path) == 2)
     for words, names in (("duplicate", 6), ("remove", 5)):
-        tab.page.get_by_role("button", name=words, exact=True).click()
-        settle(tab, lambda names=names: len(model.rois) == names)
+        tab.press(words)
+        tab.settle(lambda names=names: len(model.rois) == names)
     assert tab.errors == []
 
 
-def test_evidence_and_changes_by_clicks(truth, start):  # noqa: F811
+def test_evidence_and_changes_by_clicks(truth, start):
     explorer = explore(truth.folders["sample"], rois=truth.rois, reading=TOKYO, browser=False)
     tab = start(explorer, size=(1500, 1900))
-    measured(tab, explorer, "WZ")
+    tab.measured(explorer, "WZ")
     model = explorer.model
-    button = lambda name: tab.page.get_by_role("button", name=name, exact=True)  # noqa: E731 - said often
     assert tab.get("evidence_row", "visible") is False
-    button("find").click()
+    tab.press("find")
     tab.until("() => Bokeh.documents[0].get_model_by_name('evidence_row').visible")
     found = model.evidence()
+    used = len(found.rows) * (len(found.report.before) + len(found.report.after))
+    tab.until("(n) => Bokeh.documents[0].get_model_by_name('evidence_used').data.x.length === n", used)
+    tab.at_rest()
     shown = tab.page.locator("table").first
     shown.wait_for()
     cells = shown.locator("tr").nth(1).locator("td").all_inner_texts()
     assert cells[0] == found.rows[0].roi
     assert cells[3] == f"{found.rows[0].log_ratio:+.4f} ± {found.rows[0].log_error:.4f}"
     assert found.agreement in tab.get("evidence_table", "text").replace("&lt;", "<")
-    assert len(tab.get("evidence_used", "data.x")) == len(found.rows) * (
-        len(found.report.before) + len(found.report.after)
-    )
 
-    button("accept").click()
-    settle(tab, lambda: len(model.changes) == 1)
-    tab.page.wait_for_timeout(700)
-    assert model.looked_at == 0
-    button("as measured").click()
-    settle(tab, lambda: not model.scaled)
-    tab.page.wait_for_timeout(500)
-    np.testing.assert_array_equal(tab.column("WZ", "intensity"), model.numbers_of("WZ")["intensity"].values)
-    button("corrected").click()
-    settle(tab, lambda: model.scaled)
-    tab.page.wait_for_timeout(500)
-    np.testing.assert_array_equal(tab.column("WZ", "intensity"), model.shown("WZ")["intensity"].values)
+    tab.press("accept")
+    tab.settle(lambda: len(model.changes) == 1 and model.looked_at == 0)
+    corrected = model.shown("WZ")["intensity"].values
+    measured = model.numbers_of("WZ")["intensity"].values
+    assert not np.array_equal(corrected, measured)
+    tab.press("as measured")
+    tab.settle(lambda: not model.scaled)
+    tab.settle(lambda: np.array_equal(tab.column("WZ", "intensity"), measured))
+    tab.press("corrected")
+    tab.settle(lambda: model.scaled)
+    tab.settle(lambda: np.array_equal(tab.column("WZ", "intensity"), corrected))
 
-    button("move by clicks").click()
-    settle(tab, lambda: bool(model.picking))
+    tab.press("move by clicks")
+    tab.settle(lambda: bool(model.picking))
     click_curve(tab, explorer, 50)
-    settle(tab, lambda: "other end" in model.picking)
+    tab.settle(lambda: "other end" in model.picking)
     click_curve(tab, explorer, 60)
-    settle(tab, lambda: not model.picking and len(model.changes) == 1)
+    tab.settle(lambda: not model.picking and len(model.changes) == 1)
     before, after = model.place_of(model.changes[0])
     assert abs(before - 50) <= 1
     assert abs(after - 60) <= 1
     tab.until(
         "(x) => Bokeh.documents[0].get_model_by_name('spans').data.left[0] === x", float(model.coordinates()[before])
     )
-    button("delete").first.click()
-    settle(tab, lambda: model.changes == ())
-    button("add by clicks").click()
-    settle(tab, lambda: bool(model.picking))
+    tab.press("delete")
+    tab.settle(lambda: model.changes == ())
+    tab.press("add by clicks")
+    tab.settle(lambda: bool(model.picking))
     tab.page.keyboard.press("Escape")
-    settle(tab, lambda: not model.picking)
+    tab.settle(lambda: not model.picking)
     assert tab.errors == []
 
 
-def test_copy_compare_and_the_same_state_after_a_reload(truth, start, tmp_path, monkeypatch):  # noqa: F811
+def test_copy_compare_and_the_same_state_after_a_reload(truth, start, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     other = xi.RoiSet([xi.Roi("far", y=(5, 25), x=(7, 40))])
     xi.write_rois(other, tmp_path / "other.json")
@@ -267,62 +241,56 @@ def test_copy_compare_and_the_same_state_after_a_reload(truth, start, tmp_path, 
         truth.folders["time1"], rois=truth.rois, reading=TOKYO, browser=False, correcting=Correcting(median=3)
     )
     tab = start(explorer)
-    measured(tab, explorer, "WZ")
+    tab.measured(explorer, "WZ")
     model = explorer.model
     tab.page.get_by_label("compare with result").select_option("joined.nc")
-    settle(tab, lambda: model.result is not None)
+    tab.settle(lambda: model.result is not None)
     tab.until("() => Bokeh.documents[0].get_model_by_name('result:WZ') != null")
     last = float(model.places_of(model.result["time"].values)[-1])
     tab.until("(last) => Bokeh.documents[0].get_model_by_name('curve_com').x_range.end >= last", last)
     tab.page.get_by_label("copy ROIs from").select_option("other.json")
-    settle(tab, lambda: model.rois.names == ("far",))
+    tab.settle(lambda: model.rois.names == ("far",))
     tab.until("() => Bokeh.documents[0].get_model_by_name('roi:far') != null")
 
     tab.field("go to").fill("23")
     tab.field("go to").press("Enter")
     tab.until(FRAME, 23)
     tab.page.get_by_label("time axis").select_option("local")
-    settle(tab, lambda: model.axis == "local")
+    tab.settle(lambda: model.axis == "local")
     tab.page.locator(".bk-Checkbox").filter(has_text="logarithmic").first.locator("input").click()
-    settle(tab, lambda: not model.log_image)
+    tab.settle(lambda: not model.log_image)
     tab.page.locator(".bk-Checkbox").filter(has_text="corrected").first.locator("input").click()
-    settle(tab, lambda: not model.corrected)
-    tab.page.wait_for_timeout(500)
+    tab.settle(lambda: not model.corrected)
+    tab.at_rest()
     tab.page.get_by_text("Events", exact=True).click()
     tab.page.get_by_placeholder("In shutter open").fill("open")
     tab.page.get_by_placeholder("In shutter open").press("Enter")
-    tab.page.get_by_role("button", name="at this frame").click()
-    settle(tab, lambda: len(model.events) == 1)
+    tab.press("at this frame")
+    tab.settle(lambda: len(model.events) == 1)
     before = document(model)
     tab.until("() => location.search.includes('view=')")
     tab.page.reload()
-    tab.until("() => window.Bokeh?.documents?.[0]?.get_model_by_name('image')?.inner_width > 0")
+    tab.there()
     tab.until(FRAME, 23)
     assert explorer.model is not model
     after = document(explorer.model)
     assert after == before
-    assert tab.get("frame_slider", "value") == 23
+    tab.until("() => Bokeh.documents[0].get_model_by_name('frame_slider').value === 23")
     assert tab.get("roi:far", "left") == 6.5
-    np.testing.assert_array_equal(
-        np.array(tab.page.evaluate("Array.from(Bokeh.documents[0].get_model_by_name('frame').data.image[0])")),
-        scans[0].image[23].values.ravel(),
-    )
+    np.testing.assert_array_equal(tab.image(), scans[0].image[23].values.ravel())
 
-    with tab.page.expect_download(timeout=60_000) as coming:
-        tab.page.locator(".download-view").get_by_text("view", exact=True).click()
-    saved = tmp_path / "view.json"
-    coming.value.save_as(saved)
+    saved = tab.save("view", tmp_path)
     assert json.loads(saved.read_text()) == json.loads(json.dumps(after))
     second = start(explorer)
     assert explorer.model.rois.names != ("far",)
     second.page.locator("input[type=file]").set_input_files(saved)
-    settle(second, lambda: explorer.model.rois.names == ("far",))
+    second.settle(lambda: explorer.model.rois.names == ("far",))
     second.until(FRAME, 23)
-    settle(second, lambda: document(explorer.model) == after)
+    second.settle(lambda: document(explorer.model) == after)
     assert tab.errors == second.errors == []
 
 
-def test_frames_and_measurements_appear_while_they_are_written(truth, start, tmp_path, monkeypatch):  # noqa: F811
+def test_frames_and_measurements_appear_while_they_are_written(truth, start, tmp_path, monkeypatch):
     monkeypatch.setattr(handle, "FOLLOW", 0.3)
     sample = tmp_path / "0884"
     frames = {name: sorted(Path(truth.folders[name]).glob("*.tif"), key=number) for name in ("time1", "time2")}
@@ -331,9 +299,11 @@ def test_frames_and_measurements_appear_while_they_are_written(truth, start, tmp
         shutil.copy(path, sample / "time1" / path.name)
     explorer = explore(sample, rois=truth.rois, reading=TOKYO, browser=False, follow=True)
     tab = start(explorer)
-    measured(tab, explorer, "WZ")
+    tab.measured(explorer, "WZ")
     model = explorer.model
     whole, halves = threading.Event(), threading.Event()
+    looks, plain = [], explorer.store.refresh
+    monkeypatch.setattr(explorer.store, "refresh", lambda: (plain(), looks.append(1)))
 
     def write():
         for path in frames["time1"][10:20]:
@@ -358,10 +328,11 @@ def test_frames_and_measurements_appear_while_they_are_written(truth, start, tmp
     writer.start()
     try:
         halves.wait(60)
-        settle(tab, lambda: model.n_frames == 20)
+        tab.settle(lambda: model.n_frames == 20)
         tab.until(FRAME, 19)  # the newest frame is shown by itself
-        measured(tab, explorer, "WZ")
-        tab.page.wait_for_timeout(1500)
+        tab.measured(explorer, "WZ")
+        seen = len(looks)
+        tab.settle(lambda: len(looks) >= seen + 3)
         assert model.n_frames == 20  # the half-written one waits
         assert "error" not in tab.get("message", "text")
         scan = xi.open_measurement(truth.folders["time1"], tz="Asia/Tokyo").isel(time=slice(0, 20))
@@ -370,12 +341,12 @@ def test_frames_and_measurements_appear_while_they_are_written(truth, start, tmp
         tab.page.mouse.click(5, 5)
         tab.page.keyboard.press("ArrowLeft")  # somebody looks back
         tab.until(FRAME, 18)
-        settle(tab, lambda: not model.follow)
+        tab.settle(lambda: not model.follow)
     finally:
         whole.set()
         writer.join()
-    settle(tab, lambda: model.n_frames == 27)
-    measured(tab, explorer, "WZ")
+    tab.settle(lambda: model.n_frames == 27)
+    tab.measured(explorer, "WZ")
     assert list(model.measurements()) == ["time1", "time2"]
     assert model.frame == 18  # and stays where they are
     assert tab.get("frame_slider", "end") == 26

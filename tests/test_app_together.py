@@ -20,18 +20,10 @@ from xinsitu.app.serve import explore
 from xinsitu.app.session import Session
 from xinsitu.cli import main
 
-from .test_app_browser import CHROMIUM, TOKYO, chromium, measured, start  # noqa: F401 - fixtures
+from .browser import FRAME, SECONDS, THERE, TOKYO, in_a_browser
 
 EVIL = "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=1>\"'${window.hacked=1}{{7*7}}"
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine"),
-    pytest.mark.filterwarnings("ignore"),  # of Panel and its parts, in threads that pytest does not own
-]
-ARRIVED = "([frame]) => Bokeh.documents[0].get_model_by_name('channel').done[0] === frame"
-
-CAME = "([name, first]) => Bokeh.documents[0].get_model_by_name(name)?.data.intensity?.[0] === first"
+pytestmark = in_a_browser
 
 
 @pytest.fixture(scope="module")
@@ -39,25 +31,23 @@ def truth(tmp_path_factory):
     return xi.simulate_sample(tmp_path_factory.mktemp("together"), measurements=1, frames=60)
 
 
-def test_two_people_at_once_mix_nothing(truth, start):  # noqa: F811 - the fixture
+def test_two_people_at_once_mix_nothing(truth, start):
     """Turn by turn, each in a browser of their own: ROIs, frames, names, axes, undo, files."""
     explorer = explore(truth.folders["time1"], rois=truth.rois, reading=TOKYO, browser=False)
     tabs, models = [], []
     for _ in range(2):
         tabs.append(start(explorer))
-        measured(tabs[-1], explorer, "WZ")
+        tabs[-1].measured(explorer, "WZ")
         models.append(explorer.model)
     one, two = tabs
     boxes = ("60:140, 205:265", "70:150, 215:280")
     for number in range(3):
         for tab, box in zip(tabs, boxes, strict=True):
             tab.page.get_by_label("selected", exact=True).select_option("WZ")
-            field = tab.field("rows y0:y1, columns x0:x1")
-            field.fill(box)
-            field.press("Enter")
+            tab.type("rows y0:y1, columns x0:x1", box)
             tab.set("frame_slider", "value", 10 * number + (tab is two))
         for n, tab in enumerate(tabs):
-            tab.until(ARRIVED, [10 * number + n])
+            tab.until(FRAME, 10 * number + n)
     for model, box, n in zip(models, boxes, range(2), strict=True):
         one.settle(lambda model=model: not model.stale() and model.rois["WZ"] != truth.rois["WZ"])
         (y0, y1), (x0, x1) = model.rois["WZ"].y, model.rois["WZ"].x
@@ -68,17 +58,15 @@ def test_two_people_at_once_mix_nothing(truth, start):  # noqa: F811 - the fixtu
     one.settle(lambda: "mine" in models[0].rois.names)
     assert "mine" not in models[1].rois.names
     for tab, model, roi in zip(tabs, models, ("mine", "WZ"), strict=True):
-        one.settle(lambda model=model: not model.stale())
-        expected = model.shown(roi)["intensity"].values
-        tab.until(CAME, [f"series:{roi}", float(expected[0])])
-        np.testing.assert_array_equal(tab.column(roi, "intensity"), expected)
+        tab.settle(lambda model=model: not model.stale())
+        tab.shows(model, roi)
     assert not np.array_equal(one.column("mine", "intensity"), two.column("WZ", "intensity"))
     assert one.errors == two.errors == []
     for tab in tabs:
         assert [url for url in tab.requests if not re.match(r"(http|ws)://127\.0\.0\.1:|blob:|data:", url)] == []
 
 
-def test_what_a_closed_tab_used_comes_back(truth, chromium, monkeypatch):  # noqa: F811 - the fixture
+def test_what_a_closed_tab_used_comes_back(truth, chromium, monkeypatch):
     monkeypatch.setattr(handle, "CLOSED_TAB", 2000)
     alive: list[tuple[weakref.ref, ...]] = []
     plain = Session.start
@@ -93,43 +81,48 @@ def test_what_a_closed_tab_used_comes_back(truth, chromium, monkeypatch):  # noq
         pages = [chromium.new_page() for _ in range(2)]
         for page in pages:
             page.goto(explorer.url)
-            page.wait_for_function("() => window.Bokeh?.documents?.[0]?.get_model_by_name('image')?.inner_width > 0")
+            page.wait_for_function(THERE, timeout=1000 * SECONDS)
         explorer.store.wait()
         assert explorer.store.loaded == 60
         assert len(explorer._models) >= 2
         for page in pages:
             page.close()
-        end = time.monotonic() + 30
+        end = time.monotonic() + SECONDS
         while explorer._models and time.monotonic() < end:
             time.sleep(0.1)
         assert explorer._models == []
         assert explorer.store.loaded == 0  # frames, tiles
         assert explorer.store._blocks == []
-    end = time.monotonic() + 20
+    end = time.monotonic() + SECONDS
     while sum(one() is not None for views in alive for one in views) > 1 and time.monotonic() < end:
         gc.collect()
         time.sleep(0.2)
     left = [one() for views in alive for one in views if one() is not None]
     assert all(one is explorer._idle for one in left)  # the last model: the handle still answers with it
     assert explorer.rois.names == truth.rois.names
-    names = {thread.name.rsplit("_", 1)[0] for thread in threading.enumerate()}
-    assert "xinsitu-frames" not in names
+    assert "xinsitu-frames" not in threads()
     explorer.stop()
-    time.sleep(0.5)
-    names = {thread.name.rsplit("_", 1)[0] for thread in threading.enumerate()}
-    assert not {"xinsitu-explorer", "xinsitu-server", "xinsitu-frames", "xinsitu-follow"} & names
+    ours = {"xinsitu-explorer", "xinsitu-server", "xinsitu-frames", "xinsitu-follow"}
+    end = time.monotonic() + SECONDS
+    while ours & threads() and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not ours & threads()
 
 
-def test_each_plot_is_saved_as_a_picture(truth, start, tmp_path):  # noqa: F811 - the fixture
+def threads() -> set[str]:
+    return {thread.name.rsplit("_", 1)[0] for thread in threading.enumerate()}
+
+
+def test_each_plot_is_saved_as_a_picture(truth, start, tmp_path):
     explorer = explore(truth.folders["time1"], rois=truth.rois, reading=TOKYO, browser=False)
     tab = start(explorer, size=(1700, 1300))
-    measured(tab, explorer, "WZ")
-    tab.page.wait_for_timeout(500)
+    tab.measured(explorer, "WZ")
+    tab.at_rest()
     press = """(name) => Bokeh.documents[0].get_model_by_name(name).toolbar.tools
       .find((tool) => tool.type === "SaveTool").do.emit(undefined)"""
     saved = []
     for name in ("image", "curve_com", "curve_fwhm", "curve_intensity", "kymograph"):
-        with tab.page.expect_download(timeout=20_000) as coming:
+        with tab.page.expect_download(timeout=1000 * SECONDS) as coming:
             tab.page.evaluate(press, name)
         assert coming.value.suggested_filename == f"0884_time1_{name}.png"
         coming.value.save_as(tmp_path / f"{name}.png")
@@ -138,7 +131,7 @@ def test_each_plot_is_saved_as_a_picture(truth, start, tmp_path):  # noqa: F811 
     assert len(set(saved)) == len(saved)
 
 
-def test_no_text_becomes_a_script(truth, start, tmp_path):  # noqa: F811 - the fixture
+def test_no_text_becomes_a_script(truth, start, tmp_path):
     """Names of folders, ROIs and events, comments of the log and of the frames' headers: text, wherever it is shown."""
     folder = tmp_path / EVIL.replace("/", "_") / "time1"
     shutil.copytree(truth.folders["time1"], folder)
@@ -150,7 +143,7 @@ def test_no_text_becomes_a_script(truth, start, tmp_path):  # noqa: F811 - the f
     rois = xi.RoiSet([replace(roi, name=f"{EVIL[:60]} {n}", background=()) for n, roi in enumerate(truth.rois)])
     explorer = explore(folder, rois=rois, reading=TOKYO, browser=False)
     tab = start(explorer, size=(1500, 1900))
-    measured(tab, explorer, rois.names[0])
+    tab.measured(explorer, rois.names[0])
     model = explorer.model
     tab.page.evaluate("window.hacked = undefined")
     for act in (
@@ -159,7 +152,8 @@ def test_no_text_becomes_a_script(truth, start, tmp_path):  # noqa: F811 - the f
         lambda: model.add_event(EVIL + " again"),
     ):
         explorer._loop.call_soon_threadsafe(model_tick(explorer, model, act))
-        tab.page.wait_for_timeout(700)
+    tab.settle(lambda: len(model.events) == 2)
+    tab.until("() => Bokeh.documents[0].get_model_by_name('events').data.text?.length === 2")
     names = [event.name for event in model.events]
     assert EVIL in names
     page = tab.save("HTML", tmp_path)
@@ -177,7 +171,7 @@ def test_no_text_becomes_a_script(truth, start, tmp_path):  # noqa: F811 - the f
         other.on("pageerror", lambda error, errors=errors: errors.append(str(error)))
         other.on("request", lambda request, requests=requests: requests.append(request.url))
         other.goto(path.as_uri())
-        other.wait_for_timeout(2500)
+        other.wait_for_function("() => window.Bokeh?.documents?.[0]?.is_idle", timeout=1000 * SECONDS)
         assert other.evaluate("window.hacked") is None, path
         assert other.evaluate("document.querySelectorAll('img[src=x]').length") == 0
         assert errors == []

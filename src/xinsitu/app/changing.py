@@ -104,9 +104,13 @@ class ChangesState(NumbersState):
         if len(self._picked) < 2:
             self.picking = "now click the other end of the change"
             return
-        before, after = self._picked
-        moved = self._moving
-        self.stop_picking()
+        try:
+            self._set_change(*self._picked)
+        finally:
+            self.stop_picking()  # last: when nothing is picked any more, the change is there
+
+    def _set_change(self, before: int, after: int) -> None:
+        """Add a change with these end points, instead of the one that is moved."""
         data, keys = self.store.data, [frame_key(self.store.data, end) for end in (before, after)]
         change = AttenuationChange(
             nanoseconds(data["time"].values[before]),
@@ -114,9 +118,9 @@ class ChangesState(NumbersState):
             before_key=keys[0],
             after_key=keys[1],
         )
-        if moved is not None:
-            change = replace(change, cause=moved.cause, note=moved.note)
-            self._forget(moved)
+        if self._moving is not None:
+            change = replace(change, cause=self._moving.cause, note=self._moving.note)
+            self._forget(self._moving)
         self._add_change(change)
 
     def _add_change(self, change: AttenuationChange) -> None:

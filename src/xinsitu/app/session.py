@@ -173,8 +173,8 @@ class Session:
             self.model.message = ""
             try:
                 action()
-            except XinsituError as fault:
-                self.model.message = str(fault)
+            except Exception as fault:  # noqa: BLE001 - whatever went wrong is said, and the app goes on
+                self._fault(fault)
             self.rest()
 
         self.document.add_next_tick_callback(act)
