@@ -55,7 +55,10 @@ def test_drag_type_play_click(truth, start):
 
     tab.page.keyboard.press("Control+z")
     tab.settle(lambda: explorer.rois["WZ"] == body)
-    tab.type("rows y0:y1, columns x0:x1", "60:150, 205:275")
+    words = "rows y0:y1, columns x0:x1"
+    (y0, y1), (x0, x1) = body.y, body.x
+    tab.settle(lambda: tab.field(words).input_value() == f"{y0}:{y1}, {x0}:{x1}")
+    tab.type(words, "60:150, 205:275")
     tab.settle(lambda: (explorer.rois["WZ"].y, explorer.rois["WZ"].x) == ((60, 150), (205, 275)))
     tab.has_box(explorer.model, "WZ")
     same_as_measure()
