@@ -178,6 +178,19 @@ def describe(
     >>> describe(xr.DataArray([1.0], dims="time"), "com_y").attrs
     {'units': 'pixel', 'long_name': 'centre of mass along y'}
     """
+    result = variable.copy(deep=False).rename(name)
+    result.attrs = attributes_of(name, units=units, long_name=long_name)
+    return result
+
+
+def attributes_of(name: str, *, units: str | None = None, long_name: str | None = None) -> dict[str, object]:
+    """Return the attributes that the data model gives to a variable; parameters and errors as :func:`describe`.
+
+    Examples
+    --------
+    >>> attributes_of("com_y_errors")
+    {'units': 'pixel', 'long_name': 'standard error of the centre of mass along y'}
+    """
     base = name.removesuffix("_errors")
     quantity = QUANTITIES.get(name) or QUANTITIES.get(base)
     if quantity is None:
@@ -189,9 +202,7 @@ def describe(
     attributes["long_name"] = f"standard error of the {text}" if name not in QUANTITIES else text
     if name in _FLAGS:
         attributes |= flag_attributes(_FLAGS[name])
-    result = variable.copy(deep=False).rename(name)
-    result.attrs = attributes
-    return result
+    return attributes
 
 
 def require(data: xr.DataArray | xr.Dataset, *, dims: Iterable[str] = (), variables: Iterable[str] = ()) -> None:

@@ -84,7 +84,7 @@ def close_by(data: xr.Dataset, request: Request) -> xr.Dataset:
     small = around(image, (*((roi.y, roi.x) for roi in request.rois), *regions), correction.halo)
     if small.size > LITTLE or any(roi.path for roi in request.rois):
         return data
-    return data.drop_vars("image").sel(y=small["y"], x=small["x"]).assign(image=small.compute())
+    return data.drop_dims(["y", "x"]).assign(image=small.compute())
 
 
 def measurements(data: xr.Dataset) -> list[xr.Dataset]:

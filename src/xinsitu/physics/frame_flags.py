@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 
 import numpy as np
 import xarray as xr
@@ -20,7 +20,7 @@ DARK = 0.01
 """Part of its median below which the monitor says that there is no beam."""
 
 
-def frame_flags(coords: Mapping[str, xr.DataArray]) -> xr.DataArray | None:
+def frame_flags(coords: Mapping[Hashable, xr.Variable]) -> xr.Variable | None:
     """Return flags ``(time)`` from the state of frames, logged motors and the monitor; None where nothing is known.
 
     A motor is a coordinate ``(time)`` in degrees or millimetres, or one whose ``long_name`` begins with ``motor``.
@@ -39,23 +39,24 @@ def frame_flags(coords: Mapping[str, xr.DataArray]) -> xr.DataArray | None:
     return result.astype(np.int32)
 
 
-def _faults(coords: Mapping[str, xr.DataArray]) -> Iterator[xr.DataArray]:
+def _faults(coords: Mapping[Hashable, xr.Variable]) -> Iterator[xr.Variable]:
     if "frame_status" in coords:
-        fault = coords["frame_status"].isin([int(status) for status in FAULTS])
+        status = coords["frame_status"]
+        fault = xr.Variable(status.dims, np.isin(status.data, [int(fault) for fault in FAULTS]))
         yield fault * np.int32(Quality.FRAME_FAULT)
 
 
-def _motion(coords: Mapping[str, xr.DataArray]) -> Iterator[xr.DataArray]:
+def _motion(coords: Mapping[Hashable, xr.Variable]) -> Iterator[xr.Variable]:
     moved = []
     for name, values in coords.items():
         motor = values.attrs.get("units") in MOTOR_UNITS or str(values.attrs.get("long_name", "")).startswith("motor")
         if not motor or values.dims != ("time",) or values.dtype.kind not in "iuf":
             continue
-        moves = _bare(abs(values - values.shift(time=1)) > MOTION)
+        moves = abs(values - xr.DataArray(values).shift(time=1).variable) > MOTION
         if values.chunks is not None:  # flagged when it is computed; nothing can be said before
             yield moves * np.int32(Quality.FRAME_IN_MOTION)
         elif bool(moves.any()):
-            moved.append(name)
+            moved.append(str(name))
             yield moves * np.int32(Quality.FRAME_IN_MOTION)
     if moved:
         move = "moves" if len(moved) == 1 else "move"
@@ -67,15 +68,10 @@ def _motion(coords: Mapping[str, xr.DataArray]) -> Iterator[xr.DataArray]:
         )
 
 
-def _darkness(coords: Mapping[str, xr.DataArray]) -> Iterator[xr.DataArray]:
+def _darkness(coords: Mapping[Hashable, xr.Variable]) -> Iterator[xr.Variable]:
     monitor = coords.get("monitor")
     if monitor is None or monitor.dims != ("time",) or monitor.dtype.kind not in "iuf" or not monitor.size:
         return
     whole = monitor if monitor.chunks is None else monitor.chunk({"time": -1})
     middle = whole.quantile(0.5, "time")  # unlike median, lazy along its only dimension
-    yield _bare(whole < DARK * middle) * np.int32(Quality.NO_BEAM)
-
-
-def _bare(flag: xr.DataArray) -> xr.DataArray:
-    """Return a flag without coordinates of its own."""
-    return flag.drop_vars(list(flag.coords))
+    yield (whole < DARK * middle) * np.int32(Quality.NO_BEAM)

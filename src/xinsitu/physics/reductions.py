@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import SchemaError
-from xinsitu.schema import QUANTITIES, Quantity, describe, image_of
+from xinsitu.schema import QUANTITIES, Quantity, attributes_of, image_of
 from xinsitu.values import Roi, RoiSet
 
 from .blocks import in_blocks, over_blocks
@@ -161,22 +161,22 @@ def _unpacked(
     units = units_after(image, correction)
     coords = _riding_along(data, image) | _geometry(rois, fit.boxes, image.sizes["time"])
     shared = np.zeros(image.sizes["time"]) if fit.plan.steps.flat_counts is None else _scale(packed)
-    coords["scale_errors"] = describe(xr.DataArray(shared, dims="time"), "scale_errors")
-    variables: dict[str, xr.DataArray] = {}
+    coords["scale_errors"] = _variable("scale_errors", ("time",), shared)
+    variables: dict[str, xr.Variable] = {}
     for name in REPORTED:
         if name == "median_bias" and not fit.plan.asks_median:
             continue
         values = packed[:, :, COLUMN[name]].astype(_INTEGERS.get(name, np.float64))
-        variable = xr.DataArray(values, dims=("time", "roi"))
         base = name.removesuffix("_errors")
         own_units = units if base in IMAGE_UNITS else None
-        variables[name] = describe(variable, name, units=own_units, long_name=_long_name(base, image))
+        variables[name] = _variable(
+            name, ("time", "roi"), values, units=own_units, long_name=_long_name(base, image)
+        )  # fmt: skip
     flags = frame_flags(coords)
     if flags is not None:
-        marked = variables["quality"] | xr.DataArray(flags.variable)
-        variables["quality"] = describe(marked.transpose("time", "roi").astype(np.int32), "quality")
-    # coordinates join once: carried by every variable they would all be compared with each other
-    series = xr.Dataset(variables, coords={name: coordinate.variable for name, coordinate in coords.items()})
+        marked = (variables["quality"] | flags).transpose("time", "roi")
+        variables["quality"] = _variable("quality", marked.dims, marked.astype(np.int32).data)
+    series = xr.Dataset(variables, coords=coords)
     attributes = dict(data.attrs) if isinstance(data, xr.Dataset) else {}
     attributes["correction"] = (Correction() if correction is None else correction).to_json()
     attributes |= reference_of(data, image, correction)
@@ -184,33 +184,39 @@ def _unpacked(
     return series.assign_attrs(attributes)
 
 
+def _variable(name: str, dims: tuple[Hashable, ...], values: Any, **words: str | None) -> xr.Variable:  # noqa: ANN401
+    """Values with the attributes of the data model; a DataArray for each would take as long as to measure them."""
+    return xr.Variable(dims, values, attributes_of(name, **words))
+
+
 def _scale(packed: Any) -> Any:  # noqa: ANN401 - NumPy or dask
     """Relative error that all intensities share, ``(time)``."""
     return packed[:, 0, COLUMN["flat_variance"]] ** 0.5
 
 
-def _riding_along(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> dict[str, xr.DataArray]:
+def _riding_along(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> dict[Hashable, xr.Variable]:
     """Everything that a measurement says per frame, or once."""
-    source = data.variables if isinstance(data, xr.Dataset) else image.coords
+    source = data if isinstance(data, xr.Dataset) else image.coords.to_dataset()
     return {
-        str(name): (data if isinstance(data, xr.Dataset) else image)[name].reset_coords(drop=True)
-        for name in source
-        if data[name].dims in ((), ("time",)) and name != "roi"
+        name: variable
+        for name, variable in source.variables.items()
+        if variable.dims in ((), ("time",)) and name != "roi"
     }
 
 
-def _geometry(rois: RoiSet, boxes: Mapping[str, npt.NDArray[np.int64]], n_frames: int) -> dict[str, xr.DataArray]:
+def _geometry(rois: RoiSet, boxes: Mapping[str, npt.NDArray[np.int64]], n_frames: int) -> dict[Hashable, xr.Variable]:
     """Names and bounds of the ROIs as coordinates; bounds along time, too, where a ROI moves."""
     still = np.array([[*roi.y, *roi.x] for roi in rois], dtype=np.int64)
-    bounds, dims = still, ["roi"]
+    bounds = still
+    dims: tuple[Hashable, ...] = ("roi",)
     if boxes:
         bounds = np.stack(
             [boxes.get(roi.name, np.tile(own, (n_frames, 1))) for roi, own in zip(rois, still, strict=True)], axis=1
         )
-        dims = ["time", "roi"]
-    geometry = {"roi": describe(xr.DataArray(np.array(rois.names), dims="roi"), "roi")}
+        dims = ("time", "roi")
+    geometry: dict[Hashable, xr.Variable] = {"roi": _variable("roi", ("roi",), np.array(rois.names))}
     for column, name in enumerate(("roi_y0", "roi_y1", "roi_x0", "roi_x1")):
-        geometry[name] = describe(xr.DataArray(bounds[..., column], dims=dims), name)
+        geometry[name] = _variable(name, dims, bounds[..., column])
     return geometry
 
 
