@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -92,6 +93,22 @@ class TestLocal:
         assert websocket(local, Origin=f"http://evil.example:{port}") == 403
         assert websocket(local, Origin="http://127.0.0.1:1") == 403
         assert websocket(local, Host=f"evil.example:{port}", Origin=f"http://127.0.0.1:{port}") == 403
+
+    def test_messages_leave_at_once(self, local: Explorer, monkeypatch):
+        """Without TCP_NODELAY a frame that is there after 30 ms comes to the page after 60."""
+        from tornado.websocket import WebSocketHandler
+
+        found, plain = threading.Event(), WebSocketHandler.set_nodelay
+
+        def noted(handler: WebSocketHandler, value: bool) -> None:
+            plain(handler, value)
+            connection = handler.ws_connection.stream.socket
+            if connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY):
+                found.set()
+
+        monkeypatch.setattr(WebSocketHandler, "set_nodelay", noted)
+        assert websocket(local, Origin=f"http://127.0.0.1:{urlsplit(local.url).port}") == 101
+        assert found.wait(20)
 
     def test_every_answer_forbids_the_world(self, local: Explorer):
         for path in ("/", "/static/js/bokeh.min.js", "/nothing"):
