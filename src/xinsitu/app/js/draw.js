@@ -1,7 +1,8 @@
 // The curves of one ROI: the numbers as they came, broken at gaps, the centre of mass shifted to its first frames. Where
 // more frames are in view than a line has pixels, each few of them are drawn as their lowest and their highest.
-// args: channel, source, range, lines, bars, flags
-const FRAMES = 2048, MARKS = 150  // more error bars and flags nobody can tell apart
+// args: channel, source, range, figure, lines, bars, flags
+const FRAMES = 2 ** Math.ceil(Math.log2(Math.max(256, figure.inner_width)))
+const MARKS = 75  // more error bars and flags nobody can tell apart
 const EDGE = 8 | 4096, SATURATED = 1 | 1024, WIDTH = 16 | 8
 const FLAGS = {com_y: EDGE, com_x: EDGE, fwhm_y: WIDTH, fwhm_x: WIDTH, intensity: SATURATED}
 const data = source.data, x = data.x, n = x.length
@@ -17,7 +18,7 @@ if (n > FRAMES) {
   every = span / FRAMES
 }
 // whoever asks, and however often: the same numbers are drawn in the same way once
-const view = [from, every, channel.shift, x[0], x[n - 1], channel.breaks].join(" ")
+const view = [FRAMES, from, every, channel.shift, x[0], x[n - 1], channel.breaks].join(" ")
 if (lines._data === data && lines._view === view) return
 lines._data = data
 lines._view = view

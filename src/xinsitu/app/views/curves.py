@@ -199,7 +199,8 @@ class CurvesView:
             kind: ColumnDataSource(data={name: [] for name in names}, name=f"{kind}:{roi.name}", syncable=False)
             for kind, names in DRAWN.items()
         }
-        draw = script("draw", channel=self._channel, source=source, range=self.x_range, **drawn)
+        place = {"range": self.x_range, "figure": self.figures["curve_com"]}
+        draw = script("draw", channel=self._channel, source=source, **place, **drawn)
         source.js_on_change("data", draw)
         # numbers that came with the page, or together with their source, bring no change: the first layout and the
         # boxes do
