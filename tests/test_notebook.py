@@ -70,6 +70,7 @@ def test_a_notebook_runs(experiment: Truth, tmp_path: Path, monkeypatch: pytest.
     nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
     outputs = [str(cell.outputs) for cell in notebook.cells]
     assert sum("application/vnd.holoviews_exec" in one or "text/html" in one for one in outputs) >= 4
+    assert [one.count("cdn.holoviz.org") for one in outputs] == [0] * len(outputs)  # style sheets come with the figures
     assert '<iframe src="http://127.0.0.1:' in outputs[5].replace("\\'", "'")
 
 

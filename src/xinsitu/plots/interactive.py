@@ -35,6 +35,21 @@ def bokeh() -> None:
 
     if "bokeh" not in hv.Store.renderers:
         hv.extension("bokeh", logo=False, inline=True)  # a notebook asks no other machine for scripts
+        _bring_styles()
+
+
+def _bring_styles() -> None:
+    """Let figures in a notebook bring the style sheets of Panel with them, instead of its address for them."""
+    import panel as pn
+    from bokeh.models import Model, UIElement
+    from panel.io.notebook import patch_inline_stylesheets
+
+    def bring(_: pn.viewable.Viewable, root: Model) -> None:
+        if pn.state.curdoc is None:  # a page of the explorer has its own server for them
+            for element in root.select({"type": UIElement}):
+                patch_inline_stylesheets(element)
+
+    pn.viewable.Viewable._preprocessing_hooks.append(bring)
 
 
 def plot(
