@@ -198,7 +198,7 @@ class Tab:
         return self.page.get_by_label(label, exact=True)
 
     def type(self, label, text):
-        field = self.field(label)
+        field = self.field(label).first
         field.fill(text)
         field.press("Enter")
 

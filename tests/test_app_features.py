@@ -315,6 +315,24 @@ class TestRemembered:
         assert other.changes == model.changes
         assert not other.corrected
 
+    def test_what_is_in_view_and_compared_with_comes_back(self, make, truth, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        model = make("time1")
+        model.measure_now()
+        xi.write_results(model.series, tmp_path / "old.nc")
+        model.open_result(tmp_path / "old.nc")
+        model.window, model.part = ((3.0, 9.5),), ((10.0, 200.0), (150.0, 20.0))
+        other = make("time1")
+        other.load(view_text(model))
+        assert other.compared == "old.nc"
+        assert other.result.identical(model.result)
+        assert (other.window, other.part) == (model.window, model.part)
+        other.open_result(None)
+        assert other.compared == ""
+        (tmp_path / "old.nc").rename(tmp_path / "elsewhere.hdf")
+        other.load(view_text(model))
+        assert other.result is None
+
     def test_what_does_not_fit_stays(self, make):
         model = self.changed(make)
         plain = make("time1")
@@ -325,7 +343,15 @@ class TestRemembered:
         assert (plain.corrected, plain.axis, plain.frame) == (False, "elapsed", 39)
 
     @pytest.mark.parametrize(
-        "part", [{"changes": 3}, {"view": []}, {"view": {"limits": "wide"}}, {"rois": {"rois": 7}}]
+        "part",
+        [
+            {"changes": 3},
+            {"view": []},
+            {"view": {"limits": "wide"}},
+            {"rois": {"rois": 7}},
+            {"in_view": {"window": [["here", "there"]]}},
+            {"in_view": 3},
+        ],
     )
     def test_nonsense_is_refused(self, make, part):
         model = make("time1")

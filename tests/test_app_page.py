@@ -25,10 +25,12 @@ COLUMN = """([name, column, values]) => {
   const shown = Array.from(Bokeh.documents[0].get_model_by_name(name).data[column] ?? [])
   return shown.length === values.length && shown.every((value, i) => value === values[i])
 }"""
+BARS = "(name) => Array.from(Bokeh.documents[0].get_model_by_name('bars:WZ').data[name])"
 DATED = """(dated) => ["curve_com", "kymograph"].every((name) => {
   const shown = Bokeh.documents[0].get_model_by_name(name).below.filter((axis) => axis.visible)
   return shown.length === 1 && (shown[0].type === "DatetimeAxis") === dated
 })"""
+ENDS = "([name, range]) => {const one = Bokeh.documents[0].get_model_by_name(name)[range]; return [one.start, one.end]}"
 X_RANGE = """([first, last]) => {
   const {start, end} = Bokeh.documents[0].get_model_by_name("curve_com").x_range
   return start < first && last < end && end - start < 1.1 * (last - first) + 1
@@ -132,6 +134,20 @@ def test_curves_axes_events_flags_and_a_moving_roi(truth, start):
         tab.until(DATED, axis in ("local", "utc"))  # the kymograph comes after the curves
 
     tab.at_rest()
+    tab.page.locator(".bk-Checkbox").filter(has_text="logarithmic intensity").first.locator("input").click()
+    tab.settle(lambda: model.log_intensity)
+    tab.until("() => Bokeh.documents[0].get_model_by_name('curve_intensity').y_scale.type === 'LogScale'")
+    tab.page.locator(".bk-Checkbox").filter(has_text="logarithmic intensity").first.locator("input").click()
+    tab.until("() => Bokeh.documents[0].get_model_by_name('curve_intensity').y_scale.type === 'LinearScale'")
+
+    series = model.shown("WZ")
+    x, low, high = (np.array(tab.page.evaluate(BARS, name)) for name in ("x", "fwhm_x_low", "fwhm_x_high"))
+    frames = np.arange(0, model.n_frames, 2)  # of more bars than 75, each second one
+    np.testing.assert_array_equal(x, model.coordinates()[frames])
+    half = series["fwhm_x_errors"].values[frames]
+    np.testing.assert_allclose((high - low) / 2, half, rtol=1e-6)
+    np.testing.assert_allclose((high + low) / 2, series["fwhm_x"].values[frames], rtol=1e-12)
+
     x, other = (tab.place("curve_fwhm", float(model.coordinates()[at])) for at in (0, 30))
     tab.drag((x["x"], x["y"]), (other["x"] - x["x"], 0))  # the cursor leads to the frame
     tab.until("() => Math.abs(Bokeh.documents[0].get_model_by_name('channel').done[0] - 30) <= 2")
@@ -173,6 +189,10 @@ def test_curves_axes_events_flags_and_a_moving_roi(truth, start):
     tab.settle(lambda: len(model.roi.path) == 1)
     tab.page.keyboard.press("Control+y")
     tab.settle(lambda: len(model.roi.path) == 2)
+    tab.type("name", "moving")
+    tab.settle(lambda: model.selected == "moving")
+    tab.until("() => Bokeh.documents[0].get_model_by_name('roi:moving') != null")
+    tab.measured(explorer, "moving")
     for words, names in (("duplicate", 6), ("remove", 5)):
         tab.press(words)
         tab.settle(lambda names=names: len(model.rois) == names)
@@ -257,6 +277,15 @@ def test_copy_compare_and_the_same_state_after_a_reload(truth, start, tmp_path, 
     tab.until(FRAME, 23)
     tab.page.get_by_label("time axis").select_option("local")
     tab.settle(lambda: model.axis == "local")
+    point = tab.place("curve_com", float(model.coordinates()[10]))
+    tab.page.mouse.move(point["x"], point["y"])
+    tab.page.mouse.wheel(0, -300)
+    tab.settle(lambda: model.window is not None)
+    pixel = tab.page.evaluate(PIXEL, [100, 250])
+    tab.page.mouse.move(pixel["x"], pixel["y"])
+    tab.page.mouse.wheel(0, -300)
+    tab.settle(lambda: model.part is not None)
+    tab.at_rest()
     tab.page.locator(".bk-Checkbox").filter(has_text="logarithmic").first.locator("input").click()
     tab.settle(lambda: not model.log_image)
     tab.page.locator(".bk-Checkbox").filter(has_text="corrected").first.locator("input").click()
@@ -277,6 +306,11 @@ def test_copy_compare_and_the_same_state_after_a_reload(truth, start, tmp_path, 
     assert after == before
     tab.until("() => Bokeh.documents[0].get_model_by_name('frame_slider').value === 23")
     assert tab.get("roi:far", "left") == 6.5
+    assert tab.page.evaluate(ENDS, ["curve_com", "x_range"]) == after["in_view"]["window"][0]
+    assert [tab.page.evaluate(ENDS, ["image", name]) for name in ("x_range", "y_range")] == after["in_view"]["part"]
+    assert after["compared"] == "joined.nc"
+    tab.until("() => Bokeh.documents[0].get_model_by_name('result:WZ') != null")
+    assert tab.page.get_by_label("compare with result").input_value() == "joined.nc"
     np.testing.assert_array_equal(tab.image(), scans[0].image[23].values.ravel())
 
     saved = tab.save("view", tmp_path)

@@ -23,19 +23,34 @@ def copied(session: Session) -> list[pn.viewable.Viewable]:
         if path is not None:
             model.copy_rois(path)
 
-    return [_chooser(session, "copy ROIs from", lambda: beside.roi_files(model.source), copy)]
+    chooser, again = _chooser(session, "copy ROIs from", lambda: beside.roi_files(model.source), copy)
+    return [row(chooser, again)]
 
 
 def compared(session: Session) -> list[pn.viewable.Viewable]:
     """Return the chooser of saved results."""
     model = session.model
-    return [_chooser(session, "compare with result", lambda: beside.results(model.source), model.open_result)]
+
+    def compare(path: Path | None) -> None:
+        if path != beside.results(model.source).get(model.compared):  # otherwise a view that was loaded chose it
+            model.open_result(path)
+
+    chooser, again = _chooser(session, "compare with result", lambda: beside.results(model.source), compare)
+
+    def show(*_: object) -> None:
+        if model.compared not in chooser.options:
+            again.clicks += 1
+        chooser.value = model.compared if model.compared in chooser.options else NONE
+
+    model.param.watch(show, ["compared"])
+    show()
+    return [row(chooser, again)]
 
 
 def _chooser(
     session: Session, label: str, files: Callable[[], Mapping[str, Path]], choose: Callable[[Path | None], None]
-) -> pn.Row:
-    """Return a chooser that looks again when it is asked; only what it has listed can be chosen."""
+) -> tuple[pn.widgets.Select, pn.widgets.Button]:
+    """Return a chooser and what makes it look again for files; only what it has listed can be chosen."""
     found: dict[str, Path] = {}
     chooser = pn.widgets.Select(label=label, width=WIDTH - 48)
 
@@ -49,8 +64,8 @@ def _chooser(
         path = found.get(event.new)  # type: ignore[attr-defined] # a param event
         session.do(lambda: choose(path))
 
-    chooser.param.watch(chosen, ["value"])
     again = pn.widgets.Button(label="⟳", width=38, align="end", description="look for new files")
     again.on_click(look)
     look()
-    return row(chooser, again)
+    chooser.param.watch(chosen, ["value"])
+    return chooser, again

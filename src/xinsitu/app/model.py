@@ -31,6 +31,9 @@ class ExplorerModel(ChangesState):
 
     events = param.Parameter(default=())
     result = param.Parameter(default=None, doc="a saved result whose curves are shown, too; None: none")
+    compared = param.String("", doc="the file of that result, by its name among those beside the frames")
+    window = param.Parameter(default=None, doc="part of the time axis in view, ((start, end),); None: all of it")
+    part = param.Parameter(default=None, doc="part of the image in view, ((left, right), (bottom, top)); None: all")
 
     def __init__(
         self,
@@ -135,6 +138,8 @@ class ExplorerModel(ChangesState):
     def open_result(self, path: Path | None) -> None:
         """Show the curves of a saved result, too, to compare with; None: no longer."""
         self.result = None if path is None else beside.open_result(path)
+        names = [name for name, one in beside.results(self.source).items() if one == path]
+        self.compared = names[0] if names else ""
 
     def changes_text(self) -> str:
         """Return the file of the accepted changes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from xinsitu.errors import DocumentError
 from xinsitu.io.documents import ROIS, VERSION
 from xinsitu.values import AttenuationChange, Event
+
+from . import beside
 
 if TYPE_CHECKING:
     from .model import ExplorerModel
@@ -20,6 +23,8 @@ SHOWN = (
     "selected", "frame", "follow",
 )  # fmt: skip
 """What is shown and how, in the order in which it is set."""
+IN_VIEW = {"window": 1, "part": 2}
+"""Parts of figures that are in view, and along how many axes."""
 TABS = 50
 """Closed tabs whose view is remembered."""
 
@@ -31,6 +36,8 @@ def document(model: ExplorerModel) -> dict[str, Any]:
         "format": VIEW_FORMAT,
         "version": VERSION,
         "view": {**shown, "limits": list(model.limits)},
+        "in_view": {name: [list(ends) for ends in getattr(model, name) or ()] for name in IN_VIEW},
+        "compared": model.compared,
         "rois": model.rois.to_dict(),
         "changes": [change.to_dict() for change in model.changes],
         "proposals": [change.to_dict() for change in model.proposals],
@@ -60,6 +67,7 @@ def restore(model: ExplorerModel, view: Mapping[str, Any]) -> None:
     )
     for change in (*changes, *proposals):
         model.place_of(change)
+    parts = {name: _part(view.get("in_view", {}), name) for name in IN_VIEW}
     if view.get("rois"):
         model.load_rois(json.dumps({"format": ROIS, "version": VERSION, **view["rois"]}))
     model.param.update(changes=changes, proposals=proposals, events=events)
@@ -70,10 +78,23 @@ def restore(model: ExplorerModel, view: Mapping[str, Any]) -> None:
         fits = {"selected": model.rois.names, "axis": model.axes, "corrected": _choices(model)}.get(name)
         if value is not None and (fits is None or value in fits):
             _set(model, name, tuple(value) if isinstance(value, list) else value)
+    model.param.update(**parts)
+    if path := beside.results(model.source).get(str(view.get("compared", ""))):  # of those beside the frames only
+        model.open_result(path)
 
 
 def _choices(model: ExplorerModel) -> tuple[bool, ...]:
     return (False,) if model.correction is None else (False, True)
+
+
+def _part(parts: object, name: str) -> tuple[tuple[float, float], ...] | None:
+    """Return the part of a figure that is in view, as the model has it; None: all of it."""
+    try:
+        pairs = tuple((float(start), float(end)) for start, end in parts.get(name, ()))  # type: ignore[attr-defined]
+    except (AttributeError, TypeError, ValueError):
+        raise DocumentError(f"the part {name!r} that is in view holds no pairs of numbers") from None
+    sound = len(pairs) == IN_VIEW[name] and all(math.isfinite(end - start) and start != end for start, end in pairs)
+    return pairs if sound else None
 
 
 def _set(model: ExplorerModel, name: str, value: object) -> None:

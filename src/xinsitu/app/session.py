@@ -18,7 +18,7 @@ from .measuring import Answer, Request, answer
 from .model import ExplorerModel
 from .profiles import Kymograph, Section
 from .views.channel import Channel, script
-from .views.curves import CurvesView
+from .views.curves import CurvesView, shown_as
 from .views.evidence import EvidenceView
 from .views.image import ImageView
 from .views.kymograph import KymographView
@@ -26,6 +26,7 @@ from .views.player import PlayerView
 from .views.result import ResultView
 from .views.rois import RoiView
 from .views.section import SectionView
+from .views.zoom import Zoom
 
 POLL = 300
 """Milliseconds between two looks at how far the reading is; a look that finds nothing new sends nothing."""
@@ -53,6 +54,10 @@ class Session:
         self.section = SectionView(model)
         self.evidence = EvidenceView(model)
         self.result = ResultView(model, self.curves)
+        self.zooms = (
+            Zoom(model, "window", (self.curves.x_range,)),
+            Zoom(model, "part", (self.image.figure.x_range, self.image.figure.y_range)),
+        )
         self.frames: Latest[int, npt.NDArray[Any]] = self._latest(
             self._wanted, self._image, self._arrived, self._no_image
         )
@@ -87,6 +92,8 @@ class Session:
         """Show the first frame and measure."""
         self.document.add_root(self.channel)
         self.document.add_periodic_callback(self.poll, POLL)
+        if self.model.result is not None:  # of a view that was there before
+            self.result.update()
         self.frames.ask()
         self.measuring.ask()
         self.rest()
@@ -111,8 +118,9 @@ class Session:
         arrived = script("arrived", channel=channel, slider=slider, places=self.curves.places, cursors=cursors)
         channel.js_on_change("done", arrived)
         self.curves.places.js_on_change("data", arrived)
-        for one, cursor in zip([*self.curves.figures.values(), self.kymograph.figure], cursors, strict=True):
-            seek = script("seek", channel=channel, slider=slider, places=self.curves.places, name=one.name)
+        figures = {**self.curves.figures, "kymograph": self.kymograph.figure}
+        for (name, one), cursor in zip(figures.items(), cursors, strict=True):
+            seek = script("seek", channel=channel, slider=slider, places=self.curves.places, name=shown_as(name))
             one.js_on_event("tap", seek)
             cursor.js_on_change("location", seek)
         channel.on_change("ask", lambda attr, old, new: self.frames.ask())
@@ -193,7 +201,7 @@ class Session:
         watch(lambda *_: self._compared(), ["compare"])
         watch(lambda *_: self.evidence.update(), ["looked_at", "changes", "proposals"])
         watch(lambda *_: self._result_changed(), ["result", "axis", "shift"])
-        watch(lambda *_: self.curves.axis(), ["axis"])
+        watch(lambda *_: self._axis_changed(), ["axis"])
         watch(lambda *_: self.curves.labels(), ["log_intensity", "shift"])
         watch(lambda *_: self.curves.marks(), ["events", "changes", "proposals"])
         watch(lambda *_: self._rescaled(), ["changes", "scaled"])
@@ -220,6 +228,10 @@ class Session:
         self.frames.ask()
         self.measuring.ask()
         self.rest()
+
+    def _axis_changed(self) -> None:
+        self.model.window = None  # of the other axis
+        self.curves.axis()
 
     def _result_changed(self) -> None:
         with self.document.models.freeze():

@@ -11,6 +11,7 @@ from .export import name_of
 from .session import Session
 from .sidebar import sections
 from .views.channel import script
+from .views.curves import shown_as
 
 CSS = """
 #sidebar { overflow-x: hidden; }
@@ -68,10 +69,11 @@ def page(session: Session) -> pn.template.BootstrapTemplate:
     session.at_progress.append(progress)
     session.at_rest.append(progress)
     stem = name_of(model)
-    for figure in (session.image.figure, *session.curves.figures.values(), session.kymograph.figure):
+    curves = ((shown_as(name), figure) for name, figure in session.curves.figures.items())
+    for name, figure in (("image", session.image.figure), *curves, ("kymograph", session.kymograph.figure)):
         for tool in figure.toolbar.tools:
             if isinstance(tool, SaveTool):
-                tool.filename = f"{stem}_{figure.name}"  # otherwise the browser asks for a name
+                tool.filename = f"{stem}_{name}"  # otherwise the browser asks for a name
     left = pn.Column(
         session.image.figure, session.player.row, text, session.section.row, session.kymograph.figure,
         sizing_mode="stretch_width",

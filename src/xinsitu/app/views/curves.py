@@ -62,7 +62,8 @@ class CurvesView:
     def __init__(self, model: ExplorerModel, channel: Channel) -> None:
         self._model, self._channel = model, channel
         self.places = ColumnDataSource(data={"x": model.coordinates()}, name="places")
-        self.x_range = Range1d(*self._extent())
+        start, end = self._extent()
+        self.x_range = Range1d(start, end, reset_start=start, reset_end=end)
         self.figures = {name: self._figure(name) for name in FIGURES}
         self.column = Column(sizing_mode="stretch_width")
         self.cursors = [self._cursor(one) for one in self.figures.values()]
@@ -88,7 +89,7 @@ class CurvesView:
     def _figure(self, name: str) -> figure:
         log = name.endswith("_log")
         one = figure(
-            name=name.removesuffix("_log"), x_range=self.x_range, y_range=DataRange1d(only_visible=True), height=235,
+            name=shown_as(name), x_range=self.x_range, y_range=DataRange1d(only_visible=True), height=235,
             y_axis_type="log" if log else "linear", sizing_mode="stretch_width", min_border_left=70,
             tools="xpan,xwheel_zoom,box_zoom,reset,save", active_scroll="xwheel_zoom", output_backend="canvas",
         )  # fmt: skip
@@ -137,9 +138,14 @@ class CurvesView:
         self.labels()
 
     def fit(self) -> None:
-        """Show the whole time axis."""
-        start, end = self._extent()
-        self.x_range.update(start=start, end=end, reset_start=start, reset_end=end)
+        """Show the whole time axis, unless somebody looks at a part of it."""
+        self.show(*self._extent())
+
+    def show(self, start: float, end: float) -> None:
+        """Let the time axis go from here to there."""
+        self.x_range.update(reset_start=start, reset_end=end)  # first: what is in view is compared with them
+        if self._model.window is None:
+            self.x_range.update(start=start, end=end)
 
     def labels(self) -> None:
         """Name the vertical axes and show the intensity on the scale that was chosen."""
@@ -149,6 +155,8 @@ class CurvesView:
         for name in ("curve_intensity", "curve_intensity_log"):
             self.figures[name].yaxis.axis_label = "intensity"
         hidden = "curve_intensity" if self._model.log_intensity else "curve_intensity_log"
+        for name, one in self.figures.items():
+            one.name = None if name == hidden else shown_as(name)  # the page knows figures that it no longer has
         self.column.children = [one for name, one in self.figures.items() if name != hidden]
         self._channel.shift = self._model.shift
 
@@ -265,6 +273,11 @@ class CurvesView:
             "right": [_number(mark.stop) for mark in spans] + [right for _, right, _ in changes],
             "color": ["#888888"] * len(spans) + ["#d62728" if sure else "#1f77b4" for _, _, sure in changes],
         }
+
+
+def shown_as(name: str) -> str:
+    """Return the name of a figure on the page: one for both of the intensity's."""
+    return name.removesuffix("_log")
 
 
 def _number(place: object) -> float:

@@ -34,13 +34,14 @@ class ImageView:
     def __init__(self, model: ExplorerModel) -> None:
         self._model = model
         (top, bottom), (left, right) = model.shape
-        self.source = ColumnDataSource(data={"image": [np.zeros((2, 2), dtype="float32")]}, name="frame")
+        empty = [np.zeros((2, 2), dtype="float32")]
+        self.source = ColumnDataSource(data={"image": empty, "hidden": empty}, name="frame")
         self.hover = hover_tool(model.calibration)
         image = image_of(model.store.data)
         self.figure = figure(
             name="image",
-            x_range=Range1d(left - 0.5, right - 0.5, bounds=(left - 0.5, right - 0.5)),
-            y_range=Range1d(bottom - 0.5, top - 0.5, bounds=(top - 0.5, bottom - 0.5)),
+            x_range=_range(left - 0.5, right - 0.5),
+            y_range=_range(bottom - 0.5, top - 0.5),
             x_axis_label=_axis(str(image["x"].attrs.get("long_name", ""))) if "x" in image.coords else "column",
             y_axis_label=_axis(str(image["y"].attrs.get("long_name", ""))) if "y" in image.coords else "row",
             tools="pan,wheel_zoom,box_zoom,reset,save",
@@ -60,7 +61,7 @@ class ImageView:
         ]  # fmt: skip
         place = {"x": left - 0.5, "y": top - 0.5, "dw": right - left, "dh": bottom - top}
         self._layers = [
-            self.figure.image(image="image", source=self.source, color_mapper=mapper, **place)
+            self.figure.image(image="hidden", source=self.source, color_mapper=mapper, **place)
             for mapper in self._mappers
         ]
         for layer in self._layers:  # each of these glyphs would be painted, too
@@ -82,13 +83,17 @@ class ImageView:
         return (bottom - top) / (right - left)
 
     def scale(self) -> None:
-        """Take over the colours: of three layers one is visible, as Bokeh does not repaint for another mapper."""
+        """Take over the colours: of three layers one is visible, as Bokeh does not repaint for another mapper.
+
+        The others have no frame, as Bokeh would colour it for them, too.
+        """
         low, high = self._model.limits
         chosen = 2 if self._model.compare != "values" else 0 if self._model.log_image else 1
         for number, (mapper, layer, bar) in enumerate(zip(self._mappers, self._layers, self._bars, strict=True)):
             if number == chosen:
                 mapper.update(low=max(low, 1e-6) if number == 0 else low, high=max(high, low + 1e-6, 2e-6))
             layer.visible = bar.visible = number == chosen
+            layer.glyph.image = "image" if number == chosen else "hidden"
 
     def show(self, values: npt.NDArray[Any]) -> None:
         """Show a frame ``(y, x)``."""
@@ -99,6 +104,10 @@ class ImageView:
         """Show a grey frame and why there is none."""
         self.fault.update(text=text[:160], visible=True)
         self.source.data.update(image=[np.full((2, 2), np.nan, dtype="float32")])
+
+
+def _range(start: float, end: float) -> Range1d:
+    return Range1d(start, end, reset_start=start, reset_end=end, bounds=(min(start, end), max(start, end)))
 
 
 def _axis(name: str) -> str:

@@ -78,5 +78,4 @@ class ResultView:
     def _widen(self, result: xr.Dataset) -> None:
         """Show all of the result where it reaches beyond the frames."""
         places, shown = self._model.places_of(result["time"].values[[0, -1]]), self._curves.x_range
-        start, end = min(shown.reset_start, places[0]), max(shown.reset_end, places[1])
-        shown.update(start=start, end=end, reset_start=start, reset_end=end)
+        self._curves.show(min(shown.reset_start, places[0]), max(shown.reset_end, places[1]))
