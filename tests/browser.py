@@ -84,8 +84,9 @@ class Tab:
     # -- waiting ------------------------------------------------------------------------------------------------------
 
     def until(self, condition, argument=None):
-        """Wait until the page says so."""
-        self.page.wait_for_function(condition, arg=argument, polling=100, timeout=1000 * SECONDS)
+        """Wait until the page says so; what it cannot even be asked yet is not so yet."""
+        patient = f"(argument) => {{try {{return ({condition})(argument)}} catch {{return false}}}}"
+        self.page.wait_for_function(patient, arg=argument, polling=100, timeout=1000 * SECONDS)
 
     def settle(self, condition: Callable[[], object], why="the page does not get there"):
         """Wait until the model says so."""

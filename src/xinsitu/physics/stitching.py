@@ -102,6 +102,7 @@ class _Part:
 
     @property
     def span(self) -> tuple[np.datetime64, np.datetime64]:
+        """First and last time."""
         axis = times(self.data)
         return axis.min(), axis.max()
 
