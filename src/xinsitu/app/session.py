@@ -113,6 +113,7 @@ class Session:
         )  # fmt: skip
         for change in ("inner_width", "inner_height"):
             self.image.figure.js_on_change(change, wire)
+        self.image.figure.js_on_change("inner_width", script("repaint"))
         channel.js_on_change("boxes", wire)
         cursors = [*self.curves.cursors, self.kymograph.cursor]
         arrived = script("arrived", channel=channel, slider=slider, places=self.curves.places, cursors=cursors)

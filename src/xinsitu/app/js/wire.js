@@ -32,13 +32,3 @@ if (!channel._keys) {
     event.preventDefault()
   })
 }
-// At every repaint Bokeh writes the style sheet of each curve, box and axis anew, mostly with the same text, and asks for
-// the computed style of everything that it draws: most of what a repaint takes. Here only what is new is written, and
-// nothing is styled by the page.
-const {InlineStyleSheet} = Bokeh.require("core/dom"), {VisualProperties} = Bokeh.require("core/visuals/visual")
-const sheet = InlineStyleSheet.prototype, write = sheet._update
-if (!sheet._written) {
-  sheet._written = true
-  sheet._update = function (css) { if (css !== this._last) write.call(this, this._last = css) }
-  VisualProperties.prototype._get_css_value = () => ""
-}
