@@ -6,6 +6,7 @@ import socket
 import threading
 import urllib.error
 import urllib.request
+import weakref
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -167,6 +168,29 @@ class TestLife:
         two = explore(experiment.folders["time1"], reading=TOKYO, browser=False, port=urlsplit(one.url).port)
         two.stop()
         assert not two._thread.is_alive()
+
+    def test_its_documents_are_no_longer_current_ones(self, experiment: Truth, tmp_path):
+        """A callback that fails leaves its document there (Bokeh 3.9), gone or not; figures are drawn all the same."""
+        from bokeh.io import curdoc
+        from bokeh.io import doc as current
+
+        import xinsitu as xi
+
+        before = list(current._PATCHED_CURDOCS)
+        one = explore(experiment.folders["time1"], rois=experiment.rois, reading=TOKYO, browser=False)
+        assert get(one, "/")[0] == 200
+        (document,) = one._documents
+        current._PATCHED_CURDOCS.append(weakref.ref(document))
+        series = one.series
+        theme, callbacks = document._theme, document.callbacks
+        del document._theme, document.callbacks  # as in one that is gone
+        try:
+            xi.save_plot(series, tmp_path / "figure.html")
+        finally:
+            document._theme, document.callbacks = theme, callbacks
+        assert curdoc() is document
+        one.stop()
+        assert before == current._PATCHED_CURDOCS
 
 
 class TestTheCommand:

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import socket
 import threading
+import weakref
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,7 +21,7 @@ from xinsitu.values import RoiSet
 
 from .frames import FrameStore
 from .model import ExplorerModel
-from .network import LOCAL, free_port, guard, origins
+from .network import LOCAL, forget, free_port, guard, origins
 from .remembered import Remembered, restore
 from .screen import result
 from .sources import Source
@@ -58,6 +59,7 @@ class Explorer:
         self.source, self.store, self.token = source, store, token
         self._rois, self._correction, self._calibration = rois, correction, calibration
         self._models: list[ExplorerModel] = []
+        self._documents: weakref.WeakSet[Any] = weakref.WeakSet()
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="xinsitu-explorer")
         self._tabs = Remembered()
         self._idle: ExplorerModel | None = None
@@ -145,6 +147,7 @@ class Explorer:
         model.follow = self._following
         self._remember(model)
         self._models.append(model)
+        self._documents.add(pn.state.curdoc)
         session = Session(model, pn.state.curdoc, self._pool)
         pn.state.on_session_destroyed(lambda context: self._left(session, context))
         return page(session)
@@ -214,6 +217,7 @@ class Explorer:
         self._loop.run_forever()
         server.stop()
         self._loop.run_until_complete(asyncio.sleep(0.1))
+        forget(self._documents)
 
     def follow(self) -> None:
         """Look for new frames now and then, on a thread of its own."""

@@ -281,9 +281,10 @@ def write_html(figure: hv.Dimensioned, path: Path) -> Path:
     from bokeh.resources import INLINE
 
     bokeh()
-    # a document of its own: the current one may belong to somebody's tab, on another thread
-    model = hv.renderer("bokeh").get_plot(figure, doc=Document()).state
-    page = file_html(model, INLINE, title=path.stem)
+    # a document of its own: the current one may belong to somebody's tab, on another thread, or be gone with it
+    document = Document()
+    document.add_root(hv.renderer("bokeh").instance(mode="server").get_plot(figure, doc=document).state)
+    page = file_html(document, INLINE, title=path.stem)
     # Panel, once imported, makes every page ask for a script of its own that only a server has
     path.write_text(re.sub(r'<script src="static/extensions/[^"]*"></script>', "", page), encoding="utf-8")
     return path
