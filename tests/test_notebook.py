@@ -8,6 +8,8 @@ import pytest
 
 from xinsitu.simulate import Truth
 
+from .drawing import drawn
+
 nbclient = pytest.importorskip("nbclient")
 pytest.importorskip("ipykernel")
 
@@ -75,8 +77,6 @@ def test_a_notebook_runs(experiment: Truth, tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_frame_is_read_when_it_is_shown_and_no_other(experiment: Truth, monkeypatch: pytest.MonkeyPatch) -> None:
-    import holoviews as hv
-
     import xinsitu as xi
     from xinsitu.io.frames import FrameStack
 
@@ -92,7 +92,7 @@ def test_a_frame_is_read_when_it_is_shown_and_no_other(experiment: Truth, monkey
     monkeypatch.setattr(FrameStack, "_read_file", noted)
     figure = scan.insitu.plot_frames(rois=experiment.rois, correction=xi.Correction(median=3))
     assert read == []
-    hv.renderer("bokeh").get_plot(figure)
+    drawn(figure)
     assert read == [0]
     for frame in (7, 31):
         figure[frame]

@@ -18,6 +18,8 @@ from xinsitu.plots.frames import changes as profile_changes
 from xinsitu.plots.smoothing import Smoothing, local_fit, parse_smoothing
 from xinsitu.values import AttenuationChange, Event, Key, Roi
 
+from .drawing import drawn
+
 POISON = "</script><script>window.hacked=1</script>$\\frac{"
 
 
@@ -191,7 +193,7 @@ class TestFigures:
         curves = figure.traverse(lambda element: element, [hv.Curve])
         assert [curve.label for curve in curves] == ["WZ", "ZB"] * 2
         np.testing.assert_array_equal(np.delete(curves[3]["intensity"], 60), series.intensity.values[:, 1])
-        state = hv.renderer("bokeh").get_plot(figure).state
+        state = drawn(figure).state
         ranges = {figure.x_range.id for figure in state.select({"type": Plot})}
         assert len(ranges) == 1
 
@@ -244,7 +246,7 @@ class TestFrames:
         mesh = plot_kymograph(scan, roi, along="x")
         expected = scan.image.values[:, 2:10, 10:30].sum(axis=1)
         np.testing.assert_array_equal(mesh.dimension_values("profile", flat=False), expected.T)
-        hv.renderer("bokeh").get_plot(mesh)
+        drawn(mesh)
 
     def test_changes_of_profiles(self):
         rows = np.array([[1.0], [4.0], [6.0]])
