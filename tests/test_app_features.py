@@ -329,6 +329,9 @@ class TestRemembered:
         assert (other.window, other.part) == (model.window, model.part)
         other.open_result(None)
         assert other.compared == ""
+        (tmp_path / "old.nc").write_bytes(b"no longer a result")
+        other.load(view_text(model))
+        assert (other.result, other.window) == (None, model.window)
         (tmp_path / "old.nc").rename(tmp_path / "elsewhere.hdf")
         other.load(view_text(model))
         assert other.result is None

@@ -23,8 +23,7 @@ def copied(session: Session) -> list[pn.viewable.Viewable]:
         if path is not None:
             model.copy_rois(path)
 
-    chooser, again = _chooser(session, "copy ROIs from", lambda: beside.roi_files(model.source), copy)
-    return [row(chooser, again)]
+    return [_with_button(*_chooser(session, "copy ROIs from", lambda: beside.roi_files(model.source), copy))]
 
 
 def compared(session: Session) -> list[pn.viewable.Viewable]:
@@ -32,29 +31,31 @@ def compared(session: Session) -> list[pn.viewable.Viewable]:
     model = session.model
 
     def compare(path: Path | None) -> None:
-        if path != beside.results(model.source).get(model.compared):  # otherwise a view that was loaded chose it
+        if path is None:
+            model.open_result(None)
+        elif path != beside.results(model.source).get(model.compared):  # otherwise a view that was loaded chose it
             model.open_result(path)
 
-    chooser, again = _chooser(session, "compare with result", lambda: beside.results(model.source), compare)
+    chooser, look = _chooser(session, "compare with result", lambda: beside.results(model.source), compare)
 
     def show(*_: object) -> None:
         if model.compared not in chooser.options:
-            again.clicks += 1
+            look()
         chooser.value = model.compared if model.compared in chooser.options else NONE
 
     model.param.watch(show, ["compared"])
     show()
-    return [row(chooser, again)]
+    return [_with_button(chooser, look)]
 
 
 def _chooser(
     session: Session, label: str, files: Callable[[], Mapping[str, Path]], choose: Callable[[Path | None], None]
-) -> tuple[pn.widgets.Select, pn.widgets.Button]:
+) -> tuple[pn.widgets.Select, Callable[[], None]]:
     """Return a chooser and what makes it look again for files; only what it has listed can be chosen."""
     found: dict[str, Path] = {}
     chooser = pn.widgets.Select(label=label, width=WIDTH - 48)
 
-    def look(*_: object) -> None:
+    def look() -> None:
         found.clear()
         found.update(files())
         kept = chooser.value if chooser.value in found else NONE
@@ -64,8 +65,13 @@ def _chooser(
         path = found.get(event.new)  # type: ignore[attr-defined] # a param event
         session.do(lambda: choose(path))
 
-    again = pn.widgets.Button(label="⟳", width=38, align="end", description="look for new files")
-    again.on_click(look)
     look()
     chooser.param.watch(chosen, ["value"])
-    return chooser, again
+    return chooser, look
+
+
+def _with_button(chooser: pn.widgets.Select, look: Callable[[], None]) -> pn.Row:
+    """Return a chooser with the button that makes it look again."""
+    again = pn.widgets.Button(label="⟳", width=38, align="end", description="look for new files")
+    again.on_click(lambda _: look())
+    return row(chooser, again)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from xinsitu.errors import DocumentError
+from xinsitu.errors import DocumentError, XinsituError
 from xinsitu.io.documents import ROIS, VERSION
 from xinsitu.values import AttenuationChange, Event
 
@@ -80,7 +81,8 @@ def restore(model: ExplorerModel, view: Mapping[str, Any]) -> None:
             _set(model, name, tuple(value) if isinstance(value, list) else value)
     model.param.update(**parts)
     if path := beside.results(model.source).get(str(view.get("compared", ""))):  # of those beside the frames only
-        model.open_result(path)
+        with contextlib.suppress(XinsituError):  # another file by now
+            model.open_result(path)
 
 
 def _choices(model: ExplorerModel) -> tuple[bool, ...]:
