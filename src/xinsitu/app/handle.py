@@ -19,9 +19,10 @@ from xinsitu.io.tables import to_dataframe
 from xinsitu.physics.corrections import Correction
 from xinsitu.values import RoiSet
 
+from .current import forget
 from .frames import FrameStore
 from .model import ExplorerModel
-from .network import LOCAL, forget, free_port, guard, origins
+from .network import LOCAL, free_port, guard, origins
 from .remembered import Remembered, restore
 from .screen import result
 from .sources import Source
