@@ -236,8 +236,8 @@ def import_everything(variant: str) -> None:
         import xinsitu.physics
 
         for package in (xinsitu.io, xinsitu.physics):
-            for module in pkgutil.iter_modules(package.__path__):
-                importlib.import_module(f"{package.__name__}.{module.name}")
+            for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+                importlib.import_module(module.name)
 
 
 def warm_up(scratch: Path, frames: int) -> None:

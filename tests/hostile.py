@@ -19,19 +19,19 @@ from pathlib import Path
 import numpy as np
 
 from xinsitu.errors import XinsituError
-from xinsitu.io.decode import decode
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois
-from xinsitu.io.events_log import read_events_log
-from xinsitu.io.frame_header import MAX_PIXELS
-from xinsitu.io.headers import read_header
+from xinsitu.io.formats.decode import decode
+from xinsitu.io.formats.header import MAX_PIXELS
+from xinsitu.io.formats.pilatus import parse_pilatus
+from xinsitu.io.formats.reading import read_header
+from xinsitu.io.growth_log import read_events_log
 from xinsitu.io.instruments import load_instrument
-from xinsitu.io.join import FrameKeys, join_logs
-from xinsitu.io.logs import read_log
+from xinsitu.io.log_files import read_log
+from xinsitu.io.log_join import FrameKeys, join_logs
 from xinsitu.io.masks import read_mask
 from xinsitu.io.measurement import open_measurement
-from xinsitu.io.pilatus import parse_pilatus
 from xinsitu.io.stamps import parse_stamp
-from xinsitu.sample_recipe import read_recipe
+from xinsitu.recipe.recipe_file import read_recipe
 
 from .camserver import camserver_bytes, ramp, stamp_of
 

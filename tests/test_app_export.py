@@ -16,12 +16,12 @@ import pytest
 import xarray as xr
 
 import xinsitu as xi
-from xinsitu.app import export
-from xinsitu.app.model import ExplorerModel
 from xinsitu.app.serve import Explorer, explore
+from xinsitu.app.state import export
+from xinsitu.app.state.model import ExplorerModel
 from xinsitu.cli import main
 from xinsitu.recipe import Correcting, Reading
-from xinsitu.rerun import differences
+from xinsitu.recipe.rerun import differences
 from xinsitu.simulate import Truth
 
 TOKYO = Reading(tz="Asia/Tokyo")

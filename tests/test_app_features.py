@@ -10,12 +10,12 @@ import pytest
 import xarray as xr
 
 import xinsitu as xi
-from xinsitu.app import beside
-from xinsitu.app.frames import FrameStore
-from xinsitu.app.model import ExplorerModel
-from xinsitu.app.profiles import Kymograph
-from xinsitu.app.remembered import TABS, Remembered, document, view_text
-from xinsitu.app.sources import open_source
+from xinsitu.app.data import beside
+from xinsitu.app.data.cutouts import Kymograph
+from xinsitu.app.data.source import open_source
+from xinsitu.app.data.store import FrameStore
+from xinsitu.app.state.model import ExplorerModel
+from xinsitu.app.state.view_file import TABS, Remembered, document, view_text
 from xinsitu.recipe import Correcting, Reading
 from xinsitu.values import Event
 

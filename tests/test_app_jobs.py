@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xinsitu.app.history import History
-from xinsitu.app.jobs import Latest
-from xinsitu.app.tiles import Blocks, Tiles
+from xinsitu.app.data.tiles import Blocks, Tiles
+from xinsitu.app.page.jobs import Latest
+from xinsitu.app.state.history import History
 
 
 class Loop:

@@ -15,13 +15,13 @@ import pytest
 import xarray as xr
 
 import xinsitu as xi
-from xinsitu.app import export
-from xinsitu.app.editing import first_rois, snapped, typed
-from xinsitu.app.frames import FrameStore
-from xinsitu.app.model import ExplorerModel
-from xinsitu.app.sources import open_source
+from xinsitu.app.data.source import open_source
+from xinsitu.app.data.store import FrameStore
+from xinsitu.app.state import export
+from xinsitu.app.state.model import ExplorerModel
+from xinsitu.app.state.roi_edits import first_rois, snapped, typed
 from xinsitu.recipe import Correcting, Reading
-from xinsitu.rerun import differences
+from xinsitu.recipe.rerun import differences
 from xinsitu.values import Roi, RoiSet
 
 TOKYO = Reading(tz="Asia/Tokyo")
@@ -51,7 +51,7 @@ def make(truth):
 
 
 def test_importing_the_model_loads_no_gui():
-    code = "import sys, xinsitu.app.model; print({'panel', 'bokeh', 'holoviews'} & set(sys.modules))"
+    code = "import sys, xinsitu.app.state.model; print({'panel', 'bokeh', 'holoviews'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
@@ -94,7 +94,7 @@ class TestNumbers:
         np.testing.assert_array_equal(model.numbers_of("WZ")["intensity"].values, corrected)
 
     def test_an_answer_for_a_roi_that_is_gone_is_dropped(self, make):
-        from xinsitu.app.measuring import answer
+        from xinsitu.app.state.measuring import answer
 
         model = make("time1")
         request = model.request()
@@ -104,7 +104,7 @@ class TestNumbers:
         assert model.stale() == ("zinc blende",)
 
     def test_profiles_and_kymograph_are_sums_of_the_corrected_frames(self, make):
-        from xinsitu.app.profiles import Kymograph, Section
+        from xinsitu.app.data.cutouts import Kymograph, Section
 
         background = xi.Background(y=(0, 20), x=(0, 40), mode="subtract")
         model = make("time1", correcting=Correcting(median=3, background=background))

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import xinsitu as xi
-from xinsitu.app import handle
-from xinsitu.app.remembered import document
+from xinsitu.app import explorer as explorer_module
 from xinsitu.app.serve import explore
+from xinsitu.app.state.view_file import document
 from xinsitu.recipe import Correcting
 
 from .browser import FRAME, PIXEL, TOKYO, in_a_browser
@@ -325,7 +325,7 @@ def test_copy_compare_and_the_same_state_after_a_reload(truth, start, tmp_path, 
 
 
 def test_frames_and_measurements_appear_while_they_are_written(truth, start, tmp_path, monkeypatch):
-    monkeypatch.setattr(handle, "FOLLOW", 0.3)
+    monkeypatch.setattr(explorer_module, "FOLLOW", 0.3)
     sample = tmp_path / "0884"
     frames = {name: sorted(Path(truth.folders[name]).glob("*.tif"), key=number) for name in ("time1", "time2")}
     (sample / "time1").mkdir(parents=True)

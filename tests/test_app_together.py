@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 import xinsitu as xi
-from xinsitu.app import handle
+from xinsitu.app import explorer as explorer_module
+from xinsitu.app.page.session import Session
 from xinsitu.app.serve import explore
-from xinsitu.app.session import Session
 from xinsitu.cli import main
 
 from .browser import FRAME, SECONDS, THERE, TOKYO, in_a_browser
@@ -67,7 +67,7 @@ def test_two_people_at_once_mix_nothing(truth, start):
 
 
 def test_what_a_closed_tab_used_comes_back(truth, chromium, monkeypatch):
-    monkeypatch.setattr(handle, "CLOSED_TAB", 2000)
+    monkeypatch.setattr(explorer_module, "CLOSED_TAB", 2000)
     alive: list[tuple[weakref.ref, ...]] = []
     plain = Session.start
 

@@ -14,12 +14,12 @@ from bokeh.models import BoxAnnotation, ColumnDataSource
 from bokeh.server.callbacks import NextTickCallback, TimeoutCallback
 
 import xinsitu as xi
-from xinsitu.app.frames import FrameStore
-from xinsitu.app.model import ExplorerModel
+from xinsitu.app.data.source import open_source
+from xinsitu.app.data.store import FrameStore
 from xinsitu.app.network import origins
+from xinsitu.app.page.session import Session
 from xinsitu.app.serve import explore
-from xinsitu.app.session import Session
-from xinsitu.app.sources import open_source
+from xinsitu.app.state.model import ExplorerModel
 from xinsitu.app.views.image import shrunk
 from xinsitu.app.views.section import crossings
 from xinsitu.recipe import Reading

@@ -9,9 +9,9 @@ import pytest
 import xarray as xr
 
 from xinsitu.errors import CorrectionError, RoiError, SchemaError, StitchError, XinsituWarning
-from xinsitu.physics.attenuation import attenuation_changes, correct_attenuation, undo_attenuation
-from xinsitu.physics.factors import common_factor
-from xinsitu.physics.stitching import stitch
+from xinsitu.physics.attenuation.factors import common_factor
+from xinsitu.physics.attenuation.scaling import attenuation_changes, correct_attenuation, undo_attenuation
+from xinsitu.physics.samples.joining import stitch
 from xinsitu.schema import Quality
 from xinsitu.values import AttenuationChange as Change
 

@@ -10,7 +10,7 @@ import xarray as xr
 
 import xinsitu as xi
 from xinsitu.cli import main
-from xinsitu.sample_recipe import read_recipe
+from xinsitu.recipe.recipe_file import read_recipe
 
 SHAPE = (195, 487)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xinsitu.errors import FrameError
-from xinsitu.io.headers import read_header
+from xinsitu.io.formats.reading import read_header
 from xinsitu.io.measurement import open_measurement
 from xinsitu.schema import epoch_seconds
 

@@ -8,12 +8,12 @@ import xarray as xr
 
 import xinsitu as xi
 from xinsitu.errors import SchemaError, StitchError
-from xinsitu.physics.appending import append_measurements
-from xinsitu.physics.attenuation import attenuation_changes, correct_attenuation, undo_attenuation
-from xinsitu.physics.comparing import compare, scale_modes
-from xinsitu.physics.events import with_events
-from xinsitu.physics.reporting import change_reports
-from xinsitu.physics.stitching import stitch
+from xinsitu.physics.attenuation.reports import change_reports
+from xinsitu.physics.attenuation.scaling import attenuation_changes, correct_attenuation, undo_attenuation
+from xinsitu.physics.samples.appending import append_measurements
+from xinsitu.physics.samples.comparing import compare, scale_modes
+from xinsitu.physics.samples.events import with_events
+from xinsitu.physics.samples.joining import stitch
 from xinsitu.values import AttenuationChange, Event
 
 from .test_attenuation import at, step

@@ -17,9 +17,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from xinsitu.errors import XinsituError
 from xinsitu.io.discover import group
-from xinsitu.io.headers import read_header
+from xinsitu.io.formats.pilatus import parse_pilatus
+from xinsitu.io.formats.reading import read_header
 from xinsitu.io.measurement import open_measurement
-from xinsitu.io.pilatus import parse_pilatus
 from xinsitu.io.stamps import parse_stamp
 from xinsitu.io.survey import survey
 from xinsitu.schema import FrameStatus

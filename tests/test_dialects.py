@@ -8,9 +8,9 @@ import os
 import numpy as np
 import pytest
 
-from xinsitu.io.headers import read_header
+from xinsitu.io.formats.pilatus import parse_model, parse_pilatus
+from xinsitu.io.formats.reading import read_header
 from xinsitu.io.measurement import open_measurement
-from xinsitu.io.pilatus import parse_model, parse_pilatus
 
 # rows, columns, offset, stamp, exposure, period, cutoff, threshold, tau, excluded, flat field, detector, serial
 HEADS = {

@@ -7,9 +7,9 @@ import pytest
 
 import xinsitu as xi
 from xinsitu.errors import DocumentError, StitchError
-from xinsitu.io.events_log import read_events_log
-from xinsitu.physics.events import between, elapsed, events_of, moment_of, with_events
-from xinsitu.physics.stitching import stitch
+from xinsitu.io.growth_log import read_events_log
+from xinsitu.physics.samples.events import between, elapsed, events_of, moment_of, with_events
+from xinsitu.physics.samples.joining import stitch
 from xinsitu.values import Event
 
 from .test_stitching import SECOND, START, series

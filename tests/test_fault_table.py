@@ -20,7 +20,7 @@ import xarray as xr
 
 import xinsitu as xi
 from xinsitu.errors import FrameChanged, FrameError, LayoutError, TimeError, XinsituWarning
-from xinsitu.io import tiff
+from xinsitu.io.formats import tiff_other
 from xinsitu.io.measurement import open_flatfield, open_measurement
 from xinsitu.io.survey import survey
 from xinsitu.schema import FrameStatus
@@ -246,7 +246,7 @@ def test_compressed_without_the_decoder(tmp_path, monkeypatch):
     with pytest.raises(FrameError, match=r"a_0\.tif: .*imagecodecs") as caught:
         data.image.load()
     assert "\n" not in str(caught.value)
-    assert tiff.MAX_RATIO > 1
+    assert tiff_other.MAX_RATIO > 1
 
 
 class Missing:

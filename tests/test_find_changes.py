@@ -8,8 +8,8 @@ import xarray as xr
 
 import xinsitu as xi
 from xinsitu.errors import RoiError, SchemaError, StitchError, XinsituWarning
-from xinsitu.physics.attenuation import correct_attenuation, find_attenuation_changes
-from xinsitu.physics.stitching import stitch
+from xinsitu.physics.attenuation.scaling import correct_attenuation, find_attenuation_changes
+from xinsitu.physics.samples.joining import stitch
 
 from . import bl11xu, samples
 

@@ -20,7 +20,7 @@ import xinsitu as xi
 from xinsitu.app.serve import explore
 from xinsitu.cli import main
 from xinsitu.recipe import Correcting
-from xinsitu.rerun import differences
+from xinsitu.recipe.rerun import differences
 from xinsitu.schema import Quality
 from xinsitu.simulate import Experiment, Truth, simulate_sample
 from xinsitu.simulate.parts import Dump

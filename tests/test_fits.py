@@ -13,7 +13,7 @@ import scipy.special
 import xarray as xr
 
 import xinsitu as xi
-from xinsitu.physics import shapes
+from xinsitu.kernels import shapes
 from xinsitu.schema import Quality
 from xinsitu.values import Key, KeyFrame
 

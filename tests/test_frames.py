@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from xarray.core.indexing import BasicIndexer, LazilyIndexedArray, OuterIndexer
 
 from xinsitu.errors import FrameChanged, FrameError
-from xinsitu.io import frames
 from xinsitu.io.discover import group
+from xinsitu.io.formats import stack as frame_stack
 from xinsitu.io.gather import gather
 
 from .camserver import ramp, write_frames
@@ -106,13 +106,13 @@ def test_vectorized_indexers(stack, data):
 def reads(monkeypatch):
     """Bytes of every read."""
     counted = []
-    original = frames._read_into
+    original = frame_stack._read_into
 
     def counting(descriptor, block, position, path):
         counted.append(block.nbytes)
         return original(descriptor, block, position, path)
 
-    monkeypatch.setattr(frames, "_read_into", counting)
+    monkeypatch.setattr(frame_stack, "_read_into", counting)
     return counted
 
 
@@ -251,6 +251,6 @@ def test_a_change_after_opening_is_nan_and_said_where_nan_was_asked_for(tmp_path
 
 def test_chunks_are_whole_frames_of_16_to_32_mib():
     for shape, dtype in [((195, 487), "i4"), ((1679, 1475), "i4"), ((1043, 981), "i4"), ((2048, 2048), "u2")]:
-        count = frames.FrameStack.chunk_frames(shape, np.dtype(dtype))
+        count = frame_stack.FrameStack.chunk_frames(shape, np.dtype(dtype))
         size = count * shape[0] * shape[1] * np.dtype(dtype).itemsize
         assert 16 * 2**20 <= size <= 32 * 2**20

@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 from xinsitu.errors import FrameChanged, FrameError, LayoutError
-from xinsitu.io import hdf5_stack
+from xinsitu.io.formats import hdf5_stack
 from xinsitu.io.measurement import open_flatfield, open_measurement
 from xinsitu.io.survey import survey
 from xinsitu.schema import epoch_seconds

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 
 from xinsitu.errors import FrameError
-from xinsitu.io.headers import read_header
+from xinsitu.io.formats.reading import read_header
 from xinsitu.schema import FrameStatus
 
 from .camserver import camserver_bytes, ramp

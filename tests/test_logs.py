@@ -7,7 +7,7 @@ import pytest
 
 from xinsitu.errors import DocumentError, XinsituWarning
 from xinsitu.io.instruments import load_instrument
-from xinsitu.io.logs import read_log
+from xinsitu.io.log_files import read_log
 from xinsitu.io.measurement import open_measurement
 from xinsitu.schema import Quality
 

@@ -15,6 +15,7 @@ import tifffile
 import xarray as xr
 
 from xinsitu.errors import FrameError, LayoutError, TimeError, XinsituWarning
+from xinsitu.io.formats import stack as frame_stack
 from xinsitu.io.measurement import open_flatfield, open_measurement, open_sample
 from xinsitu.io.survey import survey
 from xinsitu.schema import FrameStatus, epoch_seconds
@@ -71,9 +72,8 @@ def test_attributes_say_where_the_numbers_come_from(folder):
 
 
 def test_opening_reads_no_pixel_and_computes_nothing(folder, computes, monkeypatch):
-    from xinsitu.io import frames
 
-    monkeypatch.setattr(frames, "_read_into", lambda *a: pytest.fail("a pixel was read"))
+    monkeypatch.setattr(frame_stack, "_read_into", lambda *a: pytest.fail("a pixel was read"))
     with computes(0):
         for data in both_ways(folder, tz="Asia/Tokyo"):
             repr(data)

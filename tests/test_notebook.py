@@ -78,7 +78,7 @@ def test_a_notebook_runs(experiment: Truth, tmp_path: Path, monkeypatch: pytest.
 
 def test_a_frame_is_read_when_it_is_shown_and_no_other(experiment: Truth, monkeypatch: pytest.MonkeyPatch) -> None:
     import xinsitu as xi
-    from xinsitu.io.frames import FrameStack
+    from xinsitu.io.formats.stack import FrameStack
 
     scan = xi.open_measurement(experiment.folders["time1"], tz="Asia/Tokyo")
     assert scan["image"].chunks[0][0] > 1  # whatever the chunks are

@@ -8,9 +8,9 @@ import pytest
 import xarray as xr
 
 from xinsitu.errors import SchemaError, StitchError
-from xinsitu.physics.attenuation import attenuation_changes, correct_attenuation
-from xinsitu.physics.overlap import attenuation_from_overlap
-from xinsitu.physics.stitching import stitch
+from xinsitu.physics.attenuation.overlap import attenuation_from_overlap
+from xinsitu.physics.attenuation.scaling import attenuation_changes, correct_attenuation
+from xinsitu.physics.samples.joining import stitch
 from xinsitu.values import AttenuationChange
 
 

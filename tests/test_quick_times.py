@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from xinsitu.io import zones
-from xinsitu.io.logs import read_log
+from xinsitu.io.log_files import read_log
 from xinsitu.io.stamps import parse_stamp
 
 ZONES = (

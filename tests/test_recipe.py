@@ -10,8 +10,8 @@ import pytest
 
 import xinsitu as xi
 from xinsitu.recipe import Append, Correcting, Measure, Parse, Reading, Recipe, Stitch, Stored, recipe_from_dict
-from xinsitu.rerun import differences, recipe_of
-from xinsitu.sample_recipe import read_recipe, write_recipe
+from xinsitu.recipe.recipe_file import read_recipe, write_recipe
+from xinsitu.recipe.rerun import differences, recipe_of
 from xinsitu.simulate import Truth
 from xinsitu.values import AttenuationChange, Background, Event, Roi, RoiSet
 

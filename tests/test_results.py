@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from xinsitu import schema
 from xinsitu.errors import DocumentError, ResultExists, RoiError, SchemaError
-from xinsitu.io import parsed
-from xinsitu.io.atomic import new_file
+from xinsitu.io import frame_files
+from xinsitu.io.disk import new_file
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois, write_rois
-from xinsitu.io.parsed import write_frames
+from xinsitu.io.frame_files import write_frames
 from xinsitu.io.results import read_results, write_results
 from xinsitu.io.tables import to_dataframe, write_csv
 from xinsitu.values import Roi
@@ -267,7 +267,7 @@ def test_a_full_disc_is_noticed_before_the_work(tmp_path: Path, monkeypatch: pyt
     class Full:
         f_bavail, f_frsize = 1, 512
 
-    monkeypatch.setattr(parsed.os, "statvfs", lambda _: Full())
+    monkeypatch.setattr(frame_files.os, "statvfs", lambda _: Full())
     with pytest.raises(OSError, match=r"a\.nc: needs .* MiB left"):
         write_frames(frames(), tmp_path / "a.nc")
     assert list(tmp_path.iterdir()) == []

@@ -8,8 +8,8 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xinsitu.physics.attenuation import correct_attenuation, undo_attenuation
-from xinsitu.physics.stitching import stitch
+from xinsitu.physics.attenuation.scaling import correct_attenuation, undo_attenuation
+from xinsitu.physics.samples.joining import stitch
 from xinsitu.values import AttenuationChange
 
 from .test_stitching import START, series

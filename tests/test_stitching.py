@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from xinsitu.errors import SchemaError, StitchError, XinsituWarning
-from xinsitu.physics.stitching import resolve_key, stitch
+from xinsitu.physics.samples.joining import resolve_key, stitch
 from xinsitu.schema import describe
 from xinsitu.values import Key
 

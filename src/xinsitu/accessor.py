@@ -18,7 +18,7 @@ import xinsitu as xi
 if TYPE_CHECKING:
     import holoviews as hv
 
-    from xinsitu.app.serve import Explorer
+    from .app.serve import Explorer
 
 Data = TypeVar("Data", xr.Dataset, xr.DataArray)
 

@@ -20,8 +20,8 @@ import atheris
 with atheris.instrument_imports(include=["xinsitu"]):
     from tests.hostile import TARGETS, attempt, tiff_seeds
 
-    from xinsitu.io.frame_header import MAX_PIXELS, FrameFault
-    from xinsitu.io.tiff_walk import NotPlain, OpenFile, walk
+    from xinsitu.io.formats.header import MAX_PIXELS, FrameFault
+    from xinsitu.io.formats.tiff import NotPlain, OpenFile, walk
 
 FILE = os.memfd_create("frame")
 

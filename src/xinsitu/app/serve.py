@@ -14,13 +14,13 @@ import xarray as xr
 
 from xinsitu.errors import SchemaError, XinsituError
 from xinsitu.io.documents import read_rois
-from xinsitu.physics.corrections import Correction
+from xinsitu.physics.corrections.apply import Correction
 from xinsitu.recipe import Correcting, Reading
 from xinsitu.values import Background, RoiSet
 
-from .frames import MEMORY, FrameStore
-from .handle import Explorer as Explorer
-from .sources import PathLike, open_source
+from .data.source import PathLike, open_source
+from .data.store import MEMORY, FrameStore
+from .explorer import Explorer as Explorer
 
 
 def explore(

@@ -14,21 +14,21 @@ from collections.abc import Sequence
 import xinsitu
 from xinsitu.errors import XinsituError
 
-from . import frames, sample, series
+from . import frame_commands, sample_commands, series_commands
 from .arguments import Command, parser
 from .console import complain, warnings_in_a_line
 from .demo import demo
 
 _COMMANDS: dict[str, Command] = {
     "demo": lambda words: demo(words, main),
-    "info": frames.info,
-    "parse": frames.parse,
-    "explore": frames.explore,
-    "measure": series.measure,
-    "stitch": sample.stitch,
-    "plot": sample.plot,
-    "compare": sample.compare,
-    "run": sample.run,
+    "info": frame_commands.info,
+    "parse": frame_commands.parse,
+    "explore": frame_commands.explore,
+    "measure": series_commands.measure,
+    "stitch": sample_commands.stitch,
+    "plot": sample_commands.plot,
+    "compare": sample_commands.compare,
+    "run": sample_commands.run,
 }
 
 

@@ -14,7 +14,7 @@ import xarray as xr
 from xinsitu import schema
 from xinsitu.errors import ResultExists, SchemaError
 from xinsitu.io.results import read_results
-from xinsitu.sample_recipe import write_recipe
+from xinsitu.recipe.recipe_file import write_recipe
 from xinsitu.simulate import Truth, simulate_sample
 
 from .console import say, table, working

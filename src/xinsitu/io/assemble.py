@@ -17,9 +17,9 @@ from xinsitu.schema import CONVENTIONS, TIME_ENCODING, FrameStatus, describe, ti
 
 from .columns import header_columns
 from .discover import sample_and_measurement
+from .formats.pilatus import PilatusText
 from .gather import Gathered
 from .instruments import Instrument
-from .pilatus import PilatusText
 from .times import TimeAxis
 
 _SHOWN = 20

@@ -13,8 +13,8 @@ from xarray.backends import BackendEntrypoint
 from xinsitu.errors import LayoutError
 
 from .garbage import uncollected
-from .keywords import Opening
 from .opening import open_lazily
+from .options import Opening
 
 
 class XinsituBackend(BackendEntrypoint):

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from .frame_header import FrameHeader
+from .formats.header import FrameHeader
 
 OURS = frozenset(
     [

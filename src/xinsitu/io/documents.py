@@ -11,7 +11,7 @@ from typing import Any
 from xinsitu.errors import DocumentError, RoiError, XinsituError
 from xinsitu.values import AttenuationChange, Event, Roi, RoiSet
 
-from .atomic import new_file
+from .disk import new_file
 
 ROIS, ATTENUATION, EVENTS = "xinsitu-rois", "xinsitu-attenuation", "xinsitu-events"
 VERSION = 1

@@ -18,11 +18,11 @@ import numpy.typing as npt
 
 from xinsitu.schema import FrameStatus
 
-from .decode import decode, read_frame
 from .discover import FrameName
-from .frame_header import FrameFault, FrameHeader
-from .headers import read_header
-from .siblings import Sibling, sibling
+from .formats.decode import decode, read_frame
+from .formats.header import FrameFault, FrameHeader
+from .formats.reading import read_header
+from .formats.siblings import Sibling, sibling
 from .zero_tails import find_zero_tails, zero_tail
 
 WRITING = 10

@@ -12,9 +12,9 @@ from xinsitu.errors import LayoutError
 from xinsitu.schema import describe
 
 from .discover import sample_and_measurement
-from .frames import FrameStack
+from .formats.hdf5_stack import Hdf5Stack
+from .formats.stack import FrameStack
 from .gather import Gathered
-from .hdf5_stack import Hdf5Stack
 from .instruments import Instrument
 
 _FLAT_BLOCK = 50

@@ -20,9 +20,9 @@ from xinsitu.schema import FrameStatus
 
 from .discover import FrameName
 from .faults import find_suspects, hollow, read_headers
-from .frame_header import FrameFault, FrameHeader
-from .frames import ABSENT, FrameStack
-from .hdf5_stack import Hdf5Stack
+from .formats.hdf5_stack import Hdf5Stack
+from .formats.header import FrameFault, FrameHeader
+from .formats.stack import ABSENT, FrameStack
 from .stamps import parse_stamp
 
 Attribute = str | int | float

@@ -1,201 +1,222 @@
-"""Frames in HDF5 files: one file, or several that are scans or pieces of one measurement."""
+"""What one HDF5 file says of its frames: NeXus and NXmx files, Eiger masters, areaDetector files, stacks in netCDF.
+
+Where the frames are is looked for in the places where detectors put them; links are followed within the folder of the
+file and nowhere else.
+"""
 
 from __future__ import annotations
 
-import os
-import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import math
+import warnings
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
+import h5py
 import numpy as np
+import numpy.typing as npt
 
-from xinsitu.errors import FrameError, LayoutError
+from xinsitu.errors import LayoutError, XinsituWarning
 from xinsitu.schema import FrameStatus
 
-from .discover import FrameName
-from .faults import pending
-from .frame_header import FrameFault
-from .gather import Attribute, Gathered, check_policy, refuse, warn_of_left_out
-from .hdf5_file import read_file
-from .hdf5_stack import Hdf5Stack
+from .discover import natural_key
+from .formats.hdf5_links import linked_files
+from .formats.hdf5_stack import Hdf5Stack, Part
+from .formats.header import MAX_PIXELS, FrameFault, FrameHeader
+from .formats.safe_hdf5 import opened
+from .gather import Gathered
+from .masks import pixel_mask
+from .nexus import decoded, read_attributes, read_columns, read_numbers, read_string, read_text, read_times
 
-_PIECE = re.compile(r".*_data_\d+\.\w+")
+_PLACES = ("image", "entry/data/data", "entry/instrument/detector/data", "entry1/data/data", "exchange/data")
+_COLOURS = 4
+"""An axis so short at the end of several is that of colours, not of columns."""
 
 
-def gather_hdf5(folder: str, files: Sequence[FrameName], *, on_error: str = "raise") -> Gathered:
-    """Describe the frames of one or several HDF5 files, one behind the other; no pixel is read.
-
-    A file that cannot be read is left out where faults are not to raise: nobody knows how many frames it holds.
+def read_file(path: str) -> Gathered:
+    """Describe the frames of one HDF5 file; no pixel is read.
 
     Raises
     ------
     LayoutError
         No frames, or several stacks of them.
-    FrameError
-        A file is damaged, unlike the others, or refers to files outside its folder.
+    FrameFault
+        The file is damaged, or refers to files outside its folder.
     """
-    check_policy(on_error)
-    found = read_hdf5(folder, files)
-    faults = [one for one in found if isinstance(one, FrameFault)]
-    refuse(faults, len(found), on_error)
-    warn_of_left_out(faults, len(found))
-    joined = join_hdf5([one for one in found if isinstance(one, Gathered)])
-    never = unwritten(joined)
-    if never:
-        refuse(never, len(joined.headers), on_error)
-        if on_error == "skip":
-            warn_of_left_out(never, len(joined.headers))
-            joined = without_unwritten(joined)
-    stack = replace(joined.stack, promote=on_error == "nan")
-    return replace(joined, stack=stack, faults=(*faults, *never))
+    files = linked_files(path)
+    try:
+        with opened(path) as file:
+            return _gather(file, path, files)
+    except (OSError, KeyError, RuntimeError) as error:
+        raise FrameFault(path, f"the HDF5 file is damaged ({error})") from None
 
 
-def unwritten(gathered: Gathered) -> list[FrameFault]:
-    """Faults of the frames that a file counts and does not hold, as after a run that was stopped."""
-    if not isinstance(gathered.stack, Hdf5Stack):
-        return []
-    positions = np.flatnonzero(gathered.status == FrameStatus.MISSING)
-    paths, frames = gathered.stack.paths, gathered.frame
-    return [
-        FrameFault(paths[one], f"frame {frames[one]} was never written, or not yet", FrameStatus.MISSING)
-        for one in positions.tolist()
-    ]
-
-
-def without_unwritten(gathered: Gathered) -> Gathered:
-    """Return the frames that are there."""
-    kept = np.flatnonzero(gathered.status != FrameStatus.MISSING)
-    stack = gathered.stack
-    if isinstance(stack, Hdf5Stack):
-        stack = replace(stack, parts=tuple(part for part in stack.parts if part.written))
-    return replace(
-        gathered,
-        stack=stack,
-        headers=tuple(gathered.headers[index] for index in kept),
-        scan=gathered.scan[kept],
-        frame=gathered.frame[kept],
-        status=gathered.status[kept],
+def _gather(file: h5py.File, path: str, files: tuple[tuple[str, int, int], ...]) -> Gathered:
+    datasets = _find(file, path)
+    first = next(iter(datasets.values()))
+    shape = (int(first.shape[-2]), int(first.shape[-1]))
+    for dataset in datasets.values():
+        if dataset.shape[-2:] != first.shape[-2:] or dataset.dtype != first.dtype:
+            raise FrameFault(path, f"{dataset.name} is {dataset.shape} {dataset.dtype}, unlike {first.name}")
+        if any(name in dataset.attrs for name in ("scale_factor", "add_offset")):
+            raise FrameFault(path, f"{dataset.name} is packed (scale_factor, add_offset); store the values themselves")
+    if shape[0] * shape[1] > MAX_PIXELS:
+        raise FrameFault(path, f"{first.name} declares {shape[0]} x {shape[1]} pixels")
+    written = {place: written_frames(dataset) for place, dataset in datasets.items()}
+    stack = Hdf5Stack(
+        parts=tuple(part for place, there in written.items() for part in _parts(path, place, there, files)),
+        frame_shape=shape,
+        stored=first.dtype.newbyteorder("="),
+        step=first.chunks[0] if first.chunks and first.ndim == 3 else 1,
     )
-
-
-def read_hdf5(folder: str, files: Sequence[FrameName]) -> list[Gathered | FrameFault]:
-    """Describe what each file holds, or its fault; a file unlike most is a fault."""
-    found: list[Gathered | FrameFault] = []
-    for file in files:
-        path = os.path.join(folder, file.name)
-        try:
-            found.append(read_file(path))
-        except FrameFault as fault:
-            found.append(fault)
-        except LayoutError as error:
-            if len(files) == 1:
-                raise
-            found.append(FrameFault(path, str(error).removeprefix(f"{path}: ")))
-    if found and isinstance(found[-1], FrameFault):
-        found[-1] = pending(found[-1])
-    _number(files, found)
-    kinds = Counter(_kind(one) for one in found if isinstance(one, Gathered))
-    for index, one in enumerate(found):
-        if isinstance(one, Gathered) and _kind(one) != (usual := kinds.most_common(1)[0][0]):
-            said = f"frames of {_said(_kind(one))} found, {_said(usual)} expected as in most files"
-            wrong = FrameStatus.WRONG_DTYPE if usual[0] == _kind(one)[0] else FrameStatus.WRONG_SHAPE
-            found[index] = FrameFault(os.path.join(folder, files[index].name), said, wrong)
-    return found
-
-
-def _kind(one: Gathered) -> tuple[tuple[int, int], str]:
-    return one.stack.frame_shape, str(one.stack.stored)
-
-
-def _said(kind: tuple[tuple[int, int], str]) -> str:
-    return f"{kind[0][0]} x {kind[0][1]} {kind[1]}"
-
-
-def _number(files: Sequence[FrameName], found: list[Gathered | FrameFault]) -> None:
-    """Give the frames of several files their numbers: files are scans, or pieces of one, or hold a frame each.
-
-    Frames that say their own numbers (netCDF, an Eiger's pieces) keep them.
-    """
-    good = {index: one for index, one in enumerate(found) if isinstance(one, Gathered)}
-    if len(files) < 2:
-        return
-    single = all(one.stack.shape[0] == 1 for one in good.values())
-    most = max((one.stack.shape[0] for one in good.values()), default=1)
-    pieces = all(_PIECE.fullmatch(file.name) for file in files)
-    scans = _scans(files)
-    for index, one in good.items():
-        if one.numbered:
-            continue
-        count, file = one.stack.shape[0], files[index]
-        frame, scan = one.frame, np.full(count, scans[index], dtype="int64")
-        if single or pieces:
-            scan = np.full(count, file.scan, dtype="int64")
-            frame = np.array([file.frame]) if single else one.frame + (file.frame - files[0].frame) * most
-        found[index] = replace(one, scan=scan, frame=frame)
-
-
-def _scans(files: Sequence[FrameName]) -> list[int]:
-    """Scan number of each file: the number in its name that tells the files apart, or its place."""
-    for numbers in ([file.frame for file in files], [file.scan for file in files]):
-        if len(set(numbers)) == len(numbers):
-            return numbers
-    return list(range(1, len(files) + 1))
-
-
-def join_hdf5(found: Sequence[Gathered]) -> Gathered:
-    """Put the frames of several files behind each other.
-
-    Raises
-    ------
-    LayoutError
-        Two frames have the same scan and number.
-    """
-    first = found[0]
-    if len(found) == 1:
-        return first
-    stacks = [one.stack for one in found if isinstance(one.stack, Hdf5Stack)]
-    stack = replace(
-        stacks[0], parts=tuple(part for one in stacks for part in one.parts), step=max(one.step for one in stacks)
+    count = stack.shape[0]
+    times, columns = read_times(file, count, files[0][2]), read_columns(file, count)
+    text, model = read_text(file), read_string(file, "description")
+    size, mtime = files[0][1:]
+    headers = tuple(
+        FrameHeader(
+            size=size,
+            mtime_ns=mtime,
+            shape=shape,
+            dtype=stack.stored,
+            offset=-1,
+            stamp=times.stamps[index] if times.stamps else "",
+            stamp_source=times.source,
+            utc=None if times.utc is None else int(times.utc[index]),
+            text=text,
+            model=model,
+            extra=tuple((name, float(column[index])) for name, column in columns.items()),
+        )
+        for index in range(count)
     )
-    scan, frame = (np.concatenate([getattr(one, name) for one in found]) for name in ("scan", "frame"))
-    numbers: dict[tuple[int, int], str] = {}
-    for number, path in zip(zip(scan.tolist(), frame.tolist(), strict=True), stack.paths, strict=True):
-        if number in numbers:
-            raise LayoutError(
-                f"{path}: has scan {number[0]}, frame {number[1]}, and so has {os.path.basename(numbers[number])}; "
-                "these are different measurements: open each, and stitch their series"
-            )
-        numbers[number] = path
     return Gathered(
         stack=stack,
-        headers=tuple(header for one in found for header in one.headers),
-        scan=scan,
-        frame=frame,
-        status=np.concatenate([one.status for one in found]),
+        headers=headers,
+        scan=read_numbers(file, "scan", count, np.ones(count, dtype="int64")),
+        frame=read_numbers(file, "frame", count, _image_numbers(datasets.values())),
+        status=np.where(np.concatenate(list(written.values())), FrameStatus.OK, FrameStatus.MISSING).astype("int8"),
         faults=(),
-        image_attributes=_common([one.image_attributes for one in found]),
-        attributes=_common([one.attributes for one in found]),
-        mask=first.mask,
+        image_attributes=read_attributes(first),
+        attributes=read_attributes(file) if "Conventions" in file.attrs else {},
+        mask=_mask(file, path, shape),
+        numbered="frame" in file or "image_nr_low" in first.attrs,
     )
 
 
-def _common(many: Sequence[Mapping[str, Attribute]]) -> dict[str, Attribute]:
-    """Attributes that all files have alike."""
-    return {name: value for name, value in many[0].items() if all(one.get(name) == value for one in many)}
+def written_frames(dataset: h5py.Dataset) -> npt.NDArray[np.bool_]:
+    """Which frames of a dataset were written; those that an aborted run left out have no place in the file.
+
+    Frames of a virtual dataset, or of one that a scan over several axes fills in part, are taken as written.
+    """
+    everything = np.ones(_count(dataset), dtype=bool)
+    if dataset.is_virtual:
+        return everything
+    if dataset.chunks is None or dataset.ndim != 3:
+        return everything & bool(dataset.id.get_storage_size())
+    grid = [-(-size // step) for size, step in zip(dataset.shape, dataset.chunks, strict=True)]
+    if dataset.id.get_num_chunks() == math.prod(grid):
+        return everything
+    found = np.zeros(grid[0], dtype="int64")
+
+    def count(chunk: h5py.h5d.StoreInfo) -> None:
+        found[chunk.chunk_offset[0] // dataset.chunks[0]] += 1
+
+    dataset.id.chunk_iter(count)
+    return np.repeat(found == grid[1] * grid[2], dataset.chunks[0])[: len(everything)]
 
 
-def check_hdf5(one: Gathered | FrameFault) -> Gathered | FrameFault:
-    """Read every pixel of a file; the fault of the first frame that cannot be read, if any."""
-    if isinstance(one, FrameFault) or not isinstance(one.stack, Hdf5Stack):
-        return one
-    bad: list[tuple[int, FrameError]] = []
-    for index in range(one.stack.shape[0]):
-        try:
-            one.stack.read((index, slice(None), slice(None)))
-        except FrameError as error:
-            bad.append((index, error))
-    if not bad:
-        return one
-    index, fault = bad[0]
-    return FrameFault(fault.path, f"{len(bad)} frames are damaged, the first at position {index}: {fault.reason}")
+def _parts(
+    path: str, place: str, written: npt.NDArray[np.bool_], files: tuple[tuple[str, int, int], ...]
+) -> Iterator[Part]:
+    """Cut a dataset into runs of frames that are there and of those that are not."""
+    edges = np.flatnonzero(np.diff(written)) + 1
+    for start, stop in pairwise([0, *edges.tolist(), len(written)]):
+        yield Part(path, place, stop - start, files, start, bool(written[start]))
+
+
+def _image_numbers(datasets: Iterable[h5py.Dataset]) -> npt.NDArray[np.int64]:
+    """Numbers of the frames from 0: an Eiger's pieces say which of its images they begin with, counted from 1."""
+    numbers: list[npt.NDArray[np.int64]] = []
+    behind = 0
+    for dataset in datasets:
+        low = dataset.attrs.get("image_nr_low")
+        start = int(low) - 1 if isinstance(low, int | np.integer) and int(low) > behind else behind
+        numbers.append(start + np.arange(_count(dataset), dtype="int64"))
+        behind = int(numbers[-1][-1]) + 1
+    return np.concatenate(numbers)
+
+
+def _mask(file: h5py.File, path: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
+    """Pixels that the detector itself says are bad."""
+    values = pixel_mask(file)
+    if values is None:
+        return None
+    if values.shape != shape:
+        warnings.warn(
+            f"{path}: its pixel mask of {values.shape[0]} x {values.shape[1]} does not fit frames of "
+            f"{shape[0]} x {shape[1]} and is not used",
+            XinsituWarning,
+            stacklevel=2,
+        )
+        return None
+    return np.asarray(values != 0)
+
+
+def _find(file: h5py.File, path: str) -> dict[str, h5py.Dataset]:
+    """Return the datasets of frames by their place: a known one, an Eiger's numbered parts, or the only stack.
+
+    A dataset behind an external link has the name of its place in the other file; so the place is kept beside it.
+    """
+    for place in _PLACES:
+        dataset = file.get(place)
+        if isinstance(dataset, h5py.Dataset) and _is_stack(dataset):
+            return {place: dataset}
+    data = file.get("entry/data")
+    if isinstance(data, h5py.Group):
+        names = [name for name in sorted(data, key=natural_key) if name.startswith("data_")]
+        if lost := [name for name in names if data.get(name) is None]:
+            raise FrameFault(path, f"entry/data/{lost[0]} links to frames that are not there", FrameStatus.MISSING)
+        parts = {f"entry/data/{name}": data[name] for name in names}
+        if parts and all(isinstance(part, h5py.Dataset) and _is_stack(part) for part in parts.values()):
+            return parts
+    named = _default(file)
+    if named is not None:
+        return {named: file[named]}
+    found: dict[str, h5py.Dataset] = {}
+
+    def visit(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset) and item.ndim > 2 and _is_stack(item):
+            found[name] = item
+
+    file.visititems(visit)
+    if len(found) == 1:
+        return found
+    if found:
+        raise LayoutError(
+            f"{path}: several stacks of frames, {', '.join(sorted(found))}; none is where detectors put it"
+        )
+    raise LayoutError(f"{path}: no stack of frames (n, y, x) in this file")
+
+
+def _default(file: h5py.File) -> str | None:
+    """Place of the data that a NeXus file names as its default, where these are frames."""
+    group: object = file
+    for _ in range(4):
+        if not isinstance(group, h5py.Group) or "default" not in group.attrs:
+            break
+        group = group.get(decoded(group.attrs["default"]))
+    signal = decoded(group.attrs.get("signal")) if isinstance(group, h5py.Group) else ""
+    if not signal or not isinstance(group, h5py.Group):
+        return None
+    item = group.get(signal)
+    return f"{group.name}/{signal}".lstrip("/") if isinstance(item, h5py.Dataset) and _is_stack(item) else None
+
+
+def _is_stack(dataset: h5py.Dataset) -> bool:
+    """Whether a dataset holds frames: rows and columns last, one axis or several of a scan before them."""
+    colours = dataset.ndim > 3 and dataset.shape[-1] <= _COLOURS
+    return dataset.ndim >= 2 and not colours and dataset.dtype.kind in "iuf" and dataset.size > 0
+
+
+def _count(dataset: h5py.Dataset) -> int:
+    """Frames in a dataset."""
+    return math.prod(dataset.shape[:-2])

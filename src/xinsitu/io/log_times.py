@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .logs import LogTable
+from .log_files import LogTable
 from .stamps import NO_OFFSET, parse_stamp, parse_stamps
 from .zones import find_zone, to_utc
 

@@ -17,12 +17,12 @@ import xarray as xr
 from xinsitu.errors import FrameError, LayoutError
 from xinsitu.schema import describe
 
-from .decode import read_frame
-from .frame_header import MAX_PIXELS, FrameFault
-from .hdf5_header import detector_groups
-from .headers import read_header
+from .formats.decode import read_frame
+from .formats.header import MAX_PIXELS, FrameFault
+from .formats.reading import read_header
+from .formats.safe_hdf5 import opened, refuse_outside_links
 from .instruments import Instrument, load_instrument
-from .safe_hdf5 import opened, refuse_outside_links
+from .nexus import detector_groups
 
 _PLACES = (
     "entry/instrument/detector/pixel_mask",

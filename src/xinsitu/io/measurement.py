@@ -15,13 +15,13 @@ from xinsitu.errors import LayoutError, SchemaError, XinsituWarning
 
 from .discover import look, natural_key
 from .flats import flat_of
-from .frames import FrameStack
+from .formats.hdf5_stack import Hdf5Stack
+from .formats.stack import FrameStack
 from .garbage import uncollected
-from .hdf5_stack import Hdf5Stack
 from .instruments import Instrument
-from .keywords import Opening, check_sample
 from .opening import gather_source, open_lazily
-from .sources import PathOrPaths, hdf5_files, resolve
+from .options import Opening, check_sample
+from .paths import PathOrPaths, hdf5_files, resolve
 from .times import Time
 
 Chunks = Mapping[str, Any] | int | str | None

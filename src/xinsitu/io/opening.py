@@ -11,13 +11,13 @@ import xarray as xr
 from xinsitu.errors import DocumentError, LayoutError, TimeError, XinsituWarning
 
 from .assemble import Clock, assemble
-from .frames import FrameStack
+from .formats.hdf5_stack import Hdf5Stack
+from .formats.stack import FrameStack
 from .gather import Gathered, gather
-from .hdf5_stack import Hdf5Stack
 from .instruments import Instrument
-from .join import FrameKeys, NoLog, find_logs, join_logs
-from .keywords import Opening
-from .sources import NEWEST, PathOrPaths, Source, resolve
+from .log_join import FrameKeys, NoLog, find_logs, join_logs
+from .options import Opening
+from .paths import NEWEST, PathOrPaths, Source, resolve
 from .stamps import parse_stamp
 from .times import Readings, make_times
 from .zones import find_zone, to_utc
@@ -118,7 +118,7 @@ def gather_source(
     if newest or fill_missing:
         asked = "series='newest'" if newest else "fill_missing"
         raise LayoutError(f"{source.path}: {asked} is for frames in files of their own, not in HDF5 files")
-    from .hdf5 import gather_hdf5  # h5py is not needed for folders of frames
+    from .gather_hdf5 import gather_hdf5  # h5py is not needed for folders of frames
 
     return gather_hdf5(source.folder, source.files, on_error=on_error)
 

@@ -17,8 +17,8 @@ import xinsitu
 from xinsitu import schema
 from xinsitu.errors import SchemaError
 
-from .atomic import new_file, refuse_existing
-from .safe_hdf5 import refuse_outside_links
+from .disk import new_file, refuse_existing
+from .formats.safe_hdf5 import refuse_outside_links
 
 ENGINE: Literal["h5netcdf"] = "h5netcdf"
 PathLike = str | os.PathLike[str]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .discover import Series
-from .frame_header import FrameFault, FrameHeader
+from .formats.header import FrameFault, FrameHeader
 from .times import TimeAxis
 from .zones import find_zone
 

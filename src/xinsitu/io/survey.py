@@ -18,14 +18,14 @@ from xinsitu.schema import FrameStatus
 
 from .discover import Folder, FrameName, Series, look, natural_key
 from .faults import check_pixels, find_suspects, hollow, read_headers
-from .frame_header import FrameFault, FrameHeader
+from .formats.hdf5_stack import Hdf5Stack
+from .formats.header import FrameFault, FrameHeader
 from .gather import Gathered
-from .hdf5 import check_hdf5, join_hdf5, read_hdf5, unwritten, without_unwritten
-from .hdf5_stack import Hdf5Stack
+from .gather_hdf5 import check_hdf5, join_hdf5, read_hdf5, unwritten, without_unwritten
 from .instruments import Instrument, load_instrument
-from .keywords import check_instrument
+from .options import check_instrument
+from .paths import PathOrPaths, Source, hdf5_files, resolve
 from .series_survey import SHOWN, SeriesSurvey
-from .sources import PathOrPaths, Source, hdf5_files, resolve
 from .times import Readings, TimeAxis, make_times
 from .zones import find_zone
 

@@ -14,7 +14,7 @@ import xarray as xr
 from xinsitu import schema
 from xinsitu.errors import SchemaError
 
-from .atomic import new_file, refuse_existing
+from .disk import new_file, refuse_existing
 
 
 def to_dataframe(series: xr.Dataset, layout: Literal["long", "wide"] = "long") -> pd.DataFrame:

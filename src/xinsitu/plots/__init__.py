@@ -1,8 +1,8 @@
 """Pictures of frames and of time series: HoloViews objects to go on with, and files."""
 
-from .changes import plot_changes
+from .change_report import plot_changes
 from .comparison import plot_comparison
-from .frames import plot_frames, plot_kymograph, plot_rois, waterfall
+from .images import plot_frames, plot_kymograph, plot_rois, waterfall
 from .interactive import plot, save_plot, write_html
 
 __all__ = [

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import RoiError, SchemaError
-from xinsitu.physics.events import events_of
+from xinsitu.physics.samples.events import events_of
 from xinsitu.schema import errors_name
 from xinsitu.values import Event, moment
 

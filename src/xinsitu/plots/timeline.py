@@ -12,7 +12,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import DocumentError, SchemaError, TimeError
-from xinsitu.physics.keys import time_of
+from xinsitu.physics.moments import time_of
 from xinsitu.values import Event, Key, Moment, moment, nanoseconds
 
 Axis = Literal["elapsed", "local", "utc", "frame"]

@@ -12,8 +12,8 @@ Each has ``produce()``, which returns the Dataset, and ``to_dict(base)``, where 
 ``base`` that the document lies in; :func:`recipe_from_dict` reads it back.
 """
 
-from .frames import Calibrating, Correcting, Measure, Parse, Reading
 from .joins import ATTENUATION, Append, Recipe, Stitch, Stored, recipe_from_dict
+from .steps import Calibrating, Correcting, Measure, Parse, Reading
 
 __all__ = [
     "ATTENUATION",

@@ -11,16 +11,16 @@ import xarray as xr
 
 from xinsitu.errors import DocumentError
 from xinsitu.io.results import read_results
-from xinsitu.physics.appending import append_measurements
-from xinsitu.physics.attenuation import correct_attenuation
-from xinsitu.physics.events import with_events
-from xinsitu.physics.find_changes import find_attenuation_changes
-from xinsitu.physics.overlap import attenuation_from_overlap
-from xinsitu.physics.stitching import stitch
+from xinsitu.physics.attenuation.finding import find_attenuation_changes
+from xinsitu.physics.attenuation.overlap import attenuation_from_overlap
+from xinsitu.physics.attenuation.scaling import correct_attenuation
+from xinsitu.physics.samples.appending import append_measurements
+from xinsitu.physics.samples.events import with_events
+from xinsitu.physics.samples.joining import stitch
 from xinsitu.values import AttenuationChange, Event
 
-from .checks import VERSION, known, relative
-from .frames import Measure, Parse
+from .recipe_checks import VERSION, known, relative
+from .steps import Measure, Parse
 
 ATTENUATION = ("roi", "window", "method", "reference", "legacy")
 """Keywords of the attenuation's correction that a recipe may set."""

@@ -2,7 +2,7 @@
 
 from .experiment import Experiment
 from .parts import Attenuator, Dump, Run, Spot
-from .sample import simulate_frames, simulate_sample
 from .truth import Truth
+from .write import simulate_frames, simulate_sample
 
 __all__ = ["Attenuator", "Dump", "Experiment", "Run", "Spot", "Truth", "simulate_frames", "simulate_sample"]

@@ -6,8 +6,8 @@ Keys that a newer version wrote are kept in ``extra`` and written back.
 
 from .background import Background
 from .changes import CAUSES, AttenuationChange, Event
-from .checks import Bounds, Box
-from .keys import Key, Moment, moment, nanoseconds, utc_text
+from .fields import Bounds, Box
+from .logbook import Key, Moment, moment, nanoseconds, utc_text
 from .rois import EDGE, MEASURES, PLANE, ROLES, KeyFrame, Roi, RoiSet
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from xinsitu.errors import RoiError
 
-from .checks import Bounds, Box, bounds
+from .fields import Bounds, Box, bounds
 from .rois import Roi
 
 

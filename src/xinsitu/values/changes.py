@@ -11,8 +11,8 @@ import numpy as np
 
 from xinsitu.errors import DocumentError
 
-from .checks import keep_unknown
-from .keys import Key, Moment, end_point, moment_or_key
+from .fields import keep_unknown
+from .logbook import Key, Moment, end_point, moment_or_key
 
 CAUSES = ("attenuator", "exposure", "beam", "realigned")
 

@@ -8,8 +8,8 @@ from typing import Any, Literal, overload
 
 from xinsitu.errors import RoiError
 
-from .checks import Bounds, bounds, keep_unknown, names
-from .keys import Key
+from .fields import Bounds, bounds, keep_unknown, names
+from .logbook import Key
 
 MEASURES = ("intensity", "com", "fwhm", "background")
 """What a ROI can measure; a ROI without ``measure`` measures all of it."""

@@ -9,9 +9,9 @@ from bokeh.layouts import row
 from bokeh.models import BasicTicker, ColumnDataSource, Div, FixedTicker
 from bokeh.plotting import figure
 
-from xinsitu.app.evidence import Evidence
-from xinsitu.app.kinds import color_of
-from xinsitu.app.model import ExplorerModel
+from xinsitu.app.state.change_evidence import Evidence
+from xinsitu.app.state.kinds import color_of
+from xinsitu.app.state.model import ExplorerModel
 from xinsitu.errors import XinsituError
 from xinsitu.plots.curves import readable
 

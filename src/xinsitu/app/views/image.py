@@ -17,7 +17,7 @@ from bokeh.models import (
 from bokeh.palettes import RdBu11, Viridis256
 from bokeh.plotting import figure
 
-from xinsitu.app.model import ExplorerModel
+from xinsitu.app.state.model import ExplorerModel
 from xinsitu.schema import image_of
 
 from .hover import hover_tool

@@ -7,8 +7,8 @@ from bokeh.models import ColumnDataSource, DatetimeAxis, LinearColorMapper, Rang
 from bokeh.palettes import RdBu11, Viridis256
 from bokeh.plotting import figure
 
-from xinsitu.app.model import ExplorerModel
-from xinsitu.app.profiles import Kymograph
+from xinsitu.app.data.cutouts import Kymograph
+from xinsitu.app.state.model import ExplorerModel
 
 from .channel import ticks
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bokeh.models import Button, Row, Slider, Spinner, TextInput, Toggle
 
-from xinsitu.app.goto import FORMS
+from xinsitu.app.state.goto import FORMS
 
 from .channel import Channel, script
 

@@ -6,12 +6,12 @@ import numpy as np
 import xarray as xr
 from bokeh.models import ColumnDataSource, GlyphRenderer, LegendItem, Line
 
-from xinsitu.app.kinds import color_of
-from xinsitu.app.model import ExplorerModel
+from xinsitu.app.state.kinds import color_of
+from xinsitu.app.state.model import ExplorerModel
 from xinsitu.plots.curves import PALETTE, readable
 from xinsitu.plots.timeline import breaks
 
-from .curves import COLUMNS, DASHES, FIGURES, PLAIN, CurvesView
+from .curves_view import COLUMNS, DASHES, FIGURES, PLAIN, CurvesView
 
 
 class ResultView:

@@ -8,9 +8,9 @@ from bokeh.models import BasicTicker, ColumnDataSource, LogColorMapper, Range1d
 from bokeh.palettes import Viridis256
 from bokeh.plotting import figure
 
-from xinsitu.app.model import ExplorerModel
-from xinsitu.app.profiles import Section
-from xinsitu.app.state import limits_of
+from xinsitu.app.data.cutouts import Section
+from xinsitu.app.state.model import ExplorerModel
+from xinsitu.app.state.view import limits_of
 
 from .channel import ticks
 

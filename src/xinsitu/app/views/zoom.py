@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bokeh.models import Range1d
 
-from xinsitu.app.model import ExplorerModel
+from xinsitu.app.state.model import ExplorerModel
 
 
 class Zoom:

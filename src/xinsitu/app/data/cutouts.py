@@ -1,0 +1,169 @@
+"""Cut-out, profiles and kymograph of the selected ROI, from the same corrected pixels that are measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from xinsitu.physics.corrections.apply import Correction, correct, crop
+from xinsitu.physics.reduction.moving import Boxes
+from xinsitu.physics.reduction.series import measure
+from xinsitu.plots.images import Along, Show, changes
+from xinsitu.schema import image_of
+from xinsitu.values import Roi
+
+Doubles = npt.NDArray[np.float64]
+COLUMNS = 1200
+"""Columns of a kymograph: no screen has more."""
+
+
+@dataclass(frozen=True)
+class SectionRequest:
+    """Frames (one of them), ROI and correction."""
+
+    data: xr.Dataset
+    roi: Roi
+    correction: Correction | None
+
+
+@dataclass(frozen=True)
+class Section:
+    """Cut-out ``(y, x)`` of one frame and its two profiles."""
+
+    roi: Roi
+    image: npt.NDArray[Any]
+    y: Doubles
+    x: Doubles
+
+    @classmethod
+    def of(cls, request: SectionRequest) -> Section:
+        """Cut one frame."""
+        box = corrected_box(request.data, request.roi, request.correction)
+        values = np.asarray(box.isel(time=0).values, dtype="float64")
+        return cls(request.roi, values, values.sum(axis=1), values.sum(axis=0))
+
+
+@dataclass(frozen=True)
+class KymographRequest:
+    """Frames, ROI and correction, and what to show along which axis, at which places in time."""
+
+    data: xr.Dataset
+    roi: Roi
+    correction: Correction | None
+    along: Along
+    show: Show
+    places: Doubles
+    cuts: npt.NDArray[np.int64]
+    boxes: Boxes | None = None
+    """Bounds ``y0, y1, x0, x1`` of the ROI in every frame; None: it stands still."""
+
+
+@dataclass(frozen=True)
+class Kymograph:
+    """Profiles on an even grid in time, ``(pixel, column)``; NaN where nothing was measured, or outside a moving ROI.
+
+    ``edges`` are the ROI's own pixels in every frame, ``(time, 2)``; None where it stands still.
+    """
+
+    values: npt.NDArray[np.float32]
+    left: float
+    right: float
+    pixels: tuple[int, int]
+    signed: bool
+    edges: npt.NDArray[np.int64] | None = None
+
+    @classmethod
+    def of(cls, request: KymographRequest) -> Kymograph:
+        """Sum over the other axis, take differences, put the frames on a grid."""
+        own, other = ((0, 2), "x") if request.along == "y" else ((2, 4), "y")
+        boxes, roi = request.boxes, request.roi
+        if boxes is not None:  # everything that the ROI ever sees, and of that what it sees in each frame
+            low, high = boxes.min(axis=0), boxes.max(axis=0)
+            roi = roi.moved(y=(int(low[0]), int(high[1])), x=(int(low[2]), int(high[3])))
+        box = corrected_box(request.data, roi, request.correction)
+        if boxes is not None:
+            box = box.where(_inside(box, other, boxes[:, 2:] if request.along == "y" else boxes[:, :2]), 0)
+        summed = box.sum(other, dtype="float64", skipna=False)
+        if boxes is not None:
+            summed = summed.where(_inside(box, request.along, boxes[:, slice(*own)]))
+        profile = np.asarray(summed.compute().values)
+        times = request.data["time"].values
+        shown = changes(profile, (times - times[0]) / np.timedelta64(1, "s"), request.show)
+        values, left, right = on_grid(shown, request.places[: len(shown)], request.cuts)
+        bounds = roi.y if request.along == "y" else roi.x
+        edges = None if boxes is None else boxes[:, slice(*own)]
+        return cls(values.T.astype("float32"), left, right, bounds, request.show != "values", edges)
+
+
+def _inside(box: xr.DataArray, axis: str, bounds: npt.NDArray[np.int64]) -> xr.DataArray:
+    """Whether a pixel lies within the bounds ``(time, 2)`` of its frame, dims ``(time, axis)``."""
+    pixels = np.asarray(box[axis].values)
+    return xr.DataArray(
+        (pixels >= bounds[:, :1]) & (pixels < bounds[:, 1:]), dims=("time", axis), coords={axis: box[axis]}
+    )
+
+
+def corrected_box(data: xr.Dataset, roi: Roi, correction: Correction | None) -> xr.DataArray:
+    """Return the pixels of a ROI, corrected as in the whole frame, dims ``(time, y, x)``."""
+    image = image_of(data)
+    if correction is None:
+        return crop(image, y=roi.y, x=roi.x)
+    reach = correction.halo
+    around = {
+        axis: (max(first, low - reach), min(behind, high + reach))
+        for axis, (low, high), (first, behind) in (("y", roi.y, _extent(image, "y")), ("x", roi.x, _extent(image, "x")))
+    }
+    plain = replace(correction, background=None)
+    box = crop(correct(crop(image, **around), plain), y=roi.y, x=roi.x)
+    region = correction.background
+    if region is None:
+        return box
+    level = _level(data, correction)
+    if region.mode == "subtract":
+        return (box - level).transpose("time", "y", "x").assign_attrs(box.attrs)
+    level = level / float(level.mean()) if region.normalise == "mean" else level
+    return (box / level.where(level > 0)).transpose("time", "y", "x").assign_attrs(box.attrs, units="1")
+
+
+def _level(data: xr.Dataset, correction: Correction) -> xr.DataArray:
+    """Mean of the background regions per frame, after median and flat field."""
+    boxes = () if correction.background is None else correction.background.boxes
+    regions = [Roi(f"region {number}", y=y, x=x, measure=("intensity",)) for number, (y, x) in enumerate(boxes)]
+    series = measure(data[["image"]], regions, correction=replace(correction, background=None)).compute()
+    return series["intensity"].sum("roi") / series["n_valid"].sum("roi")
+
+
+def _extent(image: xr.DataArray, axis: str) -> tuple[int, int]:
+    first = int(image[axis].values[0]) if axis in image.coords else 0
+    return first, first + image.sizes[axis]
+
+
+def on_grid(
+    values: Doubles, places: Doubles, cuts: npt.NDArray[np.int64], columns: int = COLUMNS
+) -> tuple[Doubles, float, float]:
+    """Put rows at uneven places on an even grid: each column shows the nearest frame, a gap shows nothing.
+
+    Examples
+    --------
+    >>> places, rows = np.array([0.0, 1.0, 2.0, 6.0]), np.array([[1.0], [2.0], [3.0], [4.0]])
+    >>> rows, left, right = on_grid(rows, places, np.array([3]), columns=5)
+    >>> rows.ravel(), left, right
+    (array([ 1.,  2., nan, nan,  4.]), -0.75, 6.75)
+    """
+    if len(places) < 2:
+        return values, float(places[0]) - 0.5, float(places[0]) + 0.5
+    number = min(columns, max(len(places), 5))
+    grid = np.linspace(places[0], places[-1], number)
+    after = np.clip(np.searchsorted(places, grid), 1, len(places) - 1)
+    nearest = np.where(grid - places[after - 1] <= places[after] - grid, after - 1, after)
+    result = values[nearest].copy()
+    usual = float(np.median(np.diff(places)))
+    for cut in cuts[cuts < len(places)]:
+        inside = (grid > places[cut - 1] + usual / 2) & (grid < places[cut] - usual / 2)
+        result[inside] = np.nan
+    half = (places[-1] - places[0]) / (number - 1) / 2
+    return result, float(places[0] - half), float(places[-1] + half)

@@ -1,0 +1,258 @@
+"""The frames behind an explorer: read once in the background, kept in memory or as a tiled copy, shared by all tabs."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import tempfile
+import threading
+import uuid
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from xinsitu.errors import FrameError, XinsituError
+from xinsitu.physics.corrections.apply import Correction, correct
+from xinsitu.schema import image_of
+
+from .source import Source
+from .tiles import Blocks, Through, Tiles
+
+MEMORY = 2 * 2**30
+"""Bytes of frames kept in memory; a larger stack gets a tiled copy on disc."""
+BLOCK_BYTES = 48 * 2**20
+"""Frames are read in blocks of about this size: small, so that a frame that someone wants to see does not wait."""
+
+TASKS = 8
+"""Blocks in which a curve is computed: few, as each costs half a millisecond beside its work."""
+
+
+class FrameStore:
+    """All frames of a measurement or sample, quickly at hand.
+
+    Nothing is read before :meth:`start`. Reading goes on in one thread; :attr:`loaded` frames can be measured at any
+    moment. A frame that cannot be read is noted in :attr:`faults` and stands as zeros, to be masked by whoever
+    measures.
+
+    Parameters
+    ----------
+    source
+        What is explored; where it can be opened again, :meth:`refresh` finds frames that have come since.
+    memory
+        Bytes of frames to keep in memory at most.
+    folder
+        Where a tiled copy goes; None: the system's folder for temporary files.
+    """
+
+    def __init__(self, source: Source, *, memory: int = MEMORY, folder: Path | None = None) -> None:
+        self.source, self.data = source, source.data
+        # whether the data came in memory already; xarray has no question that does not load
+        self._resident = isinstance(image_of(self.data).variable._data, np.ndarray)
+        self.faults: dict[int, str] = {}
+        self.note = ""
+        self._memory, self._folder = memory, folder
+        self._blocks: list[npt.NDArray[Any]] = []
+        self._tiles: Tiles | None = None
+        self._loaded = 0
+        self._key = uuid.uuid4().hex
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._scratch: Path | None = None
+        self._ready: tuple[tuple[str, int], xr.Dataset] | None = None
+
+    # -- what there is ------------------------------------------------------------------------------------------------
+
+    @property
+    def n_frames(self) -> int:
+        """Frames of the stack, read or not."""
+        return int(self.data.sizes["time"])
+
+    @property
+    def loaded(self) -> int:
+        """Frames that can be measured quickly."""
+        return self.n_frames if self._resident else self._loaded
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything is at hand."""
+        return self.loaded >= self.n_frames
+
+    @property
+    def tiled(self) -> bool:
+        """Whether the frames are too many for the memory."""
+        return not self._resident and image_of(self.data).nbytes > self._memory
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Read all frames in the background, where they are not at hand already."""
+        with self._lock:
+            running = self._thread is not None and self._thread.is_alive()
+            if self._resident or running or self.complete:
+                return
+            self._stop.clear()
+            self._thread = threading.Thread(target=self._read_all, name="xinsitu-frames", daemon=True)
+            self._thread.start()
+
+    def release(self) -> None:
+        """Stop reading, and give memory and disc space back; :meth:`start` begins anew."""
+        self._stop.set()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout=30)
+        with self._lock:
+            self._blocks, self._loaded, self._thread, self._ready = [], 0, None, None
+            self._key = uuid.uuid4().hex
+            self._tiles = None
+            self._forget_scratch()
+
+    def _forget_scratch(self) -> None:
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch = None
+
+    def wait(self, seconds: float = 60.0) -> None:
+        """Wait until everything is read."""
+        thread = self._thread
+        if thread is not None:
+            thread.join(seconds)
+
+    def _read_all(self) -> None:
+        image = image_of(self.data)
+        step = max(1, BLOCK_BYTES // max(1, image[:1].nbytes))
+        if self.tiled and self._tiles is None and not self._make_tiles(image):
+            self._loaded = self.n_frames
+            return
+        while self._loaded < self.n_frames and not self._stop.is_set():
+            first = self._loaded
+            frames = self._read(slice(first, min(first + step, self.n_frames)))
+            with self._lock:
+                if self._stop.is_set():
+                    return
+                if self._tiles is not None:
+                    self._tiles.write(first, frames)
+                else:
+                    self._blocks.append(frames)
+                self._loaded = first + len(frames)
+
+    def _make_tiles(self, image: xr.DataArray) -> bool:
+        """Make room for a tiled copy; without enough disc space ROIs are read from the frames themselves."""
+        room = Path(tempfile.gettempdir()) if self._folder is None else self._folder
+        shape = (image.sizes["time"], image.sizes["y"], image.sizes["x"])
+        try:
+            if shutil.disk_usage(room).free < 1.2 * image.nbytes:
+                raise OSError(errno.ENOSPC, "no room")
+            self._scratch = Path(tempfile.mkdtemp(prefix="xinsitu-", dir=room))
+            self._tiles = Tiles(self._scratch / "tiles", shape, image.dtype)
+        except OSError:
+            self._forget_scratch()
+            self.note = f"{room} has no room for a tiled copy of {image.nbytes / 2**30:.1f} GB: curves are slow"
+            return False
+        return True
+
+    def _read(self, time: slice, y: slice = slice(None), x: slice = slice(None)) -> npt.NDArray[Any]:
+        image = image_of(self.data)[:, y, x]
+        try:
+            return np.asarray(image[time].values)
+        except (XinsituError, OSError):
+            return np.stack([self._one_or_zeros(image, position) for position in range(time.start, time.stop)])
+
+    def _one_or_zeros(self, image: xr.DataArray, position: int) -> npt.NDArray[Any]:
+        try:
+            return np.asarray(image[position].values)
+        except (XinsituError, OSError) as error:
+            self.faults[position] = str(error)
+            return np.zeros((image.sizes["y"], image.sizes["x"]), dtype=image.dtype)
+
+    # -- a measurement that grows -------------------------------------------------------------------------------------
+
+    def refresh(self) -> int:
+        """Open the data again and return the number of new frames; a frame that is still being written waits.
+
+        Raises
+        ------
+        XinsituError
+            The data can no longer be opened.
+        """
+        if self.source.reopen is None:
+            return 0
+        source = self.source.reopen()
+        new = source.data
+        old_times, times = self.data["time"].values, new["time"].values
+        if len(times) <= len(old_times) or not np.array_equal(times[: len(old_times)], old_times):
+            if len(times) == len(old_times) and np.array_equal(times, old_times):
+                return 0
+            self.release()
+        if self._tiles is not None:
+            self.release()
+        self.source, self.data = source, new
+        self.start()
+        return len(times) - len(old_times)
+
+    # -- use ----------------------------------------------------------------------------------------------------------
+
+    def measurable(self) -> xr.Dataset:
+        """Return the frames that are at hand, as a Dataset that any function of xinsitu takes."""
+        if self._resident:
+            return self.data
+        with self._lock:
+            loaded, blocks, tiles, key = self._loaded, list(self._blocks), self._tiles, self._key
+            if self._ready is not None and self._ready[0] == (key, loaded):
+                return self._ready[1]
+        if not loaded:
+            return self.data.isel(time=slice(0, 0))
+        data, original = self.data.isel(time=slice(0, loaded)), image_of(self.data)
+        stack: Blocks | Tiles | Through
+        if blocks or tiles is not None:
+            stack, frames = Blocks(blocks) if tiles is None else tiles, max(50, -(-loaded // TASKS))
+        else:
+            stack = Through((loaded, original.sizes["y"], original.sizes["x"]), original.dtype, self._read)
+            frames = max(1, BLOCK_BYTES // max(1, original[:1].nbytes))
+        array = da.from_array(
+            stack, chunks=(frames, -1, -1), name=f"frames-{key}-{loaded}", meta=np.empty((0, 0, 0), stack.dtype)
+        )
+        image = xr.DataArray(array[:loaded], dims=("time", "y", "x"), coords=data["image"].coords, attrs=original.attrs)
+        image.encoding = dict(original.encoding)
+        ready = data.assign(image=image)
+        with self._lock:
+            self._ready = (key, loaded), ready
+        return ready
+
+    def image(self, position: int, correction: Correction | None = None) -> xr.DataArray:
+        """One frame, dims ``(y, x)``, raw or corrected.
+
+        Raises
+        ------
+        FrameError
+            The frame cannot be read.
+        """
+        one = image_of(self.around(position))
+        if correction is not None:
+            one = correct(one, correction)
+        return one.isel(time=0).compute()
+
+    def around(self, position: int) -> xr.Dataset:
+        """Return a Dataset of one frame, from memory where it is there.
+
+        Raises
+        ------
+        FrameError
+            The frame cannot be read.
+        """
+        if position in self.faults:
+            raise FrameError(f"frame {position}", self.faults[position])
+        one = self.data.isel(time=slice(position, position + 1))
+        with self._lock:
+            blocks = self._blocks if position < self._loaded and self._tiles is None else []
+        first = 0
+        for block in blocks:
+            if position < first + len(block):
+                values = block[position - first : position - first + 1]
+                return one.assign(image=one["image"].copy(data=values))
+            first += len(block)
+        return one.load() if self._resident else one.compute()

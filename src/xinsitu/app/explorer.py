@@ -1,0 +1,234 @@
+"""A running explorer: the server on its thread, the tabs, and what they show, at hand in Python."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+import threading
+import weakref
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Literal
+
+import xarray as xr
+
+from xinsitu.errors import FrameError, XinsituError
+from xinsitu.io.tables import to_dataframe
+from xinsitu.physics.corrections.apply import Correction
+from xinsitu.values import RoiSet
+
+from .current import forget
+from .data.source import Source
+from .data.store import FrameStore
+from .network import LOCAL, free_port, guard, origins
+from .state.model import ExplorerModel
+from .state.screen import result
+from .state.view_file import Remembered, restore
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from bokeh.server.contexts import BokehSessionContext
+
+FOLLOW = 2.0
+"""Seconds between two looks for new frames: network discs send no events."""
+CLOSED_TAB = 15_000
+"""Milliseconds after which a closed tab is forgotten: a reload in between is cheap."""
+
+
+class Explorer:
+    """A running explorer: what a person sees in the browser, at hand in Python.
+
+    Examples
+    --------
+    >>> explorer = scan.insitu.explore()     # doctest: +SKIP
+    >>> explorer.rois, explorer.series       # doctest: +SKIP
+    >>> explorer.stop()                      # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        store: FrameStore,
+        *,
+        rois: RoiSet | None,
+        correction: Correction | None,
+        calibration: Mapping[str, xr.DataArray] | None = None,
+        token: str = "",
+    ) -> None:
+        self.source, self.store, self.token = source, store, token
+        self._rois, self._correction, self._calibration = rois, correction, calibration
+        self._models: list[ExplorerModel] = []
+        self._documents: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._pool = ThreadPoolExecutor(4, thread_name_prefix="xinsitu-explorer")
+        self._tabs = Remembered()
+        self._idle: ExplorerModel | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
+        self._stop_following = threading.Event()
+        self._following = False
+        self.url = ""
+
+    # -- what it is for -----------------------------------------------------------------------------------------------
+
+    @property
+    def model(self) -> ExplorerModel:
+        """The tab that was opened last, or one of its own as long as there is none."""
+        if self._models:
+            return self._models[-1]
+        if self._idle is None:
+            self._idle = self._new_model()
+        return self._idle
+
+    @property
+    def rois(self) -> RoiSet:
+        """ROIs as they are on the screen."""
+        rois: RoiSet = self.model.rois
+        return rois
+
+    @property
+    def series(self) -> xr.Dataset:
+        """ROI time series as they are on the screen, dims ``(time, roi)``."""
+        self.store.start()
+        self.store.wait()
+        return result(self.model)
+
+    def to_dataframe(self, layout: Literal["long", "wide"] = "long") -> pd.DataFrame:
+        """ROI time series as a table; see :func:`xinsitu.to_dataframe`."""
+        return to_dataframe(self.series, layout)
+
+    def check(self) -> None:
+        """Raise what would go wrong in every tab: ROIs or a correction that do not fit these frames."""
+        model = self.model
+        with contextlib.suppress(FrameError, OSError):  # a frame that cannot be read is shown as such
+            model.store.image(0, model.active_correction)
+
+    def stop(self) -> None:
+        """Stop serving; frames in memory and tiled copies are given back."""
+        self._stop_following.set()
+        loop = self._loop
+        if loop is not None and loop.is_running():
+            loop.call_soon_threadsafe(loop.stop)
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(10)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self.store.release()
+        self._ended.set()
+
+    def wait(self) -> None:
+        """Wait until somebody stops it, Ctrl-C at the latest."""
+        try:
+            while not self._ended.wait(0.5):
+                pass
+        except KeyboardInterrupt:
+            self.stop()
+
+    def _repr_html_(self) -> str:
+        """In a notebook: the explorer itself."""
+        return f'<iframe src="{self.url}" style="width: 100%; height: 1050px; border: 0"></iframe>'
+
+    # -- serving ------------------------------------------------------------------------------------------------------
+
+    def _new_model(self) -> ExplorerModel:
+        return ExplorerModel(
+            self.store, rois=self._rois, correction=self._correction, calibration=self._calibration
+        )  # fmt: skip
+
+    def _page(self) -> Any:  # noqa: ANN401 - a Panel template
+        """Build the page of one tab."""
+        import panel as pn
+
+        from .page.page import page
+        from .page.session import Session
+
+        self.store.start()
+        model = self._new_model()
+        model.follow = self._following
+        self._remember(model)
+        self._models.append(model)
+        self._documents.add(pn.state.curdoc)
+        session = Session(model, pn.state.curdoc, self._pool)
+        pn.state.on_session_destroyed(lambda context: self._left(session, context))
+        return page(session)
+
+    def _remember(self, model: ExplorerModel) -> None:
+        """Show what the tab showed before it was loaded again: its address names its view."""
+        import panel as pn
+
+        name = pn.state.session_args.get("view", [b""])[0].decode("utf-8", "replace")
+        view = self._tabs.view(name)
+        if view is not None:
+            with contextlib.suppress(XinsituError):  # other frames by now: a fresh view
+                restore(model, view)
+        address, named = pn.state.location, self._tabs.open(model)
+        if address is not None:
+            pn.state.onload(lambda: address.update_query(view=named))
+
+    def _left(self, session: Any, _: BokehSessionContext) -> None:  # noqa: ANN401 - a Session
+        """Drop the work and the views of a tab that was closed, and the frames with the last one; its model stays."""
+        session.close()
+        self._idle = model = session.model
+        self._tabs.close(model)
+        self._models.remove(model)
+        model.param.watchers = {}
+        vars(session).clear()  # a task of Panel's keeps the first document of a process for ever, and with it all views
+        if not self._models:
+            self.store.release()
+
+    def serve(self, *, port: int, public: bool) -> None:
+        """Start the server on a thread of its own; returns when :attr:`url` can be opened."""
+        started = threading.Event()
+        failed: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                self._serve(port, public, started)
+            except BaseException as error:  # noqa: BLE001 - raised again where it can be seen
+                failed.append(error)
+                started.set()
+
+        self._thread = threading.Thread(target=run, name="xinsitu-server", daemon=True)
+        self._thread.start()
+        started.wait()
+        if failed:
+            reason = failed[0]
+            taken = isinstance(reason, OSError) and reason.errno == errno.EADDRINUSE
+            why = "it is taken by another program; give another one, or none for a free one" if taken else str(reason)
+            raise XinsituError(f"port {port}: the explorer cannot be served here: {why}") from reason
+
+    def _serve(self, port: int, public: bool, started: threading.Event) -> None:
+        import panel as pn
+        from tornado.ioloop import IOLoop
+
+        self._loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self._loop)
+        port = port or free_port()
+        server = pn.io.server.get_server(
+            {"/": self._page}, port=port, address=None if public else LOCAL, websocket_origin=origins(port, public),
+            title="xinsitu", show=False, start=False, loop=IOLoop.current(), check_unused_sessions_milliseconds=2000,
+            unused_session_lifetime_milliseconds=CLOSED_TAB,
+        )  # fmt: skip
+        guard(server._tornado, self.token)
+        host = socket.gethostname() if public else LOCAL
+        self.url = f"http://{host}:{port}/" + (f"?token={self.token}" if self.token else "")
+        server.start()
+        self._loop.call_soon(started.set)
+        self._loop.run_forever()
+        server.stop()
+        self._loop.run_until_complete(asyncio.sleep(0.1))
+        forget(self._documents)
+
+    def follow(self) -> None:
+        """Look for new frames now and then, on a thread of its own."""
+
+        def run() -> None:
+            while not self._stop_following.wait(FOLLOW):
+                try:
+                    self.store.refresh()
+                except (XinsituError, OSError):
+                    continue  # a frame or a folder that is still being written: the next look will find it whole
+
+        self._following = True
+        threading.Thread(target=run, name="xinsitu-follow", daemon=True).start()

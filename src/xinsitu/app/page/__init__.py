@@ -1,0 +1,1 @@
+"""The page itself: sessions, bars and forms."""

@@ -1,0 +1,341 @@
+"""One browser tab: a model, its views, and the jobs between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from bokeh.document import Document
+
+from xinsitu.app.data.cutouts import Kymograph, Section
+from xinsitu.app.state.measuring import Answer, Request, answer
+from xinsitu.app.state.model import ExplorerModel
+from xinsitu.app.views.channel import Channel, script
+from xinsitu.app.views.curves_view import CurvesView, shown_as
+from xinsitu.app.views.evidence import EvidenceView
+from xinsitu.app.views.image import ImageView
+from xinsitu.app.views.kymograph import KymographView
+from xinsitu.app.views.player import PlayerView
+from xinsitu.app.views.result import ResultView
+from xinsitu.app.views.roi_boxes import RoiView
+from xinsitu.app.views.section import SectionView
+from xinsitu.app.views.zoom import Zoom
+from xinsitu.errors import XinsituError
+
+from .jobs import Latest, Rest
+
+POLL = 300
+"""Milliseconds between two looks at how far the reading is; a look that finds nothing new sends nothing."""
+
+GATHER = 8
+"""Milliseconds in which the four edges of a box arrive, each as a message of its own."""
+
+REST = 120
+"""Milliseconds without a new frame, or new numbers, after which what is small print is drawn."""
+
+
+class Session:
+    """Connects a model with its views in a Bokeh document.
+
+    All of it runs on the document's event loop; only what :class:`Latest` is given as ``work`` runs on the pool.
+    """
+
+    def __init__(self, model: ExplorerModel, document: Document, pool: Executor) -> None:
+        self.model, self.document, self.pool = model, document, pool
+        self.channel = Channel(name="channel", ask=(model.frame, 0), done=(model.frame, 0))
+        self.image = ImageView(model)
+        self.player = PlayerView(model.n_frames, self.channel, model.frame)
+        self.curves = CurvesView(model, self.channel)
+        self.kymograph = KymographView(model, self.curves.x_range)
+        self.section = SectionView(model)
+        self.evidence = EvidenceView(model)
+        self.result = ResultView(model, self.curves)
+        self.zooms = (
+            Zoom(model, "window", (self.curves.x_range,)),
+            Zoom(model, "part", (self.image.figure.x_range, self.image.figure.y_range)),
+        )
+        self.frames: Latest[int, npt.NDArray[Any]] = self._latest(
+            self._wanted, self._image, self._arrived, self._no_image
+        )
+        self.measuring: Latest[Request, Answer] = self._latest(self._request, answer, self._measured, self._fault)
+        self.kymographs: Latest[object, Kymograph] = self._latest(
+            model.kymograph_request, Kymograph.of, self._kymograph, self._fault
+        )
+        self.sections: Latest[object, Section] = self._latest(
+            model.section_request, Section.of, self._section, self._no_section
+        )
+        self.rois = RoiView(model, self.image.figure, self.channel, self._moved)
+        self.at_rest: list[Callable[[], object]] = []
+        self.at_progress: list[Callable[[], object]] = []
+        self._frame_rest = self._resting(self.sections.ask)
+        self._numbers_rest = self._resting(self._measurements)
+        self._measured_frames = 0
+        self._gathering = False
+        self._number, self._asked, self._seen = 0, 0, (-1, -1)
+        self._wire()
+        self._watch()
+
+    def _latest(self, collect: Any, work: Any, apply: Any, fault: Any) -> Latest[Any, Any]:  # noqa: ANN401 - as Latest
+        return Latest(
+            collect=collect, work=work, apply=apply, fault=fault, pool=self.pool,
+            schedule=self.document.add_next_tick_callback,
+        )  # fmt: skip
+
+    def _resting(self, action: Callable[[], object]) -> Rest:
+        return Rest(action, lambda act: self.document.add_timeout_callback(act, REST))
+
+    def start(self) -> None:
+        """Show the first frame and measure."""
+        self.document.add_root(self.channel)
+        self.document.add_periodic_callback(self.poll, POLL)
+        if self.model.result is not None:  # of a view that was there before
+            self.result.update()
+        self.frames.ask()
+        self.measuring.ask()
+        self.rest()
+
+    def close(self) -> None:
+        """Drop everything that is still being done."""
+        for job in (self.frames, self.measuring, self.kymographs, self.sections):
+            job.close()
+
+    # -- browser to model ---------------------------------------------------------------------------------------------
+
+    def _wire(self) -> None:
+        channel, slider = self.channel, self.player.slider
+        wire = script(
+            "wire", channel=channel, figure=self.image.figure, hover=self.image.hover, slider=slider,
+            toggle=self.player.toggle, aspect=self.image.aspect,
+        )  # fmt: skip
+        for change in ("inner_width", "inner_height"):
+            self.image.figure.js_on_change(change, wire)
+        self.image.figure.js_on_change("inner_width", script("repaint"))
+        channel.js_on_change("boxes", wire)
+        cursors = [*self.curves.cursors, self.kymograph.cursor]
+        arrived = script("arrived", channel=channel, slider=slider, places=self.curves.places, cursors=cursors)
+        channel.js_on_change("done", arrived)
+        self.curves.places.js_on_change("data", arrived)
+        figures = {**self.curves.figures, "kymograph": self.kymograph.figure}
+        for (name, one), cursor in zip(figures.items(), cursors, strict=True):
+            seek = script("seek", channel=channel, slider=slider, places=self.curves.places, name=shown_as(name))
+            one.js_on_event("tap", seek)
+            cursor.js_on_change("location", seek)
+        channel.on_change("ask", lambda attr, old, new: self.frames.ask())
+        channel.on_change("drag", lambda attr, old, new: self._dragged(new[0].removeprefix("roi:"), new[1]))
+        channel.on_change("click", lambda attr, old, new: self.do(lambda: self.model.pick(new[1])))
+        self.player.goto.on_change("value", lambda attr, old, new: self._go_to(new))
+        channel.on_change("key", lambda attr, old, new: self._pressed(new[0]))
+
+    def _dragged(self, name: str, phase: str) -> None:
+        if phase == "pan:start":
+            if name in self.model.rois.names:
+                self.model.selected = name
+        else:
+            self.rois.collect()
+            self.model.commit()
+            self.rois.update()
+            self.rest()
+
+    def _moved(self) -> None:
+        """Measure once all edges of a box have arrived."""
+
+        def gathered() -> None:
+            self._gathering = False
+            self.measuring.ask()
+
+        if not self._gathering:
+            self._gathering = True
+            self.document.add_timeout_callback(gathered, GATHER)
+
+    def _pressed(self, key: str) -> None:
+        actions = {
+            "ctrl+z": self.model.undo,
+            "ctrl+shift+z": self.model.redo,
+            "ctrl+y": self.model.redo,
+            "k": self.model.set_key_frame,
+            "escape": self.model.stop_picking,
+            "delete": lambda: self.model.remove(self.model.selected),
+        }
+        self.do(actions[key])
+
+    def _go_to(self, text: str) -> None:
+        """Show the frame that was typed; what could not be found stays in its field."""
+
+        def go() -> None:
+            self.model.goto_text(text)
+            self.player.goto.value = ""
+
+        if text:
+            self.do(go)
+
+    def do(self, action: Callable[[], object]) -> None:
+        """Do what a person asked for, on the next tick; what xinsitu refuses is said, and the app goes on.
+
+        Panel's widgets speak up without the lock that Bokeh's models want; the next tick has it.
+        """
+
+        def act() -> None:
+            self.model.message = ""
+            try:
+                action()
+            except Exception as fault:  # noqa: BLE001 - whatever went wrong is said, and the app goes on
+                self._fault(fault)
+            self.rest()
+
+        self.document.add_next_tick_callback(act)
+
+    def say(self, text: str) -> None:
+        """Say something to the person, from anywhere."""
+        self.do(lambda: self.model.param.update(message=text))
+
+    # -- model to views -----------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        watch = self.model.param.watch
+        watch(lambda *_: self._rois_changed(), ["rois", "selected"])
+        watch(lambda *_: self.image.scale(), ["limits", "log_image"])
+        watch(lambda *_: self._correction_changed(), ["corrected"])
+        watch(lambda *_: self._compared(), ["compare"])
+        watch(lambda *_: self.evidence.update(), ["looked_at", "changes", "proposals"])
+        watch(lambda *_: self._result_changed(), ["result", "axis", "shift"])
+        watch(lambda *_: self._axis_changed(), ["axis"])
+        watch(lambda *_: self.curves.labels(), ["log_intensity", "shift"])
+        watch(lambda *_: self.curves.marks(), ["events", "changes", "proposals"])
+        watch(lambda *_: self._rescaled(), ["changes", "scaled"])
+        watch(lambda *_: self.rest(), ["axis", "along", "show", "selected"])
+        watch(lambda event: self._frame_changed(event.new), ["frame"])
+
+    def _rois_changed(self) -> None:
+        # Bokeh walks through all models for each new one, and once at the end of a freeze: never while a box is dragged
+        with nullcontext() if self.curves.current else self.document.models.freeze():
+            self.curves.update()
+            if not self._dragging:
+                self.rois.update()
+        self.measuring.ask()
+
+    _dragging = False
+
+    def _rescaled(self) -> None:
+        """Show the curves again: another change of attenuation is corrected, or none."""
+        for name in self.model.rois.names:
+            self.curves.numbers(name)
+
+    def _correction_changed(self) -> None:
+        self.model.fit_limits()
+        self.frames.ask()
+        self.measuring.ask()
+        self.rest()
+
+    def _axis_changed(self) -> None:
+        self.model.window = None  # of the other axis
+        self.curves.axis()
+
+    def _result_changed(self) -> None:
+        with self.document.models.freeze():
+            self.result.update()
+
+    def _compared(self) -> None:
+        self.model.fit_limits()
+        self.image.scale()
+        self.frames.ask()
+
+    def _frame_changed(self, frame: int) -> None:
+        """Let the slider follow a model that went to another frame by itself; it asks for the image."""
+        if any(roi.path for roi in self.model.rois):
+            self.rois.update()
+        if frame != self._asked:
+            self.channel.goto = (frame, self.channel.goto[1] + 1)
+
+    def rest(self) -> None:
+        """Do what waits until the mouse rests: kymograph, cut-out, profiles."""
+        self.kymographs.ask()
+        self.sections.ask()
+        for one in self.at_rest:
+            one()
+
+    # -- frames -------------------------------------------------------------------------------------------------------
+
+    def _wanted(self) -> int:
+        frame, self._number = self.channel.ask
+        before, self._asked = self._asked, min(max(frame, 0), self.model.n_frames - 1)
+        if self._asked < before:
+            self.model.follow = False  # somebody scrolls back: the last frame no longer runs away from under them
+        self.model.frame = self._asked
+        return self._asked
+
+    def _image(self, frame: int) -> npt.NDArray[Any]:
+        return np.asarray(self.model.image(frame).values)
+
+    def _arrived(self, frame: int, values: npt.NDArray[Any]) -> None:
+        self.image.show(values)
+        self._done(frame)
+
+    def _no_image(self, fault: Exception) -> None:
+        self.image.show_fault(str(fault))
+        self._done(self._asked)
+
+    def _done(self, frame: int) -> None:
+        self.channel.done = (frame, self._number)
+        self._frame_rest.ask()  # cut-out and profiles follow when the frame has rested, not while it plays
+
+    # -- numbers ------------------------------------------------------------------------------------------------------
+
+    def _request(self) -> Request | None:
+        self._dragging = True
+        self.rois.collect()
+        self._dragging = False
+        return self.model.request()
+
+    def _measured(self, request: Request, found: Answer) -> None:
+        self.model.accept(request, found)
+        everything = self.model.scaled and self.model.changes
+        for name in self.model.rois.names if everything else self.model.updated:
+            self.curves.numbers(name)
+        self._numbers_rest.ask()
+        if self.model.stale() and self.model.store.complete:
+            self.measuring.ask()
+
+    def _measurements(self) -> None:
+        """Draw what was measured over kymograph and profiles, and sound the alarm: after the curves."""
+        self.kymograph.traces()
+        self.section.numbers()
+        self.evidence.update()
+        for one in self.at_progress:
+            one()
+
+    def _kymograph(self, _: object, found: Kymograph) -> None:
+        self.kymograph.show(found)
+
+    def _section(self, _: object, found: Section) -> None:
+        self.section.show(found)
+
+    def _no_section(self, _: Exception) -> None:
+        self.section.clear()
+
+    def _fault(self, fault: Exception) -> None:
+        self.model.message = str(fault) if isinstance(fault, XinsituError) else f"{type(fault).__name__}: {fault}"
+
+    # -- as time goes by ----------------------------------------------------------------------------------------------
+
+    def poll(self) -> None:
+        """Take over what was read, or has come, since the last look."""
+        store = self.model.store
+        seen = store.loaded, store.n_frames
+        if seen == self._seen:
+            return
+        for one in self.at_progress:
+            one()
+        grown, self._seen = store.n_frames != self.model.n_frames, seen
+        if grown:
+            self.player.grow(store.n_frames)  # before the model goes to the newest one
+            self.model.grow()
+            self.curves.axis()
+        if store.complete or store.loaded >= 1.3 * self._measured_frames:  # not all of it for every new block
+            self._measured_frames = store.loaded
+            self.measuring.ask()
+        if store.complete:
+            self.rest()

@@ -1,0 +1,1 @@
+"""What the page knows: view, ROIs, numbers, changes, and how they are saved."""

@@ -1,0 +1,93 @@
+"""What speaks for a change of attenuation: the levels on both sides, the ratio of each ROI, how well they agree."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import xarray as xr
+from scipy import stats
+
+from xinsitu.physics.attenuation.reports import ChangeReport, change_reports
+from xinsitu.values import AttenuationChange
+
+UNLIKELY = 0.01
+"""Probability below which ROIs are said to disagree."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One ROI: its level just before and just after, the logarithm of their ratio, and how far that is off.
+
+    ``before`` and ``after`` are ends of the lines through the frames used; ``deviation`` is the difference to the
+    common factor in standard errors of this ROI.
+    """
+
+    roi: str
+    before: float
+    after: float
+    log_ratio: float
+    log_error: float
+    deviation: float
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The numbers of one change, for a table and a picture."""
+
+    report: ChangeReport
+    rows: tuple[Row, ...]
+
+    @classmethod
+    def of(cls, measured: xr.Dataset, change: AttenuationChange) -> Evidence:
+        """Collect them from the intensities as measured; factors of single ROIs are those that decided, where known.
+
+        Raises
+        ------
+        StitchError
+            The change cannot be placed on these frames.
+        """
+        (report,) = change_reports(measured, [change])
+        common = math.nan if report.change.factor is None else math.log(report.change.factor)
+        decided = report.change.evidence.get("factors") or {}
+        rows = []
+        for number, roi in enumerate(report.rois):
+            told = decided.get(roi) or dict(zip(("factor", "factor_errors"), report.factors[roi], strict=True))
+            factor, error = float(told["factor"]), float(told["factor_errors"])
+            ratio, spread = (math.log(factor), error / factor) if factor > 0 else (math.nan, math.nan)
+            off = (ratio - common) / spread if spread > 0 else math.nan
+            levels = float(report.line_before[-1, number]), float(report.line_after[0, number])
+            rows.append(Row(roi, *levels, ratio, spread, off))
+        return cls(report, tuple(rows))
+
+    @property
+    def title(self) -> str:
+        """Cause, factor and error of the change."""
+        change = self.report.change
+        factor = "factor from the end points" if change.factor is None else f"× {change.factor:.5g}"
+        error = "" if change.factor_errors is None else f" ± {change.factor_errors:.2g}"
+        return f"{change.cause}: {factor}{error}"
+
+    @property
+    def agreement(self) -> str:
+        """How well the ROIs agree, in words."""
+        known = self.report.change.evidence
+        if not known.get("degrees_of_freedom"):
+            return "one ROI alone decides" if len(self.rows) < 2 else "the ROIs were not compared"
+        chi, freedom = float(known["chi_squared"]), int(known["degrees_of_freedom"])
+        chance = float(stats.chi2.sf(chi, freedom))
+        verdict = "the ROIs agree" if chance >= UNLIKELY else "the ROIs disagree beyond counting"
+        return f"χ² = {chi:.3g} for {freedom} degrees of freedom (p = {chance:.2g}): {verdict}"
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What else is known of the change."""
+        known = self.report.change.evidence
+        used = f"{known.get('method', 'lines')} over {len(self.report.before)} and {len(self.report.after)} frames"
+        found = [used]
+        if known.get("significance"):
+            found.append(f"a step of {float(known['significance']):.3g} standard errors")
+        found += [str(known[name]) for name in ("record_text", "exposure_text", "box_text") if known.get(name)]
+        if self.report.change.note:
+            found.append(self.report.change.note)
+        return tuple(found)

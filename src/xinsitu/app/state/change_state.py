@@ -1,0 +1,174 @@
+"""The changes of attenuation of one view: found, looked at, accepted, clicked, corrected."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import param
+import xarray as xr
+
+from xinsitu.app.data.store import FrameStore
+from xinsitu.errors import DocumentError, XinsituError
+from xinsitu.physics.attenuation.scaling import attenuation_changes, correct_attenuation, find_attenuation_changes
+from xinsitu.physics.corrections.apply import Correction
+from xinsitu.physics.moments import frame_key, resolve_key
+from xinsitu.values import AttenuationChange, RoiSet, nanoseconds
+
+from .change_evidence import Evidence
+from .numbers import NumbersState
+
+
+class ChangesState(NumbersState):
+    """A view with changes of attenuation: ``changes`` are accepted, ``proposals`` wait for a person to say so.
+
+    While ``picking`` holds a text, clicks on a curve say where something is instead of only leading to the frame.
+    """
+
+    changes = param.Parameter(default=())
+    proposals = param.Parameter(default=())
+    looked_at = param.Integer(-1, doc="number of the change whose evidence is shown; -1: none")
+    scaled = param.Boolean(True, doc="show intensities with the changes corrected")
+    picking = param.String("", doc="what the next click on a curve is")
+
+    def __init__(self, store: FrameStore, *, rois: RoiSet | None = None, correction: Correction | None = None) -> None:
+        self._joined: tuple[object, xr.Dataset | None] = (None, None)
+        self._picked: list[int] = []
+        self._moving: AttenuationChange | None = None
+        super().__init__(store, rois=rois, correction=correction)
+
+    # -- which there are ----------------------------------------------------------------------------------------------
+
+    @property
+    def listed(self) -> tuple[AttenuationChange, ...]:
+        """All changes, accepted ones with the factors of the data; their numbers are places in here."""
+        settled = self.settled()
+        accepted = settled if len(settled) == len(self.changes) else self.changes
+        return (*accepted, *self.proposals)
+
+    def change_places(self) -> list[tuple[float, float, bool]]:
+        """Places of the changes on the time axis: last frame before, first frame after, and whether it is accepted."""
+        x = self.coordinates()
+        both = [(change, True) for change in self.changes] + [(change, False) for change in self.proposals]
+        ends = [(*self.place_of(change), sure) for change, sure in both]
+        return [(float(x[before]), float(x[after]), sure) for before, after, sure in ends]
+
+    def evidence(self) -> Evidence | None:
+        """Return what speaks for the change that is looked at; None: no such change, or nothing measured yet."""
+        listed = self.listed
+        if not 0 <= self.looked_at < len(listed) or not any(roi.name in self._numbers for roi in self.rois):
+            return None
+        return Evidence.of(self._measured(), listed[self.looked_at])
+
+    # -- changing them ------------------------------------------------------------------------------------------------
+
+    def find_changes(self) -> None:
+        """Propose changes that the intensities show, and look at the first one."""
+        found = find_attenuation_changes(self._measured())
+        known = {self.place_of(change) for change in self.changes}
+        self.proposals = tuple(change for change in found if self.place_of(change) not in known)
+        self.message = "" if self.proposals else "no further change of attenuation was found"
+        if self.proposals:
+            self.looked_at = len(self.changes)
+
+    def accept_change(self, number: int) -> None:
+        """Accept a proposal."""
+        change = self.proposals[number]
+        self.proposals = tuple(one for one in self.proposals if one is not change)
+        self._add_change(change)
+
+    def delete_change(self, number: int) -> None:
+        """Delete a change: one of the accepted ones, then of the proposals."""
+        self._forget((*self.changes, *self.proposals)[number])
+        self.looked_at = min(self.looked_at, len(self.changes) + len(self.proposals) - 1)
+
+    def _forget(self, gone: AttenuationChange) -> None:
+        self.changes = tuple(one for one in self.changes if one is not gone)
+        self.proposals = tuple(one for one in self.proposals if one is not gone)
+
+    def pick_change(self, move: int | None = None) -> None:
+        """Take the next two clicks on a curve as end points: of a new change, or of one that is moved."""
+        self._moving = None if move is None else (*self.changes, *self.proposals)[move]
+        self._picked = []
+        self.picking = "click the last frame before the change, then the first one after it"
+
+    def stop_picking(self) -> None:
+        """Let clicks on a curve only lead to the frame again."""
+        self._picked, self._moving, self.picking = [], None, ""
+
+    def pick(self, frame: int) -> None:
+        """Take a click on a curve."""
+        if not self.picking:
+            return
+        self._picked = sorted({*self._picked, frame})
+        if len(self._picked) < 2:
+            self.picking = "now click the other end of the change"
+            return
+        try:
+            self._set_change(*self._picked)
+        finally:
+            self.stop_picking()  # last: when nothing is picked any more, the change is there
+
+    def _set_change(self, before: int, after: int) -> None:
+        """Add a change with these end points, instead of the one that is moved."""
+        data, keys = self.store.data, [frame_key(self.store.data, end) for end in (before, after)]
+        change = AttenuationChange(
+            nanoseconds(data["time"].values[before]),
+            nanoseconds(data["time"].values[after]),
+            before_key=keys[0],
+            after_key=keys[1],
+        )
+        if self._moving is not None:
+            change = replace(change, cause=self._moving.cause, note=self._moving.note)
+            self._forget(self._moving)
+        self._add_change(change)
+
+    def _add_change(self, change: AttenuationChange) -> None:
+        self.changes = tuple(sorted((*self.changes, change), key=lambda one: self.place_of(one)[0]))
+        self.looked_at = next(number for number, one in enumerate(self.changes) if one is change)
+
+    def place_of(self, change: AttenuationChange) -> tuple[int, int]:
+        """Positions of the last frame before a change and of the first one after it."""
+        data = self.store.data
+        before = resolve_key(data, change.before_key or change.before, side="before")
+        return before, resolve_key(data, change.after_key or change.after, side="after", later_than=before)
+
+    # -- correcting by them -------------------------------------------------------------------------------------------
+
+    def settled(self) -> tuple[AttenuationChange, ...]:
+        """Return the accepted changes with the factors and errors that the data give them."""
+        joined = self.joined()
+        return self.changes if joined is None else attenuation_changes(joined)
+
+    def joined(self) -> xr.Dataset | None:
+        """Return all numbers with the accepted changes corrected; None without changes or numbers."""
+        names = [roi.name for roi in self.rois if roi.name in self._numbers]
+        if not self.changes or not names:
+            return None
+        key = (self.numbers, self.changes, tuple(names))
+        if self._joined[0] != key:
+            try:
+                self._joined = key, correct_attenuation(self._measured(), self.changes)
+            except XinsituError as fault:
+                self.message = str(fault)
+                self._joined = key, None
+        return self._joined[1]
+
+    def _measured(self) -> xr.Dataset:
+        """All numbers that are there; the ROIs that they are of stand beside them, as in a result."""
+        parts = [self._numbers[roi.name][1] for roi in self.rois if roi.name in self._numbers]
+        if not parts:
+            raise DocumentError("nothing has been measured yet; try again in a moment")
+        least = min(part.sizes["time"] for part in parts)
+        joined = xr.concat(
+            [part.isel(time=slice(0, least)) for part in parts], "roi", coords="minimal", compat="override",
+            join="override", combine_attrs="override",
+        )  # fmt: skip
+        return joined.assign_attrs(rois=json.dumps(self.rois.to_dict()))
+
+    def shown(self, name: str) -> xr.Dataset | None:
+        """Return what the curves of a ROI show: as measured, or with the changes corrected."""
+        joined = self.joined() if self.scaled else None
+        if joined is None or name not in joined["roi"].values:
+            return self.numbers_of(name)
+        return joined.sel(roi=name)

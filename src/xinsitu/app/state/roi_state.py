@@ -1,0 +1,208 @@
+"""The ROIs of one view: placed, typed, added, renamed, tied to frames, undone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import param
+
+from xinsitu.app.data.store import FrameStore
+from xinsitu.errors import DocumentError, RoiError, XinsituError
+from xinsitu.io.documents import ROIS, VERSION
+from xinsitu.physics.corrections.apply import Correction
+from xinsitu.physics.moments import frame_key, resolve_key
+from xinsitu.physics.reduction.moving import Boxes, boxes_in_time
+from xinsitu.values import Box, Key, KeyFrame, Roi, RoiSet
+
+from . import roi_edits
+from .history import History
+from .kinds import as_kind
+from .measuring import measurements
+from .view import State
+
+Doubles = npt.NDArray[np.float64]
+
+
+class RoiState(State):
+    """A view with ROIs, one of them selected."""
+
+    rois = param.ClassSelector(class_=RoiSet, default=RoiSet())
+    selected = param.String("", doc="name of the ROI that profiles and kymograph show")
+
+    def __init__(self, store: FrameStore, *, rois: RoiSet | None = None, correction: Correction | None = None) -> None:
+        self._boxes: dict[str, tuple[object, Boxes]] = {}
+        super().__init__(store, correction=correction)
+        chosen = rois if rois is not None and len(rois) else roi_edits.first_rois(self.shape, self._brightest())
+        self.rois = roi_edits.inside(chosen, self.shape)
+        self._history = History(self.rois)
+        self.selected = self.rois.names[0]
+
+    @property
+    def roi(self) -> Roi | None:
+        """The selected ROI."""
+        return self.rois[self.selected] if self.selected in self.rois.names else None
+
+    def place(self, name: str, y: tuple[float, float], x: tuple[float, float]) -> None:
+        """Put a ROI where the mouse has it: edges between pixels, in any order. :meth:`commit` makes it undoable.
+
+        A ROI that moves is put there at the frame that is shown.
+        """
+        box = roi_edits.snapped(*y, self.shape[0]), roi_edits.snapped(*x, self.shape[1])
+        if box != self.box(name):
+            roi = self.rois[name].moved(y=box[0], x=box[1])
+            self.rois = self.rois.replaced(self._keyed(roi) if roi.path else roi)
+
+    def box(self, name: str) -> Box:
+        """Rows and columns of a ROI at the frame that is shown."""
+        roi = self.rois[name]
+        if not roi.path:
+            return roi.y, roi.x
+        y0, y1, x0, x1 = (int(edge) for edge in self.boxes(name)[self.frame])
+        return (y0, y1), (x0, x1)
+
+    def boxes(self, name: str) -> Boxes:
+        """Bounds ``y0, y1, x0, x1`` of a ROI in every frame, ``(time, 4)``; it moves within a measurement only."""
+        roi = self.rois[name]
+        key = roi, self.n_frames
+        if self._boxes.get(name, (None,))[0] != key:
+            runs = measurements(self.store.data[["image"]])
+            self._boxes[name] = key, np.concatenate([boxes_in_time(run, roi) for run in runs])
+        return self._boxes[name][1]
+
+    def commit(self) -> None:
+        """Remember the ROIs as they are, for undo."""
+        self._history.add(self.rois)
+
+    def _set(self, rois: RoiSet, selected: str | None = None) -> None:
+        self.rois = rois
+        if selected is not None:
+            self.selected = selected
+        elif self.selected not in rois.names:
+            self.selected = rois.names[0] if len(rois) else ""
+        self.commit()
+
+    def type_box(self, name: str, text: str) -> None:
+        """Put a ROI where somebody typed it, ``y0:y1, x0:x1``."""
+        y, x = roi_edits.typed(text, self.shape)
+        roi = self.rois[name].moved(y=y, x=x)
+        self._set(self.rois.replaced(self._keyed(roi) if roi.path else roi))
+
+    def add(self, kind: str = "all") -> None:
+        """Add a ROI in the middle of the image and select it."""
+        self._set(*roi_edits.added(self.rois, kind, self.shape))
+
+    def remove(self, name: str) -> None:
+        """Remove a ROI; the last one stays."""
+        if len(self.rois) < 2:
+            raise RoiError("the last ROI stays: there would be nothing to measure")
+        self._set(roi_edits.removed(self.rois, name))
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a ROI another name."""
+        self._set(roi_edits.renamed(self.rois, old, new), new.strip() if self.selected == old else None)
+
+    def duplicate(self, name: str) -> None:
+        """Add a copy of a ROI and select it."""
+        self._set(*roi_edits.duplicated(self.rois, name, self.shape))
+
+    def set_kind(self, name: str, kind: str) -> None:
+        """Say what a ROI is for."""
+        self._set(self.rois.replaced(as_kind(self.rois[name], kind, self.rois)))
+
+    def set_background(self, name: str, backgrounds: tuple[str, ...]) -> None:
+        """Say which ROIs give this one's background."""
+        if name in backgrounds:
+            raise RoiError(f"ROI {name!r} cannot be its own background")
+        self._set(RoiSet([*self.rois.replaced(replace(self.rois[name], background=tuple(backgrounds)))]))
+
+    def undo(self) -> None:
+        """Take back the last change of the ROIs."""
+        self._restore(self._history.undo())
+
+    def redo(self) -> None:
+        """Do again what was taken back."""
+        self._restore(self._history.redo())
+
+    def _restore(self, rois: RoiSet) -> None:
+        self.rois = rois
+        if self.selected not in rois.names:
+            self.selected = rois.names[0]
+
+    def load_rois(self, text: str) -> None:
+        """Take the ROIs of a ROI file.
+
+        Raises
+        ------
+        DocumentError, RoiError
+            It is no ROI file, or a ROI does not lie on this detector.
+        """
+        try:
+            document = json.loads(text)
+        except (json.JSONDecodeError, RecursionError):
+            raise DocumentError("the ROI file is not valid JSON") from None
+        if not isinstance(document, dict) or document.get("format") != ROIS or document.get("version") != VERSION:
+            raise DocumentError(f'the ROI file needs the lines "format": "{ROIS}" and "version": {VERSION}')
+        rois = roi_edits.inside(RoiSet.from_dict(document), self.shape)
+        if not len(rois):
+            raise DocumentError("the ROI file holds no ROI")
+        self._set(rois, rois.names[0])
+
+    def rois_text(self) -> str:
+        """Return the ROI file of what is shown."""
+        shape = (self.shape[0][1], self.shape[1][1])
+        document = RoiSet(self.rois, shape, self.rois.extra).to_dict()
+        return json.dumps({"format": ROIS, "version": VERSION, **document}, indent=2, ensure_ascii=False) + "\n"
+
+    def set_key_frame(self) -> None:
+        """Say that the selected ROI is here at the frame that is shown; between key frames it moves linearly."""
+        (y, x), roi = self.box(self.selected), self.rois[self.selected]
+        self._set(self.rois.replaced(self._keyed(roi.moved(y=y, x=x))))
+
+    def key_frames(self) -> list[tuple[int, Box]]:
+        """Positions of the selected ROI's key frames, with its box there; those of other measurements are left out."""
+        found = []
+        for one in (self.roi.path or ()) if self.roi else ():
+            try:
+                found.append((resolve_key(self.store.data, one.key), (one.y, one.x)))
+            except XinsituError:
+                continue  # of another measurement
+        return found
+
+    def _keyed(self, roi: Roi) -> Roi:
+        """Return the ROI with a key frame at the frame that is shown, where its box is."""
+        key = frame_key(self.store.data, self.frame)
+        if key is None:
+            raise RoiError("these frames have no numbers, so a ROI cannot be tied to one")
+        kept = [one for one in roi.path or () if _same(one.key) != _same(key)]
+        path = (*kept, KeyFrame(key, roi.y, roi.x))
+        return replace(roi, path=tuple(sorted(path, key=lambda one: resolve_key(self.store.data, one.key))))
+
+    def follow_peak(self, centres: tuple[Doubles, Doubles], steps: int = 12) -> None:
+        """Let the selected ROI follow a centre of mass ``(y, x)`` of every frame, by key frames in each measurement."""
+        roi, path, first = self.rois[self.selected], [], 0
+        height, width = roi.shape
+        for run in measurements(self.store.data[["image"]]):
+            size = run.sizes["time"]
+            for at in np.unique(np.linspace(first, first + size - 1, min(steps, size)).round().astype(int)):
+                key, y, x = frame_key(self.store.data, int(at)), centres[0][at], centres[1][at]
+                if key is not None and np.isfinite(y) and np.isfinite(x):
+                    box = [
+                        roi_edits.centred(centre, extent, limits)
+                        for centre, extent, limits in zip((y, x), (height, width), self.shape, strict=True)
+                    ]
+                    path.append(KeyFrame(key, *box))
+            first += size
+        if not path:
+            raise RoiError(f"ROI {roi.name!r} has no centre of mass to follow")
+        self._set(self.rois.replaced(replace(roi, path=tuple(path))))
+
+    def clear_path(self) -> None:
+        """Let the selected ROI stand still again."""
+        self._set(self.rois.replaced(replace(self.rois[self.selected], path=None)))
+
+
+def _same(key: Key) -> tuple[str | None, int | None, int | None]:
+    return key.measurement, key.scan, key.frame

@@ -1,0 +1,125 @@
+"""What is on the screen at one moment, its numbers, and the recipe that makes them again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import xarray as xr
+
+from xinsitu.app.data.source import Source
+from xinsitu.physics.corrections.apply import Correction
+from xinsitu.recipe import Correcting, Measure, Reading, Stitch
+from xinsitu.schema import image_of
+from xinsitu.values import AttenuationChange, Event, RoiSet
+
+from .measuring import Request, answer, masked
+from .model import ExplorerModel
+from .view_file import view_text
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What is on the screen at one moment: everything that leaves the explorer is made of it, on whatever thread."""
+
+    source: Source
+    data: xr.Dataset
+    faults: Mapping[int, str]
+    rois: RoiSet
+    correction: Correction | None
+    changes: tuple[AttenuationChange, ...]
+    events: tuple[Event, ...]
+    axis: str
+    log_intensity: bool
+    files: Mapping[str, str]
+
+    @classmethod
+    def of(cls, model: ExplorerModel | Screen) -> Screen:
+        """Take what a model shows, at once."""
+        if isinstance(model, Screen):
+            return model
+        store = model.store
+        files = {
+            "rois": model.rois_text(),
+            "changes": model.changes_text(),
+            "events": model.events_text(),
+            "view": view_text(model),
+        }
+        return cls(
+            model.source, store.measurable(), dict(store.faults), RoiSet(list(model.rois)), model.active_correction,
+            tuple(model.changes), tuple(model.events), model.axis, model.log_intensity, files,
+        )  # fmt: skip
+
+    @property
+    def name(self) -> str:
+        """Stem of the files."""
+        kept = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in self.source.name)
+        return kept.strip("._") or "frames"
+
+    @property
+    def reading(self) -> Reading:
+        """How the frames are opened; where one could not be read while they were shown, it is not to stop a rerun."""
+        way = self.source.reading
+        return replace(way, on_error="nan") if self.faults and way.on_error == "raise" else way
+
+    @property
+    def correcting(self) -> Correcting:
+        """The recipe of the correction."""
+        return Correcting() if self.correction is None else self.source.correcting
+
+    @property
+    def reproducible(self) -> bool:
+        """Whether folders hold everything that the result is made of."""
+        source, known = self.source, self.correction is None or self.correcting != Correcting()
+        return known and bool(source.folders) and len(source.folders) == len(source.parts)
+
+
+Shown = ExplorerModel | Screen
+
+
+def recipe(model: Shown) -> Measure | Stitch | None:
+    """Return the recipe of what is on the screen; None for frames or a correction that no folder holds."""
+    screen = Screen.of(model)
+    if not screen.reproducible:
+        return None
+    inputs = tuple(Measure(folder, screen.rois, screen.reading, screen.correcting) for folder in screen.source.folders)
+    if len(inputs) == 1 and not screen.changes and not screen.events:
+        return inputs[0]
+    return Stitch(inputs=inputs, changes=screen.changes, events=screen.events)
+
+
+def result(model: Shown) -> xr.Dataset:
+    """Return what the recipe makes, from the frames that are at hand already.
+
+    Every measurement is measured by itself; several are stitched, and the changes of attenuation are corrected.
+
+    Raises
+    ------
+    XinsituError
+        The frames cannot be measured or the measurements not be joined.
+    """
+    screen = Screen.of(model)
+    series = [_measured(screen, part, first) for part, first in _parts(screen)]
+    plain = len(series) == 1 and not screen.changes and not screen.events
+    return series[0] if plain else Stitch((), changes=screen.changes, events=screen.events).join(series)
+
+
+def _parts(screen: Screen) -> list[tuple[xr.Dataset, int]]:
+    """Return the measurements as they were opened, their pixels at hand, and the position of their first frame."""
+    data, parts, first = screen.data, [], 0
+    for part in screen.source.parts:
+        last = min(first + part.sizes["time"], data.sizes["time"])
+        if last > first:
+            kept = part.isel(time=slice(0, last - first))
+            own = image_of(kept)
+            image = own.copy(data=image_of(data).isel(time=slice(first, last)).data)
+            image.encoding = dict(own.encoding)
+            parts.append((kept.assign(image=image), first))
+        first += part.sizes["time"]
+    return parts
+
+
+def _measured(screen: Screen, part: xr.Dataset, first: int) -> xr.Dataset:
+    faults = {at - first: text for at, text in screen.faults.items() if 0 <= at - first < part.sizes["time"]}
+    request = Request(part, screen.rois, screen.rois.names, screen.correction, {})
+    return masked(answer(request).series, faults)

@@ -1,0 +1,239 @@
+"""Where one person is: the frame, its colours, the time axis. No word about how it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import param
+import xarray as xr
+
+from xinsitu.app.data.source import Source
+from xinsitu.app.data.store import FrameStore
+from xinsitu.errors import XinsituError
+from xinsitu.physics.corrections.apply import Correction
+from xinsitu.plots.images import Show, changes
+from xinsitu.plots.timeline import AXES, Timeline, breaks, in_zone, timeline
+from xinsitu.schema import image_of
+
+from . import roi_edits
+from .goto import find_frame
+
+
+class State(param.Parameterized):  # type: ignore[misc] # param has no types
+    """Frame, colours and time axis of one view; its views watch the parameters."""
+
+    frame = param.Integer(0, bounds=(0, None), doc="position of the frame that is shown")
+    corrected = param.Boolean(False, doc="show corrected frames and measure them")
+    log_image = param.Boolean(True, doc="logarithmic colours")
+    limits = param.Range((0.5, 1000.0), doc="colour limits")
+    compare = param.Selector(default="values", objects=["values", "previous", "first", "slope"], doc="image less what")
+    axis = param.Selector(default="elapsed", objects=list(AXES))
+    log_intensity = param.Boolean(False)
+    shift = param.Boolean(True, doc="centre of mass from its first frames instead of detector pixels")
+    follow = param.Boolean(False, doc="show the newest frame as it comes")
+    n_frames = param.Integer(0)
+    message = param.String("")
+
+    def __init__(self, store: FrameStore, *, correction: Correction | None = None) -> None:
+        super().__init__()
+        self.store, self.correction = store, correction
+        self.calibration: Mapping[str, xr.DataArray] = {}
+        self.corrected = correction is not None
+        self.n_frames = store.n_frames
+        image = image_of(store.data)
+        self.shape: roi_edits.Shape = _extent(image, "y"), _extent(image, "x")
+        if "frame" in self.axes and "elapsed" not in self.axes:
+            self.axis = "frame"
+        self._ranges()
+
+    @property
+    def source(self) -> Source:
+        """What is explored."""
+        return self.store.source
+
+    # -- frames -------------------------------------------------------------------------------------------------------
+
+    @property
+    def active_correction(self) -> Correction | None:
+        """What is done to frames now."""
+        return self.correction if self.corrected else None
+
+    def image(self, position: int | None = None) -> xr.DataArray:
+        """Frame that is shown, dims ``(y, x)``, or its change since another one as ``compare`` says.
+
+        Raises
+        ------
+        XinsituError
+            It cannot be read.
+        """
+        at = self.frame if position is None else position
+        one, show = self.store.image(at, self.active_correction), self.compare
+        if show == "values":
+            return one
+        if at == 0:
+            return one.astype("float32") * np.nan if show != "first" else one.astype("float32") * 0
+        return _change(one, self.store.image(0 if show == "first" else at - 1, self.active_correction), show)
+
+    def _ranges(self) -> None:
+        """Colour limits that suit the first frame."""
+        try:
+            values = self.image(0).values
+        except (XinsituError, OSError) as fault:
+            self.message = str(fault)
+            return
+        self.limits = limits_of(values, log=self.log_image)
+
+    def fit_limits(self, percentile: float = 99.9) -> None:
+        """Set the colour limits to the frame that is shown; those of a change lie evenly about zero."""
+        values = self.image().values
+        if self.compare == "values":
+            self.limits = limits_of(values, log=self.log_image, percentile=percentile)
+        else:
+            top = limits_of(np.abs(values), log=False, percentile=percentile)[1]
+            self.limits = (-top, top)
+
+    def limit_bounds(self) -> tuple[float, float]:
+        """How far the colour limits can reasonably go; on a logarithmic scale from a tenth of a count upwards."""
+        low, high = self.limits
+        if self.compare != "values":
+            return min(2 * low, -1e-6), max(2 * high, 1e-6)
+        if self.log_image:
+            return min(0.1, low), max(float(self.store.data.attrs.get("count_cutoff") or 1e6), high)
+        return min(0.0, low), max(2 * high, low + 1e-6)
+
+    def calibrated(self, y: float, x: float) -> dict[str, float]:
+        """Place of a pixel in reciprocal space, as far as explore was told a calibration."""
+        found = {}
+        for array in self.calibration.values():
+            at = {dim: xr.DataArray(place) for dim, place in (("y", y), ("x", x)) if dim in array.dims}
+            found[str(array.name)] = float(array.interp(at))
+        return found
+
+    def _brightest(self) -> tuple[int, int]:
+        """Detector pixel of the middle of the brightest spot of the first frame."""
+        try:
+            frame = self.store.image(0, Correction(median=3))
+        except (XinsituError, OSError):
+            return (sum(self.shape[0]) // 2, sum(self.shape[1]) // 2)
+        values = np.nan_to_num(frame.values, nan=-np.inf)
+        row, column = np.unravel_index(int(values.argmax()), values.shape)
+        return self.shape[0][0] + int(row), self.shape[1][0] + int(column)
+
+    def goto_text(self, text: str) -> None:
+        """Show the frame that somebody typed: a number, a time of day, elapsed time; see :func:`find_frame`."""
+        if text.strip():
+            self.frame = find_frame(self.store.data, text, self.frame)
+
+    def goto(self, coordinate: float) -> None:
+        """Show the frame nearest to a place on the time axis: its number, or milliseconds where the axis has dates."""
+        self.frame = int(np.argmin(np.abs(self.coordinates() - coordinate)))
+
+    def coordinates(self) -> npt.NDArray[np.float64]:
+        """Place of every frame on the time axis as a plain number; dates are milliseconds since 1970."""
+        line = self.line
+        values = line.values.astype("datetime64[us]").astype("int64") / 1e3 if line.dated else line.values
+        return np.asarray(values, dtype="float64")
+
+    def step(self, frames: int) -> None:
+        """Go on by so many frames, staying inside."""
+        self.frame = int(np.clip(self.frame + frames, 0, self.n_frames - 1))
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def line(self) -> Timeline:
+        """Time axis of the curves."""
+        return timeline(self.store.data, x=self.axis)
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Axes that these frames can be shown against."""
+        attributes = self.store.data.attrs
+        if attributes.get("time_source") == "frame":
+            return ("frame",)
+        return AXES if attributes.get("time_zone") else ("elapsed", "utc", "frame")
+
+    def places_of(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float64]:
+        """Places of any UTC moments on the time axis, as :meth:`coordinates` has them."""
+        line = self.line
+        if line.dated:
+            return np.asarray(in_zone(times, line.zone).astype("datetime64[us]").astype("int64") / 1e3)
+        if line.axis == "frame":
+            known = line.times.astype("int64")
+            return np.asarray(np.interp(times.astype("int64"), known, np.asarray(line.values, dtype="float64")))
+        return np.asarray((times - line.start) / np.timedelta64(1, "s"), dtype="float64")
+
+    def breaks(self) -> npt.NDArray[np.int64]:
+        """Positions before which curves are interrupted."""
+        times = self.store.data["time"].values
+        return breaks(self.store.data, (times - times[0]) / np.timedelta64(1, "s"))
+
+    def frame_text(self, position: int | None = None) -> str:
+        """Say what is known of a frame: measurement, number, header stamp, UTC and local time. Plain text."""
+        data = self.store.data.isel(time=self.frame if position is None else position)
+        parts = [f"{name} {data[name].item()}" for name in ("measurement", "scan", "frame") if name in data.coords]
+        if str(data.get("stamp", xr.DataArray("")).item()):
+            parts.append(f"stamp {data['stamp'].item()}")
+        if self.store.data.attrs.get("time_source") != "frame":
+            time = np.asarray([data["time"].values], dtype="datetime64[ns]")
+            parts.append(f"{np.datetime_as_string(time[0], unit='ms')} UTC")
+            if zone := str(self.store.data.attrs.get("time_zone", "")):
+                parts.append(f"{np.datetime_as_string(in_zone(time, zone)[0], unit='ms')} {zone}")
+        return "  ·  ".join(parts)
+
+    def direction(self, axis: str) -> str:
+        """Name of a detector axis for people: what the instrument calls it, otherwise y or x."""
+        image = image_of(self.store.data)
+        name = str(image[axis].attrs.get("long_name", "")) if axis in image.coords else ""
+        return name if name and not name.startswith("detector") else axis
+
+    def measurements(self) -> dict[str, int]:
+        """Names of the measurements, and the position of the first frame of each."""
+        found, first = {}, 0
+        for part in self.source.parts:
+            name = str(part["measurement"].item()) if "measurement" in part.coords else self.source.name
+            found[name] = first
+            first += part.sizes["time"]
+        return found
+
+    def grow(self) -> None:
+        """Take over frames that have come since; the newest one is shown where that is wished."""
+        self.n_frames = self.store.n_frames
+        if self.follow:
+            self.frame = self.n_frames - 1
+
+
+def limits_of(values: npt.NDArray[np.generic], *, log: bool, percentile: float = 99.9) -> tuple[float, float]:
+    """Colour limits of a frame; on a logarithmic scale they begin below the smallest count.
+
+    Examples
+    --------
+    >>> limits_of(np.array([[0, 1], [2, 100]]), log=True, percentile=100)
+    (0.5, 100.0)
+    """
+    finite = np.asarray(values, dtype="float64")
+    finite = finite[np.isfinite(finite)]
+    if not finite.size:
+        return (0.5, 1.0)
+    top = float(np.percentile(finite, percentile))
+    if log:
+        positive = finite[finite > 0]
+        low = 0.5 if not positive.size or positive.min() >= 1 else float(np.percentile(positive, 1)) / 2
+        return (low, max(top, 2 * low))
+    low = min(float(np.percentile(finite, 1)), top - 1e-9)
+    return (low, max(top, low + 1e-6))
+
+
+def _change(one: xr.DataArray, other: xr.DataArray, show: Show) -> xr.DataArray:
+    """Change between two frames ``(y, x)``; ``slope`` is per second."""
+    pair = np.stack([np.asarray(frame.values, dtype="float64").ravel() for frame in (other, one)])
+    seconds = np.array([0.0, float((one["time"].values - other["time"].values) / np.timedelta64(1, "s"))])
+    values = changes(pair, seconds, show)[1].reshape(one.shape)
+    return one.copy(data=values.astype("float32"))
+
+
+def _extent(image: xr.DataArray, axis: str) -> tuple[int, int]:
+    first = int(image[axis].values[0]) if axis in image.coords else 0
+    return first, first + image.sizes[axis]

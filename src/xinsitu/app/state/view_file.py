@@ -1,0 +1,132 @@
+"""Everything that a person has set up in a tab, as a document: to be there again after a reload, or another day."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import secrets
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from xinsitu.app.data import beside
+from xinsitu.errors import DocumentError, XinsituError
+from xinsitu.io.documents import ROIS, VERSION
+from xinsitu.values import AttenuationChange, Event
+
+if TYPE_CHECKING:
+    from .model import ExplorerModel
+
+VIEW_FORMAT = "xinsitu-view"
+SHOWN = (
+    "corrected", "compare", "log_image", "limits", "axis", "log_intensity", "shift", "along", "show", "scaled",
+    "selected", "frame", "follow",
+)  # fmt: skip
+"""What is shown and how, in the order in which it is set."""
+IN_VIEW = {"window": 1, "part": 2}
+"""Parts of figures that are in view, and along how many axes."""
+TABS = 50
+"""Closed tabs whose view is remembered."""
+
+
+def document(model: ExplorerModel) -> dict[str, Any]:
+    """Return the JSON form of a view: what is shown, ROIs, changes, proposals, events."""
+    shown = {name: getattr(model, name) for name in SHOWN}
+    return {
+        "format": VIEW_FORMAT,
+        "version": VERSION,
+        "view": {**shown, "limits": list(model.limits)},
+        "in_view": {name: [list(ends) for ends in getattr(model, name) or ()] for name in IN_VIEW},
+        "compared": model.compared,
+        "rois": model.rois.to_dict(),
+        "changes": [change.to_dict() for change in model.changes],
+        "proposals": [change.to_dict() for change in model.proposals],
+        "events": [event.to_dict() for event in model.events],
+    }
+
+
+def view_text(model: ExplorerModel) -> str:
+    """Return :func:`document` as a file."""
+    return json.dumps(document(model), indent=2, ensure_ascii=False) + "\n"
+
+
+def restore(model: ExplorerModel, view: Mapping[str, Any]) -> None:
+    """Show what a document says; what does not fit these frames stays as it is.
+
+    Raises
+    ------
+    DocumentError, RoiError, StitchError
+        A part of the document makes no sense; nothing is changed then.
+    """
+    shown, lists = view.get("view", {}), [view.get(name, []) for name in ("changes", "proposals", "events")]
+    if not isinstance(shown, Mapping) or not all(isinstance(one, list) for one in lists):
+        raise DocumentError("the view holds no object 'view', or no lists of changes and events")
+    changes, proposals, events = (
+        tuple(map(kind.from_dict, one))  # type: ignore[attr-defined] # both have it
+        for kind, one in zip((AttenuationChange, AttenuationChange, Event), lists, strict=True)
+    )
+    for change in (*changes, *proposals):
+        model.place_of(change)
+    parts = {name: _part(view.get("in_view", {}), name) for name in IN_VIEW}
+    if view.get("rois"):
+        model.load_rois(json.dumps({"format": ROIS, "version": VERSION, **view["rois"]}))
+    model.param.update(changes=changes, proposals=proposals, events=events)
+    for name in SHOWN:
+        value = shown.get(name)
+        if name == "frame" and isinstance(value, int):
+            value = min(max(value, 0), model.n_frames - 1)
+        fits = {"selected": model.rois.names, "axis": model.axes, "corrected": _choices(model)}.get(name)
+        if value is not None and (fits is None or value in fits):
+            _set(model, name, tuple(value) if isinstance(value, list) else value)
+    model.param.update(**parts)
+    if path := beside.results(model.source).get(str(view.get("compared", ""))):  # of those beside the frames only
+        with contextlib.suppress(XinsituError):  # another file by now
+            model.open_result(path)
+
+
+def _choices(model: ExplorerModel) -> tuple[bool, ...]:
+    return (False,) if model.correction is None else (False, True)
+
+
+def _part(parts: object, name: str) -> tuple[tuple[float, float], ...] | None:
+    """Return the part of a figure that is in view, as the model has it; None: all of it."""
+    try:
+        pairs = tuple((float(start), float(end)) for start, end in parts.get(name, ()))  # type: ignore[attr-defined]
+    except (AttributeError, TypeError, ValueError):
+        raise DocumentError(f"the part {name!r} that is in view holds no pairs of numbers") from None
+    sound = len(pairs) == IN_VIEW[name] and all(math.isfinite(end - start) and start != end for start, end in pairs)
+    return pairs if sound else None
+
+
+def _set(model: ExplorerModel, name: str, value: object) -> None:
+    """Set a parameter; a value that it refuses is none of ours."""
+    try:
+        setattr(model, name, value)
+    except (ValueError, TypeError):
+        raise DocumentError(f"{name} cannot be {str(value)[:40]!r}") from None
+
+
+class Remembered:
+    """Views of the tabs of one explorer: those that are open, and the last ones that were closed."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, ExplorerModel] = {}
+        self._closed: dict[str, dict[str, Any]] = {}
+
+    def open(self, model: ExplorerModel) -> str:
+        """Take note of a new tab; the name that comes back cannot be guessed."""
+        name = secrets.token_urlsafe(9)
+        self._open[name] = model
+        return name
+
+    def close(self, model: ExplorerModel) -> None:
+        """Keep the view of a tab, and let go of its numbers."""
+        for name in [name for name, one in self._open.items() if one is model]:
+            self._closed[name] = document(self._open.pop(name))
+        for name in list(self._closed)[:-TABS]:
+            del self._closed[name]
+
+    def view(self, name: str) -> dict[str, Any] | None:
+        """Return the view of a tab as it is, or was."""
+        model = self._open.get(name)
+        return self._closed.get(name) if model is None else document(model)

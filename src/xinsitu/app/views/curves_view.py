@@ -1,0 +1,296 @@
+"""Centre of mass, width and intensity of the ROIs against time, with a cursor at the frame that is shown."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from bokeh.model import Model
+from bokeh.models import (
+    Column,
+    ColumnDataSource,
+    DataRange1d,
+    DatetimeAxis,
+    GlyphRenderer,
+    LabelSet,
+    Legend,
+    LegendItem,
+    Line,
+    LinearAxis,
+    Range1d,
+    Scatter,
+    Segment,
+    Span,
+)
+from bokeh.plotting import figure
+
+from xinsitu.app.state.kinds import color_of
+from xinsitu.app.state.model import ExplorerModel
+from xinsitu.plots.curves import readable
+from xinsitu.values import Roi
+
+from .channel import Channel, script, ticks
+
+FIGURES = {
+    "curve_com": ("com_x", "com_y"),
+    "curve_fwhm": ("fwhm_x", "fwhm_y"),
+    "curve_intensity": ("intensity",),
+    "curve_intensity_log": ("intensity",),
+}
+COLUMNS = ("com_y", "com_x", "fwhm_y", "fwhm_x", "intensity")
+SENT = (*COLUMNS, *(f"{name}_errors" for name in COLUMNS), "quality", "n_valid", "n_saturated")
+"""Columns that travel to the browser: each costs a message."""
+DRAWN = {
+    "lines": tuple(f"{name}{ending}" for name in COLUMNS for ending in ("_x", "")),
+    "bars": ("x", *(f"{name}{ending}" for name in COLUMNS for ending in ("_low", "_high"))),
+    "flags": tuple(f"{name}{ending}" for name in COLUMNS for ending in ("_x", "")),
+}
+"""What the browser makes of the numbers of a ROI, each in a source of its own; none of it comes back to the server."""
+FLAGGED = "#b00020"
+PLAIN = {f"{state}_glyph": None for state in ("hover", "muted", "nonselection", "selection")}
+"""Glyphs of a renderer that nobody sees; Bokeh would make and send every one of them."""
+DASHES = {"com_y": "dashed", "fwhm_y": "dashed"}
+"""What goes along x is drawn through, what goes along y is dashed."""
+
+
+class CurvesView:
+    """Draws the numbers of a model; ``column`` goes into the page, ``places`` knows where each frame is in time.
+
+    Of ``figures`` the intensity has two, for its two scales, under one name: the one that is not in the column has no
+    view in the browser, and costs nothing there.
+    """
+
+    def __init__(self, model: ExplorerModel, channel: Channel) -> None:
+        self._model, self._channel = model, channel
+        self.places = ColumnDataSource(data={"x": model.coordinates()}, name="places")
+        start, end = self._extent()
+        self.x_range = Range1d(start, end, reset_start=start, reset_end=end)
+        self.figures = {name: self._figure(name) for name in FIGURES}
+        self.column = Column(sizing_mode="stretch_width")
+        self.cursors = [self._cursor(one) for one in self.figures.values()]
+        self._sources: dict[str, ColumnDataSource] = {}
+        self._drawn: dict[str, dict[str, ColumnDataSource]] = {}
+        self._styles: dict[str, tuple[object, ...]] = {}
+        self._marks = ColumnDataSource(data={"x": [], "text": []}, name="events")
+        self._spans = ColumnDataSource(data={"left": [], "right": [], "color": []}, name="spans")
+        top = self.figures["curve_com"]
+        names = LabelSet(
+            x="x", y=4, y_units="screen", text="text", source=self._marks, angle=np.pi / 2, text_font_size="10px",
+            text_color="#333333", text_baseline="bottom", x_offset=-2,
+        )  # fmt: skip
+        top.add_layout(names)
+        for one in self.figures.values():
+            one.vspan(x="x", source=self._marks, line_color="#444444", line_dash="dashed")
+            one.vstrip(x0="left", x1="right", source=self._spans, fill_color="color", fill_alpha=0.15, line_alpha=0)
+        self.axis()
+        self.update()
+
+    # -- figures ------------------------------------------------------------------------------------------------------
+
+    def _figure(self, name: str) -> figure:
+        log = name.endswith("_log")
+        one = figure(
+            name=shown_as(name), x_range=self.x_range, y_range=DataRange1d(only_visible=True), height=235,
+            y_axis_type="log" if log else "linear", sizing_mode="stretch_width", min_border_left=70,
+            tools="xpan,xwheel_zoom,box_zoom,reset,save", active_scroll="xwheel_zoom", output_backend="canvas",
+        )  # fmt: skip
+        one.toolbar.logo = None
+        one.toolbar.autohide = True
+        if not log:
+            one.yaxis.formatter = ticks()
+        legend = Legend(
+            items=[], location="top_left", click_policy="hide", label_text_font_size="10px", padding=3, spacing=0
+        )
+        legend.update(background_fill_alpha=0.6, border_line_alpha=0, glyph_height=12)
+        one.add_layout(legend, "right")
+        dated = DatetimeAxis(visible=False)
+        one.add_layout(dated, "below")
+        return one
+
+    def _cursor(self, one: figure) -> Span:
+        cursor = Span(
+            name=f"cursor:{one.name}", dimension="height", location=self.places.data["x"][0], line_color="black",
+            line_width=2, level="overlay", editable=True,
+        )  # fmt: skip
+        one.add_layout(cursor)
+        return cursor
+
+    def _extent(self) -> tuple[float, float]:
+        x = self.places.data["x"]
+        low, high = float(np.min(x)), float(np.max(x))
+        margin = 0.01 * (high - low) or 0.5
+        return low - margin, high + margin
+
+    def axis(self) -> None:
+        """Take over the time axis, its label and its range."""
+        model = self._model
+        self.places.data = {"x": model.coordinates()}
+        self._channel.breaks = [int(position) for position in model.breaks()]
+        self._channel.shift = model.shift
+        self.fit()
+        for name, one in self.figures.items():
+            number, date = [axis for axis in one.below if isinstance(axis, LinearAxis)][:2]
+            number.visible, date.visible = not model.line.dated, model.line.dated
+            for axis in (number, date):
+                axis.axis_label = model.line.label if name.startswith("curve_intensity") else None
+        for source in self._sources.values():
+            source.data.update(x=self.places.data["x"][: len(source.data["x"])])
+        self.marks()
+        self.labels()
+
+    def fit(self) -> None:
+        """Show the whole time axis, unless somebody looks at a part of it."""
+        self.show(*self._extent())
+
+    def show(self, start: float, end: float) -> None:
+        """Let the time axis go from here to there."""
+        self.x_range.update(reset_start=start, reset_end=end)  # first: what is in view is compared with them
+        if self._model.window is None:
+            self.x_range.update(start=start, end=end)
+
+    def labels(self) -> None:
+        """Name the vertical axes and show the intensity on the scale that was chosen."""
+        what = "shift of the centre of mass" if self._model.shift else "centre of mass"
+        self.figures["curve_com"].yaxis.axis_label = f"{what} (pixel)"
+        self.figures["curve_fwhm"].yaxis.axis_label = "FWHM (pixel)"
+        for name in ("curve_intensity", "curve_intensity_log"):
+            self.figures[name].yaxis.axis_label = "intensity"
+        hidden = "curve_intensity" if self._model.log_intensity else "curve_intensity_log"
+        for name, one in self.figures.items():
+            one.name = None if name == hidden else shown_as(name)  # the page knows figures that it no longer has
+        self.column.children = [one for name, one in self.figures.items() if name != hidden]
+        self._channel.shift = self._model.shift
+
+    # -- curves -------------------------------------------------------------------------------------------------------
+
+    @property
+    def current(self) -> bool:
+        """Whether every ROI has its curves, and no other; only their numbers may be old."""
+        return self._styles == self._wanted()
+
+    def _wanted(self) -> dict[str, tuple[object, ...]]:
+        return {
+            roi.name: (color_of(roi, position), roi.measure, roi.role) for position, roi in enumerate(self._model.rois)
+        }
+
+    def update(self) -> None:
+        """Bring the curves in line with the ROIs: new, gone, other colour, other kind."""
+        wanted = self._wanted()
+        for name in [name for name in self._sources if name not in wanted]:
+            self._drop(name)
+        for position, roi in enumerate(self._model.rois):
+            if self._styles.get(roi.name) != wanted[roi.name]:
+                if roi.name in self._sources:
+                    self._drop(roi.name)
+                self._add(roi, readable(color_of(roi, position)) if color_of(roi, position) != "white" else "#999999")
+                self._styles[roi.name] = wanted[roi.name]
+
+    def _drop(self, name: str) -> None:
+        drawn = set(self._drawn.pop(name).values())
+        source = self._sources.pop(name)
+        del self._styles[name]
+        (draw,) = source.js_property_callbacks["change:data"]
+        for model, _ in self._asking():
+            model.js_property_callbacks = {
+                change: [one for one in callbacks if one is not draw]
+                for change, callbacks in model.js_property_callbacks.items()
+            }
+        for one in self.figures.values():
+            gone = [renderer for renderer in one.renderers if getattr(renderer, "data_source", None) in drawn]
+            one.renderers = [renderer for renderer in one.renderers if renderer not in gone]
+            legend = one.legend[0]
+            legend.items = [item for item in legend.items if not set(item.renderers) & set(gone)]
+
+    def _add(self, roi: Roi, color: str) -> None:
+        numbers = _columns(self._model.shown(roi.name), self.places.data["x"])  # later ones might miss the page
+        source = ColumnDataSource(data=numbers, name=f"series:{roi.name}")
+        drawn = {
+            kind: ColumnDataSource(data={name: [] for name in names}, name=f"{kind}:{roi.name}", syncable=False)
+            for kind, names in DRAWN.items()
+        }
+        place = {"range": self.x_range, "figure": self.figures["curve_com"]}
+        draw = script("draw", channel=self._channel, source=source, **place, **drawn)
+        source.js_on_change("data", draw)
+        # numbers that came with the page, or together with their source, bring no change: the first layout and the
+        # boxes do
+        for model, names in self._asking():
+            for name in names:
+                model.js_on_change(name, draw)
+        self._sources[roi.name], self._drawn[roi.name] = source, drawn
+        for figure_name, columns in FIGURES.items():
+            if roi.measures(figure_name.split("_")[1]):
+                self._draw(self.figures[figure_name], columns, roi.name, drawn, color)
+
+    def _asking(self) -> tuple[tuple[Model, tuple[str, ...]], ...]:
+        """Models, and those of their properties, that may call for the curves to be drawn again."""
+        first = self.figures["curve_com"]
+        return (
+            (self._channel, ("breaks", "shift", "boxes")),
+            (self.x_range, ("start", "end")),
+            (first, ("inner_width",)),
+        )
+
+    def _draw(
+        self, one: figure, columns: tuple[str, ...], name: str, drawn: dict[str, ColumnDataSource], color: str
+    ) -> None:
+        renderers: list[GlyphRenderer] = []
+        items = []
+        for column in columns:
+            low, high = f"{column}_low", f"{column}_high"
+            glyphs = {
+                "bars": Segment(x0="x", x1="x", y0=low, y1=high, line_color=color, line_alpha=0.3),
+                "lines": Line(
+                    x=f"{column}_x", y=column, line_color=color, line_width=1.5, line_dash=DASHES.get(column, "solid")
+                ),
+                "flags": Scatter(x=f"{column}_x", y=column, marker="x", size=6, line_color=FLAGGED, fill_color=FLAGGED),
+            }
+            parts = [GlyphRenderer(data_source=drawn[kind], glyph=glyph, **PLAIN) for kind, glyph in glyphs.items()]
+            text = name if len(columns) == 1 else f"{name} {self._model.direction(column[-1])}"
+            items.append(LegendItem(label=text, renderers=parts))
+            renderers += parts
+        one.renderers = [*one.renderers, *renderers]  # one message for all of them
+        one.legend[0].items = [*one.legend[0].items, *items]
+
+    def numbers(self, name: str) -> None:
+        """Take over the numbers of one ROI; the columns bear the names of the time series."""
+        if name in self._sources:
+            self._sources[name].data = _columns(self._model.shown(name), self.places.data["x"])
+
+    # -- events -------------------------------------------------------------------------------------------------------
+
+    def marks(self) -> None:
+        """Show events and changes of attenuation."""
+        from xinsitu.plots.timeline import marks
+
+        line = self._model.line
+        found = marks(self._model.store.data, line, self._model.events)
+        points = [mark for mark in found if mark.stop is None]
+        spans = [mark for mark in found if mark.stop is not None]
+        named = [*points, *spans]
+        self._marks.data = {"x": [_number(mark.start) for mark in named], "text": [mark.name for mark in named]}
+        changes = self._model.change_places()
+        self._spans.data = {
+            "left": [_number(mark.start) for mark in spans] + [left for left, _, _ in changes],
+            "right": [_number(mark.stop) for mark in spans] + [right for _, right, _ in changes],
+            "color": ["#888888"] * len(spans) + ["#d62728" if sure else "#1f77b4" for _, _, sure in changes],
+        }
+
+
+def shown_as(name: str) -> str:
+    """Return the name of a figure on the page: one for both of the intensity's."""
+    return name.removesuffix("_log")
+
+
+def _number(place: object) -> float:
+    """Place on the axis as Bokeh takes it."""
+    if isinstance(place, np.datetime64):
+        return float(place.astype("datetime64[us]").astype("int64")) / 1e3
+    return float(place)  # type: ignore[arg-type] # a number otherwise
+
+
+def _columns(series: xr.Dataset | None, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns of a source, under the names of the series, and the place of each frame in time."""
+    if series is None:
+        return {"x": np.array([]), **{name: np.array([]) for name in SENT}}
+    found = [(name, np.asarray(series[name].values)) for name in SENT]
+    columns = {name: values.astype("float64" if values.dtype.kind == "f" else "int32") for name, values in found}
+    return {"x": x[: series.sizes["time"]], **columns}

@@ -1,0 +1,109 @@
+"""The boxes on the image: dragged by their body, resized by the handles of the selected one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from bokeh.models import BoxAnnotation, ColumnDataSource, Label
+from bokeh.plotting import figure as Figure
+
+from xinsitu.app.state.kinds import color_of
+from xinsitu.app.state.model import ExplorerModel
+from xinsitu.values import Roi
+
+from .channel import Channel
+
+
+class RoiView:
+    """Keeps one box with a name on the figure for every ROI of the model.
+
+    ``moved`` is called whenever the browser has changed a box, many times during a drag.
+    """
+
+    def __init__(self, model: ExplorerModel, figure: Figure, channel: Channel, moved: Callable[[], None]) -> None:
+        self._model, self._figure, self._channel, self._moved = model, figure, channel, moved
+        self._boxes: dict[str, tuple[BoxAnnotation, Label]] = {}
+        self._own = False
+        self._path = ColumnDataSource(data={"x": [], "y": []}, name="path")
+        figure.line(
+            "x", "y", source=self._path, line_color="white", line_width=1.5, line_dash="dotted", level="overlay"
+        )
+        self._keys = ColumnDataSource(data={"x": [], "y": []}, name="path_keys")
+        figure.scatter(
+            "x", "y", source=self._keys, marker="diamond", size=9, fill_color="white", line_color="black",
+            level="overlay",
+        )  # fmt: skip
+        self.update()
+
+    def update(self) -> None:
+        """Bring the boxes in line with the model: new, gone, renamed, moved, recoloured."""
+        for name in [name for name in self._boxes if name not in self._model.rois.names]:
+            for part in self._boxes.pop(name):
+                self._figure.center.remove(part)
+        self._own = True
+        for position, roi in enumerate(self._model.rois):
+            if roi.name not in self._boxes:
+                self._boxes[roi.name] = self._new(roi)
+            self._draw(roi, color_of(roi, position))
+        self._own = False
+        self._draw_path()
+        self._channel.boxes += 1
+
+    def _draw_path(self) -> None:
+        """Draw the way of the selected ROI's middle, if it moves."""
+        roi = self._model.roi
+        bounds = self._model.boxes(roi.name) if roi is not None and roi.path else np.empty((0, 4))
+        self._path.data = {"x": (bounds[:, 2] + bounds[:, 3] - 1) / 2, "y": (bounds[:, 0] + bounds[:, 1] - 1) / 2}
+        boxes = [box for _, box in self._model.key_frames()]
+        self._keys.data = {"x": [sum(x) / 2 - 0.5 for _, x in boxes], "y": [sum(y) / 2 - 0.5 for y, _ in boxes]}
+
+    def _new(self, roi: Roi) -> tuple[BoxAnnotation, Label]:
+        (top, bottom), (left, right) = self._model.shape
+        box = BoxAnnotation(
+            name=f"roi:{roi.name}", editable=True, level="overlay", propagate_hover=True, fill_alpha=0.08,
+            line_width=2, line_alpha=1, left_limit=left - 0.5, right_limit=right - 0.5, top_limit=top - 0.5,
+            bottom_limit=bottom - 0.5,
+        )  # fmt: skip
+        label = Label(
+            x=left, y=top, text="", level="overlay", text_font_size="11px", text_baseline="bottom",
+            background_fill_alpha=0.85, padding=2,
+        )  # fmt: skip
+        for edge in ("left", "right", "top", "bottom"):
+            box.on_change(edge, self._changed)
+        box.js_link("left", label, "x")
+        box.js_link("top", label, "y")
+        self._figure.add_layout(box)
+        self._figure.add_layout(label)
+        return box, label
+
+    def _draw(self, roi: Roi, color: str) -> None:
+        box, label = self._boxes[roi.name]
+        chosen = roi.name == self._model.selected
+        (y0, y1), (x0, x1) = self._model.box(roi.name)
+        box.update(left=x0 - 0.5, right=x1 - 0.5, top=y0 - 0.5, bottom=y1 - 0.5)
+        box.update(line_color=color, fill_color=color, line_width=3 if chosen else 2, use_handles=chosen)
+        label.update(text=roi.name, text_color=on_top(color), background_fill_color=color, x=x0 - 0.5, y=y0 - 0.5)
+
+    def _changed(self, attr: str, old: float, new: float) -> None:  # bokeh wants these names
+        if not self._own:
+            self._moved()
+
+    def collect(self) -> None:
+        """Tell the model where the boxes are now."""
+        for name, (box, _) in self._boxes.items():
+            self._model.place(name, (box.top, box.bottom), (box.left, box.right))
+
+
+def on_top(color: str) -> str:
+    """Black or white: what can be read on a colour.
+
+    Examples
+    --------
+    >>> on_top("yellow"), on_top("green")
+    ('black', 'white')
+    """
+    from matplotlib.colors import to_rgb
+
+    red, green, blue = to_rgb(color)
+    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"

@@ -1,0 +1,99 @@
+"""``info``, ``parse`` and ``explore``: commands on frames."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+
+import xarray as xr
+
+from xinsitu.io.disk import refuse_existing
+from xinsitu.io.frame_files import write_frames
+from xinsitu.io.instruments import load_instrument
+from xinsitu.io.survey import survey
+from xinsitu.recipe import Correcting, Parse
+from xinsitu.values import Background
+
+from .console import complain, say, working
+from .shared import background, correcting, default_name, document, reading, refuse_source, say_measurement, scheduler
+
+
+def info(words: argparse.Namespace) -> int:
+    """Say what is there."""
+    say(str(survey(words.path, tz=words.tz, instrument=words.instrument, check=words.check)))
+    return 0
+
+
+# -- parse ------------------------------------------------------------------------------------------------------------
+
+
+def parse(words: argparse.Namespace) -> int:
+    """Write the corrected frames of a measurement."""
+    started = time.perf_counter()
+    how = reading(words)
+    scan = how.open(words.measurement)
+    output = refuse_existing(words.output or default_name(scan), overwrite=words.force)
+    refuse_source(output, words.measurement)
+    step = Parse(words.measurement, how, correcting(words, background(words, _of_instrument(scan, words))), words.crop)
+    say_measurement(scan, words.measurement)
+    _say_correction(step.correcting, given=bool(words.background))
+    with scheduler(words.scheduler), working(f"correcting and writing {scan.sizes['time']} frames"):
+        write_frames(
+            step.produce(), output, overwrite=words.force, compression=words.compression, recipe=document(step, output)
+        )
+    size = output.stat().st_size / 2**20
+    say(f"wrote {output.resolve()} ({size:.0f} MiB) in {time.perf_counter() - started:.1f} s")
+    return 0
+
+
+def _of_instrument(scan: xr.Dataset, words: argparse.Namespace) -> Background | None:
+    """Return the background region of the instrument table, if it has one."""
+    region = load_instrument(scan.attrs.get("instrument")).background
+    rows, columns = scan.sizes["y"], scan.sizes["x"]
+    if region and any(y[1] > rows or x[1] > columns for y, x in region.boxes):
+        complain(f"warning: the instrument's background region is off frames of {rows} x {columns}; none is taken")
+        return None
+    return replace(region, mode=words.background_mode) if region and words.background_mode else region
+
+
+def _say_correction(correcting: Correcting, *, given: bool) -> None:
+    steps: list[str] = []
+    if correcting.count_rate is not None:
+        steps.append(f"dead time {correcting.count_rate:g} s")
+    if correcting.mask is not None:
+        steps.append(f"mask {correcting.mask}")
+    if correcting.median:
+        kind = (
+            "" if correcting.threshold is None else f" of outliers beyond {correcting.threshold:g} standard deviations"
+        )
+        steps.append(f"{correcting.median}x{correcting.median} median{kind}")
+    if correcting.flatfield is not None:
+        steps.append(f"flat field {correcting.flatfield}")
+    if correcting.background is not None:
+        verb = "divided by" if correcting.background.mode == "divide" else "less"
+        boxes = " and ".join(f"y {y[0]}:{y[1]}, x {x[0]}:{x[1]}" for y, x in correcting.background.boxes)
+        steps.append(f"{verb} the background at {boxes}{'' if given else ' (of the instrument)'}")
+    if correcting.normalise is not None:
+        steps.append(f"normalised by {correcting.normalise}")
+    say(f"correction: {', '.join(steps) or 'none'}")
+
+
+def explore(words: argparse.Namespace) -> int:
+    """Serve the explorer until it is stopped."""
+    from xinsitu.app.serve import explore as serve
+
+    serve(
+        words.path,
+        flatfield=words.flatfield,
+        rois=words.rois,
+        correcting=correcting(words, background(words)),
+        reading=reading(words),
+        calibration={one.axis: one.pixels() for one in words.calibration},
+        port=words.port,
+        browser=not words.no_browser,
+        public=words.public,
+        follow=words.follow,
+        block=True,
+    )
+    return 0

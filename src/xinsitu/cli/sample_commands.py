@@ -1,0 +1,280 @@
+"""``stitch``, ``plot``, ``compare`` and ``run``: commands on results."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xinsitu.errors import DocumentError, LayoutError, SchemaError
+from xinsitu.io.disk import new_file, refuse_existing
+from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois, write_attenuation_changes
+from xinsitu.io.results import read_results, write_results
+from xinsitu.io.tables import write_csv
+from xinsitu.physics.attenuation.scaling import attenuation_changes, undo_attenuation
+from xinsitu.physics.samples.comparing import compare as compare_samples
+from xinsitu.physics.samples.events import events_of
+from xinsitu.recipe import Append, Measure, Parse, Recipe, Stitch, Stored
+from xinsitu.recipe.recipe_file import SampleRecipe, read_recipe
+from xinsitu.recipe.rerun import differences, recipe_of
+from xinsitu.values import AttenuationChange
+
+from .console import complain, say, table, working
+from .shared import document, refuse_source, safe_name, scheduler
+
+
+def stitch(words: argparse.Namespace) -> int:
+    """Join time series and correct their changes of attenuation."""
+    paths = _result_files(words.results)
+    for output in (words.output, words.proposal, words.figure, words.report):
+        if output is not None:
+            refuse_existing(output, overwrite=words.force)
+    with scheduler(words.scheduler):
+        inputs, series = _inputs(paths, words.same_rois)
+    output = refuse_existing(words.output or Path(f"{_sample_name(series[0])}.nc"), overwrite=words.force)
+    stitched = _stitch_recipe(words, inputs)
+    step: Recipe = stitched
+    if words.append_to is None:
+        sample = stitched.join(series)
+    else:
+        step, sample = _appended(words.append_to, stitched, series)
+    write_results(sample, output, overwrite=words.force, recipe=document(step, output))
+    say(sample_table(sample))
+    changes = attenuation_changes(sample)
+    if words.proposal:
+        write_attenuation_changes(changes, words.proposal, overwrite=words.force)
+        say(f"wrote {words.proposal.resolve()}: edit it and use it with --changes")
+    if words.report and changes:
+        _report(undo_attenuation(sample), changes, words)
+    if words.figure:
+        _draw(sample, [words.figure], {})
+        say(f"wrote {words.figure.resolve()}")
+    say(f"wrote {output.resolve()}")
+    return 0
+
+
+def _appended(path: Path, step: Stitch, series: Sequence[xr.Dataset]) -> tuple[Recipe, xr.Dataset]:
+    """Append to the sample of a file; the new changes and events are those of the recipe."""
+    sample = read_results(path)
+    longer = Append(recipe_of(sample, path), step.inputs, step.changes, step.find, step.events, step.allow_overlap)
+    return longer, longer.join(sample, series)
+
+
+def _stitch_recipe(words: argparse.Namespace, inputs: Sequence[Recipe]) -> Stitch:
+    given = {"roi": words.reference, "window": words.window, "reference": words.stays}
+    return Stitch(
+        inputs=tuple(inputs),
+        changes=read_attenuation_changes(words.changes) if words.changes else (),
+        find=words.find,
+        events=read_events(words.events) if words.events else (),
+        attenuation={name: value for name, value in given.items() if value is not None},
+        allow_overlap=words.allow_overlap,
+        overlap=words.overlap,
+    )
+
+
+def _inputs(paths: Sequence[Path], same_rois: Path | None) -> tuple[list[Recipe], list[xr.Dataset]]:
+    """Results and the recipes that they hold; measured again where one set of ROIs is wanted for all."""
+    series = [read_results(path) for path in paths]
+    recipes = [recipe_of(one, path) for path, one in zip(paths, series, strict=True)]
+    if same_rois is None:
+        return recipes, series
+    rois = read_rois(same_rois)
+    again: list[Recipe] = []
+    for path, step in zip(paths, recipes, strict=True):
+        if not isinstance(step, Measure):
+            raise DocumentError(f"{path}: does not say how it was measured, so it cannot be measured with other ROIs")
+        again.append(replace(step, rois=rois))
+    measured = []
+    for step in again:
+        with working(f"measuring {_name(step)} again"):
+            measured.append(step.produce())
+    return again, measured
+
+
+def _report(measured: xr.Dataset, changes: Sequence[AttenuationChange], words: argparse.Namespace) -> None:
+    from xinsitu.plots import plot_changes
+
+    plot_changes(measured, changes, window=words.window or 5, path=words.report)
+    say(f"wrote {words.report.resolve()}")
+
+
+def _result_files(given: Sequence[Path]) -> list[Path]:
+    """Files as given; of a folder every ROI time series in it."""
+    found: list[Path] = []
+    for path in given:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = [file for file in sorted(path.glob("*.nc")) if _is_series(file)]
+        if not inside:
+            raise LayoutError(f"{path}: holds no ROI time series (*.nc); give what 'xinsitu measure' wrote")
+        found += inside
+    return found
+
+
+def _is_series(path: Path) -> bool:
+    """Whether it is the ROI time series of one measurement, not a stack of frames or a whole sample."""
+    result = read_results(path)
+    return "roi" in result.dims and "attenuation_factor" not in result.coords and "segment" not in result.coords
+
+
+def _sample_name(sample: xr.Dataset) -> str:
+    name = sample.coords["sample"].values if "sample" in sample.coords else np.array("sample")
+    return safe_name(str(np.unique(name)[0]))
+
+
+def sample_table(sample: xr.Dataset) -> str:
+    """Return what was joined and by which factors, for the eye."""
+    names, counts = np.unique(sample["measurement"].values.astype(str), return_counts=True)
+    order = np.argsort([int(np.argmax(sample["measurement"].values == name)) for name in names])
+    lines = [table([(names[n], int(counts[n])) for n in order], ("measurement", "frames"))]
+    changes = attenuation_changes(sample)
+    if changes:
+        rows = [(_end(change.before), _end(change.after), _factor(change), change.cause) for change in changes]
+        lines.append(table(rows, ("last frame before", "first frame after", "factor", "cause")))
+    else:
+        lines.append("no change of attenuation was corrected")
+    return "\n\n".join(lines)
+
+
+def _end(end: object) -> str:
+    return str(end)[:23].replace("T", " ") if isinstance(end, np.datetime64) else str(end)
+
+
+def _factor(change: AttenuationChange) -> str:
+    if change.factor is None:
+        return "–"
+    return f"{change.factor:.5g}" + (f" ± {change.factor_errors:.2g}" if change.factor_errors else "")
+
+
+# -- plot -------------------------------------------------------------------------------------------------------------
+
+
+def plot(words: argparse.Namespace) -> int:
+    """Draw a result."""
+    from xinsitu.plots import save_plot
+
+    result = read_results(words.result)
+    if "roi" not in result.dims:
+        raise SchemaError(f"{words.result}: holds frames, not time series; make these with 'xinsitu measure'")
+    output = refuse_existing(words.output or Path(words.result.name).with_suffix(".png"), overwrite=words.force)
+    events = read_events(words.events) if words.events else events_of(result)
+    save_plot(
+        result,
+        output,
+        events=events,
+        t0=words.t0,
+        x=words.x,
+        smooth=words.smooth,
+        derivative=words.derivative,
+        log=words.log,
+        normalise=words.normalise,
+        roi=words.roi,
+    )
+    say(f"wrote {output.resolve()}")
+    return 0
+
+
+def compare(words: argparse.Namespace) -> int:
+    """Overlay samples on their own elapsed times and print the table of slopes."""
+    from xinsitu.plots import plot_comparison
+
+    for output in (words.output, words.table):
+        if output is not None:
+            refuse_existing(output, overwrite=words.force)
+    samples = {str(path): read_results(path) for path in words.results}
+    names = _short_names(samples)
+    compared = compare_samples(
+        {names[path]: sample for path, sample in samples.items()},
+        t0=words.t0,
+        events=read_events(words.events) if words.events else (),
+        interval=words.interval,
+        roi=words.roi,
+    )
+    say(str(compared))
+    if words.table:
+        with new_file(words.table, overwrite=words.force) as temporary:
+            compared.table().to_csv(temporary, index=False)
+        say(f"wrote {words.table.resolve()}")
+    if words.output:
+        plot_comparison(compared.series, words.output, roi=words.roi, log=words.log)
+        say(f"wrote {words.output.resolve()}")
+    return 0
+
+
+def _short_names(samples: Mapping[str, xr.Dataset]) -> dict[str, str]:
+    """Return the samples' names where these tell them apart, else those of the files, else their paths."""
+    choices = (
+        {path: _sample_name(sample) for path, sample in samples.items()},
+        {path: Path(path).stem for path in samples},
+    )
+    apart = (names for names in choices if len(set(names.values())) == len(samples))
+    return next(apart, {path: path for path in samples})
+
+
+# -- run --------------------------------------------------------------------------------------------------------------
+
+
+def run(words: argparse.Namespace) -> int:
+    """Do a whole sample from its recipe, or a result again from the recipe that it holds."""
+    with scheduler(words.scheduler):
+        if words.recipe.suffix == ".toml":
+            return _run_sample(read_recipe(words.recipe), force=words.force)
+        return _run_again(words.recipe)
+
+
+def _run_sample(recipe: SampleRecipe, *, force: bool) -> int:
+    for output in recipe.outputs:
+        refuse_existing(output, overwrite=force)
+        for step in recipe.stitch.inputs:
+            if isinstance(step, Parse | Measure):
+                refuse_source(output, step.measurement)
+    series: list[xr.Dataset] = []
+    for step in recipe.stitch.inputs:
+        with working(f"measuring {_name(step)}"):
+            series.append(step.produce())
+    sample = recipe.stitch.join(series)
+    write_results(sample, recipe.result, overwrite=force, recipe=document(recipe.stitch, recipe.result))
+    if recipe.table is not None:
+        write_csv(sample, recipe.table, overwrite=force)
+    _draw(sample, recipe.figures, recipe.plot)
+    say(sample_table(sample))
+    for output in recipe.outputs:
+        say(f"wrote {output.resolve()}")
+    return 0
+
+
+def _name(step: Recipe) -> str:
+    return step.measurement.name if isinstance(step, Parse | Measure) else step.command
+
+
+def _draw(sample: xr.Dataset, figures: Sequence[Path], options: Any) -> None:  # noqa: ANN401 - keywords of plot
+    from xinsitu.plots import save_plot
+
+    for figure in figures:
+        try:
+            save_plot(sample, figure, **{"events": events_of(sample), **options})
+        except TypeError as fault:
+            raise DocumentError(f"[plot] in the recipe: {fault}") from None
+
+
+def _run_again(path: Path) -> int:
+    result = read_results(path)
+    step = recipe_of(result, path)
+    if isinstance(step, Stored):
+        raise DocumentError(f"{path}: holds no recipe, so it cannot be done again")
+    with working(f"doing {path} again"):
+        again = step.produce()
+        found = differences(result, again)
+    if not found:
+        say(f"{path}: the numbers are the same, bit for bit")
+        return 0
+    say(table(list(found.items()), ("variable", "difference")))
+    complain(f"error: {path}: {len(found)} variables differ from what the recipe gives now")
+    return 1

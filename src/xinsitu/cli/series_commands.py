@@ -1,0 +1,115 @@
+"""``measure``: frames to ROI time series."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import xarray as xr
+
+from xinsitu import schema
+from xinsitu.errors import ResultExists, XinsituError
+from xinsitu.io.disk import refuse_existing
+from xinsitu.io.documents import read_rois
+from xinsitu.io.results import read_results, write_results
+from xinsitu.recipe import Measure
+
+from .console import complain, say, table, working
+from .shared import background, correcting, default_name, document, reading, refuse_source, say_measurement, scheduler
+
+
+def measure(words: argparse.Namespace) -> int:
+    """Write the ROI time series of measurements; one bad one does not stop the rest."""
+    rois = read_rois(words.rois)
+    how, what = reading(words), correcting(words, background(words))
+    pixels = tuple(replace(one, transpose=words.transpose) for one in words.calibration)
+    steps = [Measure(folder, rois, how, what, words.smooth, pixels, words.profiles) for folder in words.measurements]
+    into = _output_folder(words.output, many=len(steps) > 1)
+    if len(steps) == 1:
+        with scheduler(words.scheduler):
+            path, series = _measure_one(steps[0], words, into)
+        say(_series_table(series))
+        say(f"wrote {path.resolve()}")
+        return 0
+    with scheduler(words.scheduler):
+        rows = [_measure_row(step, words, into or Path()) for step in steps]
+    say(table(rows, ("measurement", "frames", "result")))
+    failed = [row[0] for row in rows if row[1] == "–"]
+    if failed:
+        complain(f"error: {len(failed)} of {len(rows)} measurements failed: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+def _measure_row(step: Measure, words: argparse.Namespace, into: Path) -> tuple[str, str, str]:
+    name = str(step.measurement)
+    try:
+        path, series = _measure_one(step, words, into)
+    except _Done as done:
+        return name, str(done.frames), f"{done.path} (done before)"
+    except (XinsituError, OSError) as fault:
+        complain(f"error: {fault}")
+        return name, "–", str(fault)
+    return name, str(series.sizes["time"]), str(path)
+
+
+class _Done(Exception):
+    """The result is there, made by the same recipe from the same frames."""
+
+    def __init__(self, path: Path, frames: int) -> None:
+        self.path, self.frames = path, frames
+
+
+def _measure_one(step: Measure, words: argparse.Namespace, into: Path | None) -> tuple[Path, xr.Dataset]:
+    scan = step.reading.open(step.measurement)
+    many = len(words.measurements) > 1
+    output = Path(words.output) if into is None else into / default_name(scan)
+    refuse_source(output, step.measurement)
+    recipe = document(step, output)
+    if many and not words.force and output.exists():
+        _raise_if_done(output, recipe, scan)
+    refuse_existing(output, overwrite=words.force)
+    if not many:
+        say_measurement(scan, step.measurement)
+    with working(f"measuring {step.measurement}"):
+        series = step.produce()
+    write_results(series, output, overwrite=words.force, recipe=recipe)
+    return output, series
+
+
+def _raise_if_done(output: Path, recipe: dict[str, object], scan: xr.Dataset) -> None:
+    before = read_results(output)
+    same = json.loads(before.attrs.get("recipe", "null")) == json.loads(json.dumps(recipe))
+    if same and before.attrs.get("source_token") == scan.attrs.get("source_token"):
+        raise _Done(output, before.sizes["time"])
+    raise ResultExists(f"{output}: was made otherwise or from other frames; overwrite it with --force")
+
+
+def _is_folder(output: str | None) -> bool:
+    return output is not None and (output.endswith("/") or Path(output).is_dir())
+
+
+def _output_folder(output: str | None, *, many: bool) -> Path | None:
+    if output is None:
+        return Path()
+    if not many and not _is_folder(output):
+        return None
+    folder = Path(output)
+    if folder.suffix == ".nc":
+        raise ResultExists(f"{folder}: several measurements need a folder to write to, such as -o results/")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _series_table(series: xr.Dataset) -> str:
+    """Median of each quantity of each ROI, for the eye."""
+    names = [name for name in ("intensity", "com_y", "com_x", "fwhm_y", "fwhm_x") if name in series]
+    header = ["ROI", *(_header(series, name) for name in names)]
+    medians = series[names].median("time")
+    rows = [[str(roi), *(f"{float(medians[name].sel(roi=roi)):.5g}" for name in names)] for roi in series["roi"].values]
+    return table(rows, header)
+
+
+def _header(series: xr.Dataset, name: str) -> str:
+    return name if name == "intensity" else f"{name[:-1]}{schema.axis_name(series, name[-1])}"

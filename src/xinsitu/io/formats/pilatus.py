@@ -1,0 +1,137 @@
+"""The text that camserver writes into a PILATUS header: lines of ``# Key value``.
+
+Line by line, every line tolerated: ``Threshold_setting: 7000 eV`` and ``Threshold_setting 7500 eV``,
+``Tau = 199.1e-09 s``, ``Gain_setting: NA``, ``# Pixel size`` with a blank, a thickness without a unit.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from dataclasses import dataclass
+
+from xinsitu.io.stamps import clean, parse_stamp
+
+_NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
+_PIXEL_SIZE = re.compile(rf"Pixel[_ ]size\s+{_NUMBER}\s*m\s*x\s*{_NUMBER}\s*m")
+_SENSOR = re.compile(rf"(\w+) sensor, thickness\s+{_NUMBER}(?:\s*m)?")
+_PAIR = re.compile(r"(\w+)\s*[:=]?\s*(.*)")
+_SERIAL = re.compile(r",\s*S/?N\s*([\w.-]+)")
+
+
+@dataclass(frozen=True)
+class PilatusText:
+    """What a PILATUS header says about the exposure and the detector; None where it does not.
+
+    Lengths in metres, times in seconds, energies in eV, wavelength in ångström.
+    """
+
+    exposure_time: float | None = None
+    exposure_period: float | None = None
+    count_cutoff: int | None = None
+    pixel_size_y: float | None = None
+    pixel_size_x: float | None = None
+    threshold_energy: float | None = None
+    sensor_material: str | None = None
+    sensor_thickness: float | None = None
+    tau: float | None = None
+    n_excluded_pixels: int | None = None
+    wavelength: float | None = None
+    flat_field: str | None = None
+    trim_file: str | None = None
+    gain_setting: str | None = None
+    excluded_pixels: str | None = None
+    stamp: str | None = None
+    """A line that is a time and nothing else, as in CBF headers."""
+
+    def attributes(self) -> dict[str, str | int | float]:
+        """Attributes of a measurement: everything known except exposure time and stamp, which belong to frames."""
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if value is not None and name not in ("exposure_time", "stamp")
+        }
+
+
+NO_TEXT = PilatusText()
+
+
+@functools.lru_cache(maxsize=256)  # all frames of a measurement usually share one text
+def parse_pilatus(raw: bytes) -> PilatusText:
+    r"""Read the header text up to its first NUL.
+
+    Examples
+    --------
+    >>> text = parse_pilatus(b"# Exposure_time 1.0 s\r\n# Count_cutoff 1380198 counts\r\n# Tau = 0 s\r\n\x00.3")
+    >>> text.exposure_time, text.count_cutoff, text.tau
+    (1.0, 1380198, 0.0)
+    """
+    found: dict[str, str] = {}
+    sizes: tuple[float | None, float | None] = (None, None)
+    material, thickness, stamp = None, None, None
+    for line in clean(raw).splitlines():
+        line = line.strip().removeprefix("#").strip()
+        if match := _PIXEL_SIZE.fullmatch(line):
+            sizes = _number(match[1]), _number(match[2])
+        elif match := _SENSOR.fullmatch(line):
+            material, thickness = match[1], _number(match[2])
+        elif stamp is None and line[:4].isdigit() and parse_stamp(line):
+            stamp = line
+        elif match := _PAIR.fullmatch(line):
+            found.setdefault(match[1], match[2].strip())
+    cutoff, excluded = _number(found.get("Count_cutoff")), _number(found.get("N_excluded_pixels"))
+    return PilatusText(
+        exposure_time=_number(found.get("Exposure_time")),
+        exposure_period=_number(found.get("Exposure_period")),
+        count_cutoff=None if cutoff is None else int(cutoff),
+        pixel_size_x=sizes[0],  # camserver writes x first
+        pixel_size_y=sizes[1],
+        threshold_energy=_number(found.get("Threshold_setting")),
+        sensor_material=material,
+        sensor_thickness=thickness,
+        tau=_number(found.get("Tau")),
+        n_excluded_pixels=None if excluded is None else int(excluded),
+        wavelength=_wavelength(found.get("Wavelength")),
+        flat_field=_text(found.get("Flat_field")),
+        trim_file=_text(found.get("Trim_file") or found.get("Trim_directory")),
+        gain_setting=_text(found.get("Gain_setting")),
+        excluded_pixels=_text(found.get("Excluded_pixels")),
+        stamp=stamp,
+    )
+
+
+def parse_model(model: str) -> tuple[str, str | None]:
+    """Detector and serial number of tag 272.
+
+    Examples
+    --------
+    >>> parse_model("PILATUS 100K-S, S/N 1-0299,")
+    ('PILATUS 100K-S', '1-0299')
+    >>> parse_model("PILATUS3 X 900K-SMI, SN 12-0101")
+    ('PILATUS3 X 900K-SMI', '12-0101')
+    >>> parse_model("PILATUS 1M-F")
+    ('PILATUS 1M-F', None)
+    """
+    serial = _SERIAL.search(model)
+    return model.split(",")[0].strip(), serial[1] if serial else None
+
+
+def _number(text: str | None) -> float | None:
+    """Return the number that a value begins with; None for ``NA``, ``(nil)`` or nothing."""
+    match = re.match(_NUMBER, text or "")
+    if match is None:
+        return None
+    value = float(match[1])
+    return value if math.isfinite(value) else None
+
+
+def _text(text: str | None) -> str | None:
+    return None if text in (None, "", "(nil)", "NA") else text
+
+
+def _wavelength(text: str | None) -> float | None:
+    value = _number(text)
+    if value is not None and (text or "").rstrip().endswith("nm"):
+        value *= 10
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,1 @@
+"""Changes of attenuation: finding them, their factors, and intensities on one scale."""

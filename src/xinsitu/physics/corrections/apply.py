@@ -1,0 +1,252 @@
+"""What is done to frames before anything is measured: median, flat field, background.
+
+Each step is a pure function of a DataArray ``(time, y, x)``; :class:`Correction` names them, :func:`correct` does them
+in their order. Results are float32, and a pixel that says nothing is NaN.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from xinsitu.errors import RoiError
+from xinsitu.physics.blocks import in_blocks, over_blocks, pixel_index
+from xinsitu.schema import describe, image_of
+from xinsitu.values import Background, Bounds
+
+from . import framewise
+from .correction import Correction as Correction
+from .plan import (
+    APPLIED,
+    DETECTOR_SHAPE,
+    applied_to,
+    facts_of,
+    mean_background,
+    per_frame_of,
+    plan_for,
+    reference_of,
+    units_after,
+)
+
+# -- one function per correction --------------------------------------------------------------------------------------
+
+
+def median(image: xr.DataArray, size: int = 3, *, threshold: float | None = None) -> xr.DataArray:
+    """Median filter over ``size`` x ``size`` pixels of each frame, mirrored at the border.
+
+    The same bits as ``scipy.ndimage.median_filter(image, size=(1, size, size), mode="reflect")``. Bad pixels (negative
+    numbers of signed integers, the highest number of unsigned ones, NaN) are left out of their neighbours' medians and
+    become NaN.
+
+    Parameters
+    ----------
+    image
+        ``(time, y, x)``.
+    size
+        Odd, 3 or more.
+    threshold
+        Replace only outliers, everything else stays as counted: pixels that differ from the median ``m`` around them by
+        more than ``threshold * sqrt(m + 1)``, plus what the slope around them explains. Hot and dead pixels go, alone
+        or two side by side; spots with a FWHM of 2 pixels or more stay.
+
+    Returns
+    -------
+    DataArray
+        The same dims and units; float32, or float64 for integers above 16 bits and for float64.
+
+    Raises
+    ------
+    CorrectionError
+        The size is not odd.
+
+    Examples
+    --------
+    >>> frames = xr.DataArray(np.array([[[1, 1, 1], [1, 900, 2], [1, 2, 3]]]), dims=("time", "y", "x"))
+    >>> float(median(frames)[0, 1, 1])
+    1.0
+    """
+    return _applied(image, Correction(median=size, threshold=threshold), dtype=np.result_type(image.dtype, np.float32))
+
+
+def flatfield(image: xr.DataArray, flat: xr.DataArray) -> xr.DataArray:
+    """Divide by a flat field: ``image / flat``.
+
+    Parameters
+    ----------
+    image
+        ``(time, y, x)``, the whole detector or a part of it.
+    flat
+        ``(y, x)`` with mean 1; a cropped image is divided by the flat field at its own ``y, x``.
+        Pixels where it is zero, negative or not finite become NaN, with a warning that says how many.
+
+    Returns
+    -------
+    DataArray
+        The same dims and units, float32.
+
+    Raises
+    ------
+    CorrectionError
+        The flat field is of another shape, or the image has been divided by one already.
+
+    Examples
+    --------
+    >>> frames = xr.DataArray(np.array([[[10, 20]]], dtype="uint16"), dims=("time", "y", "x"))
+    >>> flatfield(frames, xr.DataArray([[0.5, 2.0]], dims=("y", "x"))).values
+    array([[[20., 10.]]], dtype=float32)
+    """
+    return _applied(image, Correction(flatfield=flat))
+
+
+def background(image: xr.DataArray, region: Background) -> xr.DataArray:
+    """Divide each frame by the mean of an empty area of it, or subtract that mean.
+
+    ``divide`` gives ``image / b(time)``, a ratio with units 1; with ``normalise="mean"`` it gives
+    ``image / (b(time) / mean(b))``, which keeps the units (each measurement goes by its own mean: joined, they have no
+    common scale); ``subtract`` gives ``image - b(time)``. ``b`` is the mean of all valid pixels of all regions
+    together.
+
+    Parameters
+    ----------
+    image
+        ``(time, y, x)``.
+    region
+        Bounds on the full detector and what is done with them.
+
+    Returns
+    -------
+    DataArray
+        float32; a frame whose background is zero is NaN when divided. That, and a region of so few counts that dividing
+        by it adds more than 10 % noise, is said once, when it is computed.
+
+    Raises
+    ------
+    RoiError
+        A region does not lie in the image.
+    CorrectionError
+        It has been done to this image already.
+
+    Examples
+    --------
+    >>> frames = xr.DataArray(np.array([[[400, 400, 1200]]], dtype="uint16"), dims=("time", "y", "x"))
+    >>> background(frames, Background(y=(0, 1), x=(0, 2), mode="divide")).values
+    array([[[1., 1., 3.]]], dtype=float32)
+    >>> background(frames, Background(y=(0, 1), x=(2, 3), mode="subtract")).values
+    array([[[-800., -800.,    0.]]], dtype=float32)
+    """
+    return _applied(image, Correction(background=region))
+
+
+@overload
+def crop(data: xr.Dataset, *, y: Bounds | None = None, x: Bounds | None = None) -> xr.Dataset: ...
+@overload
+def crop(data: xr.DataArray, *, y: Bounds | None = None, x: Bounds | None = None) -> xr.DataArray: ...
+def crop(
+    data: xr.Dataset | xr.DataArray, *, y: Bounds | None = None, x: Bounds | None = None
+) -> xr.Dataset | xr.DataArray:
+    """Cut out a rectangle, in detector pixels; the coordinates stay those of the detector.
+
+    Parameters
+    ----------
+    data
+        Anything with dims ``y`` and ``x``.
+    y, x
+        ``[first, behind the last)``; None keeps all.
+
+    Raises
+    ------
+    RoiError
+        The rectangle does not lie in the data.
+
+    Examples
+    --------
+    >>> frame = xr.DataArray(np.arange(6).reshape(2, 3), dims=("y", "x"), coords={"y": [0, 1], "x": [5, 6, 7]})
+    >>> crop(frame, x=(6, 8)).values.tolist()
+    [[1, 2], [4, 5]]
+    """
+    image = data["image"] if isinstance(data, xr.Dataset) and "image" in data else data
+    ranges = {dim: pixel_index(image, dim) for dim in ("y", "x")}  # type: ignore[arg-type]
+    pieces: dict[str, slice] = {}
+    for dim, bounds in (("y", y), ("x", x)):
+        if bounds is None:
+            continue
+        (first, behind), (low, high) = (int(bounds[0]), int(bounds[1])), ranges[dim]
+        if not low <= first < behind <= high:
+            raise RoiError(f"a crop of {dim} = [{first}, {behind}) does not lie in the image, {dim} = [{low}, {high})")
+        pieces[dim] = slice(first - low, behind - low)
+    if not pieces:
+        return data
+    for dim in ("y", "x"):
+        if dim not in data.coords:
+            data = data.assign_coords({dim: np.arange(*ranges[dim])})
+    result = data.isel(pieces)
+    target = result["image"] if isinstance(result, xr.Dataset) and "image" in result else result
+    target.attrs.setdefault(DETECTOR_SHAPE, json.dumps([ranges["y"][1], ranges["x"][1]]))
+    return result
+
+
+# -- the recipe -------------------------------------------------------------------------------------------------------
+
+
+@overload
+def correct(data: xr.Dataset, correction: Correction) -> xr.Dataset: ...
+@overload
+def correct(data: xr.DataArray, correction: Correction) -> xr.DataArray: ...
+def correct(data: xr.Dataset | xr.DataArray, correction: Correction) -> xr.Dataset | xr.DataArray:
+    """Correct frames as a recipe says, lazily where they are lazy.
+
+    Parameters
+    ----------
+    data
+        A measurement, or its ``image (time, y, x)``.
+    correction
+        What to do.
+
+    Returns
+    -------
+    Dataset or DataArray
+        Like ``data``, with ``image`` corrected: float32, ``units`` set anew, the steps listed in the attribute
+        ``corrections``. Everything else rides along.
+
+    Raises
+    ------
+    CorrectionError
+        Flat field or mask are of another shape; a step has been done to these frames already.
+    RoiError
+        The background region does not lie in the image.
+
+    Examples
+    --------
+    >>> frames = xr.DataArray(np.full((1, 4, 4), 6, "int32"), dims=("time", "y", "x"), attrs={"units": "counts"})
+    >>> flat = xr.DataArray(np.full((4, 4), 2.0), dims=("y", "x"))
+    >>> float(correct(frames, Correction(median=3, flatfield=flat)).max())
+    3.0
+    """
+    corrected = _applied(data, correction)
+    return data.assign(image=corrected) if isinstance(data, xr.Dataset) else corrected
+
+
+def _applied(
+    data: xr.Dataset | xr.DataArray, correction: Correction, dtype: npt.DTypeLike = np.float32
+) -> xr.DataArray:
+    image = in_blocks(image_of(data))
+    per_frame = per_frame_of(data, image, correction)
+    plan = plan_for(image, correction, dtype=dtype, facts=facts_of(data, image))
+    shared = mean_background(image, per_frame, correction) if plan.needs_mean else None
+    tail = (image.sizes["y"], image.sizes["x"])
+    values = over_blocks(framewise.correct_block, image, per_frame, plan, tail=tail, dtype=dtype, shared=shared)
+    return _labelled(image, values, correction).assign_attrs(reference_of(data, image, correction))
+
+
+def _labelled(image: xr.DataArray, values: npt.NDArray[Any], correction: Correction) -> xr.DataArray:
+    """Corrected frames with the image's coordinates and attributes of their own."""
+    result = xr.DataArray(values, dims=("time", "y", "x"), coords=image.coords)
+    result = describe(result, "image", units=units_after(image, correction), long_name="corrected detector frames")
+    kept = {name: value for name, value in image.attrs.items() if name not in ("units", "long_name")}
+    done = " ".join([*applied_to(image), *correction.applied])
+    result.attrs = {**kept, **result.attrs, APPLIED: done}
+    return result.rename(image.name)

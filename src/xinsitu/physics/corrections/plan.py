@@ -1,0 +1,307 @@
+"""A recipe and an image are fitted to each other: what block functions need to know, checked."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import dask
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from xinsitu.errors import CorrectionError, RoiError, SchemaError, XinsituWarning
+from xinsitu.physics.attenuation.references import REFERENCE
+from xinsitu.physics.blocks import over_blocks, pixel_index
+from xinsitu.schema import COUNTS, RATIO
+from xinsitu.values import Bounds
+
+from . import framewise
+from .correction import Correction
+
+APPLIED = "corrections"
+"""Attribute of an image that lists the steps it has been through."""
+DETECTOR_SHAPE = "detector_shape"
+"""Attribute of a cropped image: rows and columns of the whole detector, as JSON."""
+STORED_DTYPE = "stored_dtype"
+"""Attribute of an image that was converted on reading: its type on disk."""
+FLAT_COUNTS = "total_counts"
+"""Attribute of a flat field: counts of all its frames in a pixel that is 1."""
+PILATUS_COUNTER = 2**20
+"""Counts at which the counter of a PILATUS pixel is full."""
+
+
+def applied_to(image: xr.DataArray) -> tuple[str, ...]:
+    """Names of the steps that an image has been through."""
+    return tuple(str(image.attrs.get(APPLIED, "")).split())
+
+
+def units_of(image: xr.DataArray) -> str:
+    """Units of an image: its own, else counts for whole numbers; empty where nobody can know."""
+    return str(image.attrs.get("units", COUNTS if image.dtype.kind in "iu" else ""))
+
+
+def units_after(image: xr.DataArray, correction: Correction | None) -> str:
+    """Units of an image once it is corrected."""
+    region = None if correction is None else correction.background
+    ratio = region is not None and region.mode == "divide" and region.normalise is None
+    return RATIO if ratio else units_of(image)
+
+
+def plan_for(
+    image: xr.DataArray,
+    correction: Correction,
+    dtype: npt.DTypeLike = np.float32,
+    *,
+    facts: Mapping[Any, Any] | None = None,
+    warn: bool = True,
+) -> framewise.Steps:
+    """Fit a recipe to an image, for the block functions; checks that they go together."""
+    done = set(applied_to(image)) & set(correction.applied) - {"median", "mask"}
+    if done:
+        raise CorrectionError(f"{', '.join(sorted(done))}: done to these frames already, it cannot be done twice")
+    _refuse_what_the_detector_did(correction, facts or image.attrs, warn=warn)
+    y, x = pixel_index(image, "y"), pixel_index(image, "x")
+    boxes = None
+    if correction.background is not None:
+        for box in correction.background.boxes:
+            if not (y[0] <= box[0][0] < box[0][1] <= y[1] and x[0] <= box[1][0] < box[1][1] <= x[1]):
+                raise RoiError(
+                    f"the background region y = {list(box[0])}, x = {list(box[1])} does not lie in the image, "
+                    f"y = {list(y)}, x = {list(x)}"
+                )
+        boxes = tuple(((a - y[0], b - y[0]), (c - x[0], d - x[0])) for (a, b), (c, d) in correction.background.boxes)
+    flat = mask = None
+    if correction.flatfield is not None:
+        own = _at_pixels_of(image, correction.flatfield, "flatfield").values
+        subtracts = correction.background is not None and correction.background.mode == "subtract"
+        flat = _usable_flat(own, np.float64 if subtracts else np.float32, warn=warn)
+    if correction.mask is not None:
+        mask = _at_pixels_of(image, correction.mask, "mask").values.astype(bool)
+    counts, flat_counts = holds_counts(image), _flat_counts(correction)
+    return framewise.Steps(
+        recipe=f"{correction.fingerprint} {y} {x} {stored_dtype(image)} {np.dtype(dtype)} {counts} {flat_counts}",
+        median=correction.median,
+        threshold=correction.threshold,
+        flat=flat,
+        mask=mask,
+        boxes=boxes,
+        mode=None if correction.background is None else correction.background.mode,
+        needs_mean=correction.background is not None and correction.background.normalise == "mean",
+        scaled=correction.normalise is not None,
+        dead_time=correction.count_rate,
+        stored=stored_dtype(image),
+        dtype=np.dtype(dtype),
+        counts=counts,
+        flat_counts=flat_counts,
+    )
+
+
+def holds_counts(image: xr.DataArray) -> bool:
+    """Whether pixels are what was counted, but for a flat field: then their noise is known."""
+    return units_of(image) == COUNTS and not {"background", "normalise"} & set(applied_to(image))
+
+
+def _flat_counts(correction: Correction) -> float | None:
+    """Return the counts behind a pixel of the flat field that is 1; None where it does not say."""
+    told = None if correction.flatfield is None else correction.flatfield.attrs.get(FLAT_COUNTS)
+    return float(told) if isinstance(told, int | float | np.number) and told > 0 else None
+
+
+def stored_dtype(image: xr.DataArray) -> np.dtype[Any] | None:
+    """Type whose codes mark bad pixels: of the file, where the reader converted it since; None after a correction."""
+    return None if applied_to(image) else np.dtype(image.attrs.get(STORED_DTYPE, image.dtype))
+
+
+def _at_pixels_of(image: xr.DataArray, calibration: xr.DataArray, what: str) -> xr.DataArray:
+    """Part of a flat field or mask that belongs to the image's pixels."""
+    own = {dim: pixel_index(image, dim) for dim in ("y", "x")}
+    its = {dim: pixel_index(calibration, dim) for dim in ("y", "x")}
+    inside = all(its[dim][0] <= own[dim][0] and own[dim][1] <= its[dim][1] for dim in ("y", "x"))
+    full = _detector_shape(image)
+    whole = all(its[dim][0] == 0 for dim in ("y", "x"))
+    same = own == its
+    if not inside or (whole and not same and full is not None and full != calibration.shape):
+        shapes = f"{calibration.sizes['y']} x {calibration.sizes['x']}"
+        frames = f"{image.sizes['y']} x {image.sizes['x']}"
+        named = f"{what} {calibration.attrs.get('source', '')}".strip()
+        raise CorrectionError(
+            f"{named} has {shapes} pixels and the frames have {frames}: they are not of the same detector"
+        )
+    return calibration.isel({dim: slice(own[dim][0] - its[dim][0], own[dim][1] - its[dim][0]) for dim in ("y", "x")})
+
+
+def _detector_shape(image: xr.DataArray) -> tuple[int, int] | None:
+    """Rows and columns of the whole detector, None where a crop hides them."""
+    if DETECTOR_SHAPE in image.attrs:
+        rows, columns = json.loads(image.attrs[DETECTOR_SHAPE])
+        return int(rows), int(columns)
+    stored = image.encoding.get("preferred_chunks")
+    if isinstance(stored, Mapping) and {"y", "x"} <= set(stored):
+        return int(stored["y"]), int(stored["x"])
+    first = pixel_index(image, "y")[0], pixel_index(image, "x")[0]
+    return (image.sizes["y"], image.sizes["x"]) if first == (0, 0) else None
+
+
+def _usable_flat(flat: npt.NDArray[Any], dtype: npt.DTypeLike, *, warn: bool) -> npt.NDArray[np.floating]:
+    """Flat field as floating point, NaN where nothing can be divided by it."""
+    usable = np.isfinite(flat) & (flat > 0)
+    if warn and (n_bad := int(flat.size - np.count_nonzero(usable))):
+        warnings.warn(
+            f"flatfield: {n_bad} of {flat.size} pixels are zero, negative or not finite; they become NaN",
+            XinsituWarning,
+            stacklevel=5,
+        )
+    return np.where(usable, flat, np.nan).astype(dtype)
+
+
+def _refuse_what_the_detector_did(correction: Correction, facts: Mapping[Any, Any], *, warn: bool) -> None:
+    """Dead time twice is an error; a flat field twice may be meant, and is said."""
+    if correction.count_rate is not None and (done := _count_rate_corrected(facts)):
+        raise CorrectionError(
+            f"the header says that the detector has corrected its count rate ({done}): leave count_rate away"
+        )
+    named = str(facts.get("flat_field", "") or "")
+    if warn and correction.flatfield is not None and named.strip("()").lower() not in ("", "nil", "null", "none"):
+        warnings.warn(
+            f"the header names a flat field, {named}, that the detector has applied; now another one is",
+            XinsituWarning,
+            stacklevel=5,
+        )
+    if warn and correction.flatfield is not None:
+        _warn_of_another_detector(correction.flatfield, facts)
+
+
+def _count_rate_corrected(facts: Mapping[Any, Any]) -> str | None:
+    """Say how a header shows that dead time is corrected: its dead time, or a cut-off that no counter reaches.
+
+    A PILATUS counts to 2^20. Camserver writes as ``Count_cutoff`` what that becomes when it is corrected; PILATUS3 go
+    by a table and write ``Tau = 0`` all the same.
+    """
+    if float(facts.get("tau", 0) or 0) > 0:
+        return f"tau = {facts['tau']} s"
+    cutoff = float(facts.get("count_cutoff", 0) or 0)
+    if "pilatus" in str(facts.get("detector", "")).lower() and cutoff > PILATUS_COUNTER:
+        return f"its count cut-off {cutoff:.0f} is beyond a counter of 20 bits"
+    return None
+
+
+def _warn_of_another_detector(flat: xr.DataArray, facts: Mapping[Any, Any]) -> None:
+    """Say where the flat field was taken with another detector or threshold than the frames, if both are known."""
+    for name, called in (("detector_serial", "the detector"), ("threshold_energy", "a threshold of")):
+        theirs, its = facts.get(name), flat.attrs.get(name)
+        if theirs is not None and its is not None and theirs != its:
+            warnings.warn(
+                f"flat field {flat.attrs.get('source', '')} was taken with {called} {its}, the frames with {theirs}",
+                XinsituWarning,
+                stacklevel=6,
+            )
+
+
+def facts_of(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> dict[Any, Any]:
+    """Attributes of a measurement and of its image."""
+    return {**data.attrs, **image.attrs}
+
+
+def per_frame_of(
+    data: xr.Dataset | xr.DataArray, image: xr.DataArray, correction: Correction | None, *, warn: bool = True
+) -> npt.NDArray[np.float64]:
+    """Exposure time, factor of the normalisation, its relative variance and a number, one row for every frame."""
+    table = np.tile([np.nan, 1.0, 0.0, 0.0], (image.sizes["time"], 1))
+    table[:, framewise.NUMBER] = np.arange(len(table))
+    if correction is None:
+        return table
+    if correction.count_rate is not None:
+        table[:, framewise.EXPOSURE] = along_time(data, image, "exposure_time")
+    if correction.normalise is not None:
+        name, reference = (
+            (correction.normalise, None) if isinstance(correction.normalise, str) else correction.normalise
+        )
+        monitor = along_time(data, image, name)
+        usable = np.isfinite(monitor) & (monitor > 0)
+        if warn and not usable.all():
+            warnings.warn(
+                f"{name} is zero, negative or missing in {np.count_nonzero(~usable)} of {usable.size} frames; "
+                "they become NaN",
+                XinsituWarning,
+                stacklevel=5,
+            )
+        if warn and data[name].attrs.get("position") == "after_attenuator":
+            warnings.warn(
+                f"{name} sits behind the attenuator: what is normalised by it has lost the steps of the attenuation, "
+                "which must not be corrected once more",
+                XinsituWarning,
+                stacklevel=5,
+            )
+        known = np.where(usable, monitor, np.nan)
+        mean = reference if reference is not None else mean_monitor(known)
+        table[:, framewise.SCALE] = mean / known
+        counted = data[name].attrs.get("units") == COUNTS
+        table[:, framewise.SCALE_VARIANCE] = 1 / known if counted else np.where(usable, 0.0, np.nan)
+    return table
+
+
+def mean_monitor(values: npt.NDArray[np.float64]) -> float:
+    """Mean over the frames in which the monitor counted; NaN where there is none."""
+    usable = values[np.isfinite(values) & (values > 0)]
+    return float(usable.mean()) if usable.size else float("nan")
+
+
+def reference_of(
+    data: xr.Dataset | xr.DataArray, image: xr.DataArray, correction: Correction | None
+) -> dict[str, float]:
+    """Attribute that says to which value of the monitor frames were brought; empty where they were not."""
+    if correction is None or correction.normalise is None:
+        told = image.attrs.get(REFERENCE)
+        return {} if told is None else {REFERENCE: float(told)}
+    if not isinstance(correction.normalise, str):
+        return {REFERENCE: correction.normalise[1]}
+    return {REFERENCE: mean_monitor(along_time(data, image, correction.normalise))}
+
+
+def along_time(data: xr.Dataset | xr.DataArray, image: xr.DataArray, name: str) -> npt.NDArray[np.float64]:
+    """Values per frame of something that a measurement says per frame, or once.
+
+    Raises
+    ------
+    SchemaError
+        It does not say it.
+    """
+    known = {str(key) for key in image.coords} | (
+        {str(key) for key in data.variables} if isinstance(data, xr.Dataset) else set()
+    )
+    if name not in known or data[name].dims not in ((), ("time",)):
+        raise SchemaError(f"the measurement has no {name!r} for every frame; it has {', '.join(sorted(known))}")
+    values = np.asarray(data[name].values, dtype=np.float64)
+    return np.broadcast_to(values, (image.sizes["time"],)).copy()
+
+
+def mean_background(image: xr.DataArray, per_frame: npt.NDArray[np.float64], correction: Correction) -> Any:  # noqa: ANN401 - a number, or a lazy one
+    """Time mean of the background, lazily; reads no more than its regions and their halo."""
+    if correction.background is None:
+        raise CorrectionError("there is no background to take the mean of")
+    small = around(image, correction.background.boxes, correction.halo)
+    plan = replace(plan_for(small, correction, warn=False), needs_mean=False)
+    levels = over_blocks(framewise.background_block, small, per_frame, plan, tail=(1, 1), dtype=np.float64)
+    if isinstance(levels, np.ndarray):
+        return framewise.mean_level(levels)
+    return dask.delayed(framewise.mean_level, pure=True)(levels)
+
+
+def around(image: xr.DataArray, boxes: tuple[tuple[Bounds, Bounds], ...], halo: int) -> xr.DataArray:
+    """Smallest part of an image that holds boxes and their halo."""
+    pieces, full = {}, _detector_shape(image)
+    for axis, dim in enumerate(("y", "x")):
+        low, high = pixel_index(image, dim)
+        first = max(low, min(box[axis][0] for box in boxes) - halo)
+        behind = min(high, max(box[axis][1] for box in boxes) + halo)
+        pieces[dim] = slice(first - low, behind - low)
+        if dim not in image.coords:
+            image = image.assign_coords({dim: np.arange(low, high)})
+    small = image.isel(pieces)
+    if full is not None:
+        small.attrs[DETECTOR_SHAPE] = json.dumps(full)
+    return small

@@ -1,0 +1,1 @@
+"""Shapes of peaks: fits of profiles and spots, fringes, sizes."""

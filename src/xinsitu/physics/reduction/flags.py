@@ -1,0 +1,147 @@
+"""What all frames of a measurement say together, once they are computed: warnings and flags."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from xinsitu.errors import XinsituWarning
+from xinsitu.kernels import Doubles
+from xinsitu.kernels.counting import median_loss
+from xinsitu.physics.corrections.framewise import noise_of
+from xinsitu.schema import Quality
+
+from .quantities import COLUMN
+
+MEDIAN_BITES = 2.0
+"""Mean counts per pixel below which a plain median takes more than 7 % of an intensity."""
+HARMLESS = 0.01
+"""Part of an intensity that a median may take without a word."""
+BIASED, CERTAIN, OWN_NOISE = 0.05, 4.0, 0.6
+"""Part of an intensity that is flagged if a median takes or adds it, and standard deviations above its noise, which is
+so much of the intensity's own: filtered and raw sums have most of their noise in common."""
+AROUND = 65
+"""Frames over which that part is averaged."""
+DARK, LIT = 5.0, 100.0
+"""Counts in all ROIs together: at most so many in a frame without beam, where the median frame has at least so many."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What to look for.
+
+    Are frames divided by a background, are they counts, is there a median, does the flat field say what it counted;
+    which ROIs are more than a background.
+    """
+
+    divides: bool
+    counts: bool
+    median: bool
+    flat: bool
+    names: tuple[str, ...]
+    signals: tuple[bool, ...]
+
+
+def tell(packed: Doubles, *, told: Told) -> Doubles:
+    """Warn of what frames say together, and return the numbers with frames without beam flagged."""
+    if not packed.size:
+        return packed
+    if told.divides:
+        _tell_of_background(packed, told.counts)
+    if told.median and told.counts:
+        _tell_of_median(packed, told)
+        packed = _median_flagged(packed)
+    if told.flat:
+        packed = _scale_told(packed, told)
+    return _without_beam_flagged(packed) if told.counts else packed
+
+
+def _tell_of_background(packed: Doubles, counts: bool) -> None:
+    """Warn of a background that frames cannot or should not be divided by."""
+    zero = (packed[:, 0, COLUMN["quality"]].astype(np.int64) & Quality.ZERO_BACKGROUND) > 0
+    if zero.any():
+        warnings.warn(
+            f"the background is zero in {np.count_nonzero(zero)} of {len(zero)} frames; their values are NaN",
+            XinsituWarning,
+            stacklevel=3,
+        )
+    if counts and (told := noise_of(packed[~zero, 0, COLUMN["frame_level_counts"]])):
+        warnings.warn(told, XinsituWarning, stacklevel=3)
+
+
+def _tell_of_median(packed: Doubles, told: Told) -> None:
+    """Warn where a plain median takes a part of what is counted, as measured where that is known."""
+    signals = np.array(told.signals)
+    means = np.nanmedian(packed[:, signals, COLUMN["sparse"]], axis=0)
+    bias, _ = _pooled_bias(packed[:, signals], len(packed))
+    names = [name for name, signal in zip(told.names, told.signals, strict=True) if signal]
+    sparse, losses = [], []
+    for name, mean, measured in zip(names, means, bias[0], strict=True):
+        loss = -float(measured) if np.isfinite(measured) else median_loss(float(mean))
+        if 0 < mean < MEDIAN_BITES and abs(loss) > HARMLESS:
+            sparse.append(f"{name} {mean:.2g}")
+            losses.append(loss)
+    if sparse:
+        warnings.warn(
+            f"few counts per pixel ({', '.join(sparse)}): a plain median takes up to {100 * max(losses):.0f} % of such "
+            "an intensity; give a threshold, e.g. Correction(median=3, threshold=5), to keep what was counted",
+            XinsituWarning,
+            stacklevel=3,
+        )
+
+
+def _median_flagged(packed: Doubles) -> Doubles:
+    """Flag intensities of which a plain median takes or adds a part that shows, in the frames around."""
+    bias, noise = _pooled_bias(packed, AROUND)
+    known = np.isfinite(bias)
+    biased = known & (np.abs(np.where(known, bias, 0.0)) > np.maximum(BIASED, CERTAIN * noise))
+    if not biased.any():
+        return packed
+    result = packed.copy()
+    result[:, :, COLUMN["quality"]] += biased * float(Quality.MEDIAN_BIAS)
+    return result
+
+
+def _pooled_bias(packed: Doubles, frames: int) -> tuple[Doubles, Doubles]:
+    """Part that the median added to the sum of the intensities of so many frames around each, and its noise."""
+    bias, intensity, errors = (packed[:, :, COLUMN[name]] for name in ("median_bias", "intensity", "intensity_errors"))
+    known = np.isfinite(bias) & np.isfinite(intensity) & (bias > -1)
+    net = np.where(known, intensity, 0.0)
+    parts = (net, net / (1 + np.where(known, bias, 0.0)), np.where(known, errors, 0.0) ** 2)
+    first = np.maximum(np.arange(len(packed)) - frames // 2, 0)
+    behind = np.minimum(np.arange(len(packed)) + frames // 2 + 1, len(packed))
+    if frames >= len(packed):
+        first, behind = np.zeros_like(first), np.full_like(behind, len(packed))
+    filtered, counted, variance = (
+        np.diff(np.concatenate([np.zeros((1, part.shape[1])), part.cumsum(axis=0)])[[first, behind]], axis=0)[0]
+        for part in parts
+    )
+    level = np.where(counted > 0, counted, np.nan)
+    return filtered / level - 1, OWN_NOISE * np.sqrt(np.maximum(variance, 0)) / level
+
+
+def _scale_told(packed: Doubles, told: Told) -> Doubles:
+    """Put one shared relative variance in the place of those of frames: that of the ROI where it is largest.
+
+    Each ROI has the median over the frames that were asked and in which there is something to measure.
+    """
+    signals = np.array(told.signals) if any(told.signals) else np.ones(packed.shape[1], dtype=bool)
+    weak = (packed[:, :, COLUMN["quality"]].astype(np.int64) & Quality.LOW_COUNTS) > 0
+    variance = np.where(weak, np.nan, packed[:, :, COLUMN["flat_variance"]])[:, signals]
+    known = [column[np.isfinite(column)] for column in variance.T]
+    result = packed.copy()
+    result[:, :, COLUMN["flat_variance"]] = max((float(np.median(of)) for of in known if of.size), default=0.0)
+    return result
+
+
+def _without_beam_flagged(packed: Doubles) -> Doubles:
+    """Flag frames in which all ROIs are dark though the others are not."""
+    total = np.nansum(packed[:, :, COLUMN["counted"]] * packed[:, :, COLUMN["n_valid"]], axis=1)
+    dark = total <= DARK
+    if not dark.any() or np.median(total) < LIT:
+        return packed
+    result = packed.copy()
+    result[dark, :, COLUMN["quality"]] += float(Quality.NO_BEAM)
+    return result

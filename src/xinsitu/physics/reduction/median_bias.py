@@ -1,0 +1,104 @@
+"""What a plain median makes of what was counted: the filtered sum against the raw one without its spikes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from xinsitu import kernels
+from xinsitu.kernels import Doubles
+from xinsitu.physics.corrections.framewise import NUMBER, Steps, counted
+from xinsitu.values import Box
+
+ONE_IN = 8
+"""One frame in so many is asked: each costs half of measuring it again."""
+SPIKE = 5.0
+"""Standard deviations from which a pixel is a spike, which a median takes rightly."""
+
+
+def asked(per_frame: Doubles) -> slice:
+    """Frames of a block that are asked: by their number in the image, so that any chunks ask the same ones."""
+    first = int(per_frame[0, NUMBER]) if len(per_frame) else 0
+    return slice(-first % ONE_IN, None, ONE_IN)
+
+
+def excess(
+    raw: kernels.Frames,
+    filtered: kernels.Floats,
+    per_frame: Doubles,
+    box: Box,
+    steps: Steps,
+    *,
+    edge: bool = False,
+) -> Doubles:
+    """Sum of the filtered pixels of a box less that of the raw ones, spikes aside; NaN in frames that are not asked.
+
+    A pixel is a spike as :func:`~xinsitu.kernels.despike` has it. What remains is the median's own doing: it takes from
+    peaks that are sharp, and from counts that are few.
+
+    Parameters
+    ----------
+    raw
+        Frames of a block.
+    filtered
+        The box after median and flat field.
+    per_frame
+        What is known of the frames.
+    box
+        Of the ROI, in the block.
+    steps
+        With a plain median.
+    edge
+        Take off the background from the box's own edge: its mean, or a plane through it, on all pixels.
+    """
+    result, some = np.full(len(raw), np.nan), asked(per_frame)
+    (top, bottom), (left, right) = box
+    own = filtered[some]
+    part = raw[some, top:bottom, left:right]
+    counts, _ = counted(part, steps, per_frame[some], kernels.invalid_pixels(part, steps.stored))
+    difference = counts.astype(np.float32)
+    if steps.flat is not None:
+        difference /= steps.flat[top:bottom, left:right]
+    np.subtract(own, difference, out=difference)
+    allowed = own + np.float32(1)
+    allowed *= np.float32(SPIKE**2)
+    far = np.flatnonzero(np.square(difference) > allowed)  # never true of NaN
+    number, rows, columns = np.unravel_index(far, difference.shape)
+    if number.size:
+        spikes = _stand_out(raw[some], (number, rows + top, columns + left), own[number, rows, columns], steps)
+        difference[number[spikes], rows[spikes], columns[spikes]] = 0
+    total = difference.sum(axis=(1, 2), dtype=np.float64)
+    if not np.isfinite(total).all():
+        total = np.nansum(difference, axis=(1, 2), dtype=np.float64)
+    if edge:
+        total = total - _of_edge(difference)
+    result[some] = total
+    return result
+
+
+def _of_edge(difference: kernels.Floats) -> Doubles:
+    """Return the mean of the outermost rows and columns times the number of pixels."""
+    high, wide = (kernels.edge_width(size) for size in difference.shape[1:])
+    known = np.isfinite(difference)
+    pixels, total = (
+        np.count_nonzero(known, axis=(1, 2)),
+        np.where(known, difference, 0).sum(axis=(1, 2), dtype=np.float64),
+    )
+    inside = difference[:, high:-high, wide:-wide]
+    known = np.isfinite(inside)
+    total -= np.where(known, inside, 0).sum(axis=(1, 2), dtype=np.float64)
+    outer = pixels - np.count_nonzero(known, axis=(1, 2))
+    return np.asarray(total * pixels / np.maximum(outer, 1))
+
+
+def _stand_out(
+    raw: kernels.Frames, where: tuple[kernels.Indices, ...], level: kernels.Floats, steps: Steps
+) -> kernels.Bools:
+    """Which pixels stand out of their neighbours by more than the slope around explains."""
+    number, rows, columns = where
+    reach = (steps.median or 3) // 2
+    step = np.arange(-reach, reach + 1)
+    y = np.clip(rows[:, None] + step, 0, raw.shape[1] - 1)[:, :, None]
+    x = np.clip(columns[:, None] + step, 0, raw.shape[2] - 1)[:, None, :]
+    around = raw[number[:, None, None], y, x].reshape(len(number), -1).astype(np.float64)
+    around[around < 0] = np.nan  # codes of bad pixels
+    return kernels.stands_out(around, level, SPIKE)

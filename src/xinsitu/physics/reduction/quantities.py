@@ -1,0 +1,223 @@
+"""From the sums of ROIs to what is reported of them, packed into one array ``(frame, roi, quantity)``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from xinsitu import kernels
+from xinsitu.kernels import Doubles
+from xinsitu.physics.corrections.framewise import raw_counts
+from xinsitu.schema import Quality
+from xinsitu.values import PLANE
+
+from .profile_bins import bins_of, n_bins
+from .raw_pixels import count_rate_correction, saturated, sparse_counts
+from .regions import Measurements, Region, resting
+from .roi_backgrounds import Under, under
+from .roi_sums import Frames, Sums, factor_of, factor_variance, frames_of, gain_of, subtracted_variance, summed
+from .roi_widths import width_of
+from .uncertainties import flat_variance, twice_counted
+
+COLUMNS = (
+    "intensity",
+    "background",
+    "maximum",
+    "maximum_y",
+    "maximum_x",
+    "com_y",
+    "com_x",
+    "fwhm_y",
+    "fwhm_x",
+    "intensity_errors",
+    "background_errors",
+    "maximum_errors",
+    "com_y_errors",
+    "com_x_errors",
+    "fwhm_y_errors",
+    "fwhm_x_errors",
+    "median_bias",
+    "n_valid",
+    "n_saturated",
+    "quality",
+    "frame_level_counts",
+    "counted",
+    "sparse",
+    "flat_variance",
+)
+"""Last axis of what :func:`measure_block` returns; the last four say what it is based on: raw counts in the background
+regions of the frame, filtered counts per pixel of the ROI, raw ones without hot pixels, and the relative variance that
+the intensity has from the flat field."""
+REPORTED = COLUMNS[:-4]
+COLUMN = {name: number for number, name in enumerate(COLUMNS)}
+LOW_COUNTS = 5.0
+"""An intensity below this many standard errors is flagged."""
+SPARSE = 2.5
+"""Behind a median, mean counts of the pixels where most counts are, below which errors may be off by more than 15 %."""
+EMPTY = 1.0
+"""Behind a median, counts per pixel of the ground below which sums over a plane have doubtful errors."""
+FAST = 0.05
+"""Correction of the count rate above which a ROI is flagged."""
+
+
+def measure_block(
+    raw: kernels.Frames, per_frame: Doubles, *, plan: Measurements, shared: float | None = None
+) -> Doubles:
+    """Everything of every ROI: ``(frame, roi, quantity)``, quantities as in :data:`COLUMNS`, and profiles if wanted."""
+    parts = [_measure_still(raw[run], per_frame[run], here, shared) for run, here in resting(per_frame, plan)]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _measure_still(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, shared: float | None) -> Doubles:
+    """Measure frames in which no ROI moves."""
+    frames = frames_of(raw, per_frame, plan, shared)
+    sums = [summed(frames, region, plan) for region in plan.regions]
+    packed = np.full((len(raw), len(sums), len(COLUMNS) + n_bins(plan.bins)), np.nan)
+    for number, (region, own) in enumerate(zip(plan.regions, sums, strict=True)):
+        others = [sums[other] for other in region.background]
+        below = under(own, region.under, others)
+        pixels = sum(other.pixels for other in others)
+        made = sum(other.median_excess for other in others)
+        for name, values in _quantities(frames, region, own, below, plan, others=pixels, made=made):
+            packed[:, number, COLUMN[name]] = values
+        net = own.total - below.total
+        packed[:, number, COLUMN["flat_variance"]] = flat_variance(frames, region, own, others, plan, net)
+        if plan.bins is not None:
+            packed[:, number, len(COLUMNS) :] = bins_of(frames, region, own, below, plan)
+        packed[:, number, COLUMN["counted"]] = own.counted
+        packed[:, number, COLUMN["sparse"]] = sparse_counts(frames, region, plan)
+    if frames.level is not None:
+        zero = np.zeros(len(raw), dtype=bool) if plan.steps.mode == "subtract" else ~(frames.level > 0)
+        packed[:, :, COLUMN["quality"]] += np.where(zero, float(Quality.ZERO_BACKGROUND), 0.0)[:, None]
+        packed[:, :, COLUMN["frame_level_counts"]] = raw_counts(frames.raw, plan.steps)[:, None]
+    return packed
+
+
+def _quantities(
+    frames: Frames,
+    region: Region,
+    own: Sums,
+    below: Under,
+    plan: Measurements,
+    *,
+    others: Doubles | float,
+    made: Doubles | float,
+) -> Iterator[tuple[str, Doubles]]:
+    """Every quantity of one ROI by name; what the ROI does not measure stays NaN."""
+    net = own.total - below.total
+    variance, shared_level = _net_variance(frames, region, own, below, plan)
+    whole = factor_variance(frames, plan)
+    area, empty, nothing = own.pixels, own.pixels == 0, np.zeros(len(net))
+    share = area / np.maximum(others, 1) if region.background else nothing
+    quality = np.zeros(len(net), dtype=np.int64)
+    if "intensity" in region.measures:
+        yield "intensity", np.where(empty, np.nan, net)
+        twice = twice_counted(
+            frames, region, plan, own=1.0, under=-share, area=nothing if region.under else area, net=net
+        )
+        spread = np.sqrt(np.maximum(variance + net**2 * whole + twice, 0))
+        yield "intensity_errors", np.where(empty, np.nan, spread)
+    if "background" in region.measures:
+        yield "background", np.where(empty, np.nan, below.total)
+        area = area if region.under else nothing
+        twice = twice_counted(frames, region, plan, own=0.0, under=share, area=area, net=below.total)
+        spread = area**2 * (below.level_variance + subtracted_variance(frames, plan)) + below.total**2 * whole + twice
+        known = 0.0 if plan.counts else np.nan
+        yield "background_errors", np.sqrt(np.maximum(spread, 0)) + known
+    top, row, column = own.top
+    yield "maximum", top
+    yield "maximum_errors", _maximum_errors(own, frames, region, plan)
+    yield "maximum_y", row + region.origin[0]
+    yield "maximum_x", column + region.origin[1]
+    errors = np.sqrt(variance)
+    for axis, first in (("y", region.origin[0]), ("x", region.origin[1])):
+        profile = getattr(own, axis) - getattr(below, axis)
+        pixels = getattr(own, f"pixels_{axis}")
+        if "com" in region.measures:
+            centre = kernels.centre_of_mass(profile)
+            yield f"com_{axis}", first + centre
+            spread = kernels.centre_of_mass_variance(
+                profile, getattr(own, f"variance_{axis}"), centre, pixels, shared_level
+            )
+            extra = _own_edge(centre, profile.shape[1], own, below) + getattr(below, f"slope_{axis}")
+            yield f"com_{axis}_errors", np.sqrt(np.maximum(spread + extra / np.where(net == 0, np.nan, net) ** 2, 0))
+        width, width_errors, flags = width_of(axis, own, below, shared_level, region, plan)
+        quality |= flags
+        if "fwhm" in region.measures:
+            yield f"fwhm_{axis}", width
+            yield f"fwhm_{axis}_errors", width_errors
+    if plan.asks_median:
+        yield "median_bias", _median_bias(frames, region, own, share, net, made, plan)
+    n_saturated = saturated(frames, region, plan)
+    quality |= np.where(n_saturated > 0, Quality.SATURATED, 0)
+    quality |= np.where(_doubtful(region, own, below, plan), Quality.ERRORS_DOUBTFUL, 0)
+    quality |= np.where(own.pixels < own.area, Quality.MASKED_PIXELS, 0)
+    quality |= np.where(net > LOW_COUNTS * np.nan_to_num(errors), 0, Quality.LOW_COUNTS)
+    if region.moving is not None:
+        lost_peak = (quality & (Quality.LOW_COUNTS | Quality.PEAK_AT_EDGE)) > 0
+        quality |= np.where(lost_peak, Quality.PEAK_LOST, 0)
+    quality |= np.where(count_rate_correction(frames, region, plan) > FAST, Quality.COUNT_RATE_HIGH, 0)
+    yield "n_valid", own.pixels
+    yield "n_saturated", n_saturated
+    yield "quality", quality.astype(np.float64)
+
+
+def _doubtful(region: Region, own: Sums, below: Under, plan: Measurements) -> kernels.Bools:
+    """Where errors behind a median may be off by more than 15 %, see the page on uncertainties."""
+    doubtful = own.weighted_mean < SPARSE
+    if not plan.asks_median:
+        return doubtful
+    if "fwhm" in region.measures and ((plan.steps.median or 3) > 3 or plan.smooth is not None):
+        return np.ones_like(doubtful)
+    if region.under == PLANE:
+        share = np.divide(below.total, own.total, out=np.ones(len(own.y)), where=own.total > 0)
+        doubtful = doubtful | (share * own.counted < EMPTY)
+    return doubtful
+
+
+def _net_variance(
+    frames: Frames, region: Region, own: Sums, below: Under, plan: Measurements
+) -> tuple[Doubles, Doubles]:
+    """Variance of the net intensity, and that of the level per pixel which all pixels share.
+
+    ``V + A^2 var_b``; where the level comes from the ROI's own edge, those pixels count in both: ``- 2 A / A_e V_e``.
+    A whole-frame background that is subtracted is shared by all pixels, too; a ROI's own background takes it out again.
+    """
+    level_variance = below.level_variance if region.under else subtracted_variance(frames, plan)
+    twice = np.divide(
+        2 * own.pixels * below.own_variance, below.own_pixels, out=np.zeros(len(own.y)), where=below.own_pixels > 0
+    )
+    return np.maximum(own.variance + own.pixels**2 * level_variance - twice, 0), level_variance
+
+
+def _median_bias(
+    frames: Frames, region: Region, own: Sums, share: Doubles, net: Doubles, others: Doubles | float, plan: Measurements
+) -> Doubles:
+    """Part that a plain median adds to the intensity; NaN where that is not known, or nothing was counted."""
+    added = own.median_excess - share * others
+    if frames.level is not None and plan.steps.mode == "subtract" and not region.under:
+        added = added - own.pixels / np.maximum(frames.level_pixels, 1) * frames.level_excess
+    counted = net / factor_of(frames, plan) - added
+    bias = np.divide(added, counted, out=np.full(len(net), np.nan), where=counted > 0)
+    if frames.level is not None and plan.steps.mode == "divide":
+        level = frames.level * frames.level_pixels
+        bias = (1 + bias) * np.where(level > 0, 1 - frames.level_excess / np.where(level > 0, level, 1), np.nan) - 1
+    return np.asarray(bias)
+
+
+def _own_edge(centre: Doubles, n_bins: int, own: Sums, below: Under) -> Doubles:
+    """Return what edge pixels, signal and background at once, take from the variance of the centre's numerator."""
+    away = 0.5 * (n_bins - 1) - centre
+    share = np.divide(own.pixels, below.own_pixels, out=np.zeros(len(centre)), where=below.own_pixels > 0)
+    return np.asarray(-2 * share * away**2 * below.own_variance)
+
+
+def _maximum_errors(own: Sums, frames: Frames, region: Region, plan: Measurements) -> Doubles:
+    """Return the counting error of the highest pixel, where pixels are still counts."""
+    if not plan.counts or plan.steps.mode is not None:
+        return np.full(len(frames.raw), np.nan)
+    top, *place = own.top
+    row, column = (np.nan_to_num(where).astype(np.intp) for where in place)
+    per_count = gain_of(plan.steps, region.box)[row, column] * factor_of(frames, plan)
+    return np.asarray(np.sqrt(np.maximum(top * per_count, 0.0) + top**2 * frames.scale_variance))

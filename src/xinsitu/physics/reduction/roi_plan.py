@@ -1,0 +1,165 @@
+"""ROIs, a recipe and an image are fitted to each other before anything is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from xinsitu.errors import RoiError, SchemaError
+from xinsitu.physics.blocks import pixel_index
+from xinsitu.physics.corrections.correction import Correction
+from xinsitu.physics.corrections.framewise import EXPOSURE, Steps
+from xinsitu.physics.corrections.plan import (
+    along_time,
+    applied_to,
+    around,
+    facts_of,
+    mean_background,
+    per_frame_of,
+    plan_for,
+)
+from xinsitu.values import EDGE, MEASURES, PLANE, Box, Roi, RoiSet
+
+from .moving import Boxes, boxes_in_time
+from .regions import Measurements, Region
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The part of an image that ROIs and recipe need, a row of numbers per frame, and the plan for block functions."""
+
+    image: xr.DataArray
+    per_frame: npt.NDArray[np.float64]
+    plan: Measurements
+    shared: Any
+    boxes: Mapping[str, Boxes]
+    """Bounds per frame of the ROIs that move."""
+
+
+def fitted(
+    data: xr.Dataset | xr.DataArray,
+    image: xr.DataArray,
+    rois: RoiSet,
+    correction: Correction | None,
+    smooth: int | None = None,
+    *,
+    whole: bool = False,
+) -> Fitted:
+    """Check that ROIs, recipe and image go together, and fit them to each other; ``whole``: keep whole frames.
+
+    Raises
+    ------
+    RoiError
+        A ROI does not lie in the image.
+    CorrectionError
+        The recipe does not fit the image.
+    """
+    boxes = {roi.name: boxes_in_time(data, roi) for roi in rois if roi.path is not None}
+    _check_inside(image, rois, boxes)
+    recipe, facts = correction or Correction(), facts_of(data, image)
+    per_frame = per_frame_of(data, image, recipe)
+    dtype = np.result_type(image.dtype, np.float32) if correction is None else np.dtype(np.float32)
+    steps = plan_for(image, recipe, dtype=dtype, facts=facts)
+    shared = mean_background(image, per_frame, recipe) if steps.needs_mean else None
+    small = image if whole else around(image, _all_boxes(rois, boxes, correction), recipe.halo)
+    steps = plan_for(small, recipe, dtype=dtype, facts=facts, warn=False)
+    moving = {name: per_frame.shape[1] + 4 * number for number, name in enumerate(boxes)}
+    plan = _plan(small, rois, moving, recipe, steps, facts, smooth)
+    if plan.dead_time is not None and recipe.count_rate is None:
+        per_frame[:, EXPOSURE] = _exposure(data, image)
+    for bounds in boxes.values():
+        per_frame = np.concatenate([per_frame, bounds.astype(np.float64)], axis=1)
+    return Fitted(small, per_frame, plan, shared, boxes)
+
+
+def _exposure(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> npt.NDArray[np.float64]:
+    """Exposure time of every frame, for a flag; NaN where nobody says, or nobody has computed it."""
+    try:
+        told = data["exposure_time"].chunks is None
+        return along_time(data, image, "exposure_time") if told else np.full(image.sizes["time"], np.nan)
+    except (SchemaError, KeyError):
+        return np.full(image.sizes["time"], np.nan)
+
+
+def _all_boxes(rois: RoiSet, boxes: Mapping[str, Boxes], correction: Correction | None) -> tuple[Box, ...]:
+    """Boxes of everything that is needed of a frame, at any time."""
+    region = None if correction is None else correction.background
+    needed = [hull(roi, boxes) for roi in rois]
+    return (*needed, *(() if region is None else region.boxes))
+
+
+def hull(roi: Roi, boxes: Mapping[str, Boxes]) -> Box:
+    """Smallest box around all places of a ROI, which ``boxes`` has if it moves."""
+    if roi.name not in boxes or not len(boxes[roi.name]):
+        return roi.y, roi.x
+    y0, _, x0, _ = (int(bound) for bound in boxes[roi.name].min(axis=0))
+    _, y1, _, x1 = (int(bound) for bound in boxes[roi.name].max(axis=0))
+    return (y0, y1), (x0, x1)
+
+
+def covered(rois: RoiSet, boxes: Mapping[str, Boxes]) -> Box:
+    """Smallest box around all ROIs wherever they are."""
+    hulls = [hull(roi, boxes) for roi in rois]
+    low, high = np.min(hulls, axis=0), np.max(hulls, axis=0)
+    return (int(low[0, 0]), int(high[0, 1])), (int(low[1, 0]), int(high[1, 1]))
+
+
+def _check_inside(image: xr.DataArray, rois: RoiSet, boxes: Mapping[str, Boxes]) -> None:
+    """Every ROI lies in the image, wherever it is."""
+    y, x = pixel_index(image, "y"), pixel_index(image, "x")
+    for roi in rois:
+        own_y, own_x = hull(roi, boxes)
+        if not (y[0] <= own_y[0] and own_y[1] <= y[1] and x[0] <= own_x[0] and own_x[1] <= x[1]):
+            raise RoiError(
+                f"ROI {roi.name!r}, y = {list(own_y)}, x = {list(own_x)}, does not lie in the image, "
+                f"y = {list(y)}, x = {list(x)}"
+            )
+
+
+def _plan(
+    image: xr.DataArray,
+    rois: RoiSet,
+    moving: Mapping[str, int],
+    correction: Correction,
+    steps: Steps,
+    facts: Mapping[Any, Any],
+    smooth: int | None,
+) -> Measurements:
+    """Fit ROIs to an image, for the block functions."""
+    (y0, _), (x0, _) = pixel_index(image, "y"), pixel_index(image, "x")
+    regions = tuple(
+        Region(
+            box=((roi.y[0] - y0, roi.y[1] - y0), (roi.x[0] - x0, roi.x[1] - x0)),
+            origin=(roi.y[0], roi.x[0]),
+            background=tuple(rois.names.index(name) for name in roi.background if name not in (EDGE, PLANE)),
+            under=_kind_of_background(roi),
+            measures=frozenset(roi.measure if roi.measure is not None else MEASURES),
+            moving=moving.get(roi.name),
+        )
+        for roi in rois
+    )
+    done = applied_to(image)
+    cutoff, tau = facts.get("count_cutoff"), float(facts.get("tau", 0) or 0)
+    return Measurements(
+        steps=steps,
+        regions=regions,
+        counts=steps.counts,
+        median=correction.threshold is None and (correction.median is not None or "median" in done),
+        cutoff=None if cutoff is None else float(cutoff),
+        dead_time=correction.count_rate or tau or None,
+        already_counted=correction.count_rate is None,
+        smooth=smooth,
+    )
+
+
+def _kind_of_background(roi: Roi) -> str:
+    """Where a ROI's background comes from: ``rois``, ``edge``, ``plane``, or nowhere."""
+    own = [name for name in roi.background if name in (EDGE, PLANE)]
+    if own and len(roi.background) > 1:
+        raise RoiError(f"the background of ROI {roi.name!r} is either {own[0]!r} or other ROIs, not both")
+    return own[0] if own else "rois" if roi.background else ""

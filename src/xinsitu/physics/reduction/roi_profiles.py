@@ -1,0 +1,126 @@
+"""Profiles of a ROI in time (kymographs)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from xinsitu import kernels
+from xinsitu.errors import RoiError, SchemaError
+from xinsitu.kernels import Doubles
+from xinsitu.physics.blocks import in_blocks, over_blocks
+from xinsitu.physics.corrections.correction import Correction
+from xinsitu.physics.corrections.plan import units_after
+from xinsitu.schema import PIXEL, image_of
+from xinsitu.values import Bounds, Roi, RoiSet
+
+from .profile_bins import net_profile, placed
+from .regions import Measurements, resting
+from .roi_backgrounds import under
+from .roi_plan import fitted, hull
+from .roi_sums import frames_of, summed
+
+Along = Literal["y", "x"]
+
+
+def profiles(
+    data: xr.Dataset | xr.DataArray,
+    roi: Roi,
+    *,
+    along: Along = "y",
+    rois: RoiSet | None = None,
+    correction: Correction | None = None,
+) -> xr.DataArray:
+    """Profile of a ROI in every frame: the sum over the other axis, less the ROI's background; lazy where frames are.
+
+    A ROI that moves is followed; the axis is that of the detector, so that a kymograph shows how the spot moves.
+
+    Parameters
+    ----------
+    data
+        A measurement, or its ``image (time, y, x)``.
+    roi
+        Where; what it names as ``background`` is taken off.
+    along
+        The axis that is kept.
+    rois
+        Where ``roi.background`` names other ROIs: the set that has them.
+    correction
+        What to do to the frames first.
+
+    Returns
+    -------
+    DataArray
+        ``profile (time, along)`` on all detector pixels that the ROI ever covers, in units of the corrected image; NaN
+        where it is not in a frame. Pixels of the ROI that say nothing count as zero.
+
+    Raises
+    ------
+    RoiError
+        The ROI does not lie in the image, or names a background that is not there.
+
+    Examples
+    --------
+    >>> frames = xr.DataArray(np.arange(6).reshape(1, 2, 3), dims=("time", "y", "x"))
+    >>> profiles(frames, Roi("a", y=(0, 2), x=(1, 3)), along="x").values.tolist()
+    [[5.0, 7.0]]
+    """
+    if along not in ("y", "x"):
+        raise SchemaError(f"a profile runs along 'y' or 'x', not {along!r}")
+    image = in_blocks(image_of(data))
+    names = [name for name in roi.background if name not in ("edge", "plane")]
+    if names and rois is None:
+        raise RoiError(
+            f"ROI {roi.name!r} has its background in {', '.join(names)}: give the set that has them as rois="
+        )
+    known = () if rois is None else rois.names
+    others = [replace(rois[name], background=()) for name in names if rois is not None and name in known]
+    told = fitted(data, image, RoiSet([roi, *(other for other in others if other.name != roi.name)]), correction)
+    first, behind = hull(roi, told.boxes)[0 if along == "y" else 1]
+    plan = ProfilePlan(told.plan, along, (first, behind))
+    tail = (1, behind - first)
+    values = over_blocks(
+        profile_block, told.image, told.per_frame, plan, tail=tail, dtype=np.float64, shared=told.shared
+    )
+    coords: dict[Any, Any] = {name: image[name] for name in image.coords if image[name].dims in ((), ("time",))}
+    kept = image[along].attrs if along in image.coords else {"units": PIXEL}
+    coords[along] = xr.DataArray(np.arange(first, behind), dims=along, attrs=kept)
+    attrs = {"units": units_after(image, correction), "long_name": f"profile of {roi.name}"}
+    return xr.DataArray(values[:, 0], dims=("time", along), coords=coords, attrs=attrs, name="profile")
+
+
+@dataclass(frozen=True, eq=False)
+class ProfilePlan:
+    """ROIs of which the first one's profile is wanted, on the pixels between bounds."""
+
+    measurements: Measurements
+    along: str
+    bounds: Bounds
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the content."""
+        said = f"{self.measurements.fingerprint} {self.along} {self.bounds}"
+        return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
+
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        return type(self).__name__, self.fingerprint
+
+
+def profile_block(
+    raw: kernels.Frames, per_frame: Doubles, *, plan: ProfilePlan, shared: float | None = None
+) -> Doubles:
+    """Profile in each frame of a block, ``(frame, 1, bin)``."""
+    parts = []
+    for run, here in resting(per_frame, plan.measurements):
+        frames = frames_of(raw[run], per_frame[run], here, shared)
+        sums = [summed(frames, region, here) for region in here.regions]
+        region = here.regions[0]
+        below = under(sums[0], region.under, [sums[number] for number in region.background])
+        first = region.origin[0 if plan.along == "y" else 1]
+        parts.append(placed(net_profile(sums[0], below, plan.along), first, plan.bounds))
+    return np.concatenate(parts)[:, None, :]

@@ -1,0 +1,231 @@
+"""Frames to numbers: the ROI time series of a measurement, all ROIs in one pass."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from xinsitu.errors import SchemaError
+from xinsitu.physics.blocks import in_blocks, over_blocks
+from xinsitu.physics.corrections.correction import Correction
+from xinsitu.physics.corrections.plan import reference_of, units_after
+from xinsitu.schema import QUANTITIES, Quantity, attributes_of, image_of
+from xinsitu.values import Roi, RoiSet
+
+from .flags import Told, tell
+from .frame_flags import frame_flags
+from .profile_bins import n_bins, profile_variables
+from .quantities import COLUMN, COLUMNS, REPORTED, measure_block
+from .regions import Measurements
+from .roi_plan import Fitted, covered, fitted
+
+IMAGE_UNITS = ("intensity", "background", "maximum")
+_INTEGERS = {"n_valid": np.int64, "n_saturated": np.int64, "quality": np.int32}
+
+
+def measure(
+    data: xr.Dataset | xr.DataArray,
+    rois: RoiSet | Iterable[Roi],
+    *,
+    correction: Correction | None = None,
+    smooth: int | None = None,
+    profiles: bool = False,
+) -> xr.Dataset:
+    """Measure ROIs in every frame, all in one pass; lazy where the frames are lazy.
+
+    Only the ROIs and the pixels around them that the correction needs are read and corrected; the numbers are those of
+    the fully corrected frames, bit for bit.
+
+    Parameters
+    ----------
+    data
+        A measurement, or its ``image (time, y, x)``: raw, or corrected already.
+    rois
+        Where to measure, on the full detector.
+    correction
+        What to do to the frames first; None: nothing.
+    smooth
+        Odd number of bins over which profiles are averaged before their width is taken, for noisy wide ones; what the
+        running mean adds to the width of a Gaussian is taken off.
+    profiles
+        Keep the profiles, too: for kymographs of all ROIs out of the same pass.
+
+    Returns
+    -------
+    Dataset
+        ``(time, roi)``:
+
+        - ``intensity``: sum of the valid pixels, less the declared background (``Roi.background``), which is
+          ``background``; 0 where none is declared. Units of the corrected image.
+        - ``maximum``, ``maximum_y``, ``maximum_x``: the highest pixel (first one), detector pixels.
+        - ``com_y``, ``com_x``: ``sum(i n_i) / sum(n_i)`` of the pixels less the declared background, in detector
+          pixels; NaN where the sum is not positive.
+        - ``fwhm_y``, ``fwhm_x``: width, in pixels, of the ROI's profile (sum over the other axis) at half its height
+          above the base, which is the declared background, else the mean of the outermost 5 % of bins (at least one)
+          on each side; first crossing outwards from the maximum on each side, straight lines between bins (also across
+          those without a valid pixel); NaN where a side is not crossed.
+        - ``<name>_errors``: standard errors from counting; NaN where the image is not in ``counts``.
+        - ``median_bias``: by which part a plain median raised the intensity (below 0: lowered it), measured in one
+          frame in eight, spikes aside; only with such a median on counts. NaN in the others.
+        - ``n_valid``; ``n_saturated``: raw pixels at or above the attribute ``count_cutoff``, -1 where the image is not
+          in counts or no cut-off is known; ``quality``: reasons not to trust the values.
+
+        - with ``profiles``: ``profile_y (time, roi, y)``, ``profile_x (time, roi, x)``, sums over the other axis less
+          the declared background, with ``*_errors`` of single bins, on all detector pixels that any ROI ever covers;
+          NaN outside a ROI.
+
+        Coordinates: those of the measurement that have dims ``(time)`` or none, ``roi_y0, roi_y1, roi_x0, roi_x1``, and
+        ``scale_errors (time)``: the relative error that all frames share, which no averaging over frames makes smaller;
+        here that of the flat field, in the ROI where it is largest, and 0 where none is known.
+
+    Raises
+    ------
+    RoiError
+        A ROI does not lie in the image, or names a background that is not there.
+    CorrectionError
+        The correction does not fit the frames.
+    SchemaError
+        There is no image, or no ROI.
+
+    Warns
+    -----
+    XinsituWarning
+        When the numbers are computed: the background that frames are divided by is zero in some frames, or holds so few
+        counts that it adds more than 10 % noise.
+
+    Examples
+    --------
+    >>> frame = np.zeros((1, 5, 6), "int32"); frame[0, 2, 3] = 8
+    >>> frames = xr.DataArray(frame, dims=("time", "y", "x"), attrs={"units": "counts"})
+    >>> series = measure(frames, [Roi("spot", y=(0, 5), x=(1, 6))])
+    >>> spot = series.sel(roi="spot").isel(time=0)
+    >>> spot.intensity.item(), spot.com_y.item(), spot.com_x.item(), spot.fwhm_x.item()
+    (8.0, 2.0, 3.0, 1.0)
+    """
+    image, named = image_of(data), RoiSet.of(rois)
+    if not len(named):
+        raise SchemaError("there is no ROI to measure")
+    if smooth is not None and (isinstance(smooth, bool) or smooth < 3 or smooth % 2 == 0):
+        raise SchemaError(f"smooth must be an odd number of bins from 3 on, not {smooth!r}")
+    image = in_blocks(image)
+    fit = fitted(data, image, named, correction, smooth)
+    plan = replace(fit.plan, bins=covered(named, fit.boxes)) if profiles else fit.plan
+    tail = (len(named), len(COLUMNS) + n_bins(plan.bins))
+    packed = over_blocks(measure_block, fit.image, fit.per_frame, plan, tail=tail, dtype=np.float64, shared=fit.shared)
+    numbers = packed[:, :, : len(COLUMNS)]
+    series = _unpacked(_together(numbers, plan, named), data, image, named, fit, correction)
+    if plan.bins is None:
+        return series
+    return series.assign(
+        profile_variables(packed[:, :, len(COLUMNS) :], plan.bins, image, units_after(image, correction))
+    )
+
+
+# -- from the packed numbers to a Dataset -----------------------------------------------------------------------------
+
+
+def _together(packed: Any, plan: Measurements, rois: RoiSet) -> Any:  # noqa: ANN401 - NumPy or dask
+    """Put all frames together, and say and flag, once they are computed, what they tell together."""
+    divides = plan.steps.boxes is not None and plan.steps.mode == "divide"
+    told = Told(divides, plan.counts, plan.asks_median, plan.steps.flat_counts is not None, *_signals(rois))
+    if isinstance(packed, np.ndarray):
+        return tell(packed, told=told)
+    merged = packed.rechunk({0: -1}) if len(packed.chunks[0]) > 1 else packed
+    return da.map_blocks(tell, merged, dtype=np.float64, meta=np.empty((0, 0, 0)), told=told)
+
+
+def _signals(rois: RoiSet) -> tuple[tuple[str, ...], tuple[bool, ...]]:
+    """Names of the ROIs, and which of them are more than a background."""
+    return rois.names, tuple(roi.role == "signal" for roi in rois)
+
+
+def _unpacked(
+    packed: Any,  # noqa: ANN401 - NumPy or dask
+    data: xr.Dataset | xr.DataArray,
+    image: xr.DataArray,
+    rois: RoiSet,
+    fit: Fitted,
+    correction: Correction | None,
+) -> xr.Dataset:
+    """One variable per quantity, with units, names and coordinates."""
+    units = units_after(image, correction)
+    coords = _riding_along(data, image) | _geometry(rois, fit.boxes, image.sizes["time"])
+    shared = np.zeros(image.sizes["time"]) if fit.plan.steps.flat_counts is None else _scale(packed)
+    coords["scale_errors"] = _variable("scale_errors", ("time",), shared)
+    variables: dict[str, xr.Variable] = {}
+    for name in REPORTED:
+        if name == "median_bias" and not fit.plan.asks_median:
+            continue
+        values = packed[:, :, COLUMN[name]].astype(_INTEGERS.get(name, np.float64))
+        base = name.removesuffix("_errors")
+        own_units = units if base in IMAGE_UNITS else None
+        variables[name] = _variable(
+            name, ("time", "roi"), values, units=own_units, long_name=_long_name(base, image)
+        )  # fmt: skip
+    flags = frame_flags(coords)
+    if flags is not None:
+        marked = (variables["quality"] | flags).transpose("time", "roi")
+        variables["quality"] = _variable("quality", marked.dims, marked.astype(np.int32).data)
+    series = xr.Dataset(variables, coords=coords)
+    attributes = dict(data.attrs) if isinstance(data, xr.Dataset) else {}
+    attributes["correction"] = (Correction() if correction is None else correction).to_json()
+    attributes |= reference_of(data, image, correction)
+    attributes["rois"] = json.dumps(rois.to_dict(), sort_keys=True)
+    return series.assign_attrs(attributes)
+
+
+def _variable(name: str, dims: tuple[Hashable, ...], values: Any, **words: str | None) -> xr.Variable:  # noqa: ANN401
+    """Values with the attributes of the data model; a DataArray for each would take as long as to measure them."""
+    return xr.Variable(dims, values, attributes_of(name, **words))
+
+
+def _scale(packed: Any) -> Any:  # noqa: ANN401 - NumPy or dask
+    """Relative error that all intensities share, ``(time)``."""
+    return packed[:, 0, COLUMN["flat_variance"]] ** 0.5
+
+
+def _riding_along(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> dict[Hashable, xr.Variable]:
+    """Everything that a measurement says per frame, or once."""
+    source = data if isinstance(data, xr.Dataset) else image.coords.to_dataset()
+    return {
+        name: variable
+        for name, variable in source.variables.items()
+        if variable.dims in ((), ("time",)) and name != "roi"
+    }
+
+
+def _geometry(rois: RoiSet, boxes: Mapping[str, npt.NDArray[np.int64]], n_frames: int) -> dict[Hashable, xr.Variable]:
+    """Names and bounds of the ROIs as coordinates; bounds along time, too, where a ROI moves."""
+    still = np.array([[*roi.y, *roi.x] for roi in rois], dtype=np.int64)
+    bounds = still
+    dims: tuple[Hashable, ...] = ("roi",)
+    if boxes:
+        bounds = np.stack(
+            [boxes.get(roi.name, np.tile(own, (n_frames, 1))) for roi, own in zip(rois, still, strict=True)], axis=1
+        )
+        dims = ("time", "roi")
+    geometry: dict[Hashable, xr.Variable] = {"roi": _variable("roi", ("roi",), np.array(rois.names))}
+    for column, name in enumerate(("roi_y0", "roi_y1", "roi_x0", "roi_x1")):
+        geometry[name] = _variable(name, dims, bounds[..., column])
+    return geometry
+
+
+def _long_name(name: str, image: xr.DataArray) -> str | None:
+    """Long name that says the direction as the instrument calls it, e.g. ``centre of mass along hk``."""
+    axis = name[-1]
+    if not name.endswith(("_y", "_x")) or axis not in image.coords:
+        return None
+    called = str(image[axis].attrs.get("long_name", ""))
+    if not called or called == QUANTITIES[axis].long_name:
+        return None
+    quantity: Quantity = QUANTITIES[name]
+    if name.startswith("maximum"):
+        return f"{called} of the highest pixel"
+    return quantity.long_name.removesuffix(axis) + called

@@ -1,0 +1,1 @@
+"""Several measurements: one time axis, events, growth, comparison."""

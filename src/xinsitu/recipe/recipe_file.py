@@ -1,0 +1,177 @@
+"""``recipe.toml``: a whole sample in one file that people write.
+
+.. code-block:: toml
+
+    format = "xinsitu-recipe"
+    version = 1
+    sample = "0884"                 # paths are relative to this file
+    include = "time*"               # or measurements = ["time1", "time2"]
+    exclude = "test*"
+    rois = "rois.json"
+    flatfield = "flatfield1"
+    changes = "changes.json"        # or find = true
+    events = "events.json"
+
+    [reading]                       # tz, instrument, on_error, order_error, time
+    tz = "Asia/Tokyo"
+
+    [correction]                    # median, threshold, flatfield_median, background
+    median = 3
+    background = { y = [70, 90], x = [150, 170], mode = "divide" }
+
+    [[calibration]]                 # one for each axis: axis, name, file, lattice_constant, transpose
+    axis = "x"
+    name = "l"
+    file = "0884L.dat"
+
+    [attenuation]                   # roi, window, method, reference, legacy
+    roi = "WZ"
+
+    [output]
+    result = "0884.nc"
+    table = "0884.csv"
+    figures = ["0884.png", "0884.html"]
+
+    [plot]                          # keywords of plot
+    t0 = "In shutter open"
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from xinsitu.errors import DocumentError, XinsituError
+from xinsitu.io.discover import look
+from xinsitu.io.disk import new_file
+from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois
+from xinsitu.io.measurement import select
+
+from . import ATTENUATION, Calibrating, Correcting, Measure, Reading, Stitch
+
+FORMAT, VERSION = "xinsitu-recipe", 1
+_KEYS = {
+    "format", "version", "sample", "measurements", "include", "exclude", "rois", "flatfield", "changes", "find",
+    "events", "reading", "correction", "calibration", "attenuation", "output", "plot",
+}  # fmt: skip
+_OUTPUTS = {"result", "table", "figures"}
+
+
+@dataclass(frozen=True)
+class SampleRecipe:
+    """What to do with a sample, and where the results go.
+
+    ``stitch`` is the recipe of the numbers; ``result``, ``table`` and ``figures`` are files to write, ``plot`` the
+    keywords of the figures.
+    """
+
+    name: str
+    stitch: Stitch
+    result: Path
+    table: Path | None = None
+    figures: tuple[Path, ...] = ()
+    plot: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """Every file that will be written."""
+        return (self.result, *(() if self.table is None else (self.table,)), *self.figures)
+
+
+def read_recipe(path: str | Path) -> SampleRecipe:
+    """Read a ``recipe.toml``.
+
+    Raises
+    ------
+    DocumentError
+        It is no TOML file of this format, or something it names makes no sense; the message names the file.
+    """
+    path = Path(path)
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise DocumentError(f"{path}: is not valid TOML: {fault}") from None
+    if document.get("format") != FORMAT or document.get("version") != VERSION:
+        raise DocumentError(f'{path}: needs the lines format = "{FORMAT}" and version = {VERSION}')
+    if strange := sorted(set(document) - _KEYS):
+        raise DocumentError(f"{path}: unknown keys {', '.join(strange)}; known are {', '.join(sorted(_KEYS))}")
+    if missing := [name for name in ("sample", "rois") if name not in document]:
+        raise DocumentError(f"{path}: lacks {' and '.join(missing)}")
+    try:
+        return _sample_recipe(document, path.resolve().parent)
+    except XinsituError as fault:
+        text = str(fault)
+        raise type(fault)(text if str(path.parent) in text else f"{path}: {text}") from None
+    except (TypeError, AttributeError) as fault:
+        raise DocumentError(f"{path}: a value is of the wrong kind ({fault})") from None
+
+
+def _sample_recipe(document: Mapping[str, Any], base: Path) -> SampleRecipe:
+    sample = base / document["sample"]
+    reading = Reading(**document.get("reading", {}))
+    correction = dict(document.get("correction", {}))
+    if "flatfield" in document:
+        correction["flatfield"] = document["flatfield"]
+    correcting = Correcting.from_dict(correction, base)
+    rois = read_rois(base / document["rois"])
+    pixels = tuple(Calibrating.from_dict(one, base) for one in document.get("calibration", ()))
+    inputs = tuple(
+        Measure(folder, rois, reading, correcting, calibrating=pixels) for folder in _folders(document, sample)
+    )
+    stitch = Stitch(
+        inputs=inputs,
+        changes=read_attenuation_changes(base / document["changes"]) if "changes" in document else (),
+        find=bool(document.get("find", False)),
+        events=read_events(base / document["events"]) if "events" in document else (),
+        attenuation=_attenuation(document),
+    )
+    output = document.get("output", {})
+    if strange := sorted(set(output) - _OUTPUTS):
+        raise DocumentError(f"[output] has no {', '.join(strange)}; it has {', '.join(sorted(_OUTPUTS))}")
+    return SampleRecipe(
+        name=sample.name,
+        stitch=stitch,
+        result=base / output.get("result", f"{sample.name}.nc"),
+        table=base / output["table"] if "table" in output else None,
+        figures=tuple(base / figure for figure in output.get("figures", ())),
+        plot=dict(document.get("plot", {})),
+    )
+
+
+def _attenuation(document: Mapping[str, Any]) -> dict[str, Any]:
+    options = dict(document.get("attenuation", {}))
+    if strange := sorted(set(options) - set(ATTENUATION)):
+        raise DocumentError(f"[attenuation] has no {', '.join(strange)}; it has {', '.join(ATTENUATION)}")
+    return options
+
+
+def _folders(document: Mapping[str, Any], sample: Path) -> list[Path]:
+    if "measurements" in document:
+        return [sample / str(name) for name in document["measurements"]]
+    names, _ = select(look(sample).folders, document.get("include", "*"), document.get("exclude", "test*"))
+    folders = [sample / name for name in names if look(sample / name).series]
+    if not folders:
+        raise DocumentError(f"{sample}: holds no measurement that include and exclude let through")
+    return folders
+
+
+def write_recipe(document: Mapping[str, Any], path: str | Path, *, overwrite: bool = False) -> None:
+    """Write a ``recipe.toml`` from its keys; format and version are put in front.
+
+    Raises
+    ------
+    DocumentError
+        A key is not known.
+    ResultExists
+        The file is there and ``overwrite`` is false.
+    """
+    if strange := sorted(set(document) - _KEYS):
+        raise DocumentError(f"a recipe has no {', '.join(strange)}; it has {', '.join(sorted(_KEYS))}")
+    text = tomli_w.dumps({"format": FORMAT, "version": VERSION, **document})
+    with new_file(path, overwrite=overwrite) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,230 @@
+"""Recipes on frames: how a measurement is opened, corrected and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import xarray as xr
+
+from xinsitu.errors import DocumentError
+from xinsitu.io.masks import read_mask
+from xinsitu.io.measurement import open_flatfield, open_measurement
+from xinsitu.io.pixel_maps import read_calibration
+from xinsitu.physics.corrections.apply import Correction, correct, crop, median
+from xinsitu.physics.reduction.series import measure
+from xinsitu.physics.samples.calibration import calibrate, reciprocal_axis
+from xinsitu.values import Background, Bounds, RoiSet
+
+from .recipe_checks import VERSION, known, relative
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How frames are opened; the keywords of :func:`~xinsitu.open_measurement`."""
+
+    tz: str | None = None
+    instrument: str | None = None
+    on_error: str = "raise"
+    order_error: str = "raise"
+    time: str = "auto"
+    series: str | None = None
+    fill_missing: bool = False
+    period: float | None = None
+    stamp_marks: str | None = None
+    logs: str | None = "auto"
+
+    def open(self, folder: Path) -> xr.Dataset:
+        """Open a measurement lazily."""
+        return open_measurement(folder, **self.to_dict())
+
+    def open_flatfield(self, folder: Path) -> xr.DataArray:
+        """Open flat-field frames, whose times play no part."""
+        return open_flatfield(folder, tz=self.tz, instrument=self.instrument)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Keywords that differ from the defaults."""
+        return {item.name: value for item in fields(self) if (value := getattr(self, item.name)) != item.default}
+
+
+@dataclass(frozen=True)
+class Correcting:
+    """What is done to the frames: the fields of :class:`~xinsitu.Correction`, calibrations named by their files.
+
+    ``flatfield_median`` filters the flat-field frames before they are averaged.
+    """
+
+    median: int | None = None
+    threshold: float | None = None
+    flatfield: Path | None = None
+    flatfield_median: int | None = None
+    background: Background | None = None
+    mask: Path | None = None
+    normalise: str | None = None
+    count_rate: float | None = None
+
+    def correction(self, reading: Reading) -> Correction:
+        """Return the correction, with its calibration frames averaged."""
+        return Correction(
+            median=self.median,
+            threshold=self.threshold,
+            flatfield=None if self.flatfield is None else self._flat(self.flatfield, reading),
+            background=self.background,
+            mask=None if self.mask is None else read_mask(self.mask, instrument=reading.instrument),
+            normalise=self.normalise,
+            count_rate=self.count_rate,
+        )
+
+    def _flat(self, folder: Path, reading: Reading) -> xr.DataArray:
+        if self.flatfield_median is None:
+            return reading.open_flatfield(folder)
+        frames = median(open_measurement(folder, tz=reading.tz, time="frame")["image"], self.flatfield_median)
+        flat = frames.mean("time", dtype="float64").compute()
+        counts = float(flat.mean()) * frames.sizes["time"]
+        return (flat / flat.mean()).assign_attrs(flat.attrs, units="1", total_counts=counts).rename("flatfield")
+
+    def to_dict(self, base: Path) -> dict[str, Any]:
+        """JSON form of what is not None."""
+        document: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
+        for name in ("flatfield", "mask"):
+            if document[name] is not None:
+                document[name] = relative(document[name], base)
+        if self.background is not None:
+            document["background"] = self.background.to_dict()
+        return {name: value for name, value in document.items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any], base: Path) -> Correcting:
+        """Read the JSON form."""
+        values = dict(known(document, _names(cls), "correction"))
+        for name in ("flatfield", "mask"):
+            if values.get(name) is not None:
+                values[name] = base / values[name]
+        if values.get("background") is not None:
+            values["background"] = Background.from_dict(values["background"])
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Calibrating:
+    """What pixels along an axis are in reciprocal space: a name for it, and the file of a map or vector."""
+
+    axis: Literal["y", "x"]
+    name: str
+    file: Path
+    lattice_constant: float | None = None
+    transpose: bool = False
+
+    def pixels(self, detector: xr.Dataset | None = None, instrument: str | None = None) -> xr.DataArray:
+        """Read the file; it has to fit the detector, where that is known."""
+        how: dict[str, Any] = {"axis": self.axis, "transpose": self.transpose, "instrument": instrument}
+        values = read_calibration(self.file, detector, **how)
+        return reciprocal_axis(values, self.name, lattice_constant=self.lattice_constant)
+
+    def to_dict(self, base: Path) -> dict[str, Any]:
+        """JSON form."""
+        document = {item.name: getattr(self, item.name) for item in fields(self)} | {"file": relative(self.file, base)}
+        return {name: value for name, value in document.items() if value not in (None, False)}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any], base: Path) -> Calibrating:
+        """Read the JSON form."""
+        values = dict(known(document, [item.name for item in fields(cls)], "calibration"))
+        if lacks := [name for name in ("axis", "name", "file") if name not in values]:
+            raise DocumentError(f"a calibration lacks {' and '.join(lacks)}")
+        return cls(**{**values, "file": base / values["file"]})
+
+
+@dataclass(frozen=True)
+class Parse:
+    """The corrected frames of a measurement."""
+
+    command: ClassVar[str] = "parse"
+    measurement: Path
+    reading: Reading = Reading()
+    correcting: Correcting = Correcting()
+    crop: tuple[Bounds, Bounds] | None = None
+
+    def produce(self) -> xr.Dataset:
+        """Return the measurement corrected, lazily."""
+        scan = correct(self.reading.open(self.measurement), self.correcting.correction(self.reading))
+        return scan if self.crop is None else crop(scan, y=self.crop[0], x=self.crop[1])
+
+    def to_dict(self, base: Path) -> dict[str, Any]:
+        """JSON form."""
+        document = _measurement_dict(self, base)
+        return document if self.crop is None else {**document, "crop": [list(bounds) for bounds in self.crop]}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any], base: Path) -> Parse:
+        """Read the JSON form."""
+        box = document.get("crop")
+        return cls(**_measurement_values(document, base), crop=None if box is None else (tuple(box[0]), tuple(box[1])))
+
+
+@dataclass(frozen=True)
+class Measure:
+    """The ROI time series of a measurement; ``smooth`` is the width in bins of a mean over profiles, for their FWHM."""
+
+    command: ClassVar[str] = "measure"
+    measurement: Path
+    rois: RoiSet
+    reading: Reading = Reading()
+    correcting: Correcting = Correcting()
+    smooth: int | None = None
+    calibrating: tuple[Calibrating, ...] = ()
+    profiles: bool = False
+
+    def produce(self) -> xr.Dataset:
+        """Return the ROI time series, computed in one pass."""
+        scan = self.reading.open(self.measurement)
+        correction = self.correcting.correction(self.reading)
+        pixels: dict[str, xr.DataArray] = {
+            one.axis: one.pixels(scan, self.reading.instrument) for one in self.calibrating
+        }
+        series = measure(scan, self.rois, correction=correction, smooth=self.smooth, profiles=self.profiles)
+        return calibrate(series, pixels).compute()
+
+    def to_dict(self, base: Path) -> dict[str, Any]:
+        """JSON form."""
+        document = {**_measurement_dict(self, base), "rois": self.rois.to_dict()}
+        if self.calibrating:
+            document["calibration"] = [one.to_dict(base) for one in self.calibrating]
+        wanted = {"smooth": self.smooth, "profiles": self.profiles}
+        return document | {name: value for name, value in wanted.items() if value}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any], base: Path) -> Measure:
+        """Read the JSON form."""
+        rois = RoiSet.from_dict(document.get("rois", {}))
+        return cls(
+            **_measurement_values(document, base),
+            rois=rois,
+            smooth=document.get("smooth"),
+            calibrating=tuple(Calibrating.from_dict(one, base) for one in document.get("calibration", ())),
+            profiles=bool(document.get("profiles", False)),
+        )
+
+
+def _names(kind: type[Reading] | type[Correcting]) -> list[str]:
+    return [item.name for item in fields(kind)]
+
+
+def _measurement_dict(step: Parse | Measure, base: Path) -> dict[str, Any]:
+    return {
+        "command": step.command,
+        "version": VERSION,
+        "measurement": relative(step.measurement, base),
+        "reading": step.reading.to_dict(),
+        "correction": step.correcting.to_dict(base),
+    }
+
+
+def _measurement_values(document: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    return {
+        "measurement": base / document["measurement"],
+        "reading": Reading(**known(document.get("reading", {}), _names(Reading), "reading")),
+        "correcting": Correcting.from_dict(document.get("correction", {}), base),
+    }
