@@ -170,3 +170,8 @@ def test_import_is_light_and_changes_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_one_place_counts_the_lines_between_a_warning_and_its_reader() -> None:
+    counted = [name for name, path in MODULES.items() if "stacklevel" in path.read_text(encoding="utf-8")]
+    assert counted == ["errors"]

@@ -7,6 +7,11 @@ the command line prints it as it is.
 from __future__ import annotations
 
 import os
+import sys
+import warnings
+
+PASSED_OVER = frozenset({"xinsitu", "xarray", "dask", "distributed", "contextlib", "functools"})
+"""Packages whose lines are not a user's: a warning names the first line above them."""
 
 
 class XinsituError(Exception):
@@ -71,3 +76,14 @@ class ResultExists(XinsituError, FileExistsError):
 
 class XinsituWarning(UserWarning):
     """Something that a person should know about the numbers; nothing was refused."""
+
+
+def warn(text: str) -> None:
+    """Warn of something at the line of the person who called us, however deep it is noticed.
+
+    Lines of this package and of those that call it for a user (xarray opens our engine) are passed over.
+    """
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in PASSED_OVER:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, XinsituWarning, stacklevel=level)

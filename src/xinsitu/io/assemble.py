@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +11,7 @@ import xarray as xr
 from xarray.core.indexing import LazilyIndexedArray
 
 from xinsitu import __version__
-from xinsitu.errors import XinsituWarning
+from xinsitu.errors import warn
 from xinsitu.schema import CONVENTIONS, TIME_ENCODING, FrameStatus, describe, time_from_microseconds
 
 from .columns import header_columns
@@ -143,11 +142,9 @@ def _warn_of_changes(folder: str, gathered: Gathered) -> None:
     if changed:
         name, (position, value) = next(iter(changed.items()))
         more = f" (and {', '.join(list(changed)[1:])})" if len(changed) > 1 else ""
-        warnings.warn(
+        warn(
             f"{folder}: {name} is {known[name]} in the first frame and {value} in "
-            f"{gathered.stack.names[position]}{more}; attributes are those of the first frame",
-            XinsituWarning,
-            stacklevel=2,
+            f"{gathered.stack.names[position]}{more}; attributes are those of the first frame"
         )
 
 

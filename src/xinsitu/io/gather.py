@@ -7,7 +7,6 @@ reshaped, it is a fault: an error, left out, or kept as NaN, as ``on_error`` say
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -15,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from xinsitu.errors import FrameError, LayoutError, XinsituWarning
+from xinsitu.errors import FrameError, LayoutError, warn
 from xinsitu.schema import FrameStatus
 
 from .discover import FrameName
@@ -137,11 +136,9 @@ def refuse(faults: Sequence[FrameFault], count: int, on_error: str) -> None:
 def warn_of_left_out(faults: Sequence[FrameFault], count: int) -> None:
     """Say once that frames were left out, and which one is the first."""
     if faults:
-        warnings.warn(
+        warn(
             f"{faults[0].path}: {faults[0].reason}; left out, "
-            f"{len(faults)} of {count} files in all (attribute frames_left_out)",
-            XinsituWarning,
-            stacklevel=2,
+            f"{len(faults)} of {count} files in all (attribute frames_left_out)"
         )
 
 
@@ -208,11 +205,9 @@ def _suspects(folder: str, files: Sequence[FrameName], found: Sequence[FrameHead
     """Names of frames whose end is a hole that their neighbours contradict."""
     suspects = find_suspects(folder, files, found, hollow(found))
     if suspects:
-        warnings.warn(
+        warn(
             f"{os.path.join(folder, files[suspects[0]].name)}: its end was never written, as after an interrupted "
-            f"copy, and reads as zeros; {len(suspects)} frames in all, flagged suspect_zero_tail",
-            XinsituWarning,
-            stacklevel=2,
+            f"copy, and reads as zeros; {len(suspects)} frames in all, flagged suspect_zero_tail"
         )
     return {files[index].name for index in suspects}
 

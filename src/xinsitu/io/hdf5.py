@@ -7,7 +7,6 @@ file and nowhere else.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
@@ -15,7 +14,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from xinsitu.errors import LayoutError, XinsituWarning
+from xinsitu.errors import LayoutError, warn
 from xinsitu.schema import FrameStatus
 
 from .discover import natural_key
@@ -151,11 +150,9 @@ def _mask(file: h5py.File, path: str, shape: tuple[int, int]) -> npt.NDArray[np.
     if values is None:
         return None
     if values.shape != shape:
-        warnings.warn(
+        warn(
             f"{path}: its pixel mask of {values.shape[0]} x {values.shape[1]} does not fit frames of "
-            f"{shape[0]} x {shape[1]} and is not used",
-            XinsituWarning,
-            stacklevel=2,
+            f"{shape[0]} x {shape[1]} and is not used"
         )
         return None
     return np.asarray(values != 0)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xinsitu.errors import DocumentError, XinsituWarning
+from xinsitu.errors import DocumentError, warn
 
 from .columns import variable_name
 from .instruments import Counter, Instrument
@@ -130,11 +129,7 @@ def join_logs(paths: Iterable[str], keys: FrameKeys, instrument: Instrument) -> 
     if not joined:
         raise DocumentError("no scan of the log has the frames' names, number of points or times")
     if rivals:
-        warnings.warn(
-            f"{joined[0].table.path}: joined to the frames, but so could be {rivals[0]}; give one with logs= (--log)",
-            XinsituWarning,
-            stacklevel=2,
-        )
+        warn(f"{joined[0].table.path}: joined to the frames, but so could be {rivals[0]}; give one with logs= (--log)")
     return _variables(joined, keys, instrument), _said(joined, keys)
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import warnings
 
 import numpy as np
 import xarray as xr
 
-from xinsitu.errors import DocumentError, LayoutError, TimeError, XinsituWarning
+from xinsitu.errors import DocumentError, LayoutError, TimeError, warn
 
 from .assemble import Clock, assemble
 from .formats.hdf5_stack import Hdf5Stack
@@ -41,11 +40,9 @@ def open_lazily(path: PathOrPaths, opening: Opening) -> tuple[xr.Dataset, FrameS
         _readings(source, gathered, opening.period), zone=zone, time=opening.time, order_error=opening.order_error
     )
     if zone_source == "default" and axis.source in ("stamp", "period") and not _counted(gathered):
-        warnings.warn(
+        warn(
             f"{source.path}: the time zone {zone} comes from the default instrument {table.name}; "
-            "say tz= (--tz) or instrument= (--instrument) if that is not where the frames come from",
-            XinsituWarning,
-            stacklevel=3,
+            "say tz= (--tz) or instrument= (--instrument) if that is not where the frames come from"
         )
     if opening.tz:
         _warn_of_offset(source.path, gathered.first.stamp, opening.tz)
@@ -65,11 +62,7 @@ def _warn_of_offset(path: str, text: str, tz: str) -> None:
     except TimeError:  # an hour that occurs twice: the stamp's own offset is what tells
         return
     if offset != stamp.offset:
-        warnings.warn(
-            f"{path}: the stamps say their own offset from UTC ({text}); tz={tz!r} contradicts it and is not used",
-            XinsituWarning,
-            stacklevel=4,
-        )
+        warn(f"{path}: the stamps say their own offset from UTC ({text}); tz={tz!r} contradicts it and is not used")
 
 
 def _keys(gathered: Gathered, clock: Clock, table: Instrument) -> FrameKeys:
@@ -101,7 +94,7 @@ def _with_logs(
         if logs != "auto":
             raise DocumentError(f"{source.path}: {said}") from None
         if not isinstance(error, NoLog):  # a file that is no log is nobody's fault
-            warnings.warn(f"{source.path}: {said}", XinsituWarning, stacklevel=4)
+            warn(f"{source.path}: {said}")
         return dataset.assign_attrs(log_join=said)
     new = {name: column for name, column in columns.items() if name not in dataset.variables}
     if twice := sorted(set(columns) - set(new)):

@@ -6,7 +6,6 @@ interpolated by frame number and flagged, and pauses and missing numbers stay ga
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import time_ns
@@ -14,7 +13,7 @@ from time import time_ns
 import numpy as np
 import numpy.typing as npt
 
-from xinsitu.errors import TimeError, XinsituWarning
+from xinsitu.errors import TimeError, warn
 from xinsitu.schema import microseconds_from_time
 
 from .periods import by_period
@@ -150,11 +149,7 @@ def make_times(readings: Readings, *, zone: str, time: Time = "auto", order_erro
         why = f" ({odd[0]} has {odd[1]!r}, which is no time)" if odd else ""
         if time != "auto":
             raise TimeError(f"{readings.source}: no frame has a time stamp{why}; time='frame' numbers them instead")
-        warnings.warn(
-            f"{readings.source}: no frame has a time stamp{why}; time is the frame number in seconds (time='frame')",
-            XinsituWarning,
-            stacklevel=2,
-        )
+        warn(f"{readings.source}: no frame has a time stamp{why}; time is the frame number in seconds (time='frame')")
         return _by_frame(readings)
     axis = _checked(stamped, readings, order_error)
     return _steady(axis, readings) if time == "period" else axis
@@ -192,12 +187,10 @@ def _impossible(utc: npt.NDArray[np.int64], found: npt.NDArray[np.bool_], readin
     impossible = found & ((utc < _EARLIEST) | (utc > latest))
     if impossible.any():
         first = int(impossible.argmax())
-        warnings.warn(
+        warn(
             f"{readings.source}: {readings.names[first]} is stamped {readings.stamps[first] or _text(utc[first])}, "
             f"{'before 1995' if utc[first] < _EARLIEST else 'in the future'}, {int(impossible.sum())} frames in all: "
-            "the clock was not set, or the time zone is wrong; flagged doubtful_time",
-            XinsituWarning,
-            stacklevel=2,
+            "the clock was not set, or the time zone is wrong; flagged doubtful_time"
         )
     return impossible
 

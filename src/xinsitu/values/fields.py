@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from xinsitu.errors import RoiError, XinsituWarning
+from xinsitu.errors import RoiError, warn
 
 Bounds = tuple[int, int]
 """Half-open pixel range ``[first, behind the last)``."""
@@ -48,7 +47,5 @@ def keep_unknown(document: Mapping[str, Any], known: Iterable[str], what: str) -
     """Return the keys that this version does not know, with a warning: they are kept."""
     extra = {key: value for key, value in document.items() if key not in set(known)}
     if extra:
-        warnings.warn(
-            f"{what}: unknown keys {', '.join(sorted(extra))} are kept but not used", XinsituWarning, stacklevel=3
-        )
+        warn(f"{what}: unknown keys {', '.join(sorted(extra))} are kept but not used")
     return extra

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import os
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ import numpy.typing as npt
 from xarray.backends import BackendArray
 from xarray.core.indexing import ExplicitIndexer, IndexingSupport, explicit_indexing_adapter
 
-from xinsitu.errors import FrameChanged, FrameError, XinsituWarning
+from xinsitu.errors import FrameChanged, FrameError, warn
 
 CHUNK_BYTES = 24 * 2**20
 """Raw pixels per chunk: 20 to 100 frames of a PILATUS 100K were the fastest; one frame per task is 8 times slower."""
@@ -129,11 +128,7 @@ def removed(path: str) -> FrameChanged:
 def warn_of_nan(failed: Sequence[FrameError]) -> None:
     """Say once that frames were good at opening and are NaN now: changed, removed, or damaged where no header shows."""
     if failed:
-        warnings.warn(
-            f"{len(failed)} frames are NaN because they cannot be read; the first: {failed[0]}",
-            XinsituWarning,
-            stacklevel=2,
-        )
+        warn(f"{len(failed)} frames are NaN because they cannot be read; the first: {failed[0]}")
 
 
 def promoted(stored: np.dtype[np.generic]) -> np.dtype[np.generic]:

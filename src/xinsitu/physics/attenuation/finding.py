@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
 
-from xinsitu.errors import StitchError, XinsituWarning
+from xinsitu.errors import StitchError, warn
 from xinsitu.physics.moments import frame_key, times
 from xinsitu.schema import require
 from xinsitu.values import AttenuationChange, nanoseconds, utc_text
@@ -138,12 +137,10 @@ def _warn_unseen(search: Search, step: Transition, name: str, position: int, nom
     size, doubt = abs(np.log(estimate.factor)), estimate.factor_errors / estimate.factor
     if size + 3 * doubt < abs(np.log(nominal)) / 2:
         when = utc_text(times(search.sample)[position])
-        warnings.warn(
+        warn(
             f"{name} changes by a factor of {nominal:.4g} at {when} and the intensities do not ({estimate.factor:.4g} "
             f"± {estimate.factor_errors:.2g}): divided by a background or by a monitor behind the attenuator they have "
-            "no step left, and need no correction",
-            XinsituWarning,
-            stacklevel=4,
+            "no step left, and need no correction"
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -11,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xinsitu.errors import StitchError, XinsituWarning
+from xinsitu.errors import StitchError, warn
 from xinsitu.physics.moments import elapsed_seconds, times
 from xinsitu.schema import Quality
 from xinsitu.values import AttenuationChange, utc_text
@@ -167,11 +166,9 @@ def _settled(
         return replace(change, evidence={**change.evidence, **measured})
     if estimate.spread > tolerance:
         told = ", ".join(f"{roi} {factor:.4g} ± {errors:.2g}" for roi, (factor, errors) in estimate.rois.items())
-        warnings.warn(
+        warn(
             f"the ROIs disagree on the factor of {beside.where} ({told}); if one of them changed by itself, name the "
-            "others",
-            XinsituWarning,
-            stacklevel=5,
+            "others"
         )
     used = 1 if estimate.method == "end points" else min(window or CHECK, beside.longest)
     evidence = {**change.evidence, **estimate.evidence(), "window": used}
@@ -205,12 +202,10 @@ def _warn_contradiction(change: AttenuationChange, estimate: FactorEstimate, whe
     given, given_errors = change.factor or 1.0, change.factor_errors or 0.0
     doubt = np.hypot(estimate.factor_errors / estimate.factor, given_errors / given)
     if abs(np.log(given / estimate.factor)) > 3 * np.hypot(doubt, tolerance):
-        warnings.warn(
+        warn(
             f"the factor {given:.4g} given for {where} contradicts the data, which say {estimate.factor:.4g} ± "
             f"{estimate.factor_errors:.2g}; intensities that were divided by a background or by a monitor behind the "
-            "attenuator have no step left",
-            XinsituWarning,
-            stacklevel=6,
+            "attenuator have no step left"
         )
 
 
@@ -221,9 +216,7 @@ def _warn_fast(flags: npt.NDArray[np.int64], spans: Sequence[tuple[slice, slice]
         fast |= (flags[part] & int(Quality.SATURATED | Quality.COUNT_RATE_HIGH)).any(axis=0)
     if fast.any():
         names = ", ".join(str(name) for name, bad in zip(rois, fast, strict=True) if bad)
-        warnings.warn(
+        warn(
             f"frames that decide an attenuation factor are saturated or count too fast in {names}, where counts "
-            "are lost: name other ROIs or frames",
-            XinsituWarning,
-            stacklevel=4,
+            "are lost: name other ROIs or frames"
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import warnings
 import weakref
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xinsitu import kernels
-from xinsitu.errors import XinsituWarning
+from xinsitu.errors import warn
 from xinsitu.values import Box
 
 Doubles = npt.NDArray[np.float64]
@@ -195,10 +194,10 @@ def _tell_of_background(raw: kernels.Frames, zero: npt.NDArray[np.bool_], plan: 
     if zero.any() and _first_time(plan, "zero"):
         number = np.count_nonzero(zero)
         told = f"the background is zero in {number} of {len(raw)} frames of a block; such frames become NaN"
-        warnings.warn(told, XinsituWarning, stacklevel=3)
+        warn(told)
     several = plan.counts and len(raw) > 1  # a frame that is looked at alone has no average
     if several and (told := noise_of(raw_counts(raw[~zero], plan))) and _first_time(plan, "few"):
-        warnings.warn(told, XinsituWarning, stacklevel=3)
+        warn(told)
 
 
 def _first_time(plan: Steps, what: str) -> bool:

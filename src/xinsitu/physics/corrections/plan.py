@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xinsitu.errors import CorrectionError, RoiError, SchemaError, XinsituWarning
+from xinsitu.errors import CorrectionError, RoiError, SchemaError, warn
 from xinsitu.physics.attenuation.references import REFERENCE
 from xinsitu.physics.blocks import over_blocks, pixel_index
 from xinsitu.schema import COUNTS, RATIO
@@ -57,13 +56,13 @@ def plan_for(
     dtype: npt.DTypeLike = np.float32,
     *,
     facts: Mapping[Any, Any] | None = None,
-    warn: bool = True,
+    warns: bool = True,
 ) -> framewise.Steps:
     """Fit a recipe to an image, for the block functions; checks that they go together."""
     done = set(applied_to(image)) & set(correction.applied) - {"median", "mask"}
     if done:
         raise CorrectionError(f"{', '.join(sorted(done))}: done to these frames already, it cannot be done twice")
-    _refuse_what_the_detector_did(correction, facts or image.attrs, warn=warn)
+    _refuse_what_the_detector_did(correction, facts or image.attrs, warns=warns)
     y, x = pixel_index(image, "y"), pixel_index(image, "x")
     boxes = None
     if correction.background is not None:
@@ -78,7 +77,7 @@ def plan_for(
     if correction.flatfield is not None:
         own = _at_pixels_of(image, correction.flatfield, "flatfield").values
         subtracts = correction.background is not None and correction.background.mode == "subtract"
-        flat = _usable_flat(own, np.float64 if subtracts else np.float32, warn=warn)
+        flat = _usable_flat(own, np.float64 if subtracts else np.float32, warns=warns)
     if correction.mask is not None:
         mask = _at_pixels_of(image, correction.mask, "mask").values.astype(bool)
     counts, flat_counts = holds_counts(image), _flat_counts(correction)
@@ -146,32 +145,24 @@ def _detector_shape(image: xr.DataArray) -> tuple[int, int] | None:
     return (image.sizes["y"], image.sizes["x"]) if first == (0, 0) else None
 
 
-def _usable_flat(flat: npt.NDArray[Any], dtype: npt.DTypeLike, *, warn: bool) -> npt.NDArray[np.floating]:
+def _usable_flat(flat: npt.NDArray[Any], dtype: npt.DTypeLike, *, warns: bool) -> npt.NDArray[np.floating]:
     """Flat field as floating point, NaN where nothing can be divided by it."""
     usable = np.isfinite(flat) & (flat > 0)
-    if warn and (n_bad := int(flat.size - np.count_nonzero(usable))):
-        warnings.warn(
-            f"flatfield: {n_bad} of {flat.size} pixels are zero, negative or not finite; they become NaN",
-            XinsituWarning,
-            stacklevel=5,
-        )
+    if warns and (n_bad := int(flat.size - np.count_nonzero(usable))):
+        warn(f"flatfield: {n_bad} of {flat.size} pixels are zero, negative or not finite; they become NaN")
     return np.where(usable, flat, np.nan).astype(dtype)
 
 
-def _refuse_what_the_detector_did(correction: Correction, facts: Mapping[Any, Any], *, warn: bool) -> None:
+def _refuse_what_the_detector_did(correction: Correction, facts: Mapping[Any, Any], *, warns: bool) -> None:
     """Dead time twice is an error; a flat field twice may be meant, and is said."""
     if correction.count_rate is not None and (done := _count_rate_corrected(facts)):
         raise CorrectionError(
             f"the header says that the detector has corrected its count rate ({done}): leave count_rate away"
         )
     named = str(facts.get("flat_field", "") or "")
-    if warn and correction.flatfield is not None and named.strip("()").lower() not in ("", "nil", "null", "none"):
-        warnings.warn(
-            f"the header names a flat field, {named}, that the detector has applied; now another one is",
-            XinsituWarning,
-            stacklevel=5,
-        )
-    if warn and correction.flatfield is not None:
+    if warns and correction.flatfield is not None and named.strip("()").lower() not in ("", "nil", "null", "none"):
+        warn(f"the header names a flat field, {named}, that the detector has applied; now another one is")
+    if warns and correction.flatfield is not None:
         _warn_of_another_detector(correction.flatfield, facts)
 
 
@@ -194,11 +185,7 @@ def _warn_of_another_detector(flat: xr.DataArray, facts: Mapping[Any, Any]) -> N
     for name, called in (("detector_serial", "the detector"), ("threshold_energy", "a threshold of")):
         theirs, its = facts.get(name), flat.attrs.get(name)
         if theirs is not None and its is not None and theirs != its:
-            warnings.warn(
-                f"flat field {flat.attrs.get('source', '')} was taken with {called} {its}, the frames with {theirs}",
-                XinsituWarning,
-                stacklevel=6,
-            )
+            warn(f"flat field {flat.attrs.get('source', '')} was taken with {called} {its}, the frames with {theirs}")
 
 
 def facts_of(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> dict[Any, Any]:
@@ -207,7 +194,7 @@ def facts_of(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> dict[Any, 
 
 
 def per_frame_of(
-    data: xr.Dataset | xr.DataArray, image: xr.DataArray, correction: Correction | None, *, warn: bool = True
+    data: xr.Dataset | xr.DataArray, image: xr.DataArray, correction: Correction | None, *, warns: bool = True
 ) -> npt.NDArray[np.float64]:
     """Exposure time, factor of the normalisation, its relative variance and a number, one row for every frame."""
     table = np.tile([np.nan, 1.0, 0.0, 0.0], (image.sizes["time"], 1))
@@ -222,19 +209,15 @@ def per_frame_of(
         )
         monitor = along_time(data, image, name)
         usable = np.isfinite(monitor) & (monitor > 0)
-        if warn and not usable.all():
-            warnings.warn(
+        if warns and not usable.all():
+            warn(
                 f"{name} is zero, negative or missing in {np.count_nonzero(~usable)} of {usable.size} frames; "
-                "they become NaN",
-                XinsituWarning,
-                stacklevel=5,
+                "they become NaN"
             )
-        if warn and data[name].attrs.get("position") == "after_attenuator":
-            warnings.warn(
+        if warns and data[name].attrs.get("position") == "after_attenuator":
+            warn(
                 f"{name} sits behind the attenuator: what is normalised by it has lost the steps of the attenuation, "
-                "which must not be corrected once more",
-                XinsituWarning,
-                stacklevel=5,
+                "which must not be corrected once more"
             )
         known = np.where(usable, monitor, np.nan)
         mean = reference if reference is not None else mean_monitor(known)
@@ -284,7 +267,7 @@ def mean_background(image: xr.DataArray, per_frame: npt.NDArray[np.float64], cor
     if correction.background is None:
         raise CorrectionError("there is no background to take the mean of")
     small = around(image, correction.background.boxes, correction.halo)
-    plan = replace(plan_for(small, correction, warn=False), needs_mean=False)
+    plan = replace(plan_for(small, correction, warns=False), needs_mean=False)
     levels = over_blocks(framewise.background_block, small, per_frame, plan, tail=(1, 1), dtype=np.float64)
     if isinstance(levels, np.ndarray):
         return framewise.mean_level(levels)

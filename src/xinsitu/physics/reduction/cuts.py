@@ -77,7 +77,7 @@ def line_cut(
     steps = plan_for(image, recipe, facts=facts_of(data, image))
     shared = mean_background(image, per_frame, recipe) if steps.needs_mean else None
     small = around(image, ((box[0], box[1]), *regions), recipe.halo)
-    steps = plan_for(small, recipe, facts=facts_of(data, image), warn=False)
+    steps = plan_for(small, recipe, facts=facts_of(data, image), warns=False)
     top, left = pixel_index(small, "y")[0], pixel_index(small, "x")[0]
     plan = CutPlan(steps, y - top, x - left)
     values = over_blocks(cut_block, small, per_frame, plan, tail=(1, len(distance)), dtype=np.float64, shared=shared)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
-from xinsitu.errors import XinsituWarning
+from xinsitu.errors import warn
 from xinsitu.kernels import Doubles
 from xinsitu.kernels.counting import median_loss
 from xinsitu.physics.corrections.framewise import noise_of
@@ -62,13 +61,9 @@ def _tell_of_background(packed: Doubles, counts: bool) -> None:
     """Warn of a background that frames cannot or should not be divided by."""
     zero = (packed[:, 0, COLUMN["quality"]].astype(np.int64) & Quality.ZERO_BACKGROUND) > 0
     if zero.any():
-        warnings.warn(
-            f"the background is zero in {np.count_nonzero(zero)} of {len(zero)} frames; their values are NaN",
-            XinsituWarning,
-            stacklevel=3,
-        )
+        warn(f"the background is zero in {np.count_nonzero(zero)} of {len(zero)} frames; their values are NaN")
     if counts and (told := noise_of(packed[~zero, 0, COLUMN["frame_level_counts"]])):
-        warnings.warn(told, XinsituWarning, stacklevel=3)
+        warn(told)
 
 
 def _tell_of_median(packed: Doubles, told: Told) -> None:
@@ -84,11 +79,9 @@ def _tell_of_median(packed: Doubles, told: Told) -> None:
             sparse.append(f"{name} {mean:.2g}")
             losses.append(loss)
     if sparse:
-        warnings.warn(
+        warn(
             f"few counts per pixel ({', '.join(sparse)}): a plain median takes up to {100 * max(losses):.0f} % of such "
-            "an intensity; give a threshold, e.g. Correction(median=3, threshold=5), to keep what was counted",
-            XinsituWarning,
-            stacklevel=3,
+            "an intensity; give a threshold, e.g. Correction(median=3, threshold=5), to keep what was counted"
         )
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Iterator, Mapping
 
 import numpy as np
 import xarray as xr
 
-from xinsitu.errors import XinsituWarning
+from xinsitu.errors import warn
 from xinsitu.schema import FrameStatus, Quality
 
 FAULTS = (*(status for status in FrameStatus if 1 <= status <= 7), FrameStatus.PENDING)
@@ -60,11 +59,9 @@ def _motion(coords: Mapping[Hashable, xr.Variable]) -> Iterator[xr.Variable]:
             yield moves * np.int32(Quality.FRAME_IN_MOTION)
     if moved:
         move = "moves" if len(moved) == 1 else "move"
-        warnings.warn(
+        warn(
             f"{', '.join(moved)} {move} within the measurement: positions and intensities of different frames cannot "
-            "be compared as they stand; the frames are flagged",
-            XinsituWarning,
-            stacklevel=5,
+            "be compared as they stand; the frames are flagged"
         )
 
 

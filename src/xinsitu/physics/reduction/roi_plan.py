@@ -67,7 +67,7 @@ def fitted(
     steps = plan_for(image, recipe, dtype=dtype, facts=facts)
     shared = mean_background(image, per_frame, recipe) if steps.needs_mean else None
     small = image if whole else around(image, _all_boxes(rois, boxes, correction), recipe.halo)
-    steps = plan_for(small, recipe, dtype=dtype, facts=facts, warn=False)
+    steps = plan_for(small, recipe, dtype=dtype, facts=facts, warns=False)
     moving = {name: per_frame.shape[1] + 4 * number for number, name in enumerate(boxes)}
     plan = _plan(small, rois, moving, recipe, steps, facts, smooth)
     if plan.dead_time is not None and recipe.count_rate is None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xinsitu.errors import XinsituWarning
+from xinsitu.errors import warn
 
 BOX = ("roi_y0", "roi_y1", "roi_x0", "roi_x1")
 _ABSENT: Mapping[str, object] = {
@@ -135,7 +134,7 @@ def _boxes_differ(datasets: Sequence[xr.Dataset]) -> bool:
     )
     if told:
         text = f"ROIs have different boxes, so their values need not join ({told}); measure again with one set of ROIs"
-        warnings.warn(text, XinsituWarning, stacklevel=4)
+        warn(text)
     return bool(told)
 
 
