@@ -24,6 +24,8 @@ COUNTS = "counts"
 RATIO = "1"
 """Units of an image that was divided by a background of its own."""
 PIXEL = "pixel"
+REFERENCE = "normalise_reference"
+"""Attribute of a ROI time series: the value of the monitor that its intensities were brought to."""
 
 Xarray = TypeVar("Xarray", xr.DataArray, xr.Dataset)
 

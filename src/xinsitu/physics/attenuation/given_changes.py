@@ -1,18 +1,25 @@
-"""Where changes of attenuation lie on the time axis, and the segments between them."""
+"""From changes as they stand in a file to changes with frames, segments, factors, errors and evidence."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xinsitu.errors import DocumentError, StitchError
-from xinsitu.physics.moments import frame_key, measurement_labels, resolve_key, times
+from xinsitu.errors import DocumentError, StitchError, warn
+from xinsitu.physics.moments import elapsed_seconds, frame_key, measurement_labels, resolve_key, times
+from xinsitu.schema import Quality
 from xinsitu.values import AttenuationChange, Key, utc_text
+
+from .counts import NEAR, MedianBias, read_intensity
+from .factors import FactorEstimate, Floats, common_factor, end_points, level_noise
+from .levels import window_factor
+from .transitions import common_mode
 
 TRANSITION = -1
 """Segment of the frames strictly between the end points of a change."""
@@ -126,3 +133,204 @@ def with_keys(sample: xr.Dataset, one: PlacedChange) -> AttenuationChange:
         before_key=frame_key(sample, one.before),
         after_key=frame_key(sample, one.after),
     )
+
+
+# -- factors -----------------------------------------------------------------------------------------------------------
+
+
+FactorMethod = Literal["end points", "sums", "lines"]
+CHECK = 10
+"""Frames on each side with which a given factor is compared."""
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """Counts around one change; NaN beyond the changes next to it."""
+
+    values: Floats
+    errors: Floats
+    noise: Floats
+    before: int
+    after: int
+    gap: float
+    where: str
+    sides: tuple[slice, slice]
+    bias: MedianBias | None
+
+    @property
+    def longest(self) -> int:
+        """Frames that are there on the shorter side."""
+        known = np.asarray(np.isfinite(self.values).any(axis=1))
+        return int(min(known[: self.before + 1].sum(), known[self.after :].sum()))
+
+
+def settled_changes(
+    sample: xr.Dataset,
+    placed: Sequence[PlacedChange],
+    rois: Sequence[str],
+    *,
+    window: int | None,
+    method: FactorMethod | None,
+    tolerance: float,
+) -> list[AttenuationChange]:
+    """Give every change its frames, factor, error and evidence; only frames near the changes are computed.
+
+    Parameters
+    ----------
+    sample
+        Intensities brought to one exposure time.
+    placed
+        Changes on its time axis, in time order.
+    rois
+        Names of the ROIs that decide.
+    window, method
+        As in :func:`~xinsitu.correct_attenuation`.
+    tolerance
+        Relative disagreement of the ROIs beyond counting that is nothing special.
+
+    Raises
+    ------
+    StitchError
+        A change without factor where no ROI is above zero on both sides.
+
+    Warns
+    -----
+    XinsituWarning
+        A given factor contradicts the data, the ROIs disagree, or an end point is saturated or counts too fast.
+    """
+    if method is None:
+        method = "end points" if window is None else None
+    reach = max(NEAR, window or 0)
+    spans = _spans(placed, sample.sizes["time"], reach)
+    near = np.zeros(sample.sizes["time"], dtype=bool)
+    for left, right in spans:
+        near[left], near[right] = True, True
+    values, errors, flags = read_intensity(sample, rois, near)
+    bias = MedianBias.read(sample, tuple(rois))
+    _warn_fast(flags, _spans(placed, near.size, 1 if method == "end points" else window or CHECK), rois)
+    return [
+        _settled(
+            with_keys(sample, one), _beside(sample, values, errors, one, span, bias), rois, window, method, tolerance
+        )
+        for one, span in zip(placed, spans, strict=True)
+    ]
+
+
+def _spans(placed: Sequence[PlacedChange], frames: int, reach: int) -> list[tuple[slice, slice]]:
+    """Frames on either side of each change, never beyond the next one."""
+    starts = [0, *(one.after for one in placed)]
+    stops = [*(one.before + 1 for one in placed), frames]
+    return [
+        (
+            slice(max(starts[i], one.before + 1 - reach), one.before + 1),
+            slice(one.after, min(stops[i + 1], one.after + reach)),
+        )
+        for i, one in enumerate(placed)
+    ]
+
+
+def _beside(
+    sample: xr.Dataset,
+    values: Floats,
+    errors: Floats,
+    one: PlacedChange,
+    span: tuple[slice, slice],
+    bias: MedianBias | None,
+) -> _Beside:
+    own, noise = np.full_like(values, np.nan), np.full_like(values, np.nan)
+    for part in span:
+        own[part] = values[part]
+        found = level_noise(values[part], errors[part])
+        noise[part] = found * common_mode(values[part], found)
+    seconds = elapsed_seconds(sample)
+    usual = float(np.median(np.diff(seconds)))
+    steps = float(one.after - one.before)
+    gap = max(steps, (seconds[one.after] - seconds[one.before]) / usual) if usual > 0 else steps
+    where = f"the change after {utc_text(times(sample)[one.before])}"
+    return _Beside(own, errors, noise, one.before, one.after, float(gap), where, span, bias)
+
+
+def _settled(
+    change: AttenuationChange,
+    beside: _Beside,
+    rois: Sequence[str],
+    window: int | None,
+    method: FactorMethod | None,
+    tolerance: float,
+) -> AttenuationChange:
+    given = change.factor is not None
+    if given and change.evidence.get("method") == "overlap":
+        return change  # its two sides were at other places of the scan
+    try:
+        if given:
+            estimate = _by_windows(beside, rois, CHECK, "lines")
+        elif method == "end points":
+            estimate = _by_end_points(beside, rois, tolerance)
+        else:
+            estimate = _by_windows(beside, rois, window or CHECK, method)
+    except StitchError as fault:
+        if given:
+            return change  # nothing to compare it with
+        raise StitchError(f"{beside.where} has no factor: {fault}") from None
+    if beside.bias is not None:
+        estimate = beside.bias.doubted(estimate, *beside.sides)
+    if given:
+        _warn_contradiction(change, estimate, beside.where, tolerance)
+        measured = {"measured_factor": estimate.factor, "measured_factor_errors": estimate.factor_errors}
+        return replace(change, evidence={**change.evidence, **measured})
+    if estimate.spread > tolerance:
+        told = ", ".join(f"{roi} {factor:.4g} ± {errors:.2g}" for roi, (factor, errors) in estimate.rois.items())
+        warn(
+            f"the ROIs disagree on the factor of {beside.where} ({told}); if one of them changed by itself, name the "
+            "others"
+        )
+    used = 1 if estimate.method == "end points" else min(window or CHECK, beside.longest)
+    evidence = {**change.evidence, **estimate.evidence(), "window": used}
+    return replace(change, factor=estimate.factor, factor_errors=estimate.factor_errors, evidence=evidence)
+
+
+def _by_end_points(beside: _Beside, rois: Sequence[str], tolerance: float) -> FactorEstimate:
+    ends = [
+        (beside.values[at], np.where(np.isfinite(beside.errors[at]), beside.errors[at], beside.noise[at]))
+        for at in (beside.before, beside.after)
+    ]
+    ratios, variances = end_points(*ends)
+    # one frame on a side does not show its noise
+    return common_factor(ratios, np.where(np.isfinite(variances), variances, tolerance**2), rois, method="end points")
+
+
+def _by_windows(beside: _Beside, rois: Sequence[str], window: int, method: FactorMethod | None) -> FactorEstimate:
+    return window_factor(
+        beside.values,
+        beside.noise,
+        beside.before,
+        beside.after,
+        rois,
+        window=min(window, beside.longest),
+        gap=beside.gap,
+        method=None if method == "end points" else method,
+    )
+
+
+def _warn_contradiction(change: AttenuationChange, estimate: FactorEstimate, where: str, tolerance: float) -> None:
+    given, given_errors = change.factor or 1.0, change.factor_errors or 0.0
+    doubt = np.hypot(estimate.factor_errors / estimate.factor, given_errors / given)
+    if abs(np.log(given / estimate.factor)) > 3 * np.hypot(doubt, tolerance):
+        warn(
+            f"the factor {given:.4g} given for {where} contradicts the data, which say {estimate.factor:.4g} ± "
+            f"{estimate.factor_errors:.2g}; intensities that were divided by a background or by a monitor behind the "
+            "attenuator have no step left"
+        )
+
+
+def _warn_fast(flags: npt.NDArray[np.int64], spans: Sequence[tuple[slice, slice]], rois: Sequence[str]) -> None:
+    """Say where the frames that decide are saturated, or count so fast that the correction is above 5 %."""
+    fast = np.zeros(len(rois), dtype=bool)
+    for part in (part for span in spans for part in span):
+        fast |= (flags[part] & int(Quality.SATURATED | Quality.COUNT_RATE_HIGH)).any(axis=0)
+    if fast.any():
+        names = ", ".join(str(name) for name, bad in zip(rois, fast, strict=True) if bad)
+        warn(
+            f"frames that decide an attenuation factor are saturated or count too fast in {names}, where counts "
+            "are lost: name other ROIs or frames"
+        )

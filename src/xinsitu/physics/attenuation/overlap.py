@@ -14,10 +14,9 @@ from xinsitu.physics.moments import frame_key, measurement_labels, times
 from xinsitu.schema import require
 from xinsitu.values import AttenuationChange, nanoseconds
 
-from .exposure import per_second
+from .counts import per_second, read_intensity, signal_rois
 from .factors import Floats, common_factor
 from .given_changes import TRANSITION, PlacedChange, placed_changes, segments, with_keys
-from .selecting import read_intensity, signal_rois
 
 
 def attenuation_from_overlap(

@@ -1,23 +1,156 @@
-"""The numbers behind one change of attenuation: the frames that were used, the lines through them, the factors."""
+"""The numbers behind a change of attenuation: what the log says, the frames used, the lines, the factors."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.physics.moments import elapsed_seconds
-from xinsitu.schema import require
+from xinsitu.schema import COUNTS, require
 from xinsitu.values import AttenuationChange
 
-from .exposure import per_second
+from .counts import per_second, read_intensity, signal_rois
 from .factors import Floats, level_noise
 from .given_changes import placed_changes
 from .levels import sides
-from .selecting import read_intensity, signal_rois
+
+RECORDS = ("transmission", "transmission_percent", "attenuation", "attenuator", "filter", "filters", "absorber")
+"""Names, or beginnings of names, of the columns that record the attenuator."""
+LAG = 5
+"""Frames by which a record may be early or late and still belong to a change."""
+
+
+def records(sample: xr.Dataset) -> list[str]:
+    """Names of the columns on time that record the attenuator.
+
+    Examples
+    --------
+    >>> records(xr.Dataset(coords={"time": [0, 1], "transmission": ("time", [1.0, 0.1])}))
+    ['transmission']
+    """
+    own = ("attenuation_factor", "attenuation_factor_errors")
+    return [
+        str(name)
+        for name, variable in sample.variables.items()
+        if variable.dims == ("time",) and str(name).lower().startswith(RECORDS) and name not in own
+    ]
+
+
+def record_evidence(sample: xr.Dataset, before: int, after: int, *, factor: float) -> dict[str, Any]:
+    """Return what the record says of a change between two frames.
+
+    Returns
+    -------
+    dict
+        Empty where there is no record; otherwise ``record`` (its name), ``record_lag_frames`` (positive: the record is
+        late; None: it does not change near) and, for a transmission, ``nominal_factor``; ``record_text`` says it in
+        words.
+
+    Examples
+    --------
+    >>> sample = xr.Dataset(coords={"time": range(6), "transmission": ("time", [1.0, 1.0, 1.0, 1.0, 0.1, 0.1])})
+    >>> record_evidence(sample, 1, 2, factor=9.8)["record_text"]
+    'transmission changes 2 frames late; it says a factor of 10, the data say 9.8'
+    """
+    names = records(sample)
+    if not names:
+        return {}
+    name = names[0]
+    values = np.asarray(sample[name].values)
+    moves = np.flatnonzero(values[1:] != values[:-1]) + 1
+    near = moves[(moves >= before + 1 - LAG) & (moves <= after + LAG)]
+    if not near.size:
+        return {"record": name, "record_lag_frames": None, "record_text": f"{name} does not change near it"}
+    lag = _lag(near, before, after)
+    evidence: dict[str, Any] = {"record": name, "record_lag_frames": lag}
+    said = (
+        "with the frames" if lag == 0 else f"{abs(lag)} frame{'s' * (abs(lag) != 1)} {'late' if lag > 0 else 'early'}"
+    )
+    text = f"{name} changes {said}"
+    nominal = _nominal(name, values, int(near[0]) - 1, int(near[-1]))
+    if nominal is not None:
+        evidence["nominal_factor"] = nominal
+        text += f"; it says a factor of {nominal:.4g}, the data say {factor:.4g}"
+    return {**evidence, "record_text": text}
+
+
+def recorded_moves(sample: xr.Dataset) -> list[tuple[str, int, float]]:
+    """Return each change of a recorded transmission: name, first frame with the new value, nominal factor.
+
+    Examples
+    --------
+    >>> recorded_moves(xr.Dataset(coords={"time": range(3), "transmission": ("time", [1.0, 1.0, 0.1])}))
+    [('transmission', 2, 10.0)]
+    """
+    moves = []
+    for name in records(sample):
+        values = np.asarray(sample[name].values)
+        for position in np.flatnonzero(values[1:] != values[:-1]) + 1:
+            nominal = _nominal(name, values, int(position) - 1, int(position))
+            if nominal is not None:
+                moves.append((name, int(position), nominal))
+    return moves
+
+
+def _lag(moves: npt.NDArray[np.int64], before: int, after: int) -> int:
+    """Frames by which the last move lies behind the first frame after the change; 0 where it is in the transition."""
+    last = int(moves[np.abs(moves - after).argmin()])
+    return 0 if before < last <= after else last - after if last > after else last - before - 1
+
+
+def _nominal(name: str, values: npt.NDArray[np.generic], before: int, after: int) -> float | None:
+    if not name.lower().startswith("transmission") or values.dtype.kind not in "iuf":
+        return None
+    ends = np.asarray(values[[before, after]], dtype="float64")
+    return float(ends[0] / ends[1]) if np.isfinite(ends).all() and (ends > 0).all() else None
+
+
+def exposure_changes(sample: xr.Dataset) -> npt.NDArray[np.int64]:
+    """Positions of the first frames with another exposure time, where intensities are counts.
+
+    Examples
+    --------
+    >>> sample = xr.Dataset({"intensity": ("time", [9.0, 9.0, 1.0])}, {"exposure_time": ("time", [1.0, 1.0, 0.1])})
+    >>> exposure_changes(sample)
+    array([2])
+    """
+    if "exposure_time" not in sample.variables or sample["exposure_time"].dims != ("time",):
+        return np.array([], dtype="int64")
+    if sample["intensity"].attrs.get("units", COUNTS) != COUNTS:
+        return np.array([], dtype="int64")
+    seconds = np.asarray(sample["exposure_time"].values, dtype="float64")
+    return np.flatnonzero(np.abs(seconds[1:] - seconds[:-1]) > 1e-6 * np.abs(seconds[:-1])) + 1
+
+
+def exposure_evidence(sample: xr.Dataset, before: int, after: int) -> dict[str, Any]:
+    """Return the exposure times on both sides of a change, where they differ."""
+    moves = exposure_changes(sample)
+    if not ((moves > before) & (moves <= after)).any():
+        return {}
+    seconds = np.asarray(sample["exposure_time"].values, dtype="float64")
+    return {"exposure_before": float(seconds[before]), "exposure_after": float(seconds[after])}
+
+
+def box_evidence(sample: xr.Dataset, before: int, after: int) -> dict[str, Any]:
+    """Return the ROIs whose boxes differ on the two sides of a change: they may step with their boxes."""
+    corners = [name for name in ("roi_y0", "roi_y1", "roi_x0", "roi_x1") if name in sample.coords]
+    moved = [
+        (sample[name].isel(time=before) != sample[name].isel(time=after)).values
+        for name in corners
+        if set(sample[name].dims) == {"time", "roi"}
+    ]
+    if not moved or not np.any(moved):
+        return {}
+    return {"other_boxes": [str(name) for name in sample["roi"].values[np.any(moved, axis=0)]]}
+
+
+# -- for the eye -------------------------------------------------------------------------------------------------------
+
 
 AROUND = 20
 """Frames shown on each side beyond those that were used."""

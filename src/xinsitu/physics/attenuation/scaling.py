@@ -15,12 +15,10 @@ from xinsitu.physics.moments import KeyLike, require_time_order
 from xinsitu.schema import SCALED, Quality, describe, errors_name, require
 from xinsitu.values import AttenuationChange
 
-from .exposure import per_second
+from .counts import per_second, signal_rois
 from .finding import find_attenuation_changes as find_attenuation_changes
-from .given_changes import TRANSITION, placed_changes, reference_segment, segments
+from .given_changes import TRANSITION, FactorMethod, placed_changes, reference_segment, segments, settled_changes
 from .overlap import attenuation_from_overlap
-from .selecting import signal_rois
-from .settling import FactorMethod, settled_changes
 
 _RECORD = "attenuation"
 """Attribute of a corrected sample: JSON text with the changes and what undo_attenuation has to know."""

@@ -13,9 +13,8 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import CorrectionError, RoiError, SchemaError, warn
-from xinsitu.physics.attenuation.references import REFERENCE
 from xinsitu.physics.blocks import over_blocks, pixel_index
-from xinsitu.schema import COUNTS, RATIO
+from xinsitu.schema import COUNTS, RATIO, REFERENCE
 from xinsitu.values import Bounds
 
 from . import framewise

@@ -10,9 +10,9 @@ import pandas as pd
 import xarray as xr
 
 from xinsitu.errors import SchemaError, StitchError
+from xinsitu.physics.attenuation.counts import signal_rois
 from xinsitu.physics.attenuation.factors import Floats
 from xinsitu.physics.attenuation.scaling import attenuation_changes, attenuation_record
-from xinsitu.physics.attenuation.selecting import signal_rois
 from xinsitu.schema import QUANTITIES, errors_name, require
 from xinsitu.values import Event
 

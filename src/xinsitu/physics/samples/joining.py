@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from xinsitu.errors import SchemaError, StitchError
-from xinsitu.physics.attenuation.references import at_one_reference
+from xinsitu.physics.attenuation.counts import at_one_reference
 from xinsitu.physics.moments import measurement_labels, times
 from xinsitu.physics.moments import resolve_key as resolve_key
 from xinsitu.schema import describe, require
