@@ -12,6 +12,7 @@ from xarray.backends import BackendEntrypoint
 
 from xinsitu.errors import LayoutError
 
+from .formats.named_chunks import named_by_content
 from .garbage import uncollected
 from .opening import open_lazily
 from .options import Opening
@@ -44,7 +45,7 @@ class XinsituBackend(BackendEntrypoint):
         with uncollected():
             dataset, _ = open_lazily(filename_or_obj, opening)
         dropped = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or ())
-        return dataset.drop_vars(dropped, errors="ignore")
+        return named_by_content(dataset.drop_vars(dropped, errors="ignore"))
 
     def guess_can_open(self, filename_or_obj: object) -> bool:
         """Never: name the engine."""
