@@ -391,3 +391,45 @@ def test_a_pipe_that_closes_is_no_fault(experiment: Truth) -> None:
     done = subprocess.run(line, shell=True, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
+
+
+def test_changes_and_bad_frames_can_be_given_in_words(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = (xi.read_results(results / f"0884_{name}.nc") for name in ("time1", "time2"))
+    last = int(first.frame[-1])
+    size = first.sizes["time"]
+    made = []
+    for number, change in enumerate((f"time1:{last},time2:{int(second.scan[0])}:{int(second.frame[0])}", f"{size - 1},{size}")):
+        output = tmp_path / f"{number}.nc"
+        paths = [str(results / f"0884_{name}.nc") for name in ("time1", "time2")]
+        words = ["stitch", *paths, "--change", change, "--bad-frames", f"time1:3,time1:5-7,{size + 1}", "-o"]
+        assert main([*words, str(output)]) == 0
+        made.append(xi.read_results(output))
+        assert "last frame before" in capsys.readouterr().out
+    assert not xr.testing.assert_identical(*(one.drop_attrs() for one in made))
+    assert len(xi.attenuation_changes(made[0])) == 1
+    bad = (made[0].quality & 131072).any("roi").values
+    assert np.flatnonzero(bad).tolist() == [3, 5, 6, 7, size + 1]
+    assert main(["run", str(tmp_path / "1.nc")]) == 0
+    assert "bit for bit" in capsys.readouterr().out
+    said = refused(capsys, "run", tmp_path / "1.nc", "--bad-frames", "3")
+    assert "give bad frames to stitch" in said
+    for words in (["--change", "time1:3"], ["--change", "time1:3,now"], ["--bad-frames", "time1:x"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(["stitch", str(results), *words])
+        assert stopped.value.code == 2
+
+
+def test_bad_frames_of_measurements_are_flagged_in_their_own_results(
+    experiment: Truth, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scans = [str(experiment.folders[name]) for name in ("time1", "time2")]
+    words = ["measure", *scans, "--rois", str(experiment.files["rois"]), *ZONE, "--median", "0", "-o"]
+    assert main([*words, f"{tmp_path}/", "--bad-frames", "time1:4-5, 7"]) == 0
+    flags = {name: (xi.read_results(tmp_path / f"0884_{name}.nc").quality & 131072).any("roi").values for name in
+             ("time1", "time2")}  # fmt: skip
+    assert {name: np.flatnonzero(bad).tolist() for name, bad in flags.items()} == {"time1": [4, 5, 7], "time2": [7]}
+    assert "'tim1' is none of the measurements" in refused(
+        capsys, *words, tmp_path / "other/", "--bad-frames", "tim1:4"
+    )

@@ -13,7 +13,7 @@ from xinsitu.recipe import Append, Correcting, Measure, Parse, Reading, Recipe, 
 from xinsitu.recipe.recipe_file import read_recipe, write_recipe
 from xinsitu.recipe.rerun import differences, recipe_of
 from xinsitu.simulate import Truth
-from xinsitu.values import AttenuationChange, Background, Event, Roi, RoiSet
+from xinsitu.values import AttenuationChange, Background, Event, Roi, RoiSet, frame_ranges
 
 ROIS = RoiSet([Roi("WZ", y=(60, 150), x=(210, 270)), Roi("BG", y=(0, 9), x=(0, 9), role="background")])
 
@@ -22,11 +22,14 @@ def steps(base: Path) -> list[Recipe]:
     how = Correcting(3, 5.0, base / "flat", 3, Background(y=(70, 90), x=(150, 170), mode="subtract"))
     reading = Reading(tz="Asia/Tokyo", order_error="ignore")
     parse = Parse(base / "0884" / "time1", reading, how, ((70, 135), (150, 370)))
-    measure = Measure(base / "0884" / "time2", ROIS, reading, how)
+    bad = frame_ranges("time2:71, 80-85")
+    measure = Measure(base / "0884" / "time2", ROIS, reading, how, bad_frames=bad)
     change = AttenuationChange({"measurement": "time2", "frame": 3}, "2014-05-28T17:01:59+09:00", 8.0)
     event = Event("open", "2014-05-28T17:01:59+09:00")
-    stitch = Stitch((measure, Stored(base / "a.nc")), (change,), False, (event,), {"roi": "WZ", "window": 5}, True)
-    append = Append(stitch, (measure,), (change,), True, (event,), True)
+    stitch = Stitch(
+        (measure, Stored(base / "a.nc")), (change,), False, (event,), {"roi": "WZ", "window": 5}, True, None, bad
+    )
+    append = Append(stitch, (measure,), (change,), True, (event,), True, bad)
     return [parse, measure, Stored(base / "b.nc"), stitch, append]
 
 
@@ -35,6 +38,7 @@ def test_every_kind_survives_json(tmp_path: Path) -> None:
         document = json.loads(json.dumps(step.to_dict(tmp_path / "results")))
         again = recipe_from_dict(document, tmp_path / "results")
         assert again.to_dict(tmp_path) == step.to_dict(tmp_path)
+        assert getattr(again, "bad_frames", ()) == getattr(step, "bad_frames", ())
         assert str(tmp_path) not in json.dumps(document)
 
 
@@ -87,12 +91,16 @@ def document(base: Path) -> dict[str, object]:
 
 def test_a_recipe_file_names_a_whole_sample(experiment: Truth, tmp_path: Path) -> None:
     base = experiment.folders["sample"].parent
-    write_recipe({**document(base), "include": "time*", "exclude": "time2", "find": True}, tmp_path / "recipe.toml")
+    write_recipe(
+        {**document(base), "include": "time*", "exclude": "time2", "find": True, "bad_frames": ["time1:3-5"]},
+        tmp_path / "recipe.toml",
+    )
     recipe = read_recipe(tmp_path / "recipe.toml")
     folders = [step.measurement.name for step in recipe.stitch.inputs if isinstance(step, Measure)]
     assert folders == ["time1", "time3"]
     assert recipe.result == tmp_path / "0884.nc"
     assert recipe.stitch.find
+    assert recipe.stitch.bad_frames == frame_ranges("time1:3-5")
 
 
 @pytest.mark.parametrize(

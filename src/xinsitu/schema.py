@@ -124,6 +124,12 @@ class Quality(enum.IntFlag):
     NOISY_PROFILE = 8192
     ERRORS_DOUBTFUL = 16384
     MEDIAN_BIAS = 32768
+    OUTLIER = 65536
+    BAD_FRAME = 131072
+
+
+LEFT_OUT = Quality.BAD_FRAME | Quality.OUTLIER
+"""Flags of frames that take no part in factors, fits and figures; the file keeps their values."""
 
 
 def flag_attributes(flags: type[enum.IntEnum] | type[enum.IntFlag]) -> dict[str, object]:

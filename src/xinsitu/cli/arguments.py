@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from xinsitu.values import Bounds, Box
+from xinsitu.errors import DocumentError
+from xinsitu.values import AttenuationChange, Bounds, Box, FrameRange, frame_ranges
 
 if TYPE_CHECKING:
     from xinsitu.recipe import Calibrating
@@ -73,6 +74,31 @@ def calibration(text: str) -> Calibrating:
         raise argparse.ArgumentTypeError(f"{text!r} is not AXIS:NAME=FILE, such as x:l=l.txt or x:l=0884L.dat,6.0583")
     axis: Literal["y", "x"] = "y" if match[1] == "y" else "x"
     return Calibrating(axis, match[2], Path(match[3]), None if match[4] is None else float(match[4]))
+
+
+def change(text: str) -> AttenuationChange:
+    """Read ``BEFORE,AFTER``: the last frame before a change and the first one after it.
+
+    Examples
+    --------
+    >>> change("time2:71,time3:0").after
+    Key(measurement='time3', frame=0)
+    """
+    ends = names(text)
+    if len(ends) != 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not BEFORE,AFTER, such as time2:71,time3:0")
+    try:
+        return AttenuationChange(*ends)  # type: ignore[arg-type] # a text is read as a KEY
+    except DocumentError as fault:
+        raise argparse.ArgumentTypeError(str(fault)) from None
+
+
+def bad_frames(text: str) -> tuple[FrameRange, ...]:
+    """Read frames and ranges of frames with commas between them."""
+    try:
+        return frame_ranges(text)
+    except DocumentError as fault:
+        raise argparse.ArgumentTypeError(str(fault)) from None
 
 
 def names(text: str) -> list[str]:
@@ -201,6 +227,7 @@ def _measure(add: Add) -> None:
     )
     one.add_argument("--transpose", action="store_true", help="calibration files have the detector's columns first")
     one.add_argument("-o", "--output", metavar="S.nc|DIR/", help="file, or folder for one file each")
+    _bad_frames(one)
     _correcting(one)
     _reading(one)
     _writing(one)
@@ -210,11 +237,16 @@ def _stitch(add: Add) -> None:
     one = add(
         "stitch",
         "join time series of a sample, corrected for every change of attenuation",
-        "  xinsitu stitch results/ --find -o 0884.nc\n  xinsitu stitch time1.nc time2.nc --changes changes.json",
+        "  xinsitu stitch results/ --find -o 0884.nc\n  xinsitu stitch time1.nc time2.nc --changes changes.json\n"
+        "  xinsitu stitch results/ --change time2:71,time3:0 --bad-frames time1:12,time2:30-33",
     )
     one.add_argument("results", type=Path, nargs="+", metavar="RESULT.nc|FOLDER", help="what 'measure' wrote")
     which = one.add_mutually_exclusive_group()
     which.add_argument("--changes", type=Path, metavar="C.json", help="changes of attenuation, two end points each")
+    which.add_argument(
+        "--change", type=change, action="append", metavar="BEFORE,AFTER",
+        help="a change between two frames, such as time2:71,time3:0 or, by position, 1079,1081; several may be given",
+    )  # fmt: skip
     which.add_argument("--find", action="store_true", help="find the changes in the data")
     one.add_argument(
         "--proposal", type=Path, metavar="C.json", help="write the changes found, to be edited and used again"
@@ -227,6 +259,7 @@ def _stitch(add: Add) -> None:
     one.add_argument("--append-to", type=Path, metavar="SAMPLE.nc", help="append to this sample, into a new file")
     one.add_argument("--same-rois", type=Path, metavar="R.json", help="measure every input again with these ROIs")
     one.add_argument("--allow-overlap", action="store_true", help="join measurements that overlap in time")
+    _bad_frames(one)
     one.add_argument("--figure", type=Path, metavar="F.png|.pdf|.svg|.html", help="draw the joined curves")
     one.add_argument("--report", type=Path, metavar="F.png|.pdf|.svg", help="draw each change: points, lines, factor")
     one.add_argument("-o", "--output", type=Path, metavar="SAMPLE.nc", help="file to write (default: SAMPLE.nc)")
@@ -276,7 +309,15 @@ def _run(add: Add) -> None:
         "  xinsitu run recipe.toml\n  xinsitu run 0884.nc",
     )
     one.add_argument("recipe", type=Path, metavar="recipe.toml|RESULT.nc", help="recipe, or a result that holds one")
+    _bad_frames(one)
     _writing(one)
+
+
+def _bad_frames(one: argparse.ArgumentParser) -> None:
+    one.add_argument(
+        "--bad-frames", type=bad_frames, action="extend", default=[], metavar="FRAMES",
+        help="frames to leave out of factors, fits and figures, such as time2:71,time2:80-85 or positions, 1080-1085",
+    )  # fmt: skip
 
 
 def _zone(one: argparse.ArgumentParser) -> None:

@@ -61,7 +61,9 @@ def stitch(words: argparse.Namespace) -> int:
 def _appended(path: Path, step: Stitch, series: Sequence[xr.Dataset]) -> tuple[Recipe, xr.Dataset]:
     """Append to the sample of a file; the new changes and events are those of the recipe."""
     sample = read_results(path)
-    longer = Append(recipe_of(sample, path), step.inputs, step.changes, step.find, step.events, step.allow_overlap)
+    longer = Append(
+        recipe_of(sample, path), step.inputs, step.changes, step.find, step.events, step.allow_overlap, step.bad_frames
+    )
     return longer, longer.join(sample, series)
 
 
@@ -69,12 +71,13 @@ def _stitch_recipe(words: argparse.Namespace, inputs: Sequence[Recipe]) -> Stitc
     given = {"roi": words.reference, "window": words.window, "reference": words.stays}
     return Stitch(
         inputs=tuple(inputs),
-        changes=read_attenuation_changes(words.changes) if words.changes else (),
+        changes=read_attenuation_changes(words.changes) if words.changes else tuple(words.change or ()),
         find=words.find,
         events=read_events(words.events) if words.events else (),
         attenuation={name: value for name, value in given.items() if value is not None},
         allow_overlap=words.allow_overlap,
         overlap=words.overlap,
+        bad_frames=tuple(words.bad_frames),
     )
 
 
@@ -225,7 +228,13 @@ def run(words: argparse.Namespace) -> int:
     """Do a whole sample from its recipe, or a result again from the recipe that it holds."""
     with scheduler(words.scheduler):
         if words.recipe.suffix == ".toml":
-            return _run_sample(read_recipe(words.recipe), force=words.force)
+            recipe = read_recipe(words.recipe)
+            bad = (*recipe.stitch.bad_frames, *words.bad_frames)
+            return _run_sample(replace(recipe, stitch=replace(recipe.stitch, bad_frames=bad)), force=words.force)
+        if words.bad_frames:
+            raise DocumentError(
+                f"{words.recipe}: a result is done again as it was; give bad frames to stitch, or to a recipe"
+            )
         return _run_again(words.recipe)
 
 

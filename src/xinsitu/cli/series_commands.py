@@ -10,11 +10,13 @@ from pathlib import Path
 import xarray as xr
 
 from xinsitu import schema
-from xinsitu.errors import ResultExists, XinsituError
+from xinsitu.errors import DocumentError, ResultExists, XinsituError
+from xinsitu.io.discover import sample_and_measurement
 from xinsitu.io.disk import refuse_existing
 from xinsitu.io.documents import read_rois
 from xinsitu.io.results import read_results, write_results
 from xinsitu.recipe import Measure
+from xinsitu.values import FrameRange
 
 from .console import complain, say, table, working
 from .shared import background, correcting, default_name, document, reading, refuse_source, say_measurement, scheduler
@@ -25,7 +27,11 @@ def measure(words: argparse.Namespace) -> int:
     rois = read_rois(words.rois)
     how, what = reading(words), correcting(words, background(words))
     pixels = tuple(replace(one, transpose=words.transpose) for one in words.calibration)
-    steps = [Measure(folder, rois, how, what, words.smooth, pixels, words.profiles) for folder in words.measurements]
+    bad = _bad_frames(words)
+    steps = [
+        Measure(folder, rois, how, what, words.smooth, pixels, words.profiles, bad[folder])
+        for folder in words.measurements
+    ]
     into = _output_folder(words.output, many=len(steps) > 1)
     if len(steps) == 1:
         with scheduler(words.scheduler):
@@ -40,6 +46,18 @@ def measure(words: argparse.Namespace) -> int:
     if failed:
         complain(f"error: {len(failed)} of {len(rows)} measurements failed: {', '.join(failed)}")
     return 1 if failed else 0
+
+
+def _bad_frames(words: argparse.Namespace) -> dict[Path, tuple[FrameRange, ...]]:
+    """Bad frames of each measurement: those that name it, and those that name none."""
+    names = {folder: sample_and_measurement(folder)[1] for folder in words.measurements}
+    asked = [one.start.measurement for one in words.bad_frames]
+    if strange := [name for name in asked if name is not None and name not in names.values()]:
+        raise DocumentError(f"--bad-frames: {strange[0]!r} is none of the measurements {', '.join(names.values())}")
+    return {
+        folder: tuple(one for one in words.bad_frames if one.start.measurement in (None, name))
+        for folder, name in names.items()
+    }
 
 
 def _measure_row(step: Measure, words: argparse.Namespace, into: Path) -> tuple[str, str, str]:

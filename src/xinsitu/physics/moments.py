@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -14,7 +14,7 @@ import xarray as xr
 
 from xinsitu.errors import SchemaError, StitchError
 from xinsitu.schema import epoch_seconds, require
-from xinsitu.values import Key, Moment, nanoseconds, utc_text
+from xinsitu.values import FrameRange, Key, Moment, nanoseconds, utc_text
 
 KeyLike = Key | Moment | str | Mapping[str, Any]
 Side = Literal["before", "after", "nearest"]
@@ -107,10 +107,10 @@ def time_of(sample: xr.DataArray | xr.Dataset, key: KeyLike) -> Moment:
     np.datetime64('2014-05-28T08:00:01.000000000')
     """
     key = Key.from_dict(key)
-    if key.frame is not None:
-        if key.time is not None and "frame" not in sample.coords:
+    if key.exact:
+        if key.time is not None and key.frame is not None and "frame" not in sample.coords:
             return nanoseconds(key.time)
-        return nanoseconds(times(sample)[_position_of_frame(sample, key)])
+        return nanoseconds(times(sample)[resolve_key(sample, key)])
     if key.seconds is not None:
         first = times(sample)[_of_measurement(sample, key)].min()
         return nanoseconds(first + np.timedelta64(round(key.seconds * 1e6), "us"))
@@ -131,7 +131,7 @@ def resolve_key(
     sample
         Series with dim ``time``, sorted on it.
     key
-        A frame, seconds since the first frame of a measurement, a UTC time, or a local time.
+        A frame, a position, seconds since the first frame of a measurement, a UTC time, or a local time.
     side
         For a KEY that is a time: ``before`` is the last frame with time <= it, ``after`` the first one with
         time >= it, ``nearest`` the closest. A frame is where it is.
@@ -151,6 +151,8 @@ def resolve_key(
     (2, 2)
     """
     key = Key.from_dict(key)
+    if key.position is not None:
+        return _checked_position(sample, key, key.position)
     if key.frame is not None and (key.time is None or "frame" in sample.coords):
         return _position_of_frame(sample, key)
     at, axis = time_of(sample, key), times(sample)
@@ -185,6 +187,48 @@ def _of_measurement(sample: xr.DataArray | xr.Dataset, key: Key) -> npt.NDArray[
         there = ", ".join(dict.fromkeys(labels.tolist())) or "no frames"
         raise StitchError(f"there is no measurement {key.measurement!r} in the sample; there are {there}")
     return found
+
+
+def frames_in(sample: xr.DataArray | xr.Dataset, ranges: Iterable[FrameRange]) -> npt.NDArray[np.bool_]:
+    """Which frames lie in ranges of frames, dims ``(time)``; a range has both of its ends.
+
+    Raises
+    ------
+    StitchError
+        A frame is not there, or a range ends before it begins.
+
+    Examples
+    --------
+    >>> time = np.datetime64("2014-05-28", "ns") + np.arange(4) * np.timedelta64(1, "s")
+    >>> frames_in(xr.Dataset(coords={"time": time}), map(FrameRange.from_dict, ["0", "2-3"]))
+    array([ True, False,  True,  True])
+    """
+    inside = np.zeros(sample.sizes["time"], dtype=bool)
+    for one in ranges:
+        if one.stop is None:
+            inside[resolve_key(sample, one.start)] = True
+            continue
+        first, last = resolve_key(sample, one.start, side="after"), resolve_key(sample, one.stop, side="before")
+        if last < first:
+            raise StitchError(
+                f"there is no frame from {_said(one.start)} to {_said(one.stop)}: the second is before the first"
+            )
+        inside[first : last + 1] = True
+    return inside
+
+
+def _checked_position(sample: xr.DataArray | xr.Dataset, key: Key, position: int) -> int:
+    """Return a position that is on the series; the time that was written beside it must still be its own."""
+    axis = times(sample)
+    if position >= axis.size:
+        there = f"positions run from 0 to {axis.size - 1}" if axis.size else "it has no frames"
+        raise StitchError(f"there is no position {position} on the series; {there}")
+    if key.time is not None and abs(axis[position] - key.time) > np.timedelta64(1, "us"):
+        raise StitchError(
+            f"position {position} is at {utc_text(axis[position])} here, not at {utc_text(key.time)} as is written "
+            "beside it: frames were added or left out; name the frame by its measurement and number"
+        )
+    return position
 
 
 def _position_of_frame(sample: xr.DataArray | xr.Dataset, key: Key) -> int:

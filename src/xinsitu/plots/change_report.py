@@ -11,6 +11,7 @@ import xarray as xr
 
 from xinsitu.errors import SchemaError
 from xinsitu.physics.moments import resolve_key
+from xinsitu.physics.samples.bad_frames import mask_flagged
 from xinsitu.schema import require
 from xinsitu.values import AttenuationChange
 
@@ -62,12 +63,13 @@ def plot_changes(
         raise SchemaError("there are no attenuation changes to show")
     name = "intensity_measured" if "intensity_measured" in sample else "intensity"
     require(sample, variables=(name,))
+    intensity = mask_flagged(sample)[name].transpose("time", "roi")
     columns = min(2, len(changes))
     rows = -(-len(changes) // columns)
     figure = Figure(figsize=(COLUMN * columns, 0.5 + 2.2 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, change in zip(grid, changes, strict=False):
-        _change(axes, sample, sample[name].transpose("time", "roi"), change, window)
+        _change(axes, sample, intensity, change, window)
     for axes in grid[len(changes) :]:
         axes.set_visible(False)
     handles, labels = grid[0].get_legend_handles_labels()

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import RoiError, SchemaError
+from xinsitu.physics.samples.bad_frames import mask_flagged
 from xinsitu.physics.samples.events import events_of
 from xinsitu.schema import errors_name
 from xinsitu.values import Event, moment
@@ -85,7 +86,8 @@ def drawing(
     chosen = _choose(series, roi)
     if "time" in series.indexes and not series.indexes["time"].is_monotonic_increasing:
         chosen = chosen.sortby("time")
-    chosen = chosen[[name for n in PANELS for name in (n, errors_name(n)) if name in chosen]].compute()
+    shown = [name for n in (*PANELS, "quality") for name in (n, errors_name(n)) if name in chosen]
+    chosen = mask_flagged(chosen[shown]).compute()
     events = tuple(events) or events_of(series)
     line = timeline(chosen, x=x, start=zero(chosen, t0, events))
     shape = _Shape(parse_smoothing(smooth), derivative, log, _window(line, normalise), normalise)

@@ -15,9 +15,10 @@ from xinsitu.physics.attenuation.finding import find_attenuation_changes
 from xinsitu.physics.attenuation.overlap import attenuation_from_overlap
 from xinsitu.physics.attenuation.scaling import correct_attenuation
 from xinsitu.physics.samples.appending import append_measurements
+from xinsitu.physics.samples.bad_frames import flag_bad_frames
 from xinsitu.physics.samples.events import with_events
 from xinsitu.physics.samples.joining import stitch
-from xinsitu.values import AttenuationChange, Event
+from xinsitu.values import AttenuationChange, Event, FrameRange, frame_ranges
 
 from .recipe_checks import VERSION, known, relative
 from .steps import Measure, Parse
@@ -52,8 +53,9 @@ class Stitch:
     """Measurements on one time axis, corrected for changes of attenuation.
 
     With ``find`` the changes are looked for; given ``changes`` are applied as they are. With ``overlap``, the name of a
-    coordinate, factors come from the range of it that was scanned before and after. ``attenuation`` holds keywords
-    of :func:`~xinsitu.correct_attenuation`: ``roi``, ``window``, ``method``, ``reference``, ``legacy``.
+    coordinate, factors come from the range of it that was scanned before and after. ``bad_frames`` are flagged before
+    that. ``attenuation`` holds keywords of :func:`~xinsitu.correct_attenuation`: ``roi``, ``window``, ``method``,
+    ``reference``, ``legacy``.
     """
 
     command: ClassVar[str] = "stitch"
@@ -64,6 +66,7 @@ class Stitch:
     attenuation: Mapping[str, Any] = field(default_factory=dict)
     allow_overlap: bool = False
     overlap: str | None = None
+    bad_frames: tuple[FrameRange, ...] = ()
 
     def produce(self) -> xr.Dataset:
         """Return the sample."""
@@ -74,8 +77,9 @@ class Stitch:
         return self.corrected(self.joined(series))
 
     def joined(self, series: Sequence[xr.Dataset]) -> xr.Dataset:
-        """Return the sample before its changes of attenuation are corrected, with its events."""
+        """Return the sample before its changes of attenuation are corrected, with its events and bad frames."""
         sample = stitch(series, allow_overlap=self.allow_overlap)
+        sample = flag_bad_frames(sample, self.bad_frames) if self.bad_frames else sample
         return with_events(sample, self.events) if self.events else sample
 
     def corrected(self, sample: xr.Dataset) -> xr.Dataset:
@@ -106,6 +110,7 @@ class Stitch:
             "attenuation": dict(self.attenuation),
             "allow_overlap": self.allow_overlap,
             "overlap": self.overlap,
+            **_bad(self.bad_frames),
         }
 
     @classmethod
@@ -119,6 +124,7 @@ class Stitch:
             attenuation=dict(known(document.get("attenuation", {}), ATTENUATION, "attenuation")),
             allow_overlap=bool(document.get("allow_overlap", False)),
             overlap=document.get("overlap"),
+            bad_frames=frame_ranges(document.get("bad_frames", ())),
         )
 
 
@@ -133,6 +139,7 @@ class Append:
     find: bool = False
     events: tuple[Event, ...] = ()
     allow_overlap: bool = False
+    bad_frames: tuple[FrameRange, ...] = ()
 
     def produce(self) -> xr.Dataset:
         """Return the longer sample."""
@@ -141,7 +148,12 @@ class Append:
     def join(self, sample: xr.Dataset, series: Sequence[xr.Dataset]) -> xr.Dataset:
         """Return the longer sample from what is there and what is new."""
         longer = append_measurements(
-            sample, series, changes=self.changes, find=self.find, allow_overlap=self.allow_overlap
+            sample,
+            series,
+            changes=self.changes,
+            find=self.find,
+            allow_overlap=self.allow_overlap,
+            bad_frames=self.bad_frames,
         )
         return with_events(longer, self.events)
 
@@ -155,6 +167,7 @@ class Append:
             "find": self.find,
             "events": [event.to_dict() for event in self.events],
             "allow_overlap": self.allow_overlap,
+            **_bad(self.bad_frames),
         }
 
     @classmethod
@@ -167,7 +180,13 @@ class Append:
             find=bool(document.get("find", False)),
             events=tuple(map(Event.from_dict, document.get("events", ()))),
             allow_overlap=bool(document.get("allow_overlap", False)),
+            bad_frames=frame_ranges(document.get("bad_frames", ())),
         )
+
+
+def _bad(frames: Sequence[FrameRange]) -> dict[str, Any]:
+    """JSON form of bad frames, where there are any."""
+    return {"bad_frames": [one.to_dict() for one in frames]} if frames else {}
 
 
 Recipe = Parse | Measure | Stored | Stitch | Append

@@ -11,6 +11,7 @@
     flatfield = "flatfield1"
     changes = "changes.json"        # or find = true
     events = "events.json"
+    bad_frames = ["time2:71", "time2:80-85", { position = 1080 }]      # or "time1:5..time2:3"
 
     [reading]                       # tz, instrument, on_error, order_error, time
     tz = "Asia/Tokyo"
@@ -51,13 +52,14 @@ from xinsitu.io.discover import look
 from xinsitu.io.disk import new_file
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois
 from xinsitu.io.measurement import select
+from xinsitu.values import frame_ranges
 
 from . import ATTENUATION, Calibrating, Correcting, Measure, Reading, Stitch
 
 FORMAT, VERSION = "xinsitu-recipe", 1
 _KEYS = {
     "format", "version", "sample", "measurements", "include", "exclude", "rois", "flatfield", "changes", "find",
-    "events", "reading", "correction", "calibration", "attenuation", "output", "plot",
+    "events", "bad_frames", "reading", "correction", "calibration", "attenuation", "output", "plot",
 }  # fmt: skip
 _OUTPUTS = {"result", "table", "figures"}
 
@@ -129,6 +131,7 @@ def _sample_recipe(document: Mapping[str, Any], base: Path) -> SampleRecipe:
         find=bool(document.get("find", False)),
         events=read_events(base / document["events"]) if "events" in document else (),
         attenuation=_attenuation(document),
+        bad_frames=frame_ranges(document.get("bad_frames", ())),
     )
     output = document.get("output", {})
     if strange := sorted(set(output) - _OUTPUTS):

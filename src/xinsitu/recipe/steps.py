@@ -15,8 +15,9 @@ from xinsitu.io.measurement import open_flatfield, open_measurement
 from xinsitu.io.pixel_maps import read_calibration
 from xinsitu.physics.corrections.apply import Correction, correct, crop, median
 from xinsitu.physics.reduction.series import measure
+from xinsitu.physics.samples.bad_frames import flag_bad_frames
 from xinsitu.physics.samples.calibration import calibrate, reciprocal_axis
-from xinsitu.values import Background, Bounds, RoiSet
+from xinsitu.values import Background, Bounds, FrameRange, RoiSet, frame_ranges
 
 from .recipe_checks import VERSION, known, relative
 
@@ -176,6 +177,7 @@ class Measure:
     smooth: int | None = None
     calibrating: tuple[Calibrating, ...] = ()
     profiles: bool = False
+    bad_frames: tuple[FrameRange, ...] = ()
 
     def produce(self) -> xr.Dataset:
         """Return the ROI time series, computed in one pass."""
@@ -185,14 +187,16 @@ class Measure:
             one.axis: one.pixels(scan, self.reading.instrument) for one in self.calibrating
         }
         series = measure(scan, self.rois, correction=correction, smooth=self.smooth, profiles=self.profiles)
-        return calibrate(series, pixels).compute()
+        series = calibrate(series, pixels).compute()
+        return flag_bad_frames(series, self.bad_frames) if self.bad_frames else series
 
     def to_dict(self, base: Path) -> dict[str, Any]:
         """JSON form."""
         document = {**_measurement_dict(self, base), "rois": self.rois.to_dict()}
         if self.calibrating:
             document["calibration"] = [one.to_dict(base) for one in self.calibrating]
-        wanted = {"smooth": self.smooth, "profiles": self.profiles}
+        wanted: dict[str, Any] = {"smooth": self.smooth, "profiles": self.profiles}
+        wanted["bad_frames"] = [one.to_dict() for one in self.bad_frames]
         return document | {name: value for name, value in wanted.items() if value}
 
     @classmethod
@@ -205,6 +209,7 @@ class Measure:
             smooth=document.get("smooth"),
             calibrating=tuple(Calibrating.from_dict(one, base) for one in document.get("calibration", ())),
             profiles=bool(document.get("profiles", False)),
+            bad_frames=frame_ranges(document.get("bad_frames", ())),
         )
 
 

@@ -7,6 +7,7 @@ Keys that a newer version wrote are kept in ``extra`` and written back.
 from .background import Background
 from .changes import CAUSES, AttenuationChange, Event
 from .fields import Bounds, Box
+from .frame_ranges import FrameRange, frame_ranges
 from .logbook import Key, Moment, moment, nanoseconds, utc_text
 from .rois import EDGE, MEASURES, PLANE, ROLES, KeyFrame, Roi, RoiSet
 
@@ -21,11 +22,13 @@ __all__ = [
     "Bounds",
     "Box",
     "Event",
+    "FrameRange",
     "Key",
     "KeyFrame",
     "Moment",
     "Roi",
     "RoiSet",
+    "frame_ranges",
     "moment",
     "nanoseconds",
     "utc_text",

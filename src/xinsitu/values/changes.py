@@ -12,7 +12,7 @@ import numpy as np
 from xinsitu.errors import DocumentError
 
 from .fields import keep_unknown
-from .logbook import Key, Moment, end_point, moment_or_key
+from .logbook import KEY_NAMES, Key, Moment, end_point, moment_or_key
 
 CAUSES = ("attenuator", "exposure", "beam", "realigned")
 
@@ -110,7 +110,7 @@ class AttenuationChange:
             raise DocumentError(f"a change lacks {' and '.join(missing)}")
         known = ("before", "after", "factor", "factor_errors", "cause", "note", "evidence")
         ends = {name: Key.from_dict(document[name]) for name in ("before", "after")}
-        exact = {f"{name}_key": key for name, key in ends.items() if key.frame is not None and key.time is not None}
+        exact = {f"{name}_key": key for name, key in ends.items() if key.exact and key.time is not None}
         return cls(
             before=ends["before"].time if "before_key" in exact else ends["before"],  # type: ignore[arg-type]
             after=ends["after"].time if "after_key" in exact else ends["after"],  # type: ignore[arg-type]
@@ -163,11 +163,7 @@ class Event:
         """
         if not isinstance(document, Mapping) or "name" not in document:
             raise DocumentError(f"an event must be an object with a name and a moment, not {document!r}")
-        inline = {
-            name: document[name]
-            for name in ("measurement", "scan", "frame", "seconds", "utc", "time")
-            if name in document
-        }
+        inline = {name: document[name] for name in KEY_NAMES if name in document}
         start = document.get("key", document.get("start", inline or None))
         if start is None:
             raise DocumentError(f"event {document['name']!r} has no moment: give key, or start and stop")

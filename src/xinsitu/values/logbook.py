@@ -17,6 +17,12 @@ Moment = np.datetime64
 
 _MOST = 2**53
 """Numbers above have lost their last digits; integers of any length come out of JSON."""
+KEY_NAMES = ("measurement", "scan", "frame", "seconds", "position", "utc", "time")
+"""What a KEY may say in a file."""
+_FRAME = re.compile(r"(?P<measurement>[^:]+):(?:(?P<scan>\d+):)?(?P<frame>\d+)")
+_SECONDS = re.compile(r"(?P<measurement>[^:]+):(?P<seconds>\d+(?:\.\d*)?) ?s")
+_POSITION = re.compile(r"\d{1,7}")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _OFFSET = re.compile(r"(Z|[+-]\d{2}:?\d{2})$", re.IGNORECASE)
 
 
@@ -64,7 +70,8 @@ class Key:
     """A moment as it stands in the logbook.
 
     One of: a frame (``measurement``, ``scan``, ``frame``), seconds since the first frame of a measurement
-    (``measurement``, ``seconds``), a UTC time, or a ``local`` ISO text in the instrument's time zone.
+    (``measurement``, ``seconds``), a ``position`` on the whole series (from 0 on, as figures show it), a UTC time, or a
+    ``local`` ISO text in the instrument's time zone.
 
     Examples
     --------
@@ -80,21 +87,31 @@ class Key:
     seconds: float | None = None
     time: Moment | None = None
     local: str | None = None
+    position: int | None = None
 
     def __repr__(self) -> str:
         said = [f"{name}={value!r}" for name, value in vars(self).items() if value is not None]
         return f"Key({', '.join(said)})"
 
     def __post_init__(self) -> None:
-        ways = [self.frame is not None, self.seconds is not None, self.local is not None]
+        ways = [value is not None for value in (self.frame, self.seconds, self.local, self.position)]
         if sum(ways) > 1 or (not any(ways) and self.time is None):
-            raise DocumentError(f"{self!r} must be one of: measurement and frame, measurement and seconds, or a time")
+            raise DocumentError(
+                f"{self!r} must be one of: measurement and frame, measurement and seconds, a position, or a time"
+            )
+        if self.position is not None and (self.position < 0 or (self.measurement, self.scan) != (None, None)):
+            raise DocumentError(f"{self!r}: a position counts from 0 on over the whole series, without a measurement")
+
+    @property
+    def exact(self) -> bool:
+        """Whether it names one frame, not a moment."""
+        return self.frame is not None or self.position is not None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; a known UTC time stands beside the frame."""
         document: dict[str, Any] = {
             name: getattr(self, name)
-            for name in ("measurement", "scan", "frame", "seconds")
+            for name in ("measurement", "scan", "frame", "seconds", "position")
             if getattr(self, name) is not None
         }
         if self.local is not None:
@@ -105,27 +122,35 @@ class Key:
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any] | str | np.datetime64 | Key) -> Key:
-        """Read a KEY: a mapping as in the files, an ISO 8601 text, or a datetime64 (UTC).
+        """Read a KEY: a mapping as in the files, a text, or a datetime64 (UTC).
+
+        A text is an ISO 8601 time, ``MEASUREMENT:FRAME``, ``MEASUREMENT:SCAN:FRAME``, ``MEASUREMENT:12.5s``, or a
+        position.
 
         Raises
         ------
         DocumentError
             It is none of these.
+
+        Examples
+        --------
+        >>> Key.from_dict("time2:71"), Key.from_dict("1080")
+        (Key(measurement='time2', frame=71), Key(position=1080))
         """
         if isinstance(document, Key):
             return document
         if isinstance(document, np.datetime64):
             return cls(time=nanoseconds(document))
         if isinstance(document, str):
-            return cls(time=moment(document)) if _OFFSET.search(document.strip()) else cls(local=_local(document))
+            return _of_text(document.strip())
         if not isinstance(document, Mapping):
             raise DocumentError(
-                f"{_short(document)} names no moment: give measurement and frame, measurement and seconds, or a time"
+                f"{_short(document)} names no moment: give measurement and frame, measurement and seconds, a position, "
+                "or a time"
             )
-        known = {"measurement", "scan", "frame", "seconds", "utc", "time"}
-        if strange := sorted(set(document) - known):
+        if strange := sorted(set(document) - set(KEY_NAMES)):
             raise DocumentError(
-                f"unknown keys {', '.join(strange)} in {dict(document)!r}; known are {', '.join(sorted(known))}"
+                f"unknown keys {', '.join(strange)} in {dict(document)!r}; known are {', '.join(sorted(KEY_NAMES))}"
             )
         time, local = None, None
         if "utc" in document:
@@ -133,11 +158,12 @@ class Key:
         if "time" in document:
             said = cls.from_dict(str(document["time"]))
             time, local = said.time or time, said.local
-        scan, frame, seconds = (document.get(name) for name in ("scan", "frame", "seconds"))
+        scan, frame, seconds, position = (document.get(name) for name in ("scan", "frame", "seconds", "position"))
         for name, number, kinds in (
             ("scan", scan, (int,)),
             ("frame", frame, (int,)),
             ("seconds", seconds, (int, float)),
+            ("position", position, (int,)),
         ):
             if number is None:
                 continue
@@ -151,15 +177,31 @@ class Key:
             seconds=None if seconds is None else float(seconds),
             time=time,
             local=local,
+            position=position,
         )
+
+
+def _of_text(text: str) -> Key:
+    """Read a KEY that is written in one word."""
+    if _POSITION.fullmatch(text):
+        return Key(position=int(text))
+    if not _DATE.match(text):
+        if found := _FRAME.fullmatch(text):
+            scan = None if found["scan"] is None else int(found["scan"])
+            return Key(found["measurement"], scan, int(found["frame"]))
+        if found := _SECONDS.fullmatch(text):
+            return Key(found["measurement"], seconds=float(found["seconds"]))
+    return Key(time=moment(text)) if _OFFSET.search(text) else Key(local=_local(text))
 
 
 def _local(text: str) -> str:
     try:
-        datetime.fromisoformat(text.strip())
+        datetime.fromisoformat(text)
     except ValueError:
-        raise DocumentError(f"{text!r} is not an ISO 8601 time such as 2014-05-28T17:01:59+09:00") from None
-    return text.strip()
+        raise DocumentError(
+            f"{text!r} is not an ISO 8601 time such as 2014-05-28T17:01:59+09:00, nor a frame such as time3:185"
+        ) from None
+    return text
 
 
 def _short(value: object) -> str:
@@ -184,7 +226,7 @@ def moment_or_key(value: object) -> Moment | Key:
     if time is not None:
         return time
     key = Key.from_dict(value)  # type: ignore[arg-type] # from_dict says what is wrong with anything else
-    return key.time if key.time is not None and key.frame is None and key.seconds is None else key
+    return key.time if key.time is not None and not key.exact and key.seconds is None else key
 
 
 def end_point(end: Moment | Key, key: Key | None) -> dict[str, Any]:

@@ -69,7 +69,11 @@ def attenuation(session: Session) -> list[pn.viewable.Viewable]:
 
 def _change(change: AttenuationChange, mark: str) -> str:
     key = change.before_key
-    where = str(change.before)[11:19] if key is None else f"{key.measurement or ''} {key.frame}".strip()
+    where = (
+        str(change.before)[11:19]
+        if key is None or key.frame is None
+        else f"{key.measurement or ''} {key.frame}".strip()
+    )
     factor = "" if change.factor is None else f" × {change.factor:.4g}"
     error = "" if change.factor_errors is None else f" ± {change.factor_errors:.2g}"
     return f"{mark} {where}{factor}{error} {change.cause}"

@@ -12,7 +12,7 @@ import xarray as xr
 
 from xinsitu.errors import RoiError, StitchError
 from xinsitu.physics.moments import elapsed_seconds
-from xinsitu.schema import COUNTS, REFERENCE, SCALED, describe, errors_name
+from xinsitu.schema import COUNTS, LEFT_OUT, REFERENCE, SCALED, describe, errors_name
 
 from .factors import FactorEstimate, Floats, level_noise
 from .transitions import Transition, common_mode
@@ -49,6 +49,8 @@ def read_intensity(
 ) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
     """Intensities, their standard errors and quality flags, dims ``(time, roi)``, in one computation.
 
+    What is flagged as an outlier or as a bad frame is NaN, as if it had not been measured.
+
     Parameters
     ----------
     sample
@@ -71,7 +73,9 @@ def read_intensity(
     flags = np.zeros((frames.size, len(rois)), dtype="int64")
     if "quality" in columns:
         flags[frames] = read["quality"].transpose("time", "roi").values
-    return filled[0], filled[1], flags
+    left_out = (flags & int(LEFT_OUT)) > 0
+    values, errors = (np.where(left_out, np.nan, part) for part in filled)
+    return values, errors, flags
 
 
 def read_bias(sample: xr.Dataset, rois: Sequence[str]) -> tuple[Floats, Floats] | None:

@@ -13,7 +13,7 @@ import xarray as xr
 
 from xinsitu.errors import DocumentError, StitchError, warn
 from xinsitu.physics.moments import elapsed_seconds, frame_key, measurement_labels, resolve_key, times
-from xinsitu.schema import Quality
+from xinsitu.schema import LEFT_OUT, Quality
 from xinsitu.values import AttenuationChange, Key, utc_text
 
 from .counts import NEAR, MedianBias, read_intensity
@@ -111,6 +111,8 @@ def reference_segment(sample: xr.Dataset, segment: npt.NDArray[np.int64], refere
             raise StitchError(f"all frames of measurement {reference!r} lie in a transition; name another reference")
         return int(inside[0])
     try:
+        if isinstance(reference, str) and reference.strip().isdecimal():  # of a segment or a position?
+            raise DocumentError(f"{reference!r} may be a segment or a position")
         key = Key.from_dict(reference)  # type: ignore[arg-type] # from_dict refuses anything else
     except DocumentError:
         there = "" if labels is None else f" ({', '.join(dict.fromkeys(labels.tolist()))})"
@@ -156,6 +158,7 @@ class _Beside:
     where: str
     sides: tuple[slice, slice]
     bias: MedianBias | None
+    flagged: str
 
     @property
     def longest(self) -> int:
@@ -206,11 +209,17 @@ def settled_changes(
     for left, right in spans:
         near[left], near[right] = True, True
     values, errors, flags = read_intensity(sample, rois, near)
+    left_out = ((flags & int(LEFT_OUT)) > 0).all(axis=1)
     bias = MedianBias.read(sample, tuple(rois))
     _warn_fast(flags, _spans(placed, near.size, 1 if method == "end points" else window or CHECK), rois)
     return [
         _settled(
-            with_keys(sample, one), _beside(sample, values, errors, one, span, bias), rois, window, method, tolerance
+            with_keys(sample, one),
+            _beside(sample, values, errors, one, span, bias, left_out),
+            rois,
+            window,
+            method,
+            tolerance,
         )
         for one, span in zip(placed, spans, strict=True)
     ]
@@ -236,6 +245,7 @@ def _beside(
     one: PlacedChange,
     span: tuple[slice, slice],
     bias: MedianBias | None,
+    left_out: npt.NDArray[np.bool_],
 ) -> _Beside:
     own, noise = np.full_like(values, np.nan), np.full_like(values, np.nan)
     for part in span:
@@ -247,7 +257,9 @@ def _beside(
     steps = float(one.after - one.before)
     gap = max(steps, (seconds[one.after] - seconds[one.before]) / usual) if usual > 0 else steps
     where = f"the change after {utc_text(times(sample)[one.before])}"
-    return _Beside(own, errors, noise, one.before, one.after, float(gap), where, span, bias)
+    named_bad = left_out[[one.before, one.after]].any()
+    flagged = "; a frame that it names is flagged as bad: name one beside it" if named_bad else ""
+    return _Beside(own, errors, noise, one.before, one.after, float(gap), where, span, bias, flagged)
 
 
 def _settled(
@@ -271,7 +283,7 @@ def _settled(
     except StitchError as fault:
         if given:
             return change  # nothing to compare it with
-        raise StitchError(f"{beside.where} has no factor: {fault}") from None
+        raise StitchError(f"{beside.where} has no factor: {fault}{beside.flagged}") from None
     if beside.bias is not None:
         estimate = beside.bias.doubted(estimate, *beside.sides)
     if given:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -17,6 +18,7 @@ from xinsitu.physics.attenuation.scaling import (
 from xinsitu.physics.moments import times
 from xinsitu.values import AttenuationChange
 
+from .bad_frames import flag_bad_frames
 from .joining import Series, named_series, stitch
 
 
@@ -27,6 +29,7 @@ def append_measurements(
     changes: Iterable[AttenuationChange] = (),
     find: bool = False,
     allow_overlap: bool | str | Iterable[str] = False,
+    bad_frames: Iterable[Any] = (),
 ) -> xr.Dataset:
     """Append measurements to a sample, which may be corrected for attenuation already.
 
@@ -45,6 +48,8 @@ def append_measurements(
         Look for changes among the new frames, too.
     allow_overlap
         As in :func:`~xinsitu.stitch`.
+    bad_frames
+        Frames of the longer sample to flag first, as in :func:`~xinsitu.flag_bad_frames`.
 
     Raises
     ------
@@ -54,6 +59,8 @@ def append_measurements(
     known, record = attenuation_changes(sample), attenuation_record(sample)
     measured = undo_attenuation(sample) if record else sample
     joined = stitch({"sample": measured, **named_series(series)}, allow_overlap=allow_overlap)
+    if listed := list(bad_frames):
+        joined = flag_bad_frames(joined, listed)
     new = list(changes)
     if find:
         last = times(sample).max()

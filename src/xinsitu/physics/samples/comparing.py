@@ -16,6 +16,7 @@ from xinsitu.physics.attenuation.scaling import attenuation_changes, attenuation
 from xinsitu.schema import QUANTITIES, errors_name, require
 from xinsitu.values import Event
 
+from .bad_frames import mask_flagged
 from .events import EventLike, elapsed
 
 COMPARED = ("intensity", "com_y", "com_x", "fwhm_y", "fwhm_x")
@@ -66,9 +67,9 @@ def compare(
 ) -> Comparison:
     """Put samples on their own elapsed times and fit slopes.
 
-    Slopes are weighted least squares over the frames in the interval; without errors all frames weigh the same and the
-    scatter about the line gives the error. The error that a whole segment shares through its attenuation factor is
-    carried as one number per change, so it does not average out [1]_.
+    Slopes are weighted least squares over the frames in the interval, outliers and bad frames left out; without errors
+    all frames weigh the same and the scatter about the line gives the error. The error that a whole segment shares
+    through its attenuation factor is carried as one number per change, so it does not average out [1]_.
 
     Parameters
     ----------
@@ -155,7 +156,8 @@ def _slopes(name: str, sample: xr.Dataset, start: float, stop: float, rois: Sequ
         raise SchemaError(f"{name}: there is no frame between {start:g} s and {stop:g} s of elapsed time")
     quantities = [quantity for quantity in COMPARED if quantity in sample]
     part = sample.sel(roi=list(rois)).isel(time=here)
-    part = part[[v for q in quantities for v in (q, errors_name(q)) if v in part]].compute()
+    wanted = [v for q in quantities for v in (q, errors_name(q)) if v in part]
+    part = mask_flagged(part[[*wanted, *({"quality"} & set(part.data_vars))]]).compute()
     modes = scale_modes(sample)[:, here]
     shape = (len(rois), len(quantities))
     slope, error, frames = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, dtype="int64")

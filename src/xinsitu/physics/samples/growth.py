@@ -12,6 +12,7 @@ from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles
 from xinsitu.schema import SCALED
 
+from .bad_frames import mask_flagged
 from .smoothing import seconds
 
 Window = tuple[Any, Any]
@@ -134,7 +135,7 @@ def normalise(series: xr.Dataset | xr.DataArray, window: Window) -> xr.Dataset |
     series
         A DataArray ``(time, ...)``, or a ROI time series, of which the intensities and their errors are divided.
     window
-        Start and stop of the reference.
+        Start and stop of the reference; outliers and bad frames of a ROI time series are left out of it.
 
     Returns
     -------
@@ -161,7 +162,8 @@ def normalise(series: xr.Dataset | xr.DataArray, window: Window) -> xr.Dataset |
         return result.rename(series.name)
     if "intensity" not in series:
         raise SchemaError("the Dataset has no intensity to normalise")
-    reference = _part(series["intensity"], window).mean("time")
+    good = mask_flagged(series)
+    reference = _part(good["intensity"], window).mean("time")
     reference = reference.where(reference != 0)
     result_set = series.copy()
     for name in SCALED:
@@ -170,7 +172,7 @@ def normalise(series: xr.Dataset | xr.DataArray, window: Window) -> xr.Dataset |
                 attrs = dict(series[key].attrs) | {"units": "1"}
                 result_set[key] = (series[key] / reference).transpose(*series[key].dims).assign_attrs(attrs)
     if "intensity_errors" in series:
-        errors = _part(series["intensity_errors"], window)
+        errors = _part(good["intensity_errors"], window)
         own = (errors**2).sum("time") ** 0.5 / errors.notnull().sum("time") / abs(reference)
         text = "relative standard error of the intensity in the reference window"
         result_set["reference_errors"] = own.assign_attrs(units="1", long_name=text)
