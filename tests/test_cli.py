@@ -400,7 +400,9 @@ def test_changes_and_bad_frames_can_be_given_in_words(
     last = int(first.frame[-1])
     size = first.sizes["time"]
     made = []
-    for number, change in enumerate((f"time1:{last},time2:{int(second.scan[0])}:{int(second.frame[0])}", f"{size - 1},{size}")):
+    for number, change in enumerate(
+        (f"time1:{last},time2:{int(second.scan[0])}:{int(second.frame[0])}", f"{size - 1},{size}")
+    ):
         output = tmp_path / f"{number}.nc"
         paths = [str(results / f"0884_{name}.nc") for name in ("time1", "time2")]
         words = ["stitch", *paths, "--change", change, "--bad-frames", f"time1:3,time1:5-7,{size + 1}", "-o"]
