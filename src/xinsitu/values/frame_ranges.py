@@ -56,8 +56,8 @@ class FrameRange:
         if isinstance(document, Mapping) and "start" in document:
             if strange := sorted(set(document) - {"start", "stop"}):
                 raise DocumentError(f"a range of frames has start and stop, not {', '.join(strange)}")
-            stop = document.get("stop")
-            return cls(Key.from_dict(document["start"]), None if stop is None else Key.from_dict(stop))
+            last = document.get("stop")
+            return cls(Key.from_dict(document["start"]), None if last is None else Key.from_dict(last))
         return cls(Key.from_dict(document))
 
 

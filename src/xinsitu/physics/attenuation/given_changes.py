@@ -209,7 +209,7 @@ def settled_changes(
     for left, right in spans:
         near[left], near[right] = True, True
     values, errors, flags = read_intensity(sample, rois, near)
-    left_out = ((flags & int(LEFT_OUT)) > 0).all(axis=1)
+    left_out = np.asarray(((flags & int(LEFT_OUT)) > 0).all(axis=1))
     bias = MedianBias.read(sample, tuple(rois))
     _warn_fast(flags, _spans(placed, near.size, 1 if method == "end points" else window or CHECK), rois)
     return [
