@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from xinsitu.app.network import HEADERS, origins
+from xinsitu.app.network import HEADERS, origins, refusal
 from xinsitu.app.serve import Explorer, explore
 from xinsitu.cli import main
 from xinsitu.errors import XinsituError
@@ -66,6 +66,18 @@ def websocket(explorer: Explorer, path: str = "/ws", **headers: str) -> int:
         return int(connection.recv(4096).split()[1])
 
 
+def raw(explorer: Explorer, lines: bytes) -> int:
+    """Status of the answer to a request as it stands, head and all."""
+    with socket.create_connection(("127.0.0.1", urlsplit(explorer.url).port), timeout=20) as connection:
+        connection.sendall(lines)
+        answer = connection.recv(4096)
+    return int(answer.split()[1]) if answer else 0
+
+
+OURS = "This explorer "
+"""So begins each of our refusals."""
+
+
 class TestLocal:
     def test_it_listens_on_this_machine_only(self, local: Explorer):
         port = urlsplit(local.url).port
@@ -78,24 +90,92 @@ class TestLocal:
 
     def test_the_page_comes_by_the_names_of_this_machine(self, local: Explorer):
         port = urlsplit(local.url).port
-        for host in (f"127.0.0.1:{port}", "localhost:9999"):  # the other: through a tunnel
-            assert get(local, "/", Host=host)[0] == 200
+        for host in (f"127.0.0.1:{port}", "localhost:9999", "LocalHost"):  # the second: through a tunnel
+            assert get(local, f"/?token={local.token}", Host=host)[0] == 200
 
-    @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "[::1", "a b"])
-    @pytest.mark.parametrize("path", ["/", "/autoload.js", "/metadata", "/static/js/bokeh.min.js", "/nothing"])
+    @pytest.mark.parametrize(
+        "host",
+        ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "[::1", "[abc]", "a b", "localhost:", ":80",
+         "localhost:99999", "localhost:port", "localhost:80:80", "user@localhost", "localhost/", "0.0.0.0", "127.1",
+         "l\xf6calhost", "localhost%00", "\x00"],
+    )  # fmt: skip
+    @pytest.mark.parametrize("path", ["/", "/ws", "/autoload.js", "/metadata", "/static/js/bokeh.min.js", "/nothing"])
     def test_a_name_bent_to_this_machine_gets_nothing(self, local: Explorer, host: str, path: str):
-        status, text, _ = get(local, path, Host=host)
-        assert status in (400, 403)
-        assert "0884" not in text
+        lines = f"GET {path}?token={local.token} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        assert raw(local, lines.encode("latin-1")) in (400, 403)
+
+    def test_two_names_or_none_get_nothing(self, local: Explorer):
+        start = f"GET /?token={local.token} HTTP/1.1\r\nConnection: close\r\n".encode()
+        assert raw(local, start + b"\r\n") in (400, 403, 0)
+        assert raw(local, start + b"Host: localhost\r\nHost: evil.example\r\n\r\n") in (400, 403, 0)
+
+    def test_only_what_the_page_needs_is_there(self, local: Explorer):
+        """Panel's own server imports any module that is asked for, embeds and describes."""
+        import sys
+
+        known = set(sys.modules)
+        for path in ("/components/antigravity/x/css/y", "/components/this/x/_css/y", "/autoload.js", "/metadata",
+                     "/index", "/liveness", "/admin", "/favicon.ico", "/panel_dist/x", "/ws/", "/rest", "/nothing",
+                     "/static", "/static/"):  # fmt: skip
+            status, text, headers = get(local, f"{path}?token={local.token}")
+            assert (status, text) == (404, "This explorer has nothing here.\n"), path
+            assert headers["X-Content-Type-Options"] == "nosniff"
+            status, text, _ = get(local, path)
+            assert (status, text.startswith(OURS)) == (403, True), path
+        assert not {"antigravity", "this"} & (set(sys.modules) - known)
+
+    @pytest.mark.parametrize(
+        "path",
+        ["//", "/../etc/passwd", "/static/../etc/passwd", "/static/%2e%2e/%2e%2e/etc/passwd", "/static/js/%00",
+         "/static/js//bokeh.min.js", "/static/.hidden", "/static/js/a%5cb", "/%ff", "/static/%ff", "/?%ff=%00", "/%",
+         "/;", "/static/extensions/", "/static/extensions/panel/../../x", "*", "http://evil.example/", "/" + "a" * 5000,
+         "/static/extensions/nothing/x.js", "/?bokeh-session-id=../../x", "/?view=%00%ff"],
+    )  # fmt: skip
+    def test_odd_paths_are_refused_and_never_fail(self, local: Explorer, path: str):
+        host = f"Host: localhost:{urlsplit(local.url).port}\r\nConnection: close\r\n\r\n"
+        both = "&" if "?" in path else "?"
+        for asked in (path, f"{path}{both}token={local.token}"):
+            assert raw(local, f"GET {asked} HTTP/1.1\r\n{host}".encode("latin-1")) in (200, 400, 403, 404), asked
+            assert not (asked is path and raw(local, f"GET {asked} HTTP/1.1\r\n{host}".encode("latin-1")) == 200)
+
+    @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "BREW"])
+    def test_nothing_is_taken(self, local: Explorer, method: str):
+        head = f"{method} /?token={local.token} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        assert raw(local, (head + "Content-Length: 0\r\n\r\n").encode()) == 405
 
     def test_pages_of_strangers_get_no_websocket(self, local: Explorer):
         port = urlsplit(local.url).port
-        assert websocket(local, Origin=f"http://127.0.0.1:{port}") == 101
-        assert websocket(local, Origin=f"http://localhost:{port}") == 101
-        assert websocket(local, Origin="http://evil.example") == 403
-        assert websocket(local, Origin=f"http://evil.example:{port}") == 403
-        assert websocket(local, Origin="http://127.0.0.1:1") == 403
-        assert websocket(local, Host=f"evil.example:{port}", Origin=f"http://127.0.0.1:{port}") == 403
+        path = f"/ws?token={local.token}"
+        assert websocket(local, path, Origin=f"http://127.0.0.1:{port}") == 101
+        assert websocket(local, path, Origin=f"http://localhost:{port}") == 101
+        assert websocket(local, path, Host="localhost:9999", Origin="http://localhost:9999") == 101  # by a tunnel
+        for origin in ("http://evil.example", f"http://evil.example:{port}", "http://127.0.0.1:1", "null", "http://[",
+                       f"ftp://127.0.0.1:{port}", f"http://127.0.0.1:{port}@evil.example", "", "file://"):  # fmt: skip
+            assert websocket(local, path, Origin=origin) == 403, origin
+        assert websocket(local, path, Host=f"evil.example:{port}", Origin=f"http://127.0.0.1:{port}") == 403
+
+    def test_without_the_token_there_is_nothing_here_either(self, local: Explorer):
+        """Other users of this machine reach the port; what they do not have is the address."""
+        port = urlsplit(local.url).port
+        assert len(local.token) >= 32
+        assert local.url == f"http://127.0.0.1:{port}/?token={local.token}"
+        right = local.token
+        other = "A" if right[-1] != "A" else "B"
+        for guess in ("", right[0], right[:1] + "x" * (len(right) - 1), right[:-1], right[:-1] + other, right + "x",
+                      right.swapcase(), "%ff", "%C3%A9"):  # fmt: skip
+            status, text, _ = get(local, f"/?token={guess}")
+            assert (status, text.startswith("This explorer is open only to those")) == (403, True), guess
+            assert websocket(local, f"/ws?token={guess}", Origin=f"http://127.0.0.1:{port}") == 403, guess
+        assert get(local, f"/?token={right}&token=x")[0] == 403
+        assert get(local, "/", Cookie=f"token={right}", Authorization=f"token {right}")[0] == 403
+
+    def test_tokens_are_compared_in_constant_time(self, monkeypatch):
+        """How long a refusal takes says nothing of how much of a guess was right."""
+        asked = []
+        monkeypatch.setattr("hmac.compare_digest", lambda one, other: asked.append((one, other)) or one == other)
+        assert refusal("localhost", "/", "guess", "secret")[0] == 403
+        assert refusal("localhost", "/", "secret", "secret") is None
+        assert asked == [(b"guess", b"secret"), (b"secret", b"secret")]
 
     def test_messages_leave_at_once(self, local: Explorer, monkeypatch):
         """Without TCP_NODELAY a frame that is there after 30 ms comes to the page after 60."""
@@ -110,19 +190,21 @@ class TestLocal:
                 found.set()
 
         monkeypatch.setattr(WebSocketHandler, "set_nodelay", noted)
-        assert websocket(local, Origin=f"http://127.0.0.1:{urlsplit(local.url).port}") == 101
+        path = f"/ws?token={local.token}"
+        assert websocket(local, path, Origin=f"http://127.0.0.1:{urlsplit(local.url).port}") == 101
         assert found.wait(20)
 
     def test_every_answer_forbids_the_world(self, local: Explorer):
-        for path in ("/", "/static/js/bokeh.min.js", "/nothing"):
+        for path in (f"/?token={local.token}", "/", "/static/js/bokeh.min.js", "/nothing", "/favicon.ico"):
             headers = get(local, path)[2]
+            assert headers["X-Content-Type-Options"] == "nosniff"
             assert {name: headers.get(name) for name in HEADERS} == HEADERS
         assert "http" not in HEADERS["Content-Security-Policy"].split("frame-ancestors")[0]
 
     def test_the_page_names_no_other_machine(self, local: Explorer):
         import re
 
-        text = get(local, "/")[1]
+        text = get(local, f"/?token={local.token}")[1]
         loaded = re.findall(r"""(?:src|href)\s*=\s*["']([^"']+)""", text)
         assert loaded
         assert [one for one in loaded if one.startswith(("http:", "https:", "//"))] == []
@@ -178,7 +260,7 @@ class TestLife:
 
         before = list(current._PATCHED_CURDOCS)
         one = explore(experiment.folders["time1"], rois=experiment.rois, reading=TOKYO, browser=False)
-        assert get(one, "/")[0] == 200
+        assert get(one, f"/?token={one.token}")[0] == 200
         (document,) = one._documents
         current._PATCHED_CURDOCS.append(weakref.ref(document))
         one.stop()

@@ -6,6 +6,7 @@ import http.client
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -241,7 +242,7 @@ class TestServer:
         explorer = explore(truth.folders["time1"], rois=truth.rois, reading=TOKYO, browser=False)
         try:
             assert explorer.url.startswith("http://127.0.0.1:")
-            port = int(explorer.url.rstrip("/").rsplit(":", 1)[1])
+            port = urlsplit(explorer.url).port
             text = self.page(explorer.url)
             assert "<html" in text
             assert 'src="http' not in text.replace(f'src="http://127.0.0.1:{port}', "")
@@ -252,7 +253,7 @@ class TestServer:
                     "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
                     "Sec-WebSocket-Version": "13", "Origin": origin, "Sec-WebSocket-Protocol": "bokeh, token",
                 }  # fmt: skip
-                connection.request("GET", "/ws", headers=headers)
+                connection.request("GET", f"/ws?token={explorer.token}", headers=headers)
                 assert connection.getresponse().status == code
                 connection.close()
             assert origins(port, public=False) == [f"127.0.0.1:{port}", f"localhost:{port}"]
@@ -284,7 +285,7 @@ class TestServer:
     def test_a_taken_port_is_one_sentence(self, truth):
         one = explore(truth.folders["time1"], rois=truth.rois, reading=TOKYO, browser=False)
         try:
-            port = int(one.url.rstrip("/").rsplit(":", 1)[1])
+            port = urlsplit(one.url).port
             with pytest.raises(xi.XinsituError, match=f"port {port}"):
                 explore(truth.folders["time1"], rois=truth.rois, reading=TOKYO, browser=False, port=port)
         finally:

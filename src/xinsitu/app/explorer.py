@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import secrets
 import socket
 import threading
 import weakref
@@ -55,9 +56,9 @@ class Explorer:
         rois: RoiSet | None,
         correction: Correction | None,
         calibration: Mapping[str, xr.DataArray] | None = None,
-        token: str = "",
     ) -> None:
-        self.source, self.store, self.token = source, store, token
+        self.source, self.store = source, store
+        self.token = secrets.token_urlsafe(24)
         self._rois, self._correction, self._calibration = rois, correction, calibration
         self._models: list[ExplorerModel] = []
         self._documents: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -210,9 +211,9 @@ class Explorer:
             title="xinsitu", show=False, start=False, loop=IOLoop.current(), check_unused_sessions_milliseconds=2000,
             unused_session_lifetime_milliseconds=CLOSED_TAB,
         )  # fmt: skip
-        guard(server._tornado, self.token)
+        guard(server._tornado, self.token, port=port, public=public)
         host = socket.gethostname() if public else LOCAL
-        self.url = f"http://{host}:{port}/" + (f"?token={self.token}" if self.token else "")
+        self.url = f"http://{host}:{port}/?token={self.token}"
         server.start()
         self._loop.call_soon(started.set)
         self._loop.run_forever()

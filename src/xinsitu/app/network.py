@@ -1,16 +1,20 @@
-"""Addresses of the server, and who may talk to it: known hosts, known origins, holders of the token."""
+"""Addresses of the server, and who may talk to it: known names, known origins, known paths, holders of the token."""
 
 from __future__ import annotations
 
 import hmac
+import re
 import socket
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 LOCAL = "127.0.0.1"
 NAMES = (LOCAL, "localhost")
-OPEN = ("/static/", "/favicon.ico", "/components/")
-"""Paths that hold the program and no data: pages load them without the token."""
+PAGE, SOCKET = "/", "/ws"
+PROGRAM = re.compile(r"/static(/(?!\.)[\w.@^~+-]+)+", re.ASCII)
+"""Paths that hold the program and no data: pages load them without the token. With :data:`PAGE` and :data:`SOCKET`
+they are all that there is: Panel's others import modules, embed and describe, which no page of ours needs."""
+_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[\w.-]+)(:(?P<port>[0-9]{1,5}))?", re.ASCII | re.IGNORECASE)
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; "
@@ -47,48 +51,73 @@ def own_address() -> str:
             return LOCAL
 
 
-def refusal(host: str, path: str, given: str, token: str) -> str:
-    """Say why a request is not answered; empty where it is.
+def refusal(
+    host: str, path: str, given: str, token: str, *, method: str = "GET", public: bool = False
+) -> tuple[int, str] | None:
+    """Return status and reason why a request is not answered; None where it is.
 
-    With a token, only those who know it get anything but the program itself. Without one, the server must have been
-    asked for by a name of this machine: the page of a stranger whose name was bent to 127.0.0.1 asks for its own.
+    Unless others were let in, the server must have been asked for by a name of this machine: the page of a stranger
+    whose name was bent to 127.0.0.1 asks for its own. Only those who know the token get anything but the program
+    itself: neither other users of this machine nor other pages in the browser do.
 
     Examples
     --------
-    >>> refusal("localhost:5006", "/", "", ""), refusal("evil.example:5006", "/", "", "")
-    ('', 'This explorer answers only to 127.0.0.1 and localhost.')
-    >>> refusal("pc7:5006", "/ws", "guess", "secret")
-    'This explorer is open only to those who have its full address, with the token in it.'
+    >>> refusal("localhost:5006", "/", "secret", "secret"), refusal("evil.example:5006", "/", "secret", "secret")
+    (None, (403, 'This explorer answers only to 127.0.0.1 and localhost.'))
+    >>> refusal("localhost:5006", "/ws", "guess", "secret")
+    (403, 'This explorer is open only to those who have its full address, with the token in it.')
+    >>> refusal("localhost:5006", "/components/os/x/css/y", "secret", "secret")
+    (404, 'This explorer has nothing here.')
     """
-    if token:
-        known = path.startswith(OPEN) or hmac.compare_digest(given.encode(), token.encode())
-        return "" if known else "This explorer is open only to those who have its full address, with the token in it."
+    asked = _HOST.fullmatch(host)
+    if asked is None or int(asked["port"] or 80) > 65535 or (not public and asked["name"].lower() not in NAMES):
+        return 403, f"This explorer answers only to {'its own names' if public else ' and '.join(NAMES)}."
+    if method not in ("GET", "HEAD"):
+        return 405, "This explorer only shows; nothing can be sent to it in this way."
+    if PROGRAM.fullmatch(unquote(path)):
+        return None
+    if not hmac.compare_digest(given.encode(), token.encode()):
+        return 403, "This explorer is open only to those who have its full address, with the token in it."
+    return None if path in (PAGE, SOCKET) else (404, "This explorer has nothing here.")
+
+
+def own_origin(origin: str, host: str, known: list[str]) -> bool:
+    """Whether a page may open a web socket: it came from this server, by whatever port a tunnel gave it.
+
+    Examples
+    --------
+    >>> own_origin("http://localhost:9999", "localhost:9999", ["127.0.0.1:5006"])
+    True
+    >>> own_origin("http://evil.example", "localhost:9999", ["127.0.0.1:5006"]), own_origin("null", "", [])
+    (False, False)
+    """
     try:
-        name = urlsplit(f"//{host}").hostname
+        asking = urlsplit(origin.lower())
     except ValueError:
-        name = None
-    return "" if name in NAMES else f"This explorer answers only to {' and '.join(NAMES)}."
+        return False
+    return asking.scheme in ("http", "https") and asking.netloc in (host.lower(), *(one.lower() for one in known))
 
 
-def guard(application: Any, token: str) -> None:  # noqa: ANN401 - a Tornado application
+def guard(application: Any, token: str, *, port: int, public: bool) -> None:  # noqa: ANN401 - a Tornado application
     """Let a Tornado application refuse what :func:`refusal` refuses, and say :data:`HEADERS` with every answer.
 
-    Its web sockets send at once: otherwise the kernel keeps the second part of a message back until the browser has
-    acknowledged the first one, which it does 40 ms later (RFC 896 and 1122).
+    Its web sockets open to :func:`own_origin` only. They send at once: otherwise the kernel keeps the second part of a
+    message back until the browser has acknowledged the first one, which it does 40 ms later (RFC 896 and 1122).
     """
     from tornado.web import RequestHandler
     from tornado.websocket import WebSocketHandler
 
     class Refused(RequestHandler):  # type: ignore[misc] # tornado is not typed for us
-        def initialize(self, reason: str) -> None:
-            self.reason = reason
+        def initialize(self, status: int, reason: str) -> None:
+            self.status, self.reason = status, reason
 
         def prepare(self) -> None:
-            self.set_status(403)
+            self.set_status(self.status)
             self.set_header("Content-Type", "text/plain; charset=utf-8")
             self.finish(self.reason + "\n")
 
     plain = application.get_handler_delegate
+    known = origins(port, public)
     hardened: dict[Any, Any] = {}
 
     def harden(handler: Any) -> Any:  # noqa: ANN401 - a class of handlers
@@ -105,13 +134,19 @@ def guard(application: Any, token: str) -> None:  # noqa: ANN401 - a Tornado app
             own: dict[str, Any] = {"set_default_headers": headers}
             if issubclass(handler, WebSocketHandler):
                 own["open"] = opened
+                own["check_origin"] = lambda _, origin: True  # looked at already, below
             hardened[handler] = type(handler.__name__, (handler,), own)
         return hardened[handler]
 
     def delegate(request: Any, target_class: Any, *rest: Any, **options: Any) -> Any:  # noqa: ANN401 - as Tornado has it
         given = request.arguments.get("token", [b""])[-1].decode("utf-8", "replace")
-        if reason := refusal(request.host, request.path, given, token):
-            return plain(request, harden(Refused), {"reason": reason})
+        refused = refusal(request.host, request.path, given, token, method=request.method, public=public)
+        origin = request.headers.get("Origin", request.headers.get("Sec-Websocket-Origin"))
+        if refused is None and request.path == SOCKET and origin is not None:
+            own = own_origin(origin, request.host, known)
+            refused = None if own else (403, "This explorer talks only to pages that it sent itself.")
+        if refused is not None:
+            return plain(request, harden(Refused), {"status": refused[0], "reason": refused[1]})
         return plain(request, harden(target_class), *rest, **options)
 
     application.get_handler_delegate = delegate

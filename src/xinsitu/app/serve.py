@@ -1,9 +1,8 @@
-"""Serving the explorer on this machine: a free port, the address on stdout, a token for others."""
+"""Serving the explorer on this machine: a free port, the address on stdout, a token for everybody."""
 
 from __future__ import annotations
 
 import contextlib
-import secrets
 import sys
 import webbrowser
 from collections.abc import Mapping
@@ -63,7 +62,7 @@ def explore(
     browser
         Open the page in the browser.
     public
-        Let other machines in that know the random token in the address.
+        Let other machines in, too, that know the random token in the address; without it nobody gets in.
     follow
         Look for new frames every two seconds.
     block
@@ -89,10 +88,7 @@ def explore(
     if correction is not None or isinstance(flatfield, xr.DataArray):
         opened = replace(opened, correcting=_named(doing, opened.reading))
     store = FrameStore(opened, memory=memory)
-    token = secrets.token_urlsafe(24) if public else ""
-    explorer = Explorer(
-        opened, store, rois=chosen, correction=doing, calibration=_checked(calibration or {}), token=token
-    )
+    explorer = Explorer(opened, store, rois=chosen, correction=doing, calibration=_checked(calibration or {}))
     explorer.check()
     explorer.serve(port=port, public=public)
     if follow:

@@ -204,7 +204,7 @@ def _explore(add: Add) -> None:
     )
     one.add_argument("--port", type=int, default=0, help="of the server; 0 takes a free one")
     one.add_argument("--no-browser", action="store_true", help="only print the address")
-    one.add_argument("--public", action="store_true", help="serve other machines too, behind a random token")
+    one.add_argument("--public", action="store_true", help="serve other machines too")
     one.add_argument("--follow", action="store_true", help="show new frames as they come")
     _correcting(one)
     _reading(one)
