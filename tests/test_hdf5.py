@@ -28,9 +28,11 @@ def nexus(path, **more):
         entry["start_time"] = "2022-11-01T16:43:30.250-07:00"
         detector = entry.create_group("instrument/detector")
         detector["frame_time"] = 0.5
+        detector["frame_time"].attrs["units"] = "s"
         detector["count_time"] = 450.0
         detector["count_time"].attrs["units"] = "ms"
         detector["x_pixel_size"] = 75e-6
+        detector["x_pixel_size"].attrs["units"] = "m"
         detector["y_pixel_size"] = 0.075
         detector["y_pixel_size"].attrs["units"] = "mm"
         detector["saturation_value"] = 65534

@@ -279,6 +279,7 @@ def _plot(add: Add) -> None:
     one.add_argument("--x", choices=["elapsed", "local", "utc", "frame"], default="elapsed", help="the x axis")
     one.add_argument("--smooth", metavar="savgol:11,2|mean:5", help="smooth the curves")
     one.add_argument("--derivative", action="store_true", help="plot d/dt")
+    one.add_argument("--scan", metavar="NAME", help="which of several scans in an HDF5 file, e.g. 2.1")
     one.add_argument("--log", action="store_true", help="logarithmic intensity")
     one.add_argument("--normalise", metavar="START:STOP", help="divide intensities by their mean in this window (s)")
     one.add_argument("--roi", type=names, metavar="A,B", help="only these ROIs")

@@ -26,6 +26,7 @@ def reading(words: argparse.Namespace) -> Reading:
         order_error="ignore" if words.ignore_time_order else "raise",
         time=words.time,
         series=words.series,
+        scan=words.scan,
         fill_missing=words.fill_missing,
         period=words.period,
         stamp_marks=words.stamp_marks,

@@ -7,7 +7,7 @@ reshaped, it is a fault: an error, left out, or kept as NaN, as ``on_error`` say
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -48,8 +48,11 @@ class Gathered:
         What a netCDF file says of its image (its units, how it was corrected) and of itself.
     mask
         Where the files say themselves which pixels are bad.
-    numbered
-        Whether the frames of an HDF5 file say their own numbers.
+    remarks
+        What a person should know of the file, and no fault.
+    numbered, counted
+        Whether the frames of an HDF5 file say their own numbers; whether these were counted by the detector, which
+        begins anew in every scan.
     """
 
     stack: FrameStack | Hdf5Stack
@@ -61,7 +64,9 @@ class Gathered:
     image_attributes: Mapping[str, Attribute] = field(default_factory=dict)
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     mask: npt.NDArray[np.bool_] | None = None
+    remarks: tuple[str, ...] = ()
     numbered: bool = False
+    counted: bool = False
 
     @property
     def first(self) -> FrameHeader:
@@ -128,7 +133,8 @@ def refuse(faults: Sequence[FrameFault], count: int, on_error: str) -> None:
     first = faults[0]
     if on_error == "raise":
         more = f" (and {len(faults) - 1} more bad frames)" if len(faults) > 1 else ""
-        raise FrameError(first.path, f"{first.reason}{more}; on_error='skip' or 'nan' goes on without")
+        hint = "; on_error='skip' or 'nan' (--on-error) goes on without" if len(faults) < count else ""
+        raise FrameError(first.path, f"{first.reason}{more}{hint}")
     if len(faults) == count:
         raise FrameError(first.path, f"{first.reason}; none of the {count} frames can be read")
 
@@ -140,6 +146,16 @@ def warn_of_left_out(faults: Sequence[FrameFault], count: int) -> None:
             f"{faults[0].path}: {faults[0].reason}; left out, "
             f"{len(faults)} of {count} files in all (attribute frames_left_out)"
         )
+
+
+def warn_of_remarks(remarks: Iterable[tuple[str, str]]) -> None:
+    """Say each remark once, with the path of the first file that it is of."""
+    files: dict[str, list[str]] = {}
+    for path, remark in remarks:
+        if remark:
+            files.setdefault(remark, []).append(path)
+    for remark, paths in files.items():
+        warn(f"{paths[0]}: {remark}" + (f" ({len(paths)} files in all)" if len(paths) > 1 else ""))
 
 
 def _stack(
@@ -166,6 +182,10 @@ def _stack(
         frame_shape=first.shape,
         stored=first.dtype.newbyteorder("="),
         promote=promote,
+        no_value=tuple(dict.fromkeys(header.no_value for header in known if header.no_value)),
+    )
+    warn_of_remarks(
+        (os.path.join(folder, file.name), header.remark) for file, header in pairs if isinstance(header, FrameHeader)
     )
     # each of several files with pages is a scan of its own; its pages are the frames
     scan = [file.frame if several and len(pairs) > 1 else file.scan for file, _ in pairs]

@@ -17,16 +17,19 @@ from .discover import FrameName
 from .faults import pending
 from .formats.hdf5_stack import Hdf5Stack
 from .formats.header import FrameFault
-from .gather import Attribute, Gathered, check_policy, refuse, warn_of_left_out
+from .gather import Attribute, Gathered, check_policy, refuse, warn_of_left_out, warn_of_remarks
 from .hdf5 import read_file
 
 _PIECE = re.compile(r".*_data_\d+\.\w+")
 
 
-def gather_hdf5(folder: str, files: Sequence[FrameName], *, on_error: str = "raise") -> Gathered:
+def gather_hdf5(
+    folder: str, files: Sequence[FrameName], *, on_error: str = "raise", scan: str | int | None = None
+) -> Gathered:
     """Describe the frames of one or several HDF5 files, one behind the other; no pixel is read.
 
     A file that cannot be read is left out where faults are not to raise: nobody knows how many frames it holds.
+    ``scan`` is the name of one of several scans in each file.
 
     Raises
     ------
@@ -36,11 +39,13 @@ def gather_hdf5(folder: str, files: Sequence[FrameName], *, on_error: str = "rai
         A file is damaged, unlike the others, or refers to files outside its folder.
     """
     check_policy(on_error)
-    found = read_hdf5(folder, files)
+    found = read_hdf5(folder, files, scan)
     faults = [one for one in found if isinstance(one, FrameFault)]
     refuse(faults, len(found), on_error)
     warn_of_left_out(faults, len(found))
-    joined = join_hdf5([one for one in found if isinstance(one, Gathered)])
+    good = [one for one in found if isinstance(one, Gathered)]
+    warn_of_remarks((_path(one), remark) for one in good for remark in one.remarks)
+    joined = join_hdf5(good)
     never = unwritten(joined)
     if never:
         refuse(never, len(joined.headers), on_error)
@@ -79,13 +84,13 @@ def without_unwritten(gathered: Gathered) -> Gathered:
     )
 
 
-def read_hdf5(folder: str, files: Sequence[FrameName]) -> list[Gathered | FrameFault]:
+def read_hdf5(folder: str, files: Sequence[FrameName], scan: str | int | None = None) -> list[Gathered | FrameFault]:
     """Describe what each file holds, or its fault; a file unlike most is a fault."""
     found: list[Gathered | FrameFault] = []
     for file in files:
         path = os.path.join(folder, file.name)
         try:
-            found.append(read_file(path))
+            found.append(read_file(path, None if scan is None else str(scan)))
         except FrameFault as fault:
             found.append(fault)
         except LayoutError as error:
@@ -104,6 +109,10 @@ def read_hdf5(folder: str, files: Sequence[FrameName]) -> list[Gathered | FrameF
     return found
 
 
+def _path(one: Gathered) -> str:
+    return one.stack.paths[0] if isinstance(one.stack, Hdf5Stack) else one.stack.folder
+
+
 def _kind(one: Gathered) -> tuple[tuple[int, int], str]:
     return one.stack.frame_shape, str(one.stack.stored)
 
@@ -115,7 +124,7 @@ def _said(kind: tuple[tuple[int, int], str]) -> str:
 def _number(files: Sequence[FrameName], found: list[Gathered | FrameFault]) -> None:
     """Give the frames of several files their numbers: files are scans, or pieces of one, or hold a frame each.
 
-    Frames that say their own numbers (netCDF, an Eiger's pieces) keep them.
+    Frames that say their own numbers (netCDF, an Eiger's pieces, a detector that counts them) keep them.
     """
     good = {index: one for index, one in enumerate(found) if isinstance(one, Gathered)}
     if len(files) < 2:
@@ -124,7 +133,11 @@ def _number(files: Sequence[FrameName], found: list[Gathered | FrameFault]) -> N
     most = max((one.stack.shape[0] for one in good.values()), default=1)
     pieces = all(_PIECE.fullmatch(file.name) for file in files)
     scans = _scans(files)
+    numbers = np.concatenate([one.frame for one in good.values() if one.counted] or [np.empty(0, dtype="int64")])
+    anew = len(np.unique(numbers)) < len(numbers)
     for index, one in good.items():
+        if one.counted and anew:
+            found[index] = replace(one, scan=np.full(one.stack.shape[0], scans[index], dtype="int64"))
         if one.numbered:
             continue
         count, file = one.stack.shape[0], files[index]
@@ -177,6 +190,7 @@ def join_hdf5(found: Sequence[Gathered]) -> Gathered:
         image_attributes=_common([one.image_attributes for one in found]),
         attributes=_common([one.attributes for one in found]),
         mask=first.mask,
+        remarks=tuple(dict.fromkeys(remark for one in found for remark in one.remarks)),
     )
 
 

@@ -7,57 +7,70 @@ file and nowhere else.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import pairwise
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
-from xinsitu.errors import LayoutError, warn
+from xinsitu.errors import LayoutError
 from xinsitu.schema import FrameStatus
 
 from .discover import natural_key
-from .formats.hdf5_links import linked_files
+from .formats.hdf5_links import PIECES, linked_files, missing_pieces
 from .formats.hdf5_stack import Hdf5Stack, Part
 from .formats.header import MAX_PIXELS, FrameFault, FrameHeader
+from .formats.no_value import ATTRIBUTES as NO_VALUE
+from .formats.no_value import from_attributes
 from .formats.safe_hdf5 import opened
 from .gather import Gathered
 from .masks import pixel_mask
-from .nexus import decoded, read_attributes, read_columns, read_numbers, read_string, read_text, read_times
+from .nexus import Nexus, decoded, item_of, read_attributes
 
 _PLACES = ("image", "entry/data/data", "entry/instrument/detector/data", "entry1/data/data", "exchange/data")
 _COLOURS = 4
 """An axis so short at the end of several is that of colours, not of columns."""
 
 
-def read_file(path: str) -> Gathered:
+def read_file(path: str, scan: str | None = None) -> Gathered:
     """Describe the frames of one HDF5 file; no pixel is read.
+
+    Parameters
+    ----------
+    path
+        The file.
+    scan
+        Name of one of several scans in it, or the place of one of several stacks.
 
     Raises
     ------
     LayoutError
-        No frames, or several stacks of them.
+        No frames, or several stacks of them, or no such scan.
     FrameFault
         The file is damaged, or refers to files outside its folder.
     """
     files = linked_files(path)
     try:
         with opened(path) as file:
-            return _gather(file, path, files)
+            return _gather(file, path, files, scan)
     except (OSError, KeyError, RuntimeError) as error:
         raise FrameFault(path, f"the HDF5 file is damaged ({error})") from None
 
 
-def _gather(file: h5py.File, path: str, files: tuple[tuple[str, int, int], ...]) -> Gathered:
-    datasets = _find(file, path)
-    first = next(iter(datasets.values()))
+def _gather(file: h5py.File, path: str, files: tuple[tuple[str, int, int], ...], scan: str | None) -> Gathered:
+    remarks: list[str] = []
+    datasets = _find(file, path, remarks) if scan is None else _find_scan(file, path, scan)
+    place, first = next(iter(datasets.items()))
     shape = (int(first.shape[-2]), int(first.shape[-1]))
     for dataset in datasets.values():
         if dataset.shape[-2:] != first.shape[-2:] or dataset.dtype != first.dtype:
             raise FrameFault(path, f"{dataset.name} is {dataset.shape} {dataset.dtype}, unlike {first.name}")
-        if any(name in dataset.attrs for name in ("scale_factor", "add_offset")):
-            raise FrameFault(path, f"{dataset.name} is packed (scale_factor, add_offset); store the values themselves")
+        if packed := _packing(dataset):
+            raise FrameFault(path, f"{dataset.name} is packed ({packed}); store the values themselves")
     if shape[0] * shape[1] > MAX_PIXELS:
         raise FrameFault(path, f"{first.name} declares {shape[0]} x {shape[1]} pixels")
     written = {place: written_frames(dataset) for place, dataset in datasets.items()}
@@ -66,39 +79,64 @@ def _gather(file: h5py.File, path: str, files: tuple[tuple[str, int, int], ...])
         frame_shape=shape,
         stored=first.dtype.newbyteorder("="),
         step=first.chunks[0] if first.chunks and first.ndim == 3 else 1,
+        no_value=(said,) if (said := from_attributes(first.attrs)) else (),
     )
     count = stack.shape[0]
-    times, columns = read_times(file, count, files[0][2]), read_columns(file, count)
-    text, model = read_text(file), read_string(file, "description")
-    size, mtime = files[0][1:]
-    headers = tuple(
+    about = Nexus(file, place, count, remarks)
+    sequence = about.sequence()
+    return Gathered(
+        stack=stack,
+        headers=_headers(about, stack, files[0]),
+        scan=about.numbers("scan", np.full(count, _scan_number(place, scan), dtype="int64")),
+        frame=about.numbers("frame", _image_numbers(datasets.values()) if sequence is None else sequence),
+        status=np.where(np.concatenate(list(written.values())), FrameStatus.OK, FrameStatus.MISSING).astype("int8"),
+        faults=(),
+        image_attributes={name: one for name, one in read_attributes(first).items() if name not in NO_VALUE},
+        attributes=read_attributes(file) if "Conventions" in file.attrs else {},
+        mask=_mask(about, shape),
+        remarks=tuple(remarks),
+        numbered="frame" in file or "image_nr_low" in first.attrs or sequence is not None,
+        counted="frame" not in file and sequence is not None,
+    )
+
+
+def _packing(dataset: h5py.Dataset) -> str:
+    """How netCDF has packed numbers that are not the values themselves; empty where they are."""
+    if any(name in dataset.attrs for name in ("scale_factor", "add_offset")):
+        return "scale_factor, add_offset"
+    return (
+        "_Unsigned" if decoded(dataset.attrs.get("_Unsigned")).lower() == "true" and dataset.dtype.kind == "i" else ""
+    )
+
+
+def _headers(about: Nexus, stack: Hdf5Stack, file: tuple[str, int, int]) -> tuple[FrameHeader, ...]:
+    """One header per frame, alike but for times, exposures and counters."""
+    times, columns, exposures = about.times(file[2]), about.columns(), about.exposures()
+    model, text = about.string("description"), about.text()
+    known = [None] * about.count if exposures is None else exposures.tolist()
+    texts = {exposure: replace(text, exposure_time=exposure) for exposure in set(known)}
+    return tuple(
         FrameHeader(
-            size=size,
-            mtime_ns=mtime,
-            shape=shape,
+            size=file[1],
+            mtime_ns=file[2],
+            shape=stack.frame_shape,
             dtype=stack.stored,
             offset=-1,
             stamp=times.stamps[index] if times.stamps else "",
             stamp_source=times.source,
             utc=None if times.utc is None else int(times.utc[index]),
-            text=text,
+            text=texts[known[index]],
             model=model,
             extra=tuple((name, float(column[index])) for name, column in columns.items()),
         )
-        for index in range(count)
+        for index in range(about.count)
     )
-    return Gathered(
-        stack=stack,
-        headers=headers,
-        scan=read_numbers(file, "scan", count, np.ones(count, dtype="int64")),
-        frame=read_numbers(file, "frame", count, _image_numbers(datasets.values())),
-        status=np.where(np.concatenate(list(written.values())), FrameStatus.OK, FrameStatus.MISSING).astype("int8"),
-        faults=(),
-        image_attributes=read_attributes(first),
-        attributes=read_attributes(file) if "Conventions" in file.attrs else {},
-        mask=_mask(file, path, shape),
-        numbered="frame" in file or "image_nr_low" in first.attrs,
-    )
+
+
+def _scan_number(place: str, scan: str | None) -> int:
+    """Return the number of a scan of BLISS, whose names are 1.1, 2.1, ...; 1 where scans have no such names."""
+    match = re.fullmatch(r"(\d{1,9})\.\d+", (scan or place).strip("/").split("/")[0])
+    return int(match[1]) if match else 1
 
 
 def written_frames(dataset: h5py.Dataset) -> npt.NDArray[np.bool_]:
@@ -144,21 +182,21 @@ def _image_numbers(datasets: Iterable[h5py.Dataset]) -> npt.NDArray[np.int64]:
     return np.concatenate(numbers)
 
 
-def _mask(file: h5py.File, path: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
+def _mask(about: Nexus, shape: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
     """Pixels that the detector itself says are bad."""
-    values = pixel_mask(file)
+    values = pixel_mask(about.root, about.place, about.say)
     if values is None:
         return None
     if values.shape != shape:
-        warn(
-            f"{path}: its pixel mask of {values.shape[0]} x {values.shape[1]} does not fit frames of "
+        about.say(
+            f"its pixel mask of {values.shape[0]} x {values.shape[1]} does not fit frames of "
             f"{shape[0]} x {shape[1]} and is not used"
         )
         return None
     return np.asarray(values != 0)
 
 
-def _find(file: h5py.File, path: str) -> dict[str, h5py.Dataset]:
+def _find(file: h5py.File, path: str, remarks: list[str]) -> dict[str, h5py.Dataset]:
     """Return the datasets of frames by their place: a known one, an Eiger's numbered parts, or the only stack.
 
     A dataset behind an external link has the name of its place in the other file; so the place is kept beside it.
@@ -167,34 +205,104 @@ def _find(file: h5py.File, path: str) -> dict[str, h5py.Dataset]:
         dataset = file.get(place)
         if isinstance(dataset, h5py.Dataset) and _is_stack(dataset):
             return {place: dataset}
-    data = file.get("entry/data")
-    if isinstance(data, h5py.Group):
-        names = [name for name in sorted(data, key=natural_key) if name.startswith("data_")]
-        if lost := [name for name in names if data.get(name) is None]:
-            raise FrameFault(path, f"entry/data/{lost[0]} links to frames that are not there", FrameStatus.MISSING)
-        parts = {f"entry/data/{name}": data[name] for name in names}
-        if parts and all(isinstance(part, h5py.Dataset) and _is_stack(part) for part in parts.values()):
-            return parts
+    if parts := _pieces(file, path, remarks):
+        return parts
     named = _default(file)
     if named is not None:
         return {named: file[named]}
-    found: dict[str, h5py.Dataset] = {}
-
-    def visit(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset) and item.ndim > 2 and _is_stack(item):
-            found[name] = item
-
-    file.visititems(visit)
+    found = _stacks(file)
     if len(found) == 1:
         return found
     if found:
+        entries = {place.partition("/")[0] for place in found}
+        choice = sorted(entries if len(entries) == len(found) else found, key=natural_key)[0]
         raise LayoutError(
-            f"{path}: several stacks of frames, {', '.join(sorted(found))}; none is where detectors put it"
+            f"{path}: several stacks of frames, {', '.join(sorted(found, key=natural_key))}; none is where detectors "
+            f"put it; choose one with scan={choice!r} (--scan)"
         )
     raise LayoutError(f"{path}: no stack of frames (n, y, x) in this file")
 
 
-def _default(file: h5py.File) -> str | None:
+def _pieces(file: h5py.File, path: str, remarks: list[str]) -> dict[str, h5py.Dataset]:
+    """Return the parts that an Eiger's master links to; those behind the last that came are said to be missing."""
+    data = file.get(PIECES)
+    if not isinstance(data, h5py.Group):
+        return {}
+    names = [name for name in sorted(data, key=natural_key) if name.startswith("data_")]
+    gone = {name: os.path.basename(target) for target, name in missing_pieces(path).items()}
+    there = [name for name in names if name not in gone]
+    if not there and gone:
+        first = min(gone, key=natural_key)
+        raise FrameFault(path, f"{PIECES}/{first} links to {gone[first]}, which is not there", FrameStatus.MISSING)
+    if lost := [name for name in there if data.get(name) is None]:
+        raise FrameFault(path, f"{PIECES}/{lost[0]} links to frames that are not there", FrameStatus.MISSING)
+    parts = {f"{PIECES}/{name}": data[name] for name in there}
+    if not all(isinstance(part, h5py.Dataset) and _is_stack(part) for part in parts.values()):
+        return {}
+    if gone:
+        remarks.append(_said_of_missing(path, names, gone))
+    return parts
+
+
+def _said_of_missing(path: str, names: list[str], gone: Mapping[str, str]) -> str:
+    """Say which files never came; one that is missing between others was lost, not left out by a run that stopped."""
+    lost = [name for name in names if name in gone]
+    if lost != names[-len(lost) :]:
+        raise FrameFault(
+            path,
+            f"{PIECES}/{lost[0]} links to {gone[lost[0]]}, which is not there, while later ones are; "
+            "a pattern of their names opens those, without what this file says",
+            FrameStatus.MISSING,
+        )
+    return (
+        f"{len(lost)} of {len(names)} files that it links to are not there, {gone[lost[0]]} first, as after a run "
+        "that was stopped or a copy that is not complete; the frames of the others are opened"
+    )
+
+
+def _find_scan(file: h5py.File, path: str, scan: str) -> dict[str, h5py.Dataset]:
+    """Return the frames of one of several scans: of the group of this name, or the dataset in this place."""
+    item = file.get(scan)
+    if isinstance(item, h5py.Dataset) and _is_stack(item):
+        return {scan.strip("/"): item}
+    found = {f"{scan.strip('/')}/{place}": one for place, one in _stacks(item).items()} if item else {}
+    if not found:
+        names = sorted({place.partition("/")[0] for place in _stacks(file)}, key=natural_key)
+        raise LayoutError(f"{path}: no frames in scan {scan!r}; those with frames are {', '.join(names) or 'none'}")
+    if len(found) > 1 and isinstance(item, h5py.Group) and (named := _default(item)) in found:
+        return {named: found[named]}
+    if len(found) > 1:
+        places = sorted(found, key=natural_key)
+        raise LayoutError(
+            f"{path}: several stacks of frames in scan {scan!r}, {', '.join(places)}; "
+            f"choose one with scan={places[0]!r} (--scan)"
+        )
+    return found
+
+
+def _stacks(group: object) -> dict[str, h5py.Dataset]:
+    """All stacks of frames in a group, by their place in it; those behind links of the file itself come once."""
+    found: dict[str, h5py.Dataset] = {}
+    seen: set[tuple[int, int]] = set()
+    waiting = [("", group)] if isinstance(group, h5py.Group) else []
+    while waiting:
+        where, one = waiting.pop()
+        for name in sorted(one, key=lambda name: name != "instrument"):
+            item = None if isinstance(one.get(name, getlink=True), h5py.SoftLink) else item_of(one, name)
+            if not isinstance(item, h5py.Group | h5py.Dataset):
+                continue
+            known = h5py.h5o.get_info(item.id)
+            if (known.fileno, known.addr) in seen:
+                continue
+            seen.add((known.fileno, known.addr))
+            if isinstance(item, h5py.Group):
+                waiting.append((f"{where}{name}/", item))
+            elif item.ndim > 2 and _is_stack(item):
+                found[f"{where}{name}"] = item
+    return found
+
+
+def _default(file: h5py.Group) -> str | None:
     """Place of the data that a NeXus file names as its default, where these are frames."""
     group: object = file
     for _ in range(4):

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Callable
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xinsitu.errors import FrameError, LayoutError
+from xinsitu.errors import FrameError, LayoutError, warn
 from xinsitu.schema import describe
 
 from .formats.decode import read_frame
@@ -22,7 +23,7 @@ from .formats.header import MAX_PIXELS, FrameFault
 from .formats.reading import read_header
 from .formats.safe_hdf5 import opened, refuse_outside_links
 from .instruments import Instrument, load_instrument
-from .nexus import detector_groups
+from .nexus import detector_groups, item_of
 
 _PLACES = (
     "entry/instrument/detector/pixel_mask",
@@ -33,7 +34,7 @@ _PLACES = (
     "entry/data/mask",
     "entry/mask/data",
 )
-_NAMES = ("pixel_mask", "detectorSpecific/pixel_mask")
+_NAMES = ("pixel_mask", "detectorSpecific/pixel_mask", "mask")
 MEANINGS = {0: "gap", 1: "dead", 2: "under responding", 3: "over responding", 4: "noisy", 6: "cluster", 8: "user"}
 """Bits of a NeXus ``pixel_mask``; any of them makes a pixel bad."""
 
@@ -140,17 +141,45 @@ def _hdf5(path: str) -> npt.NDArray[np.generic]:
     except ValueError as error:
         raise FrameError(path, str(error).removeprefix(f"{path}: ")) from None
     with opened(path) as file:
-        found = pixel_mask(file)
+        found = pixel_mask(file, say=lambda remark: warn(f"{path}: {remark}"))
     if found is None:
         raise FrameError(path, f"no mask at {', '.join(_PLACES[:4])} or {_PLACES[4]}")
     return found
 
 
-def pixel_mask(file: h5py.File) -> npt.NDArray[np.generic] | None:
-    """Mask of an open HDF5 file where one stands in the usual places; its bits are :data:`MEANINGS`."""
-    known = (file.get(place) for place in _PLACES)
-    named = (group.get(name) for group in detector_groups(file) for name in _NAMES)
-    for dataset in (*known, *named):
-        if isinstance(dataset, h5py.Dataset) and dataset.ndim == 2 and dataset.dtype.kind in "biu":
-            return np.asarray(dataset[()])
+def pixel_mask(root: h5py.Group, place: str = "", say: Callable[[str], None] = warn) -> npt.NDArray[np.generic] | None:
+    """Mask ``(y, x)`` of an open HDF5 file, or of one entry, where one stands in the usual places.
+
+    Its bits are :data:`MEANINGS`. Of a mask per frame, ``(n, y, x)``, those of all frames are taken together.
+
+    Parameters
+    ----------
+    root
+        The file, or an entry in it.
+    place
+        Where the frames stand, which tells one detector from another.
+    say
+        Takes what a person should know of the mask.
+    """
+    known = (item_of(root, one) for one in _PLACES) if root.name == "/" else iter(())
+    named = (item_of(group, name) for group in detector_groups(root, place) for name in _NAMES)
+    for dataset in (*named, *known):
+        if not isinstance(dataset, h5py.Dataset):
+            continue
+        if dataset.ndim in (2, 3) and dataset.dtype.kind in "biu" and dataset.size:
+            return np.asarray(dataset[()]) if dataset.ndim == 2 else _of_all_frames(dataset, say)
+        say(f"{dataset.name} is no mask (y, x), but {dataset.shape} {dataset.dtype}; not used")
     return None
+
+
+def _of_all_frames(dataset: h5py.Dataset, say: Callable[[str], None]) -> npt.NDArray[np.generic]:
+    """Return the bits that a mask ``(n, y, x)`` has in any frame."""
+    together = np.asarray(dataset[0])
+    changes = False
+    for frame in range(1, dataset.shape[0]):
+        one = np.asarray(dataset[frame])
+        changes = changes or bool((one != together).any())
+        together = together | one
+    if changes:
+        say("its pixel mask changes from frame to frame; a pixel that is bad in one of them is taken as bad in all")
+    return together

@@ -37,6 +37,7 @@ def open_measurement(
     time: Time = "auto",
     order_error: str = "raise",
     series: str | None = None,
+    scan: str | int | None = None,
     fill_missing: bool = False,
     period: float | None = None,
     stamp_marks: str | None = None,
@@ -67,6 +68,9 @@ def open_measurement(
     series
         Name of one of several series in the folder; or ``newest``, which leaves out the frames of an older, longer
         series that a newer one has overwritten in part.
+    scan
+        Of an HDF5 file with several scans or detectors: the name of the scan, as BLISS's ``"2.1"``, or the place of the
+        frames, as ``"2.1/instrument/eiger/data"``.
     fill_missing
         Put a frame of NaN where a number is missing; the image becomes floating point as with ``on_error="nan"``.
     period
@@ -108,6 +112,7 @@ def open_measurement(
         time=time,
         order_error=order_error,
         series=series,
+        scan=scan,
         fill_missing=fill_missing,
         period=period,
         stamp_marks=stamp_marks,

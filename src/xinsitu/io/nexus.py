@@ -1,7 +1,11 @@
-"""What an HDF5 file says beside its frames: times, counters, exposure, detector."""
+"""What an HDF5 file says beside its frames: times, counters, exposure, detector.
+
+Units are converted by the table of :mod:`~xinsitu.io.units`. What is found and cannot be used is said, never dropped.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,22 +20,23 @@ from .formats import epics
 from .formats.pilatus import PilatusText
 from .gather import Attribute
 from .stamps import parse_stamp
+from .units import factor, quantity, scaled, unusable
 
 _NETCDF = ("DIMENSION_LIST", "REFERENCE_LIST", "CLASS", "NAME", "coordinates", "signal", "target")
-_ATTRIBUTES = (
-    "entry/instrument/NDAttributes",
-    "entry/instrument/detector/NDAttributes",
-    "entry/NDAttributes",
-    "NDAttributes",
-)
-_CLOCKS = ("timestamp", "timestamps", "epoch")
+_ATTRIBUTES = ("instrument/NDAttributes", "instrument/detector/NDAttributes", "NDAttributes")
+_CLOCKS = ("timestamp", "timestamps", "epoch", "epoch_trig")
 """UNIX seconds of every frame."""
+_EXPOSURES = {"count_time": "", "exposure_time": "", "acq_parameters/acq_expo_time": "s"}
+"""Where exposure times stand, and the unit that the writer prescribes where none is given (BLISS and LIMA)."""
+_CUTOFFS = ("saturation_value", "detectorSpecific/countrate_correction_count_cutoff", "count_cutoff")
 _PLAUSIBLE = (788_918_400, 4_102_444_800)
 """1995 to 2100, in UNIX seconds."""
 _ENTRIES = 50
 _MOST_SECONDS = 9e9
 _SCALES = {"seconds": 1e6, "milliseconds": 1e3, "microseconds": 1.0, "nanoseconds": 1e-3}
 """Microseconds in the units of a netCDF time."""
+
+Numbers = npt.NDArray[np.float64]
 
 
 @dataclass
@@ -43,36 +48,223 @@ class Times:
     source: str = ""
 
 
-def read_times(file: h5py.File, count: int, mtime_ns: int) -> Times:
-    """Read times from EPICS, from a netCDF ``time``, or from the start of a series and its frame time."""
-    for place in _ATTRIBUTES:
-        group = file.get(place)
-        seconds, nanoseconds = (_array(group, f"NDArrayEpicsTS{part}", count) for part in ("Sec", "nSec"))
-        if seconds is not None and nanoseconds is not None:
-            utc = (seconds.astype("int64") + epics.EPOCH) * 1_000_000 + nanoseconds.astype("int64") // 1000
-            return Times(
-                utc=utc,
-                stamps=[f"{s:.0f}.{n:09.0f}" for s, n in zip(seconds, nanoseconds, strict=True)],
-                source="epics",
+class Nexus:
+    """The part of an open HDF5 file that belongs to one stack of frames.
+
+    Parameters
+    ----------
+    file
+        Open.
+    place
+        Where the frames stand in it.
+    count
+        How many there are.
+    remarks
+        Takes what a person should know.
+    """
+
+    def __init__(self, file: h5py.File, place: str, count: int, remarks: list[str]) -> None:
+        self.file, self.place, self.count = file, place, count
+        self.root = _entry(file, place)
+        self.groups = detector_groups(self.root, place)
+        self.remarks = remarks
+
+    # -- single values ------------------------------------------------------------------------------------------------
+
+    def text(self) -> PilatusText:
+        """Read what the file says of the detector, in the units of the data model; exposure times are apart."""
+        period = self.value("frame_time", "s")
+        return PilatusText(
+            exposure_period=None if period is None or np.ptp(period) else float(period[0]),
+            count_cutoff=self.cutoff(),
+            pixel_size_y=self._single("y_pixel_size", "m"),
+            pixel_size_x=self._single("x_pixel_size", "m"),
+            threshold_energy=self._single("threshold_energy", "eV"),
+            sensor_material=self.string("sensor_material") or None,
+            sensor_thickness=self._single("sensor_thickness", "m"),
+        )
+
+    def exposures(self) -> Numbers | None:
+        """Exposure time of every frame, in seconds."""
+        for name, unit in _EXPOSURES.items():
+            if (values := self.value(name, "s", default=unit)) is not None:
+                return values
+        return None
+
+    def cutoff(self) -> int | None:
+        """Count at which pixels are full: the lowest that the file names."""
+        found = [values.min() for name in _CUTOFFS if (values := self.value(name, "")) is not None]
+        known = [value for value in found if np.isfinite(value) and value > 0]
+        return int(min(known)) if known else None
+
+    def _single(self, name: str, to: str) -> float | None:
+        values = self.value(name, to)
+        if values is None or not np.ptp(values):
+            return None if values is None else float(values[0])
+        self.say(f"{name} changes from frame to frame; the first, {values[0]:g}, is taken")
+        return float(values[0])
+
+    def value(self, name: str, to: str, *, default: str = "") -> Numbers | None:
+        """Numbers of a dataset in ``s``, ``m``, ``eV`` or, with ``""``, as they stand: one per frame.
+
+        None where there are none, or where their shape, type or unit tells nothing; that is said.
+        """
+        dataset = self.find(name)
+        if dataset is None:
+            return None
+        if dataset.size not in (1, self.count):
+            self.say(
+                f"{name} has the shape {dataset.shape}, which is neither one value nor one per frame; it is not used"
             )
-        clock = _array(group, "NDArrayTimeStamp", count)
-        posix = None if clock is None else epics.posix(float(clock[0]), mtime_ns)
-        if clock is not None and posix is not None and _are_seconds(clock):
-            utc = np.rint((clock + (posix - clock[0])) * 1e6).astype("int64")
-            return Times(utc, [repr(float(one)) for one in clock], "hdf5:NDArrayTimeStamp")
-    for name in _CLOCKS:
-        moments = _in_detector(file, name)
-        if isinstance(moments, h5py.Dataset) and moments.shape == (count,) and moments.dtype.kind in "iuf":
-            seconds = np.asarray(moments[()], dtype="float64")
+            return None
+        unit = decoded(dataset.attrs.get("units")) or default
+        raw = np.asarray(dataset[()]).ravel()
+        if raw.dtype.kind in "OS":
+            known = [quantity(decoded(one), to, default=unit) if to else None for one in raw]
+            if any(one is None for one in known):
+                self.say(f"{name} is the text {decoded(raw[0])!r}; it is not used")
+                return None
+            values = np.array(known, dtype="float64")
+        else:
+            values = raw.astype("float64")
+            scale = factor(unit, to) if to else 1.0
+            if scale is None:
+                self.say(unusable(name, values[0], unit, to))
+                return None
+            values = scaled(values, scale)
+        if not np.isfinite(values).all():
+            self.say(f"{name} is no finite number; it is not used")
+            return None
+        return np.broadcast_to(values, (self.count,))
+
+    def string(self, name: str) -> str:
+        """Text of the detector or the entry; empty where there is none."""
+        dataset = self.find(name, kinds="OSU")
+        return "" if dataset is None or dataset.size != 1 else decoded(np.asarray(dataset[()]).ravel()[0]).strip()
+
+    def strings(self, name: str) -> list[str]:
+        """Texts, one per frame; none where there are not so many."""
+        dataset = self.find(name, kinds="OSU")
+        if dataset is None or dataset.size != self.count:
+            return []
+        return [decoded(one).strip() for one in np.asarray(dataset[()]).ravel()]
+
+    def find(self, name: str, kinds: str = "iufOS") -> h5py.Dataset | None:
+        """Return the dataset of this name that stands nearest to the frames."""
+        items = (item_of(group, name) for group in self.groups)
+        datasets = (item for item in items if isinstance(item, h5py.Dataset) and item.size)
+        return next((item for item in datasets if item.dtype.kind in kinds), None)
+
+    def say(self, remark: str) -> None:
+        """Keep what a person should know, once."""
+        if remark not in self.remarks:
+            self.remarks.append(remark)
+
+    # -- values of every frame ----------------------------------------------------------------------------------------
+
+    def numbers(self, name: str, otherwise: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Whole numbers that stand at the root, one per frame; others where there are none."""
+        values = _array(self.file, name, self.count)
+        return otherwise if values is None or values.dtype.kind == "f" else values.astype("int64")
+
+    def sequence(self) -> npt.NDArray[np.int64] | None:
+        """Numbers that the detector gave its frames, which show those that were lost."""
+        dataset = self.find("sequence_number", kinds="iu")
+        if dataset is None:
+            return None
+        values = np.asarray(dataset[()]).ravel().astype("int64")
+        if values.size == self.count and (np.diff(values) > 0).all():
+            return values
+        said = f"{values.size} values for {self.count} frames" if values.size != self.count else "not rising"
+        self.say(f"sequence_number does not number the frames ({said}); it is not used")
+        return None
+
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        """Attributes of areaDetector and counters of BLISS that have one number per frame."""
+        found: dict[str, npt.NDArray[Any]] = {}
+        for group in (*self._areadetector(), self.root.get("measurement")):
+            if not isinstance(group, h5py.Group):
+                continue
+            for name in list(group)[: 4 * _ENTRIES]:
+                values = _array(group, name, self.count)
+                if values is not None and not name.startswith("NDArray") and name not in _CLOCKS:
+                    found.setdefault(name, values)
+        return found
+
+    def _areadetector(self) -> Iterator[h5py.Group]:
+        """Yield the groups with attributes of areaDetector."""
+        for group in (self.root, *_groups(self.root)):
+            for place in _ATTRIBUTES:
+                if isinstance(item := item_of(group, place), h5py.Group):
+                    yield item
+
+    def times(self, mtime_ns: int) -> Times:
+        """Read times from EPICS, clock readings, a netCDF ``time``, or the start of a series and its frame time."""
+        return self._epics(mtime_ns) or self._clock() or self._netcdf() or self._started() or Times()
+
+    def _epics(self, mtime_ns: int) -> Times | None:
+        for group in self._areadetector():
+            seconds, nanoseconds = (_array(group, f"NDArrayEpicsTS{part}", self.count) for part in ("Sec", "nSec"))
+            if seconds is not None and nanoseconds is not None:
+                utc = (seconds.astype("int64") + epics.EPOCH) * 1_000_000 + nanoseconds.astype("int64") // 1000
+                stamps = [f"{s:.0f}.{n:09.0f}" for s, n in zip(seconds, nanoseconds, strict=True)]
+                return Times(utc, stamps, "epics")
+            clock = _array(group, "NDArrayTimeStamp", self.count)
+            posix = None if clock is None else epics.posix(float(clock[0]), mtime_ns)
+            if clock is not None and posix is not None and _are_seconds(clock):
+                utc = np.rint((clock + (posix - clock[0])) * 1e6).astype("int64")
+                return Times(utc, [repr(float(one)) for one in clock], "hdf5:NDArrayTimeStamp")
+        return None
+
+    def _clock(self) -> Times | None:
+        for name in _CLOCKS:
+            moments = self.find(name, kinds="iuf")
+            if moments is None:
+                continue
+            unit = decoded(moments.attrs.get("units"))
+            scale = factor(unit, "s") if unit else 1.0
+            if moments.size != self.count or scale is None:
+                reason = f"the unit {unit!r}" if scale is None else f"the shape {moments.shape}"
+                self.say(f"{name} has {reason} and is not taken for the times of {self.count} frames")
+                continue
+            seconds = scaled(np.asarray(moments[()], dtype="float64").ravel(), scale)
             if bool(((seconds > _PLAUSIBLE[0]) & (seconds < _PLAUSIBLE[1])).all()):
                 return Times(
                     np.rint(seconds * 1e6).astype("int64"), [repr(float(one)) for one in seconds], f"hdf5:{name}"
                 )
-    if (moments := _netcdf_time(file, count)) is not None:
-        return Times(utc=moments, source="netcdf:time")
-    start = read_string(file, "start_time") or read_string(file, "detectorSpecific/data_collection_date")
-    step = _value(file, "frame_time")
-    return _started(start, step, count) if start and step and 0 < step * count < _MOST_SECONDS else Times()
+        return None
+
+    def _netcdf(self) -> Times | None:
+        moments = _netcdf_time(self.file, self.count)
+        return None if moments is None else Times(utc=moments, source="netcdf:time")
+
+    def _started(self) -> Times | None:
+        """Return times of a series that says when it began and how long a frame takes; one frame needs no more."""
+        for name in ("start_time", "detectorSpecific/data_collection_date"):
+            if self.count > 1 and len(stamps := self.strings(name)) > 1:
+                return Times(stamps=stamps, source=f"nexus:{name}")
+            start = self.string(name)
+            if start and parse_stamp(start) is None:
+                self.say(f"{name} is {start!r}, which is no time that is known")
+            elif start:
+                return self._from(start)
+        return None
+
+    def _from(self, start: str) -> Times | None:
+        begun = parse_stamp(start)
+        steps = self.value("frame_time", "s") if self.count > 1 else np.zeros(1)
+        if begun is None or steps is None:
+            if self.find("frame_time") is None:
+                self.say(f"the frames began at {start}; no frame_time says how far they are apart")
+            return None
+        if self.count > 1 and not 0 < steps.sum() < _MOST_SECONDS:
+            self.say(f"frame_time of {steps[0]:g} s gives the frames no times")
+            return None
+        after = np.rint(np.concatenate(([0.0], np.cumsum(steps[:-1]))) * 1e6).astype("int64")
+        if begun.offset is not None:
+            return Times(begun.microseconds - begun.offset + after, [start] * self.count, "nexus:start_time")
+        local = (np.int64(begun.microseconds) + after).astype("datetime64[us]")
+        return Times(stamps=[str(moment) for moment in local], source="nexus:start_time")
 
 
 def _netcdf_time(file: h5py.File, count: int) -> npt.NDArray[np.int64] | None:
@@ -100,96 +292,56 @@ def _are_seconds(values: npt.NDArray[Any]) -> bool:
     return bool((np.abs(values.astype("float64")) < _MOST_SECONDS).all())
 
 
-def _started(start: str, step: float, count: int) -> Times:
-    """Stamps of a series that says when it began and how long a frame takes."""
-    begun = parse_stamp(start)
-    if begun is None:
-        return Times()
-    steps = np.rint(np.arange(count) * step * 1e6).astype("int64")
-    if begun.offset is not None:
-        return Times(utc=begun.microseconds - begun.offset + steps, stamps=[start] * count, source="nexus:start_time")
-    local = (np.int64(begun.microseconds) + steps).astype("datetime64[us]")
-    return Times(stamps=[str(moment) for moment in local], source="nexus:start_time")
-
-
-def read_columns(file: h5py.File, count: int) -> dict[str, npt.NDArray[Any]]:
-    """Attributes of areaDetector that have one number per frame."""
-    found: dict[str, npt.NDArray[Any]] = {}
-    for place in _ATTRIBUTES:
-        group = file.get(place)
-        if not isinstance(group, h5py.Group):
-            continue
-        for name in group:
-            values = _array(group, name, count)
-            if values is not None and not name.startswith("NDArray"):
-                found[name] = values
-    return found
-
-
 def _array(group: object, name: str, count: int) -> npt.NDArray[Any] | None:
-    dataset = group.get(name) if isinstance(group, h5py.Group) else None
+    dataset = item_of(group, name) if isinstance(group, h5py.Group) else None
     if isinstance(dataset, h5py.Dataset) and dataset.shape == (count,) and dataset.dtype.kind in "iuf":
         return np.asarray(dataset[()])
     return None
 
 
-def read_numbers(file: h5py.File, name: str, count: int, otherwise: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Whole numbers that stand at the root, one per frame; others where there are none."""
-    values = _array(file, name, count)
-    return otherwise if values is None or values.dtype.kind == "f" else values.astype("int64")
-
-
-def read_text(file: h5py.File) -> PilatusText:
-    """Read what the file says of the exposure and the detector, in the units of the data model."""
-    cutoff = _value(file, "saturation_value") or _value(file, "detectorSpecific/countrate_correction_count_cutoff")
-    return PilatusText(
-        exposure_time=_value(file, "count_time"),
-        exposure_period=_value(file, "frame_time"),
-        count_cutoff=None if cutoff is None else int(cutoff),
-        pixel_size_y=_value(file, "y_pixel_size"),
-        pixel_size_x=_value(file, "x_pixel_size"),
-        threshold_energy=_value(file, "threshold_energy"),
-        sensor_material=read_string(file, "sensor_material") or None,
-        sensor_thickness=_value(file, "sensor_thickness"),
-    )
-
-
-_UNITS = {"m": 1.0, "mm": 1e-3, "um": 1e-6, "micron": 1e-6, "s": 1.0, "ms": 1e-3, "us": 1e-6, "eV": 1.0, "keV": 1e3}
-
-
-def _value(file: h5py.File, name: str) -> float | None:
-    dataset = _in_detector(file, name)
-    if not isinstance(dataset, h5py.Dataset) or dataset.size != 1 or dataset.dtype.kind not in "iuf":
+def item_of(group: h5py.Group, name: str) -> object:
+    """Return what stands under a name; None for a link that leads nowhere."""
+    try:
+        return group.get(name)
+    except (OSError, KeyError):
         return None
-    value = float(np.asarray(dataset[()]).ravel()[0]) * _UNITS.get(decoded(dataset.attrs.get("units")), 1.0)
-    return value if np.isfinite(value) else None
 
 
-def read_string(file: h5py.File, name: str) -> str:
-    """Text of the detector or the entry; empty where there is none."""
-    dataset = _in_detector(file, name)
-    if not isinstance(dataset, h5py.Dataset) or dataset.size != 1 or dataset.dtype.kind not in "OS":
-        return ""
-    return decoded(np.asarray(dataset[()]).ravel()[0])
+def _entry(file: h5py.File, place: str) -> h5py.Group:
+    """Return the entry that holds the frames, where it is one that NeXus knows; else the whole file."""
+    first, _, rest = place.strip("/").partition("/")
+    group = item_of(file, first) if rest else None
+    if isinstance(group, h5py.Group) and decoded(group.attrs.get("NX_class")) == "NXentry":
+        return group
+    return file
 
 
-def _in_detector(file: h5py.File, name: str) -> object:
-    return next((item for group in detector_groups(file) if (item := group.get(name)) is not None), None)
+def _groups(group: h5py.Group) -> list[h5py.Group]:
+    return [item for name in list(group)[:_ENTRIES] if isinstance(item := item_of(group, name), h5py.Group)]
 
 
-def detector_groups(file: h5py.File) -> list[h5py.Group]:
-    """Return groups that may describe the detector: those of detectors, of their data, and of the whole entry."""
-    entries = [item for name in list(file)[:_ENTRIES] if isinstance(item := file.get(name), h5py.Group)]
-    instruments = [item for entry in entries if isinstance(item := entry.get("instrument"), h5py.Group)]
+def detector_groups(root: h5py.Group, place: str = "") -> list[h5py.Group]:
+    """Return groups that may describe the detector: those of detectors, of their data, and of the whole entry.
+
+    Of several detectors it is the one that the frames stand in; of several entries those in ``root``.
+    """
+    entries = _groups(root) if root.name == "/" else [root]
+    instruments = [item for entry in entries if isinstance(item := item_of(entry, "instrument"), h5py.Group)]
     detectors = [
         item
         for instrument in instruments
         for name in list(instrument)[:_ENTRIES]
-        if isinstance(item := instrument.get(name), h5py.Group)
+        if isinstance(item := item_of(instrument, name), h5py.Group)
         and (name == "detector" or decoded(item.attrs.get("NX_class")) == "NXdetector")
     ]
-    data = [item for entry in entries if isinstance(item := entry.get("data"), h5py.Group)]
-    return [*detectors, *data, *entries]
+    own = [item for item in detectors if f"/{place.strip('/')}".startswith(f"{item.name}/")]
+    beside = [
+        item
+        for entry in entries
+        for name in ("data", "measurement")
+        if isinstance(item := item_of(entry, name), h5py.Group)
+    ]
+    return [*(own or detectors), *beside, *entries]
 
 
 def read_attributes(item: h5py.Dataset | h5py.File) -> dict[str, Attribute]:
@@ -206,5 +358,18 @@ def read_attributes(item: h5py.Dataset | h5py.File) -> dict[str, Attribute]:
 
 
 def decoded(value: object) -> str:
-    """Text of an attribute, which HDF5 gives as bytes or str; empty for None."""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) if value is not None else ""
+    """Text of an attribute, which HDF5 gives as bytes, str or an array of one of them; empty for None.
+
+    Examples
+    --------
+    >>> decoded(np.array([b"mm"])), decoded(np.bytes_(b" s ")), decoded("\N{MICRO SIGN}s".encode("latin-1"))
+    ('mm', ' s ', '\N{MICRO SIGN}s')
+    """
+    if isinstance(value, np.ndarray):
+        value = value.ravel()[0] if value.size == 1 else None
+    if isinstance(value, bytes):
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            return value.decode("latin-1")
+    return "" if value is None or isinstance(value, h5py.Empty) else str(value)

@@ -33,7 +33,11 @@ def open_lazily(path: PathOrPaths, opening: Opening) -> tuple[xr.Dataset, FrameS
     table = opening.table
     source = resolve(path, table.patterns, opening.series)
     gathered = gather_source(
-        source, on_error=opening.on_error, newest=opening.series == NEWEST, fill_missing=opening.fill_missing
+        source,
+        on_error=opening.on_error,
+        newest=opening.series == NEWEST,
+        fill_missing=opening.fill_missing,
+        scan=opening.scan,
     )
     zone, zone_source = opening.zone
     axis = make_times(
@@ -48,6 +52,8 @@ def open_lazily(path: PathOrPaths, opening: Opening) -> tuple[xr.Dataset, FrameS
         _warn_of_offset(source.path, gathered.first.stamp, opening.tz)
     clock = Clock(axis, zone, zone_source, opening.stamp_marks or table.stamp_marks)
     dataset = assemble(source.path, gathered, clock, table)
+    if opening.scan is not None:
+        dataset = dataset.assign_coords(measurement=f"{dataset.measurement.item()}_{opening.scan}")
     return _with_logs(dataset, opening.logs, source, _keys(gathered, clock, table), table), gathered.stack
 
 
@@ -103,17 +109,24 @@ def _with_logs(
 
 
 def gather_source(
-    source: Source, *, on_error: str = "raise", newest: bool = False, fill_missing: bool = False
+    source: Source,
+    *,
+    on_error: str = "raise",
+    newest: bool = False,
+    fill_missing: bool = False,
+    scan: str | int | None = None,
 ) -> Gathered:
     """Describe the frames of a source, be they files of their own or in HDF5 files."""
     if not source.hdf5:
+        if scan is not None:
+            raise LayoutError(f"{source.path}: scan={scan!r} chooses a scan in an HDF5 file; these are frames in files")
         return gather(source.folder, source.files, on_error=on_error, newest=newest, fill_missing=fill_missing)
     if newest or fill_missing:
         asked = "series='newest'" if newest else "fill_missing"
         raise LayoutError(f"{source.path}: {asked} is for frames in files of their own, not in HDF5 files")
     from .gather_hdf5 import gather_hdf5  # h5py is not needed for folders of frames
 
-    return gather_hdf5(source.folder, source.files, on_error=on_error)
+    return gather_hdf5(source.folder, source.files, on_error=on_error, scan=scan)
 
 
 def _readings(source: Source, gathered: Gathered, period: float | None) -> Readings:

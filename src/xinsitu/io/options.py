@@ -37,6 +37,7 @@ class Opening:
     time: Time = "auto"
     order_error: str = "raise"
     series: str | None = None
+    scan: str | int | None = None
     fill_missing: bool = False
     period: float | None = None
     stamp_marks: str | None = None
@@ -57,6 +58,8 @@ class Opening:
         _check("period", self.period, "a number of seconds above 0", _is_period(self.period), TimeError)
         name = "the name of a series of frames, or 'newest'"
         _check("series", self.series, name, isinstance(self.series, str | None), LayoutError)
+        known = isinstance(self.scan, str | int | None) and not isinstance(self.scan, bool) and self.scan != ""
+        _check("scan", self.scan, "the name of a scan in an HDF5 file, such as '2.1'", known, LayoutError)
         _check("fill_missing", self.fill_missing, "True or False", isinstance(self.fill_missing, bool), LayoutError)
         check_instrument(self.instrument)
         log = isinstance(self.logs, str | os.PathLike | None)

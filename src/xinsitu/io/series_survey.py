@@ -42,6 +42,8 @@ class SeriesSurvey:
         Whether every pixel was read.
     unwritten
         How many frames HDF5 files count and do not hold.
+    remarks
+        What the files should be known for, as opening warns of it.
     """
 
     folder: str
@@ -55,6 +57,7 @@ class SeriesSurvey:
     suspects: tuple[str, ...] = ()
     checked: bool = False
     unwritten: int = 0
+    remarks: tuple[str, ...] = ()
 
     @property
     def good(self) -> list[int]:
@@ -144,7 +147,8 @@ class SeriesSurvey:
         suspects = [f"suspect   {name}: its end was never written and reads as zeros" for name in self.suspects]
         never = [f"missing   {self.unwritten} frames were never written, or not yet"] if self.unwritten else []
         read = [f"checked   every pixel of {len(self.headers)} frames was read"] if self.checked else []
-        return [*faults, *never, *suspects, *read]
+        notes = [f"note      {remark}" for remark in self.remarks]
+        return [*faults, *never, *suspects, *notes, *read]
 
 
 def missing_ranges(numbers: Sequence[int]) -> list[tuple[int, int]]:

@@ -204,6 +204,7 @@ def _survey_hdf5(source: Source, how: _How) -> SeriesSurvey:
         zone_source=how.zone_source,
         checked=how.check,
         unwritten=never,
+        remarks=tuple(dict.fromkeys(remark for one in good for remark in one.remarks)),
     )
 
 
@@ -225,6 +226,7 @@ def _survey_series(folder: str, series: Series, how: _How) -> SeriesSurvey:
         zone=how.zone,
         zone_source=how.zone_source,
         suspects=tuple(series.files[index].name for index in suspects),
+        remarks=tuple(dict.fromkeys(header.remark for _, header in good if header.remark)),
         checked=how.check,
     )
 

@@ -32,6 +32,7 @@ class Reading:
     order_error: str = "raise"
     time: str = "auto"
     series: str | None = None
+    scan: str | None = None
     fill_missing: bool = False
     period: float | None = None
     stamp_marks: str | None = None

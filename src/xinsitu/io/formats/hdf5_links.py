@@ -12,11 +12,17 @@ from xinsitu.errors import SchemaError
 from xinsitu.schema import FrameStatus
 
 from .header import FrameFault
-from .safe_hdf5 import opened, refuse_outside_links
+from .safe_hdf5 import opened, refuse_outside_links, target_of
+
+PIECES = "entry/data"
+"""Where an Eiger's master links to the files of its frames."""
 
 
 def linked_files(path: str) -> tuple[tuple[str, int, int], ...]:
     """Path, size and time of the file and of all that it links to, each of which may only link within its folder.
+
+    Files of frames that an Eiger's master names and that never came, as after a run that was stopped, are passed over:
+    who looks for the frames finds that they are not there.
 
     Raises
     ------
@@ -25,6 +31,7 @@ def linked_files(path: str) -> tuple[tuple[str, int, int], ...]:
     """
     folder = os.path.dirname(path)
     waiting, found = [path], {}
+    lost = set(missing_pieces(path)) if os.path.isfile(path) else set()
     while waiting:
         one = waiting.pop()
         try:
@@ -35,10 +42,10 @@ def linked_files(path: str) -> tuple[tuple[str, int, int], ...]:
             text = str(error).removeprefix(f"{one}: ")
             if one == path:
                 raise FrameFault(path, text, _state(path, text)) from None
-            said = f"links to {os.path.relpath(one, folder)}: {text}; a pattern opens the pieces that are there"
+            said = f"links to {os.path.relpath(one, folder)}: {text}"
             raise FrameFault(path, said, FrameStatus.MISSING) from None
         found[one] = (one, status.st_size, status.st_mtime_ns)
-        waiting += [name for name in linked if name not in found]
+        waiting += [name for name in linked if name not in found and name not in lost]
     for one in found:
         try:
             _check_sources(one)
@@ -47,13 +54,29 @@ def linked_files(path: str) -> tuple[tuple[str, int, int], ...]:
     return tuple(found.values())
 
 
+def missing_pieces(path: str) -> dict[str, str]:
+    """Files that are not there of those that an Eiger's master links to for its frames, and the names of the links."""
+    folder = os.path.dirname(path)
+    try:
+        with opened(path) as file:
+            data = file.get(PIECES)
+            names = [name for name in data if name.startswith("data_")] if isinstance(data, h5py.Group) else []
+            links = {name: data.get(name, getlink=True) for name in names}
+    except (OSError, RuntimeError, KeyError):
+        return {}
+    targets = {
+        target_of(folder, link.filename): name for name, link in links.items() if isinstance(link, h5py.ExternalLink)
+    }
+    return {target: name for target, name in targets.items() if not os.path.lexists(target)}
+
+
 def _check_sources(path: str) -> None:
     """Raise where a virtual dataset takes frames from where there are none: HDF5 would give zeros."""
     with opened(path) as file:
         for name, source in _virtual_sources(file):
             if source.file_name == ".":
                 continue
-            target = os.path.join(os.path.dirname(path), source.file_name)
+            target = target_of(os.path.dirname(path), source.file_name)
             with opened(target) as other:
                 dataset = other.get(source.dset_name)
                 shape = dataset.shape if isinstance(dataset, h5py.Dataset) else None
@@ -109,5 +132,4 @@ def _linked_files(path: str) -> Iterator[str]:
 
     with opened(path) as file:
         visit(file, 0)
-    # not normpath: behind a symbolic link, ".." is another folder than it looks
-    return iter(os.path.realpath(os.path.join(folder, name)) for name in sorted(names))
+    return iter(target_of(folder, name) for name in sorted(names))

@@ -15,6 +15,7 @@ import numpy as np
 from xinsitu.errors import FrameError
 
 from .lazy_stack import LazyStack, Pixels, Positions, check_unchanged, removed, warn_of_nan
+from .no_value import NoValue
 from .safe_hdf5 import opened
 
 with contextlib.suppress(ImportError):
@@ -63,6 +64,8 @@ class Hdf5Stack(LazyStack):
         Frames that are stored together.
     promote
         Give floating point, with NaN for frames that fail at reading; otherwise these raise.
+    no_value
+        Which stored numbers are no values.
     """
 
     parts: tuple[Part, ...]
@@ -70,6 +73,7 @@ class Hdf5Stack(LazyStack):
     stored: np.dtype[np.generic]
     step: int = 1
     promote: bool = False
+    no_value: tuple[NoValue, ...] = ()
 
     @functools.cached_property
     def paths(self) -> tuple[str, ...]:
@@ -90,7 +94,7 @@ class Hdf5Stack(LazyStack):
     def token(self) -> str:
         """Hex digest of everything that decides the pixels, sizes and modification times included."""
         digest = hashlib.blake2b(digest_size=16)
-        digest.update(repr((self.parts, self.frame_shape, self.stored.str, self.promote)).encode())
+        digest.update(repr((self.parts, self.frame_shape, self.stored.str, self.promote, self.no_value)).encode())
         return digest.hexdigest()
 
     def _fill(self, result: Pixels, frames: Positions, rows: Positions, columns: Positions) -> None:

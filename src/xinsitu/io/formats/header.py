@@ -10,6 +10,7 @@ import numpy as np
 from xinsitu.errors import FrameError
 from xinsitu.schema import FrameStatus
 
+from .no_value import NoValue
 from .pilatus import NO_TEXT, PilatusText, parse_model
 
 MAX_PIXELS = 2**28
@@ -54,6 +55,10 @@ class FrameHeader(NamedTuple):
         Byte of the first pixel of each page, where there are several plain ones; stamp of each of several pages.
     extra
         Further values of this frame by name, as areaDetector attributes.
+    no_value
+        Which stored numbers are no values.
+    remark
+        What a person should know of the file, and no fault.
     mtime_ns
         Of the file, with its size.
     stamp
@@ -75,6 +80,8 @@ class FrameHeader(NamedTuple):
     extra: tuple[tuple[str, str | float], ...] = ()
     page_offsets: tuple[int, ...] = ()
     page_stamps: tuple[str, ...] = ()
+    no_value: NoValue = NoValue()
+    remark: str = ""
     mtime_ns: int = 0
     stamp: str = ""
     hollow: bool = False

@@ -19,6 +19,8 @@ from xarray.core.indexing import ExplicitIndexer, IndexingSupport, explicit_inde
 
 from xinsitu.errors import FrameChanged, FrameError, warn
 
+from .no_value import NoValue, blank
+
 CHUNK_BYTES = 24 * 2**20
 """Raw pixels per chunk: 20 to 100 frames of a PILATUS 100K were the fastest; one frame per task is 8 times slower."""
 
@@ -38,12 +40,15 @@ class LazyStack(BackendArray):
         Give floating point that holds every stored value exactly, and NaN.
     step
         Frames that are stored together.
+    no_value
+        Which stored numbers are no values; where there are any, the array is floating point with NaN in their places.
     """
 
     frame_shape: tuple[int, int]
     stored: np.dtype[np.generic]
     promote: bool
     step: int = 1
+    no_value: tuple[NoValue, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -62,7 +67,7 @@ class LazyStack(BackendArray):
     @functools.cached_property
     def dtype(self) -> np.dtype[np.generic]:
         """Of the result: as stored, or floating point that holds it exactly."""
-        return promoted(self.stored) if self.promote else self.stored
+        return promoted(self.stored) if self.promote or self.no_value else self.stored
 
     def __dask_tokenize__(self) -> tuple[str, str]:
         return type(self).__name__, self.token
@@ -105,6 +110,7 @@ class LazyStack(BackendArray):
         result = np.empty((len(frames), len(rows), len(columns)), dtype=self.dtype)
         if result.size:
             self._fill(result, frames, rows, columns)
+            result = blank(result, self.no_value)
         return result[tuple(0 if isinstance(part, int | np.integer) else slice(None) for part in key)]
 
 

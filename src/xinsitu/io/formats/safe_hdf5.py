@@ -86,6 +86,19 @@ def _targets(dataset: h5py.Dataset) -> list[str]:
 
 
 def _check_target(path: Path, where: str, target: str, inside: Path | None) -> None:
-    resolved = (path.parent / target).resolve()
+    resolved = Path(target_of(path.parent, target))
     if inside is None or not resolved.is_relative_to(inside):
-        raise SchemaError(f"{path}: {where} refers to another file ({target}) and is not opened")
+        beside = os.path.isabs(target) and (path.parent / os.path.basename(target)).exists()
+        also = "; one of this name lies beside it, but HDF5 takes the other first" if inside and beside else ""
+        raise SchemaError(f"{path}: {where} refers to another file ({target}) and is not opened{also}")
+
+
+def target_of(folder: str | os.PathLike[str], name: str) -> str:
+    """Return the file that HDF5 opens for a link: for an absolute name that leads nowhere, its last part beside it.
+
+    Whoever copies files that link to each other by absolute names, as GDA writes them, leaves such links.
+    """
+    if os.path.isabs(name) and not os.path.lexists(name):
+        name = os.path.basename(name)
+    # not normpath: behind a symbolic link, ".." is another folder than it looks
+    return os.path.realpath(os.path.join(folder, name))

@@ -18,6 +18,7 @@ from xinsitu.errors import FrameChanged, FrameError
 
 from .decode import decode
 from .lazy_stack import LazyStack, Pixels, Positions, check_unchanged, removed, warn_of_nan
+from .no_value import NoValue
 from .retry import retried
 
 ABSENT = -2
@@ -46,6 +47,8 @@ class FrameStack(LazyStack):
         Rows and columns, and dtype (native byte order) of every frame.
     promote
         Give floating point, with NaN for frames that are absent or fail at reading; otherwise these raise.
+    no_value
+        Which stored numbers are no values.
     """
 
     folder: str
@@ -58,6 +61,7 @@ class FrameStack(LazyStack):
     frame_shape: tuple[int, int]
     stored: np.dtype[np.generic]
     promote: bool = False
+    no_value: tuple[NoValue, ...] = ()
 
     def __repr__(self) -> str:
         return f"FrameStack({self.folder!r}, {self.shape}, {self.dtype}, token={self.token[:8]})"
@@ -71,7 +75,7 @@ class FrameStack(LazyStack):
     def token(self) -> str:
         """Hex digest of everything that decides the pixels, each file's size and modification time included."""
         digest = hashlib.blake2b(digest_size=16)
-        digest.update(repr((self.folder, self.frame_shape, self.stored.str, self.promote)).encode())
+        digest.update(repr((self.folder, self.frame_shape, self.stored.str, self.promote, self.no_value)).encode())
         digest.update("\0".join(self.names).encode("utf-8", "surrogateescape"))
         for numbers in (self.sizes, self.mtimes, self.offsets, self.pages, self.swapped):
             digest.update(np.ascontiguousarray(numbers).tobytes())
