@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import LayoutError
+from xinsitu.kernels import invalid_pixels
 from xinsitu.schema import describe
 
 from .discover import sample_and_measurement
@@ -61,22 +60,13 @@ def _described(flat: xr.DataArray, folder: str, gathered: Gathered, level: float
     return flat.rename("flatfield")
 
 
-def _flagged(block: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Pixels that hold a code and no counts: negative, or its twin in an unsigned type; the end of a short type."""
-    if block.dtype.kind == "i":
-        return np.asarray(block < 0)
-    if block.dtype.kind == "u":
-        last = np.iinfo(block.dtype).max
-        return np.asarray(block >= (last - 1 if block.dtype.itemsize >= 4 else last))
-    return np.zeros(block.shape, dtype=bool)
-
-
 def _mean(stack: FrameStack | Hdf5Stack) -> npt.NDArray[np.float64]:
     """Mean over all frames, exact for integers; NaN where a frame holds a negative flag."""
-    total = np.zeros(stack.frame_shape, dtype="float64" if stack.stored.kind == "f" else "int64")
+    total = np.zeros(stack.frame_shape, dtype="float64" if stack.dtype.kind == "f" else "int64")
     flagged = np.zeros(stack.frame_shape, dtype=bool)
     for start in range(0, len(stack.names), _FLAT_BLOCK):
         block = stack.read((slice(start, start + _FLAT_BLOCK), slice(None), slice(None)))
         total += block.sum(axis=0, dtype=total.dtype)
-        flagged |= _flagged(block).any(axis=0)
+        bad = invalid_pixels(block, stack.stored)
+        flagged |= False if bad is None else bad.any(axis=0)
     return np.where(flagged, np.nan, total / len(stack.names))

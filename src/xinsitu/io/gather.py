@@ -152,8 +152,7 @@ def warn_of_remarks(remarks: Iterable[tuple[str, str]]) -> None:
     """Say each remark once, with the path of the first file that it is of."""
     files: dict[str, list[str]] = {}
     for path, remark in remarks:
-        if remark:
-            files.setdefault(remark, []).append(path)
+        files.setdefault(remark, []).append(path)
     for remark, paths in files.items():
         warn(f"{paths[0]}: {remark}" + (f" ({len(paths)} files in all)" if len(paths) > 1 else ""))
 
@@ -185,7 +184,10 @@ def _stack(
         no_value=tuple(dict.fromkeys(header.no_value for header in known if header.no_value)),
     )
     warn_of_remarks(
-        (os.path.join(folder, file.name), header.remark) for file, header in pairs if isinstance(header, FrameHeader)
+        (os.path.join(folder, file.name), remark)
+        for file, header in pairs
+        if isinstance(header, FrameHeader)
+        for remark in header.remarks
     )
     # each of several files with pages is a scan of its own; its pages are the frames
     scan = [file.frame if several and len(pairs) > 1 else file.scan for file, _ in pairs]

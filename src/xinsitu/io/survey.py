@@ -226,7 +226,7 @@ def _survey_series(folder: str, series: Series, how: _How) -> SeriesSurvey:
         zone=how.zone,
         zone_source=how.zone_source,
         suspects=tuple(series.files[index].name for index in suspects),
-        remarks=tuple(dict.fromkeys(header.remark for _, header in good if header.remark)),
+        remarks=tuple(dict.fromkeys(remark for _, header in good for remark in header.remarks)),
         checked=how.check,
     )
 

@@ -23,13 +23,13 @@ _UNITS: dict[str, tuple[str, float]] = {
     **dict.fromkeys(("d", "day", "days"), ("s", 86400.0)),
     **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), ("m", 1.0)),
     **dict.fromkeys(("micron", "microns"), ("m", 1e-6)),
-    **dict.fromkeys(("angstrom", "angstroms", "ångström", "ångströms", "Å", "Ang"), ("m", 1e-10)),
+    **dict.fromkeys(("angstrom", "angstroms", "ångström", "ångströms", "Å", "A", "Ang"), ("m", 1e-10)),
     **dict.fromkeys(("in", "inch", "inches"), ("m", 0.0254)),
     **dict.fromkeys(("eV", "electronvolt", "electronvolts", "electron_volt", "electron_volts"), ("eV", 1.0)),
     **dict.fromkeys(("J", "joule", "joules"), ("eV", 1 / 1.602176634e-19)),
 }
 """Dimension, by its unit in the data model, and factor."""
-_WHOLE = frozenset(("min", "mins", "h", "hr", "hrs", "d", "in", "Å", "micron", "microns", "inch", "inches"))
+_WHOLE = frozenset(("min", "mins", "h", "hr", "hrs", "d", "in", "Å", "A", "micron", "microns", "inch", "inches"))
 """Units that take no prefix."""
 _SYMBOLS = {
     "Y": 1e24, "Z": 1e21, "E": 1e18, "P": 1e15, "T": 1e12, "G": 1e9, "M": 1e6, "k": 1e3, "h": 1e2, "da": 1e1,

@@ -1,7 +1,8 @@
 """ESRF data format: text headers ``{ key = value ; }``, each followed by a block of raw pixels.
 
 Read without a library: the pixels are plain. A header that names another file (``EDF_BinaryFileName``) is refused; a
-reader that follows it opens any file that the author of the header likes.
+reader that follows it opens any file that the author of the header likes. Keys of SAXS stations are those of
+"Keywords for SAXS data in EDF files" (ESRF ID02), in SI units where a value names none.
 """
 
 from __future__ import annotations
@@ -9,15 +10,19 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
+from xinsitu.io.units import quantity
 from xinsitu.schema import FrameStatus
 
 from .header import MAX_PIXELS, FrameFault, FrameHeader
-from .pilatus import PilatusText
+from .no_value import NoValue
+from .pilatus import PilatusText, parse_pilatus
 
-MAX_HEADER = 65536
+MAX_HEADER = 2**24
 MAX_BLOCKS = 65536
 _HEAD = 8192
 _TYPES = {
@@ -27,7 +32,13 @@ _TYPES = {
     "float": "f4", "floatvalue": "f4", "float32": "f4", "floatieee32": "f4",
     "double": "f8", "doublevalue": "f8", "floatieee64": "f8", "doubleieee64": "f8",
 }  # fmt: skip
-_EXPOSURES = ("exposure_time", "count_time", "acq_expo_time", "exposure")
+_END = re.compile(rb"[;{]\s*\}|\n[ \t]*\}")
+"""Where a header ends: a brace behind a finished key or at the begin of a line; one inside a value ends nothing."""
+_EXPOSURES = ("exposure_time", "exposuretime", "count_time", "acq_expo_time", "exposure")
+_DDUMMY = 0.1
+"""How far from ``Dummy`` a number may be and still mean it, where ``DDummy`` does not say."""
+
+Layout = tuple[tuple[int, int], np.dtype[np.generic]]
 
 
 def describe(path: str, fd: int, size: int, mtime_ns: int) -> FrameHeader:
@@ -40,24 +51,32 @@ def describe(path: str, fd: int, size: int, mtime_ns: int) -> FrameHeader:
     """
     place = 0
     offsets: list[int] = []
-    first: tuple[tuple[int, int], np.dtype[np.generic]] | None = None
+    first: Layout | None = None
     keys: dict[str, str] = {}
+    general: dict[str, str] = {}
     while place < size and len(offsets) < MAX_BLOCKS:
         block, begin = _block(path, fd, place)
+        if _is_general(block):
+            general |= block
+            place = begin + _whole(block.get("edf_binarysize"))
+            continue
         found = _layout(path, block)
         if first is None:
-            first, keys = found, block
+            first, keys = found, general | block
         elif found != first:
             raise FrameFault(path, f"frame {len(offsets)} is {found}, frame 0 is {first}", FrameStatus.WRONG_SHAPE)
         length = found[0][0] * found[0][1] * found[1].itemsize
-        if begin + length > size:
+        count = _promised(block, length, size - begin) if not offsets else 1
+        if begin + count * length > size:
             raise FrameFault(
                 path,
-                f"truncated: {length} bytes of pixels expected, {max(0, size - begin)} found",
+                f"truncated: {count * length} bytes of pixels expected, {max(0, size - begin)} found",
                 FrameStatus.TRUNCATED,
             )
-        offsets.append(begin)
-        place = begin + max(length, _whole(block.get("edf_binarysize") or block.get("size")))
+        offsets += range(begin, begin + count * length, length)
+        place = begin + max(count * length, _whole(block.get("edf_binarysize") or block.get("size")))
+        if count > 1:
+            break
     if first is None:
         raise FrameFault(path, "an EDF file without a frame", FrameStatus.TRUNCATED)
     return _header(keys, size, mtime_ns, first, tuple(offsets))
@@ -67,10 +86,12 @@ def _block(path: str, fd: int, place: int) -> tuple[dict[str, str], int]:
     """Keys of the header at a place (in lower case), and where its pixels begin."""
     os.lseek(fd, place, os.SEEK_SET)
     text = os.read(fd, _HEAD)
-    end = text.find(b"}")
+    end = _end(text)
+    while end < 0 and len(text) < MAX_HEADER and (more := os.read(fd, 7 * len(text))):
+        text += more
+        end = _end(text)
     if end < 0:
-        text += os.read(fd, MAX_HEADER - _HEAD)
-        end = text.find(b"}")
+        end = text.find(b"}")  # a last key without its semicolon
     if end < 0 or not text.lstrip().startswith(b"{"):
         raise FrameFault(path, f"no EDF header ends behind byte {place}", FrameStatus.TRUNCATED)
     tail = text[end + 1 : end + 3]
@@ -78,6 +99,7 @@ def _block(path: str, fd: int, place: int) -> tuple[dict[str, str], int]:
     body = text[:end].decode("latin-1").lstrip().removeprefix("{")
     pairs = (line.partition("=") for line in body.split(";"))
     keys = {name.strip().lower(): value.strip() for name, mark, value in pairs if mark}
+    begin = max(begin, place + _whole(keys.get("edf_headersize")))
     if "edf_binaryfilename" in keys:
         raise FrameFault(path, "its header points to another file (EDF_BinaryFileName); this is refused")
     if keys.get("compression", "none").lower() not in ("none", "no", "nocompression", ""):
@@ -85,7 +107,25 @@ def _block(path: str, fd: int, place: int) -> tuple[dict[str, str], int]:
     return keys, begin
 
 
-def _layout(path: str, keys: dict[str, str]) -> tuple[tuple[int, int], np.dtype[np.generic]]:
+def _end(text: bytes) -> int:
+    match = _END.search(text)
+    return -1 if match is None else match.end() - 1
+
+
+def _is_general(keys: dict[str, str]) -> bool:
+    """Whether a block holds no pixels, only what is true of the blocks behind it (EDF 2)."""
+    named = keys.get("edf_datablockid", "").lower().endswith(".general")
+    return named or (keys.get("edf_binarysize") == "0" and "datatype" not in keys and "dim_1" not in keys)
+
+
+def _promised(keys: dict[str, str], length: int, room: int) -> int:
+    """Frames behind one header: as many as it says (GE detectors), where the rest of the file is too long for one."""
+    count = _whole(keys.get("num_images"))
+    several = 1 < count <= MAX_BLOCKS and room >= 2 * length and _whole(keys.get("size")) <= length
+    return count if several else 1
+
+
+def _layout(path: str, keys: dict[str, str]) -> Layout:
     columns, rows = _whole(keys.get("dim_1")), _whole(keys.get("dim_2"))
     code = _TYPES.get(keys.get("datatype", "").lower())
     if code is None:
@@ -100,16 +140,16 @@ def _header(
     keys: dict[str, str],
     size: int,
     mtime_ns: int,
-    layout: tuple[tuple[int, int], np.dtype[np.generic]],
+    layout: Layout,
     offsets: tuple[int, ...],
 ) -> FrameHeader:
-    exposure = next((value for name in _EXPOSURES if (value := _number(keys.get(name))) is not None), None)
     moment = _number(keys.get("time_of_day"))
     stamp, source = "", ""
     if moment is not None:
         stamp, source = keys["time_of_day"], "edf:time_of_day"
     elif name := next((name for name in ("date", "time") if keys.get(name)), None):
         stamp, source = keys[name], f"edf:{name}"
+    text, unusable = _text(keys)
     return FrameHeader(
         size=size,
         mtime_ns=mtime_ns,
@@ -120,10 +160,45 @@ def _header(
         stamp=stamp,
         stamp_source=source,
         utc=None if moment is None else round(moment * 1e6),
-        text=PilatusText(exposure_time=exposure),
+        text=text,
         model=keys.get("detector", keys.get("camera", "")),
         page_offsets=offsets if len(offsets) > 1 else (),
+        no_value=_no_value(keys),
+        remark=", ".join(unusable) and f"the header's {', '.join(unusable)} cannot be understood and are not used",
     )
+
+
+def _text(keys: dict[str, str]) -> tuple[PilatusText, list[str]]:
+    """Return what the keys, or camserver's lines in the title, say of the detector, and the keys that say nothing."""
+    unusable: list[str] = []
+
+    def found(names: Iterable[str], unit: str) -> float | None:
+        for name in (name for name in names if keys.get(name)):
+            value = quantity(keys[name], unit, default=unit)
+            if value is not None and math.isfinite(value):
+                return value
+            unusable.append(f"{name} = {keys[name]!r}")
+        return None
+
+    wavelength = found(("wavelength",), "m")
+    own = PilatusText(
+        exposure_time=found(_EXPOSURES, "s"),
+        pixel_size_x=found(("psize_1",), "m"),
+        pixel_size_y=found(("psize_2",), "m"),
+        wavelength=None if wavelength is None else round(wavelength * 1e10, 12),
+    )
+    title = keys.get("title", "")
+    camserver = parse_pilatus(title.encode("latin-1")) if title.startswith("#") else PilatusText()
+    said = {name: value for name, value in vars(own).items() if value is not None}
+    return replace(camserver, **said), unusable
+
+
+def _no_value(keys: dict[str, str]) -> NoValue:
+    """Return what ``Dummy`` and ``DDummy`` say; a ``Dummy`` of 0 says nothing."""
+    dummy, reach = _number(keys.get("dummy")), _number(keys.get("ddummy"))
+    if not dummy:
+        return NoValue()
+    return NoValue((dummy,), tolerance=_DDUMMY if reach is None or reach < 0 else reach)
 
 
 def _whole(text: str | None) -> int:

@@ -87,6 +87,11 @@ class FrameHeader(NamedTuple):
     hollow: bool = False
 
     @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a person should know of the file and of its text."""
+        return tuple(remark for remark in (self.remark, self.text.remark) if remark)
+
+    @property
     def detector(self) -> tuple[str, str | None]:
         """Detector and serial number."""
         return parse_model(self.model)

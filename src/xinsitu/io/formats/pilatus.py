@@ -12,10 +12,11 @@ import re
 from dataclasses import dataclass
 
 from xinsitu.io.stamps import clean, parse_stamp
+from xinsitu.io.units import quantity
 
 _NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
-_PIXEL_SIZE = re.compile(rf"Pixel[_ ]size\s+{_NUMBER}\s*m\s*x\s*{_NUMBER}\s*m")
-_SENSOR = re.compile(rf"(\w+) sensor, thickness\s+{_NUMBER}(?:\s*m)?")
+_PIXEL_SIZE = re.compile(rf"Pixel[_ ]size:?\s+({_NUMBER}\s*[^\W\d]*)\s*x\s*({_NUMBER}\s*[^\W\d]*)")
+_SENSOR = re.compile(rf"(\w+) sensor, thickness\s+({_NUMBER}\s*[^\W\d]*)")
 _PAIR = re.compile(r"(\w+)\s*[:=]?\s*(.*)")
 _SERIAL = re.compile(r",\s*S/?N\s*([\w.-]+)")
 
@@ -44,13 +45,15 @@ class PilatusText:
     excluded_pixels: str | None = None
     stamp: str | None = None
     """A line that is a time and nothing else, as in CBF headers."""
+    remark: str = ""
+    """Values whose units are unknown, and that are None for it."""
 
     def attributes(self) -> dict[str, str | int | float]:
         """Attributes of a measurement: everything known except exposure time and stamp, which belong to frames."""
         return {
             name: value
             for name, value in vars(self).items()
-            if value is not None and name not in ("exposure_time", "stamp")
+            if value is not None and name not in ("exposure_time", "stamp", "remark")
         }
 
 
@@ -73,24 +76,32 @@ def parse_pilatus(raw: bytes) -> PilatusText:
     for line in clean(raw).splitlines():
         line = line.strip().removeprefix("#").strip()
         if match := _PIXEL_SIZE.fullmatch(line):
-            sizes = _number(match[1]), _number(match[2])
+            sizes = quantity(match[1], "m", default="m"), quantity(match[3], "m", default="m")
         elif match := _SENSOR.fullmatch(line):
-            material, thickness = match[1], _number(match[2])
+            material, thickness = match[1], quantity(match[2], "m", default="m")
         elif stamp is None and line[:4].isdigit() and parse_stamp(line):
             stamp = line
         elif match := _PAIR.fullmatch(line):
             found.setdefault(match[1], match[2].strip())
+    strange: list[str] = []
+
+    def inside(name: str, to: str) -> float | None:
+        value = _in(found.get(name), to)
+        if value is None and _number(found.get(name)) is not None:
+            strange.append(f"{name} {found[name]}")
+        return value
+
     cutoff, excluded = _number(found.get("Count_cutoff")), _number(found.get("N_excluded_pixels"))
     return PilatusText(
-        exposure_time=_number(found.get("Exposure_time")),
-        exposure_period=_number(found.get("Exposure_period")),
+        exposure_time=inside("Exposure_time", "s"),
+        exposure_period=inside("Exposure_period", "s"),
         count_cutoff=None if cutoff is None else int(cutoff),
         pixel_size_x=sizes[0],  # camserver writes x first
         pixel_size_y=sizes[1],
-        threshold_energy=_number(found.get("Threshold_setting")),
+        threshold_energy=inside("Threshold_setting", "eV"),
         sensor_material=material,
         sensor_thickness=thickness,
-        tau=_number(found.get("Tau")),
+        tau=inside("Tau", "s"),
         n_excluded_pixels=None if excluded is None else int(excluded),
         wavelength=_wavelength(found.get("Wavelength")),
         flat_field=_text(found.get("Flat_field")),
@@ -98,6 +109,7 @@ def parse_pilatus(raw: bytes) -> PilatusText:
         gain_setting=_text(found.get("Gain_setting")),
         excluded_pixels=_text(found.get("Excluded_pixels")),
         stamp=stamp,
+        remark=f"the header's {', '.join(strange)} has an unknown unit and is not used" if strange else "",
     )
 
 
@@ -126,12 +138,16 @@ def _number(text: str | None) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def _in(text: str | None, to: str) -> float | None:
+    """Return a value in the unit that camserver writes, and that holds where the text gives none."""
+    value = quantity(text or "", to, default=to)
+    return value if value is not None and math.isfinite(value) else None
+
+
 def _text(text: str | None) -> str | None:
     return None if text in (None, "", "(nil)", "NA") else text
 
 
 def _wavelength(text: str | None) -> float | None:
-    value = _number(text)
-    if value is not None and (text or "").rstrip().endswith("nm"):
-        value *= 10
-    return value if value is not None and math.isfinite(value) else None
+    value = quantity(text or "", "m", default="angstrom")
+    return None if value is None or not math.isfinite(value) else round(value * 1e10, 12)

@@ -29,6 +29,7 @@ class Steps:
     """A recipe, fitted to the pixels of one image: arrays at its pixels, boxes counted from its first one.
 
     ``counts``: the frames are counts. ``flat_counts``: counts behind a pixel of the flat field that is 1, if known.
+    ``dead``: pixels that the file calls bad, and the number that is a code there and a full pixel elsewhere.
     ``dtype`` is that of the result. A difference of two numbers of much the same size loses digits, so what has a
     background subtracted is worked on in float64 until then.
     """
@@ -44,6 +45,7 @@ class Steps:
     scaled: bool
     dead_time: float | None
     stored: np.dtype[Any] | None
+    dead: tuple[npt.NDArray[np.bool_], int] | None
     dtype: np.dtype[Any]
     counts: bool
     flat_counts: float | None
@@ -57,6 +59,17 @@ class Steps:
     def halo(self) -> int:
         """How many pixels around a box its corrected values depend on."""
         return 0 if self.median is None else self.median // 2
+
+    def bad(self, part: kernels.Frames, rows: slice, columns: slice) -> kernels.Bools | None:
+        """Where pixels of frames, cut at these rows and columns, say nothing or are masked; None where all are good."""
+        bad = kernels.invalid_pixels(part, self.stored)
+        if self.dead is not None:
+            dead = self.dead[0][rows, columns] & (part >= self.dead[1])
+            bad = dead if bad is None else bad | dead
+        if self.mask is not None:
+            masked = self.mask[rows, columns]
+            bad = masked if bad is None else bad | masked
+        return bad
 
     @property
     def fingerprint(self) -> str:
@@ -78,11 +91,7 @@ def filtered(raw: kernels.Frames, steps: Steps, per_frame: Doubles, box: Box | N
     rows = slice(max(0, top - reach), min(raw.shape[1], bottom + reach))
     columns = slice(max(0, left - reach), min(raw.shape[2], right + reach))
     part = raw[:, rows, columns]
-    bad = kernels.invalid_pixels(part, steps.stored)
-    if steps.mask is not None:
-        masked = steps.mask[rows, columns]
-        bad = masked if bad is None else bad | masked
-    part, bad = counted(part, steps, per_frame, bad)
+    part, bad = counted(part, steps, per_frame, steps.bad(part, rows, columns))
     if steps.median is None:
         values = kernels.as_floats(part, steps.work, bad)
     else:
@@ -172,7 +181,7 @@ def raw_counts(raw: kernels.Frames, steps: Steps) -> Doubles:
     total = np.zeros(len(raw))
     for y, x in steps.boxes or ():
         part = raw[:, slice(*y), slice(*x)]
-        values = kernels.as_floats(part, np.float64, kernels.invalid_pixels(part, steps.stored))
+        values = kernels.as_floats(part, np.float64, steps.bad(part, slice(*y), slice(*x)))
         total += np.nansum(values.reshape(len(raw), -1), axis=1)
     return total
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -80,8 +81,18 @@ def plan_for(
     if correction.mask is not None:
         mask = _at_pixels_of(image, correction.mask, "mask").values.astype(bool)
     counts, flat_counts = holds_counts(image), _flat_counts(correction)
+    dead = _dead_pixels(image)
+    told = (
+        y,
+        x,
+        stored_dtype(image),
+        dead and hashlib.blake2b(dead[0].tobytes()).hexdigest(),
+        np.dtype(dtype),
+        counts,
+        flat_counts,
+    )
     return framewise.Steps(
-        recipe=f"{correction.fingerprint} {y} {x} {stored_dtype(image)} {np.dtype(dtype)} {counts} {flat_counts}",
+        recipe=" ".join(map(str, (correction.fingerprint, *told))),
         median=correction.median,
         threshold=correction.threshold,
         flat=flat,
@@ -92,6 +103,7 @@ def plan_for(
         scaled=correction.normalise is not None,
         dead_time=correction.count_rate,
         stored=stored_dtype(image),
+        dead=dead,
         dtype=np.dtype(dtype),
         counts=counts,
         flat_counts=flat_counts,
@@ -110,8 +122,28 @@ def _flat_counts(correction: Correction) -> float | None:
 
 
 def stored_dtype(image: xr.DataArray) -> np.dtype[Any] | None:
-    """Type whose codes mark bad pixels: of the file, where the reader converted it since; None after a correction."""
-    return None if applied_to(image) else np.dtype(image.attrs.get(STORED_DTYPE, image.dtype))
+    """Type whose codes mark bad pixels: of the file, where the reader converted it since; None after a correction.
+
+    Where a short type has a known cut-off, its highest number is a full pixel and no code, as in a wider type.
+    """
+    if applied_to(image):
+        return None
+    stored = np.dtype(image.attrs.get(STORED_DTYPE, image.dtype))
+    return np.dtype("uint32") if _fills_up(image, stored) else stored
+
+
+def _fills_up(image: xr.DataArray, stored: np.dtype[Any]) -> bool:
+    return stored.kind == "u" and stored.itemsize <= 2 and bool(image.attrs.get("count_cutoff"))
+
+
+def _dead_pixels(image: xr.DataArray) -> tuple[npt.NDArray[np.bool_], int] | None:
+    """Pixels of the file's own mask and the number that would pass for a full pixel in them; None where none does."""
+    stored = np.dtype(image.attrs.get(STORED_DTYPE, image.dtype))
+    if applied_to(image) or not _fills_up(image, stored) or "mask" not in image.coords:
+        return None
+    mask = image.coords["mask"]
+    bad = mask.transpose("y", "x").values.astype(bool) if set(mask.dims) == {"y", "x"} else np.zeros(0, dtype=bool)
+    return (bad, int(np.iinfo(stored).max)) if bad.any() else None
 
 
 def _at_pixels_of(image: xr.DataArray, calibration: xr.DataArray, what: str) -> xr.DataArray:

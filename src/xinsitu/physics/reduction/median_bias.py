@@ -54,7 +54,7 @@ def excess(
     (top, bottom), (left, right) = box
     own = filtered[some]
     part = raw[some, top:bottom, left:right]
-    counts, _ = counted(part, steps, per_frame[some], kernels.invalid_pixels(part, steps.stored))
+    counts, _ = counted(part, steps, per_frame[some], steps.bad(part, slice(top, bottom), slice(left, right)))
     difference = counts.astype(np.float32)
     if steps.flat is not None:
         difference /= steps.flat[top:bottom, left:right]

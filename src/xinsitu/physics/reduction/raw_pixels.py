@@ -27,7 +27,7 @@ def saturated(frames: Frames, region: Region, plan: Measurements) -> Doubles:
     if part.max(initial=0) < plan.cutoff:  # not true of NaN
         return np.zeros(len(raw))
     high = part >= plan.cutoff
-    bad = kernels.invalid_pixels(part, plan.steps.stored)
+    bad = plan.steps.bad(part, slice(top, bottom), slice(left, right))
     if bad is not None:
         high = high & ~bad
     return np.asarray(np.count_nonzero(high, axis=(1, 2)), dtype=np.float64)
@@ -44,7 +44,7 @@ def count_rate_correction(frames: Frames, region: Region, plan: Measurements) ->
         return nothing
     (top, bottom), (left, right) = region.box
     part = frames.raw[:, top:bottom, left:right]
-    bad = kernels.invalid_pixels(part, plan.steps.stored)
+    bad = plan.steps.bad(part, slice(top, bottom), slice(left, right))
     counts = part.reshape(len(part), -1) if bad is None else np.where(bad, 0, part).reshape(len(part), -1)
     rate = counts.max(axis=1) / frames.per_frame[:, EXPOSURE]
     known = np.isfinite(rate)
