@@ -7,11 +7,15 @@ the command line prints it as it is.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
 
 PASSED_OVER = frozenset({"xinsitu", "xarray", "dask", "distributed", "contextlib", "functools"})
 """Packages whose lines are not a user's: a warning names the first line above them."""
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What steers a terminal: control characters, line separators, marks that turn the direction of writing."""
 
 
 class XinsituError(Exception):
@@ -87,3 +91,25 @@ def warn(text: str) -> None:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in PASSED_OVER:
         level, frame = level + 1, frame.f_back
     warnings.warn(text, XinsituWarning, stacklevel=level)
+
+
+def plain(text: str) -> str:
+    r"""Return the text without control characters: what stands in a file must not steer a terminal.
+
+    Examples
+    --------
+    >>> plain("a\x1b[31mb")
+    'a[31mb'
+    """
+    return _CONTROL.sub("", text)
+
+
+def in_a_line(text: object) -> str:
+    r"""Return the text on one line: a name that holds a line break begins no line of its own.
+
+    Examples
+    --------
+    >>> in_a_line("time1\nwrote /etc/passwd")
+    'time1\\nwrote /etc/passwd'
+    """
+    return plain(str(text).replace("\r", "\\r").replace("\n", "\\n").replace("\t", "\\t"))

@@ -12,11 +12,10 @@ import traceback
 from collections.abc import Sequence
 
 import xinsitu
-from xinsitu.errors import XinsituError
 
 from . import frame_commands, sample_commands, series_commands
 from .arguments import Command, parser
-from .console import complain, warnings_in_a_line
+from .console import complain, sentence, warnings_in_a_line
 from .demo import demo
 
 _COMMANDS: dict[str, Command] = {
@@ -49,18 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as fault:  # noqa: BLE001 - the command line never shows a traceback unasked
         if words.debug:
             traceback.print_exc()
-        complain(_sentence(fault, words))
+        complain(f"error: {_named(sentence(fault), words)}")
         return 1
-
-
-def _sentence(fault: Exception, words: argparse.Namespace) -> str:
-    if isinstance(fault, XinsituError):
-        return f"error: {_named(str(fault), words)}"
-    if isinstance(fault, OSError):
-        return f"error: {_os_sentence(fault)}"
-    return (
-        f"error: {type(fault).__name__}: {fault} (this is a fault of xinsitu; --debug before the command shows where)"
-    )
 
 
 def _named(text: str, words: argparse.Namespace) -> str:
@@ -71,9 +60,3 @@ def _named(text: str, words: argparse.Namespace) -> str:
     subjects = (getattr(words, name, None) for name in ("measurement", "result", "recipe", "path"))
     subject = next((path for path in subjects if path is not None), None)
     return text if subject is None else f"{subject}: {text}"
-
-
-def _os_sentence(fault: OSError) -> str:
-    if fault.filename is None:
-        return fault.strerror or str(fault)
-    return f"{fault.filename}: {(fault.strerror or str(fault)).lower()}"

@@ -311,6 +311,7 @@ def _run(add: Add) -> None:
     )
     one.add_argument("recipe", type=Path, metavar="recipe.toml|RESULT.nc", help="recipe, or a result that holds one")
     _bad_frames(one)
+    one.add_argument("--outside", action="store_true", help="let a recipe write outside its own folder, too")
     _writing(one)
 
 

@@ -3,37 +3,56 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
 from dask.diagnostics import ProgressBar
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+from xinsitu.errors import XinsituError, in_a_line
 
 
-def plain(text: str) -> str:
-    r"""Return the text without control characters: what stands in a file must not steer a terminal.
+def sentence(fault: Exception, about: object = None) -> str:
+    """Return what is said of an error: ours as it is, one of the disc with its file, another with what it is about."""
+    if isinstance(fault, XinsituError):
+        return str(fault)
+    if not isinstance(fault, OSError):
+        said = f"{type(fault).__name__}: {fault} (this is a fault of xinsitu; --debug before the command shows where)"
+        return said if about is None else f"{about}: {said}"
+    said = fault.strerror or str(fault)
+    if fault.filename is not None:
+        name = os.fsdecode(fault.filename) if isinstance(fault.filename, str | bytes | os.PathLike) else fault.filename
+        return f"{name}: {said[:1].lower()}{said[1:]}"
+    return said if about is None or os.sep in said else f"{about}: {said[:1].lower()}{said[1:]}"
 
-    Examples
-    --------
-    >>> plain("a\x1b[31mb")
-    'a[31mb'
-    """
-    return _CONTROL.sub("", text)
 
-
-def say(text: str = "") -> None:
+def say(line: str = "") -> None:
     """Print a line."""
-    print(plain(text), flush=True)
+    _print([line])
+
+
+def say_block(text: str) -> None:
+    """Print lines of which each was made one by :func:`~xinsitu.errors.in_a_line`."""
+    _print(text.split("\n"))
+
+
+def _print(lines: Iterable[str]) -> None:
+    try:
+        print("\n".join(map(in_a_line, lines)), flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as fault:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # python would try again at exit
+        raise OSError(fault.errno, fault.strerror, "standard output") from None
 
 
 def complain(text: str) -> None:
     """Print a line on stderr."""
-    print(plain(f"xinsitu: {text}"), file=sys.stderr, flush=True)
+    print(in_a_line(f"xinsitu: {text}"), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
@@ -70,7 +89,7 @@ def working(text: str) -> Iterator[None]:
     started = time.perf_counter()
     with contextlib.ExitStack() as stack:
         if sys.stderr.isatty():
-            print(f"{plain(text)} …", file=sys.stderr, flush=True)
+            print(f"{in_a_line(text)} …", file=sys.stderr, flush=True)
             stack.enter_context(ProgressBar(minimum=0.5, out=sys.stderr))
         yield
     say(f"{text}: {time.perf_counter() - started:.1f} s")
@@ -86,7 +105,7 @@ def table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
     time1           720
     time2            41
     """
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[in_a_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
     right = [all(isinstance(row[i], int | float) or _number(str(row[i])) for row in rows) for i in range(len(header))]
     lines = [

@@ -17,7 +17,7 @@ from xinsitu.io.results import read_results
 from xinsitu.recipe.recipe_file import write_recipe
 from xinsitu.simulate import Truth, simulate_sample
 
-from .console import say, table, working
+from .console import say, say_block, table, working
 
 Run = Callable[[list[str]], int]
 INSTRUMENT = "spring8-bl11xu"
@@ -35,13 +35,16 @@ def demo(words: argparse.Namespace, run: Run) -> int:
     with working(f"simulating a sample in {folder}"):
         truth = simulate_sample(folder, seed=words.seed, counts=COUNTS)
     for line in _commands(folder, truth):
-        say(f"\n$ xinsitu {shlex.join(line)}")
+        say()
+        say(f"$ xinsitu {shlex.join(line)}")
         if code := run(line):
             return code
     for name, expected in (("plain", truth.expected), ("median", truth.through_median(3))):
-        say(f"\n{_TITLES[name]}")
-        say(comparison(read_results(folder / name / "0884.nc"), expected, truth))
-    say(f"\nLook at {folder / '0884.png'} and open {folder / '0884.html'} in a browser.")
+        say()
+        say(f"{_TITLES[name]}")
+        say_block(comparison(read_results(folder / name / "0884.nc"), expected, truth))
+    say()
+    say(f"Look at {folder / '0884.png'} and open {folder / '0884.html'} in a browser.")
     say(f"Everything was done in {time.perf_counter() - started:.0f} s.")
     return 0
 

@@ -5,23 +5,23 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import xarray as xr
 
-from xinsitu.io.disk import refuse_existing
 from xinsitu.io.frame_files import write_frames
 from xinsitu.io.instruments import load_instrument
 from xinsitu.io.survey import survey
 from xinsitu.recipe import Correcting, Parse
 from xinsitu.values import Background
 
-from .console import complain, say, working
-from .shared import background, correcting, default_name, document, reading, refuse_source, say_measurement, scheduler
+from .console import complain, say, say_block, working
+from .shared import background, check_frames_to, correcting, default_name, document, reading, say_measurement, scheduler
 
 
 def info(words: argparse.Namespace) -> int:
     """Say what is there."""
-    say(str(survey(words.path, tz=words.tz, instrument=words.instrument, check=words.check)))
+    say_block(str(survey(words.path, tz=words.tz, instrument=words.instrument, check=words.check)))
     return 0
 
 
@@ -33,8 +33,8 @@ def parse(words: argparse.Namespace) -> int:
     started = time.perf_counter()
     how = reading(words)
     scan = how.open(words.measurement)
-    output = refuse_existing(words.output or default_name(scan), overwrite=words.force)
-    refuse_source(output, words.measurement)
+    output = words.output or Path(default_name(scan))
+    check_frames_to([output], words.measurement, words, overwrite=words.force)
     step = Parse(words.measurement, how, correcting(words, background(words, _of_instrument(scan, words))), words.crop)
     say_measurement(scan, words.measurement)
     _say_correction(step.correcting, given=bool(words.background))

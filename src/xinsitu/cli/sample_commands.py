@@ -12,8 +12,9 @@ import numpy as np
 import xarray as xr
 
 from xinsitu.errors import DocumentError, LayoutError, SchemaError
-from xinsitu.io.disk import new_file, refuse_existing
+from xinsitu.io.disk import write_whole
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois, write_attenuation_changes
+from xinsitu.io.guard import check_outputs
 from xinsitu.io.results import read_results, write_results
 from xinsitu.io.tables import write_csv
 from xinsitu.physics.attenuation.scaling import attenuation_changes, undo_attenuation
@@ -24,19 +25,20 @@ from xinsitu.recipe.recipe_file import SampleRecipe, read_recipe
 from xinsitu.recipe.rerun import differences, recipe_of
 from xinsitu.values import AttenuationChange
 
-from .console import complain, say, table, working
-from .shared import document, refuse_source, safe_name, scheduler
+from .console import complain, say, say_block, table, working
+from .shared import document, safe_name, scheduler
 
 
 def stitch(words: argparse.Namespace) -> int:
     """Join time series and correct their changes of attenuation."""
     paths = _result_files(words.results)
-    for output in (words.output, words.proposal, words.figure, words.report):
-        if output is not None:
-            refuse_existing(output, overwrite=words.force)
+    read = [*paths, words.changes, words.events, words.append_to, words.same_rois]
+    others = [words.proposal, words.figure, words.report]
+    check_outputs([words.output, *others], inputs=read, overwrite=words.force)
     with scheduler(words.scheduler):
         inputs, series = _inputs(paths, words.same_rois)
-    output = refuse_existing(words.output or Path(f"{_sample_name(series[0])}.nc"), overwrite=words.force)
+    output = words.output or Path(f"{_sample_name(series[0])}.nc")
+    check_outputs([output, *others], inputs=read, frames=_measured(inputs), overwrite=words.force)
     stitched = _stitch_recipe(words, inputs)
     step: Recipe = stitched
     if words.append_to is None:
@@ -44,7 +46,7 @@ def stitch(words: argparse.Namespace) -> int:
     else:
         step, sample = _appended(words.append_to, stitched, series)
     write_results(sample, output, overwrite=words.force, recipe=document(step, output))
-    say(sample_table(sample))
+    say_block(sample_table(sample))
     changes = attenuation_changes(sample)
     if words.proposal:
         write_attenuation_changes(changes, words.proposal, overwrite=words.force)
@@ -52,7 +54,7 @@ def stitch(words: argparse.Namespace) -> int:
     if words.report and changes:
         _report(undo_attenuation(sample), changes, words)
     if words.figure:
-        _draw(sample, [words.figure], {})
+        _draw(sample, [words.figure], {}, overwrite=words.force)
         say(f"wrote {words.figure.resolve()}")
     say(f"wrote {output.resolve()}")
     return 0
@@ -103,7 +105,7 @@ def _inputs(paths: Sequence[Path], same_rois: Path | None) -> tuple[list[Recipe]
 def _report(measured: xr.Dataset, changes: Sequence[AttenuationChange], words: argparse.Namespace) -> None:
     from xinsitu.plots import plot_changes
 
-    plot_changes(measured, changes, window=words.window or 5, path=words.report)
+    plot_changes(measured, changes, window=words.window or 5, path=words.report, overwrite=words.force)
     say(f"wrote {words.report.resolve()}")
 
 
@@ -166,7 +168,8 @@ def plot(words: argparse.Namespace) -> int:
     result = read_results(words.result)
     if "roi" not in result.dims:
         raise SchemaError(f"{words.result}: holds frames, not time series; make these with 'xinsitu measure'")
-    output = refuse_existing(words.output or Path(words.result.name).with_suffix(".png"), overwrite=words.force)
+    output = words.output or Path(words.result.name).with_suffix(".png")
+    check_outputs([output], inputs=[words.result, words.events], overwrite=words.force)
     events = read_events(words.events) if words.events else events_of(result)
     save_plot(
         result,
@@ -179,6 +182,7 @@ def plot(words: argparse.Namespace) -> int:
         log=words.log,
         normalise=words.normalise,
         roi=words.roi,
+        overwrite=words.force,
     )
     say(f"wrote {output.resolve()}")
     return 0
@@ -188,9 +192,7 @@ def compare(words: argparse.Namespace) -> int:
     """Overlay samples on their own elapsed times and print the table of slopes."""
     from xinsitu.plots import plot_comparison
 
-    for output in (words.output, words.table):
-        if output is not None:
-            refuse_existing(output, overwrite=words.force)
+    check_outputs([words.output, words.table], inputs=[*words.results, words.events], overwrite=words.force)
     samples = {str(path): read_results(path) for path in words.results}
     names = _short_names(samples)
     compared = compare_samples(
@@ -200,13 +202,12 @@ def compare(words: argparse.Namespace) -> int:
         interval=words.interval,
         roi=words.roi,
     )
-    say(str(compared))
+    say_block(str(compared))
     if words.table:
-        with new_file(words.table, overwrite=words.force) as temporary:
-            compared.table().to_csv(temporary, index=False)
+        write_whole(words.table, compared.table().to_csv(index=False).encode(), overwrite=words.force)
         say(f"wrote {words.table.resolve()}")
     if words.output:
-        plot_comparison(compared.series, words.output, roi=words.roi, log=words.log)
+        plot_comparison(compared.series, words.output, roi=words.roi, log=words.log, overwrite=words.force)
         say(f"wrote {words.output.resolve()}")
     return 0
 
@@ -230,7 +231,8 @@ def run(words: argparse.Namespace) -> int:
         if words.recipe.suffix == ".toml":
             recipe = read_recipe(words.recipe)
             bad = (*recipe.stitch.bad_frames, *words.bad_frames)
-            return _run_sample(replace(recipe, stitch=replace(recipe.stitch, bad_frames=bad)), force=words.force)
+            recipe = replace(recipe, stitch=replace(recipe.stitch, bad_frames=bad))
+            return _run_sample(recipe, None if words.outside else words.recipe.resolve().parent, force=words.force)
         if words.bad_frames:
             raise DocumentError(
                 f"{words.recipe}: a result is done again as it was; give bad frames to stitch, or to a recipe"
@@ -238,12 +240,9 @@ def run(words: argparse.Namespace) -> int:
         return _run_again(words.recipe)
 
 
-def _run_sample(recipe: SampleRecipe, *, force: bool) -> int:
-    for output in recipe.outputs:
-        refuse_existing(output, overwrite=force)
-        for step in recipe.stitch.inputs:
-            if isinstance(step, Parse | Measure):
-                refuse_source(output, step.measurement)
+def _run_sample(recipe: SampleRecipe, below: Path | None, *, force: bool) -> int:
+    frames = _measured(recipe.stitch.inputs)
+    check_outputs(recipe.outputs, inputs=recipe.inputs, frames=frames, overwrite=force, below=below)
     series: list[xr.Dataset] = []
     for step in recipe.stitch.inputs:
         with working(f"measuring {_name(step)}"):
@@ -252,23 +251,36 @@ def _run_sample(recipe: SampleRecipe, *, force: bool) -> int:
     write_results(sample, recipe.result, overwrite=force, recipe=document(recipe.stitch, recipe.result))
     if recipe.table is not None:
         write_csv(sample, recipe.table, overwrite=force)
-    _draw(sample, recipe.figures, recipe.plot)
-    say(sample_table(sample))
+    _draw(sample, recipe.figures, recipe.plot, overwrite=force)
+    say_block(sample_table(sample))
     for output in recipe.outputs:
         say(f"wrote {output.resolve()}")
     return 0
+
+
+def _measured(steps: Sequence[Recipe]) -> list[Path]:
+    """Return the frames that recipes begin with, those of flat fields too."""
+    on_frames = [step for step in steps if isinstance(step, Parse | Measure)]
+    flats = {step.correcting.flatfield for step in on_frames} - {None}
+    return [*(step.measurement for step in on_frames), *(flat for flat in flats if flat is not None)]
 
 
 def _name(step: Recipe) -> str:
     return step.measurement.name if isinstance(step, Parse | Measure) else step.command
 
 
-def _draw(sample: xr.Dataset, figures: Sequence[Path], options: Any) -> None:  # noqa: ANN401 - keywords of plot
+def _draw(
+    sample: xr.Dataset,
+    figures: Sequence[Path],
+    options: Any,  # noqa: ANN401 - keywords of plot
+    *,
+    overwrite: bool,
+) -> None:
     from xinsitu.plots import save_plot
 
     for figure in figures:
         try:
-            save_plot(sample, figure, **{"events": events_of(sample), **options})
+            save_plot(sample, figure, **{"events": events_of(sample), **options}, overwrite=overwrite)
         except TypeError as fault:
             raise DocumentError(f"[plot] in the recipe: {fault}") from None
 
@@ -284,6 +296,6 @@ def _run_again(path: Path) -> int:
     if not found:
         say(f"{path}: the numbers are the same, bit for bit")
         return 0
-    say(table(list(found.items()), ("variable", "difference")))
+    say_block(table(list(found.items()), ("variable", "difference")))
     complain(f"error: {path}: {len(found)} variables differ from what the recipe gives now")
     return 1

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import xarray as xr
 
 from xinsitu import schema
-from xinsitu.errors import DocumentError, ResultExists, XinsituError
+from xinsitu.errors import DocumentError, ResultExists
 from xinsitu.io.discover import sample_and_measurement
-from xinsitu.io.disk import refuse_existing
 from xinsitu.io.documents import read_rois
+from xinsitu.io.guard import refuse_among_frames
 from xinsitu.io.results import read_results, write_results
 from xinsitu.recipe import Measure
 from xinsitu.values import FrameRange
 
-from .console import complain, say, table, working
-from .shared import background, correcting, default_name, document, reading, refuse_source, say_measurement, scheduler
+from .console import complain, say, say_block, sentence, table, working
+from .shared import background, check_frames_to, correcting, default_name, document, reading, say_measurement, scheduler
 
 
 def measure(words: argparse.Namespace) -> int:
@@ -32,16 +33,17 @@ def measure(words: argparse.Namespace) -> int:
         Measure(folder, rois, how, what, words.smooth, pixels, words.profiles, bad[folder])
         for folder in words.measurements
     ]
-    into = _output_folder(words.output, many=len(steps) > 1)
+    into = _output_folder(words.output, words.measurements, many=len(steps) > 1)
     if len(steps) == 1:
         with scheduler(words.scheduler):
-            path, series = _measure_one(steps[0], words, into)
-        say(_series_table(series))
+            path, series = _measure_one(steps[0], words, into, set())
+        say_block(_series_table(series))
         say(f"wrote {path.resolve()}")
         return 0
     with scheduler(words.scheduler):
-        rows = [_measure_row(step, words, into or Path()) for step in steps]
-    say(table(rows, ("measurement", "frames", "result")))
+        written: set[Path] = set()
+        rows = [_measure_row(step, words, into or Path(), written) for step in steps]
+    say_block(table(rows, ("measurement", "frames", "result")))
     failed = [row[0] for row in rows if row[1] == "–"]
     if failed:
         complain(f"error: {len(failed)} of {len(rows)} measurements failed: {', '.join(failed)}")
@@ -60,15 +62,16 @@ def _bad_frames(words: argparse.Namespace) -> dict[Path, tuple[FrameRange, ...]]
     }
 
 
-def _measure_row(step: Measure, words: argparse.Namespace, into: Path) -> tuple[str, str, str]:
+def _measure_row(step: Measure, words: argparse.Namespace, into: Path, written: set[Path]) -> tuple[str, str, str]:
     name = str(step.measurement)
     try:
-        path, series = _measure_one(step, words, into)
+        path, series = _measure_one(step, words, into, written)
     except _Done as done:
         return name, str(done.frames), f"{done.path} (done before)"
-    except (XinsituError, OSError) as fault:
-        complain(f"error: {fault}")
-        return name, "–", str(fault)
+    except Exception as fault:  # noqa: BLE001 - whatever a library throws at one measurement, the others go on
+        said = sentence(fault, name)
+        complain(f"error: {said}")
+        return name, "–", said
     return name, str(series.sizes["time"]), str(path)
 
 
@@ -79,20 +82,24 @@ class _Done(Exception):
         self.path, self.frames = path, frames
 
 
-def _measure_one(step: Measure, words: argparse.Namespace, into: Path | None) -> tuple[Path, xr.Dataset]:
+def _measure_one(
+    step: Measure, words: argparse.Namespace, into: Path | None, written: set[Path]
+) -> tuple[Path, xr.Dataset]:
     scan = step.reading.open(step.measurement)
     many = len(words.measurements) > 1
     output = Path(words.output) if into is None else into / default_name(scan)
-    refuse_source(output, step.measurement)
     recipe = document(step, output)
+    check_frames_to([output], step.measurement, words, overwrite=words.force or many)
+    if output.resolve() in written:
+        raise ResultExists(f"{output}: was just written for another measurement of this name; measure each by itself")
     if many and not words.force and output.exists():
         _raise_if_done(output, recipe, scan)
-    refuse_existing(output, overwrite=words.force)
     if not many:
         say_measurement(scan, step.measurement)
     with working(f"measuring {step.measurement}"):
         series = step.produce()
     write_results(series, output, overwrite=words.force, recipe=recipe)
+    written.add(output.resolve())
     return output, series
 
 
@@ -108,7 +115,7 @@ def _is_folder(output: str | None) -> bool:
     return output is not None and (output.endswith("/") or Path(output).is_dir())
 
 
-def _output_folder(output: str | None, *, many: bool) -> Path | None:
+def _output_folder(output: str | None, measurements: Sequence[Path], *, many: bool) -> Path | None:
     if output is None:
         return Path()
     if not many and not _is_folder(output):
@@ -116,6 +123,7 @@ def _output_folder(output: str | None, *, many: bool) -> Path | None:
     folder = Path(output)
     if folder.suffix == ".nc":
         raise ResultExists(f"{folder}: several measurements need a folder to write to, such as -o results/")
+    refuse_among_frames(folder / "result.nc", measurements)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

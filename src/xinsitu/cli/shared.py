@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
-from xinsitu.errors import LayoutError, XinsituError
+from xinsitu.errors import XinsituError
+from xinsitu.io.guard import check_outputs
 from xinsitu.recipe import Correcting, Reading, Recipe
 from xinsitu.values import Background
 
@@ -97,12 +98,17 @@ def safe_name(text: str) -> str:
     return kept.lstrip("._")[:120] or "result"
 
 
-def refuse_source(output: Path, source: Path) -> None:
-    """Raise if the output would lie in the folder of the frames it comes from."""
-    if output.resolve().parent.is_relative_to(source.resolve()) and source.is_dir():
-        raise LayoutError(
-            f"{output}: lies in the folder of its own frames, which is never written to; choose another with -o"
-        )
+def check_frames_to(outputs: Iterable[Path], measurement: Path, words: argparse.Namespace, *, overwrite: bool) -> None:
+    """Refuse outputs of a measurement that are read by it, or would lie among frames."""
+    log = None if words.log in ("auto", "none") else Path(words.log)
+    check_outputs(
+        outputs,
+        inputs=[
+            words.mask, log, getattr(words, "rois", None), *(one.file for one in getattr(words, "calibration", ())),
+        ],
+        frames=[measurement, words.flatfield, *getattr(words, "measurements", ())],
+        overwrite=overwrite,
+    )  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -1,15 +1,26 @@
-"""Files appear whole or not at all: temporary file, fsync, then a name of their own."""
+"""Files appear whole or not at all: temporary file, fsync, read back, then a name of their own."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
+import hashlib
 import os
+import platform
+import re
 import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from xinsitu.errors import ResultExists
+
+FRAMES = (".tif", ".tiff", ".cbf", ".edf")
+"""Endings of what a detector writes and nothing here does."""
+_REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT}
+"""What a disc or a limit says that does not take a file."""
+_PART = re.compile(r"\..*\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.part")
 
 
 def refuse_existing(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
@@ -18,7 +29,7 @@ def refuse_existing(path: str | os.PathLike[str], *, overwrite: bool = False) ->
     Raises
     ------
     ResultExists
-        It is there and ``overwrite`` is false, or it is no ordinary file.
+        It is there and ``overwrite`` is false, or it is no ordinary file, or a detector frame.
     FileNotFoundError
         Its folder does not exist.
     """
@@ -27,6 +38,8 @@ def refuse_existing(path: str | os.PathLike[str], *, overwrite: bool = False) ->
         raise FileNotFoundError(f"{path.parent}: there is no such folder to write {path.name} in; make it first")
     if path.is_symlink() or (path.exists() and not stat.S_ISREG(path.stat().st_mode)):
         raise ResultExists(f"{path}: is no ordinary file and is not replaced; choose another name")
+    if path.exists() and path.suffix.lower() in FRAMES:
+        raise ResultExists(f"{path}: is a detector frame or a picture and is never replaced; choose another name")
     if path.exists() and not overwrite:
         raise ResultExists(
             f"{path}: already exists; choose another name, or overwrite it with --force (overwrite=True)"
@@ -34,17 +47,43 @@ def refuse_existing(path: str | os.PathLike[str], *, overwrite: bool = False) ->
     return path
 
 
-@contextlib.contextmanager
-def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; what was written there gets the name when the block ends well.
-
-    The temporary file is on the same file system, is synced to the disc before it is renamed, and is removed when the
-    block raises. Without ``overwrite`` a file that appeared meanwhile is not replaced either.
+def write_whole(path: str | os.PathLike[str], content: bytes | memoryview, *, overwrite: bool = False) -> Path:
+    """Write a file whole or not at all, and read it back before it gets its name.
 
     Raises
     ------
     ResultExists
         The file is there and ``overwrite`` is false.
+    OSError
+        The disc is full, or gives back something else; the message names the file, and what was there is untouched.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> write_whole(Path(tempfile.mkdtemp()) / "a.txt", b"whole").read_text()
+    'whole'
+    """
+    with new_file(path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(content)
+        if temporary.read_bytes() != content:
+            raise OSError(f"{path}: what was written could not be read back; check the disc")
+    return Path(path)
+
+
+@contextlib.contextmanager
+def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; what was written there gets the name when the block ends well.
+
+    The temporary file is on the same file system, is synced to the disc before it is renamed, and is removed when the
+    block raises; what processes that were killed have left beside it is cleared. Without ``overwrite`` a file that
+    appeared meanwhile is not replaced either.
+
+    Raises
+    ------
+    ResultExists
+        The file is there and ``overwrite`` is false.
+    OSError
+        The disc does not take it; the message names the file.
 
     Examples
     --------
@@ -56,7 +95,10 @@ def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterat
     (['a.txt'], 'whole')
     """
     path = refuse_existing(path, overwrite=overwrite)
-    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.part"
+    clear_stale_parts(path.parent)
+    # a name of 255 bytes is the longest that there is, and this one gets an ending
+    begin = path.name.encode("utf-8", "surrogateescape")[:60].decode("utf-8", "ignore")
+    temporary = path.parent / f".{begin}.{_here()}-{os.getpid()}-{secrets.token_hex(4)}.part"
     try:
         yield temporary
         _sync(temporary)
@@ -65,8 +107,44 @@ def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterat
         else:
             _claim(temporary, path)
         _sync(path.parent)
+    except OSError as fault:
+        if fault.errno not in _REFUSED or isinstance(fault, ResultExists) or os.fspath(path) in str(fault.strerror):
+            raise
+        if fault.filename not in (None, os.fspath(temporary), temporary):
+            raise
+        raise OSError(fault.errno, fault.strerror, os.fspath(path)) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def clear_stale_parts(folder: Path) -> None:
+    """Remove temporary files of processes of this machine that are no more; those of others are left alone."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            match = _PART.fullmatch(name)
+            if match and match[1] == _here() and not _alive(int(match[2])):
+                (folder / name).unlink(missing_ok=True)
+
+
+@functools.cache
+def _here() -> str:
+    """Digest of the machine and of the numbering of its processes, which each container has for itself."""
+    numbering = ""
+    with contextlib.suppress(OSError):
+        numbering = os.readlink("/proc/self/ns/pid")
+    return hashlib.blake2b(f"{platform.node()} {numbering}".encode(), digest_size=4).hexdigest()
+
+
+def _alive(process: int) -> bool:
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)  # sends nothing
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _claim(temporary: Path, path: Path) -> None:

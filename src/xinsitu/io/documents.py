@@ -11,7 +11,7 @@ from typing import Any
 from xinsitu.errors import DocumentError, RoiError, XinsituError
 from xinsitu.values import AttenuationChange, Event, Roi, RoiSet
 
-from .disk import new_file
+from .disk import write_whole
 
 ROIS, ATTENUATION, EVENTS = "xinsitu-rois", "xinsitu-attenuation", "xinsitu-events"
 VERSION = 1
@@ -59,8 +59,7 @@ def _no_constant(text: str) -> float:
 def write_document(document: Mapping[str, Any], path: PathLike, form: str, *, overwrite: bool = False) -> None:
     """Write a JSON object with its format and version, whole or not at all."""
     text = json.dumps({"format": form, "version": VERSION, **document}, indent=2, ensure_ascii=False, allow_nan=False)
-    with new_file(path, overwrite=overwrite) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_whole(path, f"{text}\n".encode(), overwrite=overwrite)
 
 
 def read_rois(path: PathLike) -> RoiSet:

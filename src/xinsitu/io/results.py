@@ -17,7 +17,7 @@ import xinsitu
 from xinsitu import schema
 from xinsitu.errors import SchemaError
 
-from .disk import new_file, refuse_existing
+from .disk import refuse_existing, write_whole
 from .formats.safe_hdf5 import refuse_outside_links
 
 ENGINE: Literal["h5netcdf"] = "h5netcdf"
@@ -77,15 +77,7 @@ def write_results(
     # everything is in memory by now; under a distributed client xarray would ask its scheduler for a lock on the buffer
     with dask.config.set(scheduler="synchronous"):
         buffer = loaded.to_netcdf(engine=ENGINE)
-    with new_file(path, overwrite=overwrite) as temporary:
-        temporary.write_bytes(buffer)
-        _verify(temporary, path, buffer)
-    return path
-
-
-def _verify(temporary: Path, path: Path, buffer: memoryview) -> None:
-    if temporary.read_bytes() != buffer:
-        raise OSError(f"{path}: what was written could not be read back; check the disc")
+    return write_whole(path, buffer, overwrite=overwrite)
 
 
 def provenance(recipe: Mapping[str, Any] | None) -> dict[str, Any]:

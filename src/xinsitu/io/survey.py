@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from xinsitu.errors import LayoutError, TimeError, XinsituWarning
+from xinsitu.errors import LayoutError, TimeError, XinsituWarning, in_a_line
 from xinsitu.schema import FrameStatus
 
 from .discover import Folder, FrameName, Series, look, natural_key
@@ -74,7 +74,7 @@ class Survey:
         return found
 
     def __str__(self) -> str:
-        return "\n".join(self._lines())
+        return "\n".join(map(in_a_line, self._lines()))
 
     def _lines(self) -> list[str]:
         lines = [self.folder.path]

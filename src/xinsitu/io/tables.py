@@ -14,7 +14,7 @@ import xarray as xr
 from xinsitu import schema
 from xinsitu.errors import SchemaError
 
-from .disk import new_file, refuse_existing
+from .disk import refuse_existing, write_whole
 
 
 def to_dataframe(series: xr.Dataset, layout: Literal["long", "wide"] = "long") -> pd.DataFrame:
@@ -105,9 +105,7 @@ def write_csv(
     for name in [name for name in table if pd.api.types.is_string_dtype(table[name])]:
         table[name] = table[name].map(_harmless)
     table.columns = [_harmless(f"{name} [{units[name]}]" if name in units else name) for name in table.columns]
-    with new_file(path, overwrite=overwrite) as temporary:
-        table.to_csv(temporary, date_format="%Y-%m-%dT%H:%M:%S.%fZ")
-    return path
+    return write_whole(path, table.to_csv(date_format="%Y-%m-%dT%H:%M:%S.%fZ").encode(), overwrite=overwrite)
 
 
 def _harmless(cell: object) -> object:

@@ -32,6 +32,7 @@ def plot_changes(
     *,
     window: int = 5,
     path: str | Path | None = None,
+    overwrite: bool = False,
 ) -> Figure:
     """Show every change of attenuation: the intensities around it, the points used, lines through them, the factor.
 
@@ -45,6 +46,8 @@ def plot_changes(
         Frames used on each side, where the change's evidence does not say.
     path
         A PNG, PDF or SVG file to write.
+    overwrite
+        Replace a file of this name.
 
     Returns
     -------
@@ -55,6 +58,8 @@ def plot_changes(
     ------
     SchemaError
         There are no changes, or no intensities.
+    ResultExists
+        The file is there and ``overwrite`` is false.
     """
     from matplotlib.figure import Figure
 
@@ -75,7 +80,7 @@ def plot_changes(
     handles, labels = grid[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4, fontsize=FONT, frameon=False)
     if path is not None:
-        save(figure, Path(path))
+        save(figure, Path(path), overwrite=overwrite)
     return figure
 
 

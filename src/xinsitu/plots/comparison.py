@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from xinsitu.errors import SchemaError
+from xinsitu.io.disk import refuse_existing
 
 from .curves import Drawing, Panel, drawing, readable_panel
 from .interactive import show, write_html
@@ -26,6 +27,7 @@ def plot_comparison(
     *,
     roi: str | Sequence[str] | None = None,
     log: bool = False,
+    overwrite: bool = False,
 ) -> Path:
     """Overlay samples on their elapsed times and write the figure.
 
@@ -41,22 +43,26 @@ def plot_comparison(
         A name or names; None: all.
     log
         Logarithmic intensity.
+    overwrite
+        Replace a file of this name.
 
     Raises
     ------
     SchemaError
         Nothing to compare, or another ending.
+    ResultExists
+        The file is there and ``overwrite`` is false.
     """
-    path = Path(path)
+    path = refuse_existing(path, overwrite=overwrite)
     figures = {name: drawing(one, t0=_zero(one), roi=roi, log=log) for name, one in series.items()}
     if not figures:
         raise SchemaError("there is nothing to compare")
     together = _together(figures)
     if path.suffix.lower() == ".html":
-        return write_html(show(together), path)
+        return write_html(show(together), path, overwrite=overwrite)
     if path.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise SchemaError(f"{path}: a figure ends in .html, .png, .pdf or .svg")
-    return draw(together, path)
+    return draw(together, path, overwrite=overwrite)
 
 
 def _zero(sample: xr.Dataset) -> np.datetime64:

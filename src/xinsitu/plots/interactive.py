@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from xinsitu.errors import SchemaError
+from xinsitu.io.disk import refuse_existing, write_whole
 from xinsitu.values import Event
 
 from .curves import Curve, Drawing, Panel, drawing
@@ -250,9 +251,11 @@ def save_plot(
     log: bool = False,
     normalise: str | None = None,
     roi: str | Sequence[str] | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write the figure of :func:`plot` to a file: ``.html`` is interactive and needs no network, ``.png``, ``.pdf`` and
-    ``.svg`` are one column wide for a paper. The parameters are those of :func:`plot`.
+    ``.svg`` are one column wide for a paper. The parameters are those of :func:`plot`; ``overwrite`` replaces a file of
+    this name.
 
     Returns
     -------
@@ -263,18 +266,22 @@ def save_plot(
     ------
     SchemaError
         Another ending, or nothing to plot.
+    ResultExists
+        The file is there and ``overwrite`` is false.
     """  # noqa: D205 - the summary needs two lines
-    path = Path(path)
+    path = refuse_existing(path, overwrite=overwrite)
     if path.suffix.lower() not in FORMATS:
         raise SchemaError(f"{path}: a figure ends in one of {', '.join(FORMATS)}")
     options = {"events": tuple(events), "t0": t0, "x": x, "smooth": smooth, "derivative": derivative, "log": log}
     if path.suffix.lower() == ".html":
-        return write_html(plot(series, normalise=normalise, roi=roi, **options), path)  # type: ignore[arg-type] # as above
-    return draw(drawing(series, normalise=normalise, roi=roi, **options), path)  # type: ignore[arg-type] # as above
+        figure = plot(series, normalise=normalise, roi=roi, **options)  # type: ignore[arg-type] # as above
+        return write_html(figure, path, overwrite=overwrite)
+    panels = drawing(series, normalise=normalise, roi=roi, **options)  # type: ignore[arg-type] # as above
+    return draw(panels, path, overwrite=overwrite)
 
 
-def write_html(figure: hv.Dimensioned, path: Path) -> Path:
-    """Write any HoloViews object as one HTML page that loads nothing from outside."""
+def write_html(figure: hv.Dimensioned, path: Path, *, overwrite: bool = False) -> Path:
+    """Write any HoloViews object as one HTML page that loads nothing from outside, whole or not at all."""
     import holoviews as hv
     from bokeh.document import Document
     from bokeh.embed import file_html
@@ -286,5 +293,5 @@ def write_html(figure: hv.Dimensioned, path: Path) -> Path:
     document.add_root(hv.renderer("bokeh").instance(mode="server").get_plot(figure, doc=document).state)
     page = file_html(document, INLINE, title=path.stem)
     # Panel, once imported, makes every page ask for a script of its own that only a server has
-    path.write_text(re.sub(r'<script src="static/extensions/[^"]*"></script>', "", page), encoding="utf-8")
-    return path
+    page = re.sub(r'<script src="static/extensions/[^"]*"></script>', "", page)
+    return write_whole(path, page.encode("utf-8", "replace"), overwrite=overwrite)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from xinsitu.errors import SchemaError
+from xinsitu.io.disk import write_whole
 
 from .curves import Curve, Drawing, Panel
 
@@ -22,7 +24,7 @@ FONT = 7.5
 BAND = 60
 
 
-def draw(drawing: Drawing, path: Path) -> Path:
+def draw(drawing: Drawing, path: Path, *, overwrite: bool = False) -> Path:
     """Write the panels to a PNG, PDF or SVG file.
 
     Raises
@@ -30,8 +32,7 @@ def draw(drawing: Drawing, path: Path) -> Path:
     SchemaError
         There is nothing to draw.
     """
-    save(paper_figure(drawing), path)
-    return path
+    return save(paper_figure(drawing), path, overwrite=overwrite)
 
 
 def paper_figure(drawing: Drawing) -> Figure:
@@ -60,13 +61,18 @@ def paper_figure(drawing: Drawing) -> Figure:
     return figure
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure; the same figure gives the same bytes."""
+def save(figure: Figure, path: Path, *, overwrite: bool = False) -> Path:
+    """Write a figure, whole or not at all; the same figure gives the same bytes."""
     import matplotlib as mpl
 
+    ending = path.suffix.lower()
+    if ending not in (".png", ".pdf", ".svg"):
+        raise SchemaError(f"{path}: this figure ends in .png, .pdf or .svg")
+    content = io.BytesIO()
     dates: dict[str, dict[str, None]] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
     with mpl.rc_context({"svg.hashsalt": "xinsitu", "pdf.fonttype": 42}):
-        figure.savefig(path, dpi=300, metadata=dates.get(path.suffix.lower()))
+        figure.savefig(content, format=ending.removeprefix("."), dpi=300, metadata=dates.get(ending))
+    return write_whole(path, content.getvalue(), overwrite=overwrite)
 
 
 def plain(text: str) -> str:

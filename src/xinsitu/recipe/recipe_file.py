@@ -41,7 +41,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ import tomli_w
 
 from xinsitu.errors import DocumentError, XinsituError
 from xinsitu.io.discover import look
-from xinsitu.io.disk import new_file
+from xinsitu.io.disk import write_whole
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois
 from xinsitu.io.measurement import select
 from xinsitu.values import frame_ranges
@@ -69,7 +69,7 @@ class SampleRecipe:
     """What to do with a sample, and where the results go.
 
     ``stitch`` is the recipe of the numbers; ``result``, ``table`` and ``figures`` are files to write, ``plot`` the
-    keywords of the figures.
+    keywords of the figures; ``inputs`` are the files that were and will be read, the recipe itself among them.
     """
 
     name: str
@@ -78,6 +78,7 @@ class SampleRecipe:
     table: Path | None = None
     figures: tuple[Path, ...] = ()
     plot: Mapping[str, Any] = field(default_factory=dict)
+    inputs: tuple[Path, ...] = ()
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -105,7 +106,8 @@ def read_recipe(path: str | Path) -> SampleRecipe:
     if missing := [name for name in ("sample", "rois") if name not in document]:
         raise DocumentError(f"{path}: lacks {' and '.join(missing)}")
     try:
-        return _sample_recipe(document, path.resolve().parent)
+        recipe = _sample_recipe(document, path.resolve().parent)
+        return replace(recipe, inputs=(path, *recipe.inputs))
     except XinsituError as fault:
         text = str(fault)
         raise type(fault)(text if str(path.parent) in text else f"{path}: {text}") from None
@@ -143,6 +145,11 @@ def _sample_recipe(document: Mapping[str, Any], base: Path) -> SampleRecipe:
         table=base / output["table"] if "table" in output else None,
         figures=tuple(base / figure for figure in output.get("figures", ())),
         plot=dict(document.get("plot", {})),
+        inputs=(
+            *(base / document[name] for name in ("rois", "changes", "events") if name in document),
+            *(one.file for one in pixels),
+            *([] if correcting.mask is None else [correcting.mask]),
+        ),
     )
 
 
@@ -176,5 +183,4 @@ def write_recipe(document: Mapping[str, Any], path: str | Path, *, overwrite: bo
     if strange := sorted(set(document) - _KEYS):
         raise DocumentError(f"a recipe has no {', '.join(strange)}; it has {', '.join(sorted(_KEYS))}")
     text = tomli_w.dumps({"format": FORMAT, "version": VERSION, **document})
-    with new_file(path, overwrite=overwrite) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_whole(path, text.encode(), overwrite=overwrite)

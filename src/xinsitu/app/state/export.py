@@ -136,7 +136,7 @@ def script(model: Shown) -> str:
         lines.append("result = xi.correct_attenuation(result, changes)")
     lines.append(f"xi.write_results(result, {stem + '.nc'!r}, overwrite=True)")
     plot = f"x={screen.axis!r}, log={screen.log_intensity!r}, events=events"
-    lines.append(f"xi.save_plot(result, {stem + '.png'!r}, {plot})")
+    lines.append(f"xi.save_plot(result, {stem + '.png'!r}, {plot}, overwrite=True)")
     return "\n".join(lines) + "\n"
 
 

@@ -1,0 +1,124 @@
+"""What a run may write: nothing that it reads, nothing twice, nothing among anybody's frames."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+import tifffile
+
+from tests.camserver import camserver_bytes, ramp, stamp_of
+from xinsitu.errors import LayoutError, ResultExists
+from xinsitu.io.guard import check_outputs, frames_in
+
+
+@pytest.fixture
+def house(tmp_path):
+    """Frames in two folders, a ROI file, a result, a folder of results."""
+    for name in ("scan7", "white"):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            path = tmp_path / name / f"{name}_{number:03d}.tif"
+            path.write_bytes(camserver_bytes(ramp(number), stamp_of(number)))
+    (tmp_path / "spots.json").write_text("{}")
+    (tmp_path / "old.nc").write_text("old")
+    (tmp_path / "results").mkdir()
+    return tmp_path
+
+
+def listing(folder):
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("name", ["scan7/x.nc", "white/x.png", "scan7/scan7_001.tif", "scan7/new/x.nc", "way/x.csv"])
+def test_nothing_goes_among_frames_whoever_owns_them(house, name, overwrite):
+    (house / "way").symlink_to(house / "white")
+    before = listing(house)
+    with pytest.raises(LayoutError, match="never written to"):
+        check_outputs([house / name], overwrite=overwrite)
+    with pytest.raises(LayoutError, match="never written to"):
+        check_outputs([house / "results" / "fine.nc", house / name], frames=[house / "scan7"], overwrite=overwrite)
+    assert listing(house) == before
+
+
+def test_not_below_the_frames_of_this_run_either(house):
+    (house / "scan7" / "deep" / "er").mkdir(parents=True)
+    check_outputs([house / "scan7" / "deep" / "er" / "x.nc"])  # a folder of its own, and nobody reads the one above
+    with pytest.raises(LayoutError, match="its own frames"):
+        check_outputs([house / "scan7" / "deep" / "er" / "x.nc"], frames=[house / "scan7"])
+
+
+@pytest.mark.parametrize("way", ["itself", "through a folder's link", "hard link", "dots"])
+def test_no_input_is_replaced_whatever_it_is_called(house, monkeypatch, way):
+    monkeypatch.chdir(house)
+    (house / "door").symlink_to(house)
+    os.link(house / "spots.json", house / "results" / "copy.json")
+    output = {
+        "itself": house / "spots.json",
+        "through a folder's link": house / "door" / "spots.json",
+        "hard link": house / "results" / "copy.json",
+        "dots": house / "results" / ".." / "spots.json",
+    }[way]
+    with pytest.raises(ResultExists, match="is read by this run"):
+        check_outputs([output], inputs=["spots.json"], overwrite=True)
+    check_outputs([house / "old.nc"], inputs=["spots.json"], overwrite=True)
+
+
+def test_a_hard_link_to_a_frame_is_not_replaced(house):
+    os.link(house / "scan7" / "scan7_002.tif", house / "results" / "a.nc")
+    with pytest.raises(ResultExists, match=r"scan7_002\.tif"):
+        check_outputs([house / "results" / "a.nc"], frames=[house / "scan7"], overwrite=True)
+    pattern = house / "scan7" / "scan7_*.tif"
+    with pytest.raises(ResultExists, match=r"scan7_002\.tif"):
+        check_outputs([house / "results" / "a.nc"], frames=[pattern], overwrite=True)
+
+
+@pytest.mark.parametrize("pair", [("a.nc", "a.nc"), ("a.nc", "A.NC"), ("results/../a.nc", "a.nc"), ("é.nc", "é.nc")])
+def test_no_two_outputs_are_alike(house, pair):
+    with pytest.raises(ResultExists, match="two outputs"):
+        check_outputs([house / name for name in pair], overwrite=True)
+    check_outputs([house / "a.nc", house / "results" / "a.nc", None])
+
+
+@pytest.mark.parametrize("name", ["../x.nc", "inner/../../x.nc", "door/x.nc", "/tmp/x.nc"])
+def test_a_recipe_writes_below_its_own_folder(house, name):
+    base = house / "results"
+    (base / "inner").mkdir()
+    (base / "door").symlink_to(house)
+    with pytest.raises(LayoutError, match="--outside"):
+        check_outputs([base / name], below=base)
+    check_outputs([base / "x.nc", base / "inner" / "x.nc"], below=base)
+
+
+def test_an_existing_output_needs_to_be_asked_for(house):
+    with pytest.raises(ResultExists, match="already exists"):
+        check_outputs([house / "old.nc"])
+    check_outputs([house / "old.nc"], overwrite=True)
+    tifffile.imwrite(house / "results" / "picture.tif", np.zeros((3, 4), "u1"))
+    with pytest.raises(ResultExists, match="never replaced"):
+        check_outputs([house / "results" / "picture.tif"], overwrite=True)
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        check_outputs([house / "nowhere" / "x.nc"])
+
+
+def test_what_is_no_folder_of_frames(house):
+    results = house / "results"
+    tifffile.imwrite(results / "mask_2014.tif", np.zeros((13, 17), "u1"))
+    for name in ("stack.nc", "stack.h5", "fig_1.png", "fig_2.png", "a_1.json", "a_2.json"):
+        (results / name).write_bytes(b"")
+    assert frames_in(results) is None
+    assert frames_in(house) is None
+    assert frames_in(house / "nowhere") is None
+    check_outputs([results / "x.nc"])
+
+
+def test_what_is_one(tmp_path):
+    for kind, names in {"edf": ("a1.edf", "a2.edf"), "eiger": ("r_master.h5", "r_data_000001.h5")}.items():
+        (tmp_path / kind).mkdir()
+        for name in names:
+            (tmp_path / kind / name).write_bytes(b"")
+        assert frames_in(tmp_path / kind), kind
+    tifffile.imwrite(tmp_path / "pages_1.tif", np.zeros((4, 13, 17), "u2"), photometric="minisblack")
+    assert frames_in(tmp_path)
