@@ -14,6 +14,9 @@ from hypothesis import HealthCheck, settings
 
 from .browser import CHROMIUM, FLAGS, Tab
 
+os.environ.pop("XINSITU_INSTRUMENT", None)  # what this user has set is not what is tested
+os.environ["XDG_CONFIG_HOME"] = os.path.join(os.path.dirname(os.path.abspath(__file__)), "no configuration")
+
 SHARED = Path(os.environ.get("XINSITU_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
 settings.register_profile("default", deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])

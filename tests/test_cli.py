@@ -93,7 +93,8 @@ def test_parse_takes_the_region_of_the_instrument_and_says_so(
     assert main(["parse", str(experiment.folders["time1"])]) == 0
     said = capsys.readouterr()
     assert "divided by the background at y 70:90, x 150:170 (of the instrument)" in said.out
-    assert "default instrument" in said.err
+    assert "instrument: spring8-bl11xu (recognised by" in said.out
+    assert "zone" not in said.err
     result = xi.read_results(tmp_path / "0884_time1.nc")
     assert result["image"].attrs["units"] == "1"
 

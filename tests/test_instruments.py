@@ -13,8 +13,8 @@ from xinsitu.io.measurement import open_flatfield, open_measurement
 from .camserver import write_frames
 
 
-def test_bl11xu_is_the_default():
-    table = load_instrument()
+def test_the_table_of_bl11xu():
+    table = load_instrument("spring8-bl11xu")
     assert (table.name, table.time_zone, table.y_name, table.x_name) == ("spring8-bl11xu", "Asia/Tokyo", "hk", "l")
     assert table.background.boxes == (((70, 90), (150, 170)),)
     assert table.background.mode == "divide"

@@ -51,7 +51,6 @@ def test_the_twenty_lines(experiment: Truth, tmp_path: Path) -> None:
     np.testing.assert_allclose(ratio, ratio[0], rtol=0.01)
 
 
-@pytest.mark.filterwarnings("ignore:.*comes from the default instrument:xinsitu.XinsituWarning")
 def test_the_lines_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     simulate_sample(tmp_path / "xinsitu-demo", frames=100, counts=1e7)
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

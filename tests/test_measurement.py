@@ -82,11 +82,11 @@ def test_opening_reads_no_pixel_and_computes_nothing(folder, computes, monkeypat
             assert part.shape == (2, 2, 17)
 
 
-def test_the_default_zone_is_said_once(folder):
-    with pytest.warns(XinsituWarning, match="Asia/Tokyo comes from the default instrument") as caught:
-        data = open_measurement(folder)
+def test_a_zone_that_nobody_knows_is_said_once(folder):
+    with pytest.warns(XinsituWarning, match="nor is the time zone of their stamps") as caught:
+        data = open_measurement(folder, instrument="generic")
     assert len(caught) == 1
-    assert data.attrs["time_zone_source"] == "default"
+    assert data.attrs["time_zone_source"] == "unknown"
     assert open_measurement(folder, instrument="spring8-bl11xu").attrs["time_zone_source"] == "instrument"
 
 
@@ -316,7 +316,7 @@ def test_a_sample_is_a_tree_of_its_measurements(tmp_path):
     with pytest.raises(LayoutError, match="no measurement here"):
         open_sample(sample, include="other*")
     with pytest.warns(XinsituWarning) as caught:
-        open_sample(sample)
+        open_sample(sample, instrument="generic")
     assert len(caught) == 1
 
 
@@ -330,7 +330,8 @@ def test_a_survey_accounts_for_every_file(folder):
     assert "6 seen = 3 good frames + 1 bad + 2 others" in text
     assert "scan 1: 0 to 4, missing 1" in text
     assert "0884_time_1_00003.tif: truncated" in text
-    assert "2014-05-28 17:00:00 to 2014-05-28 17:00:04 Asia/Tokyo (of the default instrument)" in text
+    assert "2014-05-28 17:00:00 to 2014-05-28 17:00:04 Asia/Tokyo (of the instrument)" in text
+    assert "from      spring8-bl11xu (recognised by PILATUS 100K, names of the folders)" in text
     assert "PILATUS 100K, S/N 1-0230" in text
     above = survey(folder.parent, tz="UTC")
     assert above.n_frames == 3

@@ -298,6 +298,21 @@ def epoch_seconds(time: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return np.asarray(microseconds_from_time(time) / 1e6, dtype="float64")
 
 
+UNKNOWN_ZONE = "unknown"
+"""Attribute ``time_zone_source`` where nobody knows the zone of the stamps: ``time`` is what the clock showed."""
+
+
+def knows_utc(data: xr.DataArray | xr.Dataset) -> bool:
+    """Whether ``time`` is UTC, and not frame numbers or what a clock of an unknown zone showed.
+
+    Examples
+    --------
+    >>> knows_utc(xr.Dataset(attrs={"time_zone_source": "unknown"})), knows_utc(xr.Dataset())
+    (False, True)
+    """
+    return data.attrs.get("time_zone_source") != UNKNOWN_ZONE and data.attrs.get("time_source") != "frame"
+
+
 # -- axes -------------------------------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import xinsitu
 
-from . import frame_commands, sample_commands, series_commands
+from . import frame_commands, instrument_command, sample_commands, series_commands
 from .arguments import Command, parser
 from .console import complain, sentence, warnings_in_a_line
 from .demo import demo
@@ -28,6 +28,7 @@ _COMMANDS: dict[str, Command] = {
     "plot": sample_commands.plot,
     "compare": sample_commands.compare,
     "run": sample_commands.run,
+    "instrument": instrument_command.instrument,
 }
 
 

@@ -150,6 +150,7 @@ def parser(version: str, commands: dict[str, Command]) -> argparse.ArgumentParse
     _plot(add)
     _compare(add)
     _run(add)
+    _instrument(add)
     return top
 
 
@@ -279,7 +280,6 @@ def _plot(add: Add) -> None:
     one.add_argument("--x", choices=["elapsed", "local", "utc", "frame"], default="elapsed", help="the x axis")
     one.add_argument("--smooth", metavar="savgol:11,2|mean:5", help="smooth the curves")
     one.add_argument("--derivative", action="store_true", help="plot d/dt")
-    one.add_argument("--scan", metavar="NAME", help="which of several scans in an HDF5 file, e.g. 2.1")
     one.add_argument("--log", action="store_true", help="logarithmic intensity")
     one.add_argument("--normalise", metavar="START:STOP", help="divide intensities by their mean in this window (s)")
     one.add_argument("--roi", type=names, metavar="A,B", help="only these ROIs")
@@ -322,11 +322,22 @@ def _bad_frames(one: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _instrument(add: Add) -> None:
+    one = add(
+        "instrument",
+        "list the instruments that are known, or make one the default",
+        "  xinsitu instrument\n  xinsitu instrument spring8-bl11xu\n  xinsitu instrument --forget",
+    )
+    which = one.add_mutually_exclusive_group()
+    which.add_argument("name", nargs="?", metavar="NAME", help="to take for all frames; a name, or a path of a table")
+    which.add_argument("--forget", action="store_true", help="have none: frames are recognised by their tables again")
+
+
 def _zone(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "--tz", metavar="ZONE", help="time zone of the stamps, e.g. Asia/Tokyo (default: the instrument's)"
     )
-    one.add_argument("--instrument", metavar="NAME", help="instrument table (default: spring8-bl11xu)")
+    one.add_argument("--instrument", metavar="NAME", help="instrument or path of its table (default: recognised)")
 
 
 def _reading(one: argparse.ArgumentParser) -> None:
@@ -338,6 +349,7 @@ def _reading(one: argparse.ArgumentParser) -> None:
     one.add_argument("--on-error", choices=["raise", "skip", "nan"], default="raise", help="what to do with bad frames")
     one.add_argument("--fill-missing", action="store_true", help="put a frame of NaN where a number is missing")
     one.add_argument("--series", metavar="NAME|newest", help="which of several series in the folder")
+    one.add_argument("--scan", metavar="NAME", help="which of several scans in an HDF5 file, e.g. 2.1")
     one.add_argument("--log", default="auto", metavar="auto|none|FILE", help="log whose counters join the frames")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import xarray as xr
 
 from xinsitu.io.frame_files import write_frames
-from xinsitu.io.instruments import load_instrument
+from xinsitu.io.instruments import GENERIC, load_instrument
 from xinsitu.io.survey import survey
 from xinsitu.recipe import Correcting, Parse
 from xinsitu.values import Background
@@ -49,7 +49,7 @@ def parse(words: argparse.Namespace) -> int:
 
 def _of_instrument(scan: xr.Dataset, words: argparse.Namespace) -> Background | None:
     """Return the background region of the instrument table, if it has one."""
-    region = load_instrument(scan.attrs.get("instrument")).background
+    region = load_instrument(words.instrument or scan.attrs.get("instrument", GENERIC)).background
     rows, columns = scan.sizes["y"], scan.sizes["x"]
     if region and any(y[1] > rows or x[1] > columns for y, x in region.boxes):
         complain(f"warning: the instrument's background region is off frames of {rows} x {columns}; none is taken")

@@ -12,7 +12,9 @@ import xarray as xr
 
 from xinsitu.errors import XinsituError
 from xinsitu.io.guard import check_outputs
+from xinsitu.io.recognition import GIVEN
 from xinsitu.recipe import Correcting, Reading, Recipe
+from xinsitu.schema import knows_utc
 from xinsitu.values import Background
 
 from .console import say
@@ -64,9 +66,14 @@ def say_measurement(scan: xr.Dataset, folder: Path) -> None:
     if left_out := scan.attrs.get("frames_left_out"):
         say(f"left out: {left_out}")
     first, last = (str(moment)[:19].replace("T", " ") for moment in scan["time"].values[[0, -1]])
+    if name := scan.attrs.get("instrument"):
+        say(f"instrument: {name} ({scan.attrs.get('instrument_source', GIVEN)})")
     zone = f"zone {scan.attrs.get('time_zone')} ({scan.attrs.get('time_zone_source', 'given')})"
     if scan.attrs.get("time_source") == "frame":
         say("time: the frame number in seconds, as the frames carry no stamps")
+    elif not knows_utc(scan):
+        said = "on the detector's clock, its time zone is not known"
+        say(f"time: {first} to {last} {said}, from {scan.attrs.get('time_source')}")
     else:
         say(f"time: {first} to {last} UTC, from {scan.attrs.get('time_source')}, {zone}")
     if "mask" in scan.coords and (bad := int(scan["mask"].sum())):

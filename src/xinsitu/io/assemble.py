@@ -12,13 +12,21 @@ from xarray.core.indexing import LazilyIndexedArray
 
 from xinsitu import __version__
 from xinsitu.errors import warn
-from xinsitu.schema import CONVENTIONS, TIME_ENCODING, FrameStatus, describe, time_from_microseconds
+from xinsitu.schema import (
+    CONVENTIONS,
+    TIME_ENCODING,
+    UNKNOWN_ZONE,
+    FrameStatus,
+    describe,
+    time_from_microseconds,
+)
 
 from .columns import header_columns
 from .discover import sample_and_measurement
 from .formats.pilatus import PilatusText
 from .gather import Gathered
 from .instruments import Instrument
+from .recognition import Chosen
 from .times import TimeAxis
 
 _SHOWN = 20
@@ -37,9 +45,9 @@ class Clock:
     stamp_marks: str
 
 
-def assemble(folder: str, gathered: Gathered, clock: Clock, instrument: Instrument) -> xr.Dataset:
+def assemble(folder: str, gathered: Gathered, clock: Clock, chosen: Chosen) -> xr.Dataset:
     """Return the Dataset of a measurement: lazy ``image``, coordinates and attributes."""
-    stack = gathered.stack
+    stack, instrument = gathered.stack, chosen.table
     image = xr.Variable(("time", "y", "x"), LazilyIndexedArray(stack)).isel(instrument.flips)
     dataset = xr.Dataset({"image": image}, coords=_coordinates(folder, gathered, clock.axis, instrument))
     for name in ("image", *dataset.coords):
@@ -49,13 +57,15 @@ def assemble(folder: str, gathered: Gathered, clock: Clock, instrument: Instrume
     dataset["image"].attrs.update(gathered.image_attributes)
     dataset = dataset.assign_coords(header_columns(gathered.headers))
     dataset["time"].attrs = {"long_name": "time", "standard_name": "time"}
+    if clock.zone_source == UNKNOWN_ZONE:
+        dataset["time"].attrs["long_name"] = "time on the detector's clock, whose zone is not known"
     dataset["time"].encoding = dict(TIME_ENCODING)
     dataset["image"].encoding["preferred_chunks"] = stack.preferred_chunks
     if stack.dtype != stack.stored:  # the codes of bad pixels are those of the type on disk
         dataset["image"].attrs["stored_dtype"] = stack.stored.str
     if (cutoff := _lowest_cutoff(gathered)) is not None:
         dataset["image"].attrs["count_cutoff"] = cutoff
-    dataset.attrs = _attributes(folder, gathered, clock, instrument)
+    dataset.attrs = _attributes(folder, gathered, clock, chosen)
     _warn_of_changes(folder, gathered)
     dataset.encoding["source"] = folder
     return dataset
@@ -73,8 +83,8 @@ def _coordinates(folder: str, gathered: Gathered, axis: TimeAxis, instrument: In
     sample, measurement = sample_and_measurement(folder)
     coordinates: dict[str, Any] = {
         "time": ("time", time_from_microseconds(axis.microseconds)),
-        "y": ("y", np.arange(rows, dtype="int64")),
-        "x": ("x", np.arange(columns, dtype="int64")),
+        "y": ("y", gathered.origin[0] + np.arange(rows, dtype="int64")),
+        "x": ("x", gathered.origin[1] + np.arange(columns, dtype="int64")),
         "frame": ("time", gathered.frame),
         "scan": ("time", gathered.scan),
         "stamp": ("time", np.array([header.stamp if header else "" for header in gathered.headers], dtype="U")),
@@ -152,17 +162,19 @@ def _of_wall_time(clock: Clock) -> dict[str, str]:
     """Attributes that numbered frames do not have: their time is nowhere's."""
     if clock.axis.source == "frame":
         return {}
-    return dict(zip(_WALL_TIME, (clock.zone, clock.zone_source, clock.stamp_marks), strict=True))
+    said = zip(_WALL_TIME, (clock.zone, clock.zone_source, clock.stamp_marks), strict=True)
+    return {name: text for name, text in said if text}
 
 
-def _attributes(folder: str, gathered: Gathered, clock: Clock, instrument: Instrument) -> dict[str, str | int | float]:
+def _attributes(folder: str, gathered: Gathered, clock: Clock, chosen: Chosen) -> dict[str, str | int | float]:
     first, axis = gathered.first, clock.axis
     detector, serial = first.detector
     sources = {header.stamp_source for header in gathered.headers if header and header.stamp_source}
     attributes: dict[str, str | int | float | None] = {
         "Conventions": CONVENTIONS,
         "xinsitu_version": __version__,
-        "instrument": instrument.name,
+        "instrument": chosen.table.name,
+        "instrument_source": chosen.by,
         "source": "/".join(sample_and_measurement(folder)),
         "source_token": gathered.stack.token,
         **_of_wall_time(clock),
@@ -172,10 +184,10 @@ def _attributes(folder: str, gathered: Gathered, clock: Clock, instrument: Instr
         "detector_serial": serial,
         "software": first.software or None,
         "frames_left_out": _left_out(gathered),
-        "flipped": ",".join(instrument.flip) or None,
+        "flipped": ",".join(chosen.table.flip) or None,
         **first.text.attributes(),
         "count_cutoff": _lowest_cutoff(gathered),
     }
     known = {name: value for name, value in attributes.items() if value is not None}
-    own = _OWN if "time_zone" in known else (*_OWN, *_WALL_TIME)
+    own = _OWN if "time_zone_source" in known else (*_OWN, *_WALL_TIME)
     return known | {name: value for name, value in gathered.attributes.items() if name not in own}

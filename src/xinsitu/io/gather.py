@@ -53,6 +53,8 @@ class Gathered:
     numbered, counted
         Whether the frames of an HDF5 file say their own numbers; whether these were counted by the detector, which
         begins anew in every scan.
+    origin
+        Detector pixel, row and column, of the first pixel, where a netCDF file says it.
     """
 
     stack: FrameStack | Hdf5Stack
@@ -67,6 +69,7 @@ class Gathered:
     remarks: tuple[str, ...] = ()
     numbered: bool = False
     counted: bool = False
+    origin: tuple[int, int] = (0, 0)
 
     @property
     def first(self) -> FrameHeader:

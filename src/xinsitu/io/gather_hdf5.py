@@ -191,6 +191,7 @@ def join_hdf5(found: Sequence[Gathered]) -> Gathered:
         attributes=_common([one.attributes for one in found]),
         mask=first.mask,
         remarks=tuple(dict.fromkeys(remark for one in found for remark in one.remarks)),
+        origin=first.origin,
     )
 
 

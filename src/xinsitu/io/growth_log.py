@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from xinsitu.errors import DocumentError
+from xinsitu.errors import DocumentError, TimeError
 from xinsitu.schema import time_from_microseconds
 from xinsitu.values import Event, Moment, nanoseconds
 
 from .instruments import load_instrument
+from .recognition import Chosen, named_instrument
 from .stamps import parse_stamp
 from .zones import find_zone, to_utc
 
@@ -24,6 +25,8 @@ _OPEN: Mapping[str, bool] = {
     **dict.fromkeys(("1", "o", "open", "opened", "on", "true"), True),
     **dict.fromkeys(("0", "c", "close", "closed", "off", "false"), False),
 }
+WRITER = "spring8-bl11xu"
+"""The instrument whose chamber writes these lines."""
 _FIVE = ("Ga", "In", "Al", "Sb", "As")
 """Shutters of the chamber at BL11XU, in the order of its log."""
 
@@ -48,7 +51,8 @@ def read_events_log(
     tz
         Time zone of its clock, such as ``Asia/Tokyo``; None: that of the instrument.
     instrument
-        Name of an instrument; None: the default one.
+        Name of an instrument; None: that of ``XINSITU_INSTRUMENT`` or the user's configuration file, else BL11XU,
+        whose chamber writes such lines.
     shutters
         Names in the order of the states; None: Ga, In, Al, Sb, As.
 
@@ -62,6 +66,8 @@ def read_events_log(
     ------
     DocumentError
         There is no such file or no such line in it, a line has no time before it, or cannot be read.
+    TimeError
+        The instrument has no time zone, and no ``tz`` is given.
 
     Examples
     --------
@@ -76,7 +82,10 @@ def read_events_log(
     ('In shutter open', '2014-05-28T08:01:59', '2014-05-28T08:03:00')
     """
     path = Path(path)
-    zone = find_zone(tz or load_instrument(instrument).time_zone)
+    table = (named_instrument(instrument) or Chosen(load_instrument(WRITER), "its own lines")).table
+    if not (name := tz or table.time_zone):
+        raise TimeError(f"{path}: the instrument {table.name} has no time zone; say tz=")
+    zone = find_zone(name)
     moves, last = _moves(path)
     if not moves:
         raise DocumentError(f"{path}: there is no line '#C Shutter(s) opened or closed:'")

@@ -65,21 +65,23 @@ def _gather(file: h5py.File, path: str, files: tuple[tuple[str, int, int], ...],
     remarks: list[str] = []
     datasets = _find(file, path, remarks) if scan is None else _find_scan(file, path, scan)
     place, first = next(iter(datasets.items()))
-    shape = (int(first.shape[-2]), int(first.shape[-1]))
+    axes = _named_axes(first)
+    shape = (int(first.shape[-2]), int(first.shape[-1])) if axes is None else _sizes(first, axes)
     for dataset in datasets.values():
-        if dataset.shape[-2:] != first.shape[-2:] or dataset.dtype != first.dtype:
+        if (axes is None and dataset.shape[-2:] != first.shape[-2:]) or dataset.dtype != first.dtype:
             raise FrameFault(path, f"{dataset.name} is {dataset.shape} {dataset.dtype}, unlike {first.name}")
         if packed := _packing(dataset):
             raise FrameFault(path, f"{dataset.name} is packed ({packed}); store the values themselves")
     if shape[0] * shape[1] > MAX_PIXELS:
         raise FrameFault(path, f"{first.name} declares {shape[0]} x {shape[1]} pixels")
-    written = {place: written_frames(dataset) for place, dataset in datasets.items()}
+    written = {place: written_frames(dataset, axes) for place, dataset in datasets.items()}
     stack = Hdf5Stack(
         parts=tuple(part for place, there in written.items() for part in _parts(path, place, there, files)),
         frame_shape=shape,
         stored=first.dtype.newbyteorder("="),
-        step=first.chunks[0] if first.chunks and first.ndim == 3 else 1,
+        step=first.chunks[0 if axes is None else axes[0]] if first.chunks and first.ndim == 3 else 1,
         no_value=(said,) if (said := from_attributes(first.attrs)) else (),
+        axes=axes,
     )
     count = stack.shape[0]
     about = Nexus(file, place, count, remarks)
@@ -88,7 +90,7 @@ def _gather(file: h5py.File, path: str, files: tuple[tuple[str, int, int], ...],
         stack=stack,
         headers=_headers(about, stack, files[0]),
         scan=about.numbers("scan", np.full(count, _scan_number(place, scan), dtype="int64")),
-        frame=about.numbers("frame", _image_numbers(datasets.values()) if sequence is None else sequence),
+        frame=about.numbers("frame", _image_numbers(datasets.values(), count) if sequence is None else sequence),
         status=np.where(np.concatenate(list(written.values())), FrameStatus.OK, FrameStatus.MISSING).astype("int8"),
         faults=(),
         image_attributes={name: one for name, one in read_attributes(first).items() if name not in NO_VALUE},
@@ -97,6 +99,7 @@ def _gather(file: h5py.File, path: str, files: tuple[tuple[str, int, int], ...],
         remarks=tuple(remarks),
         numbered="frame" in file or "image_nr_low" in first.attrs or sequence is not None,
         counted="frame" not in file and sequence is not None,
+        origin=(_first_pixel(file, "y", shape[0]), _first_pixel(file, "x", shape[1])),
     )
 
 
@@ -139,11 +142,40 @@ def _scan_number(place: str, scan: str | None) -> int:
     return int(match[1]) if match else 1
 
 
-def written_frames(dataset: h5py.Dataset) -> npt.NDArray[np.bool_]:
+def _named_axes(dataset: h5py.Dataset) -> tuple[int, ...] | None:
+    """Axes of frames, rows and columns where netCDF names them and they lie in another order; None: they do not."""
+    if dataset.ndim not in (2, 3):
+        return None
+    names = [dim[0].name.rsplit("/", 1)[-1] if len(dim) else dim.label for dim in dataset.dims]
+    if names.count("y") != 1 or names.count("x") != 1:
+        return None
+    y, x = names.index("y"), names.index("x")
+    axes = (*(axis for axis in range(dataset.ndim) if axis not in (y, x)), y, x)
+    return None if axes == tuple(range(dataset.ndim)) else axes
+
+
+def _sizes(dataset: h5py.Dataset, axes: tuple[int, ...]) -> tuple[int, int]:
+    """Rows and columns."""
+    return int(dataset.shape[axes[-2]]), int(dataset.shape[axes[-1]])
+
+
+def _first_pixel(file: h5py.File, axis: str, size: int) -> int:
+    """Detector pixel that the rows or columns begin with, where the file numbers them one by one; else 0."""
+    pixels = file.get(axis)
+    if not isinstance(pixels, h5py.Dataset) or pixels.shape != (size,) or pixels.dtype.kind not in "iu":
+        return 0
+    numbers = np.asarray(pixels[()]).astype("int64")
+    return int(numbers[0]) if numbers[0] >= 0 and bool((np.diff(numbers) == 1).all()) else 0
+
+
+def written_frames(dataset: h5py.Dataset, axes: tuple[int, ...] | None = None) -> npt.NDArray[np.bool_]:
     """Which frames of a dataset were written; those that an aborted run left out have no place in the file.
 
     Frames of a virtual dataset, or of one that a scan over several axes fills in part, are taken as written.
     """
+    if axes is not None:
+        frames = dataset.size // math.prod(_sizes(dataset, axes))
+        return np.full(frames, dataset.is_virtual or bool(dataset.id.get_storage_size()))
     everything = np.ones(_count(dataset), dtype=bool)
     if dataset.is_virtual:
         return everything
@@ -170,8 +202,11 @@ def _parts(
         yield Part(path, place, stop - start, files, start, bool(written[start]))
 
 
-def _image_numbers(datasets: Iterable[h5py.Dataset]) -> npt.NDArray[np.int64]:
+def _image_numbers(datasets: Iterable[h5py.Dataset], count: int) -> npt.NDArray[np.int64]:
     """Numbers of the frames from 0: an Eiger's pieces say which of its images they begin with, counted from 1."""
+    datasets = list(datasets)
+    if len(datasets) == 1 and "image_nr_low" not in datasets[0].attrs:
+        return np.arange(count, dtype="int64")
     numbers: list[npt.NDArray[np.int64]] = []
     behind = 0
     for dataset in datasets:

@@ -1,7 +1,8 @@
 """Instruments as tables: what a beamline calls its axes, where its clock stands, how it names its files.
 
 A table is a TOML file. Three come with the package; people add their own as
-``~/.config/xinsitu/instruments/NAME.toml`` (``$XDG_CONFIG_HOME`` where it is set), or give a path.
+``~/.config/xinsitu/instruments/NAME.toml`` (``$XDG_CONFIG_HOME`` where it is set), or give a path. A table says by what
+frames of its instrument are recognised; which table is taken for frames is decided in :mod:`~xinsitu.io.recognition`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,79 @@ from typing import Any
 from xinsitu.errors import DocumentError, RoiError, XinsituError
 from xinsitu.values import Background
 
-DEFAULT_INSTRUMENT = "spring8-bl11xu"
+GENERIC = "generic"
+"""The instrument that assumes nothing: no zone, no names of axes, no background region."""
+ENVIRONMENT = "XINSITU_INSTRUMENT"
 PATTERNS = (r"(?P<name>.*?)_(?P<scan>\d+)_(?P<frame>\d+)", r"(?P<name>.*?)_?(?P<frame>\d+)")
 """File names where a table says nothing: ``<name>_<scan>_<frame>``, or just ``<name>_<frame>``."""
 
-_SECTIONS = ("title", "time_zone", "stamp_marks", "axes", "files", "background", "logs", "counters", "motors")
+_SECTIONS = (
+    *("title", "time_zone", "stamp_marks", "axes", "files", "background", "logs", "counters", "motors"),
+    "recognise",
+)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a file says of where it comes from.
+
+    Parameters
+    ----------
+    serial
+        Of the detector; empty where it does not say.
+    header
+        Words of the header, among them the name of the detector.
+    file
+        Name, without its ending.
+    folder
+        The last two folders of its path, ``0884/time1``.
+    """
+
+    serial: str = ""
+    header: str = ""
+    file: str = ""
+    folder: str = ""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """By what frames are recognised: each line that is there must fit, by any of its values.
+
+    ``serials`` are numbers of detectors, ``header`` whole words in the header, ``files`` and ``folders`` shell patterns
+    for names of files without their ending and for the last folders of the path.
+
+    Examples
+    --------
+    >>> rule = Rule(header=("PILATUS 100K",), folders=("[0-9]*/time*",))
+    >>> rule.fits(Evidence(header="PILATUS 100K, S/N 1-0884", folder="0884/time1"))
+    'PILATUS 100K, names of the folders'
+    >>> rule.fits(Evidence(header="PILATUS 100K-S", folder="0884/time1")) is None
+    True
+    """
+
+    serials: tuple[str, ...] = ()
+    header: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+
+    def fits(self, found: Evidence) -> str | None:
+        """By what the frames are recognised, in words; None where they are not."""
+        said = (
+            (self.serials, f"S/N {found.serial}" if found.serial in self.serials else None),
+            (self.header, next((word for word in self.header if _has_word(found.header, word)), None)),
+            (self.files, "names of the files" if _matches(found.file, self.files) else None),
+            (self.folders, "names of the folders" if _matches(found.folder, self.folders) else None),
+        )
+        by = [how for wanted, how in said if wanted]
+        return None if None in by else ", ".join(how for how in by if how)
+
+
+def _has_word(text: str, word: str) -> bool:
+    return re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text, re.IGNORECASE) is not None
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 @dataclass(frozen=True)
@@ -99,7 +168,7 @@ class Instrument:
     name, title
         The table's name, and what people call the place.
     time_zone
-        IANA name of the zone that the detector PC's clock shows.
+        IANA name of the zone that the detector PC's clock shows; None: nobody knows.
     y_name, x_name
         Physical direction of rows and columns (``long_name`` of the coordinates); None: just detector rows and
         columns.
@@ -123,6 +192,8 @@ class Instrument:
         and results warn. Motors that a SPEC file lists are known without.
     flip
         Axes (``y``, ``x``) along which files hold the frames mirrored; pixels are counted from the other end then.
+    recognise
+        By what its frames are recognised; any of the rules is enough.
 
     Examples
     --------
@@ -133,7 +204,7 @@ class Instrument:
 
     name: str
     title: str
-    time_zone: str
+    time_zone: str | None = None
     y_name: str | None = None
     x_name: str | None = None
     patterns: tuple[str, ...] = PATTERNS
@@ -144,6 +215,7 @@ class Instrument:
     counters: tuple[Counter, ...] = ()
     motors: tuple[tuple[str, str], ...] = ()
     flip: tuple[str, ...] = ()
+    recognise: tuple[Rule, ...] = ()
 
     @property
     def flips(self) -> dict[str, slice]:
@@ -167,12 +239,12 @@ class Instrument:
         Raises
         ------
         DocumentError
-            A section is unknown, the zone is missing, a pattern is no regular expression with a group ``frame``.
+            A section is unknown, the zone is no text, a pattern is no regular expression with a group ``frame``.
         """
         if strange := sorted(set(table) - set(_SECTIONS)):
             raise DocumentError(f"instrument {name!r}: unknown {', '.join(strange)}; known are {', '.join(_SECTIONS)}")
-        if not isinstance(table.get("time_zone"), str):
-            raise DocumentError(f"instrument {name!r}: time_zone is missing, such as 'Asia/Tokyo'")
+        if not isinstance(table.get("time_zone", ""), str):
+            raise DocumentError(f"instrument {name!r}: time_zone is missing: it is a name, such as 'Asia/Tokyo'")
         if (marks := table.get("stamp_marks", "end")) not in ("start", "end"):
             raise DocumentError(f"instrument {name!r}: stamp_marks is 'start' or 'end', not {marks!r}")
         axes, files, region = (table.get(section) or {} for section in ("axes", "files", "background"))
@@ -193,7 +265,7 @@ class Instrument:
         return cls(
             name=name,
             title=str(table.get("title", name)),
-            time_zone=table["time_zone"],
+            time_zone=table.get("time_zone"),
             y_name=axes.get("y"),
             x_name=axes.get("x"),
             patterns=patterns,
@@ -203,10 +275,26 @@ class Instrument:
             log_tolerance=tolerance,
             flip=flip,
             motors=_motors(name, table.get("motors") or {}),
+            recognise=_rules(name, table.get("recognise", [])),
             counters=tuple(
                 Counter.from_dict(name, counter, one) for counter, one in (table.get("counters") or {}).items()
             ),
         )
+
+
+def _rules(name: str, blocks: object) -> tuple[Rule, ...]:
+    known = [item.name for item in fields(Rule)]
+    wrong = f"instrument {name!r}: [[recognise]] has {', '.join(known)}, lists of texts such as serials = ['1-0103']"
+    if not isinstance(blocks, list):
+        raise DocumentError(wrong)
+    for block in blocks:
+        if not isinstance(block, dict) or not block or set(block) - set(known):
+            raise DocumentError(wrong)
+        if not all(isinstance(values, list) and values for values in block.values()):
+            raise DocumentError(wrong)
+        if not all(isinstance(value, str) and value for values in block.values() for value in values):
+            raise DocumentError(wrong)
+    return tuple(Rule(**{line: tuple(values) for line, values in block.items()}) for block in blocks)
 
 
 def _motors(name: str, table: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -227,10 +315,14 @@ def _check_pattern(name: str, pattern: str) -> None:
         raise DocumentError(f"instrument {name!r}: {pattern!r} needs the groups frame, name and scan, or frame alone")
 
 
+def configuration_folder() -> Path:
+    """Folder of what this user has set."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "xinsitu"
+
+
 def user_folder() -> Path:
     """Folder of the instruments that this user added."""
-    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(home) / "xinsitu" / "instruments"
+    return configuration_folder() / "instruments"
 
 
 def instrument_names() -> list[str]:
@@ -247,13 +339,13 @@ def instrument_names() -> list[str]:
     return sorted({name.removesuffix(".toml") for name in shipped + own if name.endswith(".toml")})
 
 
-def load_instrument(instrument: str | os.PathLike[str] | Instrument | None = None) -> Instrument:
+def load_instrument(instrument: str | os.PathLike[str] | Instrument) -> Instrument:
     """Return an instrument by its name, or from a table of your own (a path that ends in ``.toml``).
 
     Parameters
     ----------
     instrument
-        Name, path or Instrument; None is the default, BL11XU. A user's own table wins over a shipped one.
+        Name, path or Instrument. A user's own table wins over a shipped one.
 
     Raises
     ------
@@ -267,7 +359,7 @@ def load_instrument(instrument: str | os.PathLike[str] | Instrument | None = Non
     """
     if isinstance(instrument, Instrument):
         return instrument
-    wanted = DEFAULT_INSTRUMENT if instrument is None else os.fspath(instrument)
+    wanted = os.fspath(instrument)
     if wanted.endswith(".toml"):
         return _parse(Path(wanted).stem, _read(Path(wanted)), wanted)
     if re.fullmatch(r"[\w.-]+", wanted):

@@ -22,8 +22,9 @@ from .formats.decode import read_frame
 from .formats.header import MAX_PIXELS, FrameFault
 from .formats.reading import read_header
 from .formats.safe_hdf5 import opened, refuse_outside_links
-from .instruments import Instrument, load_instrument
+from .instruments import Instrument
 from .nexus import detector_groups, item_of
+from .recognition import instrument_or_generic
 
 _PLACES = (
     "entry/instrument/detector/pixel_mask",
@@ -85,7 +86,9 @@ def read_mask(
     whole = values if values.dtype.kind in "iu" and name.lower().endswith(_HDF5) and bits is not None else None
     bad = values != 0 if whole is None else (whole.astype("int64") & int(bits or 0)) != 0
     attributes = {"long_name": "pixels not to be used", "source": os.path.basename(name)}
-    mask = xr.DataArray(bad, dims=("y", "x"), name="mask", attrs=attributes).isel(load_instrument(instrument).flips)
+    mask = xr.DataArray(bad, dims=("y", "x"), name="mask", attrs=attributes).isel(
+        instrument_or_generic(instrument).flips
+    )
     mask = mask.assign_coords(y=np.arange(bad.shape[0]), x=np.arange(bad.shape[1]))
     return mask.assign_coords({axis: describe(mask[axis], axis) for axis in ("y", "x")})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,8 +21,9 @@ from .formats.stack import FrameStack
 from .garbage import uncollected
 from .instruments import Instrument
 from .opening import gather_source, open_lazily
-from .options import Opening, check_sample
-from .paths import PathOrPaths, hdf5_files, resolve
+from .options import NO_ZONE, Opening, check_sample
+from .paths import PathOrPaths, hdf5_files, resolve, settled
+from .recognition import choose_instrument, instrument_or_generic
 from .times import Time
 
 Chunks = Mapping[str, Any] | int | str | None
@@ -52,9 +54,12 @@ def open_measurement(
     chunks
         xarray's keyword: ``{}`` for whole frames, 16 to 32 MiB per chunk; None for a lazy array without dask.
     tz
-        Time zone of the detector PC's clock; None takes the instrument's.
+        Time zone of the detector PC's clock; None takes the instrument's. Where nobody knows it, times stay what the
+        clock showed, ``time_zone_source`` is ``unknown``, and a warning says so.
     instrument
-        Name of an instrument or a path to its table; None is BL11XU, and says so.
+        Name of an instrument or a path to its table; None takes what ``XINSITU_INSTRUMENT`` or the user's configuration
+        file name, else the one whose table recognises the frames, else ``generic``. The attribute
+        ``instrument_source`` says which of these it was.
     on_error
         What becomes of frames that cannot be read: ``raise``; ``skip`` leaves them out; ``nan`` keeps them as NaN,
         which makes the image floating point.
@@ -189,9 +194,11 @@ def open_flatfield(
     opening = Opening(
         tz=tz, instrument=instrument, on_error=on_error, time=time, order_error=order_error, series=series
     )
-    source = resolve(path, opening.table.patterns, series)
+    path = settled(path)
+    table = choose_instrument(opening.instrument, path).table
+    source = resolve(path, table.patterns, series)
     gathered = gather_source(source, on_error="raise" if on_error == "raise" else "skip")
-    return flat_of(source.path, gathered, opening.table)
+    return flat_of(source.path, gathered, table)
 
 
 def open_sample(
@@ -230,9 +237,8 @@ def open_sample(
         No such folder, or no measurement in it.
     """
     check_sample(path, include, exclude)
-    table = Opening(
-        tz=tz, instrument=instrument, on_error=on_error, time=time, order_error=order_error, logs=logs
-    ).table
+    Opening(tz=tz, instrument=instrument, on_error=on_error, time=time, order_error=order_error, logs=logs)
+    table = instrument_or_generic(instrument)
     folder = look(path, table.patterns)
     wanted, left_out = select(folder.folders, include, exclude)
     nodes: dict[str, xr.Dataset] = {}
@@ -244,7 +250,7 @@ def open_sample(
             continue
         with warnings.catch_warnings():
             if nodes:  # the zone was said with the first one
-                warnings.filterwarnings("ignore", ".*comes from the default instrument", XinsituWarning)
+                warnings.filterwarnings("ignore", f".*{re.escape(NO_ZONE)}", XinsituWarning)
             nodes[name] = open_measurement(
                 inside,
                 chunks=chunks,

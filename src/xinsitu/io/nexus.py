@@ -320,6 +320,14 @@ def _groups(group: h5py.Group) -> list[h5py.Group]:
     return [item for name in list(group)[:_ENTRIES] if isinstance(item := item_of(group, name), h5py.Group)]
 
 
+def instrument_words(file: h5py.File) -> list[str]:
+    """Words that say where a file comes from: names of the instrument, the beamline, the facility, the detector."""
+    entries = _groups(file)
+    places = [*entries, *(item_of(entry, name) for entry in entries for name in ("instrument", "source"))]
+    named = [item_of(group, name) for group in places if isinstance(group, h5py.Group) for name in ("name", "beamline")]
+    return [decoded(item[()]) for item in named if isinstance(item, h5py.Dataset) and item.shape == ()]
+
+
 def detector_groups(root: h5py.Group, place: str = "") -> list[h5py.Group]:
     """Return groups that may describe the detector: those of detectors, of their data, and of the whole entry.
 

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from xinsitu.errors import DocumentError, LayoutError, TimeError, warn
+from xinsitu.schema import UNKNOWN_ZONE, microseconds_from_time
 
 from .assemble import Clock, assemble
 from .formats.hdf5_stack import Hdf5Stack
@@ -15,9 +16,11 @@ from .formats.stack import FrameStack
 from .gather import Gathered, gather
 from .instruments import Instrument
 from .log_join import FrameKeys, NoLog, find_logs, join_logs
-from .options import Opening
-from .paths import NEWEST, PathOrPaths, Source, resolve
-from .stamps import parse_stamp
+from .options import NO_ZONE, Opening
+from .paths import NEWEST, PathOrPaths, Source, resolve, settled
+from .recognition import Chosen, choose_instrument
+from .reopening import all_own, reopened
+from .stamps import needs_zone, parse_stamp
 from .times import Readings, make_times
 from .zones import find_zone, to_utc
 
@@ -30,7 +33,9 @@ def open_lazily(path: PathOrPaths, opening: Opening) -> tuple[xr.Dataset, FrameS
     LayoutError, FrameError, TimeError
         As in :func:`~xinsitu.io.measurement.open_measurement`.
     """
-    table = opening.table
+    path = settled(path)
+    chosen = choose_instrument(opening.instrument, path)
+    table = chosen.table
     source = resolve(path, table.patterns, opening.series)
     gathered = gather_source(
         source,
@@ -39,22 +44,38 @@ def open_lazily(path: PathOrPaths, opening: Opening) -> tuple[xr.Dataset, FrameS
         fill_missing=opening.fill_missing,
         scan=opening.scan,
     )
-    zone, zone_source = opening.zone
+    if all_own(source):
+        return _reopened(source, gathered, opening, chosen), gathered.stack
+    zone, zone_source = opening.zone(table)
     axis = make_times(
-        _readings(source, gathered, opening.period), zone=zone, time=opening.time, order_error=opening.order_error
+        _readings(source, gathered, opening.period),
+        zone=zone or "UTC",  # of no meaning where it is not known: times stay what the clock showed
+        time=opening.time,
+        order_error=opening.order_error,
     )
-    if zone_source == "default" and axis.source in ("stamp", "period") and not _counted(gathered):
-        warn(
-            f"{source.path}: the time zone {zone} comes from the default instrument {table.name}; "
-            "say tz= (--tz) or instrument= (--instrument) if that is not where the frames come from"
-        )
+    if zone_source == UNKNOWN_ZONE and (axis.source not in ("stamp", "period") or _counted(gathered)):
+        zone, zone_source = "UTC", "stamps" if axis.source in ("stamp", "period") else axis.source
+    if zone_source == UNKNOWN_ZONE:
+        warn(f"{source.path}: {NO_ZONE}")
     if opening.tz:
         _warn_of_offset(source.path, gathered.first.stamp, opening.tz)
     clock = Clock(axis, zone, zone_source, opening.stamp_marks or table.stamp_marks)
-    dataset = assemble(source.path, gathered, clock, table)
+    dataset = assemble(source.path, gathered, clock, chosen)
     if opening.scan is not None:
         dataset = dataset.assign_coords(measurement=f"{dataset.measurement.item()}_{opening.scan}")
     return _with_logs(dataset, opening.logs, source, _keys(gathered, clock, table), table), gathered.stack
+
+
+def _reopened(source: Source, gathered: Gathered, opening: Opening, chosen: Chosen) -> xr.Dataset:
+    """Open frames that xinsitu has read before; a log joins them only where it is named."""
+    dataset = reopened(source, gathered, opening, chosen)
+    if opening.logs in (None, "auto"):
+        return dataset
+    times = None if dataset.attrs.get("time_source") == "frame" else microseconds_from_time(dataset["time"].values)
+    zone = str(dataset.attrs.get("time_zone") or "UTC")
+    table = chosen.table
+    keys = FrameKeys(gathered.stack.names, gathered.scan, gathered.frame, times, zone, table.log_tolerance)
+    return _with_logs(dataset, opening.logs, source, keys, table)
 
 
 def _warn_of_offset(path: str, text: str, tz: str) -> None:
@@ -74,7 +95,7 @@ def _warn_of_offset(path: str, text: str, tz: str) -> None:
 def _keys(gathered: Gathered, clock: Clock, table: Instrument) -> FrameKeys:
     times = None if clock.axis.source == "frame" else clock.axis.microseconds
     names = gathered.stack.names
-    return FrameKeys(names, gathered.scan, gathered.frame, times, clock.zone, table.log_tolerance)
+    return FrameKeys(names, gathered.scan, gathered.frame, times, clock.zone or "UTC", table.log_tolerance)
 
 
 def _with_logs(
@@ -145,9 +166,4 @@ def _readings(source: Source, gathered: Gathered, period: float | None) -> Readi
 
 def _counted(gathered: Gathered) -> bool:
     """Whether no stamp needs a zone: counts of seconds, stamps with an offset of their own, texts that are no time."""
-    return all(header is None or header.utc is not None or not _needs_zone(header.stamp) for header in gathered.headers)
-
-
-def _needs_zone(text: str) -> bool:
-    stamp = parse_stamp(text)
-    return stamp is not None and stamp.offset is None
+    return all(header is None or header.utc is not None or not needs_zone(header.stamp) for header in gathered.headers)

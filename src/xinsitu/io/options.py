@@ -8,10 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xinsitu.errors import DocumentError, LayoutError, TimeError, XinsituError
+from xinsitu.schema import UNKNOWN_ZONE
 
 from .gather import check_policy
-from .instruments import Instrument, load_instrument
+from .instruments import Instrument
 from .times import TIMES, Time
+
+NO_ZONE = (
+    "whose frames these are is not known, nor is the time zone of their stamps: times stay what the clock showed; "
+    "say tz= (--tz) or instrument= (--instrument, 'xinsitu instrument' lists them)"
+)
 
 
 @dataclass(frozen=True)
@@ -65,17 +71,11 @@ class Opening:
         log = isinstance(self.logs, str | os.PathLike | None)
         _check("logs", self.logs, "'auto', the path of a log, or None", log, DocumentError)
 
-    @property
-    def table(self) -> Instrument:
-        """The instrument."""
-        return load_instrument(self.instrument)
-
-    @property
-    def zone(self) -> tuple[str, str]:
-        """Time zone, and where it comes from."""
+    def zone(self, table: Instrument) -> tuple[str, str]:
+        """Time zone of the stamps, and where it comes from; ``unknown``: they stay what the clock showed."""
         if self.tz:
             return self.tz, "tz"
-        return self.table.time_zone, "default" if self.instrument is None else "instrument"
+        return (table.time_zone, "instrument") if table.time_zone else ("", UNKNOWN_ZONE)
 
 
 def check_instrument(instrument: object) -> None:

@@ -59,9 +59,7 @@ def resolve(path: PathOrPaths, patterns: Sequence[str], series: str | None = Non
     LayoutError
         There is nothing, or several series.
     """
-    named = None if series == NEWEST else series
-    if isinstance(path, bytes) or not isinstance(path, str | os.PathLike | Iterable):
-        raise LayoutError(f"a path, a pattern or a list of files is opened, not {path!r}")
+    named, path = None if series == NEWEST else series, settled(path)
     if not isinstance(path, str | os.PathLike):
         return _from_files([_as_text(one) for one in path], patterns, named)
     if not os.fspath(path):
@@ -76,6 +74,19 @@ def resolve(path: PathOrPaths, patterns: Sequence[str], series: str | None = Non
         return _from_pattern(text, patterns, named)
     look(text, patterns)  # says that there is nothing
     raise LayoutError(f"{text}: this is neither a file nor a folder")
+
+
+def settled(path: PathOrPaths) -> str | os.PathLike[str] | list[str | os.PathLike[str]]:
+    """Return a path as it is, and anything that gives paths as a list, which can be looked at twice.
+
+    Raises
+    ------
+    LayoutError
+        It is neither.
+    """
+    if isinstance(path, bytes) or not isinstance(path, str | os.PathLike | Iterable):
+        raise LayoutError(f"a path, a pattern or a list of files is opened, not {path!r}")
+    return path if isinstance(path, str | os.PathLike) else list(path)
 
 
 def _as_text(path: object) -> str:

@@ -20,7 +20,8 @@ from .formats.decode import read_frame
 from .formats.header import MAX_PIXELS
 from .formats.reading import read_header
 from .formats.safe_hdf5 import opened, refuse_outside_links
-from .instruments import Instrument, load_instrument
+from .instruments import Instrument
+from .recognition import instrument_or_generic
 
 _TEXT = (".dat", ".txt", ".csv", ".asc")
 
@@ -81,7 +82,7 @@ def read_calibration(
     dims = _dims(name, values.shape, _shape(detector), axis)
     attributes = {"source": os.path.basename(name)}
     array = xr.DataArray(values, dims=dims, attrs=attributes)
-    flips = {dim: turn for dim, turn in load_instrument(instrument).flips.items() if dim in dims}
+    flips = {dim: turn for dim, turn in instrument_or_generic(instrument).flips.items() if dim in dims}
     array = array.isel(flips).assign_coords({dim: np.arange(array.sizes[dim]) for dim in dims})
     return array.assign_coords({dim: describe(array[dim], dim) for dim in dims})
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from .discover import Series
 from .formats.header import FrameFault, FrameHeader
+from .stamps import needs_zone
 from .times import TimeAxis
 from .zones import find_zone
 
@@ -36,6 +37,10 @@ class SeriesSurvey:
         Of the others.
     axis
         Times of the good frames; None where they make no sense, and ``time_error`` says why.
+    zone, zone_source
+        Time zone of the stamps, empty where it is not known, and where that comes from.
+    instrument
+        Whose frames these are, and by what that is known.
     suspects
         Names of good frames whose end was never written and reads as zeros.
     checked
@@ -54,6 +59,7 @@ class SeriesSurvey:
     time_error: str
     zone: str
     zone_source: str
+    instrument: str
     suspects: tuple[str, ...] = ()
     checked: bool = False
     unwritten: int = 0
@@ -72,7 +78,7 @@ class SeriesSurvey:
 
     def lines(self) -> list[str]:
         """Describe the series, one fact per line."""
-        return [*self._frames(), *self._numbers(), *self._times(), *self._faults()]
+        return [*self._frames(), f"from      {self.instrument}", *self._numbers(), *self._times(), *self._faults()]
 
     def _frames(self) -> list[str]:
         if not self.headers:
@@ -113,11 +119,8 @@ class SeriesSurvey:
         axis, names = self.axis, [self.series.files[index].name for index in self.good]
         if axis.source == "frame":
             return ["time      no stamps; only frame numbers"]
-        first, last = (_local(int(axis.microseconds[end]), self.zone) for end in (0, -1))
-        utc = _local(int(axis.microseconds[0]), "UTC")
-        source = {"default": "of the default instrument", "instrument": "of the instrument", "tz": "as given"}
         lines = [
-            f"time      {first} to {last} {self.zone} ({source[self.zone_source]}); begins {utc} UTC",
+            f"time      {self._span(axis)}",
             f"stamps    {self.headers[0].stamp_source or 'none in the first frame'}, resolution {axis.resolution:g} s",
         ]
         for index, seconds in pauses(axis.microseconds, axis.resolution)[:SHOWN]:
@@ -138,6 +141,17 @@ class SeriesSurvey:
                 "open with order_error='ignore' (--ignore-time-order)"
             )
         return lines
+
+    def _span(self, axis: TimeAxis) -> str:
+        """First and last time, and of which clock."""
+        zoneless = any(header.utc is None and needs_zone(header.stamp) for header in self.headers)
+        zone = self.zone or "UTC"
+        first, last = (_local(int(axis.microseconds[end]), zone) for end in (0, -1))
+        if not self.zone and zoneless:
+            return f"{first} to {last} on the detector's clock; its time zone is not known (--tz, --instrument)"
+        source = {"instrument": "of the instrument", "tz": "as given"}.get(self.zone_source, "by the stamps")
+        utc = _local(int(axis.microseconds[0]), "UTC")
+        return f"{first} to {last} {zone} ({source}); begins {utc} UTC"
 
     def _faults(self) -> list[str]:
         faults = [

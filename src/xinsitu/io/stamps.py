@@ -116,6 +116,18 @@ def _offset(text: str | None) -> int | None:
     return (-minutes if text[0] == "-" else minutes) * 60_000_000
 
 
+def needs_zone(text: str) -> bool:
+    """Whether a stamp is a time that does not say its own offset from UTC.
+
+    Examples
+    --------
+    >>> needs_zone("2014:05:28 17:01:59"), needs_zone("2022-11-01T16:43:30-07:00"), needs_zone("")
+    (True, False, False)
+    """
+    stamp = parse_stamp(text)
+    return stamp is not None and stamp.offset is None
+
+
 class Stamps(NamedTuple):
     """Many stamps, read.
 

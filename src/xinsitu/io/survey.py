@@ -22,9 +22,10 @@ from .formats.hdf5_stack import Hdf5Stack
 from .formats.header import FrameFault, FrameHeader
 from .gather import Gathered
 from .gather_hdf5 import check_hdf5, join_hdf5, read_hdf5, unwritten, without_unwritten
-from .instruments import Instrument, load_instrument
-from .options import check_instrument
-from .paths import PathOrPaths, Source, hdf5_files, resolve
+from .instruments import Instrument
+from .options import Opening, check_instrument
+from .paths import PathOrPaths, Source, hdf5_files, resolve, settled
+from .recognition import Chosen, choose_instrument
 from .series_survey import SHOWN, SeriesSurvey
 from .times import Readings, TimeAxis, make_times
 from .zones import find_zone
@@ -100,12 +101,19 @@ class Survey:
 
 @dataclass(frozen=True)
 class _How:
-    """How a folder is looked at: its instrument, its zone and where that comes from, whether pixels are read too."""
+    """How a folder is looked at: zone and instrument as given, whether pixels are read too."""
 
-    table: Instrument
-    zone: str
-    zone_source: str
+    tz: str | None
+    instrument: str | os.PathLike[str] | Instrument | None
     check: bool
+
+    def chosen(self, path: PathOrPaths) -> Chosen:
+        """Return the instrument of the frames in a folder, or of some files."""
+        return choose_instrument(self.instrument, path)
+
+    def zone(self, chosen: Chosen) -> tuple[str, str]:
+        """Return the time zone of the stamps, and where it comes from."""
+        return Opening(tz=self.tz).zone(chosen.table)
 
 
 def survey(
@@ -139,15 +147,14 @@ def survey(
     check_instrument(instrument)
     if tz is not None:
         find_zone(tz)
-    table = load_instrument(instrument)
-    zone_source = "tz" if tz else "instrument" if instrument is not None else "default"
-    how = _How(table, tz or table.time_zone, zone_source, check)
+    path = settled(path)
+    how = _How(tz, instrument, check)
     if not isinstance(path, str | os.PathLike) or not os.path.isdir(path):
-        return _survey_files(resolve(path, table.patterns), how)
-    found = _survey(look(path, table.patterns), how)
+        chosen = how.chosen(path)
+        return _survey_files(resolve(path, chosen.table.patterns), how, chosen)
+    found = _survey(os.fspath(path), how)
     inside = [
-        _survey(look(os.path.join(found.folder.path, name), table.patterns), how)
-        for name in sorted(found.folder.folders, key=natural_key)
+        _survey(os.path.join(found.folder.path, name), how) for name in sorted(found.folder.folders, key=natural_key)
     ]
     result = Survey(found.folder, found.series, tuple(one for one in inside if one.series))
     if not result.series and not result.inside:
@@ -155,22 +162,24 @@ def survey(
     return result
 
 
-def _survey_files(source: Source, how: _How) -> Survey:
+def _survey_files(source: Source, how: _How, chosen: Chosen) -> Survey:
     """Survey files that were named or fit a pattern; what lies beside them is not looked at."""
     series = Series(os.path.basename(source.path), "", source.files)
-    one = _survey_hdf5(source, how) if source.hdf5 else _survey_series(source.folder, series, how)
+    one = _survey_hdf5(source, how, chosen) if source.hdf5 else _survey_series(source.folder, series, how, chosen)
     return Survey(Folder(source.path, (series,)), (one,))
 
 
-def _survey(folder: Folder, how: _How) -> Survey:
-    if files := hdf5_files(folder, how.table.patterns):
+def _survey(path: str, how: _How) -> Survey:
+    chosen = how.chosen(path)
+    folder = look(path, chosen.table.patterns)
+    if files := hdf5_files(folder, chosen.table.patterns):
         names = {file.name for file in files}
         rest = replace(folder, strays=tuple(name for name in folder.strays if name not in names))
-        return Survey(rest, (_survey_hdf5(Source(folder.path, files, folder.path), how),))
-    return Survey(folder, tuple(_survey_series(folder.path, series, how) for series in folder.series))
+        return Survey(rest, (_survey_hdf5(Source(folder.path, files, folder.path), how, chosen),))
+    return Survey(folder, tuple(_survey_series(folder.path, series, how, chosen) for series in folder.series))
 
 
-def _survey_hdf5(source: Source, how: _How) -> SeriesSurvey:
+def _survey_hdf5(source: Source, how: _How, chosen: Chosen) -> SeriesSurvey:
     """Survey the frames in HDF5 files; a file that cannot be read counts as one."""
     found = read_hdf5(source.folder, source.files)
     if how.check:
@@ -191,7 +200,8 @@ def _survey_hdf5(source: Source, how: _How) -> SeriesSurvey:
             for name, scan, frame, header in zip(names, whole.scan, whole.frame, whole.headers, strict=True)
             if header is not None
         ]
-    axis, trouble = _axis(source.path, pairs, how.zone) if pairs else (None, "no frame can be read")
+    zone, zone_source = how.zone(chosen)
+    axis, trouble = _axis(source.path, pairs, zone) if pairs else (None, "no frame can be read")
     bad = (FrameName(os.path.relpath(fault.path, source.folder), 1, 0) for fault in faults)
     return SeriesSurvey(
         folder=source.folder,
@@ -200,22 +210,24 @@ def _survey_hdf5(source: Source, how: _How) -> SeriesSurvey:
         faults=faults,
         axis=axis,
         time_error=trouble,
-        zone=how.zone,
-        zone_source=how.zone_source,
+        zone=zone,
+        zone_source=zone_source,
+        instrument=str(chosen),
         checked=how.check,
         unwritten=never,
         remarks=tuple(dict.fromkeys(remark for one in good for remark in one.remarks)),
     )
 
 
-def _survey_series(folder: str, series: Series, how: _How) -> SeriesSurvey:
+def _survey_series(folder: str, series: Series, how: _How, chosen: Chosen) -> SeriesSurvey:
     found = read_headers(folder, series.files)
     dark = hollow(found)
     if how.check:
         found, dark = check_pixels(folder, series.files, found)
     suspects = find_suspects(folder, series.files, found, dark)
     good = [(file, header) for file, header in zip(series.files, found, strict=True) if isinstance(header, FrameHeader)]
-    axis, trouble = _axis(folder, good, how.zone) if good else (None, "no frame can be read")
+    zone, zone_source = how.zone(chosen)
+    axis, trouble = _axis(folder, good, zone) if good else (None, "no frame can be read")
     return SeriesSurvey(
         folder=folder,
         series=series,
@@ -223,8 +235,9 @@ def _survey_series(folder: str, series: Series, how: _How) -> SeriesSurvey:
         faults=tuple(header for header in found if isinstance(header, FrameFault)),
         axis=axis,
         time_error=trouble,
-        zone=how.zone,
-        zone_source=how.zone_source,
+        zone=zone,
+        zone_source=zone_source,
+        instrument=str(chosen),
         suspects=tuple(series.files[index].name for index in suspects),
         remarks=tuple(dict.fromkeys(remark for _, header in good for remark in header.remarks)),
         checked=how.check,
@@ -245,7 +258,7 @@ def _axis(path: str, good: list[tuple[FrameName, FrameHeader]], zone: str) -> tu
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", XinsituWarning)
         try:
-            return make_times(readings, zone=zone, order_error="ignore"), ""
+            return make_times(readings, zone=zone or "UTC", order_error="ignore"), ""
         except TimeError as error:
             return None, str(error)
 

@@ -31,7 +31,9 @@ def to_dataframe(series: xr.Dataset, layout: Literal["long", "wide"] = "long") -
     Returns
     -------
     pandas.DataFrame
-        Indexed by UTC ``time``, with ``unix_time`` and ``elapsed`` in seconds; units in ``frame.attrs["units"]``.
+        Indexed by UTC ``time``, with ``unix_time`` and ``elapsed`` in seconds; units in ``frame.attrs["units"]``. Where
+        the time zone of the frames is not known, ``time`` is what the detector's clock showed, without a zone, and
+        there is no ``unix_time``.
 
     Raises
     ------
@@ -43,7 +45,7 @@ def to_dataframe(series: xr.Dataset, layout: Literal["long", "wide"] = "long") -
         raise SchemaError(f"the layout of a table is long or wide, not {layout!r}")
     shared = _time_table(series)
     names = {name: _column(series, str(name)) for name in _table_variables(series)}
-    units = {"unix_time": "s", "elapsed": "s"}
+    units = {name: "s" for name in ("unix_time", "elapsed") if name in shared}
     blocks = []
     for roi in series["roi"].values:
         selected = series.sel(roi=roi)
@@ -65,11 +67,13 @@ def to_dataframe(series: xr.Dataset, layout: Literal["long", "wide"] = "long") -
 def _time_table(series: xr.Dataset) -> pd.DataFrame:
     time = series["time"].values
     unix = schema.epoch_seconds(time)
-    columns: dict[str, Any] = {"unix_time": unix, "elapsed": unix - unix[0] if len(unix) else unix}
+    zone = None if series.attrs.get("time_zone_source") == schema.UNKNOWN_ZONE else "UTC"
+    columns: dict[str, Any] = {} if zone is None else {"unix_time": unix}
+    columns["elapsed"] = unix - unix[0] if len(unix) else unix
     for name, coordinate in series.coords.items():
         if name not in ("time", "roi") and coordinate.dims in ((), ("time",)):
             columns[str(name)] = np.broadcast_to(coordinate.values, time.shape)
-    return pd.DataFrame(columns, index=pd.DatetimeIndex(time, tz="UTC", name="time"))
+    return pd.DataFrame(columns, index=pd.DatetimeIndex(time, tz=zone, name="time"))
 
 
 def _table_variables(series: xr.Dataset) -> list[Hashable]:
@@ -105,7 +109,8 @@ def write_csv(
     for name in [name for name in table if pd.api.types.is_string_dtype(table[name])]:
         table[name] = table[name].map(_harmless)
     table.columns = [_harmless(f"{name} [{units[name]}]" if name in units else name) for name in table.columns]
-    return write_whole(path, table.to_csv(date_format="%Y-%m-%dT%H:%M:%S.%fZ").encode(), overwrite=overwrite)
+    offset = "" if series.attrs.get("time_zone_source") == schema.UNKNOWN_ZONE else "Z"
+    return write_whole(path, table.to_csv(date_format=f"%Y-%m-%dT%H:%M:%S.%f{offset}").encode(), overwrite=overwrite)
 
 
 def _harmless(cell: object) -> object:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import SchemaError, StitchError
-from xinsitu.schema import epoch_seconds, require
+from xinsitu.schema import UNKNOWN_ZONE, epoch_seconds, knows_utc, require
 from xinsitu.values import FrameRange, Key, Moment, nanoseconds, utc_text
 
 KeyLike = Key | Moment | str | Mapping[str, Any]
@@ -64,7 +64,7 @@ def measurement_labels(sample: xr.DataArray | xr.Dataset) -> npt.NDArray[np.str_
 
 
 def frame_key(sample: xr.DataArray | xr.Dataset, position: int) -> Key | None:
-    """KEY of the frame at a position, with its UTC time; None where the series does not number its frames.
+    """KEY of the frame at a position, with its UTC time where that is known; None for a series without numbers.
 
     Examples
     --------
@@ -80,12 +80,17 @@ def frame_key(sample: xr.DataArray | xr.Dataset, position: int) -> Key | None:
         measurement=None if labels is None else str(labels[position]),
         scan=_number(sample, "scan", position),
         frame=_number(sample, "frame", position),
-        time=nanoseconds(times(sample)[position]),
+        time=nanoseconds(times(sample)[position]) if knows_utc(sample) else None,
     )
 
 
 def _number(sample: xr.DataArray | xr.Dataset, name: str, position: int) -> int | None:
     return int(np.broadcast_to(sample[name].values, times(sample).shape)[position]) if name in sample.coords else None
+
+
+def time_text(sample: xr.DataArray | xr.Dataset, time: Moment) -> str:
+    """Moment of a sample in words: UTC with a Z, or what the detector's clock showed where its zone is not known."""
+    return utc_text(time) if knows_utc(sample) else utc_text(time).removesuffix("Z")
 
 
 def time_of(sample: xr.DataArray | xr.Dataset, key: KeyLike) -> Moment:
@@ -165,7 +170,11 @@ def resolve_key(
         found = found[found > later_than]
     if not found.size:
         what = "at or before" if side == "before" else "at or after"
-        edge = f"they begin at {utc_text(axis[0])}" if side == "before" else f"they end at {utc_text(axis[-1])}"
+        edge = (
+            f"they begin at {time_text(sample, axis[0])}"
+            if side == "before"
+            else f"they end at {time_text(sample, axis[-1])}"
+        )
         raise StitchError(f"there is no frame {what} {_said(key)}; {edge}")
     return int(found[-1] if side == "before" else found[0])
 
@@ -251,6 +260,8 @@ def _position_of_frame(sample: xr.DataArray | xr.Dataset, key: Key) -> int:
 
 def _from_local(sample: xr.DataArray | xr.Dataset, text: str) -> Moment:
     zone = sample.attrs.get("time_zone")
+    if sample.attrs.get("time_zone_source") == UNKNOWN_ZONE:
+        zone = "UTC"  # times are what the clock showed, and so is the text
     if not zone:
         raise StitchError(f"{text!r} is a local time and the sample has no time_zone; give an offset such as +09:00")
     try:

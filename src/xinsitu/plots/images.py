@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from xinsitu.errors import SchemaError
-from xinsitu.schema import image_of
+from xinsitu.schema import image_of, knows_utc
 from xinsitu.values import Roi, RoiSet
 
 from .curves import PALETTE
@@ -91,10 +91,13 @@ def plot_frames(
     image = image_of(data)
     boxes = RoiSet.of(rois)
     times = np.datetime_as_string(np.asarray(image["time"].values), unit="ms") if "time" in image.coords else None
+    zone = " UTC" if isinstance(data, xr.Dataset) and knows_utc(data) else ""
+    if data.attrs.get("time_source") == "frame":
+        times = None
 
     def show(frame: int) -> hv.Overlay:
         one = image_of(_corrected(image.isel(time=slice(frame, frame + 1)), correction))
-        title = f"frame {frame}" if times is None else f"frame {frame}, {times[frame]} UTC"
+        title = f"frame {frame}" if times is None else f"frame {frame}, {times[frame]}{zone}"
         return (_picture(one.isel(time=0), log=log, clim=clim) * _boxes(boxes)).opts(title=title)
 
     dimension = hv.Dimension("frame", values=list(range(image.sizes["time"])))
@@ -236,7 +239,7 @@ def _what(show: Show) -> str:
 
 
 def _attributes(data: xr.Dataset | xr.DataArray) -> dict[str, object]:
-    return {name: data.attrs[name] for name in ("time_zone", "time_source") if name in data.attrs}
+    return {name: data.attrs[name] for name in ("time_zone", "time_zone_source", "time_source") if name in data.attrs}
 
 
 def _profile(data: xr.Dataset | xr.DataArray, roi: Roi, along: Along, correction: Correction | None) -> xr.DataArray:

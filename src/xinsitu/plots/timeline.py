@@ -13,6 +13,7 @@ import xarray as xr
 
 from xinsitu.errors import DocumentError, SchemaError, TimeError
 from xinsitu.physics.moments import time_of
+from xinsitu.schema import knows_utc
 from xinsitu.values import Event, Key, Moment, moment, nanoseconds
 
 Axis = Literal["elapsed", "local", "utc", "frame"]
@@ -47,7 +48,7 @@ class Timeline:
     start
         UTC moment of the axis' zero.
     zone
-        Time zone of ``local``.
+        Time zone of ``local``; ``UTC``, which leaves times as they are, where nobody knows it.
     """
 
     axis: Axis
@@ -111,7 +112,10 @@ def timeline(series: xr.Dataset, *, x: str = "elapsed", start: Moment | None = N
     source, zone = str(series.attrs.get("time_source", "")), str(series.attrs.get("time_zone", ""))
     if source == "frame" and x in ("local", "utc"):
         raise TimeError("the frames carry no time, so they cannot be shown against wall time; use x='frame'")
-    if x == "local" and not zone:
+    clock = source != "frame" and not knows_utc(series)
+    if x == "utc" and clock:
+        raise TimeError("the time zone of the frames is not known, so they cannot be shown against UTC; use x='local'")
+    if x == "local" and not zone and not clock:
         raise TimeError("the series has no attribute time_zone; use x='utc' or x='elapsed'")
     seconds = (times - times[0]) / np.timedelta64(1, "s")
     start = times[0] if start is None else start
@@ -122,6 +126,8 @@ def timeline(series: xr.Dataset, *, x: str = "elapsed", start: Moment | None = N
         values = (times - start) / np.timedelta64(1, "s")
         return Timeline("elapsed", values, seconds, "time (s)", start, zone, times)
     axis: Axis = "local" if x == "local" else "utc"
+    if clock:
+        return Timeline(axis, times, seconds, "time (the detector's clock)", start, "UTC", times)
     where = zone if axis == "local" else "UTC"
     return Timeline(axis, in_zone(times, where), seconds, f"time ({where})", start, where, times)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ import xarray as xr
 
 from xinsitu.errors import FrameError, LayoutError, SchemaError, XinsituError, XinsituWarning
 from xinsitu.io.measurement import select
+from xinsitu.io.options import NO_ZONE
 from xinsitu.recipe import Correcting, Reading
 from xinsitu.schema import FrameStatus, image_of, require
 
@@ -139,7 +141,7 @@ def _measurement(folder: Path, reading: Reading) -> xr.Dataset | None:
     """One measurement of a sample; None for a folder without frames."""
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*comes from the default instrument", XinsituWarning)
+            warnings.filterwarnings("ignore", f".*{re.escape(NO_ZONE)}", XinsituWarning)
             return _open(folder, reading)
     except LayoutError:
         return None

@@ -10,6 +10,7 @@ import xarray as xr
 from xinsitu.errors import StitchError
 from xinsitu.physics.moments import measurement_labels, resolve_key
 from xinsitu.plots.timeline import in_zone
+from xinsitu.schema import knows_utc
 
 _ELAPSED = re.compile(r"\+?(\d+(?:\.\d*)?|\.\d+)\s*(s|sec|min|h)$", re.IGNORECASE)
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d+)?))?$")
@@ -74,7 +75,7 @@ def _nearest(data: xr.Dataset, moment: np.datetime64, text: str) -> int:
     if not times[0] - slack <= moment <= times[-1] + slack:
         zone = str(data.attrs.get("time_zone") or "UTC")
         first, last = (np.datetime_as_string(one, unit="s") for one in in_zone(times[[0, -1]], zone))
-        raise StitchError(f"{text!r} lies outside the frames, which run from {first} to {last} ({zone})")
+        raise StitchError(f"{text!r} lies outside the frames, which run from {first} to {last} ({_clock(data, zone)})")
     return int(np.abs((times - moment).astype("int64")).argmin())
 
 
@@ -90,7 +91,12 @@ def _time_of_day(data: xr.Dataset, clock: re.Match[str], text: str) -> int:
         if local[0] - np.timedelta64(1, "s") <= moment <= local[-1] + np.timedelta64(1, "s"):
             return int(np.abs((local - moment).astype("int64")).argmin())
     first, last = (np.datetime_as_string(one, unit="s") for one in local[[0, -1]])
-    raise StitchError(f"{text!r} lies outside the frames, which run from {first} to {last} ({zone})")
+    raise StitchError(f"{text!r} lies outside the frames, which run from {first} to {last} ({_clock(data, zone)})")
+
+
+def _clock(data: xr.Dataset, zone: str) -> str:
+    """Return what times are shown in."""
+    return zone if knows_utc(data) else "the detector's clock"
 
 
 def _numbered(data: xr.Dataset, measurement: str | None, scan: int | None, frame: int, shown: int) -> int:

@@ -15,7 +15,7 @@ from xinsitu.errors import XinsituError
 from xinsitu.physics.corrections.apply import Correction
 from xinsitu.plots.images import Show, changes
 from xinsitu.plots.timeline import AXES, Timeline, breaks, in_zone, timeline
-from xinsitu.schema import image_of
+from xinsitu.schema import UNKNOWN_ZONE, image_of, knows_utc
 
 from . import roi_edits
 from .goto import find_frame
@@ -153,6 +153,8 @@ class State(param.Parameterized):  # type: ignore[misc] # param has no types
         attributes = self.store.data.attrs
         if attributes.get("time_source") == "frame":
             return ("frame",)
+        if attributes.get("time_zone_source") == UNKNOWN_ZONE:
+            return ("elapsed", "local", "frame")
         return AXES if attributes.get("time_zone") else ("elapsed", "utc", "frame")
 
     def places_of(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float64]:
@@ -178,8 +180,9 @@ class State(param.Parameterized):  # type: ignore[misc] # param has no types
             parts.append(f"stamp {data['stamp'].item()}")
         if self.store.data.attrs.get("time_source") != "frame":
             time = np.asarray([data["time"].values], dtype="datetime64[ns]")
-            parts.append(f"{np.datetime_as_string(time[0], unit='ms')} UTC")
-            if zone := str(self.store.data.attrs.get("time_zone", "")):
+            known = knows_utc(self.store.data)
+            parts.append(f"{np.datetime_as_string(time[0], unit='ms')} {'UTC' if known else 'on the detector’s clock'}")
+            if known and (zone := str(self.store.data.attrs.get("time_zone", ""))):
                 parts.append(f"{np.datetime_as_string(in_zone(time, zone)[0], unit='ms')} {zone}")
         return "  ·  ".join(parts)
 

@@ -66,6 +66,8 @@ class Hdf5Stack(LazyStack):
         Give floating point, with NaN for frames that fail at reading; otherwise these raise.
     no_value
         Which stored numbers are no values.
+    axes
+        Which axes of the datasets are those of frames, rows and columns, where they lie otherwise than in this order.
     """
 
     parts: tuple[Part, ...]
@@ -74,6 +76,7 @@ class Hdf5Stack(LazyStack):
     step: int = 1
     promote: bool = False
     no_value: tuple[NoValue, ...] = ()
+    axes: tuple[int, ...] | None = None
 
     @functools.cached_property
     def paths(self) -> tuple[str, ...]:
@@ -94,7 +97,8 @@ class Hdf5Stack(LazyStack):
     def token(self) -> str:
         """Hex digest of everything that decides the pixels, sizes and modification times included."""
         digest = hashlib.blake2b(digest_size=16)
-        digest.update(repr((self.parts, self.frame_shape, self.stored.str, self.promote, self.no_value)).encode())
+        parts = (self.parts, self.frame_shape, self.stored.str, self.promote, self.no_value, self.axes)
+        digest.update(repr(parts).encode())
         return digest.hexdigest()
 
     def _fill(self, result: Pixels, frames: Positions, rows: Positions, columns: Positions) -> None:
@@ -113,12 +117,25 @@ class Hdf5Stack(LazyStack):
                 target[...] = np.nan
                 continue
             try:
-                _read(part, start, target, rows, columns)
+                _read(part, start, target, rows, columns, self.axes)
             except FrameError as error:
                 if not self.promote:
                     raise
-                failed += _one_by_one(part, start, target, rows, columns) or [error]
+                failed += self._one_by_one(part, start, target, rows, columns) or [error]
         warn_of_nan(failed)
+
+    def _one_by_one(
+        self, part: Part, start: int, result: Pixels, rows: Positions, columns: Positions
+    ) -> list[FrameError]:
+        """Read frame by frame what failed together; what fails again is NaN."""
+        failed: list[FrameError] = []
+        for number in range(len(result)):
+            try:
+                _read(part, start + number, result[number : number + 1], rows, columns, self.axes)
+            except FrameError as error:
+                result[number] = np.nan
+                failed.append(error)
+        return failed
 
 
 def _check_files(files: Sequence[tuple[str, int, int]]) -> None:
@@ -130,31 +147,30 @@ def _check_files(files: Sequence[tuple[str, int, int]]) -> None:
         check_unchanged(path, status, size, mtime_ns)
 
 
-def _one_by_one(part: Part, start: int, result: Pixels, rows: Positions, columns: Positions) -> list[FrameError]:
-    """Read frame by frame what failed together; what fails again is NaN."""
-    failed: list[FrameError] = []
-    for number in range(len(result)):
-        try:
-            _read(part, start + number, result[number : number + 1], rows, columns)
-        except FrameError as error:
-            result[number] = np.nan
-            failed.append(error)
-    return failed
-
-
-def _read(part: Part, start: int, result: Pixels, rows: Positions, columns: Positions) -> None:
+def _read(
+    part: Part, start: int, result: Pixels, rows: Positions, columns: Positions, axes: tuple[int, ...] | None
+) -> None:
     """Read successive frames of a part: the smallest block of rows and columns that holds what was asked for."""
     first_row, first_column = int(rows.min()), int(columns.min())
     box = (slice(first_row, int(rows.max()) + 1), slice(first_column, int(columns.max()) + 1))
     try:
         with opened(part.path) as file:
             dataset = file[part.dataset]
-            block = _block(dataset, start, len(result), box)
+            if axes is None:
+                block = _block(dataset, start, len(result), box)
+            else:
+                block = _turned(dataset, start, len(result), box, axes)
     except (OSError, KeyError, ValueError) as error:
         raise FrameError(part.path, f"its frames cannot be read ({error})") from None
     block = block.reshape(len(result), *block.shape[-2:])
     inside = np.ix_(rows - first_row, columns - first_column)
     result[...] = block[:, inside[0], inside[1]]
+
+
+def _turned(dataset: h5py.Dataset, start: int, count: int, box: tuple[slice, slice], axes: tuple[int, ...]) -> Pixels:
+    """Successive frames of a dataset whose axes lie in another order."""
+    wanted = dict(zip(axes, (slice(start, start + count), *box)[-len(axes) :], strict=True))
+    return np.asarray(dataset[tuple(wanted[axis] for axis in range(len(axes)))]).transpose(axes)
 
 
 def _block(dataset: h5py.Dataset, start: int, count: int, box: tuple[slice, slice]) -> Pixels:

@@ -10,9 +10,9 @@ import numpy as np
 import xarray as xr
 
 from xinsitu.errors import StitchError, warn
-from xinsitu.physics.moments import frame_key, times
+from xinsitu.physics.moments import frame_key, time_text, times
 from xinsitu.schema import require
-from xinsitu.values import AttenuationChange, nanoseconds, utc_text
+from xinsitu.values import AttenuationChange, nanoseconds
 
 from .counts import NEAR, Counts, MedianBias, per_second, settle
 from .factors import FactorEstimate
@@ -137,7 +137,7 @@ def _warn_unseen(search: Search, step: Transition, name: str, position: int, nom
         return
     size, doubt = abs(np.log(estimate.factor)), estimate.factor_errors / estimate.factor
     if size + 3 * doubt < abs(np.log(nominal)) / 2:
-        when = utc_text(times(search.sample)[position])
+        when = time_text(search.sample, times(search.sample)[position])
         warn(
             f"{name} changes by a factor of {nominal:.4g} at {when} and the intensities do not ({estimate.factor:.4g} "
             f"± {estimate.factor_errors:.2g}): divided by a background or by a monitor behind the attenuator they have "

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import DocumentError, StitchError, warn
-from xinsitu.physics.moments import elapsed_seconds, frame_key, measurement_labels, resolve_key, times
+from xinsitu.physics.moments import elapsed_seconds, frame_key, measurement_labels, resolve_key, time_text, times
 from xinsitu.schema import LEFT_OUT, Quality
-from xinsitu.values import AttenuationChange, Key, utc_text
+from xinsitu.values import AttenuationChange, Key
 
 from .counts import NEAR, MedianBias, read_intensity
 from .factors import FactorEstimate, Floats, common_factor, end_points, level_noise
@@ -48,10 +48,10 @@ def placed_changes(sample: xr.Dataset, changes: Iterable[AttenuationChange]) -> 
     placed = sorted((_placed(sample, change) for change in changes), key=lambda one: one.before)
     for first, second in pairwise(placed):
         if second.before < first.after:
-            axis = times(sample)
+            ends = (first.before, first.after, second.before, second.after)
+            one, two, three, four = (time_text(sample, times(sample)[end]) for end in ends)
             raise StitchError(
-                f"the change from {utc_text(axis[first.before])} to {utc_text(axis[first.after])} and the one from "
-                f"{utc_text(axis[second.before])} to {utc_text(axis[second.after])} overlap; give them apart"
+                f"the change from {one} to {two} and the one from {three} to {four} overlap; give them apart"
             )
     return tuple(placed)
 
@@ -62,8 +62,8 @@ def _placed(sample: xr.Dataset, change: AttenuationChange) -> PlacedChange:
     if after <= before:
         axis = times(sample)
         raise StitchError(
-            f"a change ends at {utc_text(axis[after])}, frame {after} of the sample, which is not later than where it "
-            f"begins, {utc_text(axis[before])}, frame {before}; exchange before and after"
+            f"a change ends at {time_text(sample, axis[after])}, frame {after} of the sample, which is not later than "
+            f"where it begins, {time_text(sample, axis[before])}, frame {before}; exchange before and after"
         )
     return PlacedChange(change, before, after)
 
@@ -256,7 +256,7 @@ def _beside(
     usual = float(np.median(np.diff(seconds)))
     steps = float(one.after - one.before)
     gap = max(steps, (seconds[one.after] - seconds[one.before]) / usual) if usual > 0 else steps
-    where = f"the change after {utc_text(times(sample)[one.before])}"
+    where = f"the change after {time_text(sample, times(sample)[one.before])}"
     named_bad = left_out[[one.before, one.after]].any()
     flagged = "; a frame that it names is flagged as bad: name one beside it" if named_bad else ""
     return _Beside(own, errors, noise, one.before, one.after, float(gap), where, span, bias, flagged)

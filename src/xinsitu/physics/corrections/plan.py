@@ -59,7 +59,7 @@ def plan_for(
     warns: bool = True,
 ) -> framewise.Steps:
     """Fit a recipe to an image, for the block functions; checks that they go together."""
-    done = set(applied_to(image)) & set(correction.applied) - {"median", "mask"}
+    done = set(applied_to(image)) & set(correction.applied) - {"mask"}
     if done:
         raise CorrectionError(f"{', '.join(sorted(done))}: done to these frames already, it cannot be done twice")
     _refuse_what_the_detector_did(correction, facts or image.attrs, warns=warns)

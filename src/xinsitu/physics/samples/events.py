@@ -10,9 +10,9 @@ import numpy as np
 import xarray as xr
 
 from xinsitu.errors import StitchError
-from xinsitu.physics.moments import KeyLike, time_of, times
+from xinsitu.physics.moments import KeyLike, time_of, time_text, times
 from xinsitu.schema import epoch_seconds
-from xinsitu.values import Event, Moment, nanoseconds, utc_text
+from xinsitu.values import Event, Moment, nanoseconds
 
 EventLike = str | Event | KeyLike
 _RECORD = "events"
@@ -68,7 +68,9 @@ def placed_event(sample: xr.Dataset, event: Event) -> Event:
     start = time_of(sample, event.start)
     stop = None if event.stop is None else time_of(sample, event.stop)
     if stop is not None and stop < start:
-        raise StitchError(f"event {event.name!r} stops at {utc_text(stop)}, before it starts at {utc_text(start)}")
+        raise StitchError(
+            f"event {event.name!r} stops at {time_text(sample, stop)}, before it starts at {time_text(sample, start)}"
+        )
     return replace(event, start=start, stop=stop)
 
 
@@ -153,7 +155,9 @@ def between(
     else:
         last = moment_of(sample, stop, events=events)
     if last < first:
-        raise StitchError(f"{stop!r} ({utc_text(last)}) is before {start!r} ({utc_text(first)}); exchange them")
+        raise StitchError(
+            f"{stop!r} ({time_text(sample, last)}) is before {start!r} ({time_text(sample, first)}); exchange them"
+        )
     axis = times(sample)
     return sample.isel(time=np.flatnonzero((axis >= first) & (axis <= last)))
 

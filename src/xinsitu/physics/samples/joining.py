@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import xarray as xr
 
 from xinsitu.errors import SchemaError, StitchError
 from xinsitu.physics.attenuation.counts import at_one_reference
-from xinsitu.physics.moments import measurement_labels, times
+from xinsitu.physics.moments import measurement_labels, time_text, times
 from xinsitu.physics.moments import resolve_key as resolve_key
-from xinsitu.schema import describe, require
-from xinsitu.values import utc_text
+from xinsitu.schema import UNKNOWN_ZONE, describe, require
 
 from .alignment import aligned
 
@@ -74,6 +74,7 @@ def stitch(series: Series, *, allow_overlap: bool | str | Iterable[str] = False)
     parts = sorted(_named(series), key=lambda part: part.span)
     if not parts:
         raise StitchError("there is nothing to stitch: give at least one ROI time series with frames")
+    _refuse_other_clocks(parts)
     _refuse_repeated(parts)
     _refuse_overlaps(parts, allow_overlap)
     _refuse_other_units(parts)
@@ -184,10 +185,23 @@ def _refuse_repeated(parts: Sequence[_Part]) -> None:
             seen[name].append(part.data)
 
 
+def _refuse_other_clocks(parts: Sequence[_Part]) -> None:
+    """Refuse UTC and the readings of a clock whose zone is not known on one axis."""
+    clocks = {
+        part.data.attrs.get("time_zone_source") == UNKNOWN_ZONE: next(iter(part.spans)) for part in reversed(parts)
+    }
+    if len(clocks) > 1:
+        raise StitchError(
+            f"the times of {clocks[True]} are those of a clock whose zone is not known, and those of {clocks[False]} "
+            "are UTC; open the former with tz= (--tz)"
+        )
+
+
 def _refuse_overlaps(parts: Sequence[_Part], allow: bool | str | Iterable[str]) -> None:
     if allow is True:
         return
     allowed = {allow} if isinstance(allow, str) else set(allow or ())
+    said = partial(time_text, parts[0].data)
     spans = [(number, name, *span) for number, part in enumerate(parts) for name, span in part.spans.items()]
     for i, (part, name, start, stop) in enumerate(spans):
         for other_part, other, other_start, other_stop in spans[i + 1 :]:
@@ -195,8 +209,8 @@ def _refuse_overlaps(parts: Sequence[_Part], allow: bool | str | Iterable[str]) 
                 continue
             if min(stop, other_stop) > max(start, other_start) or (start == other_start and stop == other_stop):
                 raise StitchError(
-                    f"{name} ({utc_text(start)} to {utc_text(stop)}) and {other} ({utc_text(other_start)} to "
-                    f"{utc_text(other_stop)}) overlap in time; allow it by name if they were interleaved"
+                    f"{name} ({said(start)} to {said(stop)}) and {other} ({said(other_start)} to "
+                    f"{said(other_stop)}) overlap in time; allow it by name if they were interleaved"
                 )
 
 

@@ -1,0 +1,196 @@
+"""Frames that xinsitu has read before: what ``parse`` or ``write_frames`` wrote, or a part that xarray saved.
+
+Such a file says everything itself: pixels of the detector, times, counters, states of frames, corrections. Opened
+again it gives the Dataset that was written, coordinate by coordinate; nothing is found out a second time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import h5py
+import numpy as np
+import xarray as xr
+from xarray.core.indexing import LazilyIndexedArray
+
+from xinsitu import schema
+from xinsitu.errors import LayoutError, TimeError, warn
+from xinsitu.schema import QUANTITIES, TIME_ENCODING, UNKNOWN_ZONE
+
+from .formats.safe_hdf5 import opened
+from .gather import Gathered
+from .instruments import Instrument
+from .nexus import decoded
+from .options import Opening
+from .paths import Source
+from .recognition import Chosen
+from .results import ENGINE
+from .times import Readings, make_times
+from .zones import find_zone, to_utc
+
+PARTS = frozenset({"frame", "scan", "stamp", "frame_status"})
+"""Coordinates that a file of frames has where its attributes are lost, as after ``scan.image.to_netcdf(...)``."""
+_OF_THE_FILE = ("recipe", "versions")
+"""Attributes that say how the file was made, and nothing of what is computed from it."""
+
+
+def is_own(path: str) -> bool:
+    """Whether a file holds frames as xinsitu's data model has them, with their time axis."""
+    try:
+        with opened(path) as file:
+            image = file.get("image")
+            known = "xinsitu_version" in file.attrs or set(file) >= PARTS
+            return known and isinstance(image, h5py.Dataset) and image.ndim == 3 and _is_time(file.get("time"))
+    except OSError:
+        return False
+
+
+def _is_time(item: object) -> bool:
+    return isinstance(item, h5py.Dataset) and item.ndim == 1 and " since " in decoded(item.attrs.get("units"))
+
+
+def reopened(source: Source, gathered: Gathered, opening: Opening, chosen: Chosen) -> xr.Dataset:
+    """Return the Dataset that was written, its image lazy.
+
+    Parameters
+    ----------
+    source, gathered
+        Files that :func:`is_own` knows, and the stack of their frames.
+    opening
+        ``tz`` and ``instrument`` count where the file does not know them, ``time`` where it is no ``auto``.
+    chosen
+        The instrument that ``opening`` names; what the file says wins over a recognised one.
+
+    Raises
+    ------
+    LayoutError
+        The files do not fit each other.
+    TimeError
+        Times that these frames do not have are asked for.
+    """
+    rest = _together([_rest(path) for path in dict.fromkeys(getattr(gathered.stack, "paths", ()))], source.path)
+    stack = gathered.stack
+    image = xr.Variable(("time", "y", "x"), LazilyIndexedArray(stack), dict(gathered.image_attributes))
+    image.encoding["preferred_chunks"] = stack.preferred_chunks
+    if stack.dtype != stack.stored:
+        image.attrs.setdefault("stored_dtype", stack.stored.str)
+    for axis, size in zip(("y", "x"), stack.frame_shape, strict=True):
+        if axis not in rest.variables:
+            rest = rest.assign_coords({axis: (axis, np.arange(size, dtype="int64"), schema.attributes_of(axis))})
+    dataset = rest.assign(image=image)[["image", *rest.data_vars]]
+    dataset.attrs["source_token"] = stack.token
+    dataset = _of_instrument(dataset, source.path, opening, chosen.table)
+    dataset = _on_the_clock(dataset, source.path, opening, chosen.table)
+    dataset = _with_times(dataset, source.path, opening)
+    dataset["time"].encoding = dict(TIME_ENCODING)
+    dataset.encoding["source"] = source.path
+    return dataset
+
+
+def _rest(path: str) -> xr.Dataset:
+    """Everything in a file but its pixels, with texts as texts and times in whole microseconds."""
+    with xr.open_dataset(path, engine=ENGINE, drop_variables="image") as file:
+        rest = file.load()
+    for name, variable in rest.variables.items():
+        if variable.dtype.kind == "M":
+            values = schema.time_from_microseconds(schema.microseconds_from_time(variable.values))
+        elif variable.dtype.kind == "O":
+            values = np.asarray(variable.values).astype("U")
+        else:
+            continue
+        rest = rest.assign({name: (variable.dims, values, variable.attrs)})
+    kept = {name: value for name, value in rest.attrs.items() if name not in _OF_THE_FILE}
+    if "recipe" in rest.attrs:
+        kept["frames_recipe"] = rest.attrs["recipe"]
+    rest.attrs = kept
+    return rest.drop_encoding()
+
+
+def _together(parts: Sequence[xr.Dataset], path: str) -> xr.Dataset:
+    if len(parts) == 1:
+        return parts[0]
+    try:
+        return xr.concat(
+            parts,
+            "time",
+            data_vars="minimal",
+            coords="minimal",
+            compat="equals",
+            join="exact",
+            combine_attrs="drop_conflicts",
+        )
+    except (ValueError, KeyError) as error:
+        said = " ".join(str(error).split())
+        raise LayoutError(f"{path}: these files are not of one measurement ({said}); open each, and stitch") from None
+
+
+def _of_instrument(dataset: xr.Dataset, path: str, opening: Opening, table: Instrument) -> xr.Dataset:
+    """Name the instrument where the file knows none; one that it knows stays."""
+    known = str(dataset.attrs.get("instrument", "generic"))
+    if opening.instrument is None or table.name == known:
+        return dataset
+    if known != "generic":
+        warn(f"{path}: says itself that its frames are of {known}; instrument={table.name!r} is not used")
+        return dataset
+    for axis, name in (("y", table.y_name), ("x", table.x_name)):
+        dataset[axis].attrs["long_name"] = name or QUANTITIES[axis].long_name
+    return dataset.assign_attrs(instrument=table.name, instrument_source="given")
+
+
+def _on_the_clock(dataset: xr.Dataset, path: str, opening: Opening, table: Instrument) -> xr.Dataset:
+    """Make UTC of what a clock showed, once somebody says its zone; UTC stays what it is."""
+    zone, source = opening.zone(table) if opening.tz or opening.instrument is not None else ("", UNKNOWN_ZONE)
+    if dataset.attrs.get("time_zone_source") != UNKNOWN_ZONE:
+        known = dataset.attrs.get("time_zone")
+        if opening.tz and known not in (None, opening.tz) and dataset.attrs.get("time_source") != "frame":
+            warn(f"{path}: its times are UTC already, from a clock in {known}; tz={opening.tz!r} is not used")
+        return dataset
+    if not zone:
+        return dataset
+    clock = schema.microseconds_from_time(dataset["time"].values)
+    try:
+        utc = schema.time_from_microseconds(to_utc(clock, find_zone(zone)))
+    except TimeError as error:
+        raise TimeError(f"{path}: {error}") from None
+    attributes = {**dataset["time"].attrs, "long_name": "time"}
+    return dataset.assign_coords(time=("time", utc, attributes)).assign_attrs(time_zone=zone, time_zone_source=source)
+
+
+def _with_times(dataset: xr.Dataset, path: str, opening: Opening) -> xr.Dataset:
+    """Give frames other times than those of the file, where that is asked for."""
+    asked, source = opening.time, dataset.attrs.get("time_source")
+    if isinstance(asked, str) and (asked == "auto" or asked == source or (asked == "stamp" and source != "frame")):
+        return dataset
+    if isinstance(asked, str) and asked != "frame":
+        raise TimeError(
+            f"{path}: these frames keep the times that they were written with ({source or 'UTC'}); "
+            f"time={asked!r} is for the raw frames, here it is 'auto', 'frame' or an array of times"
+        )
+    count = dataset.sizes["time"]
+    number = {
+        name: np.asarray(dataset[name].values) if name in dataset.variables else otherwise
+        for name, otherwise in (("scan", np.ones(count, "int64")), ("frame", np.arange(count, dtype="int64")))
+    }
+    readings = Readings(
+        stamps=[""] * count,
+        utc=[None] * count,
+        mtimes=np.zeros(count, "int64"),
+        scan=number["scan"],
+        frame=number["frame"],
+        names=[f"frame {frame}" for frame in number["frame"]],
+        source=path,
+    )
+    axis = make_times(readings, zone="UTC", time=asked, order_error=opening.order_error)
+    time = ("time", schema.time_from_microseconds(axis.microseconds), {**dataset["time"].attrs, "long_name": "time"})
+    dataset = dataset.assign_coords(time=time).drop_vars(["time_uncertainty", "time_bounds"], errors="ignore")
+    gone = ("time_zone", "time_zone_source") if asked is not None and axis.source == "frame" else ()
+    dataset.attrs = {name: value for name, value in dataset.attrs.items() if name not in gone}
+    if axis.source == "given" and dataset.attrs.get("time_zone_source") == UNKNOWN_ZONE:
+        dataset.attrs |= {"time_zone": "UTC", "time_zone_source": "given"}
+    return dataset.assign_attrs(time_source=axis.source, time_resolution=axis.resolution)
+
+
+def all_own(source: Source) -> bool:
+    """Whether all files are frames that xinsitu has read before."""
+    return source.hdf5 and all(is_own(os.path.join(source.folder, file.name)) for file in source.files)
