@@ -56,6 +56,7 @@ from .physics.reduction.widths import fwhm as fwhm
 from .physics.reduction.widths import old_fwhm as old_fwhm
 from .physics.samples.appending import append_measurements as append_measurements
 from .physics.samples.bad_frames import flag_bad_frames as flag_bad_frames
+from .physics.samples.bad_frames import flag_outliers as flag_outliers
 from .physics.samples.bad_frames import mask_flagged as mask_flagged
 from .physics.samples.calibration import calibrate as calibrate
 from .physics.samples.calibration import calibrate_profile as calibrate_profile

@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 
 import xinsitu as xi
+from tests.bl11xu import runs
 from xinsitu.errors import SchemaError, StitchError
 from xinsitu.physics.moments import resolve_key, time_of
 from xinsitu.plots.curves import drawing
@@ -167,3 +168,58 @@ def test_the_file_keeps_them(tmp_path: Path) -> None:
     read = xi.read_results(tmp_path / "s.nc")
     assert flagged(read) == [3]
     assert read.intensity.equals(sample().intensity)
+
+
+# -- outliers ---------------------------------------------------------------------------------------------------------
+
+
+def frames_with_faults() -> xr.DataArray:
+    """Spots on 60 frames: a cosmic ray in one, half a read-out in another, an attenuator of 5 from frame 40 on."""
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[:40, :60]
+    spots = sum(np.exp(-((y - 20) ** 2 + (x - at) ** 2) / 18) for at in (15, 45))
+    expected = np.repeat((200 * spots + 0.5)[None], 60, axis=0)
+    expected[40:] /= 5
+    image = rng.poisson(expected)
+    image[12, 5, 12] += 30000
+    image[25, :, 30:] = 0
+    image[50] = 0
+    time = START + np.arange(60) * np.timedelta64(1, "s")
+    return xr.DataArray(image.astype("int32"), {"time": time}, ("time", "y", "x"), "image", {"units": "counts"})
+
+
+ROIS = [
+    xi.Roi("A", y=(4, 36), x=(3, 28)),
+    xi.Roi("B", y=(4, 36), x=(33, 58)),
+    xi.Roi("ground", y=(0, 4), x=(0, 60), role="background"),
+]
+
+
+@pytest.mark.parametrize("chunks", [None, 7])
+def test_measure_flags_what_stands_out(chunks: int | None) -> None:
+    image = frames_with_faults()
+    series = xi.measure(image if chunks is None else image.chunk({"time": chunks}), ROIS).compute()
+    out = (series.quality & int(Quality.OUTLIER)) > 0
+    assert {roi: np.flatnonzero(out.sel(roi=roi)).tolist() for roi in ("A", "B", "ground")} == {
+        "A": [12, 50],
+        "B": [25, 50],
+        "ground": [50],
+    }
+    assert (
+        xi.flag_outliers(series.drop_vars("quality"))
+        .quality.sel(roi=["A", "B"])
+        .equals(out.sel(roi=["A", "B"]) * np.int32(Quality.OUTLIER))
+    )
+
+
+def test_factors_do_not_see_outliers() -> None:
+    series = xi.measure(frames_with_faults(), ROIS[:2])
+    (change,) = xi.find_attenuation_changes(series)
+    assert change.factor == pytest.approx(5, abs=4 * change.factor_errors)
+    assert change.before == series.time.values[39]
+
+
+def test_real_runs_have_few_outliers(shared_data: Path) -> None:
+    for series in runs(shared_data):
+        out = (xi.flag_outliers(series).quality & int(Quality.OUTLIER)) > 0
+        assert float(out.mean()) < 0.005

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xinsitu import kernels
 from xinsitu.errors import warn
 from xinsitu.kernels import Doubles
 from xinsitu.kernels.counting import median_loss
+from xinsitu.kernels.spikes import outliers
 from xinsitu.physics.corrections.framewise import noise_of
 from xinsitu.schema import Quality
 
@@ -44,7 +46,7 @@ class Told:
 
 
 def tell(packed: Doubles, *, told: Told) -> Doubles:
-    """Warn of what frames say together, and return the numbers with frames without beam flagged."""
+    """Warn of what frames say together, and return the numbers with outliers and frames without beam flagged."""
     if not packed.size:
         return packed
     if told.divides:
@@ -54,7 +56,8 @@ def tell(packed: Doubles, *, told: Told) -> Doubles:
         packed = _median_flagged(packed)
     if told.flat:
         packed = _scale_told(packed, told)
-    return _without_beam_flagged(packed) if told.counts else packed
+    packed = _without_beam_flagged(packed) if told.counts else packed
+    return _outliers_flagged(packed, np.array(told.signals))
 
 
 def _tell_of_background(packed: Doubles, counts: bool) -> None:
@@ -137,4 +140,20 @@ def _without_beam_flagged(packed: Doubles) -> Doubles:
         return packed
     result = packed.copy()
     result[dark, :, COLUMN["quality"]] += float(Quality.NO_BEAM)
+    return result
+
+
+def _outliers_flagged(packed: Doubles, signals: kernels.Bools) -> Doubles:
+    """Flag intensities that stand out from the frames around; where all signals do, the backgrounds with them."""
+    values, errors = packed[:, :, COLUMN["intensity"]], packed[:, :, COLUMN["intensity_errors"]]
+    found = np.zeros(values.shape, dtype=bool)
+    for role in (signals, ~signals):
+        if role.any():
+            found[:, role] = outliers(values[:, role], errors[:, role])
+    if signals.any():
+        found |= found[:, signals].all(axis=1)[:, None]
+    if not found.any():
+        return packed
+    result = packed.copy()
+    result[:, :, COLUMN["quality"]] += found * float(Quality.OUTLIER)
     return result

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from xinsitu.errors import SchemaError
+from xinsitu.kernels.spikes import outliers
 from xinsitu.physics.moments import frames_in
 from xinsitu.schema import LEFT_OUT, Quality, describe, require
 from xinsitu.values import frame_ranges
@@ -44,6 +45,41 @@ def flag_bad_frames(series: xr.Dataset, frames: Iterable[Any]) -> xr.Dataset:
     require(series, dims=("time", "roi"))
     bad = xr.DataArray(frames_in(series, frame_ranges(frames)), dims="time")
     return flagged(series, bad, Quality.BAD_FRAME)
+
+
+def flag_outliers(series: xr.Dataset) -> xr.Dataset:
+    """Flag intensities that stand out from the frames around them, as ``outlier`` in ``quality``.
+
+    :func:`~xinsitu.measure` does so; this is for series that come from elsewhere.
+
+    Parameters
+    ----------
+    series
+        Dims ``(time, roi)``, with ``intensity`` and, where they are known, ``intensity_errors``.
+
+    Returns
+    -------
+    Dataset
+        Flagged is a run of one or two frames beyond the frames beside it, which agree with each other: a cosmic ray, a
+        beam dump, half a read-out; in one ROI, or in all where all stand out together. A change of attenuation, an
+        onset, an oscillation, and a maximum wider than two frames are never flagged, and neither is the first or the
+        last frame.
+
+    Examples
+    --------
+    >>> counts = np.random.default_rng(0).poisson(900.0, (60, 1)).astype(float)
+    >>> counts[20] = 0
+    >>> time = np.datetime64("2014-05-28", "ns") + np.arange(60) * np.timedelta64(1, "s")
+    >>> series = xr.Dataset({"intensity": (("time", "roi"), counts)}, {"time": time, "roi": ["WZ"]})
+    >>> np.flatnonzero(mask_flagged(flag_outliers(series)).intensity.isnull())
+    array([20])
+    """
+    require(series, dims=("time", "roi"), variables=("intensity",))
+    values = series["intensity"].transpose("time", "roi").values.astype(np.float64)
+    errors = np.full_like(values, np.nan)
+    if "intensity_errors" in series.variables:
+        errors = series["intensity_errors"].transpose("time", "roi").values
+    return flagged(series, xr.DataArray(outliers(values, errors), dims=("time", "roi")), Quality.OUTLIER)
 
 
 def flagged(series: xr.Dataset, where: xr.DataArray, flag: Quality) -> xr.Dataset:

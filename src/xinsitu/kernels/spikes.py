@@ -1,0 +1,156 @@
+"""Points of series that stand out from those around them, though the series goes on behind them as before."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from .pixels import Bools, Doubles
+
+LONGEST = 2
+"""Points in a row that may stand out together: more of them are a level of their own, or a narrow maximum."""
+SIDE, LEAST_SIDE = 3, 2
+"""Points on each side that they are held against, and how many of these must be known."""
+BEYOND = 3.0
+"""They lie beyond all of those by so many times the range of those: no step, kink, maximum or oscillation does."""
+CERTAIN = 6.0
+"""... and by so many standard deviations of the noise around."""
+USUAL, RARE = 0.95, 12.0
+"""... and by so many times what this part of all points stays below: noise with long tails has its own measure."""
+AROUND = 30
+"""Points on each side from which the noise is taken; the noisier side counts."""
+SHARED, MOST = 3.0, 0.75
+"""Standard deviations that so many of the series (two at least) must lie beyond where all stand out together."""
+FEWEST = 20
+"""Series of fewer points do not know what is usual."""
+
+
+def outliers(values: Doubles, errors: Doubles) -> Bools:
+    """Return which points of series stand out, dims ``(time, series)``: alone, or all series in one frame.
+
+    A run of up to two points stands out if all of it lies on one side of the straight line through three points on each
+    side, beyond every one of these by more than three times their range about the line, six standard deviations of the
+    noise (the larger of the errors and of the scatter of successive points on the noisier side) and twelve times what
+    95 % of the points of the series stay below. A step, an onset, an oscillation and a maximum that is wider than two
+    points have neighbours on the way, so that their range is as large as what could stand out. The same is asked of the
+    weighted mean of all series, to which three quarters of them must contribute.
+
+    Parameters
+    ----------
+    values, errors
+        Dims ``(time, series)``; NaN where they are not known.
+
+    Examples
+    --------
+    >>> level = np.random.default_rng(0).normal(1000.0, 30.0, (200, 1))
+    >>> level[70] = 200.0
+    >>> np.flatnonzero(outliers(level, np.full_like(level, np.nan)))
+    array([70])
+    """
+    found = np.zeros(values.shape, dtype=bool)
+    if len(values) < FEWEST:
+        return found
+    values = np.where(np.isfinite(values), values, np.nan)
+    noise = _noise(values, errors)
+    for length in range(1, LONGEST + 1):
+        found |= _runs(_stands_out(_beyond(values, noise, length)), length)
+    return found | _together(values, noise)[:, None]
+
+
+def _together(values: Doubles, noise: Doubles) -> Bools:
+    """Where the mean of all series stands out and most of them do their part, dims ``(time)``."""
+    found = np.zeros(len(values), dtype=bool)
+    known = np.isfinite(values) & np.isfinite(noise)
+    columns = np.flatnonzero(known.sum(axis=0) >= FEWEST)
+    level, spread = (np.nanmedian(np.where(known, part, np.nan)[:, columns], axis=0) for part in (values, noise))
+    columns, level, spread = columns[level > 0], level[level > 0], spread[level > 0]
+    if len(columns) < 2:
+        return found
+    weight = (level / spread) ** 2 / np.sum((level / spread) ** 2)
+    mean = (values[:, columns] / level) @ weight
+    error = np.sqrt((noise[:, columns] / level) ** 2 @ weight**2)
+    of_mean = _noise(mean[:, None], error[:, None])
+    for length in range(1, LONGEST + 1):
+        starts = _stands_out(_beyond(mean[:, None], of_mean, length))[:, 0]
+        above, below, _ = _beyond(values[:, columns], noise[:, columns], length)
+        doing = np.maximum(*(np.count_nonzero(side > SHARED, axis=1) for side in (above, below)))
+        found |= _runs((starts & (doing >= max(2.0, MOST * len(columns))))[:, None], length)[:, 0]
+    return found
+
+
+def _noise(values: Doubles, errors: Doubles) -> Doubles:
+    """Return the standard deviation of each point: the larger of its error and the scatter of points around.
+
+    NaN where there is no error and half of the points are like the one before: such a series does not show its noise.
+    """
+    steps = np.abs(np.diff(values, axis=0, prepend=np.nan))
+    padded = np.pad(steps, ((AROUND, AROUND), (0, 0)), constant_values=np.nan)
+    usual = _median(sliding_window_view(padded, AROUND, axis=0)) * (1.4826 / np.sqrt(2))
+    scatter = np.fmax(usual[1 : len(values) + 1], usual[AROUND + 1 : AROUND + 1 + len(values)])
+    scatter = np.where(scatter > 0, scatter, np.nan)
+    return np.asarray(np.fmax(scatter, np.where(errors > 0, errors, np.nan)))
+
+
+def _median(windows: Doubles) -> Doubles:
+    """Median of the last axis without NaN; NaN where there is nothing else."""
+    ordered = np.sort(windows, axis=-1)  # NaN come last
+    number = np.count_nonzero(np.isfinite(windows), axis=-1)
+    middle = np.stack([np.maximum(number - 1, 0) // 2, number // 2], axis=-1)
+    middle = np.minimum(middle, windows.shape[-1] - 1)
+    return np.asarray(np.take_along_axis(ordered, middle, axis=-1).mean(axis=-1))
+
+
+def _beyond(values: Doubles, noise: Doubles, length: int) -> tuple[Doubles, Doubles, Doubles]:
+    """How far runs that begin at each point lie above and below all points beside them, and the range of those.
+
+    In standard deviations of the noise; NaN where too little is known.
+    """
+    size = 2 * SIDE + length
+    padded = np.pad(values, ((SIDE, SIDE + length - 1), (0, 0)), constant_values=np.nan)
+    windows = sliding_window_view(padded, size, axis=0)
+    inside = slice(SIDE, SIDE + length)
+    beside = np.r_[0:SIDE, SIDE + length : size]
+    x = np.arange(size) - (size - 1) / 2
+    y, at = windows[..., beside], x[beside]
+    known = np.isfinite(y)
+    enough = (np.count_nonzero(known[..., :SIDE], axis=-1) >= LEAST_SIDE) & (
+        np.count_nonzero(known[..., SIDE:], axis=-1) >= LEAST_SIDE
+    )
+    n = np.maximum(known.sum(axis=-1), 1)
+    filled = np.where(known, y, 0.0)
+    middle_x, middle_y = (known * at).sum(axis=-1) / n, filled.sum(axis=-1) / n
+    away = np.where(known, at - middle_x[..., None], 0.0)
+    square = (away**2).sum(axis=-1)
+    slope = (away * filled).sum(axis=-1) / np.where(square > 0, square, 1.0)
+    left = windows - middle_y[..., None] - slope[..., None] * (x - middle_x[..., None])
+    top = np.where(known, left[..., beside], -np.inf).max(axis=-1)
+    low = np.where(known, left[..., beside], np.inf).min(axis=-1)
+    enough &= np.isfinite(left[..., inside]).all(axis=-1)
+    loudest = sliding_window_view(np.pad(noise, ((0, length - 1), (0, 0)), constant_values=0.0), length, axis=0).max(
+        axis=-1
+    )
+    scale = np.where(enough & (loudest > 0), loudest, np.nan)
+    above, below = left[..., inside].min(axis=-1) - top, low - left[..., inside].max(axis=-1)
+    with np.errstate(invalid="ignore"):
+        return above / scale, below / scale, (top - low) / scale
+
+
+def _stands_out(beyond: tuple[Doubles, Doubles, Doubles]) -> Bools:
+    """Which runs stand out, on either side."""
+    above, below, width = beyond
+    found = np.zeros(width.shape, dtype=bool)
+    for side in (above, below):
+        rises = np.where(np.isfinite(side), np.maximum(side, 0.0), 0.0)
+        usual = np.quantile(rises, USUAL, axis=0)
+        found |= (rises > np.maximum(CERTAIN, RARE * usual)) & (
+            rises > BEYOND * np.where(np.isfinite(width), width, np.inf)
+        )
+    return found
+
+
+def _runs(starts: Bools, length: int) -> Bools:
+    """All points of runs that begin at some points."""
+    found = starts.copy()
+    for later in range(1, length):
+        found[later:] |= starts[:-later]
+    return found
