@@ -151,7 +151,7 @@ def _outliers_flagged(packed: Doubles, signals: kernels.Bools) -> Doubles:
         if role.any():
             found[:, role] = outliers(values[:, role], errors[:, role])
     if signals.any():
-        found |= found[:, signals].all(axis=1)[:, None]
+        found |= found[:, signals].all(axis=1, keepdims=True)
     if not found.any():
         return packed
     result = packed.copy()
