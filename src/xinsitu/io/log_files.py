@@ -75,7 +75,7 @@ def read_log(path: str | os.PathLike[str]) -> list[LogTable]:
     try:
         if os.path.getsize(name) > MAX_BYTES:
             raise DocumentError(f"{name}: a log of more than {MAX_BYTES >> 20} MiB is not read")
-        with open(name, encoding="utf-8", errors="replace", newline="") as file:
+        with open(name, encoding="utf-8-sig", errors="replace", newline="") as file:
             text = file.read()
     except OSError as error:
         raise DocumentError(f"{name}: the log cannot be read ({error.strerror})") from None
@@ -88,44 +88,74 @@ def read_log(path: str | os.PathLike[str]) -> list[LogTable]:
     return [_read_csv(name, lines)]
 
 
+@dataclass
+class _Scan:
+    """A scan of a SPEC file while it is read; what the header above it says is fixed where it begins."""
+
+    number: int | None
+    metadata: dict[str, str]
+    epoch: float | None
+    motors: frozenset[str]
+    width: int | None = None
+    labels: list[str] = field(default_factory=list)
+    points: list[str] = field(default_factory=list)
+
+    def table(self, path: str) -> LogTable:
+        """Return the scan as a table."""
+        values, bad = _points(self.points, len(self.labels))
+        columns = dict(zip(self.labels, values.T, strict=True))
+        return LogTable(path, self.number, columns, {}, self.metadata, self.epoch, bad, self.motors)
+
+
 def _read_spec(path: str, lines: Iterable[str]) -> list[LogTable]:
-    """Read a SPEC file: ``#S`` begins a scan, ``#L`` names its columns, ``#O`` motors (two blanks between)."""
+    """Read a SPEC file: ``#S`` begins a scan, ``#N`` and ``#L`` count and name its columns, ``#O`` motors.
+
+    A file header may come again where SPEC was started anew: its ``#E`` holds for the scans below it, and ends the
+    scan above.
+    """
     tables: list[LogTable] = []
-    labels: list[str] = []
-    points: list[str] = []
-    scan: int | None = None
-    metadata: dict[str, str] = {}
+    scan = _Scan(None, {}, None, frozenset())
     epoch: float | None = None
     motors: set[str] = set()
-
-    def close() -> None:
-        if labels:
-            values, bad = _points(points, len(labels))
-            columns = dict(zip(labels, values.T, strict=True))
-            tables.append(
-                LogTable(path, scan, columns, metadata=metadata, epoch=epoch, bad_lines=bad, motors=frozenset(motors))
-            )
-
     for line in _without_spectra(lines):
         if not line.startswith("#"):
-            if labels and line.strip():
-                points.append(line)
-        elif line.startswith("#S"):
-            close()
+            if scan.labels and line.strip():
+                scan.points.append(line)
+        elif re.match(r"#[SF]\b", line):
+            tables += [scan.table(path)] if scan.labels else []
             found = re.match(r"#S\s+(\d+)\s*(.*)", line)
-            scan = int(found[1]) if found else None
-            labels, points = [], []
-            metadata = {"command": found[2]} if found else {}
-        elif line.startswith("#E"):
+            command = {"command": found[2]} if found else {}
+            motors = set() if line.startswith("#F") else motors
+            scan = _Scan(int(found[1]) if found else None, command, epoch, frozenset(motors))
+        elif re.match(r"#E\b", line):
             epoch = _number(line[2:])
-        elif line.startswith("#D") and "date" not in metadata:
-            metadata["date"] = line[2:].strip()
+            if scan.labels:  # of a header without #F
+                tables.append(scan.table(path))
+                scan = _Scan(None, {}, epoch, frozenset(motors))
+            scan.epoch = epoch
+        elif re.match(r"#D\b", line):
+            scan.metadata.setdefault("date", line[2:].strip())
         elif re.match(r"#O\d", line):
-            motors.update(re.split(r"\s{2,}|\t", line.partition(" ")[2].strip()))
-        elif line.startswith("#L"):
-            labels = _unique(re.split(r"\s{2,}|\t", line[2:].strip()))
-    close()
-    return tables
+            motors.update(_labels(line.partition(" ")[2], None))
+            scan.motors = frozenset(motors)
+        elif re.match(r"#N\b", line):
+            scan.width = int(found[1]) if (found := re.match(r"#N\s+(\d{1,6})", line)) else None
+        elif re.match(r"#L\b", line):
+            scan.labels = _unique(_labels(line[2:], scan.width))
+    return tables + ([scan.table(path)] if scan.labels else [])
+
+
+def _labels(text: str, width: int | None) -> list[str]:
+    """Names parted by two blanks or a tab; by single blanks where only so there are as many as there should be.
+
+    Examples
+    --------
+    >>> _labels("Two Theta  Monitor", 2), _labels("Time Epoch Monitor", 3)
+    (['Two Theta', 'Monitor'], ['Time', 'Epoch', 'Monitor'])
+    """
+    names = re.split(r"\s{2,}|\t", text.strip())
+    words = text.split()
+    return words if width is not None and len(names) != width == len(words) else names
 
 
 def _without_spectra(lines: Iterable[str]) -> Iterator[str]:
@@ -138,14 +168,18 @@ def _without_spectra(lines: Iterable[str]) -> Iterator[str]:
         inside = inside and line.endswith("\\")
 
 
+_NOTHING = frozenset(("none", "null", "nan", "-nan", "n/a", "na", "--"))
+"""What stands in a cell where a device gave no number."""
+
+
 def _points(lines: list[str], width: int) -> tuple[Numbers, int]:
     """Return the numbers of the lines that hold so many of them, and how many lines do not.
 
     Examples
     --------
-    >>> _points(["1 2", "3", "4 5", "6 x"], 2)
-    (array([[1., 2.],
-           [4., 5.]]), 2)
+    >>> _points(["1 2", "3", "4 None", "6 x"], 2)
+    (array([[ 1.,  2.],
+           [ 4., nan]]), 2)
     """
     try:  # five times faster than line by line
         values = np.loadtxt(lines, comments=None, ndmin=2) if lines else np.empty((0, width))
@@ -198,11 +232,15 @@ def _mixed(
     texts: dict[str, tuple[str, ...]] = {}
     for label, cells in zip(labels, zip(*whole, strict=True), strict=False):
         numbers = [_number(cell) for cell in cells]
-        if all(number is not None or not cell.strip() for number, cell in zip(numbers, cells, strict=True)):
+        if all(number is not None or _is_nothing(cell) for number, cell in zip(numbers, cells, strict=True)):
             columns[label] = np.array([np.nan if number is None else number for number in numbers])
         else:
             texts[label] = tuple(cell.strip() for cell in cells)
     return LogTable(path, scan, columns, texts, metadata, None, len(rows) - len(whole))
+
+
+def _is_nothing(cell: str) -> bool:
+    return not cell.strip() or cell.strip().lower() in _NOTHING
 
 
 def _unique(labels: list[str]) -> list[str]:
@@ -216,9 +254,9 @@ def _unique(labels: list[str]) -> list[str]:
 
 
 def _numbers(line: str) -> list[float]:
-    """Numbers of a line; none at all where one of its words is no number."""
+    """Numbers of a line, NaN for a cell without one; none at all where one of its words is something else."""
     try:
-        values = list(map(float, line.split()))
+        values = [math.nan if word.lower() in _NOTHING else float(word) for word in line.split()]
     except ValueError:
         return []
     return [] if any(map(math.isinf, values)) else values

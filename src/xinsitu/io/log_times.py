@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from xinsitu.errors import warn
+
 from .log_files import LogTable
 from .stamps import NO_OFFSET, parse_stamp, parse_stamps
+from .units import factor, scaled, split_label
 from .zones import find_zone, to_utc
 
 Microseconds = npt.NDArray[np.int64]
@@ -28,7 +31,7 @@ def point_times(table: LogTable, zone: str) -> Microseconds | None:
     """UTC microseconds of the points of a log, ``NO_TIME`` where one has none; None where the log does not say.
 
     SPEC writes seconds since ``#E`` in the column ``Epoch``, or since ``#D`` in ``Time``; others write UNIX seconds
-    or dates.
+    or dates. A unit in the label of a column, ``Epoch (ms)``, is heeded.
 
     Examples
     --------
@@ -42,10 +45,14 @@ def point_times(table: LogTable, zone: str) -> Microseconds | None:
         began = to_utc(np.array([start.microseconds]), find_zone(zone))[0] / 1e6
         return _microseconds(table.columns["Time"] + began)
     for name, numbers in table.columns.items():
-        if name.lower().split(" ")[0] in _TIME_COLUMNS and np.isfinite(numbers).any() and table.epoch is None:
-            return _microseconds(numbers)
+        if _is_time(name) and np.isfinite(numbers).any() and table.epoch is None:
+            unit = split_label(name)[1]
+            scale = factor(unit, "s") if unit else 1.0
+            if scale is not None:
+                return _microseconds(scaled(numbers, scale))
+            warn(f"{table.path}: the unit of the column {name!r} is not known as one of time; it is not used")
     for name, cells in table.texts.items():
-        read = parse_stamps(cells) if name.lower().split(" ")[0] in _TIME_COLUMNS else None
+        read = parse_stamps(cells) if _is_time(name) else None
         if read is not None and read.found.any():
             zoned = read.offsets != NO_OFFSET
             utc = read.microseconds - np.where(zoned, read.offsets, 0)
@@ -53,6 +60,10 @@ def point_times(table: LogTable, zone: str) -> Microseconds | None:
             utc[local] = to_utc(read.microseconds[local], find_zone(zone))
             return np.where(read.found, utc, NO_TIME)
     return None
+
+
+def _is_time(label: str) -> bool:
+    return split_label(label)[0].lower().split(" ")[0] in _TIME_COLUMNS
 
 
 def _microseconds(seconds: npt.NDArray[np.float64]) -> Microseconds:
