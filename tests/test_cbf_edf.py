@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xinsitu.errors import FrameError
+from xinsitu.errors import FrameError, TimeError
 from xinsitu.io.formats.reading import read_header
 from xinsitu.io.measurement import open_measurement
 from xinsitu.schema import epoch_seconds
@@ -61,7 +61,9 @@ def test_patterns_lists_and_files(cbf):
     import xarray as xr
 
     names = sorted(folder.iterdir())
-    for path in (str(folder / "scan_*.cbf"), names[::-1], [str(name) for name in names]):
+    with pytest.raises(TimeError, match="a list of files is opened in its own order"):
+        open_measurement(names[::-1], tz="UTC")
+    for path in (str(folder / "scan_*.cbf"), [str(name) for name in names]):
         np.testing.assert_array_equal(open_measurement(path, tz="UTC").image, pixels)
         np.testing.assert_array_equal(xr.open_dataset(path, engine="xinsitu", tz="UTC").image, pixels)
     one = open_measurement(names[2], tz="UTC")

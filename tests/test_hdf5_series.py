@@ -14,7 +14,7 @@ import xarray as xr
 
 from xinsitu import Correction, Roi, measure, stitch, write_frames
 from xinsitu.cli import main
-from xinsitu.errors import FrameChanged, FrameError, LayoutError, XinsituWarning
+from xinsitu.errors import FrameChanged, FrameError, LayoutError, TimeError, XinsituWarning
 from xinsitu.io.measurement import open_flatfield, open_measurement, open_sample
 from xinsitu.io.survey import survey
 from xinsitu.schema import FrameStatus, epoch_seconds
@@ -47,10 +47,10 @@ def scans(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("how", ["pattern", "list", "reversed"])
+@pytest.mark.parametrize("how", ["pattern", "list"])
 def test_scans_in_files_of_their_own_are_one_measurement(scans, how):
     names = [f"{scans}/i07-{number}.nxs" for number in (8, 9, 10)]
-    path = {"pattern": f"{scans}/*.nxs", "list": names, "reversed": names[::-1]}[how]
+    path = {"pattern": f"{scans}/*.nxs", "list": names}[how]
     for data in (open_measurement(path), xr.open_dataset(path, engine="xinsitu", chunks={})):
         np.testing.assert_array_equal(data.image, TRUTH)
         np.testing.assert_array_equal(data.image[[11, 0, 5], 2:4, ::-3], TRUTH[[11, 0, 5], 2:4, ::-3])
@@ -59,6 +59,15 @@ def test_scans_in_files_of_their_own_are_one_measurement(scans, how):
         seconds = epoch_seconds(data.time) - epoch_seconds(data.time)[0]
         assert seconds.tolist() == [60 * scan + 0.5 * frame for scan in range(3) for frame in range(4)]
         xr.testing.assert_identical(pickle.loads(pickle.dumps(data)), data)
+
+
+def test_scans_in_a_list_are_joined_in_its_order(scans):
+    names = [f"{scans}/i07-{number}.nxs" for number in (9, 8, 10)]
+    with pytest.raises(TimeError, match="a list of files is opened in its own order") as refused:
+        open_measurement(names)
+    assert "newest" not in str(refused.value)
+    data = open_measurement(names, order_error="ignore")
+    np.testing.assert_array_equal(data.image, TRUTH[[4, 5, 6, 7, 0, 1, 2, 3, 8, 9, 10, 11]])
 
 
 def test_a_folder_of_scans_is_not_joined_unasked(scans):

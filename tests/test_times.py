@@ -332,7 +332,11 @@ def test_the_drivers_own_clock_alone(tmp_path, epoch):
     assert epoch_seconds(data.time).tolist() == [1_433_269_916.25, 1_433_269_917.25]
     assert data.attrs["time_source"] == "epics:65000"
     os.utime(path, (1, 1))
-    assert open_measurement(tmp_path / "m").frame_status.values.tolist() == [0, FrameStatus.NO_STAMP]
+    with pytest.warns(XinsituWarning, match=r"only a_0\.tif has a time stamp"):
+        assert open_measurement(tmp_path / "m").attrs["time_source"] == "frame"
+    placed = open_measurement(tmp_path / "m", period=2.5)
+    assert placed.frame_status.values.tolist() == [0, FrameStatus.NO_STAMP]
+    assert (epoch_seconds(placed.time) - 1_433_269_916.25).tolist() == [0, 2.5]
     os.utime(tmp_path / "m" / "a_0.tif", (1, 1))
     with pytest.raises(TimeError, match=r"no frame has a time stamp \(a_0\.tif has '\d+\.25', which is no time\)"):
         open_measurement(tmp_path / "m", time="stamp")

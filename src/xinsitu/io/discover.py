@@ -20,7 +20,7 @@ from xinsitu.errors import LayoutError
 
 from .instruments import PATTERNS
 
-SUFFIXES = (".tif", ".tiff", ".cbf", ".edf")
+SUFFIXES = (".tif", ".tiff", ".mccd", ".cbf", ".edf")
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".nxs", ".nx", ".nc", ".nc4", ".cxi")
 LOG_SUFFIXES = (".log", ".dat", ".spec", ".csv", ".txt")
 _DIGITS = 18  # what int64 holds

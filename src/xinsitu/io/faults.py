@@ -20,7 +20,7 @@ from xinsitu.schema import FrameStatus
 
 from .discover import FrameName
 from .formats.decode import decode, read_frame
-from .formats.header import FrameFault, FrameHeader
+from .formats.header import ALL, FrameFault, FrameHeader
 from .formats.reading import read_header
 from .formats.siblings import Sibling, sibling
 from .zero_tails import find_zero_tails, zero_tail
@@ -46,7 +46,7 @@ def read_headers(folder: str, files: Sequence[FrameName]) -> list[Found]:
         found.append(header)
         if like is None:
             like = sibling(path, header)
-    _mark_pending(found)
+    _mark_pending(start, files, found)
     _mark_duplicates(folder, files, found)
     _mark_strangers(folder, files, found)
     _try_odd_ones(folder, files, found)
@@ -86,9 +86,10 @@ def find_suspects(
     Only of plain files; nothing is said where most frames are candidates.
     """
     plain = [index for index, one in enumerate(found) if isinstance(one, FrameHeader) and one.offset >= 0]
+    empty = [index for index in _empty(found) if index in candidates]
     candidates = [index for index in candidates if index in set(plain)]
     if not 0 < len(candidates) <= len(found) // 2:
-        return []
+        return empty
 
     def read(index: int) -> npt.NDArray[Any]:
         header = found[index]
@@ -100,9 +101,9 @@ def find_suspects(
     offsets = [one.offset if isinstance(one, FrameHeader) else 0 for one in found]
     sound = sorted(set(plain) - set(candidates))
     try:
-        return find_zero_tails(read, offsets, candidates, sound)
+        return sorted({*empty, *find_zero_tails(read, offsets, candidates, sound)})
     except FrameFault:  # said where the frame is read, if it ever is
-        return []
+        return empty
 
 
 def hollow(found: Sequence[Found]) -> list[int]:
@@ -110,22 +111,31 @@ def hollow(found: Sequence[Found]) -> list[int]:
     return [index for index, one in enumerate(found) if isinstance(one, FrameHeader) and one.hollow]
 
 
-def _mark_pending(found: list[Found]) -> None:
+def _empty(found: Sequence[Found]) -> list[int]:
+    """Positions of frames of which no pixel is on the disc: their files were reserved, and never filled."""
+    return [index for index, one in enumerate(found) if isinstance(one, FrameHeader) and one.hollow == ALL]
+
+
+def _mark_pending(start: str, files: Sequence[FrameName], found: list[Found]) -> None:
     """Tell frames that are still being written from those that were cut.
 
-    Such a frame is cut, was changed a moment ago, and no frame with a higher number was. (Frames with higher numbers
-    may be there: left by an older, longer series.)
+    Such a frame is cut, or only a hole on the disc, was changed a moment ago, and no frame with a higher number was.
+    (Frames with higher numbers may be there: left by an older, longer series.)
     """
-    if not any(_is_cut(one) for one in found):
+    if not any(_is_cut(one) for one in found) and not _empty(found):
         return
     now = time.time()
     for index in reversed(range(len(found))):
         one = found[index]
         if abs(now - _changed(one)) > WRITING:
             continue
-        if not isinstance(one, FrameFault) or not _is_cut(one):
+        if isinstance(one, FrameHeader) and one.hollow == ALL:
+            said = "still being written (no pixel of it is on the disc yet); open it again in a moment"
+            found[index] = FrameFault(start + files[index].name, said, FrameStatus.PENDING)
+        elif isinstance(one, FrameFault) and _is_cut(one):
+            found[index] = pending(one)
+        else:
             return
-        found[index] = pending(one)
 
 
 def pending(fault: FrameFault) -> FrameFault:

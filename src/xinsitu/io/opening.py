@@ -161,7 +161,17 @@ def _readings(source: Source, gathered: Gathered, period: float | None) -> Readi
         names=gathered.stack.names,
         source=source.path,
         period=period or gathered.first.text.exposure_period,
+        cause=_cause(source, gathered),
     )
+
+
+def _cause(source: Source, gathered: Gathered) -> str:
+    """Say why times may run backwards, with the keyword that helps for these frames."""
+    if source.listed:
+        return "a list of files is opened in its own order (give it in that of time), or "
+    if source.hdf5 or gathered.first.pages > 1:
+        return ""
+    return "left by an older series (series='newest', --series newest, leaves them out), or "
 
 
 def _counted(gathered: Gathered) -> bool:

@@ -7,6 +7,7 @@ import glob
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from xinsitu.errors import LayoutError
 
@@ -29,11 +30,14 @@ class Source:
         In order.
     path
         What people call it: the folder, or the single file.
+    listed
+        Whether somebody gave the files, and their order.
     """
 
     folder: str
     files: tuple[FrameName, ...]
     path: str
+    listed: bool = False
 
     @property
     def hdf5(self) -> bool:
@@ -47,8 +51,8 @@ def resolve(path: PathOrPaths, patterns: Sequence[str], series: str | None = Non
     Parameters
     ----------
     path
-        A folder of frames; a pattern such as ``scan_*.cbf``; a list of files; a file of one or several frames. HDF5
-        files in a pattern or a list are the scans of one measurement, in order.
+        A folder of frames; a pattern such as ``scan_*.cbf``; a list of files, which are one series in the order given;
+        a file of one or several frames. HDF5 files in a pattern or a list are the scans of one measurement, in order.
     patterns
         How the instrument names its files.
     series
@@ -61,7 +65,7 @@ def resolve(path: PathOrPaths, patterns: Sequence[str], series: str | None = Non
     """
     named, path = None if series == NEWEST else series, settled(path)
     if not isinstance(path, str | os.PathLike):
-        return _from_files([_as_text(one) for one in path], patterns, named)
+        return _from_list([_as_text(one) for one in path], patterns, named)
     if not os.fspath(path):
         raise LayoutError("an empty path was given; say which folder")
     text = os.path.abspath(os.path.expanduser(os.fspath(path)))
@@ -133,7 +137,7 @@ def _from_pattern(text: str, patterns: Sequence[str], series: str | None) -> Sou
     paths = [os.path.join(folder, name) for name in names]
     files = [path for path in paths if not os.path.isdir(path)]
     if files:
-        return _from_files(files, patterns, series)
+        return _from_files(files, patterns, series, pattern=pattern)
     if not paths:
         raise LayoutError(f"{text}: no file fits this pattern")
     return resolve(_only_folder(text, paths), patterns, series)
@@ -152,7 +156,21 @@ def _only_folder(text: str, folders: list[str]) -> str:
     )
 
 
-def _from_files(paths: list[str], patterns: Sequence[str], series: str | None) -> Source:
+def _from_list(paths: list[str], patterns: Sequence[str], series: str | None) -> Source:
+    """Take files in the order given, with the numbers in their names where these rise in it, else by their places."""
+    source = _from_files(paths, patterns, series)
+    if series is not None or len(source.files) < 2 or os.path.isdir(paths[0]):
+        return source  # chosen, alone, or the content of a folder
+    names = [os.path.relpath(os.path.abspath(path), source.folder) for path in paths]
+    known = {file.name: file for file in source.files}
+    files = [known[name] for name in names]
+    if any(one.number >= other.number for one, other in pairwise(files)):
+        files = [FrameName(name, 1, index) for index, name in enumerate(names)]
+    return Source(source.folder, tuple(files), source.path, listed=True)
+
+
+def _from_files(paths: list[str], patterns: Sequence[str], series: str | None, *, pattern: str = "") -> Source:
+    """Find the series of some files; those of a list are one, be they not numbered or of several names."""
     if not paths:
         raise LayoutError("no files were given")
     paths = [os.path.abspath(path) for path in paths]
@@ -168,6 +186,11 @@ def _from_files(paths: list[str], patterns: Sequence[str], series: str | None) -
     if len(names) == 1:
         return Source(folder, (_one(paths[0], patterns),), paths[0])
     found, rest = group(names, patterns, suffixes=None)
-    if rest:  # not all are numbered: the order given is the only one there is
+    # not all are numbered, or a list has files of several names: the order given is the only one there is
+    if rest or (len(found) > 1 and not pattern and series is None):
         return Source(folder, tuple(FrameName(name, 1, index) for index, name in enumerate(names)), folder)
-    return Source(folder, choose(Folder(folder, found), series).files, folder)
+    try:
+        return Source(folder, choose(Folder(folder, found), series).files, folder)
+    except LayoutError as error:
+        hint = "; or give the files as a list, in the order that they have" if len(found) > 1 and pattern else ""
+        raise LayoutError(f"{error}{hint}") from None

@@ -78,6 +78,8 @@ class Readings:
         Folder, for messages.
     period
         Seconds between frames as the headers say; None where they do not.
+    cause
+        What may have made times run backwards, and what to do about it, where that is more than a clock.
     """
 
     stamps: Sequence[str]
@@ -88,6 +90,7 @@ class Readings:
     names: Sequence[str]
     source: str
     period: float | None = None
+    cause: str = ""
 
     @property
     def number(self) -> npt.NDArray[np.int64]:
@@ -151,8 +154,30 @@ def make_times(readings: Readings, *, zone: str, time: Time = "auto", order_erro
             raise TimeError(f"{readings.source}: no frame has a time stamp{why}; time='frame' numbers them instead")
         warn(f"{readings.source}: no frame has a time stamp{why}; time is the frame number in seconds (time='frame')")
         return _by_frame(readings)
+    if _has_no_pace(stamped):
+        if readings.period:
+            return _paced(stamped, readings, readings.period)
+        said = f"{readings.source}: only {readings.names[int((~stamped.interpolated).argmax())]} has a time stamp"
+        said += f", the other {int(stamped.interpolated.sum())} frames have none"
+        if time != "auto":
+            raise TimeError(f"{said}; period= (--period) says how far they are apart, time='frame' numbers them")
+        warn(f"{said}; time is the frame number in seconds (time='frame'); period= (--period) gives them times")
+        return _by_frame(readings)
     axis = _checked(stamped, readings, order_error)
     return _steady(axis, readings) if time == "period" else axis
+
+
+def _has_no_pace(axis: TimeAxis) -> bool:
+    """Whether frames without a stamp outnumber those of one moment, which is all that is known."""
+    known = axis.microseconds[~axis.interpolated]
+    return len(np.unique(known)) == 1 and len(known) <= int(axis.interpolated.sum())
+
+
+def _paced(axis: TimeAxis, readings: Readings, period: float) -> TimeAxis:
+    """Place all frames at a period around the first one with a stamp."""
+    first = int((~axis.interpolated).argmax())
+    steps = np.rint((readings.number - readings.number[first]) * period * 1e6).astype("int64")
+    return replace(axis, microseconds=axis.microseconds[first] + steps)
 
 
 def _stamped(readings: Readings, zone: str) -> TimeAxis | None:
@@ -208,9 +233,9 @@ def _checked(axis: TimeAxis, readings: Readings, order_error: str) -> TimeAxis:
         before = int(known[np.searchsorted(known, later) - 1])
         said = (f"{readings.names[index]} ({readings.stamps[index] or _text(utc[index])})" for index in (before, later))
         raise TimeError(
-            f"{readings.source}: time runs backwards from {' to '.join(said)}, {int(stale.sum())} frames in all: left "
-            f"by an older series (series='newest' leaves them out), or the clock was set "
-            f"(order_error='ignore', --ignore-time-order, keeps the order of the numbers)"
+            f"{readings.source}: time runs backwards from {' to '.join(said)}, {int(stale.sum())} frames in all: "
+            f"{readings.cause}the clock was set "
+            f"(order_error='ignore', --ignore-time-order, keeps the order of the frames)"
         )
     if len(known) < len(utc):
         utc = _interpolate(utc, readings.number, known)

@@ -17,6 +17,10 @@ MAX_PIXELS = 2**28
 """More than any detector has; a header that declares more is not believed."""
 
 
+END, ALL = 1, 2
+"""How much of a file is a hole on the disc."""
+
+
 class FrameFault(FrameError):
     """A file that holds no usable frame, with the status that it gets where frames are kept in spite of it."""
 
@@ -64,7 +68,8 @@ class FrameHeader(NamedTuple):
     stamp
         Time text as found.
     hollow
-        Whether the last twentieth of the file is a hole on the disc, which reads as zeros.
+        Whether the last twentieth of the file (``END``), or all behind its header (``ALL``), is a hole on the disc,
+        which reads as zeros.
     """
 
     size: int
@@ -84,7 +89,7 @@ class FrameHeader(NamedTuple):
     remark: str = ""
     mtime_ns: int = 0
     stamp: str = ""
-    hollow: bool = False
+    hollow: int = 0
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import os
 from xinsitu.schema import FrameStatus
 
 from . import cbf, edf
-from .header import FrameFault, FrameHeader
+from .header import ALL, END, FrameFault, FrameHeader
 from .retry import retried
 from .tiff import NotPlain, OpenFile, walk
 
@@ -49,7 +49,7 @@ def _read_header(path: str) -> FrameHeader:
             return cbf.describe(path, fd, status.st_size, status.st_mtime_ns)
         if head[:64].lstrip().startswith(b"{") and path.lower().endswith(".edf"):
             return edf.describe(path, fd, status.st_size, status.st_mtime_ns)
-        file = OpenFile(path, fd, status.st_size, head, ends_in_a_hole(fd, status))
+        file = OpenFile(path, fd, status.st_size, head, hole(fd, status))
         try:
             return walk(file, status.st_mtime_ns)
         except NotPlain:
@@ -60,14 +60,27 @@ def _read_header(path: str) -> FrameHeader:
         os.close(fd)
 
 
-def ends_in_a_hole(fd: int, status: os.stat_result) -> bool:
-    """Whether the last twentieth of a file was never written, or is a block of zeros that a copy left out."""
+def hole(fd: int, status: os.stat_result) -> int:
+    """How much of a file was never written, or is a block of zeros that a copy left out.
+
+    Returns
+    -------
+    int
+        ``END``: the last twentieth; ``ALL``: everything behind the header, as in a file that was reserved; else 0.
+    """
     if status.st_blocks * 512 >= status.st_size:
-        return False
+        return 0
+    tail = status.st_size - status.st_size // 20
+    if tail > HEAD and _no_data(fd, HEAD, tail):
+        return ALL
+    return END if _no_data(fd, tail, status.st_size) else 0
+
+
+def _no_data(fd: int, start: int, stop: int) -> bool:
+    """Whether the disc holds nothing between two places of a file."""
     try:
-        os.lseek(fd, status.st_size - status.st_size // 20, os.SEEK_DATA)
+        return os.lseek(fd, start, os.SEEK_DATA) >= stop
     except OSError as error:
         return error.errno == errno.ENXIO  # no data from here to the end
     finally:
         os.lseek(fd, 0, os.SEEK_SET)
-    return False

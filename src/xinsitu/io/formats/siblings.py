@@ -9,7 +9,7 @@ from typing import NamedTuple
 from xinsitu.io.stamps import clean
 
 from .header import FrameHeader
-from .reading import HEAD, READ, ends_in_a_hole, unreadable
+from .reading import HEAD, READ, hole, unreadable
 from .retry import may_pass
 
 _STAMP = slice(30, 62)
@@ -47,7 +47,7 @@ class Sibling(NamedTuple):
             same = head.startswith(self.before) and head.endswith(self.behind) and len(head) == HEAD
             if not same or status.st_size != self.header.size or not (stamp := clean(head[_STAMP])):
                 return None
-            return FrameHeader(*self.header[:-3], status.st_mtime_ns, stamp, ends_in_a_hole(fd, status))
+            return FrameHeader(*self.header[:-3], status.st_mtime_ns, stamp, hole(fd, status))
         finally:
             os.close(fd)
 

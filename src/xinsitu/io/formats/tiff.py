@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +35,14 @@ _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12
 WIDTH, LENGTH, BITS, COMPRESSION, DESCRIPTION, MODEL = 256, 257, 258, 259, 270, 272
 STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_COUNTS, SOFTWARE, DATETIME = 273, 277, 278, 279, 305, 306
 PREDICTOR, TILE_WIDTH, SAMPLE_FORMAT, SUB_IFDS, FILL_ORDER, UIC2 = 317, 322, 339, 330, 266, 33629
-_WANTED = frozenset((256, 257, 258, 259, 270, 272, 273, 277, 278, 279, 305, 306, 317, 322, 339, 330, 266, UIC2))
+TILE_LENGTH, TILE_OFFSETS, TILE_COUNTS = 323, 324, 325
+TILES = frozenset((TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_COUNTS))
+LAYOUT = TILES | {WIDTH, LENGTH, BITS, COMPRESSION, STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_COUNTS, PREDICTOR,
+                  SAMPLE_FORMAT, FILL_ORDER}  # fmt: skip
+"""Tags that say how pixels lie in the file: one that is there and not understood is never taken for absent."""
+_WANTED = LAYOUT | {DESCRIPTION, MODEL, SOFTWARE, DATETIME, SUB_IFDS, UIC2}
+_WHOLE_NUMBERS = (1, 3, 4, 16)
+"""Types of integers: BYTE, SHORT, LONG, and LONG8 of BigTIFF."""
 
 
 class NotPlain(Exception):
@@ -48,7 +56,7 @@ class OpenFile(NamedTuple):
     fd: int
     size: int
     head: bytes
-    hollow: bool = False
+    hollow: int = 0
 
     def take(self, offset: int, count: int) -> bytes:
         """Bytes at an offset; fewer where the file ends."""
@@ -74,6 +82,7 @@ def walk(file: OpenFile, mtime_ns: int) -> FrameHeader:
     if version != 42:
         raise FrameFault(file.path, "this is no TIFF: byte order and version contradict each other")
     tags, following = _directory(file, order, first)
+    check_layout(file.path, {tag: entry[:2] for tag, entry in tags.items() if tag in LAYOUT})
     width, length = _integer(tags, WIDTH, order), _integer(tags, LENGTH, order)
     if not width or not length:
         raise FrameFault(file.path, "the header gives no image size")
@@ -106,6 +115,29 @@ def walk(file: OpenFile, mtime_ns: int) -> FrameHeader:
         hollow=file.hollow,
     )
     return _with_epics(file, tags, order, header) if max(tags) >= epics.FIRST else header
+
+
+def check_layout(path: str, tags: Mapping[int, tuple[int, int]]) -> None:
+    """Refuse a directory in which a tag of the layout is of a type that no integer has, or tiles lack a tag of theirs.
+
+    Parameters
+    ----------
+    path
+        The file.
+    tags
+        Type and count of each tag of :data:`LAYOUT` that is there.
+
+    Raises
+    ------
+    FrameFault
+        Pixels would be taken from the wrong place, or still compressed.
+    """
+    for tag, (kind, count) in tags.items():
+        if kind not in _WHOLE_NUMBERS or not count:
+            raise FrameFault(path, f"its tag {tag} is {count} values of the type {kind}, and no whole number")
+    if (tiles := TILES & tags.keys()) and len(tiles) < len(TILES):
+        lacks = ", ".join(map(str, sorted(TILES - tiles)))
+        raise FrameFault(path, f"its pixels are in tiles, and it lacks the tags {lacks} that say where")
 
 
 def _is_stack(tags: dict[int, Tag], description: bytes) -> bool:

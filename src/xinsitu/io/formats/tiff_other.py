@@ -24,6 +24,7 @@ from xinsitu.schema import FrameStatus
 from . import epics
 from .header import MAX_PIXELS, FrameFault, FrameHeader
 from .pilatus import parse_pilatus
+from .tiff import LAYOUT, check_layout
 
 MAX_PAGES = 65536
 MAX_RATIO = 10_000
@@ -65,11 +66,15 @@ def describe(path: str, size: int, mtime_ns: int) -> FrameHeader:
             stamp=stamp or text.stamp or "",
             stamp_source="tiff:306" if stamp else "tiff:270" if text.stamp else "",
             text=text,
+            remark=_promises(len(behind) or len(pages), _declared(tiff)),
             model=clean(_ascii(first, "Model")),
             software=clean(_ascii(first, "Software")),
         )
         if len(pages) > 1:
-            header = header._replace(page_stamps=tuple(clean(_ascii(page, "DateTime")) for page in pages))
+            stamps = tuple(clean(_ascii(page, "DateTime")) for page in pages)
+            alone = "only its first page has a time stamp" if stamps[0] and not any(stamps[1:]) else ""
+            remark = "; ".join(one for one in (header.remark, alone) if one)
+            header = header._replace(page_stamps=stamps, remark=remark)
         private = {tag.code: tag.value for tag in first.tags if tag.code >= epics.FIRST}
         return epics.complete(header, private) if private else header
 
@@ -138,9 +143,18 @@ def _pages(path: str, tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
         raise FrameFault(
             path, f"page {len(pages)} should be at byte {following}, the file ends at {size}", FrameStatus.TRUNCATED
         )
-    if 1 < len(pages) < (declared := _declared(tiff)):
-        raise FrameFault(path, f"{declared} pages expected, {len(pages)} found", FrameStatus.TRUNCATED)
     return pages
+
+
+def _layout(page: tifffile.TiffPage) -> dict[int, tuple[int, int]]:
+    """Type and count of the tags of the layout as they stand in the file: tifffile leaves out what it does not know."""
+    form, file = page.parent.tiff, page.parent.filehandle
+    file.seek(page.offset)
+    (tags,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+    block = file.read(tags * form.tagsize)
+    entry = struct.Struct(f"{form.byteorder}HH{'Q' if form.tagsize == 20 else 'I'}")
+    found = (entry.unpack_from(block, place) for place in range(0, len(block) - form.tagsize + 1, form.tagsize))
+    return {tag: (kind, count) for tag, kind, count in found if tag in LAYOUT}
 
 
 def _following(tiff: tifffile.TiffFile, offset: int) -> int | None:
@@ -163,11 +177,20 @@ def _behind_one_directory(path: str, tiff: tifffile.TiffFile, size: int) -> tupl
     if count > MAX_PAGES or page.compression != 1 or not page.is_contiguous:
         raise FrameFault(path, f"a stack of {count} frames behind one directory is not read; save its frames as pages")
     place = int(page.dataoffsets[0])
+    if size - place < 2 * length:
+        return ()  # one frame whose description was taken over from a stack
     if place + count * length > size:
         raise FrameFault(
             path, f"truncated: {count} frames of {length} bytes expected, {size - place} found", FrameStatus.TRUNCATED
         )
     return tuple(range(place, place + count * length, length))
+
+
+def _promises(found: int, declared: int) -> str:
+    """Say that a file has less frames than its description names, as where part of a stack was saved with all of it."""
+    if found >= declared:
+        return ""
+    return f"its description promises {declared} frames, and the file holds {found}; these are opened"
 
 
 def _declared(tiff: tifffile.TiffFile) -> int:
@@ -182,6 +205,7 @@ def _declared(tiff: tifffile.TiffFile) -> int:
 
 def _checked(path: str, page: tifffile.TiffPage, size: int) -> np.dtype[np.generic]:
     """Check that a page is an image of numbers that the file can hold; its dtype in native byte order."""
+    check_layout(path, _layout(page))
     if len(page.shape) == 3 and (page.samplesperpixel or 1) > 1:
         raise FrameFault(
             path,

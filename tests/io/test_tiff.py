@@ -1,0 +1,186 @@
+"""TIFFs whose header is not taken at its word: layouts not understood, reserved files, promised pages, one stamp."""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+
+import numpy as np
+import pytest
+import tifffile
+
+from xinsitu.errors import FrameError, TimeError, XinsituWarning
+from xinsitu.io.formats.tiff import LAYOUT
+from xinsitu.io.measurement import open_measurement
+from xinsitu.io.survey import survey
+from xinsitu.schema import FrameStatus, epoch_seconds
+
+WHERE = {"tz": "UTC", "instrument": "generic"}
+PIXELS = np.random.default_rng(3).integers(0, 500, (5, 32, 48)).astype("u2")
+
+
+def entries(blob):
+    """Place of every directory entry, by its tag; little-endian, classic or BigTIFF."""
+    big = blob[2:4] == b"+\0"
+    first = struct.unpack_from("<Q" if big else "<I", blob, 8 if big else 4)[0]
+    count = struct.unpack_from("<Q" if big else "<H", blob, first)[0]
+    start, size = (first + 8, 20) if big else (first + 2, 12)
+    return {struct.unpack_from("<H", blob, start + size * k)[0]: start + size * k for k in range(count)}
+
+
+def changed(path, tag, kind=None, number=None):
+    """Give a tag another type, or another number."""
+    blob = bytearray(path.read_bytes())
+    place = entries(bytes(blob))[tag]
+    if kind is not None:
+        struct.pack_into("<H", blob, place + 2, kind)
+    if number is not None:
+        struct.pack_into("<H", blob, place, number)
+    path.write_bytes(blob)
+    aged(path)
+    return path
+
+
+def aged(path):
+    os.utime(path, (time.time() - 100, time.time() - 100))
+
+
+@pytest.mark.parametrize("kind", [2, 5, 12, 77])
+@pytest.mark.parametrize("how", ["plain", "lzw", "tiled", "big"])
+def test_a_tag_of_the_layout_with_a_type_that_is_not_understood_is_refused(tmp_path, kind, how):
+    options = {"plain": {}, "lzw": {"compression": "lzw"}, "tiled": {"tile": (16, 16)}, "big": {"bigtiff": True}}[how]
+    path = tmp_path / "f_0001.tif"
+    tifffile.imwrite(path, PIXELS[0], metadata=None, **options)
+    there = sorted(LAYOUT & entries(path.read_bytes()).keys())
+    assert {256, 257, 258, 259} <= set(there)
+    for tag in there:
+        tifffile.imwrite(path, PIXELS[0], metadata=None, **options)
+        changed(path, tag, kind)
+        with pytest.raises(FrameError, match=r"f_0001\.tif"):
+            open_measurement(tmp_path, time="frame", **WHERE).image.values  # noqa: B018 - read
+        assert survey(tmp_path, check=True, **WHERE).n_frames == 0
+
+
+@pytest.mark.parametrize("lost", [322, 323, 324, 325])
+def test_tiles_without_one_of_their_tags_are_refused(tmp_path, lost):
+    path = tmp_path / "f_0001.tif"
+    tifffile.imwrite(path, PIXELS[0], metadata=None, tile=(16, 16))
+    np.testing.assert_array_equal(open_measurement(tmp_path, time="frame", **WHERE).image[0], PIXELS[0])
+    changed(path, lost, number=273 if lost == 324 else 40000 + lost)
+    with pytest.raises(FrameError, match=rf"in tiles, and it lacks the tags .*{lost}"):
+        open_measurement(tmp_path, time="frame", **WHERE)
+
+
+# -- files that were reserved and not filled --------------------------------------------------------------------------
+
+
+def reserved(path, frame):
+    """Write the header alone; the pixels are a hole."""
+    tifffile.imwrite(path, frame, metadata=None)
+    with tifffile.TiffFile(path) as tiff:
+        offset = tiff.pages[0].dataoffsets[0]
+    size = path.stat().st_size
+    with open(path, "r+b") as file:
+        file.truncate(offset)
+        file.truncate(size)
+    if path.stat().st_blocks * 512 >= size:
+        pytest.skip("this disc fills holes")
+
+
+def frames(folder, count, dtype="i4"):
+    big = np.random.default_rng(5).integers(1, 90, (count, 200, 300)).astype(dtype)
+    for number, frame in enumerate(big):
+        tifffile.imwrite(folder / f"f_{number:04d}.tif", frame, metadata=None)
+        aged(folder / f"f_{number:04d}.tif")
+    return big
+
+
+def test_a_frame_that_is_only_a_hole_is_pending_and_then_suspect(tmp_path):
+    big = frames(tmp_path, 4)
+    for number in (2, 3):
+        reserved(tmp_path / f"f_{number:04d}.tif", big[number])
+    with pytest.raises(FrameError, match=r"f_0002\.tif: still being written .*2 bad frames|still being written"):
+        open_measurement(tmp_path, time="frame", **WHERE)
+    with pytest.warns(XinsituWarning, match="left out, 2 of 4 files"):
+        assert open_measurement(tmp_path, time="frame", on_error="skip", **WHERE).frame.values.tolist() == [0, 1]
+    for number in (2, 3):
+        aged(tmp_path / f"f_{number:04d}.tif")
+    with pytest.warns(XinsituWarning, match="suspect_zero_tail"):
+        data = open_measurement(tmp_path, time="frame", **WHERE)
+    assert data.frame_status.values.tolist() == [0, 0, *[FrameStatus.SUSPECT_ZERO_TAIL] * 2]
+    assert "suspect   f_0002.tif" in str(survey(tmp_path, **WHERE))
+
+
+def test_frames_that_are_mostly_holes_are_suspect_and_dark_ones_are_not(tmp_path):
+    big = frames(tmp_path, 5)
+    for number in (1, 2, 3, 4):
+        reserved(tmp_path / f"f_{number:04d}.tif", big[number])
+        aged(tmp_path / f"f_{number:04d}.tif")
+    with pytest.warns(XinsituWarning, match="4 frames in all, flagged suspect_zero_tail"):
+        open_measurement(tmp_path, time="frame", **WHERE)
+    dark = tmp_path / "dark"
+    dark.mkdir()
+    for number in range(3):
+        tifffile.imwrite(dark / f"d_{number}.tif", np.zeros((200, 300), "i4") + (number == 1), metadata=None)
+        aged(dark / f"d_{number}.tif")
+    assert not open_measurement(dark, time="frame", **WHERE).frame_status.values.any()
+
+
+# -- what a description promises --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("there", [1, 2, 4])
+def test_part_of_a_stack_with_the_description_of_the_whole(tmp_path, there):
+    text = "ImageJ=1.53\nimages=5\nslices=5\nloop=false\n"
+    path = tmp_path / "part_1.tif"
+    with tifffile.TiffWriter(path) as tiff:
+        for frame in PIXELS[:there]:
+            tiff.write(frame, description=text, metadata=None, contiguous=False)
+    with pytest.warns(
+        XinsituWarning, match=rf"part_1\.tif: its description promises 5 frames, and the file holds {there}"
+    ):
+        data = open_measurement(path, time="frame", **WHERE)
+    np.testing.assert_array_equal(data.image, PIXELS[:there])
+    assert "promises 5 frames" in str(survey(path, **WHERE))
+
+
+def test_a_stack_behind_one_directory_that_was_cut_is_refused(tmp_path):
+    path = tmp_path / "cut_1.tif"
+    tifffile.imwrite(path, PIXELS, imagej=True)
+    whole = path.read_bytes()
+    with tifffile.TiffFile(path) as tiff:
+        offset = tiff.pages[0].dataoffsets[0]
+    one = PIXELS[0].nbytes
+    path.write_bytes(whole[: offset + 3 * one + 20])
+    aged(path)
+    with pytest.raises(FrameError, match=r"cut_1\.tif"):
+        open_measurement(path, time="frame", **WHERE)
+
+
+def test_marccd_frames(tmp_path):
+    for number, frame in enumerate(PIXELS):
+        tifffile.imwrite(tmp_path / f"x_{number:04d}.mccd", frame, metadata=None)
+    np.testing.assert_array_equal(open_measurement(tmp_path, time="frame", **WHERE).image, PIXELS)
+
+
+# -- one stamp for many frames ----------------------------------------------------------------------------------------
+
+
+def test_a_stamp_on_the_first_page_only_is_said_and_never_that_of_all(tmp_path):
+    path = tmp_path / "s_1.tif"
+    tifffile.imwrite(path, PIXELS, datetime="2020:01:02 03:04:05", photometric="minisblack")
+    with (
+        pytest.warns(XinsituWarning, match=r"s_1\.tif: only its first page has a time stamp"),
+        pytest.warns(XinsituWarning, match=r"the other 4 frames have none; time is the frame number"),
+    ):
+        data = open_measurement(path, **WHERE)
+    assert data.attrs["time_source"] == "frame"
+    assert epoch_seconds(data.time).tolist() == [0, 1, 2, 3, 4]
+    with pytest.warns(XinsituWarning, match="only its first page"):
+        placed = open_measurement(path, period=0.25, **WHERE)
+    begun = np.datetime64("2020-01-02T03:04:05")
+    assert ((placed.time.values - begun) / np.timedelta64(1, "s")).tolist() == [0, 0.25, 0.5, 0.75, 1.0]
+    assert placed.frame_status.values.tolist() == [0, *[FrameStatus.NO_STAMP] * 4]
+    with pytest.warns(XinsituWarning, match="only its first page"), pytest.raises(TimeError, match="only s_1"):
+        open_measurement(path, time="stamp", **WHERE)
