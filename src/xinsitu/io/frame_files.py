@@ -2,7 +2,8 @@
 
 The file is a netCDF4 file whose ``image`` is stored contiguously: its place is reserved on the disc first, so a full
 disc is noticed before any work, and then every chunk is written straight to its offset by whichever thread or worker
-has it. HDF5's own lock, and its crash on a full disc, are thereby avoided.
+has it. HDF5's own lock, and its crash on a full disc, are thereby avoided. Compressed frames are written by HDF5, but
+through plain file calls.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from typing import Any
 import dask
 import dask.array as da
 import h5netcdf
-import h5py
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
@@ -26,7 +26,13 @@ from xinsitu import schema
 from xinsitu.errors import SchemaError
 
 from .disk import new_file, refuse_existing
+from .formats.plain_file import PlainFile
 from .results import ENGINE, frames_per_chunk, provenance, storable
+
+try:
+    import resource
+except ImportError:  # Windows knows no such limits
+    resource = None  # type: ignore[assignment]
 
 DEFLATE_LEVEL = 4
 
@@ -72,54 +78,72 @@ def write_frames(
         if compression is None:
             _write_contiguous(image, rest, temporary, path)
         else:
-            _write_deflated(measurement, rest, temporary)
+            _write_deflated(image, rest, temporary)
         _verify(temporary, path, image)
     return path
 
 
 def _write_contiguous(image: xr.DataArray, rest: xr.Dataset, temporary: Path, path: Path) -> None:
-    rest.to_netcdf(temporary, engine=ENGINE)
-    attributes = dict(storable(image.to_dataset(name="image", promote_attrs=False))["image"].attrs)
-    with h5netcdf.File(temporary, "a") as file:
-        for dim in image.dims:
-            if dim not in file.dimensions:
-                file.dimensions[dim] = image.sizes[dim]
-        variable = file.create_variable("image", image.dims, image.dtype, fillvalue=None)
-        names = " ".join(str(name) for name in image.coords if name not in image.dims)
-        variable.attrs.update(attributes | ({"coordinates": names} if names else {}))
-    target = _reserve(temporary, path, image.shape, image.dtype)
-    if target is not None:
+    offset, size = None, int(image.size) * image.dtype.itemsize
+    _check_room(path, size)
+    with PlainFile(temporary) as plain:
+        plain.write(_in_memory(rest))
+        with h5netcdf.File(plain, "a") as file:
+            dataset = _image_variable(file, image)._h5ds
+            if size:
+                # the first value written makes HDF5 choose the offset of a contiguous dataset
+                dataset[(-1,) * image.ndim] = 0
+                offset = dataset.id.get_offset()
+    if offset is not None:
+        _reserve(temporary, path, offset, size)
+        target = _Contiguous(os.fspath(temporary), offset, image.shape, image.dtype)
         lazy = image.data if dask.is_dask_collection(image.data) else _chunked(image)
         da.store(lazy, target, lock=False)
+
+
+def _in_memory(rest: xr.Dataset) -> memoryview:
+    loaded = rest.compute()
+    with dask.config.set(scheduler="synchronous"):  # a cluster would be asked for a lock on the buffer
+        return loaded.to_netcdf(engine=ENGINE)
+
+
+def _image_variable(file: h5netcdf.File, image: xr.DataArray, **how: Any) -> h5netcdf.Variable:  # noqa: ANN401
+    """Make the variable of the frames, still without them."""
+    attributes = dict(storable(image.to_dataset(name="image", promote_attrs=False))["image"].attrs)
+    for dim in image.dims:
+        if dim not in file.dimensions:
+            file.dimensions[dim] = image.sizes[dim]
+    variable = file.create_variable("image", image.dims, image.dtype, fillvalue=None, **how)
+    names = " ".join(str(name) for name in image.coords if name not in image.dims)
+    variable.attrs.update(attributes | ({"coordinates": names} if names else {}))
+    return variable
 
 
 def _chunked(image: xr.DataArray) -> da.Array:
     return image.chunk({"time": frames_per_chunk(image)}).data
 
 
-def _reserve(temporary: Path, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _Contiguous | None:
-    """Make HDF5 place the dataset, and the file system set its blocks aside; None if there is nothing to write."""
-    size = int(np.prod(shape)) * dtype.itemsize
-    if size == 0:
-        return None
-    free = os.statvfs(temporary.parent)
-    if free.f_bavail * free.f_frsize < size:
-        room = free.f_bavail * free.f_frsize / 2**20
-        raise OSError(errno.ENOSPC, f"{path}: needs {size / 2**20:.0f} MiB, its disc has {room:.0f} MiB left")
-    with h5py.File(temporary, "r+") as file:
-        dataset = file["image"]
-        # the first value written makes HDF5 choose the offset of a contiguous dataset
-        dataset[(-1,) * len(shape)] = 0
-        offset = dataset.id.get_offset()
+def _check_room(path: Path, size: int) -> None:
+    """Raise before any work where the disc or a limit has no room for the frames."""
+    disc = os.statvfs(path.parent)
+    room, where = disc.f_bavail * disc.f_frsize, "its disc has"
+    if resource is not None and (limit := resource.getrlimit(resource.RLIMIT_FSIZE)[0]) != resource.RLIM_INFINITY:
+        room, where = min((room, where), (limit, "the limit of file size leaves"))
+    if room < size:
+        code = errno.ENOSPC if where.startswith("its") else errno.EFBIG
+        raise OSError(code, f"{path}: needs {size / 2**20:.1f} MiB, {where} {room / 2**20:.1f} MiB left")
+
+
+def _reserve(temporary: Path, path: Path, offset: int, size: int) -> None:
+    """Let the file system set the blocks of the frames aside."""
     descriptor = os.open(temporary, os.O_RDWR)
     try:
         os.posix_fallocate(descriptor, offset, size)
     except OSError as fault:
         if fault.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-            raise OSError(fault.errno, f"{path}: needs {size / 2**20:.0f} MiB ({fault.strerror})") from None
+            raise OSError(fault.errno, f"{path}: needs {size / 2**20:.1f} MiB ({fault.strerror})") from None
     finally:
         os.close(descriptor)
-    return _Contiguous(os.fspath(temporary), offset, shape, dtype)
 
 
 @dataclass(frozen=True)
@@ -149,13 +173,17 @@ class _Contiguous:
             os.close(descriptor)
 
 
-def _write_deflated(measurement: xr.Dataset, rest: xr.Dataset, temporary: Path) -> None:
-    image = measurement["image"]
-    everything = rest.assign(image=image)
-    everything["image"].attrs = storable(image.to_dataset(name="image"))["image"].attrs
-    chunks = (1, image.sizes["y"], image.sizes["x"])
-    encoding = {"image": {"zlib": True, "complevel": DEFLATE_LEVEL, "shuffle": True, "chunksizes": chunks}}
-    everything.to_netcdf(temporary, engine=ENGINE, encoding=encoding)
+def _write_deflated(image: xr.DataArray, rest: xr.Dataset, temporary: Path) -> None:
+    how = {"compression": "gzip", "compression_opts": DEFLATE_LEVEL, "shuffle": True}
+    step = frames_per_chunk(image) * (os.cpu_count() or 1)
+    with PlainFile(temporary) as plain:
+        plain.write(_in_memory(rest))
+        with h5netcdf.File(plain, "a") as file:
+            variable = _image_variable(file, image, chunks=(1, image.sizes["y"], image.sizes["x"]), **how)
+            for start in range(0, image.sizes["time"], step):
+                frames = slice(start, min(start + step, image.sizes["time"]))
+                variable[frames] = image[frames].values
+                plain.check()
 
 
 def _verify(temporary: Path, path: Path, image: xr.DataArray) -> None:
