@@ -71,6 +71,8 @@ from .physics.samples.growth import normalise as normalise
 from .physics.samples.growth import slope as slope
 from .physics.samples.growth import smoothing_spline as smoothing_spline
 from .physics.samples.joining import stitch as stitch
+from .physics.samples.ratios import fraction as fraction
+from .physics.samples.ratios import ratio as ratio
 from .physics.samples.smoothing import derivative as derivative
 from .physics.samples.smoothing import smooth as smooth
 from .plots import plot as plot

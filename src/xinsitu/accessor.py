@@ -5,7 +5,7 @@ The functions, not the methods, are the documentation: ``help(xinsitu.measure)``
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import numpy as np
@@ -106,6 +106,20 @@ class DatasetAccessor(_Accessor[xr.Dataset]):
     def between(self, start: str | xi.Event, stop: str | xi.Event | None = None) -> xr.Dataset:
         """Select the frames from one event to another; see :func:`xinsitu.between`."""
         return xi.between(self._data, start, stop)
+
+    def fraction(self, rois: Sequence[str], *, weights: Mapping[str, float] | None = None) -> xr.Dataset:
+        """Part of each ROI in the sum of some; see :func:`xinsitu.fraction`."""
+        return xi.fraction(self._data, rois, weights=weights)
+
+    def ratio(
+        self,
+        numerator: str | Sequence[str],
+        denominator: str | Sequence[str],
+        *,
+        weights: Mapping[str, float] | None = None,
+    ) -> xr.Dataset:
+        """Ratio of intensities; see :func:`xinsitu.ratio`."""
+        return xi.ratio(self._data, numerator, denominator, weights=weights)
 
     def plot(self, **options: Any) -> hv.Layout:  # noqa: ANN401 - forwarded as they are
         """Plot time series; see :func:`xinsitu.plot`."""

@@ -76,6 +76,8 @@ QUANTITIES: Mapping[str, Quantity] = {
     "roi_x0": Quantity(PIXEL, "first column of the ROI"),
     "roi_x1": Quantity(PIXEL, "column behind the last one of the ROI"),
     "scale_errors": Quantity("1", "relative standard error shared by all intensities of a segment"),
+    "frame_scale_errors": Quantity("1", "relative standard error shared by all intensities of a frame"),
+    "level_errors": Quantity(COUNTS, "standard error of the level that was subtracted from all pixels of a frame"),
     # sample
     "segment": Quantity(None, "part of the series with one attenuation; -1 in a transition"),
     "attenuation_factor": Quantity("1", "what intensities were multiplied by"),
@@ -83,6 +85,8 @@ QUANTITIES: Mapping[str, Quantity] = {
     "intensity_measured": Quantity(COUNTS, "intensity before the attenuation was corrected"),
 }
 
+SHARED_ERRORS = ("scale_errors", "frame_scale_errors", "level_errors")
+"""Coordinates of a ROI time series that are known once its frames are measured."""
 SCALED = ("intensity", "background", "maximum", "profile_y", "profile_x")
 """What a change of attenuation multiplies; positions and widths never change with it."""
 

@@ -45,11 +45,13 @@ COLUMNS = (
     "counted",
     "sparse",
     "flat_variance",
+    "frame_variance",
+    "level_variance",
 )
 """Last axis of what :func:`measure_block` returns; the last four say what it is based on: raw counts in the background
 regions of the frame, filtered counts per pixel of the ROI, raw ones without hot pixels, and the relative variance that
 the intensity has from the flat field."""
-REPORTED = COLUMNS[:-4]
+REPORTED = COLUMNS[: COLUMNS.index("frame_level_counts")]
 COLUMN = {name: number for number, name in enumerate(COLUMNS)}
 LOW_COUNTS = 5.0
 """An intensity below this many standard errors is flagged."""
@@ -87,6 +89,8 @@ def _measure_still(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, 
             packed[:, number, len(COLUMNS) :] = bins_of(frames, region, own, below, plan)
         packed[:, number, COLUMN["counted"]] = own.counted
         packed[:, number, COLUMN["sparse"]] = sparse_counts(frames, region, plan)
+    packed[:, :, COLUMN["frame_variance"]] = factor_variance(frames, plan)[:, None]
+    packed[:, :, COLUMN["level_variance"]] = subtracted_variance(frames, plan)[:, None]
     if frames.level is not None:
         zero = np.zeros(len(raw), dtype=bool) if plan.steps.mode == "subtract" else ~(frames.level > 0)
         packed[:, :, COLUMN["quality"]] += np.where(zero, float(Quality.ZERO_BACKGROUND), 0.0)[:, None]

@@ -83,7 +83,10 @@ def measure(
 
         Coordinates: those of the measurement that have dims ``(time)`` or none, ``roi_y0, roi_y1, roi_x0, roi_x1``, and
         ``scale_errors (time)``: the relative error that all frames share, which no averaging over frames makes smaller;
-        here that of the flat field, in the ROI where it is largest, and 0 where none is known.
+        here that of the flat field, in the ROI where it is largest, and 0 where none is known. Where frames are divided
+        by a counter or a background, ``frame_scale_errors (time)``: the relative error that all ROIs of a frame have
+        from it; where a background is subtracted from whole frames, ``level_errors (time)``, per pixel. Both are part
+        of ``intensity_errors``.
 
     Raises
     ------
@@ -157,8 +160,15 @@ def _unpacked(
     """One variable per quantity, with units, names and coordinates."""
     units = units_after(image, correction)
     coords = _riding_along(data, image) | _geometry(rois, fit.boxes, image.sizes["time"])
-    shared = np.zeros(image.sizes["time"]) if fit.plan.steps.flat_counts is None else _scale(packed)
+    flat = fit.plan.steps.flat_counts is not None
+    shared = _of_frame(packed, "flat_variance") if flat else np.zeros(image.sizes["time"])
     coords["scale_errors"] = _variable("scale_errors", ("time",), shared)
+    steps = fit.plan.steps
+    if steps.scaled or steps.mode == "divide":
+        coords["frame_scale_errors"] = _variable("frame_scale_errors", ("time",), _of_frame(packed, "frame_variance"))
+    if steps.mode == "subtract":
+        level = _of_frame(packed, "level_variance")
+        coords["level_errors"] = _variable("level_errors", ("time",), level, units=units)
     variables: dict[str, xr.Variable] = {}
     for name in REPORTED:
         if name == "median_bias" and not fit.plan.asks_median:
@@ -186,9 +196,9 @@ def _variable(name: str, dims: tuple[Hashable, ...], values: Any, **words: str |
     return xr.Variable(dims, values, attributes_of(name, **words))
 
 
-def _scale(packed: Any) -> Any:  # noqa: ANN401 - NumPy or dask
-    """Relative error that all intensities share, ``(time)``."""
-    return packed[:, 0, COLUMN["flat_variance"]] ** 0.5
+def _of_frame(packed: Any, name: str) -> Any:  # noqa: ANN401 - NumPy or dask
+    """Return the standard error ``(time)`` that all ROIs of a frame share."""
+    return packed[:, 0, COLUMN[name]] ** 0.5
 
 
 def _riding_along(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> dict[Hashable, xr.Variable]:

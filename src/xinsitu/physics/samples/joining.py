@@ -14,7 +14,7 @@ from xinsitu.errors import SchemaError, StitchError
 from xinsitu.physics.attenuation.counts import at_one_reference
 from xinsitu.physics.moments import measurement_labels, time_text, times
 from xinsitu.physics.moments import resolve_key as resolve_key
-from xinsitu.schema import UNKNOWN_ZONE, describe, require
+from xinsitu.schema import SHARED_ERRORS, UNKNOWN_ZONE, describe, require
 
 from .alignment import aligned
 
@@ -128,7 +128,7 @@ def _named(series: Series) -> Iterator[_Part]:
         labels = np.full(axis.shape, name) if labels is None else labels
         segment = np.zeros(axis.shape, dtype="int64")
         bare = data.drop_vars(["measurement", "segment"], errors="ignore").drop_encoding()
-        read = bare.coords.to_dataset().drop_vars("scale_errors", errors="ignore")  # it waits for all frames
+        read = bare.coords.to_dataset().drop_vars(SHARED_ERRORS, errors="ignore")  # these wait for all frames
         bare = bare.assign_coords(read.compute().coords)
         yield _Part(bare.assign_coords(measurement=("time", labels), segment=("time", segment)))
 
