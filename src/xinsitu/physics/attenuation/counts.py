@@ -12,10 +12,10 @@ import xarray as xr
 
 from xinsitu.errors import RoiError, StitchError
 from xinsitu.physics.moments import elapsed_seconds
-from xinsitu.schema import COUNTS, LEFT_OUT, REFERENCE, SCALED, describe, errors_name
+from xinsitu.schema import COUNTS, LEFT_OUT, REFERENCE, SCALED, Quality, describe, errors_name
 
-from .factors import FactorEstimate, Floats, level_noise
-from .transitions import Transition, common_mode
+from .factors import FactorEstimate, Floats, smooth_noise
+from .transitions import LONGEST, Transition, without_beam
 
 
 def signal_rois(sample: xr.Dataset, roi: str | Sequence[str] | None = None) -> tuple[str, ...]:
@@ -174,18 +174,27 @@ def _scaled(data: xr.Dataset, factor: float, reference: float) -> xr.Dataset:
 # -- around a change ---------------------------------------------------------------------------------------------------
 
 
-_NOISE = 60
-"""Frames on each side from which the noise is taken."""
-_NEAR, _TRIM, _LINE = 6, 5, 8
-"""Frames: how far a split may move, how many may be half way, how many make a line."""
-_HALF_WAY, _OFF, _EMPTY = 0.02, 3.5, 1.6
-"""A frame is half way that lies off the line by so much, relatively and in standard deviations; beside a change a frame
-without a single count is more likely without beam than a rare event."""
+UNTRUSTED = Quality.SATURATED | Quality.COUNT_RATE_HIGH | Quality.FRAME_FAULT | Quality.NO_BEAM
+"""Flags of frames that do not decide a change of attenuation."""
+NEAR = 60
+"""Frames on each side from which the noise is taken, and over which what a median took is averaged."""
+_SHIFT, _LINE = 6, 10
+"""Frames by which an end point may move from where a step was seen, and beyond that through which lines are laid."""
+_EVEN = 0.003
+"""Relative deviation from a line that is nothing special, however well a frame is known."""
+_COST = 12.0
+"""Chi-squared that a frame must take away to be left out as half way."""
+_NO_MONITOR = 1e-3
+"""Share of its median below which the monitor says that there was no beam."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Intensities of the frames that have any, dims ``(time, roi)``; ``noise`` is known around a step only."""
+    """Intensities of the frames that decide, dims ``(time, roi)``; ``noise`` is known around a step only.
+
+    ``positions`` are those on the time axis of the sample; frames without a value, or without beam (``dark``, positions
+    on the time axis), are left out, and single values that a flag says not to trust are NaN.
+    """
 
     values: Floats
     errors: Floats
@@ -193,27 +202,34 @@ class Counts:
     positions: npt.NDArray[np.int64]
     seconds: Floats
     rois: tuple[str, ...]
+    dark: npt.NDArray[np.int64]
 
     @classmethod
-    def read(cls, sample: xr.Dataset, roi: str | Sequence[str] | None) -> Counts:
-        """Read a series, which is computed as a whole."""
+    def read(cls, sample: xr.Dataset, roi: str | Sequence[str] | None, *, flagged: bool = False) -> Counts:
+        """Read a series, which is computed as a whole; ``flagged``: frames that flags say not to trust, too."""
         rois = signal_rois(sample, roi)
-        values, errors, _ = read_intensity(sample, rois)
-        positions = np.flatnonzero(np.isfinite(values).any(axis=1))
+        values, errors, flags = read_intensity(sample, rois)
+        if not flagged:
+            values = np.where(_untrusted(flags), np.nan, values)
+        there = np.isfinite(values).any(axis=1)
+        dark = np.zeros_like(there)
+        dark[there] = without_beam(values[there], errors[there])
+        dark |= _without_monitor(sample)
+        positions = np.flatnonzero(there & ~dark)
         values, errors = values[positions], errors[positions]
         seconds = elapsed_seconds(sample)[positions]
-        return cls(values, errors, np.full_like(values, np.nan), positions, seconds, rois)
+        return cls(values, errors, np.full_like(values, np.nan), positions, seconds, rois, np.flatnonzero(dark))
 
     def around(self, step: Transition) -> Counts:
-        """Noise of the two levels beside a step, each from its own frames."""
+        """Noise of the two levels beside a step, each from its own frames; between them the larger one."""
         noise = np.full_like(self.values, np.nan)
-        left = slice(max(step.start, step.before + 1 - _NOISE), step.before + 1)
-        right = slice(step.after, min(step.stop, step.after + _NOISE))
+        left = slice(max(step.start, step.before + 1 - NEAR), step.before + 1)
+        right = slice(step.after, min(step.stop, step.after + NEAR))
         for part in (left, right):
-            found = level_noise(self.values[part], self.errors[part])
+            found = smooth_noise(self.values[part], self.errors[part])
             found = np.fmax(found, 1e-9 * np.abs(self.values[part]))  # noiseless series
-            found = np.where(found > 0, found, np.nan)  # nothing was counted: nothing is known
-            noise[part] = found * common_mode(self.values[part], found)
+            noise[part] = np.where(found > 0, found, np.nan)  # nothing was counted: nothing is known
+        noise[step.before + 1 : step.after] = np.fmax(noise[step.before], noise[step.after])
         return replace(self, noise=noise)
 
     def gap(self, before: int, after: int) -> float:
@@ -223,92 +239,64 @@ class Counts:
         return max(steps, (self.seconds[after] - self.seconds[before]) / usual) if usual > 0 else steps
 
 
+def _untrusted(flags: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Values that do not decide; masked pixels say nothing where they are masked in most of the frames."""
+    masked = (flags & int(Quality.MASKED_PIXELS)) != 0
+    return np.asarray(((flags & int(UNTRUSTED)) != 0) | (masked & (masked.sum(axis=0) < 0.5 * len(masked))))
+
+
+def _without_monitor(sample: xr.Dataset) -> npt.NDArray[np.bool_]:
+    if "monitor" not in sample.variables or sample["monitor"].dims != ("time",):
+        return np.zeros(sample.sizes["time"], dtype=bool)
+    monitor = np.nan_to_num(np.asarray(sample["monitor"].values, dtype="float64"), nan=np.inf)
+    counted = monitor[np.isfinite(monitor) & (monitor > 0)]
+    return np.asarray(monitor < _NO_MONITOR * np.median(counted)) if counted.size else monitor < 0
+
+
 def settle(counts: Counts, step: Transition) -> tuple[int, int]:
-    """Return the last frame before and the first one after: where two lines fit best, without frames half way."""
-    before, after = step.before, step.after
-    if after == before + 1:
-        before = _best_split(counts, step)
-        after = before + 1
-    before = _last_good(counts, before, max(step.start, before - _TRIM), -1)
-    after = _last_good(counts, after, min(step.stop - 1, after + _TRIM), 1)
-    return before, after
+    """Last frame before and first one after: the pair that lines through the frames on both sides explain best.
+
+    A frame between them costs as much as a frame that lies off its line by more than chance; so frames in which the
+    attenuator was moving are left out together, not one by one against a line that still holds the others.
+    """
+    low = max(step.start, step.before - _SHIFT - _LINE)
+    high = min(step.stop, step.after + _SHIFT + _LINE + 1)
+    values = counts.values[low:high]
+    known = np.isfinite(values) & (counts.noise[low:high] > 0)
+    weight = np.where(known, 1 / np.where(known, counts.noise[low:high] ** 2 + (_EVEN * values) ** 2, 1.0), 0.0)
+    left = _misfit_up_to(values, weight)
+    right = _misfit_up_to(values[::-1], weight[::-1])[::-1]
+    befores = np.arange(max(low, step.before - _SHIFT), min(step.after, step.before + _SHIFT + 1)) - low
+    afters = np.arange(max(step.before + 1, step.after - _SHIFT), min(high, step.after + _SHIFT + 1)) - low
+    between = afters - befores[:, None] - 1
+    allowed = (between >= 0) & (between <= max(LONGEST, step.after - step.before - 1))
+    freedom = max(1, int(known.sum()) - 4 * values.shape[1])
+    bend = max(1.0, float((left[befores[0]] + right[afters[-1]]) / freedom))  # on a curve no frame lies on a line
+    cost = (left[befores][:, None] + right[afters]) / bend + (_COST + values.shape[1]) * between
+    row, column = np.unravel_index(int(np.where(allowed, cost, np.inf).argmin()), cost.shape)
+    return low + int(befores[row]), low + int(afters[column])
 
 
-def _best_split(counts: Counts, step: Transition) -> int:
-    """Last frame before the step for which lines on both sides fit best; weak steps are not where they seem first."""
-    first, last = max(step.start, step.before - 2 * _LINE), min(step.stop, step.after + 2 * _LINE)
-    candidates = range(max(first + 1, step.before - _NEAR), min(last - 2, step.before + _NEAR) + 1)
-    if len(candidates) < 2:
-        return step.before
-    return min(candidates, key=lambda split: _misfit(counts, first, split, last))
-
-
-def _misfit(counts: Counts, first: int, split: int, last: int) -> float:
-    """Chi-squared of lines through [first, split] and (split, last)."""
-    total = 0.0
-    for start, stop in ((first, split + 1), (split + 1, last)):
-        fit = _line(counts, np.arange(start, stop))
-        frames = np.arange(start, stop, dtype=float)[:, None]
-        residual = (counts.values[start:stop] - (fit[0] + fit[1] * frames)) / counts.noise[start:stop]
-        total += float(np.nansum(residual**2))
-    return total
-
-
-def _line(counts: Counts, frames: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """Level at position 0 and slope of lines through frames, dims ``(roi)``."""
-    values, x = counts.values[frames], frames.astype(float)[:, None]
-    known = np.isfinite(values)
-    n = np.maximum(known.sum(axis=0), 1)
-    centre = np.where(known, x, 0.0).sum(axis=0) / n
-    mean = np.where(known, values, 0.0).sum(axis=0) / n
-    offset = np.where(known, x - centre, 0.0)
-    square = (offset**2).sum(axis=0)
-    slope = np.where(
-        n > 2, (offset * np.where(known, values, 0.0)).sum(axis=0) / np.where(square > 0, square, 1.0), 0.0
+def _misfit_up_to(values: Floats, weight: Floats) -> Floats:
+    """Chi-squared of lines through all frames up to each one, all ROIs together; dims (time)."""
+    x = np.arange(len(values), dtype=float)[:, None]
+    y = np.where(weight > 0, values, 0.0)
+    centre = np.divide(
+        (weight * y).sum(axis=0), weight.sum(axis=0), where=weight.sum(axis=0) > 0, out=np.zeros(y.shape[1])
     )
-    return mean - slope * centre, slope
-
-
-def _last_good(counts: Counts, end: int, limit: int, inwards: int) -> int:
-    """Step away from the change over empty frames and over those that are not on the line through the next ones."""
-    run = 0
-    while run < abs(limit - end) and (counts.values[end + run * inwards] <= 0).all():
-        run += 1
-    if run and _strays(counts, end, run, inwards) > _EMPTY:
-        end += run * inwards
-    while end != limit and _strays(counts, end, 1, inwards) > _OFF:
-        end += inwards
-    return end
-
-
-def _strays(counts: Counts, end: int, run: int, inwards: int) -> float:
-    """Return the standard deviations by which a run of frames lies off the line through the frames behind it."""
-    behind = end + inwards * np.arange(run, run + _LINE)
-    behind = behind[(behind >= 0) & (behind < len(counts.values))]
-    if behind.size < 4:
-        return 0.0
-    frames = end + inwards * np.arange(run)
-    level, slope = _line(counts, behind)
-    expected = level + slope * frames.mean()
-    seen = counts.values[frames].mean(axis=0)
-    usable = np.isfinite(seen) & (expected > 0)
-    if not usable.any():
-        return 0.0
-    off = seen[usable] / expected[usable] - 1
-    # on a curve the frames behind do not lie on the line either
-    bend = ((counts.values[behind] - level - slope * behind[:, None]) ** 2).sum(axis=0) / max(behind.size - 2, 1)
-    variance = np.maximum((counts.noise[behind] ** 2).mean(axis=0), bend)[usable]
-    noise = np.sqrt(variance * (1 / run + 0.6))  # 0.6: the line's own
-    weight = (expected[usable] / noise) ** 2
-    mean = abs(float((weight * off).sum() / weight.sum()))
-    return 0.0 if mean < _HALF_WAY else mean * float(np.sqrt(weight.sum()))
+    y = y - np.where(weight > 0, centre, 0.0)  # against rounding
+    n, sx, sxx, sy, sxy, syy = (
+        np.cumsum(weight * part, axis=0) for part in (np.ones_like(y), x + 0 * y, x**2 + 0 * y, y, x * y, y**2)
+    )
+    det = n * sxx - sx**2
+    line = det > 1e-12 * n * sxx
+    some, det = np.where(n > 0, n, 1.0), np.where(line, det, 1.0)
+    slope = np.where(line, (n * sxy - sx * sy) / det, 0.0)
+    level = (sy - slope * sx) / some
+    return np.asarray(np.maximum(syy - level * sy - slope * sxy, 0.0).sum(axis=1))
 
 
 # -- what a median took ------------------------------------------------------------------------------------------------
-
-
-NEAR = 60
-"""Frames on each side over which what the median took is averaged."""
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,14 +14,38 @@ from xinsitu.physics.moments import frame_key, time_text, times
 from xinsitu.schema import require
 from xinsitu.values import AttenuationChange, nanoseconds
 
+from .broken_lines import Step, branch, relative_steps, step_between
 from .counts import NEAR, Counts, MedianBias, per_second, settle
-from .factors import FactorEstimate
-from .levels import adaptive_window, window_factor
-from .reports import LAG, box_evidence, exposure_changes, exposure_evidence, record_evidence, recorded_moves
-from .transitions import Transition, find_transitions
+from .factors import FactorEstimate, common_factor
+from .reports import (
+    LAG,
+    RejectedChange,
+    box_evidence,
+    exposure_changes,
+    exposure_evidence,
+    record_evidence,
+    recorded_moves,
+)
+from .transitions import LONGEST, Transition, find_transitions
 
 CHECK = 10
 """Frames on each side without which a change that the log has is not looked for."""
+
+
+class FoundChanges(list[AttenuationChange]):
+    """Changes in time order, and beside them what was looked at and not taken.
+
+    Parameters
+    ----------
+    changes
+        What is proposed.
+    rejected
+        Candidates with the reason why they are none, in time order.
+    """
+
+    def __init__(self, changes: Iterable[AttenuationChange], rejected: Iterable[RejectedChange] = ()) -> None:
+        super().__init__(changes)
+        self.rejected = tuple(rejected)
 
 
 def find_attenuation_changes(
@@ -29,10 +53,10 @@ def find_attenuation_changes(
     *,
     roi: str | Sequence[str] | None = None,
     window: int | None = None,
-    least: float = 0.1,
+    least: float = 0.08,
     threshold: float = 5.0,
     common_tolerance: float = 0.03,
-) -> list[AttenuationChange]:
+) -> FoundChanges:
     """Propose the changes of attenuation that the intensities show; nothing is applied.
 
     A step that all ROIs share, within counting and a small tolerance, is the beam; a step in one ROI is physics. A
@@ -86,13 +110,15 @@ def find_attenuation_changes(
     sample = _as_dataset(series)
     counts = Counts.read(per_second(sample), roi)
     if len(counts.values) < 2:
-        return []
+        return FoundChanges([])
     search = Search(sample, counts, window, common_tolerance, MedianBias.read(sample, counts.rois))
     steps = find_transitions(counts.values, counts.errors, threshold=threshold, least=least, tolerance=common_tolerance)
-    proposals = [search.proposed(step, least=least, threshold=threshold / 2) for step in steps]
-    found = [change for change in proposals if change is not None]
+    looked_at = [search.proposed(step, least=least, threshold=threshold) for step in steps]
+    found = [one for one in looked_at if isinstance(one, AttenuationChange)]
     found += _recorded(search, found)
-    return sorted([*found, *_exposure_only(sample, found)], key=lambda change: str(change.before))
+    found += _exposure_only(sample, found)
+    rejected = [one for one in looked_at if isinstance(one, RejectedChange)]
+    return FoundChanges(sorted(found, key=lambda change: str(change.before)), rejected)
 
 
 def _as_dataset(series: xr.Dataset | xr.DataArray) -> xr.Dataset:
@@ -120,9 +146,9 @@ def _recorded(search: Search, found: Sequence[AttenuationChange]) -> list[Attenu
         start, middle, stop = (int(i) for i in np.searchsorted(counts.positions, [first, position, last]))
         if min(middle - start, stop - middle) < CHECK:
             continue
-        step = Transition(middle - 1, middle, start, stop, 0)
+        step = Transition(middle - 1, middle, start, stop)
         change = search.proposed(step, least=abs(np.log(nominal)) / 2, threshold=3.0)
-        if change is not None:
+        if isinstance(change, AttenuationChange):
             weak.append(change)
         else:
             _warn_unseen(search, step, name, position, nominal)
@@ -131,9 +157,8 @@ def _recorded(search: Search, found: Sequence[AttenuationChange]) -> list[Attenu
 
 def _warn_unseen(search: Search, step: Transition, name: str, position: int, nominal: float) -> None:
     """Say where the log has a change that the intensities, well known as they are, do not show."""
-    try:
-        estimate, _ = search.estimate(search.counts.around(step), step, step.before, step.after)
-    except StitchError:
+    _, estimate = search.estimate(search.counts.around(step), step, step.before, step.after)
+    if estimate is None:
         return
     size, doubt = abs(np.log(estimate.factor)), estimate.factor_errors / estimate.factor
     if size + 3 * doubt < abs(np.log(nominal)) / 2:
@@ -174,7 +199,10 @@ def _exposure_only(sample: xr.Dataset, found: Sequence[AttenuationChange]) -> li
 
 DUMP = 5
 """More frames than this without beam are a dump or a closed shutter, not an attenuator on its way."""
-_WINDOWS = (4, 6, 9, 13, 20, 30)
+_FLICKERS = 1.25
+"""Scatter of the steps at all places, in units of what is expected, from which the beam is said to be unsteady."""
+_AGREE = 3.0
+"""Of their own errors by which ROIs may disagree, on top of the tolerance."""
 
 
 @dataclass(frozen=True)
@@ -199,27 +227,41 @@ class Search:
     tolerance: float
     bias: MedianBias | None
 
-    def proposed(self, step: Transition, *, least: float, threshold: float) -> AttenuationChange | None:
-        """Make a change of a step; None where it is not common, too small, or not significant enough."""
+    def proposed(
+        self, step: Transition, *, least: float, threshold: float
+    ) -> AttenuationChange | RejectedChange | None:
+        """Make a change of a step, or say why it is none; None where there is nothing to speak of."""
         counts = self.counts.around(step)
         before, after = settle(counts, step)
-        try:
-            estimate, window = self.estimate(counts, step, before, after)
-        except StitchError:
-            return None
-        size = abs(np.log(estimate.factor))
-        significance = size * estimate.factor / estimate.factor_errors
-        if not _is_common(estimate, self.tolerance) or size < least or significance < threshold:
-            return None
+        between, estimate = self.estimate(counts, step, before, after)
+        unrest = step.unrest if step.unrest > _FLICKERS else 1.0
+        significance, beyond = (abs(one) / unrest for one in (between.significance, between.beyond_a_kink))
+        sides = (before + 1 - step.start, step.stop - after)
+        size = 0.0 if estimate is None else abs(np.log(estimate.factor))
+
+        def rejected(reason: str, frames: Sequence[int] = ()) -> RejectedChange:
+            return self._rejected(before, after, estimate, float(significance), reason, frames)
+
+        if size < least or significance < threshold:
+            return self._inserted(counts, step, before, after, least, threshold)
+        if min(sides) < 2:
+            short = range(step.start, before + 1) if sides[0] < 2 else range(after, step.stop)
+            return rejected("one frame on a side does not make a level", short)
+        if beyond < threshold:
+            return rejected("growth that begins, ends or bends explains it as well")
+        if after - before - 1 > LONGEST:
+            return rejected(f"it takes {after - before - 1} frames, longer than an attenuator moves")
+        if estimate is None or not _is_common(estimate, self.tolerance):
+            return rejected(_disagreement(estimate))
         if self.bias is not None:
             estimate = self.bias.doubted(estimate, *_sides(counts, step, before, after))
         first, last = int(counts.positions[before]), int(counts.positions[after])
-        missing = last - first - (after - before)  # frames without any value have no beam either
+        dark = int(((counts.dark > first) & (counts.dark < last)).sum())
         evidence: dict[str, Any] = {
             **estimate.evidence(),
-            "window": window,
-            "significance": float(significance),
-            "frames_without_beam": step.dark + missing,
+            "window": between.frames,
+            "significance": float(beyond),
+            "frames_without_beam": last - first - (after - before),  # frames without any value have no beam either
             **record_evidence(self.sample, first, last, factor=estimate.factor),
             **exposure_evidence(self.sample, first, last),
             **box_evidence(self.sample, first, last),
@@ -229,30 +271,80 @@ class Search:
             nanoseconds(axis[first]),
             nanoseconds(axis[last]),
             factor=estimate.factor,
-            factor_errors=estimate.factor_errors,
-            cause="beam" if step.dark > DUMP else "attenuator",
+            factor_errors=estimate.factor_errors * unrest,
+            cause="beam" if dark > DUMP else "attenuator",
             before_key=frame_key(self.sample, first),
             after_key=frame_key(self.sample, last),
             evidence=evidence,
         )
 
-    def estimate(self, counts: Counts, step: Transition, before: int, after: int) -> tuple[FactorEstimate, int]:
-        """Factor from lines through the frames beside a step, and how many were used on each side."""
-        gap = counts.gap(before, after)
-        values = np.full_like(counts.values, np.nan)  # no frame beyond the next step is used
-        values[step.start : before + 1] = counts.values[step.start : before + 1]
-        values[after : step.stop] = counts.values[after : step.stop]
-        longest = min(before + 1 - step.start, step.stop - after)
-        window, bend = self.window, 0.0
-        if window is None:
-            possible = [frames for frames in _WINDOWS if frames < longest] + [min(longest, _WINDOWS[-1])]
-            window, bend = adaptive_window(values, counts.noise, before, after, windows=possible, gap=gap)
-        window = min(window, longest)
-        estimate = window_factor(
-            values, counts.noise, before, after, counts.rois, window=window, gap=gap, method="lines"
+    def estimate(self, counts: Counts, step: Transition, before: int, after: int) -> tuple[Step, FactorEstimate | None]:
+        """Compare the curves beside a step; no frame beyond the next step is used."""
+        reach = self.window or len(counts.values)
+        left, right = (
+            slice(max(step.start, before + 1 - reach), before + 1),
+            slice(after, min(step.stop, after + reach)),
         )
-        errors = float(np.hypot(estimate.factor_errors, estimate.factor * bend))
-        return replace(estimate, factor_errors=errors), window
+        between = step_between(
+            branch(counts.values[left][::-1], counts.noise[left][::-1]),
+            branch(counts.values[right], counts.noise[right]),
+            float(after - before),
+            counts.gap(before, after),
+            tolerance=self.tolerance,
+        )
+        try:
+            return between, common_factor(between.log_ratios, between.variances, counts.rois, method="lines")
+        except StitchError:
+            return between, None
+
+    def _inserted(
+        self, counts: Counts, step: Transition, before: int, after: int, least: float, threshold: float
+    ) -> RejectedChange | None:
+        """Name frames between two equal levels that are far off both: too few to be a level of their own."""
+        inside = slice(before + 1, after)
+        if after - before < 2:
+            return None
+        away, weight = relative_steps(
+            np.broadcast_to((counts.values[before] + counts.values[after]) / 2, counts.values[inside].shape),
+            counts.values[inside],
+            counts.noise[inside] ** 2 + (counts.noise[before] ** 2 + counts.noise[after] ** 2) / 4,
+            self.tolerance,
+        )
+        total = np.maximum(weight.sum(axis=1), 1e-300)
+        mean = (weight * away).sum(axis=1) / total
+        if not (np.abs(mean) * np.sqrt(total) > threshold * step.unrest)[np.abs(mean) > 1 - np.exp(-least)].any():
+            return None
+        return self._rejected(
+            before,
+            after,
+            None,
+            float((np.abs(mean) * np.sqrt(total)).max()) / step.unrest,
+            "the levels on its two sides are the same, and between them are too few frames to make one",
+            range(before + 1, after),
+        )
+
+    def _rejected(
+        self,
+        before: int,
+        after: int,
+        estimate: FactorEstimate | None,
+        significance: float,
+        reason: str,
+        frames: Sequence[int],
+    ) -> RejectedChange:
+        axis, at = times(self.sample), self.counts.positions
+        first, last = int(at[before]), int(at[after])
+        return RejectedChange(
+            nanoseconds(axis[first]),
+            nanoseconds(axis[last]),
+            before_key=frame_key(self.sample, first),
+            after_key=frame_key(self.sample, last),
+            factor=None if estimate is None else estimate.factor,
+            factor_errors=None if estimate is None else estimate.factor_errors,
+            significance=significance,
+            reason=reason,
+            doubtful=tuple(int(at[frame]) for frame in frames),
+        )
 
 
 def _sides(counts: Counts, step: Transition, before: int, after: int) -> tuple[slice, slice]:
@@ -263,7 +355,15 @@ def _sides(counts: Counts, step: Transition, before: int, after: int) -> tuple[s
 
 
 def _is_common(estimate: FactorEstimate, tolerance: float) -> bool:
-    """Whether all ROIs step alike: within counting and twice the tolerance, and a tenth of a big step."""
+    """Whether all ROIs step alike, within the tolerance and three of their errors."""
     step = np.log(estimate.factor)
-    allowed = 2 * tolerance + 0.1 * abs(step)
-    return all(abs(np.log(factor) - step) <= 3 * errors / factor + allowed for factor, errors in estimate.rois.values())
+    return all(
+        abs(np.log(factor) - step) <= _AGREE * errors / factor + tolerance for factor, errors in estimate.rois.values()
+    )
+
+
+def _disagreement(estimate: FactorEstimate | None) -> str:
+    if estimate is None:
+        return "no ROI is above zero on both sides"
+    told = ", ".join(f"{roi} {factor:.3g}" for roi, (factor, _) in estimate.rois.items())
+    return f"the ROIs step differently ({told})"

@@ -9,15 +9,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from .broken_lines import PAUSE
 from .factors import FactorEstimate, Floats, common_factor
 
 Method = Literal["end points", "sums", "lines"]
-PAUSE = 10
-"""Frames that would have fitted into a pause between two measurements, from which growth may have stopped in it."""
 _SIGNIFICANT = 2.0
 """Standard errors from which a slope counts as one."""
-_BENDS, _PRECISE = 2.5, 0.1
-"""Standard deviations by which a longer window must not differ from a shorter one that is so precise."""
 
 
 @dataclass(frozen=True)
@@ -184,35 +181,3 @@ def _line_ratios(
     gone_on, _ = log_ratios(*sides(values, noise, before, after, window, gap=gap))
     ratios, variances = log_ratios(*sides(values, noise, before, after, window, gap=steps))
     return ratios, variances + (gone_on - ratios) ** 2 / 3  # it may have gone on all the time or not at all
-
-
-def adaptive_window(
-    values: Floats, noise: Floats, before: int, after: int, *, windows: Sequence[int], gap: float | None = None
-) -> tuple[int, float]:
-    """Return the longest window whose lines agree with those of all shorter ones, and what they disagree all the same.
-
-    A longer window is more precise until the growth bends within it. It is taken while the mean of the ROIs' logarithms
-    stays within some standard deviations of the difference [1]_. What the longest one differs from the two before it
-    beyond noise may be its bias: the relative error to be added.
-
-    References
-    ----------
-    .. [1] O. V. Lepskii, Theory Probab. Appl. 35, 454 (1991), doi 10.1137/1135065.
-    """
-    taken: list[tuple[float, float]] = []
-    chosen, bend = windows[0], 0.0
-    for window in windows:
-        ratios, variances = log_ratios(*sides(values, noise, before, after, window, gap=gap))
-        usable = np.isfinite(ratios) & (variances > 0)
-        if not usable.any():
-            continue
-        weight = 1 / variances[usable]
-        mean, variance = float((weight * ratios[usable]).sum() / weight.sum()), float(1 / weight.sum())
-        if any(abs(mean - other) > _BENDS * np.sqrt(max(spent - variance, 0.0)) + 1e-12 for other, spent in taken):
-            break
-        chosen = window
-        beyond = [(mean - other) ** 2 - max(spent - variance, 0.0) for other, spent in taken]
-        bend = float(np.sqrt(max([0.0, *beyond[-2:]])))
-        if variance < _PRECISE**2:  # a few counts bend nothing
-            taken.append((mean, variance))
-    return chosen, bend

@@ -12,7 +12,7 @@ import xarray as xr
 
 from xinsitu.physics.moments import elapsed_seconds
 from xinsitu.schema import COUNTS, require
-from xinsitu.values import AttenuationChange
+from xinsitu.values import AttenuationChange, Key, utc_text
 
 from .counts import per_second, read_intensity, signal_rois
 from .factors import Floats, level_noise
@@ -23,6 +23,50 @@ RECORDS = ("transmission", "transmission_percent", "attenuation", "attenuator", 
 """Names, or beginnings of names, of the columns that record the attenuator."""
 LAG = 5
 """Frames by which a record may be early or late and still belong to a change."""
+
+
+@dataclass(frozen=True)
+class RejectedChange:
+    """A place where the intensities may seem to step, and why it is no change of attenuation.
+
+    Parameters
+    ----------
+    before, after
+        Last frame before and first frame after, UTC.
+    before_key, after_key
+        The exact frames.
+    factor, factor_errors
+        What the step would be; None where no ROI tells.
+    significance
+        In standard deviations of what the run does elsewhere.
+    reason
+        In words.
+    doubtful
+        Positions of frames that belong to neither level and are flagged ``near_change``.
+    """
+
+    before: np.datetime64
+    after: np.datetime64
+    before_key: Key
+    after_key: Key
+    factor: float | None
+    factor_errors: float | None
+    significance: float
+    reason: str
+    doubtful: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        ends = " to ".join(
+            _place(key, time) for key, time in ((self.before_key, self.before), (self.after_key, self.after))
+        )
+        factor = "" if self.factor is None else f", factor {self.factor:.4g} ± {self.factor_errors:.2g}"
+        flagged = f"; {len(self.doubtful)} frame{'s' * (len(self.doubtful) != 1)} flagged" if self.doubtful else ""
+        return f"no change from {ends}{factor}: {self.reason}{flagged}"
+
+
+def _place(key: Key, time: np.datetime64) -> str:
+    frame = "" if key.frame is None else f"frame {key.frame}"
+    return f"{key.measurement or ''} {frame}".strip() or utc_text(time)
 
 
 def records(sample: xr.Dataset) -> list[str]:

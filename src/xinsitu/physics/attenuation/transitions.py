@@ -1,50 +1,61 @@
-"""Where all intensities of a sample step together: segmentation of counts, in NumPy alone.
+"""Where all intensities of a sample may step together: candidates, in NumPy alone.
 
-At every boundary between two frames, a straight line through the frames before and one through the frames after are
-evaluated at the boundary. Growth goes on along the lines; what jumps between them is a step. The relative steps of all
-ROIs are averaged, and the most significant boundary splits the series; the two parts are looked at alone, and so on.
+A straight line through the frames up to one place and a straight line through those from another place on are carried
+on through the gap between them, in which the attenuator may have been moving. Lines that meet in the gap are a kink;
+where they stay apart over all of it, by the same part in all ROIs, is a candidate. The most significant one splits the
+series; the two parts are looked at alone, and so on. What the beam does by itself is measured by the same number at all
+other places of the run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
+from scipy.ndimage import maximum_filter1d
 
-from .factors import exceeds
-
-Floats = npt.NDArray[np.float64]
+from .broken_lines import relative_steps
+from .factors import Floats, exceeds
 
 WINDOWS = (4, 10, 25)
 """Numbers of frames on each side that are tried: short ones see strong steps on curved growth, long ones weak steps."""
-LINE = 4
-"""Fewer frames than this give their mean, not a line."""
-SHORT = 3
-"""Up to so many frames between two steps are not a level but part of one transition."""
+MOVING = (0, 1, 2, 3, 4, 6)
+"""Frames between two lines that are tried: an attenuator takes them to move."""
+LONGEST = 8
+"""Frames with beam between two levels, from which it is no attenuator that moves."""
+SHORT = 4
+"""Up to so many frames between two steps are a level only if they agree with each other."""
 _KNOWN = 20
 """Frames that a part needs to know its own noise."""
-_NOTHING = 1 / 500
-"""A piece with less than this of the weaker level beside it has no beam; attenuators change by a factor of 100."""
-_SUMS = ((0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (0, 2), (1, 2), (2, 2))
-"""Powers of x with ones, values and variances."""
+_TYPICAL = 40
+"""Places that a part needs to know what the beam does by itself."""
+_STEEPEST = 0.5
+"""Relative slope per frame that a side of one frame may have."""
+_PRIOR = 4
+"""Frames by which the scatter about a line is mixed with the noise that is expected."""
 _ROLL = 61
 """Frames over which the scatter of successive frames is taken."""
+_SURE_OF_DARK = 20.0
+"""Counts that a frame would have to have with beam, all ROIs together, so that none says that there was none."""
 
 
 @dataclass(frozen=True)
 class Transition:
-    """A step of all intensities: last frame before, first frame after, and how many frames in between had no beam."""
+    """A step of all intensities: last frame before, first frame after.
+
+    Levels run over the frames ``start`` to ``before`` and ``after`` to ``stop`` (exclusive). ``strength`` is its
+    significance, ``unrest`` how much more than by counting the same number scatters at all places of the run.
+    """
 
     before: int
     after: int
     start: int
     stop: int
-    dark: int
-    """Levels run over the frames ``start`` to ``before`` and ``after`` to ``stop`` (exclusive)."""
+    strength: float = 0.0
+    unrest: float = 1.0
 
 
 def frame_noise(values: Floats, errors: Floats) -> Floats:
@@ -113,74 +124,156 @@ def common_mode(values: Floats, noise: Floats) -> float:
     return float(min(flicker, np.sqrt(values.shape[1]))) if exceeds(flicker, len(together)) else 1.0
 
 
-def edge_levels(values: Floats, noise: Floats, window: int) -> tuple[Floats, Floats]:
-    """Level half a frame behind each frame, from a line through the ``window`` frames up to it, and its variance.
+def without_beam(values: Floats, errors: Floats) -> npt.NDArray[np.bool_]:
+    """Frames in which nothing was counted where the weaker of the levels beside them would be far from nothing.
+
+    A level that is weak but above zero, a thousandth or a millionth of what was before, is a level.
 
     Parameters
     ----------
-    values, noise
+    values, errors
         Dims ``(time, roi)``.
-    window
-        Number of frames; at the beginning there are fewer.
-
-    Returns
-    -------
-    tuple of ndarray
-        Dims ``(time, roi)`` each.
 
     Examples
     --------
-    >>> levels, variance = edge_levels(np.arange(6.0)[:, None], np.ones((6, 1)), 4)
-    >>> levels.ravel()[3:], variance.ravel()[3:]
-    (array([3.5, 4.5, 5.5]), array([1.05, 1.05, 1.05]))
+    >>> without_beam(np.array([[900.0], [0.0], [100.0], [100.0]]), np.full((4, 1), np.nan))
+    array([False,  True, False, False])
+    """
+    known = np.isfinite(values)
+    counted = np.where(np.isfinite(errors) & (errors > 0), errors, np.nan)
+    least = np.array([_least(column, level) for column, level in zip(counted.T, values.T, strict=True)])
+    above = np.where(known, values, 0.0) / np.fmax(counted, least)
+    nothing = known.any(axis=1) & (above.sum(axis=1) < 2 * np.sqrt(known.sum(axis=1))) & (above < 3).all(axis=1)
+    if not nothing.any() or nothing.all():
+        return np.zeros(len(values), dtype=bool)
+    strength = (np.clip(above, 0, None) ** 2).sum(axis=1)  # counts of the frame, all ROIs together
+    dark = np.zeros(len(values), dtype=bool)
+    edges = np.flatnonzero(np.diff(np.r_[False, nothing, False].astype(int))).reshape(-1, 2)
+    shining = np.flatnonzero(~nothing)
+    for start, stop in edges:
+        at = int(np.searchsorted(shining, start))
+        sides = [part for part in (shining[max(0, at - 5) : at], shining[at : at + 5]) if part.size]
+        expected = min(float(np.median(strength[part])) for part in sides)
+        dark[start:stop] = expected * (1 if len(sides) == 2 else 0.5) > _SURE_OF_DARK
+    return dark
+
+
+# -- lines ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """A line through the frames up to each frame: level there, slope per frame, their covariance; dims (time, roi)."""
+
+    level: Floats
+    slope: Floats
+    level_variance: Floats
+    slope_variance: Floats
+    covariance: Floats
+
+    def carried(self, frames: slice, distance: float) -> tuple[Floats, Floats]:
+        """Level so many frames behind, and its variance."""
+        variance = self.level_variance + 2 * distance * self.covariance + distance**2 * self.slope_variance
+        return (self.level + distance * self.slope)[frames], variance[frames]
+
+    def reversed(self) -> _Lines:
+        """Return the lines of a series that was turned round, in its own order."""
+        return _Lines(
+            *(
+                part[::-1]
+                for part in (self.level, self.slope, self.level_variance, self.slope_variance, self.covariance)
+            )
+        )
+
+
+def lines_up_to(values: Floats, noise: Floats, window: int) -> _Lines:
+    """Fit a line to the ``window`` frames up to each frame; at the beginning there are fewer.
+
+    All frames weigh the same. Where they scatter about the line more than their noise, the variances say so.
+
+    Examples
+    --------
+    >>> lines = lines_up_to(np.arange(6.0)[:, None], np.ones((6, 1)), 4)
+    >>> lines.level.ravel()[3:], lines.level_variance.ravel()[3:].round(6)
+    (array([3., 4., 5.]), array([0.7, 0.7, 0.7]))
     """
     known = np.isfinite(values)
     seen, spread = np.where(known, values, 0.0), np.where(known, noise**2, 0.0)
-    sums = np.zeros((8, *values.shape))  # of 1, x, x^2, y, x y, v, x v, x^2 v; v is the variance of y
-    for back in range(min(window, len(values))):
-        here, x = slice(back, None), -back - 0.5  # frames behind the edge
-        there = slice(0, len(values) - back)
-        for row, (power, what) in enumerate(_SUMS):
-            sums[row, here] += x**power * (known, seen, spread)[what][there]
-    n, sx, sxx, sy, sxy, v, xv, xxv = sums
+    padded = np.zeros((3, len(values) + window - 1, values.shape[1]))
+    padded[:, window - 1 :] = known, seen, spread
+    x = np.arange(1.0 - window, 1.0)
+    sums = sliding_window_view(padded, window, axis=1) @ np.stack([np.ones(window), x, x**2], axis=1)
+    (n, sx, sxx), (sy, sxy, _), (v, xv, xxv) = np.moveaxis(sums, -1, 1)
     det = n * sxx - sx**2
-    line = (n >= LINE) & (det > 0)
-    det, n = np.where(line, det, 1.0), np.where(n > 0, n, np.nan)
-    levels = np.where(line, (sxx * sy - sx * sxy) / det, sy / n)
-    return levels, np.where(line, (sxx**2 * v - 2 * sxx * sx * xv + sx**2 * xxv) / det**2, v / n**2)
+    line = (n >= 2) & (det > 0)
+    det, some = np.where(line, det, 1.0), np.where(n > 0, n, np.nan)
+    level = np.where(line, (sxx * sy - sx * sxy) / det, sy / some)
+    slope = np.where(line, (n * sxy - sx * sy) / det, 0.0)
+    level_variance = np.where(line, (sxx**2 * v - 2 * sxx * sx * xv + sx**2 * xxv) / det**2, v / some**2)
+    slope_variance = np.where(line, (n**2 * xxv - 2 * n * sx * xv + sx**2 * v) / det**2, (_STEEPEST * level) ** 2)
+    covariance = np.where(line, (n * sxx * xv - sx * sxx * v - n * sx * xxv + sx**2 * xv) / det**2, 0.0)
+    fitted = sliding_window_view(padded[:2], window, axis=1)
+    away = (fitted[1] - level[..., None] - slope[..., None] * x) * fitted[0]
+    expected = v / some
+    scatter = ((away**2).sum(axis=-1) + _PRIOR * expected) / np.maximum(n - 2 + _PRIOR, 1.0)
+    excess = np.maximum(scatter / np.where(expected > 0, expected, np.inf), 1.0)
+    return _Lines(level, slope, level_variance * excess, slope_variance * excess, covariance * excess)
 
 
-def common_steps(values: Floats, noise: Floats, window: int, tolerance: float) -> tuple[Floats, Floats]:
-    """Relative step at each boundary, common to all ROIs, and its significance; dims ``(time - 1)``.
+@dataclass(frozen=True)
+class _Scan:
+    """Steps at each place and for each gap that was tried, dims ``(gap, time - 1)``, and what is usual.
 
-    ``step = (before - after) / max(before, after)`` lies between -1 and 1, so that levels of zero do no harm. The mean
-    over ROIs is weighted by the inverse variance, to which the tolerance (times the step) is added.
+    ``strength`` is the significance of the step common to all ROIs, the least over the gap and 0 where the lines meet
+    in it; ``plain`` that half way between adjacent frames, dims ``(time - 1)``; ``usual`` its scatter over all places.
     """
-    left, left_variance = edge_levels(values, noise, window)
-    right, right_variance = (part[::-1] for part in edge_levels(values[::-1], noise[::-1], window))
-    left, left_variance, right, right_variance = left[:-1], left_variance[:-1], right[1:], right_variance[1:]
-    level = np.fmax(left, right)
-    usable = np.isfinite(left + right) & (level > 0)
-    level = np.where(usable, level, 1.0)
-    step = np.where(usable, np.clip((left - right) / level, -1, 1), 0.0)
-    variance = np.where(usable, left_variance + right_variance, 1.0)
-    weight = usable / (variance / level**2 + (tolerance * step) ** 2)
+
+    strength: Floats
+    plain: Floats
+
+
+def _scan(values: Floats, noise: Floats, window: int, tolerance: float, least: float) -> _Scan:
+    left, right = lines_up_to(values, noise, window), lines_up_to(values[::-1], noise[::-1], window).reversed()
+    places = len(values) - 1
+    strength, plain = np.zeros((len(MOVING), places)), np.zeros(places)
+    for row, moving in enumerate(MOVING):
+        gap = moving + 1
+        if gap > places:
+            break
+        one, other = slice(0, len(values) - gap), slice(gap, None)
+        ends = [
+            _significance(left.carried(one, near), right.carried(other, gap - near), tolerance, least)
+            for near in (0.0, gap / 2, float(gap))
+        ]
+        same = (np.sign(ends[0]) == np.sign(ends[1])) & (np.sign(ends[1]) == np.sign(ends[2]))
+        strength[row, : places - moving] = np.where(same, np.abs(ends).min(axis=0), 0.0)
+        if moving == 0:
+            plain = _significance(left.carried(one, 0.5), right.carried(other, 0.5), tolerance, 0.0)
+    return _Scan(strength, plain)
+
+
+def _significance(left: tuple[Floats, Floats], right: tuple[Floats, Floats], tolerance: float, least: float) -> Floats:
+    """Of the step that all ROIs share, dims (place); 0 where it is smaller than the least of interest."""
+    step, weight = relative_steps(left[0], right[0], left[1] + right[1], tolerance)
     total = np.maximum(weight.sum(axis=1), 1e-300)
     mean = (weight * step).sum(axis=1) / total
-    return mean, mean * np.sqrt(total)
+    return np.where(np.abs(mean) > least, mean * np.sqrt(total), 0.0)
+
+
+# -- candidates -------------------------------------------------------------------------------------------------------
 
 
 def find_transitions(
     values: Floats, errors: Floats, *, threshold: float, least: float, tolerance: float
 ) -> list[Transition]:
-    """Find all steps that most ROIs share, falls to zero bridged over.
+    """Find all steps that ROIs may share, in time order; frames without beam are to be left out before.
 
     Parameters
     ----------
     values, errors
         Intensities and standard errors, dims ``(time, roi)``; NaN where they are not known.
     threshold
-        In standard deviations.
+        In standard deviations of what the run does elsewhere.
     least
         Smallest step of interest, as a natural logarithm.
     tolerance
@@ -188,63 +281,90 @@ def find_transitions(
 
     Examples
     --------
-    >>> values = np.repeat([1000.0, 0.0, 100.0], [50, 2, 50])[:, None] * [1.0, 2.0]
-    >>> find_transitions(values, np.sqrt(values), threshold=5, least=0.1, tolerance=0.03)
-    [Transition(before=49, after=52, start=0, stop=102, dark=2)]
+    >>> values = np.repeat([1000.0, 100.0], 50)[:, None] * [1.0, 2.0]
+    >>> step, = find_transitions(values, np.sqrt(values), threshold=5, least=0.1, tolerance=0.03)
+    >>> step.before, step.after, step.start, step.stop
+    (49, 50, 0, 100)
     """
-    cuts = sorted(_splits(values, errors, threshold, 1 - np.exp(-least), tolerance))
-    bounds = [0, *cuts, len(values)]
-    pieces = list(pairwise(bounds))
-    dark = [_is_dark(values, pieces, number) for number in range(len(pieces))]
-    levels = [n for n, (start, stop) in enumerate(pieces) if stop - start > SHORT and not dark[n]]
-    steps = []
-    for first, second in pairwise(levels):
-        lost = sum(pieces[n][1] - pieces[n][0] for n in range(first + 1, second) if dark[n])
-        before, after = pieces[first][1] - 1, pieces[second][0]
-        if after - before - 1 - lost <= 2 * SHORT:  # a longer way from level to level is no attenuator
-            steps.append(Transition(before, after, pieces[first][0], pieces[second][1], lost))
-    return steps
+    found = sorted(_splits(values, errors, threshold, 1 - np.exp(-least), tolerance), key=lambda one: one.before)
+    return _bounded(_joined(values, errors, found), len(values))
 
 
-def _splits(values: Floats, errors: Floats, threshold: float, least: float, tolerance: float) -> Iterator[int]:
-    """First frames behind each significant step, the strongest first."""
-    todo = [(0, len(values), np.zeros_like(values), threshold)]
+def _splits(values: Floats, errors: Floats, threshold: float, least: float, tolerance: float) -> Iterator[Transition]:
+    """Candidates, the strongest first."""
+    todo = [(0, len(values), np.zeros_like(values), 1.0, dict.fromkeys(WINDOWS, 1.0))]
     while todo:
-        start, stop, noise, needed = todo.pop()
+        start, stop, noise, flicker, unrest = todo.pop()
         if stop - start < 2:
             continue
-        if stop - start >= min(
-            _KNOWN, len(values)
-        ):  # a part knows its own noise; what is beyond the step does not blur it
-            noise = frame_noise(values[start:stop], errors[start:stop])
-            needed = threshold * common_mode(values[start:stop], noise)
-        best, cut = 0.0, 0
-        for window in WINDOWS:
-            step, significance = common_steps(values[start:stop], noise, window, tolerance)
-            strength = np.where(np.abs(step) > least, np.abs(significance), 0.0)
-            if (highest := float(strength.max())) > best:
-                best, cut = highest, 1 + int(strength.argmax())
-        if best > needed:
-            yield start + cut
-            todo += [(start, start + cut, noise[:cut], needed), (start + cut, stop, noise[cut:], needed)]
+        part = slice(start, stop)
+        if stop - start >= min(_KNOWN, len(values)):  # a part knows its own noise, not blurred by what is beyond
+            noise = frame_noise(values[part], errors[part])
+            flicker = common_mode(values[part], noise)
+        scans = {window: _scan(values[part], noise, window, tolerance, least) for window in WINDOWS}
+        if stop - start > _TYPICAL:
+            unrest = {window: _unrest(scan.plain) for window, scan in scans.items()}
+        best = Transition(start, start, start, stop)
+        for window, scan in scans.items():
+            needed = max(flicker, unrest[window])
+            strength = scan.strength / needed - 0.3 * np.array(MOVING)[:, None]
+            if window == WINDOWS[0]:
+                strength = np.where(_lasts(scans, unrest, stop - start, threshold), strength, 0.0)
+            row, place = np.unravel_index(int(strength.argmax()), strength.shape)
+            if (highest := float(strength[row, place])) > best.strength:
+                before = start + int(place)
+                best = Transition(before, before + 1 + MOVING[row], start, stop, highest, needed)
+        if best.strength > threshold:
+            yield best
+            cut, go_on = best.before + 1 - start, best.after - start
+            todo.append((start, best.before + 1, noise[:cut], flicker, unrest))
+            todo.append((best.after, stop, noise[go_on:], flicker, unrest))
 
 
-def _is_dark(values: Floats, pieces: list[tuple[int, int]], number: int) -> bool:
-    """Whether a piece has no beam: every ROI is zero within errors, or next to nothing of the levels beside it."""
-    mean, error = _mean(values[slice(*pieces[number])])
-    sides = (pieces[:number][::-1], pieces[number + 1 :])
-    levels = [next((_mean(values[a:b])[0] for a, b in side if b - a > SHORT), None) for side in sides]
-    known = [level for level in levels if level is not None]
-    if not known:
+def _unrest(plain: Floats) -> float:
+    """How much the significance scatters over all places, which it should by 1; a few steps do not count."""
+    return max(1.0, 1.4826 * float(np.median(np.abs(plain))))
+
+
+def _lasts(scans: dict[int, _Scan], unrest: dict[int, float], frames: int, threshold: float) -> npt.NDArray[np.bool_]:
+    """Where a step is seen over more frames, too, or has not more frames on a side; dims (time - 1)."""
+    window = WINDOWS[1]
+    longer = maximum_filter1d(np.abs(scans[window].plain), 2 * WINDOWS[0] + 1) > 0.8 * threshold * unrest[window]
+    place = np.arange(frames - 1)
+    return longer | (np.minimum(place + 1, frames - 1 - place) < window)
+
+
+def _joined(values: Floats, errors: Floats, found: list[Transition]) -> list[Transition]:
+    """Make one of two steps with a few frames between them that do not agree with each other: they were moving."""
+    joined: list[Transition] = []
+    for step in found:
+        last = joined[-1] if joined else None
+        if last is not None and not _is_level(
+            values[last.after : step.before + 1], errors[last.after : step.before + 1]
+        ):
+            joined[-1] = replace(last, after=step.after, strength=max(last.strength, step.strength))
+        else:
+            joined.append(step)
+    return joined
+
+
+def _is_level(values: Floats, errors: Floats) -> bool:
+    """Whether frames are a level of their own: many, or a few that agree."""
+    if len(values) > SHORT:
+        return True
+    if len(values) < 2:
         return False
-    beside, highest = np.fmin.reduce(known), np.fmax.reduce(known)
-    here = np.isfinite(mean)
-    return bool(np.all(((mean <= 3 * error) | (mean < _NOTHING * beside))[here] & (mean < highest)[here]))
-
-
-def _mean(values: Floats) -> tuple[Floats, Floats]:
-    """Mean over the known frames and its error, from their scatter; NaN where there are none."""
-    known = np.isfinite(values)
-    number = np.where(known.any(axis=0), known.sum(axis=0), np.nan)
+    known = np.isfinite(values) & np.isfinite(errors) & (errors > 0)
+    variance = np.where(known, np.maximum(errors**2, (0.02 * values) ** 2), 1.0)
+    number = np.maximum(known.sum(axis=0), 1)
     mean = np.where(known, values, 0.0).sum(axis=0) / number
-    return mean, np.sqrt(np.where(known, (values - mean) ** 2, 0.0).sum(axis=0)) / number
+    misfit = np.where(known, (values - mean) ** 2 / variance, 0.0).sum()
+    freedom = max(1, int(known.sum()) - values.shape[1])
+    return bool(misfit < freedom + 4 * np.sqrt(2 * freedom))
+
+
+def _bounded(found: list[Transition], frames: int) -> list[Transition]:
+    """Let levels end at the steps beside them."""
+    starts = [0, *(step.after for step in found)]
+    stops = [*(step.before + 1 for step in found[1:]), frames]
+    return [replace(step, start=start, stop=stop) for step, start, stop in zip(found, starts, stops, strict=False)]

@@ -1,0 +1,226 @@
+"""Smooth curves on the two sides of a place, to tell a step from a kink.
+
+Each side is a straight line on which an integrated random walk is laid, the prior of a cubic smoothing spline [1]_: how
+far the growth may bend is estimated from the side itself, and what is not known of it is part of the error. Two sides
+that meet within the gap between them are a continuous curve with a kink; only where they stay apart over the whole gap
+is a step needed.
+
+References
+----------
+.. [1] G. Wahba, J. R. Stat. Soc. B 40, 364 (1978), doi 10.1111/j.2517-6161.1978.tb01050.x; smoothness by restricted
+   maximum likelihood.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from .factors import Floats
+
+_BINS = (12, 6, 4, 3, 3)
+"""Numbers of bins of 1, 2, 4, 8, 16 frames into which a side is summed, from its end outwards: 112 frames at most."""
+REACH = sum(number * 2**power for power, number in enumerate(_BINS))
+"""Frames of a side that are looked at."""
+_LENGTHS = 2.0 ** np.arange(7, -8, -1)
+"""Frames over which the growth bends away by one standard deviation of a frame; a straight line comes on top."""
+_STRAIGHT = 3.0
+"""How much likelier a straight line is beforehand than each of these."""
+_LIKE = 4.0
+"""A side ends where its level is so many times larger or smaller than at its end: the walk is no longer the same."""
+PAUSE = 10
+"""Frames that would have fitted into a pause between two measurements, from which growth may have stopped in it."""
+_STEEPEST = 2.0
+"""Relative slope per frame that is unheard of; it bounds what a side of one frame may do."""
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A smooth side of a place, seen from its end outwards; all dims ``(roi)`` but the covariance.
+
+    Parameters
+    ----------
+    level, slope
+        At the last frame of the side and per frame, positive where the curve rises towards the gap.
+    covariance
+        Of the two, dims ``(roi, 2, 2)``.
+    wander
+        Variance of the walk per cubic frame: what a curve that is carried on into the gap becomes uncertain by.
+    frames
+        Frames of a straight line as precise as this, dims ``()``.
+    """
+
+    level: Floats
+    slope: Floats
+    covariance: Floats
+    wander: Floats
+    frames: int
+
+    def at(self, distance: float) -> tuple[Floats, Floats]:
+        """Level, and its variance, so many frames behind the end."""
+        one, both, other = self.covariance[:, 0, 0], self.covariance[:, 0, 1], self.covariance[:, 1, 1]
+        variance = one + 2 * distance * both + distance**2 * other + self.wander * distance**3 / 3
+        return self.level + distance * self.slope, variance
+
+
+def branch(values: Floats, noise: Floats) -> Branch:
+    """Fit one side.
+
+    Parameters
+    ----------
+    values, noise
+        Intensities and their standard deviations, dims ``(frame, roi)``, the end first; NaN is left out.
+
+    Examples
+    --------
+    >>> side = branch(100.0 - np.arange(30.0)[:, None], np.ones((30, 1)))
+    >>> side.level.round(6), side.slope.round(6), side.at(2.0)[0].round(6)
+    (array([100.]), array([1.]), array([102.]))
+    """
+    distance, y, weight = _binned(values[:REACH], noise[:REACH])
+    m, walk = distance.size, _bins(min(len(values), REACH))[2]
+    scale = np.max(np.abs(y[:6]), axis=0, initial=0.0)
+    scale = np.where(scale > 0, scale, 1.0)
+    whitened = weight.T[:, :, None] * walk * weight.T[:, None, :]
+    spread, axes = np.linalg.eigh(whitened)  # (roi, m), (roi, m, m)
+    design = np.stack([np.ones(m), -distance], axis=1)
+    seen = np.einsum("rij,ri->rj", axes, (weight * y).T)
+    line = np.einsum("rij,rik->rjk", axes, weight.T[:, :, None] * design)
+    # q: variance of the walk per cubic frame, in units of what one frame is uncertain by
+    strongest = np.max(weight[: min(m, 6)] ** 2, axis=0, initial=0.0)
+    first = 1 / np.where(strongest > 0, strongest, 1.0)
+    q = first[:, None] * np.r_[0.0, _LENGTHS**-3.0]
+    damped = 1 / (1 + q[:, :, None] * np.maximum(spread, 0.0)[:, None, :])
+    normal = np.einsum("rqm,rmi,rmj->rqij", damped, line, line)
+    normal[..., 1, 1] += 1 / (_STEEPEST * scale[:, None]) ** 2
+    normal[..., 0, 0] += 1e-12 / scale[:, None] ** 2
+    projected = np.einsum("rqm,rmi,rm->rqi", damped, line, seen)
+    determinant = normal[..., 0, 0] * normal[..., 1, 1] - normal[..., 0, 1] ** 2
+    covariance = np.stack([normal[..., 1, 1], -normal[..., 0, 1], -normal[..., 0, 1], normal[..., 0, 0]], axis=-1)
+    covariance = (covariance / determinant[..., None]).reshape(*normal.shape)
+    found = np.einsum("rqij,rqj->rqi", covariance, projected)
+    misfit = np.einsum("rqm,rm,rm->rq", damped, seen, seen) - np.einsum("rqi,rqi->rq", projected, found)
+    likely = 0.5 * (np.log(damped).sum(axis=-1) - np.log(determinant) - misfit)
+    chance = np.exp(likely - likely.max(axis=1, keepdims=True)) * np.r_[_STRAIGHT, np.ones(_LENGTHS.size)]
+    chance /= chance.sum(axis=1, keepdims=True)
+    mean = np.einsum("rq,rqi->ri", chance, found)
+    away = found - mean[:, None]
+    total = np.einsum("rq,rqij->rij", chance, covariance + away[..., :, None] * away[..., None, :])
+    used = 4 * np.nanmedian(first / np.maximum(total[:, 0, 0], 1e-300))
+    return Branch(
+        mean[:, 0],
+        mean[:, 1],
+        total,
+        (chance * q).sum(axis=1),
+        int(np.clip(np.nan_to_num(used, nan=1.0), 1, len(values))),
+    )
+
+
+def _binned(values: Floats, noise: Floats) -> tuple[Floats, Floats, Floats]:
+    """Distances (bin), means and inverse standard deviations (bin, roi) of a side; weight 0 is left out."""
+    starts, distance, _ = _bins(len(values))
+    known = np.isfinite(values) & (noise > 0)
+    number = np.add.reduceat(known.astype(float), starts, axis=0)
+    mean = np.add.reduceat(np.where(known, values, 0.0), starts, axis=0) / np.maximum(number, 1)
+    variance = np.add.reduceat(np.where(known, noise**2, 0.0), starts, axis=0)
+    weight = np.where(variance > 0, number / np.sqrt(np.where(variance > 0, variance, 1.0)), 0.0)
+    near = slice(0, min(6, len(mean)))
+    weighed = weight[near] ** 2
+    level = (weighed * mean[near]).sum(axis=0) / np.maximum(weighed.sum(axis=0), 1e-300)
+    far = np.abs(mean) * weight > 5
+    other = far & ((mean > _LIKE * np.abs(level)) | (mean * _LIKE < level))
+    other[near] = False
+    weight[np.logical_or.accumulate(other, axis=0)] = 0.0
+    return distance, mean, weight
+
+
+@lru_cache(maxsize=256)
+def _bins(frames: int) -> tuple[npt.NDArray[np.intp], Floats, Floats]:
+    """First frame of each bin, the distance of its middle from the end, and the covariance of the walk there."""
+    sizes = [2**power for power, number in enumerate(_BINS) for _ in range(number)]
+    starts = np.cumsum([0, *sizes])
+    starts = starts[starts < frames]
+    d = (starts + np.r_[starts[1:], frames] - 1) / 2
+    near, far = np.minimum(d[:, None], d), np.maximum(d[:, None], d)
+    return starts, d, near**2 * (3 * far - near) / 6
+
+
+@dataclass(frozen=True)
+class Step:
+    """What lies between two sides; dims ``(roi)`` but for the significances.
+
+    Parameters
+    ----------
+    log_ratios, variances
+        Logarithm of the level before over the level after, half way through the gap, and its variance: that of the
+        two curves, and what a kink anywhere in the gap would add; NaN where a level is not above zero.
+    significance
+        Of the step common to all ROIs half way, in standard deviations, with its sign.
+    beyond_a_kink
+        The least of it over the gap; 0 where the two curves meet there.
+    frames
+        Frames on each side of straight lines as precise as the curves.
+    """
+
+    log_ratios: Floats
+    variances: Floats
+    significance: float
+    beyond_a_kink: float
+    frames: int
+
+
+def step_between(before: Branch, after: Branch, steps: float, gap: float, *, tolerance: float) -> Step:
+    """Compare two sides over the gap between them.
+
+    Parameters
+    ----------
+    before, after
+        The sides.
+    steps, gap
+        From the last frame before to the first one after: steps of the frames, and frames that would fit in between in
+        time. In a pause growth may have gone on all the time or not at all.
+    tolerance
+        How far (relative) ROIs may disagree beyond counting.
+    """
+    paused = gap - steps > PAUSE
+    wide = steps if paused else gap
+    first, middle, last = (
+        _common(*before.at(one * wide), *after.at(wide - one * wide), tolerance) for one in (0, 0.5, 1)
+    )
+    beyond = 0.0 if first * last <= 0 else float(np.sign(middle) * min(abs(first), abs(middle), abs(last)))
+    left, left_variance = before.at(wide / 2)
+    right, right_variance = after.at(wide / 2)
+    usable = (left > 0) & (right > 0)
+    left, right = np.where(usable, left, np.nan), np.where(usable, right, np.nan)
+    # where in the gap the slope changed, if it did, is not known
+    bend = wide * (before.slope / left + after.slope / right)
+    doubt = wide**2 * (before.covariance[:, 1, 1] / left**2 + after.covariance[:, 1, 1] / right**2)
+    extra = np.maximum(bend**2 - doubt, 0.0) / 12
+    if paused:
+        extra += ((gap - wide) / 2 * (before.slope / left - after.slope / right)) ** 2 / 3
+    return Step(
+        np.log(left / right),
+        left_variance / left**2 + right_variance / right**2 + extra,
+        middle,
+        beyond,
+        min(before.frames, after.frames),
+    )
+
+
+def _common(left: Floats, left_variance: Floats, right: Floats, right_variance: Floats, tolerance: float) -> float:
+    """Significance of the relative step that all ROIs share."""
+    step, weight = relative_steps(left, right, left_variance + right_variance, tolerance)
+    return float((weight * step).sum() / np.sqrt(max(float(weight.sum()), 1e-300)))
+
+
+def relative_steps(left: Floats, right: Floats, variance: Floats, tolerance: float) -> tuple[Floats, Floats]:
+    """Return steps over the larger level, between -1 and 1, and their weights; a level of zero does no harm."""
+    level = np.fmax(left, right)
+    usable = np.isfinite(left + right + variance) & (level > 0)
+    level = np.where(usable, level, 1.0)
+    step = np.where(usable, np.clip((left - right) / level, -1, 1), 0.0)
+    spread = np.where(usable, variance, 1.0) / level**2 + (tolerance * step) ** 2
+    return step, usable / np.maximum(spread, 1e-300)
