@@ -51,6 +51,8 @@ class Branch:
         Variance of the walk per cubic frame: what a curve that is carried on into the gap becomes uncertain by.
     frames
         Frames of a straight line as precise as this, dims ``()``.
+    evidence
+        Logarithm of the likelihood of the side, its smoothness averaged over, all ROIs together, dims ``()``.
     """
 
     level: Floats
@@ -58,6 +60,7 @@ class Branch:
     covariance: Floats
     wander: Floats
     frames: int
+    evidence: float
 
     def at(self, distance: float) -> tuple[Floats, Floats]:
         """Level, and its variance, so many frames behind the end."""
@@ -66,13 +69,15 @@ class Branch:
         return self.level + distance * self.slope, variance
 
 
-def branch(values: Floats, noise: Floats) -> Branch:
+def branch(values: Floats, noise: Floats, *, single: bool = False) -> Branch:
     """Fit one side.
 
     Parameters
     ----------
     values, noise
         Intensities and their standard deviations, dims ``(frame, roi)``, the end first; NaN is left out.
+    single
+        Take every frame for itself; otherwise those far from the end are summed.
 
     Examples
     --------
@@ -80,8 +85,9 @@ def branch(values: Floats, noise: Floats) -> Branch:
     >>> side.level.round(6), side.slope.round(6), side.at(2.0)[0].round(6)
     (array([100.]), array([1.]), array([102.]))
     """
-    distance, y, weight = _binned(values[:REACH], noise[:REACH])
-    m, walk = distance.size, _bins(min(len(values), REACH))[2]
+    starts, distance, walk = _bins(len(values[:REACH]), single)
+    y, weight = _binned(values[:REACH], noise[:REACH], starts, cut=not single)
+    m = distance.size
     scale = np.max(np.abs(y[:6]), axis=0, initial=0.0)
     scale = np.where(scale > 0, scale, 1.0)
     whitened = weight.T[:, :, None] * walk * weight.T[:, None, :]
@@ -104,7 +110,9 @@ def branch(values: Floats, noise: Floats) -> Branch:
     found = np.einsum("rqij,rqj->rqi", covariance, projected)
     misfit = np.einsum("rqm,rm,rm->rq", damped, seen, seen) - np.einsum("rqi,rqi->rq", projected, found)
     likely = 0.5 * (np.log(damped).sum(axis=-1) - np.log(determinant) - misfit)
-    chance = np.exp(likely - likely.max(axis=1, keepdims=True)) * np.r_[_STRAIGHT, np.ones(_LENGTHS.size)]
+    best = likely.max(axis=1, keepdims=True)
+    chance = np.exp(likely - best) * np.r_[_STRAIGHT, np.ones(_LENGTHS.size)]
+    evidence = float((best[:, 0] + np.log(chance.sum(axis=1))).sum())
     chance /= chance.sum(axis=1, keepdims=True)
     mean = np.einsum("rq,rqi->ri", chance, found)
     away = found - mean[:, None]
@@ -116,17 +124,19 @@ def branch(values: Floats, noise: Floats) -> Branch:
         total,
         (chance * q).sum(axis=1),
         int(np.clip(np.nan_to_num(used, nan=1.0), 1, len(values))),
+        evidence,
     )
 
 
-def _binned(values: Floats, noise: Floats) -> tuple[Floats, Floats, Floats]:
-    """Distances (bin), means and inverse standard deviations (bin, roi) of a side; weight 0 is left out."""
-    starts, distance, _ = _bins(len(values))
+def _binned(values: Floats, noise: Floats, starts: npt.NDArray[np.intp], *, cut: bool) -> tuple[Floats, Floats]:
+    """Means and inverse standard deviations (bin, roi) of a side; weight 0 is left out."""
     known = np.isfinite(values) & (noise > 0)
     number = np.add.reduceat(known.astype(float), starts, axis=0)
     mean = np.add.reduceat(np.where(known, values, 0.0), starts, axis=0) / np.maximum(number, 1)
     variance = np.add.reduceat(np.where(known, noise**2, 0.0), starts, axis=0)
     weight = np.where(variance > 0, number / np.sqrt(np.where(variance > 0, variance, 1.0)), 0.0)
+    if not cut:
+        return mean, weight
     near = slice(0, min(6, len(mean)))
     weighed = weight[near] ** 2
     level = (weighed * mean[near]).sum(axis=0) / np.maximum(weighed.sum(axis=0), 1e-300)
@@ -134,13 +144,13 @@ def _binned(values: Floats, noise: Floats) -> tuple[Floats, Floats, Floats]:
     other = far & ((mean > _LIKE * np.abs(level)) | (mean * _LIKE < level))
     other[near] = False
     weight[np.logical_or.accumulate(other, axis=0)] = 0.0
-    return distance, mean, weight
+    return mean, weight
 
 
 @lru_cache(maxsize=256)
-def _bins(frames: int) -> tuple[npt.NDArray[np.intp], Floats, Floats]:
+def _bins(frames: int, single: bool) -> tuple[npt.NDArray[np.intp], Floats, Floats]:
     """First frame of each bin, the distance of its middle from the end, and the covariance of the walk there."""
-    sizes = [2**power for power, number in enumerate(_BINS) for _ in range(number)]
+    sizes = [1] * frames if single else [2**power for power, number in enumerate(_BINS) for _ in range(number)]
     starts = np.cumsum([0, *sizes])
     starts = starts[starts < frames]
     d = (starts + np.r_[starts[1:], frames] - 1) / 2

@@ -14,6 +14,7 @@ from xinsitu.errors import RoiError, StitchError
 from xinsitu.physics.moments import elapsed_seconds
 from xinsitu.schema import COUNTS, LEFT_OUT, REFERENCE, SCALED, Quality, describe, errors_name
 
+from .broken_lines import Branch
 from .factors import FactorEstimate, Floats, smooth_noise
 from .transitions import LONGEST, Transition, without_beam
 
@@ -232,6 +233,14 @@ class Counts:
         noise[step.before + 1 : step.after] = np.fmax(noise[step.before], noise[step.after])
         return replace(self, noise=noise)
 
+    def off(self, side: Branch, frame: int) -> float:
+        """How far a frame next to a side is off its curve, in units of what is left out as half way."""
+        expected, variance = side.at(1.0)
+        spread = variance + self.noise[frame] ** 2 + (_EVEN * expected) ** 2
+        known = np.isfinite(self.values[frame]) & (spread > 0)
+        away = np.where(known, self.values[frame] - expected, 0.0) ** 2 / np.where(known, spread, 1.0)
+        return float(away.sum() / (_COST + known.sum()))
+
     def gap(self, before: int, after: int) -> float:
         """Frames that would fit between two frames, from their times."""
         usual = float(np.median(np.diff(self.seconds))) if len(self.seconds) > 1 else 0.0
@@ -251,6 +260,11 @@ def _without_monitor(sample: xr.Dataset) -> npt.NDArray[np.bool_]:
     monitor = np.nan_to_num(np.asarray(sample["monitor"].values, dtype="float64"), nan=np.inf)
     counted = monitor[np.isfinite(monitor) & (monitor > 0)]
     return np.asarray(monitor < _NO_MONITOR * np.median(counted)) if counted.size else monitor < 0
+
+
+def half_way_cost(frames: int, rois: int) -> float:
+    """Logarithm of the likelihood that leaving out frames as half way costs."""
+    return frames * (_COST + rois) / 2
 
 
 def settle(counts: Counts, step: Transition) -> tuple[int, int]:

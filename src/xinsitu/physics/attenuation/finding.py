@@ -14,8 +14,8 @@ from xinsitu.physics.moments import frame_key, time_text, times
 from xinsitu.schema import require
 from xinsitu.values import AttenuationChange, nanoseconds
 
-from .broken_lines import Step, branch, relative_steps, step_between
-from .counts import NEAR, Counts, MedianBias, per_second, settle
+from .broken_lines import REACH, Branch, Step, branch, relative_steps, step_between
+from .counts import NEAR, Counts, MedianBias, half_way_cost, per_second, settle
 from .factors import FactorEstimate, common_factor
 from .reports import (
     LAG,
@@ -201,6 +201,8 @@ DUMP = 5
 """More frames than this without beam are a dump or a closed shutter, not an attenuator on its way."""
 _FLICKERS = 1.25
 """Scatter of the steps at all places, in units of what is expected, from which the beam is said to be unsteady."""
+_LOCAL, _AROUND = 24, 4
+"""Frames on each side in which a kink is looked for instead of a step, and how far from the step it may be."""
 _AGREE = 3.0
 """Of their own errors by which ROIs may disagree, on top of the tolerance."""
 
@@ -232,7 +234,7 @@ class Search:
     ) -> AttenuationChange | RejectedChange | None:
         """Make a change of a step, or say why it is none; None where there is nothing to speak of."""
         counts = self.counts.around(step)
-        before, after = settle(counts, step)
+        before, after = self._narrowed(counts, step, *settle(counts, step))
         between, estimate = self.estimate(counts, step, before, after)
         unrest = step.unrest if step.unrest > _FLICKERS else 1.0
         significance, beyond = (abs(one) / unrest for one in (between.significance, between.beyond_a_kink))
@@ -242,12 +244,14 @@ class Search:
         def rejected(reason: str, frames: Sequence[int] = ()) -> RejectedChange:
             return self._rejected(before, after, estimate, float(significance), reason, frames)
 
+        if estimate is not None:
+            significance = min(significance, size * estimate.factor / (estimate.factor_errors * unrest))
         if size < least or significance < threshold:
             return self._inserted(counts, step, before, after, least, threshold)
         if min(sides) < 2:
             short = range(step.start, before + 1) if sides[0] < 2 else range(after, step.stop)
             return rejected("one frame on a side does not make a level", short)
-        if beyond < threshold:
+        if beyond < threshold or self._kinked(counts, step, before, after, threshold):
             return rejected("growth that begins, ends or bends explains it as well")
         if after - before - 1 > LONGEST:
             return rejected(f"it takes {after - before - 1} frames, longer than an attenuator moves")
@@ -280,14 +284,9 @@ class Search:
 
     def estimate(self, counts: Counts, step: Transition, before: int, after: int) -> tuple[Step, FactorEstimate | None]:
         """Compare the curves beside a step; no frame beyond the next step is used."""
-        reach = self.window or len(counts.values)
-        left, right = (
-            slice(max(step.start, before + 1 - reach), before + 1),
-            slice(after, min(step.stop, after + reach)),
-        )
         between = step_between(
-            branch(counts.values[left][::-1], counts.noise[left][::-1]),
-            branch(counts.values[right], counts.noise[right]),
+            self._left(counts, step, before),
+            self._right(counts, step, after),
             float(after - before),
             counts.gap(before, after),
             tolerance=self.tolerance,
@@ -296,6 +295,45 @@ class Search:
             return between, common_factor(between.log_ratios, between.variances, counts.rois, method="lines")
         except StitchError:
             return between, None
+
+    def _left(self, counts: Counts, step: Transition, before: int) -> Branch:
+        part = slice(max(step.start, before + 1 - (self.window or REACH)), before + 1)
+        return branch(counts.values[part][::-1], counts.noise[part][::-1])
+
+    def _right(self, counts: Counts, step: Transition, after: int) -> Branch:
+        part = slice(after, min(step.stop, after + (self.window or REACH)))
+        return branch(counts.values[part], counts.noise[part])
+
+    def _narrowed(self, counts: Counts, step: Transition, before: int, after: int) -> tuple[int, int]:
+        """Take frames in the gap that lie on the curve of one side to it: nothing moved in them."""
+        left, right = self._left(counts, step, before), self._right(counts, step, after)
+        while after - before > 1:
+            off = [counts.off(left, before + 1), counts.off(right, after - 1)]
+            if min(off) > 1:
+                break
+            if off[0] <= off[1]:
+                before += 1
+                left = self._left(counts, step, before)
+            else:
+                after -= 1
+                right = self._right(counts, step, after)
+        return before, after
+
+    def _kinked(self, counts: Counts, step: Transition, before: int, after: int, threshold: float) -> bool:
+        """Whether a continuous curve with a kink at one of the frames near explains the frames as well as the step."""
+
+        def beside(last: int, first: int) -> tuple[float, float]:
+            low, high = max(step.start, before + 1 - _LOCAL), min(step.stop, after + _LOCAL)
+            left = branch(counts.values[low : last + 1][::-1], counts.noise[low : last + 1][::-1], single=True)
+            right = branch(counts.values[first:high], counts.noise[first:high], single=True)
+            between = step_between(left, right, float(first - last), float(first - last), tolerance=self.tolerance)
+            return left.evidence + right.evidence, between.beyond_a_kink**2 / 2
+
+        with_step, needed = beside(before, after)
+        with_step -= half_way_cost(after - before - 1, counts.values.shape[1])
+        enough = min(threshold**2 / 2, needed / 2)
+        places = range(max(step.start + 2, before - _AROUND), min(step.stop - 3, after + _AROUND))
+        return any(with_step - evidence + meets < enough for evidence, meets in (beside(at, at + 1) for at in places))
 
     def _inserted(
         self, counts: Counts, step: Transition, before: int, after: int, least: float, threshold: float

@@ -47,8 +47,8 @@ class RejectedChange:
 
     before: np.datetime64
     after: np.datetime64
-    before_key: Key
-    after_key: Key
+    before_key: Key | None
+    after_key: Key | None
     factor: float | None
     factor_errors: float | None
     significance: float
@@ -64,9 +64,10 @@ class RejectedChange:
         return f"no change from {ends}{factor}: {self.reason}{flagged}"
 
 
-def _place(key: Key, time: np.datetime64) -> str:
-    frame = "" if key.frame is None else f"frame {key.frame}"
-    return f"{key.measurement or ''} {frame}".strip() or utc_text(time)
+def _place(key: Key | None, time: np.datetime64) -> str:
+    if key is None or key.frame is None:
+        return utc_text(time)
+    return f"{key.measurement or ''} frame {key.frame}".strip()
 
 
 def records(sample: xr.Dataset) -> list[str]:

@@ -24,7 +24,7 @@ WINDOWS = (4, 10, 25)
 """Numbers of frames on each side that are tried: short ones see strong steps on curved growth, long ones weak steps."""
 MOVING = (0, 1, 2, 3, 4, 6)
 """Frames between two lines that are tried: an attenuator takes them to move."""
-LONGEST = 8
+LONGEST = 6
 """Frames with beam between two levels, from which it is no attenuator that moves."""
 SHORT = 4
 """Up to so many frames between two steps are a level only if they agree with each other."""
@@ -331,7 +331,7 @@ def _lasts(scans: dict[int, _Scan], unrest: dict[int, float], frames: int, thres
     window = WINDOWS[1]
     longer = maximum_filter1d(np.abs(scans[window].plain), 2 * WINDOWS[0] + 1) > 0.8 * threshold * unrest[window]
     place = np.arange(frames - 1)
-    return longer | (np.minimum(place + 1, frames - 1 - place) < window)
+    return np.asarray(longer | (np.minimum(place + 1, frames - 1 - place) < window))
 
 
 def _joined(values: Floats, errors: Floats, found: list[Transition]) -> list[Transition]:
