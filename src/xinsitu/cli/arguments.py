@@ -170,6 +170,7 @@ def _info(add: Add) -> None:
         "  xinsitu info 0884\n  xinsitu info 0884/time1\n  xinsitu info 0884/time1 --check",
     )
     one.add_argument("path", type=Path, help="sample, measurement or flat-field folder; a pattern; one file")
+    one.add_argument("--scan", metavar="NAME", help="which of several scans in an HDF5 file, e.g. 2.1")
     one.add_argument("--check", action="store_true", help="read and decode every pixel too, not only the headers")
     _zone(one)
 

@@ -21,7 +21,7 @@ from .shared import background, check_frames_to, correcting, default_name, docum
 
 def info(words: argparse.Namespace) -> int:
     """Say what is there."""
-    say_block(str(survey(words.path, tz=words.tz, instrument=words.instrument, check=words.check)))
+    say_block(str(survey(words.path, tz=words.tz, instrument=words.instrument, check=words.check, scan=words.scan)))
     return 0
 
 

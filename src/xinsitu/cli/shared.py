@@ -102,7 +102,8 @@ def safe_name(text: str) -> str:
     '0884_time1'
     """
     kept = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in text)
-    return kept.lstrip("._")[:120] or "result"
+    short = kept.lstrip("._").encode("utf-8", "replace")[:200].decode("utf-8", "ignore")  # a disc takes 255 bytes
+    return short[:120] or "result"
 
 
 def check_frames_to(outputs: Iterable[Path], measurement: Path, words: argparse.Namespace, *, overwrite: bool) -> None:

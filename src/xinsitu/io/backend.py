@@ -14,6 +14,7 @@ from xinsitu.errors import LayoutError
 
 from .formats.named_chunks import named_by_content
 from .garbage import uncollected
+from .measurement import open_sample
 from .opening import open_lazily
 from .options import Opening
 
@@ -24,6 +25,7 @@ class XinsituBackend(BackendEntrypoint):
     The engine must be named: a folder of TIFFs may belong to anybody.
     """
 
+    supports_groups: ClassVar[bool] = True
     description: ClassVar[str] = "Open X-ray detector frames as one lazy image (time, y, x)"
     open_dataset_parameters: ClassVar[tuple[str, ...]] = (
         "filename_or_obj",
@@ -46,6 +48,34 @@ class XinsituBackend(BackendEntrypoint):
             dataset, _ = open_lazily(filename_or_obj, opening)
         dropped = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or ())
         return named_by_content(dataset.drop_vars(dropped, errors="ignore"))
+
+    def open_datatree(
+        self,
+        filename_or_obj: object,
+        *,
+        drop_variables: str | Iterable[str] | None = None,
+        **options: Any,  # noqa: ANN401 - open_sample checks them
+    ) -> xr.DataTree:
+        """Open the measurements of a sample; options are those of :func:`~xinsitu.io.measurement.open_sample`."""
+        if not isinstance(filename_or_obj, str | os.PathLike):
+            raise LayoutError(f"a sample is opened from its folder, not from {type(filename_or_obj).__name__}")
+        tree = open_sample(filename_or_obj, chunks=None, **options)
+        dropped = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or ())
+        nodes = {node.path: node.to_dataset().drop_vars(dropped, errors="ignore") for node in tree.subtree}
+        return xr.DataTree.from_dict(
+            {path: named_by_content(node) if "image" in node else node for path, node in nodes.items()}, name=tree.name
+        )
+
+    def open_groups_as_dict(
+        self,
+        filename_or_obj: object,
+        *,
+        drop_variables: str | Iterable[str] | None = None,
+        **options: Any,  # noqa: ANN401 - open_sample checks them
+    ) -> dict[str, xr.Dataset]:
+        """Open the measurements of a sample by their paths."""
+        tree = self.open_datatree(filename_or_obj, drop_variables=drop_variables, **options)
+        return {node.path: node.to_dataset() for node in tree.subtree}
 
     def guess_can_open(self, filename_or_obj: object) -> bool:
         """Never: name the engine."""

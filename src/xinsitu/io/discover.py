@@ -7,6 +7,7 @@ are one measurement. What is no frame is left alone and counted.
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -96,7 +97,8 @@ def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
     >>> sorted(["time10", "time2", "time1a"], key=natural_key)
     ['time1a', 'time2', 'time10']
     """
-    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.findall(r"[0-9]+|[^0-9]+", text))
+    parts = re.findall(r"[0-9]+|[^0-9]+", text)
+    return tuple((0, int(part), "") if part[0] in "0123456789" else (1, 0, part) for part in parts)
 
 
 def look(path: str | os.PathLike[str], patterns: Sequence[str] = PATTERNS) -> Folder:
@@ -113,7 +115,7 @@ def look(path: str | os.PathLike[str], patterns: Sequence[str] = PATTERNS) -> Fo
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                (folders if entry.is_dir() else names).append(entry.name)
+                (folders if _is_folder(entry) else names).append(entry.name)
     except FileNotFoundError:
         raise LayoutError(f"{folder}: there is no such folder") from None
     except NotADirectoryError:
@@ -126,6 +128,14 @@ def look(path: str | os.PathLike[str], patterns: Sequence[str] = PATTERNS) -> Fo
     return Folder(
         folder, series, tuple(sorted(logs, key=natural_key)), tuple(strays), tuple(sorted(folders, key=natural_key))
     )
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder; a link that leads round in a circle is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def group(
@@ -193,7 +203,7 @@ def choose(folder: Folder, series: str | None = None) -> Series:
         There is none, there are several, or none has this name.
     """
     if not folder.series:
-        raise LayoutError(_why_none(folder))
+        raise LayoutError(why_none(folder))
     if series is not None:
         named = [one for one in folder.series if series in (one.name, one.pattern)]
         if len(named) == 1:
@@ -213,19 +223,39 @@ def choose(folder: Folder, series: str | None = None) -> Series:
     return folder.series[0]
 
 
-def _why_none(folder: Folder) -> str:
+def why_none(folder: Folder, *, inside: bool = True) -> str:
+    """Say why a folder holds no measurement, and what may be opened instead.
+
+    ``inside``: the folders in it may hold some; nobody has looked.
+    """
     files = len(folder.logs) + len(folder.strays)
     if stacks := [name for name in folder.strays if name.lower().endswith(HDF5_SUFFIXES)]:
-        return (
-            f"{folder.path}: no frames in files of their own; open the HDF5 file itself, such as {stacks[0]}, "
-            f"or join the scans of one measurement by a pattern, such as *{os.path.splitext(stacks[0])[1]}"
-        )
-    if folder.folders:
+        return f"{folder.path}: no frames in files of their own; {_of_stacks(stacks)}"
+    if folder.folders and inside:
         shown = ", ".join(folder.folders[:4]) + (", ..." if len(folder.folders) > 4 else "")
         return f"{folder.path}: no frames here, but folders {shown}; open one of these, or all of them with open_sample"
     if not files:
-        return f"{folder.path}: the folder is empty"
+        return (
+            f"{folder.path}: no frames here or in the folders inside"
+            if folder.folders
+            else (f"{folder.path}: the folder is empty")
+        )
     return f"{folder.path}: none of the {files} files here is a numbered frame ({', '.join(SUFFIXES)})"
+
+
+def _of_stacks(names: list[str]) -> str:
+    """Say what to open where a folder holds HDF5 files: one, or by a pattern those that differ by a number alone."""
+    masters = [name for name in names if os.path.splitext(name)[0].lower().endswith("_master")]
+    names = masters or names
+    said = f"open the HDF5 file itself, such as {names[0]}"
+    found, rest = group(names, suffixes=None)
+    pattern = f"*{os.path.splitext(names[0])[1]}"
+    if masters:
+        pattern = "*_master" + pattern[1:]
+    elif len(found) > 1 or rest:
+        pattern = found[0].pattern if found else ""
+    fits = [name for name in names if pattern and fnmatch.fnmatchcase(name, pattern)]
+    return f"{said}, or join the scans of one measurement by a pattern, such as {pattern}" if len(fits) > 1 else said
 
 
 def sample_and_measurement(folder: str) -> tuple[str, str]:

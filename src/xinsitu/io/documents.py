@@ -35,7 +35,7 @@ def read_document(path: PathLike, form: str) -> dict[str, Any]:
     if path.stat().st_size > LARGEST:
         raise DocumentError(f"{path}: is larger than {LARGEST // 2**20} MiB, no file of the format {form!r}")
     try:
-        document = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+        document = json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=_no_constant)
     except UnicodeDecodeError:
         raise DocumentError(f"{path}: is not a text file") from None
     except RecursionError:

@@ -111,7 +111,7 @@ class _Move:
 def _moves(path: Path) -> tuple[list[_Move], int]:
     """All lines about shutters, and the last time in the log."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     except OSError as fault:
         raise DocumentError(f"{path}: cannot be read ({fault.strerror or fault})") from None
     clock: int | None = None

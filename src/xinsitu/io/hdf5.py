@@ -98,7 +98,7 @@ def _gather(file: h5py.File, path: str, files: tuple[tuple[str, int, int], ...],
         mask=_mask(about, shape),
         remarks=tuple(remarks),
         numbered="frame" in file or "image_nr_low" in first.attrs or sequence is not None,
-        counted="frame" not in file and sequence is not None,
+        counted="frame" not in file and (sequence is not None or "image_nr_low" in first.attrs),
         origin=(_first_pixel(file, "y", shape[0]), _first_pixel(file, "x", shape[1])),
     )
 

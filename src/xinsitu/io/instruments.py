@@ -374,7 +374,7 @@ def load_instrument(instrument: str | os.PathLike[str] | Instrument) -> Instrume
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DocumentError(f"{path}: the instrument's table cannot be read ({error})") from None
 

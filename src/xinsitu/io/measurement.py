@@ -12,9 +12,9 @@ from typing import Any
 
 import xarray as xr
 
-from xinsitu.errors import LayoutError, SchemaError, XinsituWarning
+from xinsitu.errors import LayoutError, SchemaError, XinsituWarning, warn
 
-from .discover import look, natural_key
+from .discover import HDF5_SUFFIXES, look, natural_key, why_none
 from .flats import flat_of
 from .formats.hdf5_stack import Hdf5Stack
 from .formats.stack import FrameStack
@@ -247,6 +247,8 @@ def open_sample(
         found = look(inside, table.patterns)
         if not found.series and not hdf5_files(found, table.patterns):
             left_out.append(name)
+            if any(stray.lower().endswith(HDF5_SUFFIXES) for stray in found.strays):
+                warn(f"left out: {why_none(found)}")
             continue
         with warnings.catch_warnings():
             if nodes:  # the zone was said with the first one

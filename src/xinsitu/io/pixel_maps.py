@@ -134,7 +134,7 @@ def _values(path: str, dataset: str | None) -> npt.NDArray[np.generic]:
 
 def _text(path: str) -> npt.NDArray[np.float64]:
     """Rows of numbers with blanks, tabs or commas between them."""
-    with open(path, encoding="utf-8") as file:
+    with open(path, encoding="utf-8-sig") as file:
         lines = [line.replace(",", " ").replace("D", "E") for line in file]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that there is nothing is said in our own words

@@ -16,7 +16,7 @@ import numpy as np
 from xinsitu.errors import LayoutError, TimeError, XinsituWarning, in_a_line
 from xinsitu.schema import FrameStatus
 
-from .discover import Folder, FrameName, Series, look, natural_key
+from .discover import HDF5_SUFFIXES, Folder, FrameName, Series, look, natural_key, why_none
 from .faults import check_pixels, find_suspects, hollow, read_headers
 from .formats.hdf5_stack import Hdf5Stack
 from .formats.header import FrameFault, FrameHeader
@@ -43,11 +43,14 @@ class Survey:
         Series of frames in it, usually one.
     inside
         Surveys of the folders in it that hold frames.
+    unread
+        What to open of folders inside whose HDF5 files are not joined unasked.
     """
 
     folder: Folder
     series: tuple[SeriesSurvey, ...]
     inside: tuple[Survey, ...] = ()
+    unread: tuple[str, ...] = ()
 
     @property
     def n_frames(self) -> int:
@@ -91,6 +94,7 @@ class Survey:
         lines += [f"  no frame  {name}" for name in self.folder.strays]
         if without := [name for name in self.folder.folders if name not in self._names_inside()]:
             lines.append(f"  left out  {_listed(without)} (no frames)")
+        lines += [f"  not read  {reason}" for reason in self.unread]
         for survey in self.inside:
             lines += ["", *survey._lines()]
         return lines
@@ -106,6 +110,7 @@ class _How:
     tz: str | None
     instrument: str | os.PathLike[str] | Instrument | None
     check: bool
+    scan: str | int | None = None
 
     def chosen(self, path: PathOrPaths) -> Chosen:
         """Return the instrument of the frames in a folder, or of some files."""
@@ -122,6 +127,7 @@ def survey(
     tz: str | None = None,
     instrument: str | os.PathLike[str] | Instrument | None = None,
     check: bool = False,
+    scan: str | int | None = None,
 ) -> Survey:
     """Look into a measurement, a flat field or a sample and read every header.
 
@@ -131,6 +137,8 @@ def survey(
         Folder of frames, or of folders of frames; a pattern; a list of files; one file.
     tz, instrument
         As in :func:`~xinsitu.io.measurement.open_measurement`.
+    scan
+        Name of one of several scans in an HDF5 file, as in :func:`~xinsitu.io.measurement.open_measurement`.
     check
         Read and decode every pixel too: damage inside compressed frames shows in no header, nor does an end that was
         never written where the disc has no holes.
@@ -148,7 +156,7 @@ def survey(
     if tz is not None:
         find_zone(tz)
     path = settled(path)
-    how = _How(tz, instrument, check)
+    how = _How(tz, instrument, check, scan)
     if not isinstance(path, str | os.PathLike) or not os.path.isdir(path):
         chosen = how.chosen(path)
         return _survey_files(resolve(path, chosen.table.patterns), how, chosen)
@@ -156,10 +164,15 @@ def survey(
     inside = [
         _survey(os.path.join(found.folder.path, name), how) for name in sorted(found.folder.folders, key=natural_key)
     ]
-    result = Survey(found.folder, found.series, tuple(one for one in inside if one.series))
+    unread = tuple(why_none(one.folder) for one in inside if not one.series and _has_stacks(one.folder))
+    result = Survey(found.folder, found.series, tuple(one for one in inside if one.series), unread)
     if not result.series and not result.inside:
-        raise LayoutError(f"{found.folder.path}: no frames here or in the folders inside")
+        raise LayoutError(why_none(found.folder, inside=False))
     return result
+
+
+def _has_stacks(folder: Folder) -> bool:
+    return any(name.lower().endswith(HDF5_SUFFIXES) for name in folder.strays)
 
 
 def _survey_files(source: Source, how: _How, chosen: Chosen) -> Survey:
@@ -181,7 +194,7 @@ def _survey(path: str, how: _How) -> Survey:
 
 def _survey_hdf5(source: Source, how: _How, chosen: Chosen) -> SeriesSurvey:
     """Survey the frames in HDF5 files; a file that cannot be read counts as one."""
-    found = read_hdf5(source.folder, source.files)
+    found = read_hdf5(source.folder, source.files, how.scan)
     if how.check:
         found = [check_hdf5(one) for one in found]
     faults = tuple(one for one in found if isinstance(one, FrameFault))

@@ -96,7 +96,7 @@ def read_recipe(path: str | Path) -> SampleRecipe:
     """
     path = Path(path)
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
         raise DocumentError(f"{path}: is not valid TOML: {fault}") from None
     if document.get("format") != FORMAT or document.get("version") != VERSION:
