@@ -70,7 +70,9 @@ from .physics.samples.events import with_events as with_events
 from .physics.samples.growth import normalise as normalise
 from .physics.samples.growth import slope as slope
 from .physics.samples.growth import smoothing_spline as smoothing_spline
+from .physics.samples.growth_laws import fit_growth as fit_growth
 from .physics.samples.joining import stitch as stitch
+from .physics.samples.oscillations import oscillation_period as oscillation_period
 from .physics.samples.ratios import fraction as fraction
 from .physics.samples.ratios import ratio as ratio
 from .physics.samples.smoothing import derivative as derivative

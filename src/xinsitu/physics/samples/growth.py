@@ -67,12 +67,12 @@ def slope(
     >>> float(found.slope), float(found.level)
     (2.0, 3.0)
     """
-    part = _part(series, window)
+    part = in_window(series, window)
     time = xr.DataArray(
         seconds(series), dims="time", coords={"time": series["time"]} if "time" in series.coords else {}
     )
-    time = _part(time, window)
-    weight = xr.ones_like(part) if errors is None else 1 / _part(errors, window) ** 2
+    time = in_window(time, window)
+    weight = xr.ones_like(part) if errors is None else 1 / in_window(errors, window) ** 2
     weight = weight.where(part.notnull() & np.isfinite(weight) & (weight > 0), 0.0)
     values = part.fillna(0.0)
     total = weight.sum("time")
@@ -87,7 +87,11 @@ def slope(
     number = (weight > 0).sum("time")
     free = (number - 2).where(number > 2)
     inflation = chi_square / free if errors is None else xr.ones_like(total)
-    shared = {} if scale is None else _shared_errors(part, _part(scale, window), weight, total, away / spread)
+    shared = (
+        {}
+        if scale is None
+        else _shared_errors(part, in_window(shared_modes(scale), window), weight, total, away / spread)
+    )
     units = str(series.attrs.get("units", "1"))
     per_second = "1/s" if units == "1" else f"{units}/s"
     result = xr.Dataset(
@@ -113,18 +117,41 @@ def slope(
 
 
 def _shared_errors(
-    part: xr.DataArray, scale: xr.DataArray, weight: xr.DataArray, total: xr.DataArray, lever: xr.DataArray
+    part: xr.DataArray, modes: xr.DataArray, weight: xr.DataArray, total: xr.DataArray, lever: xr.DataArray
 ) -> dict[str, xr.DataArray]:
     """Errors of a line from relative errors that whole segments share."""
-    values, square = part.fillna(0.0), scale.fillna(0.0) ** 2
-    squares = {"slope_scale_errors": 0.0 * total, "level_scale_errors": 0.0 * total}
-    below = 0.0
-    for level in np.unique(square.values[square.values > 0]):
-        behind = (weight * values).where(square >= level, 0.0)
-        step, below = float(level) - below, float(level)
-        squares["slope_scale_errors"] += step * (behind * lever).sum("time") ** 2
-        squares["level_scale_errors"] += step * (behind.sum("time") / total) ** 2
-    return {name: variance**0.5 for name, variance in squares.items()}
+    moved = weight * part.fillna(0.0) * modes
+    squares = {
+        "slope_scale_errors": (moved * lever).sum("time") ** 2,
+        "level_scale_errors": (moved.sum("time") / total) ** 2,
+    }
+    return {name: square.sum("mode") ** 0.5 for name, square in squares.items()}
+
+
+def shared_modes(scale: xr.DataArray) -> xr.DataArray:
+    """Independent parts of relative errors that segments share, dims ``(mode, time)``.
+
+    The covariance of the relative errors is ``modes.T @ modes``. What all frames have is one mode; each change adds one
+    to all frames behind it, going away from the reference segment. The two sides of a reference in the middle, which
+    the coordinate ``segment`` tells, are independent of each other.
+    """
+    square = scale.fillna(0.0).values.astype(np.float64) ** 2
+    segment = np.zeros(square.shape, dtype=int)
+    if "segment" in scale.coords:
+        segment = np.asarray(np.broadcast_to(scale["segment"].values, square.shape))
+    known = np.flatnonzero(scale.notnull().values & (segment >= 0))
+    base = float(square[known].min()) if known.size else 0.0
+    stays = int(segment[known[square[known].argmin()]]) if known.size else 0
+    modes = [np.full(square.shape, np.sqrt(base))] if base > 0 else []
+    one_side = segment >= 0 if len(np.unique(segment[known])) < 2 else segment > stays
+    for side in (one_side, (segment < stays) & (segment >= 0)):
+        below = base
+        for level in np.unique(square[side & (square > base)]):
+            modes.append(np.where(side & (square >= level), np.sqrt(level - below), 0.0))
+            below = float(level)
+    stacked = np.array(modes).reshape(-1, square.size)
+    coords = {"time": scale["time"]} if "time" in scale.coords else {}
+    return xr.DataArray(stacked, coords, ("mode", "time"))
 
 
 def normalise(series: xr.Dataset | xr.DataArray, window: Window) -> xr.Dataset | xr.DataArray:
@@ -155,7 +182,7 @@ def normalise(series: xr.Dataset | xr.DataArray, window: Window) -> xr.Dataset |
     [0.667, 1.333, 2.0]
     """
     if isinstance(series, xr.DataArray):
-        reference = _part(series, window).mean("time")
+        reference = in_window(series, window).mean("time")
         result = series / reference.where(reference != 0)
         text = f"{series.attrs.get('long_name', series.name or 'series')}, over its mean in the reference window"
         result.attrs = {"units": "1", "long_name": text}
@@ -163,7 +190,7 @@ def normalise(series: xr.Dataset | xr.DataArray, window: Window) -> xr.Dataset |
     if "intensity" not in series:
         raise SchemaError("the Dataset has no intensity to normalise")
     good = mask_flagged(series)
-    reference = _part(good["intensity"], window).mean("time")
+    reference = in_window(good["intensity"], window).mean("time")
     reference = reference.where(reference != 0)
     result_set = series.copy()
     for name in SCALED:
@@ -172,7 +199,7 @@ def normalise(series: xr.Dataset | xr.DataArray, window: Window) -> xr.Dataset |
                 attrs = dict(series[key].attrs) | {"units": "1"}
                 result_set[key] = (series[key] / reference).transpose(*series[key].dims).assign_attrs(attrs)
     if "intensity_errors" in series:
-        errors = _part(good["intensity_errors"], window)
+        errors = in_window(good["intensity_errors"], window)
         own = (errors**2).sum("time") ** 0.5 / errors.notnull().sum("time") / abs(reference)
         text = "relative standard error of the intensity in the reference window"
         result_set["reference_errors"] = own.assign_attrs(units="1", long_name=text)
@@ -250,7 +277,7 @@ def _spline(values: Doubles, weights: Doubles, *, time: Doubles, strength: float
     return result
 
 
-def _part(series: xr.DataArray, window: Window) -> xr.DataArray:
+def in_window(series: xr.DataArray, window: Window) -> xr.DataArray:
     """Frames of a window, both ends inside."""
     if "time" not in series.dims:
         raise SchemaError(f"the series has dims ({', '.join(map(str, series.dims))}) and lacks 'time'")
