@@ -16,6 +16,8 @@ from .smoothing import seconds
 
 UNLIKELY = 0.01
 """False-alarm probability above which there is no period."""
+MOSTLY = 0.7
+"""Part of what exceeds the noise that an oscillation has to be."""
 FINE = 8
 """Frequencies that are tried per 1 / duration."""
 MOST_FREQUENCIES = 20000
@@ -48,7 +50,7 @@ def oscillation_period(
         Standard errors of the series. They are enlarged where the points scatter more about the fit; without them the
         scatter alone gives the errors.
     periods
-        Shortest and longest period in seconds; None: twice the median step, and two thirds of the duration.
+        Shortest and longest period in seconds; None: twice the median step, and a third of the duration.
 
     Returns
     -------
@@ -56,7 +58,9 @@ def oscillation_period(
         ``period`` (s) and ``period_errors``, ``amplitude`` in the middle of the window and ``amplitude_errors``,
         ``damping`` (1/s) and ``damping_errors``; ``false_alarm``: probability that noise without memory has such a peak
         [2]_; ``power (..., frequency)``: by which part the sinusoid lowers the sum of squares. All but the last two are
-        NaN where ``false_alarm`` is above 1 %.
+        NaN where ``false_alarm`` is above 1 %, where the oscillation is less than 70 % of what exceeds the noise of
+        successive frames, and where it dies away within a period: steps and bends have power at many frequencies, but
+        no period.
 
     Raises
     ------
@@ -91,13 +95,15 @@ def oscillation_period(
     good = np.isfinite(values) & np.isfinite(variance) & (variance > 0)
     weight = np.where(good, 1 / np.where(good, variance, 1.0), 0.0)
     frequencies = _frequencies(time, periods)
-    power = np.stack(
-        [periodogram(time, y, w, frequencies) for y, w in zip(np.where(good, values, 0.0), weight, strict=True)]
-    )
+    values = np.where(good, values, 0.0)
+    power = np.stack([periodogram(time, y, w, frequencies) for y, w in zip(values, weight, strict=True)])
     alarm = _false_alarm(power.max(axis=1), good.sum(axis=1), time, weight, frequencies[-1])
-    found = _fitted(time, np.where(good, values, 0.0), weight, frequencies[power.argmax(axis=1)], errors is not None)
-    sure = (alarm <= UNLIKELY)[:, None]
-    columns = np.where(sure, found, np.nan)
+    found, left = _fitted(time, values, weight, frequencies[power.argmax(axis=1)], errors is not None)
+    excess = [_excess(time, y, w) for y, w in zip(values, weight, strict=True)]
+    mostly = np.array(
+        [total - rest > MOSTLY * (total - noise) for (total, noise), rest in zip(excess, left, strict=True)]
+    )
+    columns = np.where(((alarm <= UNLIKELY) & mostly)[:, None], found, np.nan)
     return _described(rows, dims, columns, alarm, power, frequencies)
 
 
@@ -107,7 +113,7 @@ def _frequencies(time: Doubles, periods: tuple[float, float] | None) -> Doubles:
     steps = steps[steps > 0]
     if time.size < FEWEST or not steps.size:
         raise SchemaError(f"an oscillation needs {FEWEST} frames at least, at different times")
-    shortest, longest = periods or (2 * float(np.median(steps)), duration / 1.5)
+    shortest, longest = periods or (2 * float(np.median(steps)), duration / 3)
     if not 0 < shortest < longest:
         raise SchemaError(f"periods are from a shortest to a longest one in seconds, not {shortest:g} to {longest:g}")
     number = int(np.ceil(FINE * duration * (1 / shortest - 1 / longest))) + 1
@@ -159,8 +165,23 @@ def _false_alarm(power: Doubles, number: Doubles, time: Doubles, weight: Doubles
     return np.where(number >= FEWEST, np.clip(alarm, 0, 1), 1.0)
 
 
-def _fitted(time: Doubles, values: Doubles, weight: Doubles, frequency: Doubles, known: bool) -> Doubles:
-    """Fit a damped sinusoid on a parabola: period, amplitude, damping and their errors, ``(row, 6)``."""
+def _excess(time: Doubles, values: Doubles, weight: Doubles) -> tuple[float, float]:
+    """Sum of squares about a parabola, and that of it which is noise, from the scatter of successive points."""
+    there = weight > 0
+    y, w, x = values[there], weight[there], time[there]
+    if y.size < FEWEST:
+        return np.nan, np.nan
+    root = np.sqrt(w)
+    base, _ = np.linalg.qr(root[:, None] * (x / (np.abs(x).max() or 1.0))[:, None] ** np.arange(ORDER + 1))
+    left = root * y - base @ (base.T @ (root * y))
+    bends = (y[1:-1] - 0.5 * (y[:-2] + y[2:])) ** 2 * w[1:-1]
+    return float(left @ left), float(bends.mean()) / 1.5 * y.size
+
+
+def _fitted(
+    time: Doubles, values: Doubles, weight: Doubles, frequency: Doubles, known: bool
+) -> tuple[Doubles, Doubles]:
+    """Fit a damped sinusoid on a parabola: period, amplitude, damping and their errors ``(row, 6)``; what is left."""
     unit = float(np.abs(time).max())
     x = time / unit
     powers = x ** np.arange(ORDER + 1)[:, None]
@@ -198,8 +219,8 @@ def _fitted(time: Doubles, values: Doubles, weight: Doubles, frequency: Doubles,
             p[:, 1] / unit,
             np.sqrt(covariance[:, 1, 1]) / unit,
         ]
-    sound = found.arrived & (free > 0) & (p[:, 0] > 0)
-    return np.where(sound[:, None], np.stack(result, axis=1), np.nan)
+    sound = found.arrived & (free > 0) & (p[:, 0] > 0) & (np.abs(p[:, 1]) < p[:, 0])
+    return np.where(sound[:, None], np.stack(result, axis=1), np.nan), found.chi_square
 
 
 def _described(
