@@ -20,10 +20,9 @@ import numpy as np
 
 from xinsitu.errors import XinsituError
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois
-from xinsitu.io.formats.decode import decode
 from xinsitu.io.formats.header import MAX_PIXELS
 from xinsitu.io.formats.pilatus import parse_pilatus
-from xinsitu.io.formats.reading import read_header
+from xinsitu.io.formats.reading import decode, read_header
 from xinsitu.io.growth_log import read_events_log
 from xinsitu.io.instruments import load_instrument
 from xinsitu.io.log_files import read_log

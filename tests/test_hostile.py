@@ -73,6 +73,9 @@ def house(tmp_path_factory) -> Path:
 
 @given(kind=st.sampled_from(["link", "storage", "virtual"]), name=TARGET_NAMES, absolute=st.booleans())
 @example(kind="link", name="../secret.h5", absolute=False)
+@example(kind="link", name="inside.h5", absolute=True)
+@example(kind="virtual", name="inside.h5", absolute=True)
+@example(kind="storage", name="inside.h5", absolute=True)
 @example(kind="link", name="link/secret.h5", absolute=False)
 @example(kind="virtual", name="inner/../link/secret.h5", absolute=False)
 @example(kind="storage", name="secret.h5", absolute=True)
@@ -95,6 +98,8 @@ def test_no_way_leads_out_of_the_folder(house, kind, name, absolute):
             layout = h5py.VirtualLayout((2, 3, 4), "i4")
             layout[:] = h5py.VirtualSource(target, "entry/data/data", (2, 3, 4))
             file.create_virtual_dataset("entry/data/data", layout)
+    if kind != "storage" and absolute and not os.path.lexists(target):  # HDF5 takes the one beside, as after a copy
+        target = os.path.basename(target)
     outside = not Path(os.path.realpath(folder / target)).is_relative_to(os.path.realpath(folder))
     if outside:
         with pytest.raises(FrameError, match=r"hostile\.h5"):

@@ -19,9 +19,10 @@ from typing import NamedTuple
 
 from xinsitu.errors import LayoutError
 
+from .formats.reading import FORMATS
 from .instruments import PATTERNS
 
-SUFFIXES = (".tif", ".tiff", ".mccd", ".cbf", ".edf")
+SUFFIXES = tuple(ending for one in FORMATS for ending in one.endings)
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".nxs", ".nx", ".nc", ".nc4", ".cxi")
 LOG_SUFFIXES = (".log", ".dat", ".spec", ".csv", ".txt")
 _DIGITS = 18  # what int64 holds

@@ -16,7 +16,9 @@ from pathlib import Path
 
 from xinsitu.errors import ResultExists
 
-FRAMES = (".tif", ".tiff", ".cbf", ".edf")
+from .formats.reading import FORMATS
+
+FRAMES = tuple(ending for one in FORMATS for ending in one.endings)
 """Endings of what a detector writes and nothing here does."""
 _REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT}
 """What a disc or a limit says that does not take a file."""

@@ -19,9 +19,8 @@ import numpy.typing as npt
 from xinsitu.schema import FrameStatus
 
 from .discover import FrameName
-from .formats.decode import decode, read_frame
 from .formats.header import ALL, FrameFault, FrameHeader
-from .formats.reading import read_header
+from .formats.reading import decode, read_frame, read_header
 from .formats.siblings import Sibling, sibling
 from .zero_tails import find_zero_tails, zero_tail
 

@@ -18,9 +18,8 @@ import xarray as xr
 from xinsitu.errors import FrameError, LayoutError, warn
 from xinsitu.schema import describe
 
-from .formats.decode import read_frame
 from .formats.header import MAX_PIXELS, FrameFault
-from .formats.reading import read_header
+from .formats.reading import read_frame, read_header
 from .formats.safe_hdf5 import opened, refuse_outside_links
 from .instruments import Instrument
 from .nexus import detector_groups, item_of

@@ -16,9 +16,8 @@ import xarray as xr
 from xinsitu.errors import FrameError
 from xinsitu.schema import describe
 
-from .formats.decode import read_frame
 from .formats.header import MAX_PIXELS
-from .formats.reading import read_header
+from .formats.reading import read_frame, read_header
 from .formats.safe_hdf5 import opened, refuse_outside_links
 from .instruments import Instrument
 from .recognition import instrument_or_generic

@@ -7,6 +7,7 @@ and is nothing. What is unknown has no factor, never the factor 1.
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Iterator
 from typing import TypeVar
@@ -145,7 +146,8 @@ def quantity(text: str, to: str, *, default: str = "") -> float | None:
         return None
     unit = match[2].strip()
     scale = factor(unit or default, to)
-    return None if scale is None else scaled(float(match[1]), scale)
+    value = math.nan if scale is None else scaled(float(match[1]), scale)
+    return value if math.isfinite(value) else None
 
 
 def split_label(label: str) -> tuple[str, str]:

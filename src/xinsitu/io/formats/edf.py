@@ -175,7 +175,7 @@ def _text(keys: dict[str, str]) -> tuple[PilatusText, list[str]]:
     def found(names: Iterable[str], unit: str) -> float | None:
         for name in (name for name in names if keys.get(name)):
             value = quantity(keys[name], unit, default=unit)
-            if value is not None and math.isfinite(value):
+            if value is not None:
                 return value
             unusable.append(f"{name} = {keys[name]!r}")
         return None
@@ -185,7 +185,7 @@ def _text(keys: dict[str, str]) -> tuple[PilatusText, list[str]]:
         exposure_time=found(_EXPOSURES, "s"),
         pixel_size_x=found(("psize_1",), "m"),
         pixel_size_y=found(("psize_2",), "m"),
-        wavelength=None if wavelength is None else round(wavelength * 1e10, 12),
+        wavelength=None if wavelength is None or wavelength > 1 else round(wavelength * 1e10, 12),
     )
     title = keys.get("title", "")
     camserver = parse_pilatus(title.encode("latin-1")) if title.startswith("#") else PilatusText()

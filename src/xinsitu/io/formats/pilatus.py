@@ -141,7 +141,7 @@ def _number(text: str | None) -> float | None:
 def _in(text: str | None, to: str) -> float | None:
     """Return a value in the unit that camserver writes, and that holds where the text gives none."""
     value = quantity(text or "", to, default=to)
-    return value if value is not None and math.isfinite(value) else None
+    return value
 
 
 def _text(text: str | None) -> str | None:
@@ -150,4 +150,4 @@ def _text(text: str | None) -> str | None:
 
 def _wavelength(text: str | None) -> float | None:
     value = quantity(text or "", "m", default="angstrom")
-    return None if value is None or not math.isfinite(value) else round(value * 1e10, 12)
+    return None if value is None or not math.isfinite(value * 1e10) else round(value * 1e10, 12)

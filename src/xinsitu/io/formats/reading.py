@@ -1,20 +1,108 @@
-"""The header of a frame: size, type, place of the pixels, time stamp, detector."""
+"""Header and pixels of a frame of any format: the table of formats, and once more what a network disc did not give."""
 
 from __future__ import annotations
 
 import errno
 import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from xinsitu.schema import FrameStatus
 
 from . import cbf, edf
 from .header import ALL, END, FrameFault, FrameHeader
-from .retry import retried
 from .tiff import NotPlain, OpenFile, walk
 
 HEAD = 4096
 READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 """Without blocking: a pipe that bears the name of a frame would wait for ever."""
+
+Result = TypeVar("Result")
+Parameters = ParamSpec("Parameters")
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of files that hold frames.
+
+    Parameters
+    ----------
+    name
+        What people call it.
+    endings
+        Of its files, in lower case.
+    is_it
+        Whether a file of this path that begins with these bytes is one.
+    describe
+        Reads the header of an open file: its path, descriptor, state and first bytes.
+    decode
+        Gives the pixels of one page, in the file's byte order; only of files whose pixels are no plain block.
+    """
+
+    name: str
+    endings: tuple[str, ...]
+    is_it: Callable[[str, bytes], bool]
+    describe: Callable[[str, int, os.stat_result, bytes], FrameHeader]
+    decode: Callable[[str, int], npt.NDArray[Any]]
+
+
+def _tiff(path: str, fd: int, status: os.stat_result, head: bytes) -> FrameHeader:
+    try:
+        return walk(OpenFile(path, fd, status.st_size, head, hole(fd, status)), status.st_mtime_ns)
+    except NotPlain:
+        from .tiff_other import describe  # tifffile takes 0.2 s to import, and most frames are plain
+
+        return describe(path, status.st_size, status.st_mtime_ns)
+
+
+def _decode_tiff(path: str, page: int) -> npt.NDArray[Any]:
+    from .tiff_other import decode
+
+    return decode(path, page)
+
+
+def _is_edf(path: str, head: bytes) -> bool:
+    return path.lower().endswith(".edf") and head[:64].lstrip().startswith(b"{")
+
+
+FORMATS = (
+    Format(
+        name="CBF",
+        endings=(".cbf",),
+        is_it=lambda path, head: head.startswith(cbf.MAGIC),
+        describe=lambda path, fd, status, head: cbf.describe(path, fd, status.st_size, status.st_mtime_ns),
+        decode=lambda path, page: cbf.decode(path),
+    ),
+    Format(
+        name="EDF",
+        endings=(".edf",),
+        is_it=_is_edf,
+        describe=lambda path, fd, status, head: edf.describe(path, fd, status.st_size, status.st_mtime_ns),
+        decode=_decode_tiff,  # never: its pixels are plain
+    ),
+    Format(name="TIFF", endings=(".tif", ".tiff", ".mccd"), is_it=lambda path, head: True, describe=_tiff,
+           decode=_decode_tiff),
+)  # fmt: skip
+"""Each is asked in turn; what is none of the others is taken for a TIFF, which says in words what it is instead."""
+
+
+def format_of(path: str, head: bytes) -> Format:
+    """Return the format of a file by its first bytes.
+
+    Examples
+    --------
+    >>> format_of("a.tif", b"###CBF: VERSION").name, format_of("a.edf", b"{ HeaderID").name
+    ('CBF', 'EDF')
+    """
+    return next(one for one in FORMATS if one.is_it(path, head))
+
+
+# -- headers ----------------------------------------------------------------------------------------------------------
 
 
 def read_header(path: str) -> FrameHeader:
@@ -45,17 +133,7 @@ def _read_header(path: str) -> FrameHeader:
         head = os.read(fd, HEAD)
         if status.st_size == 0:
             raise FrameFault(path, "the file is empty (0 bytes)", FrameStatus.TRUNCATED)
-        if head.startswith(cbf.MAGIC):
-            return cbf.describe(path, fd, status.st_size, status.st_mtime_ns)
-        if head[:64].lstrip().startswith(b"{") and path.lower().endswith(".edf"):
-            return edf.describe(path, fd, status.st_size, status.st_mtime_ns)
-        file = OpenFile(path, fd, status.st_size, head, hole(fd, status))
-        try:
-            return walk(file, status.st_mtime_ns)
-        except NotPlain:
-            from .tiff_other import describe  # tifffile takes 0.2 s to import, and most frames are plain
-
-            return describe(path, status.st_size, status.st_mtime_ns)
+        return format_of(path, head).describe(path, fd, status, head)
     finally:
         os.close(fd)
 
@@ -84,3 +162,82 @@ def _no_data(fd: int, start: int, stop: int) -> bool:
         return error.errno == errno.ENXIO  # no data from here to the end
     finally:
         os.lseek(fd, 0, os.SEEK_SET)
+
+
+# -- pixels -----------------------------------------------------------------------------------------------------------
+
+
+def read_frame(path: str, header: FrameHeader, page: int = 0) -> npt.NDArray[Any]:
+    """Pixels of one page of a file whose header was read, ``(y, x)``, in native byte order.
+
+    Raises
+    ------
+    FrameFault
+        They cannot be read or decoded, or are not what the header says.
+    """
+    if header.offset >= 0:
+        return _plain(path, header, header.page_offsets[page] if header.page_offsets else header.offset)
+    pixels = decode(path, page)
+    native = header.dtype.newbyteorder("=")
+    if pixels.shape != header.shape or pixels.dtype.newbyteorder("=") != native:
+        raise FrameFault(path, f"{header.shape} {native} expected, {pixels.shape} {pixels.dtype} found")
+    return pixels
+
+
+def _plain(path: str, header: FrameHeader, offset: int) -> npt.NDArray[Any]:
+    count = header.shape[0] * header.shape[1]
+    try:
+        with open(path, "rb") as file:
+            file.seek(offset)
+            block = file.read(count * header.dtype.itemsize)
+    except OSError as error:
+        raise FrameFault(path, f"cannot be read ({error.strerror or error})") from None
+    if len(block) < count * header.dtype.itemsize:
+        raise FrameFault(path, "truncated since its header was read", FrameStatus.TRUNCATED)
+    pixels = np.frombuffer(block, header.dtype).reshape(header.shape)
+    return pixels.astype(header.dtype.newbyteorder("="), copy=False)
+
+
+def decode(path: str, page: int) -> npt.NDArray[Any]:
+    """Pixels of one page of a file, ``(y, x)``.
+
+    Raises
+    ------
+    FrameFault
+        The page cannot be decoded.
+    """
+    with open(path, "rb") as file:
+        head = file.read(HEAD)
+    return format_of(path, head).decode(path, page)
+
+
+# -- discs that answer the next time ----------------------------------------------------------------------------------
+
+_PASSING = frozenset({errno.EIO, errno.ESTALE, errno.EAGAIN})
+_PAUSES = (0.05, 0.2, 0.8)
+
+Result = TypeVar("Result")
+Parameters = ParamSpec("Parameters")
+
+
+def may_pass(error: OSError) -> bool:
+    """Whether the disc may well answer the next time."""
+    return error.errno in _PASSING
+
+
+def retried(read: Callable[Parameters, Result], *arguments: Parameters.args, **keywords: Parameters.kwargs) -> Result:
+    """Call, and call again up to three times where the disc reports an error that may pass.
+
+    Examples
+    --------
+    >>> retried(max, 3, 7)
+    7
+    """
+    for pause in _PAUSES:
+        try:
+            return read(*arguments, **keywords)
+        except OSError as error:
+            if not may_pass(error):
+                raise
+            time.sleep(pause)
+    return read(*arguments, **keywords)

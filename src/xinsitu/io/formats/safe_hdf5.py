@@ -71,6 +71,8 @@ def _check_group(file: h5py.File, path: Path, inside: Path | None) -> None:
             if isinstance(item, h5py.Dataset):
                 for target in _targets(item):
                     _check_target(path, item.name, target, inside)
+                for target, _, _ in item.external or ():  # HDF5 looks for these nowhere else
+                    _check_target(path, item.name, os.path.join(path.parent, target), inside, beside=False)
             elif isinstance(item, h5py.Group) and item.id not in seen:
                 seen.add(item.id)
                 waiting.append(item)
@@ -79,17 +81,16 @@ def _check_group(file: h5py.File, path: Path, inside: Path | None) -> None:
 
 
 def _targets(dataset: h5py.Dataset) -> list[str]:
-    """Files other than its own that a dataset takes its values from."""
-    external = [name for name, _, _ in dataset.external or ()]
-    virtual = [source.file_name for source in dataset.virtual_sources()] if dataset.is_virtual else []
-    return external + [name for name in virtual if name != "."]
+    """Files other than its own that a virtual dataset takes its values from."""
+    names = [source.file_name for source in dataset.virtual_sources()] if dataset.is_virtual else []
+    return [name for name in names if name != "."]
 
 
-def _check_target(path: Path, where: str, target: str, inside: Path | None) -> None:
-    resolved = Path(target_of(path.parent, target))
+def _check_target(path: Path, where: str, target: str, inside: Path | None, *, beside: bool = True) -> None:
+    resolved = Path(target_of(path.parent, target)) if beside else Path(target).resolve()
     if inside is None or not resolved.is_relative_to(inside):
-        beside = os.path.isabs(target) and (path.parent / os.path.basename(target)).exists()
-        also = "; one of this name lies beside it, but HDF5 takes the other first" if inside and beside else ""
+        copied = beside and os.path.isabs(target) and (path.parent / os.path.basename(target)).exists()
+        also = "; one of this name lies beside it, but HDF5 takes the other first" if inside and copied else ""
         raise SchemaError(f"{path}: {where} refers to another file ({target}) and is not opened{also}")
 
 

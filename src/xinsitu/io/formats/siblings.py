@@ -9,8 +9,7 @@ from typing import NamedTuple
 from xinsitu.io.stamps import clean
 
 from .header import FrameHeader
-from .reading import HEAD, READ, hole, unreadable
-from .retry import may_pass
+from .reading import HEAD, READ, hole, may_pass, unreadable
 
 _STAMP = slice(30, 62)
 _STAMP_TAG = struct.pack("<HHII", 306, 2, 32, 30)

@@ -16,10 +16,9 @@ import numpy.typing as npt
 
 from xinsitu.errors import FrameChanged, FrameError
 
-from .decode import decode
 from .lazy_stack import LazyStack, Pixels, Positions, check_unchanged, removed, warn_of_nan
 from .no_value import NoValue
-from .retry import retried
+from .reading import decode, retried
 
 ABSENT = -2
 """``offset`` of a frame that is filled with NaN."""

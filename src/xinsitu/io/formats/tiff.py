@@ -17,8 +17,7 @@ from xinsitu.io.stamps import clean
 from xinsitu.schema import FrameStatus
 
 from . import epics
-from .header import MAX_PIXELS, FrameFault, FrameHeader
-from .magic import what_it_is
+from .header import MAX_PIXELS, FrameFault, FrameHeader, what_it_is
 from .pilatus import parse_pilatus
 
 MAX_TAGS = 512
