@@ -216,9 +216,6 @@ def decode(path: str, page: int) -> npt.NDArray[Any]:
 _PASSING = frozenset({errno.EIO, errno.ESTALE, errno.EAGAIN})
 _PAUSES = (0.05, 0.2, 0.8)
 
-Result = TypeVar("Result")
-Parameters = ParamSpec("Parameters")
-
 
 def may_pass(error: OSError) -> bool:
     """Whether the disc may well answer the next time."""
