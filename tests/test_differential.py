@@ -111,7 +111,7 @@ def test_damage_inside_compressed_frames_shows_at_reading_and_in_a_check(tmp_pat
                 data.image.load()
             assert "\n" not in str(caught.value)
         kept = open_measurement(tmp_path, time="frame", on_error="nan")
-        with pytest.warns(XinsituWarning, match=r"1 frames are NaN because they cannot be read; the first: .*a_3\.tif"):
+        with pytest.warns(XinsituWarning, match=r"1 of \d+ frames are NaN because they cannot be read"):
             image = kept.image.values
         assert np.isnan(image[3]).all()
         np.testing.assert_array_equal(image[rest], truth[rest])

@@ -147,7 +147,7 @@ def test_no_fault_that_comes_after_opening_gives_a_wrong_answer(tmp_path, kind, 
         if kind not in ("replaced by a folder", "replaced by a link to itself"):
             assert isinstance(caught.value, FrameChanged)
         np.testing.assert_array_equal(opened[policy].image[rest], truth[rest])
-    with pytest.warns(XinsituWarning, match=r"frames are NaN because they cannot be read; the first: .*0884_time_1_"):
+    with pytest.warns(XinsituWarning, match="frames are NaN because they cannot be read"):
         image = opened["nan"].image.values
     assert np.isnan(image[where]).all()
     np.testing.assert_array_equal(image[rest], truth[rest])

@@ -330,7 +330,7 @@ def test_a_damaged_chunk_is_found_by_a_check_and_nan_at_reading(tmp_path, capsys
     with pytest.raises(FrameError, match=r"a_1\.h5: its frames cannot be read"):
         data.image.load()
     kept = open_measurement(path, on_error="nan")
-    with pytest.warns(XinsituWarning, match=r"1 frames are NaN because they cannot be read; the first: .*a_1\.h5"):
+    with pytest.warns(XinsituWarning, match=r"1 of \d+ frames are NaN because they cannot be read"):
         image = kept.image.values
     assert np.isnan(image[4]).all()
     np.testing.assert_array_equal(image[rest], TRUTH[rest])

@@ -14,7 +14,7 @@ PACKAGE = SOURCE / "xinsitu"
 
 ROOMS = {
     "schema": 0, "values": 0, "errors": 0,
-    "kernels": 1,
+    "kernels": 1, "variables": 1,
     "io": 2, "physics": 2,
     "clock": 1, "plots": 4, "recipe": 4, "simulate": 4,
     "cli": 5, "app": 5, "accessor": 5, "__main__": 5,

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import xinsitu as xi
 from xinsitu.schema import Quality
+from xinsitu.variables import as_frames
 
 EQUAL = (
     "intensity",
@@ -167,7 +168,7 @@ def test_every_other_step_too(step):
 @given(data=st.data())
 def test_any_chunks_dtype_and_roi_give_the_same_bits(data):
     dtype = data.draw(st.sampled_from(["uint16", "int16", "int32", "float32"]))
-    image = spots(dtype=dtype, level=30.0)
+    image = as_frames(spots(dtype=dtype, level=30.0))
     top, left = data.draw(st.integers(0, 38)), data.draw(st.integers(0, 46))
     bottom, right = data.draw(st.integers(top + 1, 40)), data.draw(st.integers(left + 1, 48))
     rois = [xi.Roi("a", y=(top, bottom), x=(left, right), background=("b",)), xi.Roi("b", y=(30, 40), x=(0, 9))]
@@ -274,7 +275,7 @@ def test_units_names_and_coordinates():
     assert series.fwhm_x.attrs["long_name"] == "full width at half maximum along l"
     assert series.com_x_errors.attrs["long_name"] == "standard error of the centre of mass along l"
     assert series.attrs["detector"] == "PILATUS 100K"
-    ridden = {"time", "frame", "sample", "monitor", "scale_errors"}
+    ridden = {"time", "frame", "sample", "monitor", "scale_errors", "remarks"}
     assert set(series.coords) == {*ridden, "roi", "roi_y0", "roi_y1", "roi_x0", "roi_x1"}
     assert series.roi.values.tolist() == [roi.name for roi in ROIS]
     assert series.roi_x1.values.tolist() == [roi.x[1] for roi in ROIS]

@@ -297,10 +297,12 @@ def test_the_correction_finds_the_photons_of_a_simulated_counter():
 
 def test_a_count_rate_is_high_where_its_correction_is_above_5_per_cent():
     tau, rates = 2e-7, np.log1p([0.04, 0.0499, 0.0501, 0.3]) / 2e-7
-    measured = xr.DataArray((rates * np.exp(-rates * tau))[:, None, None], dims=("time", "y", "x"))
+    measured = xr.DataArray(
+        (rates * np.exp(-rates * tau)).round().astype("int64")[:, None, None], dims=("time", "y", "x")
+    )
     for frames, recipe in (
         (measured.assign_attrs(units="counts"), xi.Correction(count_rate=tau)),
-        (measured.copy(data=rates[:, None, None]).assign_attrs(units="counts", tau=tau), None),
+        (measured.copy(data=rates.round().astype("int64")[:, None, None]).assign_attrs(units="counts", tau=tau), None),
     ):
         series = xi.measure(frames.assign_coords(exposure_time=1.0), [xi.Roi("a", (0, 1), (0, 1))], correction=recipe)
         flagged = (series.quality.values.ravel() & Quality.COUNT_RATE_HIGH) > 0

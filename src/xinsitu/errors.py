@@ -6,10 +6,13 @@ the command line prints it as it is.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
 import warnings
+from collections.abc import Iterator
+from contextvars import ContextVar
 
 PASSED_OVER = frozenset({"xinsitu", "xarray", "dask", "distributed", "contextlib", "functools"})
 """Packages whose lines are not a user's: a warning names the first line above them."""
@@ -82,11 +85,48 @@ class XinsituWarning(UserWarning):
     """Something that a person should know about the numbers; nothing was refused."""
 
 
+@contextlib.contextmanager
+def collected() -> Iterator[list[str]]:
+    """Collect what this thread would warn of inside the block, and warn of nothing.
+
+    Python's own ``warnings.catch_warnings`` changes the filters of all threads, and puts them back in any order.
+
+    Examples
+    --------
+    >>> with collected() as texts:
+    ...     warn("the background is zero")
+    >>> texts
+    ['the background is zero']
+    """
+    texts: list[str] = []
+    token = _collector.set(texts)
+    try:
+        yield texts
+    finally:
+        _collector.reset(token)
+
+
+@contextlib.contextmanager
+def without(pattern: str) -> Iterator[None]:
+    """Leave out what matches a pattern of all that this thread would warn of inside the block."""
+    with collected() as texts:
+        yield
+    for text in texts:
+        if not re.search(pattern, text):
+            warn(text)
+
+
+_collector: ContextVar[list[str] | None] = ContextVar("xinsitu_warnings", default=None)
+
+
 def warn(text: str) -> None:
     """Warn of something at the line of the person who called us, however deep it is noticed.
 
     Lines of this package and of those that call it for a user (xarray opens our engine) are passed over.
     """
+    if (collector := _collector.get()) is not None:
+        collector.append(text)
+        return
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in PASSED_OVER:
         level, frame = level + 1, frame.f_back

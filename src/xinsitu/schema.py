@@ -70,6 +70,7 @@ QUANTITIES: Mapping[str, Quantity] = {
     "n_valid": Quantity(None, "number of valid pixels"),
     "n_saturated": Quantity(None, "number of saturated pixels"),
     "quality": Quantity(None, "reasons not to trust a value"),
+    "remarks": Quantity(None, "what there is to say of the numbers"),
     "roi": Quantity(None, "region of interest"),
     "roi_y0": Quantity(PIXEL, "first row of the ROI"),
     "roi_y1": Quantity(PIXEL, "row behind the last one of the ROI"),
@@ -107,6 +108,7 @@ class FrameStatus(enum.IntEnum):
     NO_STAMP = 10
     PENDING = 11
     DOUBTFUL_TIME = 12
+    ZERO_BACKGROUND = 13
 
 
 class Quality(enum.IntFlag):

@@ -13,7 +13,7 @@ from typing import TextIO
 
 from dask.diagnostics import ProgressBar
 
-from xinsitu.errors import XinsituError, in_a_line
+from xinsitu.errors import XinsituError, XinsituWarning, in_a_line
 
 
 def sentence(fault: Exception, about: object = None) -> str:
@@ -79,6 +79,7 @@ def warnings_in_a_line() -> Iterator[None]:
         warnings.simplefilter("ignore")
         warnings.filterwarnings("always", category=UserWarning)
         warnings.filterwarnings("ignore", category=UserWarning, module=r"(dask|distributed|holoviews|bokeh|panel)\b")
+        warnings.filterwarnings("always", category=XinsituWarning)
         warnings.showwarning = show
         yield
 

@@ -9,14 +9,27 @@ from pathlib import Path
 
 import xarray as xr
 
+from xinsitu.errors import warn
 from xinsitu.io.frame_files import write_frames
 from xinsitu.io.instruments import GENERIC, load_instrument
+from xinsitu.io.results import read_results
 from xinsitu.io.survey import survey
+from xinsitu.physics.corrections.apply import Correction, background_noise
 from xinsitu.recipe import Correcting, Parse
 from xinsitu.values import Background
 
 from .console import complain, say, say_block, working
-from .shared import background, check_frames_to, correcting, default_name, document, reading, say_measurement, scheduler
+from .shared import (
+    background,
+    check_frames_to,
+    correcting,
+    default_name,
+    document,
+    reading,
+    say_measurement,
+    scheduler,
+    tally,
+)
 
 
 def info(words: argparse.Namespace) -> int:
@@ -42,7 +55,10 @@ def parse(words: argparse.Namespace) -> int:
         write_frames(
             step.produce(), output, overwrite=words.force, compression=words.compression, recipe=document(step, output)
         )
+    if noise := background_noise(scan, Correction(background=step.correcting.background)):
+        warn(noise)
     size = output.stat().st_size / 2**20
+    say(tally(read_results(output)))
     say(f"wrote {output.resolve()} ({size:.0f} MiB) in {time.perf_counter() - started:.1f} s")
     return 0
 

@@ -26,7 +26,7 @@ from xinsitu.recipe.rerun import differences, recipe_of
 from xinsitu.values import AttenuationChange
 
 from .console import complain, say, say_block, table, working
-from .shared import document, safe_name, scheduler
+from .shared import document, safe_name, scheduler, tally
 
 
 def stitch(words: argparse.Namespace) -> int:
@@ -247,6 +247,7 @@ def _run_sample(recipe: SampleRecipe, below: Path | None, *, force: bool) -> int
     for step in recipe.stitch.inputs:
         with working(f"measuring {_name(step)}"):
             series.append(step.produce())
+        say(f"{_name(step)}: {tally(series[-1])}")
     sample = recipe.stitch.join(series)
     write_results(sample, recipe.result, overwrite=force, recipe=document(recipe.stitch, recipe.result))
     if recipe.table is not None:

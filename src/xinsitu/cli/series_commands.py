@@ -20,7 +20,17 @@ from xinsitu.recipe import Measure
 from xinsitu.values import FrameRange
 
 from .console import complain, say, say_block, sentence, table, working
-from .shared import background, check_frames_to, correcting, default_name, document, reading, say_measurement, scheduler
+from .shared import (
+    background,
+    check_frames_to,
+    correcting,
+    default_name,
+    document,
+    reading,
+    say_measurement,
+    scheduler,
+    tally,
+)
 
 
 def measure(words: argparse.Namespace) -> int:
@@ -38,6 +48,7 @@ def measure(words: argparse.Namespace) -> int:
         with scheduler(words.scheduler):
             path, series = _measure_one(steps[0], words, into, set())
         say_block(_series_table(series))
+        say(tally(series))
         say(f"wrote {path.resolve()}")
         return 0
     with scheduler(words.scheduler):
@@ -72,7 +83,7 @@ def _measure_row(step: Measure, words: argparse.Namespace, into: Path, written: 
         said = sentence(fault, name)
         complain(f"error: {said}")
         return name, "–", said
-    return name, str(series.sizes["time"]), str(path)
+    return name, tally(series).removesuffix(" frames").replace(" frames,", ","), str(path)
 
 
 class _Done(Exception):

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import XinsituError
 from xinsitu.io.guard import check_outputs
 from xinsitu.io.recognition import GIVEN
 from xinsitu.recipe import Correcting, Reading, Recipe
-from xinsitu.schema import knows_utc
+from xinsitu.schema import FrameStatus, Quality, knows_utc
 from xinsitu.values import Background
 
 from .console import say
+
+NAN_FRAMES = (FrameStatus.MISSING, FrameStatus.TRUNCATED, FrameStatus.UNREADABLE, FrameStatus.WRONG_SHAPE)
+"""States of frames that have no pixels."""
 
 
 def reading(words: argparse.Namespace) -> Reading:
@@ -80,6 +86,43 @@ def say_measurement(scan: xr.Dataset, folder: Path) -> None:
         say(f"mask: the file calls {bad} pixels bad; --mask with the path of the file leaves them out")
     if joined := scan.attrs.get("log_join"):
         say(f"log: {joined}")
+
+
+def tally(data: xr.Dataset) -> str:
+    """Return how many frames there are, how many of them are NaN and why, and how many were left out.
+
+    Examples
+    --------
+    >>> tally(xr.Dataset(coords={"frame_status": ("time", [0, 3, 13])}, attrs={"frames_left_out": "a.tif (truncated)"}))
+    '3 frames, 2 of them NaN (1 zero_background, 1 unreadable), 1 left out'
+    """
+    causes: dict[str, int] = {}
+    lost = np.zeros(data.sizes["time"], dtype=bool)
+    if "quality" in data:
+        flags = data["quality"].values
+        for flag in (Quality.ZERO_BACKGROUND, Quality.FRAME_FAULT):
+            here = ((flags & flag) > 0).any(axis=data["quality"].get_axis_num("roi"))
+            here &= _is_nan(data)
+            causes[str(flag.name).lower()], lost = int((here & ~lost).sum()), lost | here
+    elif "frame_status" in data.coords:
+        for status in (FrameStatus.ZERO_BACKGROUND, *NAN_FRAMES):
+            here = data["frame_status"].values == int(status)
+            causes[status.name.lower()], lost = int(here.sum()), lost | here
+    said = ", ".join(f"{number} {cause}" for cause, number in causes.items() if number)
+    text = f"{len(lost)} frames" + (f", {lost.sum()} of them NaN ({said})" if lost.any() else "")
+    left_out = str(data.attrs.get("frames_left_out", ""))
+    more = re.search(r"and (\d+) more$", left_out)
+    number = left_out.count(" (") + (int(more[1]) if more else 0)
+    return text + (f", {number} left out" if number else "")
+
+
+def _is_nan(series: xr.Dataset) -> npt.NDArray[np.bool_]:
+    """Frames without a valid pixel in any ROI, or without a number."""
+    found = np.ones(series.sizes["time"], dtype=bool)
+    for name in ("intensity", "maximum"):
+        if name in series:
+            found &= np.isnan(series[name].values).all(axis=series[name].get_axis_num("roi"))
+    return found
 
 
 def document(step: Recipe, output: Path) -> dict[str, Any]:

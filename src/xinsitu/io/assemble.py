@@ -20,6 +20,7 @@ from xinsitu.schema import (
     describe,
     time_from_microseconds,
 )
+from xinsitu.variables import Counted
 
 from .columns import header_columns
 from .discover import sample_and_measurement
@@ -48,7 +49,7 @@ class Clock:
 def assemble(folder: str, gathered: Gathered, clock: Clock, chosen: Chosen) -> xr.Dataset:
     """Return the Dataset of a measurement: lazy ``image``, coordinates and attributes."""
     stack, instrument = gathered.stack, chosen.table
-    image = xr.Variable(("time", "y", "x"), LazilyIndexedArray(stack)).isel(instrument.flips)
+    image = Counted(("time", "y", "x"), LazilyIndexedArray(stack)).isel(instrument.flips)
     dataset = xr.Dataset({"image": image}, coords=_coordinates(folder, gathered, clock.axis, instrument))
     for name in ("image", *dataset.coords):
         long_name = {"y": instrument.y_name, "x": instrument.x_name}.get(str(name))

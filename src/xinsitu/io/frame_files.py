@@ -18,12 +18,16 @@ from typing import Any
 import dask
 import dask.array as da
 import h5netcdf
+import h5py
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
 from xinsitu import schema
-from xinsitu.errors import SchemaError
+from xinsitu.errors import SchemaError, warn
+from xinsitu.kernels import DARK, UNREAD, marked
+from xinsitu.schema import FrameStatus
+from xinsitu.variables import remarks_on_frames
 
 from .disk import new_file, refuse_existing
 from .formats.plain_file import PlainFile
@@ -68,6 +72,11 @@ def write_frames(
         There is no ``image``, or an unknown compression.
     OSError
         The disc has no room for the frames; nothing is left behind.
+
+    Warns
+    -----
+    XinsituWarning
+        Frames became NaN while they were read or corrected; ``frame_status`` in the file says which.
     """
     path = refuse_existing(path, overwrite=overwrite)
     image = schema.image_of(measurement)
@@ -80,7 +89,26 @@ def write_frames(
         else:
             _write_deflated(image, rest, temporary)
         _verify(temporary, path, image)
+        lost = _mark_lost(temporary)
+    for text in remarks_on_frames(lost, image.sizes["time"]):
+        warn(text)
     return path
+
+
+def _mark_lost(temporary: Path) -> dict[str, int]:
+    """Write into ``frame_status`` which frames became NaN while they were read or corrected, and count them."""
+    with h5py.File(temporary) as file:
+        image = file["image"]
+        corners = image[:, :1, :1] if image.size else np.empty((0, 1, 1))
+        known = "frame_status" in file and file["frame_status"].shape == (len(corners),)
+    unread, dark = marked(corners, UNREAD), marked(corners, DARK)
+    if known and (unread | dark).any():
+        with h5py.File(temporary, "r+") as file:  # its bytes are there already: the disc has room for them
+            status = file["frame_status"][...]
+            status[unread] = FrameStatus.UNREADABLE
+            status[dark & (status == FrameStatus.OK)] = FrameStatus.ZERO_BACKGROUND
+            file["frame_status"][...] = status
+    return {"unread": int(unread.sum()), "dark": int(dark.sum())}
 
 
 def _write_contiguous(image: xr.DataArray, rest: xr.Dataset, temporary: Path, path: Path) -> None:

@@ -139,11 +139,11 @@ def _chunked(dataset: xr.Dataset, stack: FrameStack | Hdf5Stack, chunks: Mapping
     # named after the files' sizes and times: a persisted chunk of an overwritten frame is never taken for the new one
     name = f"xinsitu-image-{stack.token}-{_digest((chunks, dataset.attrs.get('flipped')))}"
     try:
-        data = image.chunk(chunks, name=name).data
+        chunked = image.chunk(chunks, name=name)
     except (ValueError, TypeError, ArithmeticError, NotImplementedError) as error:
         sizes = " x ".join(map(str, image.shape))
         raise SchemaError(f"chunks={given!r} does not fit {sizes} pixels (time, y, x): {error}") from None
-    return dataset.assign(image=dataset["image"].copy(data=data))
+    return dataset.assign(image=chunked)
 
 
 def _digest(chunks: object) -> str:

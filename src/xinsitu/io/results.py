@@ -16,6 +16,7 @@ import xarray as xr
 import xinsitu
 from xinsitu import schema
 from xinsitu.errors import SchemaError
+from xinsitu.variables import as_frames
 
 from .disk import refuse_existing, write_whole
 from .formats.safe_hdf5 import refuse_outside_links
@@ -165,7 +166,7 @@ def read_results(path: PathLike) -> xr.Dataset:
     if "time" not in lazy.dims:
         raise SchemaError(f"{path}: holds no time axis, so it is no result of xinsitu")
     if "image" in lazy:
-        image = lazy["image"].chunk({"time": frames_per_chunk(lazy["image"])}).variable
+        image = as_frames(lazy["image"].chunk({"time": frames_per_chunk(lazy["image"])})).variable
         result = lazy.drop_vars("image").load().assign(image=image)
     else:
         with lazy:

@@ -6,14 +6,13 @@ Nothing is opened lazily here and nothing raises because a frame is bad: a surve
 from __future__ import annotations
 
 import os
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from xinsitu.errors import LayoutError, TimeError, XinsituWarning, in_a_line
+from xinsitu.errors import LayoutError, TimeError, collected, in_a_line
 from xinsitu.schema import FrameStatus
 
 from .discover import HDF5_SUFFIXES, Folder, FrameName, Series, look, natural_key, why_none
@@ -268,8 +267,7 @@ def _axis(path: str, good: list[tuple[FrameName, FrameHeader]], zone: str) -> tu
         names=[file.name for file, _ in good],
         source=path,
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", XinsituWarning)
+    with collected():
         try:
             return make_times(readings, zone=zone or "UTC", order_error="ignore"), ""
         except TimeError as error:

@@ -71,7 +71,7 @@ def _time_table(series: xr.Dataset) -> pd.DataFrame:
     columns: dict[str, Any] = {} if zone is None else {"unix_time": unix}
     columns["elapsed"] = unix - unix[0] if len(unix) else unix
     for name, coordinate in series.coords.items():
-        if name not in ("time", "roi") and coordinate.dims in ((), ("time",)):
+        if name not in ("time", "roi", "remarks") and coordinate.dims in ((), ("time",)):
             columns[str(name)] = np.broadcast_to(coordinate.values, time.shape)
     return pd.DataFrame(columns, index=pd.DatetimeIndex(time, tz=zone, name="time"))
 

@@ -4,13 +4,18 @@ Nothing here knows xarray or dask. A pixel that says nothing is NaN in floating-
 negative number (signed: -1 gap, -2 bad) or the highest number of its type (unsigned), as detectors write them.
 """
 
+from .pixels import DARK as DARK
+from .pixels import UNREAD as UNREAD
 from .pixels import Bools as Bools
 from .pixels import Doubles as Doubles
 from .pixels import Floats as Floats
 from .pixels import Frames as Frames
 from .pixels import as_floats as as_floats
 from .pixels import despike as despike
+from .pixels import in_rows as in_rows
 from .pixels import invalid_pixels as invalid_pixels
+from .pixels import lost as lost
+from .pixels import marked as marked
 from .pixels import median2d as median2d
 from .pixels import stands_out as stands_out
 from .pixels import true_rate as true_rate

@@ -17,6 +17,11 @@ EXACT_IN_FLOAT32 = 2**24
 OPENCV_SIZES = (3, 5)
 
 
+def in_rows(frames: Frames) -> Frames:
+    """Frames ``(frame, y, x)`` as rows ``(frame, pixel)``, of no frames, too."""
+    return frames.reshape(len(frames), frames.shape[1] * frames.shape[2])
+
+
 # -- pixels that say nothing ------------------------------------------------------------------------------------------
 
 
@@ -235,3 +240,42 @@ def true_rate(measured: Doubles, dead_time: float) -> Doubles:
     inverse = -scipy.special.lambertw(-x[fast]).real / dead_time
     result[fast] = np.where(x[fast] <= np.exp(-1), inverse, np.nan)
     return result
+
+
+# -- frames that are lost ---------------------------------------------------------------------------------------------
+
+UNREAD, DARK = 1954, 1955
+"""Payloads of NaN, as R marks its missing values: of frames that cannot be read, and of those with a background of zero
+that they should be divided by. They travel with the pixels through any copy, selection, process and file."""
+_BITS = {4: (np.uint32, 0x7FC00000), 8: (np.uint64, 0x7FF8000000000000)}
+
+
+def lost(dtype: npt.DTypeLike, why: int) -> Any:  # noqa: ANN401 - a NaN of that type
+    """NaN that says why a frame has no pixels.
+
+    Examples
+    --------
+    >>> bool(np.isnan(lost("float32", UNREAD)))
+    True
+    """
+    kind = np.dtype(dtype)
+    if kind.itemsize not in _BITS:
+        return np.array(np.nan, dtype=kind)[()]
+    whole, quiet = _BITS[kind.itemsize]
+    return np.array(quiet + why, dtype=whole).view(kind)[()]
+
+
+def marked(frames: Frames, why: int) -> Bools:
+    """Which frames of a block are NaN for this reason.
+
+    Examples
+    --------
+    >>> frames = np.array([[[1.0]], [[np.nan]], [[lost("float64", DARK)]]])
+    >>> marked(frames, DARK).tolist(), marked(frames, UNREAD).tolist()
+    ([False, False, True], [False, False, False])
+    """
+    if frames.dtype.kind != "f" or frames.dtype.itemsize not in _BITS or not frames[0:1].size:
+        return np.zeros(len(frames), dtype=bool)
+    whole, quiet = _BITS[frames.dtype.itemsize]
+    corner = np.ascontiguousarray(frames[:, 0, 0])
+    return np.asarray(corner.view(whole) == quiet + why)

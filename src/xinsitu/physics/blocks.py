@@ -6,8 +6,9 @@ memory is worked on block by block and stays in memory.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import dask
 import dask.array as da
@@ -28,6 +29,24 @@ class Plan(Protocol):
     def fingerprint(self) -> str:
         """Hash of the content, the same in every process."""
         ...
+
+
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
+
+
+def block_function(function: Callable[Given, Made]) -> Callable[Given, Made]:
+    """Mark a function of a block: it runs on any thread, process or worker, and never warns, nor does NumPy in it.
+
+    What there is to say it returns as numbers, flags or marks beside the others.
+    """
+
+    @functools.wraps(function)
+    def silent(*args: Given.args, **kwargs: Given.kwargs) -> Made:
+        with np.errstate(all="ignore"):
+            return function(*args, **kwargs)
+
+    return silent
 
 
 def frames_per_block(image: xr.DataArray) -> int:

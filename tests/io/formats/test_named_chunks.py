@@ -16,6 +16,7 @@ from dask.tests.test_tokenize import check_tokenize
 from tests.camserver import camserver_bytes, ramp, stamp_of
 from xinsitu.errors import FrameChanged
 from xinsitu.io.measurement import open_measurement
+from xinsitu.variables import Counted
 
 COUNT = 6
 pytestmark = pytest.mark.filterwarnings("ignore:The specified chunks separate")
@@ -125,6 +126,8 @@ def test_tokens_are_steady_and_tell_datasets_apart(folder):
 
 def test_chunked_variables_are_xarrays_own(folder):
     dataset = engine(folder)
-    assert {type(item) for item in dataset.variables.values()} == {xr.Variable, xr.IndexVariable}
+    kinds = {name: type(item) for name, item in dataset.variables.items()}
+    assert kinds.pop("image") is Counted
+    assert set(kinds.values()) == {xr.Variable, xr.IndexVariable}
     xr.testing.assert_identical(dataset.compute(), open_measurement(folder, tz="UTC").compute())
     xr.testing.assert_identical(engine(folder, chunks=None).compute(), dataset.compute())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from xinsitu.errors import FrameError, LayoutError, SchemaError, XinsituError, XinsituWarning
+from xinsitu.errors import FrameError, LayoutError, SchemaError, XinsituError, collected, without
 from xinsitu.io.measurement import select
 from xinsitu.io.options import NO_ZONE
 from xinsitu.recipe import Correcting, Reading
@@ -98,8 +97,9 @@ def _folder(path: Path, reading: Reading, correcting: Correcting, *, bad: str = 
     """Open a folder; frames that are known to be bad become NaN, or are left out."""
 
     def again() -> Source:
-        with warnings.catch_warnings():  # what is bad now may still be being written: the next look says more
-            warnings.filterwarnings("ignore", ".*left out, .* files in all", XinsituWarning)
+        with without(
+            r"left out, .* files in all"
+        ):  # what is bad now may still be being written: the next look says more
             return _folder(path, reading, correcting, bad="skip")
 
     try:
@@ -107,8 +107,7 @@ def _folder(path: Path, reading: Reading, correcting: Correcting, *, bad: str = 
     except FrameError:
         if reading.on_error != "raise":
             raise
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*left out, .* files in all", XinsituWarning)
+    with without(r"left out, .* files in all"):
         return _opened(path, replace(reading, on_error=bad), correcting, again)
 
 
@@ -140,8 +139,7 @@ def _open(folder: Path, reading: Reading) -> xr.Dataset:
 def _measurement(folder: Path, reading: Reading) -> xr.Dataset | None:
     """One measurement of a sample; None for a folder without frames."""
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", f".*{re.escape(NO_ZONE)}", XinsituWarning)
+        with without(re.escape(NO_ZONE)):
             return _open(folder, reading)
     except LayoutError:
         return None
@@ -199,8 +197,7 @@ def _origin(part: xr.Dataset, reading: Reading) -> Reading | None:
     reading = replace(reading, tz=reading.tz or zone, instrument=reading.instrument or table)
     for on_error in dict.fromkeys((reading.on_error, "nan", "skip")):
         way = replace(reading, on_error=on_error)
-        with contextlib.suppress(XinsituError, OSError), warnings.catch_warnings():
-            warnings.simplefilter("ignore", XinsituWarning)
+        with contextlib.suppress(XinsituError, OSError), collected():
             again = way.open(Path(str(folder)))
             if image_of(again).dtype == image_of(part).dtype and _same(again, part):
                 return way

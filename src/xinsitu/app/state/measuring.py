@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import threading
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
-from xinsitu.errors import XinsituWarning
+from xinsitu.errors import collected
 from xinsitu.physics.corrections.apply import Correction
 from xinsitu.physics.corrections.plan import around
 from xinsitu.physics.reduction.series import measure
@@ -20,8 +18,6 @@ from xinsitu.values import EDGE, PLANE, RoiSet
 
 LITTLE = 4_000_000
 """Pixels that are measured as quickly on one core, without the tasks of dask, as on two with them."""
-
-_one_at_a_time = threading.Lock()  # Python keeps its list of warnings for all threads together
 
 
 @dataclass(frozen=True)
@@ -65,13 +61,11 @@ def with_backgrounds(rois: RoiSet, names: tuple[str, ...]) -> RoiSet:
 
 def answer(request: Request) -> Answer:
     """Measure; a frame that could not be read is NaN and flagged."""
-    with _one_at_a_time, warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with collected() as texts:
         runs = measurements(request.data) if any(roi.path for roi in request.rois) else [request.data]
         parts = [measure(close_by(run, request), request.rois, correction=request.correction).compute() for run in runs]
     series = parts[0] if len(parts) == 1 else xr.concat(parts, "time", combine_attrs="override")
-    remarks = tuple(dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, XinsituWarning)))
-    return Answer(masked(series.sel(roi=list(request.wanted)), request.faults), remarks)
+    return Answer(masked(series.sel(roi=list(request.wanted)), request.faults), tuple(dict.fromkeys(texts)))
 
 
 def close_by(data: xr.Dataset, request: Request) -> xr.Dataset:

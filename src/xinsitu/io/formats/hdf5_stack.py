@@ -13,8 +13,9 @@ import h5py
 import numpy as np
 
 from xinsitu.errors import FrameError
+from xinsitu.kernels import UNREAD, lost
 
-from .lazy_stack import LazyStack, Pixels, Positions, check_unchanged, removed, warn_of_nan
+from .lazy_stack import LazyStack, Pixels, Positions, check_unchanged, removed
 from .no_value import NoValue
 from .safe_hdf5 import opened
 
@@ -106,7 +107,6 @@ class Hdf5Stack(LazyStack):
         ends = np.cumsum([part.frames for part in self.parts])
         owners = np.searchsorted(ends, frames, side="right")
         breaks = np.flatnonzero((np.diff(frames) != 1) | (np.diff(owners) != 0)) + 1
-        failed: list[FrameError] = []
         for owner in np.unique(owners):
             _check_files(self.parts[owner].files)
         for run in np.split(np.arange(len(frames)), breaks):
@@ -118,24 +118,18 @@ class Hdf5Stack(LazyStack):
                 continue
             try:
                 _read(part, start, target, rows, columns, self.axes)
-            except FrameError as error:
+            except FrameError:
                 if not self.promote:
                     raise
-                failed += self._one_by_one(part, start, target, rows, columns) or [error]
-        warn_of_nan(failed)
+                self._one_by_one(part, start, target, rows, columns)
 
-    def _one_by_one(
-        self, part: Part, start: int, result: Pixels, rows: Positions, columns: Positions
-    ) -> list[FrameError]:
-        """Read frame by frame what failed together; what fails again is NaN."""
-        failed: list[FrameError] = []
+    def _one_by_one(self, part: Part, start: int, result: Pixels, rows: Positions, columns: Positions) -> None:
+        """Read frame by frame what failed together; what fails again is NaN, and marked."""
         for number in range(len(result)):
             try:
                 _read(part, start + number, result[number : number + 1], rows, columns, self.axes)
-            except FrameError as error:
-                result[number] = np.nan
-                failed.append(error)
-        return failed
+            except FrameError:
+                result[number] = lost(result.dtype, UNREAD)
 
 
 def _check_files(files: Sequence[tuple[str, int, int]]) -> None:

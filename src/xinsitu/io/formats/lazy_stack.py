@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ import numpy.typing as npt
 from xarray.backends import BackendArray
 from xarray.core.indexing import ExplicitIndexer, IndexingSupport, explicit_indexing_adapter
 
-from xinsitu.errors import FrameChanged, FrameError, warn
+from xinsitu.errors import FrameChanged
 
 from .no_value import NoValue, blank
 
@@ -129,12 +128,6 @@ def check_unchanged(path: str, status: os.stat_result, size: int, mtime_ns: int)
 def removed(path: str) -> FrameChanged:
     """Return the error of a file that is not there any more."""
     return FrameChanged(path, "the file was removed after the measurement was opened")
-
-
-def warn_of_nan(failed: Sequence[FrameError]) -> None:
-    """Say once that frames were good at opening and are NaN now: changed, removed, or damaged where no header shows."""
-    if failed:
-        warn(f"{len(failed)} frames are NaN because they cannot be read; the first: {failed[0]}")
 
 
 def promoted(stored: np.dtype[np.generic]) -> np.dtype[np.generic]:

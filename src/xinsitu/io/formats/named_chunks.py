@@ -12,6 +12,8 @@ from typing import Any
 import xarray as xr
 from dask.base import tokenize
 
+from xinsitu.variables import Counted
+
 
 class NamedByContent(xr.Variable):
     """A variable whose chunks are named after its content: of a lazy stack, size and time of every file."""
@@ -29,7 +31,14 @@ class NamedByContent(xr.Variable):
         if isinstance(given.get("name"), str):
             given["name"] += f"-{content(self._data)}"
         chunked = super().chunk(*chunks, **{**keywords, "from_array_kwargs": given})
-        return xr.Variable(chunked.dims, chunked._data, chunked.attrs, chunked.encoding, fastpath=True)
+        kind = Counted if isinstance(self, Counted) else xr.Variable
+        return kind(chunked.dims, chunked._data, chunked.attrs, chunked.encoding, fastpath=True)
+
+
+class CountedByContent(NamedByContent, Counted):
+    """Counts whose chunks are named after their content."""
+
+    __slots__ = ()
 
 
 def content(data: Any) -> str:  # noqa: ANN401 - any of xarray's wrappers, or what they wrap
@@ -54,7 +63,11 @@ def named_by_content(dataset: xr.Dataset) -> xr.Dataset:
     variables = {
         name: variable
         if name in dataset.xindexes or not variable.ndim
-        else NamedByContent(variable.dims, variable._data, variable.attrs, variable.encoding, fastpath=True)
+        else _kind(variable)(variable.dims, variable._data, variable.attrs, variable.encoding, fastpath=True)
         for name, variable in dataset.variables.items()
     }
     return dataset._replace(variables)  # assigning would make plain variables of the coordinates
+
+
+def _kind(variable: Any) -> Any:  # noqa: ANN401 - NamedByContent of one sort or the other, for mypy's sake
+    return CountedByContent if isinstance(variable, Counted) else NamedByContent

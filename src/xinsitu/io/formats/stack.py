@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from xinsitu.errors import FrameChanged, FrameError
+from xinsitu.kernels import UNREAD, lost
 
-from .lazy_stack import LazyStack, Pixels, Positions, check_unchanged, removed, warn_of_nan
+from .lazy_stack import LazyStack, Pixels, Positions, check_unchanged, removed
 from .no_value import NoValue
 from .reading import decode, retried
 
@@ -85,22 +86,19 @@ class FrameStack(LazyStack):
         inside = _inside(rows - first, columns)
         whole = self._is_block(rows, columns)
         scratch = np.empty((behind - first, self.frame_shape[1]), dtype=self.stored)
-        failed: list[FrameError] = []
         for target, frame in zip(result, frames, strict=True):
             direct = whole and target.dtype == self.stored
             block = target if direct else scratch
             try:
                 self._read_rows(int(frame), block, first)
-            except FrameError as error:
+            except FrameError:
                 if not self.promote:
                     raise
-                target[...] = np.nan
-                if self.offsets[frame] != ABSENT:
-                    failed.append(error)
+                # what was there at opening is marked: whoever computes it says so, and flags it
+                target[...] = np.nan if self.offsets[frame] == ABSENT else lost(target.dtype, UNREAD)
                 continue
             if not direct:
                 target[...] = block if whole else block[inside]
-        warn_of_nan(failed)
 
     def _is_block(self, rows: Positions, columns: Positions) -> bool:
         """Whether rows without a gap and all columns in order were asked for."""

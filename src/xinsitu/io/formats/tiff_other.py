@@ -11,7 +11,7 @@ import math
 import os
 import re
 import struct
-import warnings
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -99,8 +99,7 @@ def decode(path: str, page: int) -> np.ndarray:
 def _opened(path: str) -> Iterator[tifffile.TiffFile]:
     """Open a TIFF file; whatever tifffile raises, in one kind of error that names the file."""
     try:
-        with _unlogged(), warnings.catch_warnings(), tifffile.TiffFile(path) as tiff:
-            warnings.simplefilter("ignore")
+        with _unlogged(), tifffile.TiffFile(path) as tiff:
             yield tiff
     except FrameFault:
         raise
@@ -110,17 +109,23 @@ def _opened(path: str) -> Iterator[tifffile.TiffFile]:
 
 @contextmanager
 def _unlogged() -> Iterator[None]:
-    """Keep tifffile from printing what it finds odd: it does not say in which file."""
-    logger = logging.getLogger("tifffile")
-    logger.addFilter(_nothing)
+    """Keep tifffile from printing what it finds odd while we read: it does not say in which file."""
+    before, _reading.here = getattr(_reading, "here", False), True
     try:
         yield
     finally:
-        logger.removeFilter(_nothing)
+        _reading.here = before
 
 
-def _nothing(_: logging.LogRecord) -> bool:
-    return False
+_reading = threading.local()
+"""Which threads read a frame for us just now: what others do with tifffile is logged as ever."""
+
+
+def _is_not_ours(_: logging.LogRecord) -> bool:
+    return not getattr(_reading, "here", False)
+
+
+logging.getLogger("tifffile").addFilter(_is_not_ours)
 
 
 def _pages(path: str, tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:

@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xinsitu.errors import RoiError
+from xinsitu.errors import RoiError, warn
 from xinsitu.physics.blocks import in_blocks, over_blocks, pixel_index
 from xinsitu.schema import describe, image_of
 from xinsitu.values import Background, Bounds
+from xinsitu.variables import Counted, Frames, as_frames, spoken
 
 from . import framewise
 from .correction import Correction as Correction
@@ -24,7 +25,9 @@ from .plan import (
     APPLIED,
     DETECTOR_SHAPE,
     applied_to,
+    around,
     facts_of,
+    holds_counts,
     mean_background,
     per_frame_of,
     plan_for,
@@ -120,8 +123,7 @@ def background(image: xr.DataArray, region: Background) -> xr.DataArray:
     Returns
     -------
     DataArray
-        float32; a frame whose background is zero is NaN when divided. That, and a region of so few counts that dividing
-        by it adds more than 10 % noise, is said once, when it is computed.
+        float32; a frame whose background is zero is NaN when divided, which is said when it is computed.
 
     Raises
     ------
@@ -239,7 +241,39 @@ def _applied(
     shared = mean_background(image, per_frame, correction) if plan.needs_mean else None
     tail = (image.sizes["y"], image.sizes["x"])
     values = over_blocks(framewise.correct_block, image, per_frame, plan, tail=tail, dtype=dtype, shared=shared)
-    return _labelled(image, values, correction).assign_attrs(reference_of(data, image, correction))
+    result = _labelled(image, values, correction).assign_attrs(reference_of(data, image, correction))
+    if isinstance(values, np.ndarray):
+        spoken(result)
+        if plan.counts and plan.mode == "divide" and (told := framewise.noise_of(_counts_under(image, plan))):
+            warn(told)
+    return result
+
+
+def _counts_under(image: xr.DataArray, plan: framewise.Steps) -> npt.NDArray[np.float64]:
+    """Raw counts in the background regions of those frames that have any."""
+    counts = framewise.raw_counts(image.values, plan)
+    return counts[counts > 0]
+
+
+def background_noise(data: xr.Dataset | xr.DataArray, correction: Correction, *, frames: int = 64) -> str | None:
+    """Say of some frames, which are read for it, how much noise a background region adds; None where that is little.
+
+    Parameters
+    ----------
+    data
+        A measurement, or its ``image (time, y, x)``, as it goes into :func:`correct`.
+    correction
+        With a background by which frames are divided.
+    frames
+        How many are asked, evenly spread.
+    """
+    image = image_of(data)
+    region = correction.background
+    if region is None or region.mode != "divide" or not holds_counts(image) or not image.sizes["time"]:
+        return None
+    some = np.unique(np.linspace(0, image.sizes["time"] - 1, frames).astype(int))
+    small = around(image.isel(time=some), region.boxes, 0)
+    return framewise.noise_of(_counts_under(small, plan_for(small, Correction(background=region), warns=False)))
 
 
 def _labelled(image: xr.DataArray, values: npt.NDArray[Any], correction: Correction) -> xr.DataArray:
@@ -249,4 +283,4 @@ def _labelled(image: xr.DataArray, values: npt.NDArray[Any], correction: Correct
     kept = {name: value for name, value in image.attrs.items() if name not in ("units", "long_name")}
     done = " ".join([*applied_to(image), *correction.applied])
     result.attrs = {**kept, **result.attrs, APPLIED: done}
-    return result.rename(image.name)
+    return as_frames(result.rename(image.name), Counted if holds_counts(image) else Frames)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-import weakref
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xinsitu import kernels
-from xinsitu.errors import warn
+from xinsitu.physics.blocks import block_function
 from xinsitu.values import Box
 
 Doubles = npt.NDArray[np.float64]
@@ -80,10 +78,6 @@ class Steps:
         return type(self).__name__, self.fingerprint
 
 
-_SAID: weakref.WeakKeyDictionary[Steps, set[str]] = weakref.WeakKeyDictionary()
-_LOCK = threading.Lock()
-
-
 def filtered(raw: kernels.Frames, steps: Steps, per_frame: Doubles, box: Box | None = None) -> kernels.Floats:
     """Count rate, median and flat field of a box of a block, with its halo: the same bits as on the whole frames."""
     (top, bottom), (left, right) = ((0, raw.shape[1]), (0, raw.shape[2])) if box is None else box
@@ -123,7 +117,7 @@ def pooled_mean(parts: list[kernels.Floats]) -> Doubles:
     total = np.zeros(len(parts[0]))
     number = np.zeros(len(parts[0]))
     for part in parts:
-        values = np.ascontiguousarray(part.reshape(len(part), -1), dtype=np.float64)
+        values = np.ascontiguousarray(kernels.in_rows(part), dtype=np.float64)
         good = np.isfinite(values)
         total += np.where(good, values, 0.0).sum(axis=1)
         number += np.count_nonzero(good, axis=1)
@@ -157,22 +151,29 @@ def _per_frame(level: Doubles, values: kernels.Floats) -> kernels.Floats:
     return level.astype(values.dtype)[:, None, None]
 
 
+@block_function
 def correct_block(
     raw: kernels.Frames, per_frame: Doubles, *, plan: Steps, shared: float | None = None
 ) -> kernels.Floats:
-    """All steps on whole frames, one after the other while each is in the processor's cache."""
+    """All steps on whole frames, one after the other while each is in the processor's cache.
+
+    A frame that could not be read, or has no background to be divided by, is NaN and marked as such.
+    """
     result = np.empty(raw.shape, dtype=plan.dtype)
-    zero = np.zeros(len(raw), dtype=bool)
+    unread, dark = kernels.marked(raw, kernels.UNREAD), kernels.marked(raw, kernels.DARK)
     for number in range(len(raw)):
         one = slice(number, number + 1)
+        if unread[number] or dark[number]:
+            result[number] = kernels.lost(plan.dtype, kernels.UNREAD if unread[number] else kernels.DARK)
+            continue
         values = filtered(raw[one], plan, per_frame[one])
         if plan.boxes is not None:
             level = pooled_mean([values[:, slice(*y), slice(*x)] for y, x in plan.boxes])
-            zero[number] = plan.mode == "divide" and not level[0] > 0
+            if plan.mode == "divide" and level[0] <= 0:
+                result[number] = kernels.lost(plan.dtype, kernels.DARK)
+                continue
             values = without_background(values, level, plan, shared)
         result[number] = normalised(values, plan, per_frame[one])[0]
-    if plan.mode == "divide":
-        _tell_of_background(raw, zero, plan)
     return result
 
 
@@ -182,7 +183,7 @@ def raw_counts(raw: kernels.Frames, steps: Steps) -> Doubles:
     for y, x in steps.boxes or ():
         part = raw[:, slice(*y), slice(*x)]
         values = kernels.as_floats(part, np.float64, steps.bad(part, slice(*y), slice(*x)))
-        total += np.nansum(values.reshape(len(raw), -1), axis=1)
+        total += np.nansum(kernels.in_rows(values), axis=1)
     return total
 
 
@@ -197,27 +198,7 @@ def noise_of(counts: Doubles) -> str | None:
     )
 
 
-def _tell_of_background(raw: kernels.Frames, zero: npt.NDArray[np.bool_], plan: Steps) -> None:
-    """Warn, once for all blocks, of a background that frames cannot or should not be divided by."""
-    told = None
-    if zero.any() and _first_time(plan, "zero"):
-        number = np.count_nonzero(zero)
-        told = f"the background is zero in {number} of {len(raw)} frames of a block; such frames become NaN"
-        warn(told)
-    several = plan.counts and len(raw) > 1  # a frame that is looked at alone has no average
-    if several and (told := noise_of(raw_counts(raw[~zero], plan))) and _first_time(plan, "few"):
-        warn(told)
-
-
-def _first_time(plan: Steps, what: str) -> bool:
-    """Whether this has not been said yet: all blocks of one correction have the same plan, in any thread."""
-    with _LOCK:
-        said = _SAID.setdefault(plan, set())
-        new = what not in said
-        said.add(what)
-        return new
-
-
+@block_function
 def background_block(raw: kernels.Frames, per_frame: Doubles, *, plan: Steps, shared: float | None = None) -> Doubles:
     """Background of each frame of a block, ``(frame, 1, 1)``."""
     return pooled_mean([filtered(raw, plan, per_frame, box) for box in plan.boxes or ()])[:, None, None]

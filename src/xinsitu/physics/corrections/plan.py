@@ -17,6 +17,7 @@ from xinsitu.errors import CorrectionError, RoiError, SchemaError, warn
 from xinsitu.physics.blocks import over_blocks, pixel_index
 from xinsitu.schema import COUNTS, RATIO, REFERENCE
 from xinsitu.values import Bounds
+from xinsitu.variables import Counted
 
 from . import framewise
 from .correction import Correction
@@ -110,9 +111,18 @@ def plan_for(
     )
 
 
-def holds_counts(image: xr.DataArray) -> bool:
-    """Whether pixels are what was counted, but for a flat field: then their noise is known."""
+def says_counts(image: xr.DataArray) -> bool:
+    """Whether its attributes call an image counts, but for a flat field; xarray keeps them through arithmetic."""
     return units_of(image) == COUNTS and not {"background", "normalise"} & set(applied_to(image))
+
+
+def holds_counts(image: xr.DataArray) -> bool:
+    """Whether pixels are what was counted, but for a flat field: then their noise is known.
+
+    They are whole numbers, or frames that our reader or :func:`~xinsitu.correct` made and with which nobody has
+    calculated since.
+    """
+    return says_counts(image) and (image.dtype.kind in "iu" or isinstance(image.variable, Counted))
 
 
 def _flat_counts(correction: Correction) -> float | None:

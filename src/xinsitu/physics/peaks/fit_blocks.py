@@ -11,6 +11,7 @@ import numpy as np
 from xinsitu import kernels
 from xinsitu.kernels import Doubles
 from xinsitu.kernels.shapes import PARAMETERS
+from xinsitu.physics.blocks import block_function
 from xinsitu.physics.reduction.profile_bins import level_variance, net_profile
 from xinsitu.physics.reduction.regions import Measurements, resting
 from xinsitu.physics.reduction.roi_backgrounds import under
@@ -64,6 +65,7 @@ class Rows:
         return cls(*(np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(cls)))
 
 
+@block_function
 def fit_block(raw: kernels.Frames, per_frame: Doubles, *, plan: FitPlan, shared: float | None = None) -> Doubles:
     """Fits of every profile, ``(frame, profile, column)``; profiles of rows and columns take turns."""
     names, told = PARAMETERS[plan.shape], plan.measurements

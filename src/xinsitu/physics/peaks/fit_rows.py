@@ -10,6 +10,7 @@ import numpy.typing as npt
 from xinsitu.kernels import Bools, Doubles
 from xinsitu.kernels.least_squares import Fit, fit
 from xinsitu.kernels.shapes import PARAMETERS, peak_on_line
+from xinsitu.physics.blocks import block_function
 from xinsitu.physics.reduction.profile_bins import unbroken
 from xinsitu.schema import Quality
 
@@ -88,6 +89,7 @@ def with_shared(
     return result
 
 
+@block_function
 def fit_rows(
     values: npt.NDArray[Any],
     errors: npt.NDArray[Any],

@@ -11,7 +11,7 @@ import xarray as xr
 from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles
 from xinsitu.kernels.shapes import PARAMETERS, area_of, gaussian_width
-from xinsitu.physics.blocks import in_blocks, over_blocks
+from xinsitu.physics.blocks import block_function, in_blocks, over_blocks
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.corrections.plan import units_after
 from xinsitu.physics.reduction.roi_plan import fitted
@@ -222,6 +222,6 @@ def _both(fraction: xr.DataArray, function: Callable[..., Any], *told: str) -> t
     return pair.isel(which=0), pair.isel(which=1)
 
 
+@block_function
 def _pair(fraction: Doubles, function: Callable[..., tuple[Doubles, Doubles]], told: tuple[str, ...]) -> Doubles:
-    with np.errstate(invalid="ignore"):
-        return np.stack(function(*told, fraction), axis=-1)
+    return np.stack(function(*told, fraction), axis=-1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import xarray as xr
 
 from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles
+from xinsitu.physics.blocks import block_function
 from xinsitu.physics.reduction.profile_bins import seen, unbroken
 from xinsitu.schema import PIXEL
 
@@ -82,6 +82,7 @@ def find_peaks(
     return result
 
 
+@block_function
 def _peaks_of_all(values: npt.NDArray[Any], *, coordinate: Doubles, max_peaks: int, options: dict[str, Any]) -> Doubles:
     rows = values.reshape(-1, values.shape[-1]).astype(np.float64)
     found = np.full((len(rows), max_peaks, len(PEAK_NAMES)), np.nan)
@@ -162,15 +163,15 @@ def fringe_size(peaks: xr.Dataset | xr.DataArray) -> xr.Dataset:
     return _sizes(found.isel(which=0), found.isel(which=1), 2 * np.pi, "spacing", "fringe spacing")
 
 
+@block_function
 def _spacing(position: npt.NDArray[Any]) -> Doubles:
     """Slope of position against order, and its error, ``(..., 2)``; a step counts as many median ones as it holds."""
     place = np.sort(position, axis=-1)  # unknown ones last
     seen = np.isfinite(place)
     number = np.maximum(seen.sum(axis=-1, keepdims=True), 1)
     steps = np.diff(place, axis=-1)
-    with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of rows with nothing in them
-        counted = np.maximum(np.rint(steps / np.nanmedian(steps, axis=-1, keepdims=True)), 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        counted = np.maximum(np.rint(steps / _median_of_known(steps)), 1)
         order = np.concatenate([np.zeros_like(place[..., :1]), np.cumsum(np.nan_to_num(counted), axis=-1)], axis=-1)
         away = np.where(seen, order - np.where(seen, order, 0.0).sum(axis=-1, keepdims=True) / number, 0.0)
         known = np.where(seen, place, 0.0)
@@ -179,6 +180,17 @@ def _spacing(position: npt.NDArray[Any]) -> Doubles:
         rest = np.where(seen, known - known.sum(axis=-1, keepdims=True) / number - slope[..., None] * away, 0.0)
         free = np.where(number > 2, number - 2, np.nan)[..., 0]
         return np.stack([slope, np.sqrt((rest**2).sum(axis=-1) / free / spread)], axis=-1)
+
+
+def _median_of_known(steps: Doubles) -> Doubles:
+    """Median along the last axis, which is kept; NaN are left out, and it is NaN where there is nothing else."""
+    order = np.sort(steps, axis=-1)  # unknown ones last
+    known = np.isfinite(order).sum(axis=-1, keepdims=True)
+    places = [np.clip((known - 1) // 2, 0, None), known // 2]
+    if not order.shape[-1]:
+        return np.full(known.shape, np.nan)
+    low, high = (np.take_along_axis(order, np.minimum(place, order.shape[-1] - 1), axis=-1) for place in places)
+    return np.where(known % 2 == 1, high, 0.5 * (low + high))
 
 
 def scherrer_size(

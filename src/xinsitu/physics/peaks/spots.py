@@ -15,7 +15,7 @@ from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles
 from xinsitu.kernels.least_squares import Fit, fit
 from xinsitu.kernels.shapes import SPOT, gaussian_2d
-from xinsitu.physics.blocks import in_blocks, over_blocks
+from xinsitu.physics.blocks import block_function, in_blocks, over_blocks
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.corrections.plan import units_after
 from xinsitu.physics.reduction.regions import Measurements, resting
@@ -110,6 +110,7 @@ Pixels = tuple[kernels.Indices, Doubles, Doubles, Doubles, Doubles, Doubles, Dou
 subtracted and its variance, relative variance of what they are multiplied by, and counts per unit."""
 
 
+@block_function
 def spot_block(raw: kernels.Frames, per_frame: Doubles, *, plan: SpotPlan, shared: float | None = None) -> Doubles:
     """Fits of every spot, ``(frame, roi, column)``."""
     measurements = plan.measurements

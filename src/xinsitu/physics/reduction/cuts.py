@@ -12,7 +12,7 @@ import xarray as xr
 from xinsitu import kernels
 from xinsitu.errors import RoiError
 from xinsitu.kernels import Doubles
-from xinsitu.physics.blocks import in_blocks, over_blocks, pixel_index
+from xinsitu.physics.blocks import block_function, in_blocks, over_blocks, pixel_index
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.corrections.framewise import Steps, filtered, normalised, pooled_mean, without_background
 from xinsitu.physics.corrections.plan import around, facts_of, mean_background, per_frame_of, plan_for, units_after
@@ -107,6 +107,7 @@ class CutPlan:
         return type(self).__name__, self.fingerprint
 
 
+@block_function
 def cut_block(raw: kernels.Frames, per_frame: Doubles, *, plan: CutPlan, shared: float | None = None) -> Doubles:
     """Mean over the lines of values interpolated between pixels, ``(frame, 1, point)``."""
     steps = plan.steps

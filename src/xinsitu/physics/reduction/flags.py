@@ -1,20 +1,26 @@
-"""What all frames of a measurement say together, once they are computed: warnings and flags."""
+"""What all frames of a measurement say together, once they are computed: flags, and remarks to warn of."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from xinsitu import kernels
-from xinsitu.errors import warn
 from xinsitu.kernels import Doubles
 from xinsitu.kernels.counting import median_loss
 from xinsitu.kernels.spikes import outliers
+from xinsitu.physics.blocks import block_function
 from xinsitu.physics.corrections.framewise import noise_of
 from xinsitu.schema import Quality
+from xinsitu.variables import remarks_on_frames
 
 from .quantities import COLUMN
+
+Text = npt.NDArray[Any]
 
 MEDIAN_BITES = 2.0
 """Mean counts per pixel below which a plain median takes more than 7 % of an intensity."""
@@ -45,14 +51,12 @@ class Told:
     signals: tuple[bool, ...]
 
 
-def tell(packed: Doubles, *, told: Told) -> Doubles:
-    """Warn of what frames say together, and return the numbers with outliers and frames without beam flagged."""
+@block_function
+def flagged(packed: Doubles, *, told: Told) -> Doubles:
+    """Return the numbers with the flags that take all frames to see: a biased median, no beam, outliers."""
     if not packed.size:
         return packed
-    if told.divides:
-        _tell_of_background(packed, told.counts)
     if told.median and told.counts:
-        _tell_of_median(packed, told)
         packed = _median_flagged(packed)
     if told.flat:
         packed = _scale_told(packed, told)
@@ -60,19 +64,35 @@ def tell(packed: Doubles, *, told: Told) -> Doubles:
     return _outliers_flagged(packed, np.array(told.signals))
 
 
-def _tell_of_background(packed: Doubles, counts: bool) -> None:
-    """Warn of a background that frames cannot or should not be divided by."""
-    zero = (packed[:, 0, COLUMN["quality"]].astype(np.int64) & Quality.ZERO_BACKGROUND) > 0
-    if zero.any():
-        warn(f"the background is zero in {np.count_nonzero(zero)} of {len(zero)} frames; their values are NaN")
-    if counts and (told := noise_of(packed[~zero, 0, COLUMN["frame_level_counts"]])):
-        warn(told)
+@block_function
+def remarks(packed: Doubles, *, told: Told) -> Text:
+    """Return what people should know of the numbers, one sentence a line; a text without dimensions."""
+    lines = [*_on_frames(packed, told), *_on_median(packed, told)] if packed.size else []
+    return np.array("\n".join(lines), dtype=object)
 
 
-def _tell_of_median(packed: Doubles, told: Told) -> None:
-    """Warn where a plain median takes a part of what is counted, as measured where that is known."""
+def _on_frames(packed: Doubles, told: Told) -> Iterator[str]:
+    """Frames that cannot be read, and a background that they cannot or should not be divided by."""
+    flags = packed[:, 0, COLUMN["quality"]].astype(np.int64)
+    dark = (flags & Quality.ZERO_BACKGROUND) > 0
+    yield from remarks_on_frames(
+        {"unread": int(np.count_nonzero(flags & Quality.FRAME_FAULT)), "dark": int(np.count_nonzero(dark))}, len(packed)
+    )
+    if told.divides and told.counts:
+        known = ~dark & ((flags & Quality.FRAME_FAULT) == 0)
+        if noise := noise_of(packed[known, 0, COLUMN["frame_level_counts"]]):
+            yield noise
+
+
+def _on_median(packed: Doubles, told: Told) -> Iterator[str]:
+    """Say where a plain median takes a part of what is counted, as measured where that is known."""
+    if not (told.median and told.counts):
+        return
     signals = np.array(told.signals)
-    means = np.nanmedian(packed[:, signals, COLUMN["sparse"]], axis=0)
+    means = [
+        np.median(known) if (known := one[np.isfinite(one)]).size else np.nan
+        for one in packed[:, signals, COLUMN["sparse"]].T
+    ]
     bias, _ = _pooled_bias(packed[:, signals], len(packed))
     names = [name for name, signal in zip(told.names, told.signals, strict=True) if signal]
     sparse, losses = [], []
@@ -82,7 +102,7 @@ def _tell_of_median(packed: Doubles, told: Told) -> None:
             sparse.append(f"{name} {mean:.2g}")
             losses.append(loss)
     if sparse:
-        warn(
+        yield (
             f"few counts per pixel ({', '.join(sparse)}): a plain median takes up to {100 * max(losses):.0f} % of such "
             "an intensity; give a threshold, e.g. Correction(median=3, threshold=5), to keep what was counted"
         )

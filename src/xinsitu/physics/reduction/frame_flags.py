@@ -43,6 +43,8 @@ def _faults(coords: Mapping[Hashable, xr.Variable]) -> Iterator[xr.Variable]:
         status = coords["frame_status"]
         fault = xr.Variable(status.dims, np.isin(status.data, [int(fault) for fault in FAULTS]))
         yield fault * np.int32(Quality.FRAME_FAULT)
+        dark = xr.Variable(status.dims, status.data == int(FrameStatus.ZERO_BACKGROUND))
+        yield dark * np.int32(Quality.ZERO_BACKGROUND)
 
 
 def _motion(coords: Mapping[Hashable, xr.Variable]) -> Iterator[xr.Variable]:

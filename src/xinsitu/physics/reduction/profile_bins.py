@@ -19,8 +19,8 @@ from .roi_sums import Frames, Sums, factor_variance, subtracted_variance
 
 
 def net_profile(own: Sums, below: Under, axis: str) -> Doubles:
-    """Profile less the background, ``(frame, bin)``."""
-    return np.asarray(getattr(own, axis) - getattr(below, axis))
+    """Profile less the background, ``(frame, bin)``; NaN in a frame that has no valid pixel in the ROI."""
+    return np.where(own.pixels[:, None] > 0, getattr(own, axis) - getattr(below, axis), np.nan)
 
 
 def placed(values: Doubles, first: int, bounds: Bounds) -> Doubles:

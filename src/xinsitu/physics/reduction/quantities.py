@@ -8,6 +8,7 @@ import numpy as np
 
 from xinsitu import kernels
 from xinsitu.kernels import Doubles
+from xinsitu.physics.blocks import block_function
 from xinsitu.physics.corrections.framewise import raw_counts
 from xinsitu.schema import Quality
 from xinsitu.values import PLANE
@@ -63,6 +64,7 @@ FAST = 0.05
 """Correction of the count rate above which a ROI is flagged."""
 
 
+@block_function
 def measure_block(
     raw: kernels.Frames, per_frame: Doubles, *, plan: Measurements, shared: float | None = None
 ) -> Doubles:
@@ -91,9 +93,12 @@ def _measure_still(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, 
         packed[:, number, COLUMN["sparse"]] = sparse_counts(frames, region, plan)
     packed[:, :, COLUMN["frame_variance"]] = factor_variance(frames, plan)[:, None]
     packed[:, :, COLUMN["level_variance"]] = subtracted_variance(frames, plan)[:, None]
+    unread, dark = kernels.marked(raw, kernels.UNREAD), kernels.marked(raw, kernels.DARK)
+    packed[:, :, COLUMN["quality"]] += np.where(unread, float(Quality.FRAME_FAULT), 0.0)[:, None]
+    if frames.level is not None and plan.steps.mode == "divide":
+        dark = dark | (frames.level <= 0)
+    packed[:, :, COLUMN["quality"]] += np.where(dark, float(Quality.ZERO_BACKGROUND), 0.0)[:, None]
     if frames.level is not None:
-        zero = np.zeros(len(raw), dtype=bool) if plan.steps.mode == "subtract" else ~(frames.level > 0)
-        packed[:, :, COLUMN["quality"]] += np.where(zero, float(Quality.ZERO_BACKGROUND), 0.0)[:, None]
         packed[:, :, COLUMN["frame_level_counts"]] = raw_counts(frames.raw, plan.steps)[:, None]
     return packed
 

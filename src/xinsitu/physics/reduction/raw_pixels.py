@@ -45,7 +45,7 @@ def count_rate_correction(frames: Frames, region: Region, plan: Measurements) ->
     (top, bottom), (left, right) = region.box
     part = frames.raw[:, top:bottom, left:right]
     bad = plan.steps.bad(part, slice(top, bottom), slice(left, right))
-    counts = part.reshape(len(part), -1) if bad is None else np.where(bad, 0, part).reshape(len(part), -1)
+    counts = kernels.in_rows(part if bad is None else np.where(bad, 0, part))
     rate = counts.max(axis=1) / frames.per_frame[:, EXPOSURE]
     known = np.isfinite(rate)
     if not plan.already_counted:
@@ -61,5 +61,5 @@ def sparse_counts(frames: Frames, region: Region, plan: Measurements) -> Doubles
     some = slice(None, None, SAMPLED)
     part = np.clip(frames.raw[some, top:bottom, left:right], 0, HOT)
     result = np.full(len(frames.raw), np.nan)
-    result[some] = part.reshape(len(part), -1).mean(axis=1, dtype=np.float64)
+    result[some] = kernels.in_rows(part).mean(axis=1, dtype=np.float64)
     return result

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xinsitu.errors import RoiError, SchemaError
+from xinsitu.errors import RoiError, SchemaError, warn
 from xinsitu.physics.blocks import pixel_index
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.corrections.framewise import EXPOSURE, Steps
@@ -19,9 +19,11 @@ from xinsitu.physics.corrections.plan import (
     applied_to,
     around,
     facts_of,
+    holds_counts,
     mean_background,
     per_frame_of,
     plan_for,
+    says_counts,
 )
 from xinsitu.values import EDGE, MEASURES, PLANE, Box, Roi, RoiSet
 
@@ -61,6 +63,11 @@ def fitted(
     """
     boxes = {roi.name: boxes_in_time(data, roi) for roi in rois if roi.path is not None}
     _check_inside(image, rois, boxes)
+    if says_counts(image) and not holds_counts(image):
+        warn(
+            "the image says that it holds counts, but somebody has calculated with it, or it came as floating point: "
+            "errors from counting are NaN; measure what was opened, with a Correction, or whole numbers"
+        )
     recipe, facts = correction or Correction(), facts_of(data, image)
     per_frame = per_frame_of(data, image, recipe)
     dtype = np.result_type(image.dtype, np.float32) if correction is None else np.dtype(np.float32)

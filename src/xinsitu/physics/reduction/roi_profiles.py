@@ -12,7 +12,7 @@ import xarray as xr
 from xinsitu import kernels
 from xinsitu.errors import RoiError, SchemaError
 from xinsitu.kernels import Doubles
-from xinsitu.physics.blocks import in_blocks, over_blocks
+from xinsitu.physics.blocks import block_function, in_blocks, over_blocks
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.corrections.plan import units_after
 from xinsitu.schema import PIXEL, image_of
@@ -111,6 +111,7 @@ class ProfilePlan:
         return type(self).__name__, self.fingerprint
 
 
+@block_function
 def profile_block(
     raw: kernels.Frames, per_frame: Doubles, *, plan: ProfilePlan, shared: float | None = None
 ) -> Doubles:

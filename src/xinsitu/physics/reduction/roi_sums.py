@@ -127,7 +127,7 @@ def frames_of(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, share
     parts = [frames.filtered(steps, box) for box in steps.boxes]
     total, squares, variance, pixels, made = np.zeros((5, len(raw)))
     for part, (y, x) in zip(parts, steps.boxes, strict=True):
-        values = np.ascontiguousarray(part.reshape(len(part), -1), dtype=np.float64)
+        values = np.ascontiguousarray(kernels.in_rows(part), dtype=np.float64)
         good = np.isfinite(values)
         values = np.where(good, values, 0.0)
         made += median_bias.excess(raw, part, per_frame, (y, x), steps) if plan.asks_median else 0.0
@@ -192,7 +192,7 @@ def summed(frames: Frames, region: Region, plan: Measurements, *, keep: bool = F
 
 def highest_pixel(values: Doubles, good: kernels.Bools | None) -> tuple[Doubles, Doubles, Doubles]:
     """Highest valid pixel and the first place where it is, in the ROI: value, row, column."""
-    flat = (values if good is None else np.where(good, values, -np.inf)).reshape(len(values), -1)
+    flat = kernels.in_rows(values if good is None else np.where(good, values, -np.inf))
     where = flat.argmax(axis=1)
     top = flat[np.arange(len(flat)), where]
     row, column = np.divmod(where, values.shape[2])
@@ -220,6 +220,10 @@ def _variances(
     weighted = counted if plan.steps.flat is None else counted * gain_of(plan.steps, region.box)
     rows, columns = kernels.profiles(weighted) if sums is None else sums
     counts = np.asarray(rows.sum(axis=1))
+    if (rows < 0).any() or (columns < 0).any():  # floating point, e.g. less a dark: no count is below zero
+        unknown = counts < 0
+        rows, columns = (np.where(unknown[:, None], np.nan, np.maximum(part, 0)) for part in (rows, columns))
+        counts = np.where(unknown, np.nan, counts)
     bin_factor, mean, of_rows, of_columns = np.ones(n_frames), np.full(n_frames, np.inf), rows, columns
     if plan.median:  # the mean where most counts are; on sparse ground, far from a peak, sums scatter more
         squares_y, squares_x = (np.einsum(f"nyx,nyx->n{axis}", weighted, weighted) for axis in "yx")

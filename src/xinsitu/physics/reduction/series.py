@@ -18,8 +18,9 @@ from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.corrections.plan import reference_of, units_after
 from xinsitu.schema import QUANTITIES, Quantity, attributes_of, image_of
 from xinsitu.values import Roi, RoiSet
+from xinsitu.variables import Remarks
 
-from .flags import Told, tell
+from .flags import Told, flagged, remarks
 from .frame_flags import frame_flags
 from .profile_bins import n_bins, profile_variables
 from .quantities import COLUMN, COLUMNS, REPORTED, measure_block
@@ -86,7 +87,8 @@ def measure(
         here that of the flat field, in the ROI where it is largest, and 0 where none is known. Where frames are divided
         by a counter or a background, ``frame_scale_errors (time)``: the relative error that all ROIs of a frame have
         from it; where a background is subtracted from whole frames, ``level_errors (time)``, per pixel. Both are part
-        of ``intensity_errors``.
+        of ``intensity_errors``. ``remarks`` without dims: what there is to say of the numbers, one
+        sentence a line; whoever loads them hears it as warnings.
 
     Raises
     ------
@@ -100,8 +102,9 @@ def measure(
     Warns
     -----
     XinsituWarning
-        When the numbers are computed: the background that frames are divided by is zero in some frames, or holds so few
-        counts that it adds more than 10 % noise.
+        The image says that it holds counts, but somebody has calculated with it: its errors are NaN. When the numbers
+        are loaded: frames cannot be read; the background that they are divided by is zero in some, or holds so few
+        counts that it adds more than 10 % noise; a plain median takes a part of few counts.
 
     Examples
     --------
@@ -122,8 +125,8 @@ def measure(
     plan = replace(fit.plan, bins=covered(named, fit.boxes)) if profiles else fit.plan
     tail = (len(named), len(COLUMNS) + n_bins(plan.bins))
     packed = over_blocks(measure_block, fit.image, fit.per_frame, plan, tail=tail, dtype=np.float64, shared=fit.shared)
-    numbers = packed[:, :, : len(COLUMNS)]
-    series = _unpacked(_together(numbers, plan, named), data, image, named, fit, correction)
+    numbers, said = _together(packed[:, :, : len(COLUMNS)], plan, named)
+    series = _unpacked(numbers, data, image, named, fit, correction).assign(remarks=said).set_coords("remarks")
     if plan.bins is None:
         return series
     return series.assign(
@@ -134,14 +137,22 @@ def measure(
 # -- from the packed numbers to a Dataset -----------------------------------------------------------------------------
 
 
-def _together(packed: Any, plan: Measurements, rois: RoiSet) -> Any:  # noqa: ANN401 - NumPy or dask
-    """Put all frames together, and say and flag, once they are computed, what they tell together."""
+def _together(packed: Any, plan: Measurements, rois: RoiSet) -> tuple[Any, Remarks]:  # noqa: ANN401 - NumPy or dask
+    """Put all frames together: the numbers with the flags that this gives, and what there is to say of them.
+
+    It is said at once of numbers in memory, and of lazy ones where they are loaded.
+    """
     divides = plan.steps.boxes is not None and plan.steps.mode == "divide"
     told = Told(divides, plan.counts, plan.asks_median, plan.steps.flat_counts is not None, *_signals(rois))
+    attributes = attributes_of("remarks")
     if isinstance(packed, np.ndarray):
-        return tell(packed, told=told)
+        return flagged(packed, told=told), Remarks((), remarks(packed, told=told), attributes).say()
     merged = packed.rechunk({0: -1}) if len(packed.chunks[0]) > 1 else packed
-    return da.map_blocks(tell, merged, dtype=np.float64, meta=np.empty((0, 0, 0)), told=told)
+    text = da.blockwise(
+        remarks, "", merged, "trq", concatenate=True, told=told, dtype=object, meta=np.array("", object)
+    )
+    numbers = da.map_blocks(flagged, merged, dtype=np.float64, meta=np.empty((0, 0, 0)), told=told)
+    return numbers, Remarks((), text, attributes)
 
 
 def _signals(rois: RoiSet) -> tuple[tuple[str, ...], tuple[bool, ...]]:

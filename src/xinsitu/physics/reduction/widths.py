@@ -11,6 +11,7 @@ import xarray as xr
 from xinsitu import kernels
 from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles
+from xinsitu.physics.blocks import block_function
 from xinsitu.schema import PIXEL
 
 from .profile_bins import seen, unbroken
@@ -53,6 +54,7 @@ def fwhm(
     """
     step = _step(profile, dim)
 
+    @block_function
     def widths(values: npt.NDArray[Any], base_values: npt.NDArray[Any]) -> Doubles:
         rows = np.ascontiguousarray(values.reshape(-1, values.shape[-1]), dtype=np.float64)
         flat = np.broadcast_to(base_values, values.shape[:-1]).reshape(-1)
@@ -93,6 +95,7 @@ def old_fwhm(profile: xr.DataArray, dim: str, *, interpolated: bool = False) -> 
     1.25
     """
 
+    @block_function
     def widths(values: npt.NDArray[Any]) -> Doubles:
         rows = values.reshape(-1, values.shape[-1]).astype(np.float64)
         return np.array([_old_width(row, interpolated) for row in rows]).reshape(values.shape[:-1])

@@ -11,6 +11,7 @@ import xarray as xr
 
 from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles
+from xinsitu.physics.blocks import block_function
 from xinsitu.schema import errors_name
 from xinsitu.values import Roi
 
@@ -236,6 +237,7 @@ def _calibrated(series: xr.Dataset, axis: str, pixels: xr.DataArray) -> dict[str
 def _read(place: xr.DataArray, index: Doubles, values: Doubles) -> xr.DataArray:
     """Values between pixels; beyond the ends the slope there goes on."""
 
+    @block_function
     def read(at: npt.NDArray[Any]) -> Doubles:
         inside = np.interp(at, index, values)
         if len(index) < 2:

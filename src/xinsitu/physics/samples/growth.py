@@ -10,6 +10,7 @@ import xarray as xr
 
 from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles
+from xinsitu.physics.blocks import block_function
 from xinsitu.schema import SCALED
 
 from .bad_frames import mask_flagged
@@ -261,6 +262,7 @@ def smoothing_spline(
     return result.rename(series.name)
 
 
+@block_function
 def _spline(values: Doubles, weights: Doubles, *, time: Doubles, strength: float | None) -> Doubles:
     """Spline of one series; the mean where there are too few points."""
     import scipy.interpolate

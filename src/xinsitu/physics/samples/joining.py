@@ -127,7 +127,7 @@ def _named(series: Series) -> Iterator[_Part]:
         labels = measurement_labels(data)
         labels = np.full(axis.shape, name) if labels is None else labels
         segment = np.zeros(axis.shape, dtype="int64")
-        bare = data.drop_vars(["measurement", "segment"], errors="ignore").drop_encoding()
+        bare = data.drop_vars(["measurement", "segment", "remarks"], errors="ignore").drop_encoding()
         read = bare.coords.to_dataset().drop_vars(SHARED_ERRORS, errors="ignore")  # these wait for all frames
         bare = bare.assign_coords(read.compute().coords)
         yield _Part(bare.assign_coords(measurement=("time", labels), segment=("time", segment)))

@@ -10,7 +10,7 @@ import xarray as xr
 
 from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles
-from xinsitu.physics.blocks import in_blocks
+from xinsitu.physics.blocks import block_function, in_blocks
 
 
 def smooth(data: xr.DataArray, window: int, *, order: int = 2) -> xr.DataArray:
@@ -98,6 +98,8 @@ def _local_polynomial(data: xr.DataArray, window: int, order: int, derivative: i
         raise SchemaError(f"{data.name!r} has dims ({', '.join(map(str, data.dims))}) and lacks 'time'")
     if window % 2 == 0 or window <= order:
         raise SchemaError(f"the window must be an odd number of frames above the order {order}, not {window}")
+    if not data.sizes["time"]:
+        return data.astype(np.float64)
     if {"y", "x"} <= set(data.dims):
         data = in_blocks(data)
     time = xr.DataArray(seconds(data), dims="time")
@@ -120,6 +122,7 @@ def _local_polynomial(data: xr.DataArray, window: int, order: int, derivative: i
     return result.where(data.notnull()).rename(data.name)
 
 
+@block_function
 def _fit_windows(values: npt.NDArray[Any], offset: npt.NDArray[Any], *, order: int, derivative: int) -> Doubles:
     """Value or slope at offset 0 of the polynomials of least squares through windows, last axis; NaN are left out."""
     n_window = values.shape[-1]

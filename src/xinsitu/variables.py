@@ -1,0 +1,164 @@
+"""Variables that know what becomes of them: frames that hold counts, remarks that are heard where they are computed.
+
+Whoever computes a Dataset with xarray loads its variables in his own process, whatever threads, processes or cluster
+did the work. These kinds of variable speak there, once their numbers are known; block functions never do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Self
+
+import dask
+import numpy as np
+import xarray as xr
+from xarray.core.indexing import ExplicitlyIndexed
+
+from xinsitu.errors import warn
+from xinsitu.kernels import DARK, UNREAD, marked
+
+
+class Heard(xr.Variable):
+    """A variable that says what there is to say of its values when these are loaded.
+
+    Selecting, transposing, chunking, copying and loading give a variable of the same kind; whatever makes other
+    numbers of it, or writes into it, gives a plain one.
+    """
+
+    __slots__ = ()
+
+    def remarks(self, values: np.ndarray[Any, Any]) -> Iterator[str]:
+        """Sentences on loaded values."""
+        raise NotImplementedError
+
+    def say(self) -> Self:
+        """Say it now, of values in memory."""
+        for text in self.remarks(np.asarray(self._data)):
+            warn(text)
+        return self
+
+    @property
+    def values(self) -> np.ndarray[Any, Any]:
+        """The numbers; loaded if need be, and spoken of then."""
+        found = super().values
+        if not isinstance(self._data, np.ndarray):
+            for text in self.remarks(np.asarray(found)):
+                warn(text)
+        return found
+
+    @values.setter
+    def values(self, values: Any) -> None:  # noqa: ANN401 - as in xarray
+        self.__class__ = xr.Variable  # type: ignore[assignment] # written into: it is what somebody made of it
+        self.values = values
+
+    @property
+    def data(self) -> Any:  # noqa: ANN401 - as in xarray
+        """The array, lazy or not."""
+        return super().data
+
+    @data.setter
+    def data(self, data: Any) -> None:  # noqa: ANN401 - as in xarray
+        before = self._data
+        loaded = not isinstance(before, np.ndarray) and not dask.is_dask_collection(data)
+        persisted = dask.is_dask_collection(data) and getattr(before, "name", None) == data.name
+        wrapped = isinstance(data, ExplicitlyIndexed)
+        if not (loaded or persisted or wrapped):
+            self.__class__ = xr.Variable  # type: ignore[assignment]
+        xr.Variable.data.fset(self, data)  # type: ignore[attr-defined]
+        if loaded and not wrapped and isinstance(self._data, np.ndarray):
+            self.say()
+
+    def load(self, **kwargs: Any) -> Self:  # noqa: ANN401 - as in xarray
+        """Load the numbers, and speak of them."""
+        lazy = not isinstance(self._data, np.ndarray)
+        super().load(**kwargs)
+        return self.say() if lazy else self
+
+    def _copy(self, deep: bool = True, data: Any = None, memo: dict[int, Any] | None = None) -> Any:  # noqa: ANN401
+        copied = super()._copy(deep, data, memo)
+        return copied if data is None else copied.to_base_variable()
+
+    def coarsen(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as in xarray
+        """Coarsen, which makes other numbers."""
+        plain: Any = self.to_base_variable()
+        return plain.coarsen(*args, **kwargs)
+
+    def pad(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as in xarray
+        """Pad, which adds numbers."""
+        return self.to_base_variable().pad(*args, **kwargs)
+
+    def __setitem__(self, key: Any, value: Any) -> None:  # noqa: ANN401 - as in xarray
+        self.__class__ = xr.Variable  # type: ignore[assignment]
+        self[key] = value
+
+
+class Remarks(Heard):
+    """A text, one sentence a line."""
+
+    __slots__ = ()
+
+    def remarks(self, values: np.ndarray[Any, Any]) -> Iterator[str]:
+        """Each line."""
+        yield from (line for text in values.ravel().tolist() for line in str(text).splitlines())
+
+
+class Frames(Heard):
+    """Frames ``(time, y, x)``, some of which may turn out to be NaN when they are read or corrected."""
+
+    __slots__ = ()
+
+    def remarks(self, values: np.ndarray[Any, Any]) -> Iterator[str]:
+        """How many frames are NaN, and why."""
+        if values.ndim != 3 or values.dtype.kind != "f" or not values.size:
+            return
+        yield from remarks_on_frames(
+            {"unread": marked(values, UNREAD).sum(), "dark": marked(values, DARK).sum()}, len(values)
+        )
+
+
+class Counted(Frames):
+    """Frames of counts that nobody has calculated with, whatever their attributes say.
+
+    xarray keeps attributes through arithmetic, so ``units="counts"`` stays where nothing is a count any more; this kind
+    of variable does not.
+    """
+
+    __slots__ = ()
+
+
+def remarks_on_frames(lost: dict[str, int], number: int) -> list[str]:
+    """Sentences on frames that became NaN: ``unread`` ones, and ``dark`` ones without a background to divide by.
+
+    Examples
+    --------
+    >>> remarks_on_frames({"unread": 2, "dark": 0}, 9)
+    ['2 of 9 frames are NaN because they cannot be read: files changed, damaged, removed or not there for a worker']
+    """
+    texts = []
+    if lost["unread"]:
+        texts.append(
+            f"{lost['unread']} of {number} frames are NaN because they cannot be read: files changed, damaged, removed "
+            "or not there for a worker"
+        )
+    if lost["dark"]:
+        texts.append(f"the background is zero in {lost['dark']} of {number} frames; their values are NaN")
+    return texts
+
+
+def spoken(array: xr.DataArray) -> xr.DataArray:
+    """Return an array that is in memory, and say what there is to say of it."""
+    if isinstance(array.variable, Heard):
+        array.variable.say()
+    return array
+
+
+def with_variable(array: xr.DataArray, variable: xr.Variable) -> xr.DataArray:
+    """Return the DataArray with another variable, coordinates and name kept."""
+    name = array.name if array.name is not None and array.name not in array.coords else "image"
+    return xr.Dataset({name: variable}, coords=array.coords)[name].rename(array.name)
+
+
+def as_frames(image: xr.DataArray, kind: type[Frames] = Counted) -> xr.DataArray:
+    """Return frames as ones that hold counts, or as ones that do not (``Frames``); coordinates and name kept."""
+    variable: Any = image.variable
+    return with_variable(image, kind(variable.dims, variable._data, variable.attrs, variable.encoding))

@@ -1,0 +1,195 @@
+"""Block functions on blocks of which nothing can be said: no frame, no valid pixel, no count, no background.
+
+They neither fall over nor warn, and what they give is NaN, zero or flagged, never a number that looks measured.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+
+import dask
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import xinsitu as xi
+from xinsitu.errors import XinsituWarning
+from xinsitu.kernels import DARK, UNREAD, lost
+from xinsitu.schema import Quality
+from xinsitu.variables import as_frames
+
+SHAPE = (22, 26)
+REGION = ((0, 4), (1, 9))
+TIME = np.datetime64("2014-05-28", "ns") + np.arange(12) * np.timedelta64(1, "s")
+ROIS = [
+    xi.Roi("plain", (5, 20), (3, 22)),
+    xi.Roi("others", (6, 18), (4, 24), background=("far",)),
+    xi.Roi("edge", (5, 21), (3, 25), background=("edge",)),
+    xi.Roi("plane", (5, 21), (3, 25), background=("plane",)),
+    xi.Roi("far", (0, 3), (10, 20), role="background"),
+    xi.Roi("pixel", (9, 10), (9, 10)),
+]
+KINDS = ("beam off", "sparse", "bad", "nan", "unread", "dark", "negative", "good")
+
+
+def frames_of(kind: str, number: int, rng: np.random.Generator) -> np.ndarray:
+    """Frames that are all of one kind."""
+    shape = (number, *SHAPE)
+    if kind in ("nan", "unread", "dark"):
+        why = {"nan": np.nan, "unread": lost("float64", UNREAD), "dark": lost("float64", DARK)}[kind]
+        return np.full(shape, why)
+    if kind == "negative":
+        return rng.normal(-3, 1, shape)
+    level = {"beam off": 0.0, "sparse": 0.02, "bad": 0.0, "good": 40.0}[kind]
+    counts = rng.poisson(level, shape).astype("float64")
+    return np.full(shape, np.nan) if kind == "bad" else counts
+
+
+@st.composite
+def stacks(draw: st.DrawFn) -> xr.DataArray:
+    """Frames in runs of one kind each, whole numbers or floating point, from none to twelve, in memory or in chunks."""
+    runs = draw(st.lists(st.sampled_from(KINDS), min_size=0, max_size=3))
+    rng = np.random.default_rng(draw(st.integers(0, 5)))
+    parts = [frames_of(kind, draw(st.integers(1, 4)), rng) for kind in runs]
+    frames = np.concatenate([np.empty((0, *SHAPE)), *parts])
+    if draw(st.booleans()):
+        frames = np.where(np.isnan(frames), -1, np.maximum(frames, 0)).astype("int32")
+    coords = {"time": TIME[: len(frames)], "y": np.arange(SHAPE[0]), "x": np.arange(SHAPE[1])}
+    image = xr.DataArray(frames, coords, ("time", "y", "x"), name="image", attrs={"units": "counts"})
+    image = as_frames(image.assign_attrs(count_cutoff=1000))
+    chunk = draw(st.sampled_from([None, 1, 3]))
+    return image if chunk is None else image.chunk({"time": chunk})
+
+
+@st.composite
+def corrections(draw: st.DrawFn) -> xi.Correction:
+    """Any recipe, with calibrations that may leave no usable pixel."""
+    flat = xr.DataArray(np.full(SHAPE, draw(st.sampled_from([1.0, 0.5, np.nan]))), dims=("y", "x"))
+    everything = xr.DataArray(np.ones(SHAPE, bool), dims=("y", "x"))
+    median = draw(st.sampled_from([None, 3, 5]))
+    mode = draw(st.sampled_from(["divide", "subtract"]))
+    mean = draw(st.sampled_from([None, "mean"])) if mode == "divide" else None
+    region = xi.Background(*REGION, mode=mode, normalise=mean)
+    return xi.Correction(
+        median=median,
+        threshold=None if median is None else draw(st.sampled_from([None, 5.0])),
+        flatfield=draw(st.sampled_from([None, flat.assign_attrs(total_counts=1e6)])),
+        mask=draw(st.sampled_from([None, None, everything])),
+        background=draw(st.sampled_from([None, region])),
+    )
+
+
+Function = Callable[[xr.DataArray, xi.Correction], xr.DataArray | xr.Dataset]
+
+
+def along(image: xr.DataArray, recipe: xi.Correction) -> xr.DataArray:
+    return xi.profiles(image, ROIS[1], along="x", rois=xi.RoiSet(ROIS), correction=recipe)
+
+
+FUNCTIONS: dict[str, Function] = {
+    "correct": xi.correct,
+    "measure": lambda image, recipe: xi.measure(image, ROIS, correction=recipe, profiles=True),
+    "measure corrected": lambda image, recipe: xi.measure(xi.correct(image, recipe), ROIS, smooth=3),
+    "profiles": along,
+    "line_cut": lambda image, recipe: xi.line_cut(image, (5, 5), (15, 20), width=3, correction=recipe),
+    "fit_rois": lambda image, recipe: xi.fit_rois(image, ROIS[:5], correction=recipe),
+    "fit_spots": lambda image, recipe: xi.fit_spots(image, ROIS[:1], correction=recipe),
+    "find_peaks": lambda image, recipe: xi.find_peaks(along(image, recipe), "x"),
+    "fwhm": lambda image, recipe: xi.fwhm(along(image, recipe), "x"),
+    "smooth": lambda image, recipe: xi.smooth(xi.correct(image, recipe), 5),
+    "derivative": lambda image, recipe: xi.derivative(along(image, recipe), 3),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@settings(max_examples=15, deadline=None)
+@given(image=stacks(), recipe=corrections())
+def test_nothing_falls_over_and_nothing_but_our_own_warning_is_heard(name, image, recipe):
+    here = threading.get_ident()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", XinsituWarning)
+        with threads_that_warn() as elsewhere, dask.config.set(scheduler="threads", num_workers=2):
+            FUNCTIONS[name](image, recipe).compute()
+    assert elsewhere - {here} == set()
+
+
+class threads_that_warn:
+    """Threads from which ``errors.warn`` is called inside the block."""
+
+    def __enter__(self) -> set[int]:
+        from xinsitu import variables
+        from xinsitu.physics.corrections import apply, plan
+
+        self.seen: set[int] = set()
+        self.patch = pytest.MonkeyPatch()
+        for module in (variables, apply, plan):
+            self.patch.setattr(module, "warn", lambda _: self.seen.add(threading.get_ident()))
+        return self.seen
+
+    def __exit__(self, *_: object) -> None:
+        self.patch.undo()
+
+
+@settings(max_examples=15, deadline=None)
+@given(image=stacks(), recipe=corrections())
+def test_what_cannot_be_read_or_divided_is_nan_and_flagged(image, recipe):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", XinsituWarning)
+        series = xi.measure(image, ROIS, correction=recipe, profiles=True).compute()
+        frames = np.asarray(xi.correct(image, recipe).compute().values)
+        raw = np.asarray(image.values, dtype="float64")
+    nowhere = np.isnan(raw).all(axis=(1, 2)) | (raw == -1).all(axis=(1, 2))
+    assert np.isnan(series.intensity.values[nowhere]).all()
+    assert np.isnan(series.profile_x.values[nowhere]).all()
+    assert np.isnan(frames[nowhere]).all()
+    assert (series.n_valid.values[nowhere] == 0).all()
+    assert (series.quality.values[nowhere] != 0).all()
+    unread = np.ascontiguousarray(raw[:, 0, 0]).view("uint64") == lost("float64", UNREAD).view("uint64")
+    flagged = (series.quality.values & Quality.FRAME_FAULT) > 0
+    assert (flagged == unread[:, None]).all()
+    told = str(series.remarks.item())
+    assert (f"{unread.sum()} of {len(raw)} frames are NaN because they cannot be read" in told) == unread.any()
+    if recipe.background is not None and recipe.background.mode == "divide" and recipe.mask is None:
+        off = (raw[:, :4, 1:9] == 0).all(axis=(1, 2))
+        flagged = (series.quality.values & Quality.ZERO_BACKGROUND) > 0
+        assert flagged[off].all()
+
+
+def functions() -> Iterator[str]:
+    """Every function that is mapped over blocks."""
+    import ast
+    from pathlib import Path
+
+    for path in Path(xi.__file__).parent.joinpath("physics").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in (
+                "over_blocks",
+                "xr.apply_ufunc",
+                "da.map_blocks",
+            ):
+                yield f"{path.stem}: {ast.unparse(node.args[0])}"
+
+
+def test_every_function_of_blocks_is_marked_as_one():
+    """A new one is to be silent, and to stand in the table above."""
+    import ast
+    from pathlib import Path
+
+    unmarked = set()
+    for path in Path(xi.__file__).parent.joinpath("physics").rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        marked = {
+            node.name: [ast.unparse(one) for one in node.decorator_list]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.FunctionDef)
+        }
+        for said in [one.split(": ")[1] for one in functions() if one.split(":")[0] == path.stem]:
+            if said.isidentifier() and said in marked and "block_function" not in marked[said]:
+                unmarked.add(f"{path.stem}.{said}")
+    assert unmarked <= {"blocks.function"}
+    assert len(set(functions())) > 10
