@@ -49,6 +49,20 @@ def refuse_existing(path: str | os.PathLike[str], *, overwrite: bool = False) ->
     return path
 
 
+def ordinary(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """Return the path of a file to read, unless reading could wait for ever or never end.
+
+    Raises
+    ------
+    OSError
+        It is a pipe, a socket or a device, or is not there.
+    """
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # folders are refused by whoever opens them
+        raise OSError(errno.EINVAL, "is a pipe or a device, no ordinary file", os.fspath(path))
+    return path
+
+
 def write_whole(path: str | os.PathLike[str], content: bytes | memoryview, *, overwrite: bool = False) -> Path:
     """Write a file whole or not at all, and read it back before it gets its name.
 

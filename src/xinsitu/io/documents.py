@@ -11,7 +11,7 @@ from typing import Any
 from xinsitu.errors import DocumentError, RoiError, XinsituError
 from xinsitu.values import AttenuationChange, Event, Roi, RoiSet
 
-from .disk import write_whole
+from .disk import ordinary, write_whole
 
 ROIS, ATTENUATION, EVENTS = "xinsitu-rois", "xinsitu-attenuation", "xinsitu-events"
 VERSION = 1
@@ -32,7 +32,7 @@ def read_document(path: PathLike, form: str) -> dict[str, Any]:
     path = Path(path)
     if path.is_dir():
         raise DocumentError(f"{path}: is a folder, a JSON file of the format {form!r} was expected")
-    if path.stat().st_size > LARGEST:
+    if Path(ordinary(path)).stat().st_size > LARGEST:
         raise DocumentError(f"{path}: is larger than {LARGEST // 2**20} MiB, no file of the format {form!r}")
     try:
         document = json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=_no_constant)

@@ -14,6 +14,7 @@ from xinsitu.errors import DocumentError, TimeError
 from xinsitu.schema import time_from_microseconds
 from xinsitu.values import Event, Moment, nanoseconds
 
+from .disk import ordinary
 from .instruments import load_instrument
 from .recognition import Chosen, named_instrument
 from .stamps import parse_stamp
@@ -111,7 +112,7 @@ class _Move:
 def _moves(path: Path) -> tuple[list[_Move], int]:
     """All lines about shutters, and the last time in the log."""
     try:
-        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        lines = Path(ordinary(path)).read_text(encoding="utf-8-sig", errors="replace").splitlines()
     except OSError as fault:
         raise DocumentError(f"{path}: cannot be read ({fault.strerror or fault})") from None
     clock: int | None = None

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from xinsitu.errors import LayoutError
+from xinsitu.errors import LayoutError, XinsituError
 from xinsitu.schema import FrameStatus
 
 from .discover import natural_key
@@ -32,6 +32,8 @@ from .masks import pixel_mask
 from .nexus import Nexus, decoded, item_of, read_attributes
 
 _PLACES = ("image", "entry/data/data", "entry/instrument/detector/data", "entry1/data/data", "exchange/data")
+MOST_FRAMES = 1_000_000
+"""A file can declare any number of frames without holding one."""
 _COLOURS = 4
 """An axis so short at the end of several is that of colours, not of columns."""
 
@@ -57,8 +59,10 @@ def read_file(path: str, scan: str | None = None) -> Gathered:
     try:
         with opened(path) as file:
             return _gather(file, path, files, scan)
-    except (OSError, KeyError, RuntimeError) as error:
-        raise FrameFault(path, f"the HDF5 file is damaged ({error})") from None
+    except XinsituError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever HDF5 throws at a damaged file is a fault of that file
+        raise FrameFault(path, f"the HDF5 file is damaged ({' '.join(str(error).split())})") from None
 
 
 def _gather(file: h5py.File, path: str, files: tuple[tuple[str, int, int], ...], scan: str | None) -> Gathered:
@@ -74,6 +78,8 @@ def _gather(file: h5py.File, path: str, files: tuple[tuple[str, int, int], ...],
             raise FrameFault(path, f"{dataset.name} is packed ({packed}); store the values themselves")
     if shape[0] * shape[1] > MAX_PIXELS:
         raise FrameFault(path, f"{first.name} declares {shape[0]} x {shape[1]} pixels")
+    if (count := sum(dataset.size // (shape[0] * shape[1]) for dataset in datasets.values())) > MOST_FRAMES:
+        raise LayoutError(f"{path}: declares {count} frames; more than {MOST_FRAMES} are not opened at once")
     written = {place: written_frames(dataset, axes) for place, dataset in datasets.items()}
     stack = Hdf5Stack(
         parts=tuple(part for place, there in written.items() for part in _parts(path, place, there, files)),

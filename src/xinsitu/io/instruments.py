@@ -20,6 +20,8 @@ from typing import Any
 from xinsitu.errors import DocumentError, RoiError, XinsituError
 from xinsitu.values import Background
 
+from .disk import ordinary
+
 GENERIC = "generic"
 """The instrument that assumes nothing: no zone, no names of axes, no background region."""
 ENVIRONMENT = "XINSITU_INSTRUMENT"
@@ -374,7 +376,7 @@ def load_instrument(instrument: str | os.PathLike[str] | Instrument) -> Instrume
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text("utf-8-sig")
+        return Path(ordinary(path)).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DocumentError(f"{path}: the instrument's table cannot be read ({error})") from None
 

@@ -20,6 +20,8 @@ import numpy.typing as npt
 
 from xinsitu.errors import DocumentError
 
+from .disk import ordinary
+
 MAX_BYTES = 2**28
 
 Numbers = npt.NDArray[np.float64]
@@ -75,7 +77,7 @@ def read_log(path: str | os.PathLike[str]) -> list[LogTable]:
     try:
         if os.path.getsize(name) > MAX_BYTES:
             raise DocumentError(f"{name}: a log of more than {MAX_BYTES >> 20} MiB is not read")
-        with open(name, encoding="utf-8-sig", errors="replace", newline="") as file:
+        with open(ordinary(name), encoding="utf-8-sig", errors="replace", newline="") as file:
             text = file.read()
     except OSError as error:
         raise DocumentError(f"{name}: the log cannot be read ({error.strerror})") from None

@@ -18,6 +18,7 @@ import xarray as xr
 from xinsitu.errors import FrameError, LayoutError, warn
 from xinsitu.schema import describe
 
+from .disk import ordinary
 from .formats.header import MAX_PIXELS, FrameFault
 from .formats.reading import read_frame, read_header
 from .formats.safe_hdf5 import opened, refuse_outside_links
@@ -113,7 +114,7 @@ def _values(path: str) -> npt.NDArray[np.generic]:
 
 def _numpy(path: str) -> npt.NDArray[np.generic]:
     try:
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        return np.asarray(np.load(ordinary(path), mmap_mode="r", allow_pickle=False))
     except Exception as error:  # a broken header gives SyntaxError, TokenError, EOFError, OverflowError, ...
         raise FrameError(path, f"the mask cannot be read ({error})") from error
 
@@ -125,7 +126,7 @@ def _frame(path: str) -> npt.NDArray[np.generic]:
 
 def _fit2d(path: str) -> npt.NDArray[np.generic]:
     """Fit2D mask: 1024 bytes of header that begin with ``MASK``, then one bit per pixel, rows padded to 32 bits."""
-    with open(path, "rb") as file:
+    with open(ordinary(path), "rb") as file:
         head, body = file.read(1024), file.read()
     if head[0:16:4] != b"MASK":
         raise FrameFault(path, "this is no Fit2D mask")

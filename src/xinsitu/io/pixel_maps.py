@@ -16,6 +16,7 @@ import xarray as xr
 from xinsitu.errors import FrameError
 from xinsitu.schema import describe
 
+from .disk import ordinary
 from .formats.header import MAX_PIXELS
 from .formats.reading import read_frame, read_header
 from .formats.safe_hdf5 import opened, refuse_outside_links
@@ -118,7 +119,7 @@ def _dims(
 
 def _values(path: str, dataset: str | None) -> npt.NDArray[np.generic]:
     try:
-        if h5py.is_hdf5(path):
+        if h5py.is_hdf5(ordinary(path)):
             return _hdf5(path, dataset)
         if path.lower().endswith(_TEXT):
             return _text(path)

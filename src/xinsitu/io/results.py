@@ -15,7 +15,7 @@ import xarray as xr
 
 import xinsitu
 from xinsitu import schema
-from xinsitu.errors import SchemaError
+from xinsitu.errors import SchemaError, XinsituError
 from xinsitu.variables import as_frames
 
 from .disk import refuse_existing, write_whole
@@ -159,12 +159,27 @@ def read_results(path: PathLike) -> xr.Dataset:
     refuse_outside_links(path)
     try:
         lazy = xr.open_dataset(path, engine=ENGINE)
-    except (OSError, ValueError, KeyError) as fault:
-        raise SchemaError(f"{path}: cannot be read as netCDF ({fault})") from None
+    except Exception as fault:  # noqa: BLE001 - whatever a library throws at a damaged file is a fault of that file
+        raise _damaged(path, fault) from None
     if "time" not in lazy.dims and (groups := _groups(path)):
         raise SchemaError(f"{path}: holds several measurements ({', '.join(groups)}); open it with xr.open_datatree")
     if "time" not in lazy.dims:
         raise SchemaError(f"{path}: holds no time axis, so it is no result of xinsitu")
+    try:
+        return _loaded(lazy)
+    except XinsituError:
+        raise
+    except Exception as fault:  # noqa: BLE001 - as above
+        lazy.close()
+        raise _damaged(path, fault) from None
+
+
+def _damaged(path: Path, fault: Exception) -> SchemaError:
+    return SchemaError(f"{path}: cannot be read as netCDF ({' '.join(str(fault).split())})")
+
+
+def _loaded(lazy: xr.Dataset) -> xr.Dataset:
+    """Return the Dataset in memory, but for a stack of frames, with exact times."""
     if "image" in lazy:
         image = as_frames(lazy["image"].chunk({"time": frames_per_chunk(lazy["image"])})).variable
         result = lazy.drop_vars("image").load().assign(image=image)

@@ -49,7 +49,7 @@ import tomli_w
 
 from xinsitu.errors import DocumentError, XinsituError
 from xinsitu.io.discover import look
-from xinsitu.io.disk import write_whole
+from xinsitu.io.disk import ordinary, write_whole
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois
 from xinsitu.io.measurement import select
 from xinsitu.values import frame_ranges
@@ -96,7 +96,7 @@ def read_recipe(path: str | Path) -> SampleRecipe:
     """
     path = Path(path)
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        document = tomllib.loads(Path(ordinary(path)).read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
         raise DocumentError(f"{path}: is not valid TOML: {fault}") from None
     if document.get("format") != FORMAT or document.get("version") != VERSION:

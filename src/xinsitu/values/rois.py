@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, overload
@@ -16,6 +17,10 @@ MEASURES = ("intensity", "com", "fwhm", "background")
 ROLES = ("signal", "background")
 EDGE, PLANE = "edge", "plane"
 """Reserved background names of a ROI: the ROI's own frame edge, and a plane through it."""
+
+
+MOST_ROIS = 10_000
+"""More in one file are a mistake, not regions of interest."""
 
 
 @dataclass(frozen=True)
@@ -198,11 +203,14 @@ class RoiSet(Sequence[Roi]):
         for roi in self.rois:
             if not isinstance(roi, Roi):
                 raise RoiError(f"a RoiSet holds Roi values, not {type(roi).__name__}")
+        if len(self.rois) > MOST_ROIS:
+            raise RoiError(f"{len(self.rois)} ROIs are more than the {MOST_ROIS} that are measured at once")
         names = self.names
-        if twice := sorted({name for name in names if names.count(name) > 1}):
+        if twice := sorted(name for name, count in Counter(names).items() if count > 1):
             raise RoiError(f"two ROIs are called {twice[0]!r}; a name is the key across measurements")
+        known = {*names, EDGE, PLANE}
         for roi in self.rois:
-            if strange := [name for name in roi.background if name not in (*names, EDGE, PLANE)]:
+            if strange := [name for name in roi.background if name not in known]:
                 raise RoiError(
                     f"the background of ROI {roi.name!r} names {strange[0]!r}; the set has {', '.join(names)}"
                 )

@@ -8,14 +8,18 @@ from collections.abc import Iterator
 
 import h5py
 
-from xinsitu.errors import SchemaError
+from xinsitu.errors import XinsituError
 from xinsitu.schema import FrameStatus
 
 from .header import FrameFault
-from .safe_hdf5 import opened, refuse_outside_links, target_of
+from .safe_hdf5 import links_of, opened, refuse_outside_links, target_of
 
 PIECES = "entry/data"
 """Where an Eiger's master links to the files of its frames."""
+
+
+DEEPEST = 16
+"""Virtual datasets of virtual datasets; nobody's detector makes more than two."""
 
 
 def linked_files(path: str) -> tuple[tuple[str, int, int], ...]:
@@ -38,19 +42,23 @@ def linked_files(path: str) -> tuple[tuple[str, int, int], ...]:
             refuse_outside_links(one, inside=folder)
             status = os.stat(one)
             linked = list(_linked_files(one))
-        except (SchemaError, OSError, RuntimeError, KeyError) as error:
-            text = str(error).removeprefix(f"{one}: ")
+        except Exception as error:  # noqa: BLE001 - whatever HDF5 throws at a damaged file is a fault of that file
+            text = " ".join(str(error).removeprefix(f"{one}: ").split())
             if one == path:
                 raise FrameFault(path, text, _state(path, text)) from None
             said = f"links to {os.path.relpath(one, folder)}: {text}"
             raise FrameFault(path, said, FrameStatus.MISSING) from None
         found[one] = (one, status.st_size, status.st_mtime_ns)
         waiting += [name for name in linked if name not in found and name not in lost]
+    taken: Sources = {}
     for one in found:
         try:
-            _check_sources(one)
-        except OSError as error:
+            taken |= _check_sources(one)
+        except XinsituError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
             raise FrameFault(path, f"the frames that it links to cannot be read ({error})") from None
+    _check_depth(path, taken)
     return tuple(found.values())
 
 
@@ -70,21 +78,46 @@ def missing_pieces(path: str) -> dict[str, str]:
     return {target: name for target, name in targets.items() if not os.path.lexists(target)}
 
 
-def _check_sources(path: str) -> None:
+Place = tuple[str, int]
+"""A dataset: its file, and where it lies in it."""
+Sources = dict[Place, set[Place]]
+
+
+def _check_sources(path: str) -> Sources:
     """Raise where a virtual dataset takes frames from where there are none: HDF5 would give zeros."""
+    taken: Sources = {}
     with opened(path) as file:
-        for name, source in _virtual_sources(file):
-            if source.file_name == ".":
-                continue
-            target = target_of(os.path.dirname(path), source.file_name)
+        for name, item, source in _virtual_sources(file):
+            here = source.file_name == "."
+            target = path if here else target_of(os.path.dirname(path), source.file_name)
             with opened(target) as other:
                 dataset = other.get(source.dset_name)
                 shape = dataset.shape if isinstance(dataset, h5py.Dataset) else None
+                if shape is not None:
+                    place = (os.path.realpath(target), h5py.h5o.get_info(dataset.id).addr)
+                    taken.setdefault((os.path.realpath(path), h5py.h5o.get_info(item.id).addr), set()).add(place)
             if shape is None:
                 raise FrameFault(path, f"{name} takes frames from {source.file_name}, which has no {source.dset_name}")
             if _too_small(shape, source):
                 said = f"{name} takes more from {source.file_name} than the {shape} that it has"
                 raise FrameFault(path, said, FrameStatus.TRUNCATED)
+    return taken
+
+
+def _check_depth(path: str, taken: Sources) -> None:
+    """Raise where virtual datasets take their frames from each other in a circle, or deeply: HDF5 would break down."""
+    depth: dict[Place, int] = {}
+
+    def of(place: Place, way: frozenset[Place]) -> int:
+        if place in way or len(way) > DEEPEST:
+            raise FrameFault(path, f"its virtual datasets refer to each other in a circle, or more than {DEEPEST} deep")
+        if place not in depth:
+            depth[place] = 1 + max((of(one, way | {place}) for one in taken.get(place, ())), default=0)
+        return depth[place]
+
+    for place in taken:
+        if of(place, frozenset()) > DEEPEST:
+            raise FrameFault(path, f"its virtual datasets refer to each other more than {DEEPEST} deep")
 
 
 def _too_small(shape: tuple[int, ...], source: h5py._hl.vds.VDSmap) -> bool:
@@ -95,15 +128,10 @@ def _too_small(shape: tuple[int, ...], source: h5py._hl.vds.VDSmap) -> bool:
     return math.prod(shape) < int(source.vspace.get_select_npoints())
 
 
-def _virtual_sources(file: h5py.File) -> list[tuple[str, h5py._hl.vds.VDSmap]]:
-    found: list[tuple[str, h5py._hl.vds.VDSmap]] = []
-
-    def visit(name: str, item: object) -> None:
+def _virtual_sources(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset, h5py._hl.vds.VDSmap]]:
+    for name, _, item in links_of(file):
         if isinstance(item, h5py.Dataset) and item.is_virtual:
-            found.extend((name, source) for source in item.virtual_sources())
-
-    file.visititems(visit)
-    return found
+            yield from ((name, item, source) for source in item.virtual_sources())
 
 
 def _state(path: str, said: str) -> FrameStatus:
@@ -117,19 +145,10 @@ def _linked_files(path: str) -> Iterator[str]:
     """Absolute paths of files that the links and virtual datasets of a file name."""
     folder = os.path.dirname(path)
     names: set[str] = set()
-
-    def visit(group: h5py.Group, depth: int) -> None:
-        for name in group:
-            link = group.get(name, getlink=True)
+    with opened(path) as file:
+        for _, link, item in links_of(file):
             if isinstance(link, h5py.ExternalLink):
                 names.add(link.filename)
-                continue
-            item = group.get(name)
-            if isinstance(item, h5py.Group) and isinstance(link, h5py.HardLink) and depth < 16:
-                visit(item, depth + 1)
             elif isinstance(item, h5py.Dataset) and item.is_virtual:
                 names.update(source.file_name for source in item.virtual_sources() if source.file_name != ".")
-
-    with opened(path) as file:
-        visit(file, 0)
     return iter(target_of(folder, name) for name in sorted(names))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -130,6 +131,8 @@ def _read_header(path: str) -> FrameHeader:
     fd = os.open(path, READ)
     try:
         status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise FrameFault(path, "is a pipe, a device or a folder, no ordinary file")
         head = os.read(fd, HEAD)
         if status.st_size == 0:
             raise FrameFault(path, "the file is empty (0 bytes)", FrameStatus.TRUNCATED)

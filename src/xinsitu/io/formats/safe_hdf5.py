@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
 
-from xinsitu.errors import SchemaError
+from xinsitu.errors import SchemaError, XinsituError
+
+from .hdf5_look import what_breaks
 
 MOST_OBJECTS = 100_000
 
@@ -44,40 +48,73 @@ def refuse_outside_links(path: str | os.PathLike[str], *, inside: str | os.PathL
         The file refers elsewhere, or is no HDF5 file.
     """
     path = Path(path)
+    refuse_unsound(path)
     try:
         with opened(path) as file:
-            _check_group(file, path, None if inside is None else Path(inside).resolve())
-    except IsADirectoryError:
-        raise SchemaError(f"{path}: is a folder, a netCDF or HDF5 file was expected") from None
+            _check_links(file, path, None if inside is None else Path(inside).resolve())
+    except XinsituError:
+        raise
+    except Exception as fault:  # noqa: BLE001 - whatever HDF5 throws at a damaged file is a fault of that file
+        raise SchemaError(f"{path}: is no readable HDF5 file ({' '.join(str(fault).split())})") from None
+
+
+def refuse_unsound(path: Path) -> None:
+    """Raise if a path is no ordinary file, or one that the HDF5 library does not survive.
+
+    Raises
+    ------
+    SchemaError
+        It is a folder, a pipe or a device; or it is damaged so that the library hangs or breaks down.
+    """
+    try:
+        status = path.stat()
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: there is no such file") from None
     except PermissionError:
         raise PermissionError(f"{path}: may not be read by this user") from None
-    except (OSError, RuntimeError) as fault:
-        raise SchemaError(f"{path}: is no readable HDF5 file ({fault})") from None
+    if stat.S_ISDIR(status.st_mode):
+        raise SchemaError(f"{path}: is a folder, a netCDF or HDF5 file was expected")
+    if not stat.S_ISREG(status.st_mode):
+        raise SchemaError(f"{path}: is no ordinary file, a netCDF or HDF5 file was expected")
+    if not os.access(path, os.R_OK):
+        raise PermissionError(f"{path}: may not be read by this user")
+    if said := what_breaks(path):
+        raise SchemaError(f"{path}: {said}")
 
 
-def _check_group(file: h5py.File, path: Path, inside: Path | None) -> None:
+def links_of(file: h5py.File) -> Iterator[tuple[str, object, object]]:
+    """Name, link and item of everything in a file, each group looked into once; behind an external link no item.
+
+    Raises
+    ------
+    SchemaError
+        There is more in it than can be looked through.
+    """
     waiting: list[h5py.Group] = [file]
-    seen: set[object] = set()
+    seen: set[int] = set()
+    count = 0
     while waiting:
         group = waiting.pop()
         for name in group:
+            if (count := count + 1) > MOST_OBJECTS:
+                raise SchemaError(f"{file.filename}: has more than {MOST_OBJECTS} objects and is not opened")
             link = group.get(name, getlink=True)
-            if isinstance(link, h5py.ExternalLink):
-                _check_target(path, f"{group.name}/{name}", link.filename, inside)
-                continue
-            item = group.get(name)
-            if isinstance(item, h5py.Dataset):
-                for target in _targets(item):
-                    _check_target(path, item.name, target, inside)
-                for target, _, _ in item.external or ():  # HDF5 looks for these nowhere else
-                    _check_target(path, item.name, os.path.join(path.parent, target), inside, beside=False)
-            elif isinstance(item, h5py.Group) and item.id not in seen:
-                seen.add(item.id)
+            item = None if isinstance(link, h5py.ExternalLink) else group.get(name)
+            yield f"{group.name}/{name}".replace("//", "/"), link, item
+            if isinstance(item, h5py.Group) and (address := h5py.h5o.get_info(item.id).addr) not in seen:
+                seen.add(address)
                 waiting.append(item)
-            if len(seen) > MOST_OBJECTS:
-                raise SchemaError(f"{path}: has more than {MOST_OBJECTS} groups and is not opened")
+
+
+def _check_links(file: h5py.File, path: Path, inside: Path | None) -> None:
+    for name, link, item in links_of(file):
+        if isinstance(link, h5py.ExternalLink):
+            _check_target(path, name, link.filename, inside)
+        elif isinstance(item, h5py.Dataset):
+            for target in _targets(item):
+                _check_target(path, name, target, inside)
+            for target, _, _ in item.external or ():  # HDF5 looks for these nowhere else
+                _check_target(path, name, os.path.join(path.parent, target), inside, beside=False)
 
 
 def _targets(dataset: h5py.Dataset) -> list[str]:

@@ -19,7 +19,7 @@ from xinsitu.kernels import UNREAD, lost
 
 from .lazy_stack import LazyStack, Pixels, Positions, check_unchanged, removed
 from .no_value import NoValue
-from .reading import decode, retried
+from .reading import READ, decode, retried
 
 ABSENT = -2
 """``offset`` of a frame that is filled with NaN."""
@@ -125,7 +125,7 @@ class FrameStack(LazyStack):
     def _read_file(self, path: str, frame: int, block: Pixels, first: int) -> None:
         """Check that the file is the one that was opened, and read rows of plain pixels."""
         offset = int(self.offsets[frame])
-        descriptor = os.open(path, os.O_RDONLY)  # a third of the time of a file object
+        descriptor = os.open(path, READ)  # a third of the time of a file object
         try:
             check_unchanged(path, os.fstat(descriptor), int(self.sizes[frame]), int(self.mtimes[frame]))
             if offset >= 0:
