@@ -219,7 +219,8 @@ def _fitted(
             p[:, 1] / unit,
             np.sqrt(covariance[:, 1, 1]) / unit,
         ]
-    sound = found.arrived & (free > 0) & (p[:, 0] > 0) & (np.abs(p[:, 1]) < p[:, 0])
+    stays = np.abs(p[:, 0] - start[:, 0]) < unit / np.ptp(time)  # at the peak that it began from
+    sound = found.arrived & (free > 0) & stays & (np.abs(p[:, 1]) < p[:, 0])
     return np.where(sound[:, None], np.stack(result, axis=1), np.nan), found.chi_square
 
 
