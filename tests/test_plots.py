@@ -13,9 +13,9 @@ from scipy.signal import savgol_filter
 
 from xinsitu.errors import DocumentError, RoiError, SchemaError, TimeError
 from xinsitu.plots import plot, plot_changes, plot_kymograph, plot_rois, save_plot, waterfall
+from xinsitu.plots.curve_filters import Smoothing, local_fit, parse_smoothing
 from xinsitu.plots.curves import drawing
 from xinsitu.plots.images import changes as profile_changes
-from xinsitu.plots.smoothing import Smoothing, local_fit, parse_smoothing
 from xinsitu.values import AttenuationChange, Event, Key, Roi
 
 from .drawing import drawn

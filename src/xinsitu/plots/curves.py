@@ -16,7 +16,7 @@ from xinsitu.physics.samples.events import events_of
 from xinsitu.schema import errors_name
 from xinsitu.values import Event, moment
 
-from .smoothing import Smoothing, local_fit, parse_smoothing
+from .curve_filters import Smoothing, local_fit, parse_smoothing
 from .timeline import Mark, Timeline, breaks, marks, timeline, zero
 
 PANELS = ("com_y", "com_x", "fwhm_y", "fwhm_x", "intensity")
