@@ -55,7 +55,14 @@ def test_parse_equals_the_steps_done_by_hand(
     box = ["--background", "70:90,150:170", "--background-mode", "divide"]
     assert main(["parse", str(scan), str(experiment.folders["flatfield"]), *ZONE, *box, "-o", str(output)]) == 0
     said = capsys.readouterr().out
-    for text in ("60 frames of 195 x 487", "3x3 median", "flatfield1", "y 70:90, x 150:170", str(output), " s\n"):
+    for text in (
+        "60 frames of 195 x 487",
+        "3x3 median of every pixel",
+        "flatfield1",
+        "y 70:90, x 150:170",
+        str(output),
+        " s\n",
+    ):
         assert text in said
 
     raw = np.array([tifffile.imread(path) for path in sorted(scan.glob("*.tif"))], dtype="float64")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 import scipy.special
+import scipy.stats
 import xarray as xr
 
 import xinsitu as xi
@@ -397,3 +398,46 @@ def test_requests_that_make_no_sense_are_refused():
         xi.fit_profiles(xr.DataArray(np.ones(5), dims="x"), "x")
     with pytest.raises(xi.SchemaError, match="no ROI"):
         xi.fit_rois(spots(20, 0, 1), [xi.Roi("b", (0, 3), (0, 44), role="background")])
+
+
+@pytest.mark.parametrize("counts", [40, 400, 4000, 60_000])
+@pytest.mark.parametrize("ground", [0.0, 2.0])
+def test_the_right_shape_is_never_poor(counts, ground):
+    x = np.arange(70.0)
+    curve = counts * scipy.stats.norm.pdf(x, 33.3, 4.4) + 20 * ground
+    rows = xr.DataArray(np.random.default_rng(8).poisson(curve, (400, 70)).astype(float), dims=("time", "x"))
+    found = xi.fit_profiles(rows, "x", errors=np.sqrt(np.maximum(rows, 0)), per_count=xr.DataArray(1.0))
+    assert float((found.quality & Quality.POOR_FIT > 0).mean()) < 0.01
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [
+        lambda x: scipy.stats.norm.pdf(x, 27, 2.7) + 0.7 * scipy.stats.norm.pdf(x, 37, 2.7),
+        lambda x: np.exp(-0.5 * ((x - 30) / np.where(x < 30, 2.2, 5.1)) ** 2) / 9.2,
+        lambda x: scipy.stats.cauchy.pdf(x, 32, 2.8),
+    ],
+    ids=["two", "skewed", "tails"],
+)
+def test_another_shape_is_poor_and_its_errors_grow(curve):
+    x = np.arange(70.0)
+    rows = xr.DataArray(
+        np.random.default_rng(8).poisson(12_000 * curve(x) + 15, (60, 70)).astype(float), dims=("time", "x")
+    )
+    how = {"errors": np.sqrt(np.maximum(rows, 1)), "per_count": xr.DataArray(1.0)}
+    found = xi.fit_profiles(rows, "x", **how)
+    assert (found.quality & Quality.POOR_FIT > 0).all()
+    ratio = found.chi_square / found.n_free
+    assert (ratio > 1.5).all()
+    plain = rows.copy(data=np.random.default_rng(8).poisson(12_000 * scipy.stats.norm.pdf(x, 32, 4.5) + 15, (60, 70)))
+    good = xi.fit_profiles(
+        plain.astype(float), "x", errors=np.sqrt(np.maximum(plain, 1.0)), per_count=xr.DataArray(1.0)
+    )
+    assert float(found.centre_errors.median()) > 1.1 * float(good.centre_errors.median())
+
+
+def test_without_known_noise_no_fit_is_called_poor():
+    x = np.arange(40.0)
+    skewed = np.exp(-0.5 * ((x - 20) / np.where(x < 20, 2.2, 5.1)) ** 2)
+    found = xi.fit_profiles(xr.DataArray(1e6 * skewed, dims="x"), "x")
+    assert not int(found.quality) & Quality.POOR_FIT

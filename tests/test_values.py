@@ -158,3 +158,40 @@ def test_one_roi_is_a_set_of_one() -> None:
     assert RoiSet.of(roi).names == ("WZ",)
     with pytest.raises(RoiError, match="not NoneType"):
         RoiSet.of(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"kind": "polygon", "points": [[1, 2], [9, 3], [5, 8]]}, {"angle": 12.5}, {"kind": "ellipse"},
+        {"shape": {"kind": "rotated", "angle": 30}}, {"shape": "circle"}, {"shape_type": "polygon"}, {"rotation": -3},
+        {"points": [[0, 1], [4, 5]]}, {"centre": [3, 4], "radius": 2}, {"mask": "m.tif"}, {"Kind": "Polygon"},
+        {"angle": True},
+    ],
+)  # fmt: skip
+def test_other_shapes_than_rectangles_are_refused_never_measured_as_their_box(told):
+    document = {"name": "a", "y": [0, 10], "x": [0, 12], **told}
+    with pytest.raises(RoiError, match="only upright rectangles"):
+        Roi.from_dict(document)
+    with pytest.raises(RoiError, match="'a'"):
+        RoiSet.from_dict({"rois": [document]})
+    del document["y"], document["x"]
+    with pytest.raises(RoiError, match="only upright rectangles"):
+        Roi.from_dict(document)
+
+
+@pytest.mark.parametrize("told", [{"kind": "rectangle"}, {"shape": "box"}, {"angle": 0}, {"kind": None, "angle": 0.0}])
+def test_a_rectangle_may_say_that_it_is_one(told):
+    document = {"name": "a", "y": [0, 10], "x": [0, 12], **told}
+    with pytest.warns(XinsituWarning):
+        roi = Roi.from_dict(document)
+    assert roi.shape == (10, 12)
+    assert roi.to_dict().items() >= told.items()
+
+
+def test_a_turn_of_all_rois_or_of_a_key_frame_is_refused_too():
+    roi = {"name": "a", "y": [0, 10], "x": [0, 12]}
+    with pytest.raises(RoiError, match="only upright rectangles"):
+        RoiSet.from_dict({"rois": [roi], "angle": 5})
+    with pytest.raises(RoiError, match="only upright rectangles"):
+        Roi.from_dict({**roi, "path": [{"frame": 3, "y": [1, 11], "x": [0, 12], "angle": 4}]})

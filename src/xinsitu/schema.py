@@ -24,6 +24,8 @@ COUNTS = "counts"
 RATIO = "1"
 """Units of an image that was divided by a background of its own."""
 PIXEL = "pixel"
+MEDIAN, OUTLIERS = 3, 5.0
+"""Size of the median where numbers are made, and the standard deviations from which it replaces a pixel."""
 REFERENCE = "normalise_reference"
 """Attribute of a ROI time series: the value of the monitor that its intensities were brought to."""
 
@@ -132,6 +134,8 @@ class Quality(enum.IntFlag):
     MEDIAN_BIAS = 32768
     OUTLIER = 65536
     BAD_FRAME = 131072
+    POOR_FIT = 262144
+    BACKGROUND_DOUBTFUL = 524288
 
 
 LEFT_OUT = Quality.BAD_FRAME | Quality.OUTLIER

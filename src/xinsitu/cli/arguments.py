@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from xinsitu.errors import DocumentError
+from xinsitu.schema import MEDIAN, OUTLIERS
 from xinsitu.values import AttenuationChange, Bounds, Box, FrameRange, frame_ranges
 
 if TYPE_CHECKING:
@@ -113,6 +114,17 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def not_negative(text: str) -> float:
+    """Read a number that is not below zero."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from zero on")
+    return value
+
+
 def size(text: str) -> int:
     """Read the size of a median: an odd number from 3 on, or 0 for none."""
     if not text.isdecimal() or (int(text) != 0 and (int(text) < 3 or int(text) % 2 == 0)):
@@ -187,7 +199,7 @@ def _parse(add: Add) -> None:
     one.add_argument("-o", "--output", type=Path, metavar="F.nc", help="file to write (default: SAMPLE_MEASUREMENT.nc)")
     one.add_argument("--crop", type=box, metavar="Y0:Y1,X0:X1", help="keep only these rows and columns")
     one.add_argument("--compression", choices=["deflate"], help="smaller and slower")
-    _correcting(one)
+    _correcting(one, threshold=0.0)
     _reading(one)
     _writing(one)
 
@@ -354,9 +366,15 @@ def _reading(one: argparse.ArgumentParser) -> None:
     one.add_argument("--log", default="auto", metavar="auto|none|FILE", help="log whose counters join the frames")
 
 
-def _correcting(one: argparse.ArgumentParser) -> None:
-    one.add_argument("--median", type=size, default=3, metavar="N", help="N x N median filter; 0 for none")
-    one.add_argument("--threshold", type=float, metavar="S", help="replace only outliers beyond S standard deviations")
+def _correcting(one: argparse.ArgumentParser, *, threshold: float = OUTLIERS) -> None:
+    one.add_argument("--median", type=size, default=MEDIAN, metavar="N", help="N x N median filter; 0 for none")
+    one.add_argument(
+        "--threshold",
+        type=not_negative,
+        default=threshold,
+        metavar="S",
+        help="the median replaces only outliers beyond S standard deviations; 0: every pixel",
+    )
     one.add_argument("--flatfield-median", type=size, metavar="N", help="median filter the flat-field frames too")
     one.add_argument(
         "--background", type=box, action="append", metavar="Y0:Y1,X0:X1", help="empty area; several are pooled"

@@ -51,7 +51,7 @@ def demo(words: argparse.Namespace, run: Run) -> int:
 
 _TITLES = {
     "plain": "Largest deviation from the truth in any frame, measured without a median:",
-    "median": "Measured with the 3x3 median, against the noise-free frames that went through the same median:",
+    "median": "Measured with the 3x3 median of every pixel, against the noise-free frames through the same median:",
 }
 
 
@@ -76,9 +76,9 @@ def _commands(folder: Path, truth: Truth) -> list[list[str]]:
         ["info", str(truth.folders["sample"]), "--instrument", INSTRUMENT],
         ["parse", scans[0], flat, "--instrument", INSTRUMENT, "-o", str(folder / "0884_time1_frames.nc")],
     ]
-    for name, size in (("plain", "0"), ("median", "3")):
+    for name, median in (("plain", ["--median", "0"]), ("median", ["--median", "3", "--threshold", "0"])):
         into = str(folder / name)
-        how = ["--rois", rois, "--flatfield", flat, "--median", size, "--instrument", INSTRUMENT]
+        how = ["--rois", rois, "--flatfield", flat, *median, "--instrument", INSTRUMENT]
         lines.append(["measure", *scans, *how, "-o", f"{into}/"])
         lines.append(["stitch", into, *joined, "-o", str(folder / name / "0884.nc")])
     found = ["--find", "--proposal", str(folder / "found.json"), "--report", str(folder / "found.png")]

@@ -15,7 +15,7 @@ from xinsitu.io.instruments import GENERIC, load_instrument
 from xinsitu.io.results import read_results
 from xinsitu.io.survey import survey
 from xinsitu.physics.corrections.apply import Correction, background_noise
-from xinsitu.recipe import Correcting, Parse
+from xinsitu.recipe import Parse
 from xinsitu.values import Background
 
 from .console import complain, say, say_block, working
@@ -23,6 +23,7 @@ from .shared import (
     background,
     check_frames_to,
     correcting,
+    correction_text,
     default_name,
     document,
     reading,
@@ -50,7 +51,7 @@ def parse(words: argparse.Namespace) -> int:
     check_frames_to([output], words.measurement, words, overwrite=words.force)
     step = Parse(words.measurement, how, correcting(words, background(words, _of_instrument(scan, words))), words.crop)
     say_measurement(scan, words.measurement)
-    _say_correction(step.correcting, given=bool(words.background))
+    say(correction_text(step.correcting, given=bool(words.background)))
     with scheduler(words.scheduler), working(f"correcting and writing {scan.sizes['time']} frames"):
         write_frames(
             step.produce(), output, overwrite=words.force, compression=words.compression, recipe=document(step, output)
@@ -73,37 +74,17 @@ def _of_instrument(scan: xr.Dataset, words: argparse.Namespace) -> Background | 
     return replace(region, mode=words.background_mode) if region and words.background_mode else region
 
 
-def _say_correction(correcting: Correcting, *, given: bool) -> None:
-    steps: list[str] = []
-    if correcting.count_rate is not None:
-        steps.append(f"dead time {correcting.count_rate:g} s")
-    if correcting.mask is not None:
-        steps.append(f"mask {correcting.mask}")
-    if correcting.median:
-        kind = (
-            "" if correcting.threshold is None else f" of outliers beyond {correcting.threshold:g} standard deviations"
-        )
-        steps.append(f"{correcting.median}x{correcting.median} median{kind}")
-    if correcting.flatfield is not None:
-        steps.append(f"flat field {correcting.flatfield}")
-    if correcting.background is not None:
-        verb = "divided by" if correcting.background.mode == "divide" else "less"
-        boxes = " and ".join(f"y {y[0]}:{y[1]}, x {x[0]}:{x[1]}" for y, x in correcting.background.boxes)
-        steps.append(f"{verb} the background at {boxes}{'' if given else ' (of the instrument)'}")
-    if correcting.normalise is not None:
-        steps.append(f"normalised by {correcting.normalise}")
-    say(f"correction: {', '.join(steps) or 'none'}")
-
-
 def explore(words: argparse.Namespace) -> int:
     """Serve the explorer until it is stopped."""
     from xinsitu.app.serve import explore as serve
 
+    what = correcting(words, background(words))
+    complain(correction_text(what))  # the address is the first line on stdout
     serve(
         words.path,
         flatfield=words.flatfield,
         rois=words.rois,
-        correcting=correcting(words, background(words)),
+        correcting=what,
         reading=reading(words),
         calibration={one.axis: one.pixels() for one in words.calibration},
         port=words.port,

@@ -26,7 +26,7 @@ from xinsitu.recipe.rerun import differences, recipe_of
 from xinsitu.values import AttenuationChange
 
 from .console import complain, say, say_block, table, working
-from .shared import document, safe_name, scheduler, tally
+from .shared import correction_text, document, safe_name, scheduler, tally
 
 
 def stitch(words: argparse.Namespace) -> int:
@@ -244,6 +244,10 @@ def _run_sample(recipe: SampleRecipe, below: Path | None, *, force: bool) -> int
     frames = _measured(recipe.stitch.inputs)
     check_outputs(recipe.outputs, inputs=recipe.inputs, frames=frames, overwrite=force, below=below)
     series: list[xr.Dataset] = []
+    for text in sorted(
+        {correction_text(step.correcting) for step in recipe.stitch.inputs if isinstance(step, Measure)}
+    ):
+        say(text)
     for step in recipe.stitch.inputs:
         with working(f"measuring {_name(step)}"):
             series.append(step.produce())

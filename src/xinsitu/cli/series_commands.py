@@ -24,6 +24,7 @@ from .shared import (
     background,
     check_frames_to,
     correcting,
+    correction_text,
     default_name,
     document,
     reading,
@@ -44,6 +45,7 @@ def measure(words: argparse.Namespace) -> int:
         for folder in words.measurements
     ]
     into = _output_folder(words.output, words.measurements, many=len(steps) > 1)
+    say(correction_text(what))
     if len(steps) == 1:
         with scheduler(words.scheduler):
             path, series = _measure_one(steps[0], words, into, set())

@@ -55,7 +55,7 @@ def correcting(words: argparse.Namespace, region: Background | None) -> Correcti
     """Return what is done to the frames."""
     return Correcting(
         median=words.median or None,
-        threshold=words.threshold,
+        threshold=(words.threshold or None) if words.median else None,
         flatfield=words.flatfield,
         flatfield_median=words.flatfield_median or None,
         background=region,
@@ -63,6 +63,28 @@ def correcting(words: argparse.Namespace, region: Background | None) -> Correcti
         normalise=words.normalise_by,
         count_rate=words.count_rate,
     )
+
+
+def correction_text(correcting: Correcting, *, given: bool = True) -> str:
+    """Return in words what is done to the frames; not ``given``: the background is the instrument's."""
+    steps: list[str] = []
+    if correcting.count_rate is not None:
+        steps.append(f"dead time {correcting.count_rate:g} s")
+    if correcting.mask is not None:
+        steps.append(f"mask {correcting.mask}")
+    if correcting.median:
+        every, some = correcting.threshold is None, f"outliers beyond {correcting.threshold or 0:g} standard deviations"
+        kind = " of every pixel" if every else f" of {some}"
+        steps.append(f"{correcting.median}x{correcting.median} median{kind}")
+    if correcting.flatfield is not None:
+        steps.append(f"flat field {correcting.flatfield}")
+    if correcting.background is not None:
+        verb = "divided by" if correcting.background.mode == "divide" else "less"
+        boxes = " and ".join(f"y {y[0]}:{y[1]}, x {x[0]}:{x[1]}" for y, x in correcting.background.boxes)
+        steps.append(f"{verb} the background at {boxes}{'' if given else ' (of the instrument)'}")
+    if correcting.normalise is not None:
+        steps.append(f"normalised by {correcting.normalise}")
+    return f"correction: {', '.join(steps) or 'none'}"
 
 
 def say_measurement(scan: xr.Dataset, folder: Path) -> None:

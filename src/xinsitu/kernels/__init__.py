@@ -4,6 +4,10 @@ Nothing here knows xarray or dask. A pixel that says nothing is NaN in floating-
 negative number (signed: -1 gap, -2 bad) or the highest number of its type (unsigned), as detectors write them.
 """
 
+from .half_maximum import HalfMaximum as HalfMaximum
+from .half_maximum import ambiguous as ambiguous
+from .half_maximum import half_maximum as half_maximum
+from .half_maximum import rivals as rivals
 from .pixels import DARK as DARK
 from .pixels import UNREAD as UNREAD
 from .pixels import Bools as Bools
@@ -28,7 +32,6 @@ from .sums import centre_of_mass_variance as centre_of_mass_variance
 from .sums import edge_base as edge_base
 from .sums import edge_width as edge_width
 from .sums import fwhm as fwhm
-from .sums import fwhm_variance as fwhm_variance
 from .sums import half_crossings as half_crossings
 from .sums import profiles as profiles
 from .sums import running_mean as running_mean

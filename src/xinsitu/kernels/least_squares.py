@@ -30,15 +30,18 @@ class Fit:
     covariance: Doubles
     chi_square: Doubles
     arrived: Bools
+    spread: Doubles
+    """Variance that the chi square of a model which fits has: 2 for each point, and ``1 / m`` more for ``m`` counts."""
 
     def scaled(self, factor: Doubles) -> Fit:
         """Return the fits with the covariance of each row multiplied by a factor."""
-        return Fit(self.parameters, self.covariance * factor[:, None, None], self.chi_square, self.arrived)
+        return Fit(self.parameters, self.covariance * factor[:, None, None], self.chi_square, self.arrived, self.spread)
 
     def put(self, rows: Bools | Indices, other: Fit) -> None:
         """Put other fits in the place of some rows."""
         self.parameters[rows], self.covariance[rows] = other.parameters, other.covariance
         self.chi_square[rows], self.arrived[rows] = other.chi_square, other.arrived
+        self.spread[rows] = other.spread
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,8 @@ def fit(model: Model, values: Doubles, variance: Doubles, start: Doubles, *, per
         step, errors = _step(slopes, weight, away, np.zeros(len(p)))
         arrived |= (np.abs(step) <= 1e-3 * errors * np.sqrt(misfit / values.shape[1])[:, None]).all(axis=1)
         covariance = _covariance(slopes, weight)
-    return Fit(p, covariance, chi_square, arrived & np.isfinite(covariance).all(axis=(1, 2)))
+        spread = np.where(points.good, 2 + points.per_count**2 * weight, 0.0).sum(axis=1)
+    return Fit(p, covariance, chi_square, arrived & np.isfinite(covariance).all(axis=(1, 2)), spread)
 
 
 def _deviance(r: Doubles) -> Doubles:

@@ -17,7 +17,8 @@
     tz = "Asia/Tokyo"
 
     [correction]                    # median, threshold, flatfield_median, background
-    median = 3
+    median = 3                      # as without these two lines: outliers only; threshold = 0: every pixel
+    threshold = 5
     background = { y = [70, 90], x = [150, 170], mode = "divide" }
 
     [[calibration]]                 # one for each axis: axis, name, file, lattice_constant, transpose
@@ -52,6 +53,7 @@ from xinsitu.io.discover import look
 from xinsitu.io.disk import ordinary, write_whole
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois
 from xinsitu.io.measurement import select
+from xinsitu.schema import MEDIAN, OUTLIERS
 from xinsitu.values import frame_ranges
 
 from . import ATTENUATION, Calibrating, Correcting, Measure, Reading, Stitch
@@ -121,7 +123,7 @@ def _sample_recipe(document: Mapping[str, Any], base: Path) -> SampleRecipe:
     correction = dict(document.get("correction", {}))
     if "flatfield" in document:
         correction["flatfield"] = document["flatfield"]
-    correcting = Correcting.from_dict(correction, base)
+    correcting = Correcting.from_dict(_with_defaults(correction), base)
     rois = read_rois(base / document["rois"])
     pixels = tuple(Calibrating.from_dict(one, base) for one in document.get("calibration", ()))
     inputs = tuple(
@@ -151,6 +153,13 @@ def _sample_recipe(document: Mapping[str, Any], base: Path) -> SampleRecipe:
             *([] if correcting.mask is None else [correcting.mask]),
         ),
     )
+
+
+def _with_defaults(correction: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a correction whose median replaces outliers only, where nothing else is said; 0 means none."""
+    said = {"median": MEDIAN, "threshold": OUTLIERS, **correction}
+    median = said["median"] or None
+    return said | {"median": median, "threshold": (said["threshold"] or None) if median else None}
 
 
 def _attenuation(document: Mapping[str, Any]) -> dict[str, Any]:

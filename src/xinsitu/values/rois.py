@@ -15,6 +15,12 @@ from .logbook import Key
 MEASURES = ("intensity", "com", "fwhm", "background")
 """What a ROI can measure; a ROI without ``measure`` measures all of it."""
 ROLES = ("signal", "background")
+RECTANGLES = ("rectangle", "rect", "box")
+"""Names of the one geometry that is measured."""
+_KINDS = ("kind", "shape", "shape_type", "geometry")
+_TURNS = ("angle", "rotation", "theta", "tilt")
+_OTHER = ("points", "vertices", "polygon", "ellipse", "circle", "centre", "center", "axes", "radius", "radii", "mask")
+"""Keys that say that a ROI is something else than the rectangle ``y``, ``x``."""
 EDGE, PLANE = "edge", "plane"
 """Reserved background names of a ROI: the ROI's own frame edge, and a plane through it."""
 
@@ -44,6 +50,7 @@ class KeyFrame:
         """Read the JSON form: a KEY with ``y`` and ``x`` beside it."""
         if not isinstance(document, Mapping) or not {"y", "x"} <= set(document):
             raise RoiError(f"a key frame needs a moment, y and x, not {document!r}")
+        _refuse_shapes({"name": "of a key frame", **document})
         rest = {name: value for name, value in document.items() if name not in ("y", "x")}
         return cls(Key.from_dict(rest), document["y"], document["x"])
 
@@ -151,6 +158,7 @@ class Roi:
         """
         if not isinstance(document, Mapping):
             raise RoiError(f"a ROI must be an object with name, y and x, not {document!r}")
+        _refuse_shapes(document)
         if missing := [name for name in ("name", "y", "x") if name not in document]:
             raise RoiError(f"ROI {document.get('name', '?')!r} lacks {', '.join(missing)}")
         known = ("name", "y", "x", "color", "measure", "role", "background", "path")
@@ -169,6 +177,21 @@ class Roi:
             path=None if path is None else tuple(KeyFrame.from_dict(frame) for frame in path),
             extra=keep_unknown(document, known, f"ROI {document['name']!r}"),
         )
+
+
+def _refuse_shapes(document: Mapping[str, Any]) -> None:
+    """Raise where a ROI says that it is no upright rectangle: its bounding box would be measured in its place."""
+    for key, value in document.items():
+        name = str(key).lower()
+        told = value.get("kind", value) if name in _KINDS and isinstance(value, Mapping) else value
+        shape = name in _KINDS and not (told is None or (isinstance(told, str) and told.lower() in RECTANGLES))
+        turned = name in _TURNS and not (value is None or (isinstance(value, int | float) and value == 0))
+        other = name in _OTHER and value is not None and value is not False
+        if shape or turned or other:
+            raise RoiError(
+                f"ROI {document.get('name', '?')!r} has {key!r} = {told!r}, and only upright rectangles are measured, "
+                f"never the box around another shape: draw it as a rectangle with y and x, and remove {key!r}"
+            )
 
 
 @dataclass(frozen=True)
@@ -281,6 +304,7 @@ class RoiSet(Sequence[Roi]):
         """
         if not isinstance(document.get("rois"), list):
             raise RoiError("there is no list 'rois'")
+        _refuse_shapes({"name": "of all", **{key: value for key, value in document.items() if key in _TURNS}})
         shape = document.get("detector_shape")
         if shape is not None and (
             not isinstance(shape, list) or len(shape) != 2 or not all(type(n) is int and n > 0 for n in shape)

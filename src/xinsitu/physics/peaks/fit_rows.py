@@ -18,6 +18,8 @@ SIGNIFICANT = 3.0
 """A peak that is not this many standard errors high is no peak."""
 CLEAR = 6.0
 """A peak that is not this many standard errors high is one, but its parameters do not scatter like a Gaussian."""
+POOR = 4.0
+"""Standard deviations of chi square above its expectation from which the shape is not that of the data."""
 EXTRA = 3
 """Columns behind the parameters and their covariance: chi square, degrees of freedom, quality."""
 
@@ -27,17 +29,26 @@ def columns_for(number: int) -> int:
     return number + number**2 + EXTRA
 
 
-def packed(found: Fit, good: Bools, n_points: Doubles) -> Doubles:
-    """Fits as rows of numbers, ``(row, column)``; NaN where a fit is no good."""
+def packed(found: Fit, good: Bools, n_points: Doubles, *, weighted: bool) -> Doubles:
+    """Fits as rows of numbers, ``(row, column)``; NaN where a fit is no good.
+
+    Where the noise is known (``weighted``), a chi square that is too large for it says that the shape is another one:
+    the fit is flagged, and its covariance is multiplied by chi square per degree of freedom.
+    """
     number = found.parameters.shape[1]
+    free = np.maximum(n_points - number, 0)
+    with np.errstate(invalid="ignore"):
+        poor = weighted & good & (found.chi_square - free > POOR * np.sqrt(found.spread))
+    found = found.scaled(np.where(poor, found.chi_square / np.maximum(free, 1), 1.0))
     result = np.full((len(good), columns_for(number)), np.nan)
     result[good, :number] = found.parameters[good]
     result[good, number:-EXTRA] = found.covariance[good].reshape(-1, number**2)
     result[good, -3] = found.chi_square[good]
-    result[:, -2] = np.maximum(n_points - number, 0)
+    result[:, -2] = free
     with np.errstate(invalid="ignore"):
         faint = good & (found.parameters[:, 0] < CLEAR * np.sqrt(found.covariance[:, 0, 0]))
-    result[:, -1] = np.where(good, np.where(faint, Quality.ERRORS_DOUBTFUL, 0), Quality.FIT_FAILED)
+    told = np.where(faint, Quality.ERRORS_DOUBTFUL, 0) | np.where(poor, Quality.POOR_FIT, 0)
+    result[:, -1] = np.where(good, told, Quality.FIT_FAILED)
     return result
 
 
@@ -116,7 +127,7 @@ def fit_rows(
         begin = result.parameters[before[again]]
         result.put(again, _fit(rows[again], sigma[again], counted[again], begin, x, shape, weighted))
         good = _sensible(result, rows, x)
-    told = packed(result, good, np.isfinite(rows).sum(axis=1).astype(np.float64))
+    told = packed(result, good, np.isfinite(rows).sum(axis=1).astype(np.float64), weighted=weighted)
     return told.reshape(*values.shape[:-1], -1)
 
 

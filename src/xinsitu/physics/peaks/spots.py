@@ -171,7 +171,7 @@ def _fit(values: Doubles, per_count: Doubles, level: Doubles, *, counts: bool) -
         found = fit(model, flat, variance, start, per_count=per_count)
     else:
         found = by_scatter(fit(model, flat, np.ones_like(flat), start), n_points)
-    return packed(found, _sensible(found, n_rows, n_columns), n_points.astype(np.float64))
+    return packed(found, _sensible(found, n_rows, n_columns), n_points.astype(np.float64), weighted=counts)
 
 
 def _start(values: Doubles) -> Doubles:

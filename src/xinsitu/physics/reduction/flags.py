@@ -18,7 +18,8 @@ from xinsitu.physics.corrections.framewise import noise_of
 from xinsitu.schema import Quality
 from xinsitu.variables import remarks_on_frames
 
-from .quantities import COLUMN
+from .quantities import COLUMN, LOW_COUNTS
+from .roi_widths import NOISY_PEAK
 
 Text = npt.NDArray[Any]
 
@@ -29,8 +30,16 @@ HARMLESS = 0.01
 BIASED, CERTAIN, OWN_NOISE = 0.05, 4.0, 0.6
 """Part of an intensity that is flagged if a median takes or adds it, and standard deviations above its noise, which is
 so much of the intensity's own: filtered and raw sums have most of their noise in common."""
+SHOWS, SURE = 0.7, 3.0
+"""Standard errors of a value from which a median's doing is flagged, as it is known to some 0.3 of them, and how many
+times its own noise it must be."""
 AROUND = 65
 """Frames over which that part is averaged."""
+PLAIN = 3.0
+"""Standard errors by which a slope moves a centre of mass before it is said, and not only flagged."""
+NEAR, LUCK = 15, 2.0
+"""Frames over whose median it is decided what is to be expected of one, and so many standard errors above a limit: so
+near to it what passes by its own counts is what the noise has raised."""
 DARK, LIT = 5.0, 100.0
 """Counts in all ROIs together: at most so many in a frame without beam, where the median frame has at least so many."""
 
@@ -40,7 +49,7 @@ class Told:
     """What to look for.
 
     Are frames divided by a background, are they counts, is there a median, does the flat field say what it counted;
-    which ROIs are more than a background.
+    which ROIs are more than a background, and which take it from their own edge.
     """
 
     divides: bool
@@ -49,6 +58,7 @@ class Told:
     flat: bool
     names: tuple[str, ...]
     signals: tuple[bool, ...]
+    edges: tuple[bool, ...]
 
 
 @block_function
@@ -56,18 +66,37 @@ def flagged(packed: Doubles, *, told: Told) -> Doubles:
     """Return the numbers with the flags that take all frames to see: a biased median, no beam, outliers."""
     if not packed.size:
         return packed
+    packed = _faint_flagged(packed)
     if told.median and told.counts:
         packed = _median_flagged(packed)
     if told.flat:
         packed = _scale_told(packed, told)
+    packed = _contradicted(packed) if told.counts else packed
     packed = _without_beam_flagged(packed) if told.counts else packed
     return _outliers_flagged(packed, np.array(told.signals))
+
+
+def _faint_flagged(packed: Doubles) -> Doubles:
+    """Flag intensities and widths of too few counts, by their own and by those that the frames around let expect."""
+    from scipy.ndimage import median_filter
+
+    result = packed.copy()
+    for name, limit, flag in (
+        ("significance", LOW_COUNTS, Quality.LOW_COUNTS),
+        ("clear", NOISY_PEAK, Quality.NOISY_PROFILE),
+    ):
+        own = packed[:, :, COLUMN[name]]
+        expected = median_filter(own, size=(min(NEAR, 2 * len(own) - 1), 1), mode="mirror")
+        faint = ~((expected > limit + LUCK) & (own > limit))
+        quality = result[:, :, COLUMN["quality"]].astype(np.int64)
+        result[:, :, COLUMN["quality"]] = np.where(faint, quality | flag, quality)
+    return result
 
 
 @block_function
 def remarks(packed: Doubles, *, told: Told) -> Text:
     """Return what people should know of the numbers, one sentence a line; a text without dimensions."""
-    lines = [*_on_frames(packed, told), *_on_median(packed, told)] if packed.size else []
+    lines = [*_on_frames(packed, told), *_on_median(packed, told), *_on_background(packed, told)] if packed.size else []
     return np.array("\n".join(lines), dtype=object)
 
 
@@ -109,15 +138,40 @@ def _on_median(packed: Doubles, told: Told) -> Iterator[str]:
 
 
 def _median_flagged(packed: Doubles) -> Doubles:
-    """Flag intensities of which a plain median takes or adds a part that shows, in the frames around."""
+    """Flag what a plain median changes by a part that shows, or by a standard error, in the frames around."""
     bias, noise = _pooled_bias(packed, AROUND)
+    intensity, errors = packed[:, :, COLUMN["intensity"]], packed[:, :, COLUMN["intensity_errors"]]
+    one = np.divide(errors, intensity, out=np.full(errors.shape, np.inf), where=intensity > 0)
     known = np.isfinite(bias)
-    biased = known & (np.abs(np.where(known, bias, 0.0)) > np.maximum(BIASED, CERTAIN * noise))
+    biased = known & (np.abs(np.where(known, bias, 0.0)) > np.maximum(np.fmin(BIASED, SHOWS * one), CERTAIN * noise))
+    for name in ("median_com_y", "median_com_x", "median_fwhm_y", "median_fwhm_x"):
+        mean, own = _pooled(packed[:, :, COLUMN[name]], 4 * AROUND)
+        biased |= np.abs(mean) > np.maximum(SHOWS, SURE * own)
     if not biased.any():
         return packed
     result = packed.copy()
     result[:, :, COLUMN["quality"]] += biased * float(Quality.MEDIAN_BIAS)
     return result
+
+
+def _pooled(values: Doubles, frames: int) -> tuple[Doubles, Doubles]:
+    """Mean over so many frames around each of ``(frame, roi)``, and its noise; 0 where fewer than two are known."""
+    known = np.isfinite(values)
+    held = np.where(known, values, 0.0)
+    number, total, squares = (_around(part, frames) for part in (known.astype(np.float64), held, held**2))
+    mean = np.divide(total, number, out=np.zeros(total.shape), where=number > 1)
+    spread = np.maximum(squares - number * mean**2, 0) / np.maximum((number - 1) * number, 1)
+    return mean, np.sqrt(spread)
+
+
+def _around(values: Doubles, frames: int) -> Doubles:
+    """Sum over so many frames around each, fewer at the ends; all of them where there are no more."""
+    first = np.maximum(np.arange(len(values)) - frames // 2, 0)
+    behind = np.minimum(np.arange(len(values)) + frames // 2 + 1, len(values))
+    if frames >= len(values):
+        first, behind = np.zeros_like(first), np.full_like(behind, len(values))
+    total = np.concatenate([np.zeros((1, values.shape[1])), values.cumsum(axis=0)])
+    return np.asarray(total[behind] - total[first])
 
 
 def _pooled_bias(packed: Doubles, frames: int) -> tuple[Doubles, Doubles]:
@@ -126,16 +180,47 @@ def _pooled_bias(packed: Doubles, frames: int) -> tuple[Doubles, Doubles]:
     known = np.isfinite(bias) & np.isfinite(intensity) & (bias > -1)
     net = np.where(known, intensity, 0.0)
     parts = (net, net / (1 + np.where(known, bias, 0.0)), np.where(known, errors, 0.0) ** 2)
-    first = np.maximum(np.arange(len(packed)) - frames // 2, 0)
-    behind = np.minimum(np.arange(len(packed)) + frames // 2 + 1, len(packed))
-    if frames >= len(packed):
-        first, behind = np.zeros_like(first), np.full_like(behind, len(packed))
-    filtered, counted, variance = (
-        np.diff(np.concatenate([np.zeros((1, part.shape[1])), part.cumsum(axis=0)])[[first, behind]], axis=0)[0]
-        for part in parts
-    )
+    filtered, counted, variance = (_around(part, frames) for part in parts)
     level = np.where(counted > 0, counted, np.nan)
     return filtered / level - 1, OWN_NOISE * np.sqrt(np.maximum(variance, 0)) / level
+
+
+def _contradicted(packed: Doubles) -> Doubles:
+    """Flag values whose background the ROI's edges contradict by a standard error."""
+    marked = (_slopes(packed) != 0).any(axis=0)
+    along_y, along_x = (_wrong(packed, f"tail_{axis}", 4 * AROUND) for axis in "yx")
+    marked |= along_y * along_x > 0  # on all sides: a rod leaves on two
+    if not marked.any():
+        return packed
+    result = packed.copy()
+    result[:, :, COLUMN["quality"]] += marked * float(Quality.BACKGROUND_DOUBTFUL)
+    return result
+
+
+def _slopes(packed: Doubles) -> Doubles:
+    """By how many standard errors slopes along y and x move centres of mass, ``(axis, frame, roi)``."""
+    return np.stack([_wrong(packed, f"slope_{axis}", AROUND) for axis in "yx"])
+
+
+def _on_background(packed: Doubles, told: Told) -> Iterator[str]:
+    """Propose a plane where the edge that is taken for background is plainly none."""
+    if not (told.counts and any(told.edges)):
+        return
+    for axis, off in zip("yx", np.abs(_slopes(packed)), strict=True):
+        for roi in np.flatnonzero(np.array(told.edges) & ((off > PLAIN).mean(axis=0) > 0.5)):
+            yield (
+                f"ROI {told.names[roi]!r}: its edges differ along {axis}, and put its centre of mass off by some "
+                f"{np.median(off[:, roi]):.2g} standard errors; background='plane' follows a slope"
+            )
+
+
+def _wrong(packed: Doubles, name: str, frames: int) -> Doubles:
+    """By how many standard errors something is off, in the mean over the frames around; 0 where that is not sure."""
+    change, variance = packed[:, :, COLUMN[name]], packed[:, :, COLUMN[f"{name}_variance"]]
+    known = np.isfinite(change) & np.isfinite(variance)
+    total, spread = (_around(np.where(known, part, 0.0), frames) for part in (change, variance))
+    mean = total / np.maximum(_around(known.astype(np.float64), frames), 1)
+    return np.where((np.abs(mean) > 1) & (np.abs(total) > CERTAIN * np.sqrt(np.maximum(spread, 0))), mean, 0.0)
 
 
 def _scale_told(packed: Doubles, told: Told) -> Doubles:

@@ -29,8 +29,8 @@ def excess(
     steps: Steps,
     *,
     edge: bool = False,
-) -> Doubles:
-    """Sum of the filtered pixels of a box less that of the raw ones, spikes aside; NaN in frames that are not asked.
+) -> tuple[Doubles, Doubles]:
+    """Profiles along y and x of the filtered pixels of a box less the raw ones, spikes aside; NaN where not asked.
 
     A pixel is a spike as :func:`~xinsitu.kernels.despike` has it. What remains is the median's own doing: it takes from
     peaks that are sharp, and from counts that are few.
@@ -50,7 +50,7 @@ def excess(
     edge
         Take off the background from the box's own edge: its mean, or a plane through it, on all pixels.
     """
-    result, some = np.full(len(raw), np.nan), asked(per_frame)
+    some = asked(per_frame)
     (top, bottom), (left, right) = box
     own = filtered[some]
     part = raw[some, top:bottom, left:right]
@@ -66,28 +66,22 @@ def excess(
     if number.size:
         spikes = _stand_out(raw[some], (number, rows + top, columns + left), own[number, rows, columns], steps)
         difference[number[spikes], rows[spikes], columns[spikes]] = 0
-    total = difference.sum(axis=(1, 2), dtype=np.float64)
-    if not np.isfinite(total).all():
-        total = np.nansum(difference, axis=(1, 2), dtype=np.float64)
+    made = np.nan_to_num(difference.astype(np.float64))
     if edge:
-        total = total - _of_edge(difference)
-    result[some] = total
-    return result
+        made -= _of_edge(difference)[:, None, None] * np.isfinite(difference)
+    profiles = kernels.profiles(made)
+    along_y, along_x = (np.full((len(raw), profile.shape[1]), np.nan) for profile in profiles)
+    along_y[some], along_x[some] = profiles
+    return along_y, along_x
 
 
 def _of_edge(difference: kernels.Floats) -> Doubles:
-    """Return the mean of the outermost rows and columns times the number of pixels."""
+    """Return the mean of the outermost rows and columns."""
     high, wide = (kernels.edge_width(size) for size in difference.shape[1:])
-    known = np.isfinite(difference)
-    pixels, total = (
-        np.count_nonzero(known, axis=(1, 2)),
-        np.where(known, difference, 0).sum(axis=(1, 2), dtype=np.float64),
-    )
-    inside = difference[:, high:-high, wide:-wide]
-    known = np.isfinite(inside)
-    total -= np.where(known, inside, 0).sum(axis=(1, 2), dtype=np.float64)
-    outer = pixels - np.count_nonzero(known, axis=(1, 2))
-    return np.asarray(total * pixels / np.maximum(outer, 1))
+    edge = np.isfinite(difference)
+    edge[:, high:-high, wide:-wide] = False
+    total = np.where(edge, difference, 0).sum(axis=(1, 2), dtype=np.float64)
+    return np.asarray(total / np.maximum(np.count_nonzero(edge, axis=(1, 2)), 1))
 
 
 def _stand_out(

@@ -13,6 +13,7 @@ from xinsitu.physics.corrections.framewise import raw_counts
 from xinsitu.schema import Quality
 from xinsitu.values import PLANE
 
+from .contradictions import excess_at_edges, slope_across, tail_at_edges
 from .profile_bins import bins_of, n_bins
 from .raw_pixels import count_rate_correction, saturated, sparse_counts
 from .regions import Measurements, Region, resting
@@ -48,10 +49,28 @@ COLUMNS = (
     "flat_variance",
     "frame_variance",
     "level_variance",
+    "significance",
+    "clear",
+    "median_com_y",
+    "median_com_x",
+    "median_fwhm_y",
+    "median_fwhm_x",
+    "tail_y",
+    "tail_y_variance",
+    "tail_x",
+    "tail_x_variance",
+    "slope_y",
+    "slope_y_variance",
+    "slope_x",
+    "slope_x_variance",
 )
-"""Last axis of what :func:`measure_block` returns; the last four say what it is based on: raw counts in the background
-regions of the frame, filtered counts per pixel of the ROI, raw ones without hot pixels, and the relative variance that
-the intensity has from the flat field."""
+"""Last axis of what :func:`measure_block` returns; from ``frame_level_counts`` on it says what it is based on.
+
+Raw counts in the background regions of the frame, filtered counts per pixel of the ROI, raw ones without hot pixels,
+relative variances that intensities have from the flat field and from what they share, the standard errors that
+intensity and peak are high, those by which a plain median moved positions and widths, in frames that were asked, and
+those by which the ROI's edges contradict its background, each with its variance.
+"""
 REPORTED = COLUMNS[: COLUMNS.index("frame_level_counts")]
 COLUMN = {name: number for number, name in enumerate(COLUMNS)}
 LOW_COUNTS = 5.0
@@ -60,6 +79,8 @@ SPARSE = 2.5
 """Behind a median, mean counts of the pixels where most counts are, below which errors may be off by more than 15 %."""
 EMPTY = 1.0
 """Behind a median, counts per pixel of the ground below which sums over a plane have doubtful errors."""
+SMALLEST = 5
+"""Rows and columns from which the edges of a ROI tell of its background."""
 FAST = 0.05
 """Correction of the count rate above which a ROI is flagged."""
 
@@ -82,7 +103,7 @@ def _measure_still(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, 
         others = [sums[other] for other in region.background]
         below = under(own, region.under, others)
         pixels = sum(other.pixels for other in others)
-        made = sum(other.median_excess for other in others)
+        made = sum(other.median_excess[0].sum(axis=1) for other in others)
         for name, values in _quantities(frames, region, own, below, plan, others=pixels, made=made):
             packed[:, number, COLUMN[name]] = values
         net = own.total - below.total
@@ -139,7 +160,7 @@ def _quantities(
     yield "maximum_errors", _maximum_errors(own, frames, region, plan)
     yield "maximum_y", row + region.origin[0]
     yield "maximum_x", column + region.origin[1]
-    errors = np.sqrt(variance)
+    errors, clear = np.sqrt(variance), np.full(len(net), np.inf)
     for axis, first in (("y", region.origin[0]), ("x", region.origin[1])):
         profile = getattr(own, axis) - getattr(below, axis)
         pixels = getattr(own, f"pixels_{axis}")
@@ -150,23 +171,38 @@ def _quantities(
                 profile, getattr(own, f"variance_{axis}"), centre, pixels, shared_level
             )
             extra = _own_edge(centre, profile.shape[1], own, below) + getattr(below, f"slope_{axis}")
-            yield f"com_{axis}_errors", np.sqrt(np.maximum(spread + extra / np.where(net == 0, np.nan, net) ** 2, 0))
-        width, width_errors, flags = width_of(axis, own, below, shared_level, region, plan)
+            com_errors = np.sqrt(np.maximum(spread + extra / np.where(net == 0, np.nan, net) ** 2, 0))
+            yield f"com_{axis}_errors", com_errors
+            if region.under in ("rois", "edge") and plan.counts:
+                yield from _told(f"slope_{axis}", *slope_across(axis, own, below, net), com_errors)
+        width, width_errors, flags, sharp = width_of(axis, own, below, shared_level, region, plan)
         quality |= flags
+        clear = np.minimum(clear, sharp)
         if "fwhm" in region.measures:
             yield f"fwhm_{axis}", width
             yield f"fwhm_{axis}_errors", width_errors
+        if plan.asks_median and {"com", "fwhm"} <= region.measures:
+            raw_centre, raw_width = _without_median(axis, frames, region, own, profile, share, made, plan)
+            yield f"median_com_{axis}", _in_errors(centre - raw_centre, com_errors)
+            yield f"median_fwhm_{axis}", _in_errors(width - raw_width, width_errors)
     if plan.asks_median:
         yield "median_bias", _median_bias(frames, region, own, share, net, made, plan)
     n_saturated = saturated(frames, region, plan)
     quality |= np.where(n_saturated > 0, Quality.SATURATED, 0)
     quality |= np.where(_doubtful(region, own, below, plan), Quality.ERRORS_DOUBTFUL, 0)
     quality |= np.where(own.pixels < own.area, Quality.MASKED_PIXELS, 0)
-    quality |= np.where(net > LOW_COUNTS * np.nan_to_num(errors), 0, Quality.LOW_COUNTS)
     if region.moving is not None:
-        lost_peak = (quality & (Quality.LOW_COUNTS | Quality.PEAK_AT_EDGE)) > 0
-        quality |= np.where(lost_peak, Quality.PEAK_LOST, 0)
+        faint = ~(net > LOW_COUNTS * np.nan_to_num(errors))
+        quality |= np.where(faint | ((quality & Quality.PEAK_AT_EDGE) > 0), Quality.PEAK_LOST, 0)
     quality |= np.where(count_rate_correction(frames, region, plan) > FAST, Quality.COUNT_RATE_HIGH, 0)
+    if region.under and plan.counts and min(own.y.shape[1], own.x.shape[1]) >= SMALLEST:
+        for axis in "yx":
+            elsewhere = region.under == "rois"
+            height, height_variance = excess_at_edges(axis, own, below) if elsewhere else tail_at_edges(own, below)
+            yield from _told(f"tail_{axis}", own.pixels * height, own.pixels**2 * height_variance, errors)
+    noise = np.nan_to_num(errors)
+    yield "significance", np.where(noise > 0, net / np.where(noise > 0, noise, 1), np.where(net > 0, np.inf, -np.inf))
+    yield "clear", clear
     yield "n_valid", own.pixels
     yield "n_saturated", n_saturated
     yield "quality", quality.astype(np.float64)
@@ -204,7 +240,7 @@ def _median_bias(
     frames: Frames, region: Region, own: Sums, share: Doubles, net: Doubles, others: Doubles | float, plan: Measurements
 ) -> Doubles:
     """Part that a plain median adds to the intensity; NaN where that is not known, or nothing was counted."""
-    added = own.median_excess - share * others
+    added = own.median_excess[0].sum(axis=1) - share * others
     if frames.level is not None and plan.steps.mode == "subtract" and not region.under:
         added = added - own.pixels / np.maximum(frames.level_pixels, 1) * frames.level_excess
     counted = net / factor_of(frames, plan) - added
@@ -213,6 +249,45 @@ def _median_bias(
         level = frames.level * frames.level_pixels
         bias = (1 + bias) * np.where(level > 0, 1 - frames.level_excess / np.where(level > 0, level, 1), np.nan) - 1
     return np.asarray(bias)
+
+
+def _told(name: str, change: Doubles, variance: Doubles, errors: Doubles) -> Iterator[tuple[str, Doubles]]:
+    """Give what changes a quantity and the variance of that in standard errors of the quantity."""
+    yield name, _in_errors(change, errors)
+    yield f"{name}_variance", _in_errors(variance, errors**2)
+
+
+def _in_errors(change: Doubles, errors: Doubles) -> Doubles:
+    return np.asarray(np.divide(change, errors, out=np.full(len(change), np.nan), where=errors > 0))
+
+
+def _without_median(
+    axis: str,
+    frames: Frames,
+    region: Region,
+    own: Sums,
+    profile: Doubles,
+    share: Doubles,
+    others: Doubles | float,
+    plan: Measurements,
+) -> tuple[Doubles, Doubles]:
+    """Centre of mass and width of a net profile without what a plain median made of it; NaN in frames not asked."""
+    excess = own.median_excess["yx".index(axis)]
+    asked = np.isfinite(excess).all(axis=1)
+    centre, width = np.full((2, len(profile)), np.nan)
+    if not asked.any():
+        return centre, width
+    pixels = getattr(own, f"pixels_{axis}")
+    level = share * others / np.maximum(own.pixels, 1)
+    made = (excess - np.broadcast_to(level, len(excess))[:, None] * pixels) * factor_of(frames, plan)[:, None]
+    raw = kernels.bridged((profile - made)[asked], pixels[asked])
+    if plan.smooth is not None:
+        raw = kernels.running_mean(raw, plan.smooth)
+    centre[asked] = kernels.centre_of_mass((profile - made)[asked])
+    width[asked] = kernels.half_maximum(raw, np.zeros(len(raw)) if region.under else kernels.edge_base(raw)).width
+    if plan.smooth is not None:
+        width = kernels.without_running_mean(width, plan.smooth)
+    return centre, width
 
 
 def _own_edge(centre: Doubles, n_bins: int, own: Sums, below: Under) -> Doubles:

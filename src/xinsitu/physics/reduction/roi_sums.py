@@ -83,8 +83,8 @@ class Sums:
     """Variance of a bin over what was counted in it: 1, but behind a median."""
     weighted_mean: Doubles
     """Behind a median, mean of the pixels where most counts are; infinite without one."""
-    median_excess: Doubles
-    """What a plain median added to the sum of what was counted; NaN in frames that were not asked, 0 without one."""
+    median_excess: tuple[Doubles, Doubles]
+    """What a plain median added to the profiles of what was counted, along y and x; NaN in frames not asked."""
     top: tuple[Doubles, Doubles, Doubles]
     """Highest valid pixel, its row and its column in the ROI."""
     area: int
@@ -130,7 +130,8 @@ def frames_of(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, share
         values = np.ascontiguousarray(kernels.in_rows(part), dtype=np.float64)
         good = np.isfinite(values)
         values = np.where(good, values, 0.0)
-        made += median_bias.excess(raw, part, per_frame, (y, x), steps) if plan.asks_median else 0.0
+        if plan.asks_median:
+            made += median_bias.excess(raw, part, per_frame, (y, x), steps)[0].sum(axis=1)
         total += values.sum(axis=1)
         squares += np.einsum("np,np->n", values, values)
         variance += (values * gain_of(steps, (y, x)).reshape(1, -1)).sum(axis=1)
@@ -158,7 +159,7 @@ def summed(frames: Frames, region: Region, plan: Measurements, *, keep: bool = F
     part = frames.filtered(steps, region.box)
     as_counted = frames.level is None and not steps.scaled  # then these pixels need not be copied and summed twice
     counted = part.astype(np.float64, order="C") if plan.counts and not as_counted else None
-    made = np.zeros(len(part))
+    made = np.zeros((len(part), 1)), np.zeros((len(part), 1))
     if plan.asks_median:
         edge = region.under in ("edge", "plane")
         made = median_bias.excess(frames.raw, part, frames.per_frame, region.box, steps, edge=edge)

@@ -12,70 +12,94 @@ from .regions import Measurements, Region
 from .roi_backgrounds import Under
 from .roi_sums import Sums
 
-NOISY_PEAK = 10.0
-"""A profile whose highest bin is below this many standard errors has no trustworthy width."""
+NOISY_PEAK, FEW_BINS = 11.0, 5.5
+"""A profile whose peak is below this many standard errors of one of its bins has no trustworthy width; one that is
+wider than so many bins has more of them to go by, and its peak counts for more by the root of the ratio."""
+WINDOWS = 1.03
+"""What windows that are chosen by the noise add to the error of a width; from simulation."""
 
 
 def width_of(
     axis: str, own: Sums, below: Under, level_variance: Doubles, region: Region, plan: Measurements
-) -> tuple[Doubles, Doubles, kernels.Indices]:
-    """Width at half maximum, its error, and flags: above the declared background, else above the outermost bins."""
+) -> tuple[Doubles, Doubles, kernels.Indices, Doubles]:
+    """Width at half maximum, its error, flags, and the height of the peak over the noise of one of its bins.
+
+    The height is that above the declared background, else above the outermost bins.
+    """
     pixels = getattr(own, f"pixels_{axis}")
     each = np.arange(len(pixels))
     profile = kernels.bridged(getattr(own, axis) - getattr(below, axis), pixels)
     if plan.smooth is not None:
         profile = kernels.running_mean(profile, plan.smooth)
     base = np.zeros(len(profile)) if region.under else kernels.edge_base(profile)
-    crossings = kernels.half_crossings(profile, base)
-    variance, together = _noise(axis, profile, own, below, crossings, plan)
+    found = kernels.half_maximum(profile, base)
+    variance, together = _noise(axis, found, own, below, plan)
     variance = kernels.bridged(variance, pixels)
-    width = crossings.right - crossings.left
+    by_bin = found.width_by_bin if plan.smooth is None else kernels.running_mean(found.width_by_bin, plan.smooth)
+    square = np.einsum("ni,ni,ni->n", by_bin, by_bin, variance)
+    square -= np.square(by_bin[each, found.peak]) * _tamed(found, variance)
+    for lag, shared in enumerate(together, start=1):
+        both = np.sqrt(variance[:, lag:] * variance[:, :-lag]) * shared[:, lag:]
+        square += 2 * np.einsum("ni,ni,ni->n", by_bin[:, lag:], by_bin[:, :-lag], both)
     if region.under:
-        base_variance = pixels[each, crossings.peak] ** 2 * level_variance
+        square += np.einsum("ni,ni->n", by_bin, pixels) ** 2 * level_variance
     else:
         base_variance = kernels.edge_base(variance) / (2 * kernels.edge_width(profile.shape[1]))
-    reach = plan.smooth or 1
-    error = np.sqrt(kernels.fwhm_variance(profile, variance, base_variance, crossings, together, reach=reach))
+        square += by_bin.sum(axis=1) ** 2 * base_variance
+    width, error = found.width, np.sqrt(np.maximum(square, 0))
+    if not plan.median:
+        error = np.where(_of_one_bin(found), error, WINDOWS * error)
+    noise = np.sqrt(variance[each, found.peak] / (plan.smooth or 1))
     if plan.smooth is not None:
         plain = kernels.without_running_mean(width, plan.smooth)
         width, error = plain, error * width / plain
-    peak_variance = variance[each, crossings.peak] + base_variance
-    height = profile[each, crossings.peak] - base
-    flags = np.where((crossings.peak == 0) | (crossings.peak == profile.shape[1] - 1), Quality.PEAK_AT_EDGE, 0)
-    if "fwhm" in region.measures:
-        flags |= np.where(np.isnan(width), Quality.HALF_LEVEL_NOT_CROSSED, 0)
-        flags |= np.where(height < NOISY_PEAK * np.sqrt(np.nan_to_num(peak_variance)), Quality.NOISY_PROFILE, 0)
-    return width, np.where(np.isnan(width), np.nan, error), flags
+    flags = np.where((found.peak == 0) | (found.peak == profile.shape[1] - 1), Quality.PEAK_AT_EDGE, 0)
+    if "fwhm" not in region.measures:
+        return width, error, flags, np.full(len(profile), np.inf)
+    flags |= np.where(np.isnan(width), Quality.HALF_LEVEL_NOT_CROSSED, 0)
+    flags |= np.where(kernels.ambiguous(found, variance), Quality.NOISY_PROFILE, 0)
+    clear = np.divide(found.height, noise, out=np.full(len(noise), np.inf), where=noise > 0)
+    clear *= np.sqrt(np.fmax(width / FEW_BINS, 1))
+    return width, np.where(np.isnan(width), np.nan, error), flags, clear
+
+
+def _of_one_bin(found: kernels.HalfMaximum) -> kernels.Bools:
+    """Whether a profile's height is that of its highest bin."""
+    return np.asarray(np.count_nonzero(found.height_by_bin, axis=1) <= 1)
+
+
+def _tamed(found: kernels.HalfMaximum, variance: Doubles) -> Doubles:
+    """Return what the highest bin's variance lacks for being the highest of ``m`` of much the same height.
+
+    It scatters less than one bin, by ``1 / sqrt(m)`` in variance.
+    """
+    noise = variance[np.arange(len(variance)), found.peak]
+    rivals = kernels.rivals(found.profile, found.profile.max(axis=1), np.sqrt(noise))
+    return np.where(_of_one_bin(found), noise * (1 - 1 / np.sqrt(rivals)), 0.0)
 
 
 def _noise(
-    axis: str, profile: Doubles, own: Sums, below: Under, crossings: kernels.Crossings, plan: Measurements
-) -> tuple[Doubles, Doubles | None]:
-    """Variance of the bins of a profile, and the correlation of each with its neighbour; None: there is none.
+    axis: str, found: kernels.HalfMaximum, own: Sums, below: Under, plan: Measurements
+) -> tuple[Doubles, tuple[Doubles, ...]]:
+    """Variance of the bins of a profile, and the correlations of each with those before it, the nearest first.
 
-    A running mean over ``k`` bins averages the noise of sums, and its neighbours share ``k - 1`` bins. Behind a median
-    both depend on how steep the profile is, pixel by pixel: the peak extends over ``(sum p)^2 / sum p^2`` lines across.
-    It matters for the highest bin and those beside the crossings.
+    Behind a median both depend on how steep the profile is, pixel by pixel: the peak extends over
+    ``(sum p)^2 / sum p^2`` lines across.
     """
+    profile = found.profile
     if plan.smooth is not None:
-        summed = kernels.running_mean(getattr(own, f"variance_{axis}"), plan.smooth) / plan.smooth
-        return summed, np.full(profile.shape, 1 - 1 / plan.smooth)
+        return getattr(own, f"variance_{axis}"), ()
     variance = getattr(own, f"bin_variance_{axis}")
-    if not plan.median or profile.shape[1] < 2:
-        return variance, None
+    if not plan.median or profile.shape[1] < 5:
+        return variance, ()
     other = "x" if axis == "y" else "y"
     across = np.maximum(getattr(own, other) - getattr(below, other), 0)
     lines = across.sum(axis=1) ** 2 / np.maximum(np.einsum("ni,ni->n", across, across), 1e-300)
-    each, last = np.arange(len(profile))[:, None], profile.shape[1] - 1
-    left, right = crossings.outer_left, crossings.outer_right
-    bins = np.clip(np.stack([left, left + 1, crossings.peak, right - 1, right], axis=1), 0, last)
-    low, high = np.maximum(bins - 2, 0), np.minimum(bins + 2, last)
-    slope = np.abs(profile[each, high] - profile[each, low]) / np.maximum(high - low, 1)
-    counted = variance[each, bins] / own.bin_factor[:, None]
+    slope = np.zeros_like(profile)
+    slope[:, 2:-2] = np.abs(profile[:, 4:] - profile[:, :-4]) / 4
+    counted = variance / own.bin_factor[:, None]
     pixel = np.sqrt(counted * lines[:, None])
     size = plan.steps.median or 3
     factor, shared = counting.bins_on_slopes(np.divide(slope, pixel, out=np.zeros(slope.shape), where=pixel > 0), size)
     least = own.bin_factor if size == 3 else 0.6 * own.bin_factor  # of 3 x 3
-    result, together = variance.copy(), np.zeros(profile.shape)
-    result[each, bins], together[each, bins] = counted * np.maximum(factor, least[:, None]), shared
-    return result, together
+    return counted * np.maximum(factor, least[:, None]), (shared, shared**2)

@@ -17,7 +17,7 @@ from xinsitu.physics.blocks import in_blocks, over_blocks
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.corrections.plan import reference_of, units_after
 from xinsitu.schema import QUANTITIES, Quantity, attributes_of, image_of
-from xinsitu.values import Roi, RoiSet
+from xinsitu.values import EDGE, Roi, RoiSet
 from xinsitu.variables import Remarks
 
 from .flags import Told, flagged, remarks
@@ -155,9 +155,9 @@ def _together(packed: Any, plan: Measurements, rois: RoiSet) -> tuple[Any, Remar
     return numbers, Remarks((), text, attributes)
 
 
-def _signals(rois: RoiSet) -> tuple[tuple[str, ...], tuple[bool, ...]]:
-    """Names of the ROIs, and which of them are more than a background."""
-    return rois.names, tuple(roi.role == "signal" for roi in rois)
+def _signals(rois: RoiSet) -> tuple[tuple[str, ...], tuple[bool, ...], tuple[bool, ...]]:
+    """Names of the ROIs, which of them are more than a background, and which take it from their own edge."""
+    return rois.names, tuple(roi.role == "signal" for roi in rois), tuple(EDGE in roi.background for roi in rois)
 
 
 def _unpacked(

@@ -14,11 +14,11 @@ import xarray as xr
 from xinsitu.errors import RoiError
 from xinsitu.physics.blocks import frames_per_block, in_blocks, pixel_index
 from xinsitu.physics.corrections.correction import Correction
-from xinsitu.schema import Quality, image_of
+from xinsitu.schema import image_of
 from xinsitu.values import KeyFrame, Roi, RoiSet
 
 from .moving import Boxes, key_of
-from .quantities import COLUMN, measure_block
+from .quantities import COLUMN, LOW_COUNTS, measure_block
 from .regions import Measurements
 from .roi_plan import fitted
 
@@ -125,7 +125,7 @@ class Follower:
             told = np.concatenate([row, here])[None]
             own = measure_block(raw, told, plan=self.plan, shared=self.shared)[0, 0]
             centre = own[[COLUMN["com_y"], COLUMN["com_x"]]]
-            weak = int(own[COLUMN["quality"]]) & Quality.LOW_COUNTS
+            weak = not own[COLUMN["significance"]] > LOW_COUNTS
             if weak or not np.isfinite(centre).all() or np.hypot(*(centre - start)) > self.max_step:
                 return box, True
             middle = np.array([here[:2].mean(), here[2:].mean()]) - 0.5

@@ -44,8 +44,8 @@ def fwhm(
     Returns
     -------
     DataArray
-        ``right - left`` of the first crossings outwards from the maximum, with straight lines between bins; NaN where a
-        side is not crossed.
+        ``right - left`` of the first crossings outwards from the maximum, as :func:`measure` takes them: straight lines
+        between bins, or through more of them as far as the noise asks for it; NaN where a side is not crossed.
 
     Examples
     --------
@@ -77,8 +77,7 @@ def _widths(rows: Doubles, given: Doubles, level: float, smooth: int | None) -> 
     if smooth is not None:
         rows = kernels.running_mean(rows, smooth)
     bases = np.where(np.isnan(given), kernels.edge_base(rows), given).astype(np.float64)
-    crossings = kernels.half_crossings(rows, bases, level)
-    width = crossings.right - crossings.left
+    width = kernels.half_maximum(rows, bases, level).width
     return width if smooth is None else kernels.without_running_mean(width, smooth)
 
 

@@ -1,0 +1,66 @@
+"""Backgrounds that the edges of a ROI contradict, and those that they do not."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import xinsitu as xi
+from xinsitu.schema import Quality
+
+ROWS, COLUMNS = 60, 70
+FAR = xi.Roi("BG", y=(0, 7), x=(0, COLUMNS), role="background")
+
+
+def measured(level, how, frames=80):
+    counts = np.random.default_rng(12).poisson(level, (frames, ROWS, COLUMNS)).astype("int32")
+    image = xr.DataArray(counts, dims=("time", "y", "x"), attrs={"units": "counts"})
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        series = xi.measure(image, [xi.Roi("S", y=(10, 58), x=(8, 62), background=(how,)), FAR]).compute()
+    flagged = float((series.quality.sel(roi="S") & Quality.BACKGROUND_DOUBTFUL > 0).mean())
+    return flagged, " ".join(str(one.message) for one in said)
+
+
+def spot(counts, tails=False):
+    y, x = np.arange(ROWS)[:, None] - 33.2, np.arange(COLUMNS) - 35.6
+    shape = 1 / (1 + (y / 2.2) ** 2) / (1 + (x / 2.7) ** 2) if tails else np.exp(-((y / 5.0) ** 2) - (x / 6.0) ** 2)
+    return counts * shape / shape.sum()
+
+
+SLOPE = 0.03 * np.arange(COLUMNS)
+
+
+@pytest.mark.parametrize("how", ["edge", "plane", "BG"])
+@pytest.mark.parametrize("counts", [0, 700, 7_000, 70_000])
+@pytest.mark.parametrize("ground", [0.05, 3.0])
+def test_what_is_right_is_not_contradicted(how, counts, ground):
+    assert measured(spot(counts) + ground, how) == (0.0, "")
+
+
+@pytest.mark.parametrize("how", ["edge", "BG"])
+@pytest.mark.parametrize("axis", ["y", "x"])
+@pytest.mark.parametrize("frames", [1, 6, 80])
+def test_a_slope_is_flagged_and_a_plane_proposed(how, axis, frames):
+    ground = SLOPE if axis == "x" else 0.03 * np.arange(ROWS)[:, None]
+    flagged, said = measured(spot(7_000) + 1 + ground, how, frames)
+    assert flagged == 1
+    assert (f"edges differ along {axis}" in said and "background='plane'" in said) == (how == "edge")
+
+
+def test_a_plane_follows_the_slope():
+    assert measured(spot(7_000) + 1 + SLOPE, "plane") == (0.0, "")
+
+
+@pytest.mark.parametrize("how", ["edge", "plane", "BG"])
+def test_tails_that_reach_the_edge_are_flagged(how):
+    assert measured(spot(40_000, tails=True) + 1, how, 200) == (1.0, "")
+
+
+def test_a_rod_through_the_roi_contradicts_nothing():
+    rod = 4 * np.exp(-0.5 * ((np.arange(ROWS)[:, None] - 33) / 2.0) ** 2) * np.ones(COLUMNS)
+    flagged, _ = measured(spot(7_000) + 1 + rod, "BG")
+    assert flagged == 0
