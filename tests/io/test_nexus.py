@@ -332,3 +332,48 @@ def test_a_piece_that_is_missing_between_others_is_no_stopped_run(tmp_path):
         piece.unlink()
     with pytest.raises(FrameError, match=r"data_000001 links to r_data_000001\.h5, which is not there"):
         open_measurement(path, **WHERE)
+
+
+def over(path, names, there):
+    """A virtual dataset over files of three frames each, as DAQ systems write it before the run."""
+    layout = h5py.VirtualLayout((3 * len(names), 12, 16), "i4")
+    for index, name in enumerate(names):
+        layout[3 * index : 3 * index + 3] = h5py.VirtualSource(name, "d", (3, 12, 16))
+        if index in there:
+            with h5py.File(path.parent / name, "w") as file:
+                file["d"] = FRAMES[:3] + 50 * index
+    with h5py.File(path, "w") as file:
+        file.create_virtual_dataset("entry/data/data", layout)
+    return path
+
+
+def test_frames_of_a_virtual_dataset_whose_files_never_came_are_missing_and_never_zeros(tmp_path):
+    path = over(tmp_path / "run.nxs", ("p1.h5", "p2.h5", "p3.h5"), there=(0, 1))
+    with pytest.raises(FrameError, match=r"frame 6 was never written.*on_error='skip' or 'nan'"):
+        open_measurement(path, time="frame", **WHERE)
+    with pytest.warns(UserWarning, match="left out, 3 of 9"):
+        data = open_measurement(path, time="frame", on_error="skip", **WHERE)
+    np.testing.assert_array_equal(data.image, np.concatenate([FRAMES[:3], FRAMES[:3] + 50]))
+    data = open_measurement(path, time="frame", on_error="nan", **WHERE)
+    np.testing.assert_array_equal(data.image[:6], np.concatenate([FRAMES[:3], FRAMES[:3] + 50]))
+    assert np.isnan(data.image[6:].values).all()
+    assert data.frame_status.values.tolist() == [0] * 6 + [1] * 3
+    path = over(tmp_path / "top.nxs", ("q1.h5", "q2.h5"), there=(1,))
+    with pytest.warns(UserWarning, match="left out, 3 of 6"):
+        data = open_measurement(path, time="frame", on_error="skip", **WHERE)
+    np.testing.assert_array_equal(data.image, FRAMES[:3] + 50)
+    assert data.frame.values.tolist() == [3, 4, 5]
+    path = over(tmp_path / "none.nxs", ("r1.h5",), there=())
+    with pytest.raises(FrameError, match=r"none\.nxs: ") as refused:
+        open_measurement(path, time="frame", on_error="skip", **WHERE)
+    assert "goes on" not in str(refused.value)
+
+
+def test_a_mask_whose_file_is_not_there_is_no_mask_of_good_pixels(tmp_path):
+    path = over(tmp_path / "run.nxs", ("p1.h5", "p2.h5"), there=(0,))
+    layout = h5py.VirtualLayout((12, 16), "u4")
+    layout[:] = h5py.VirtualSource("p2.h5", "mask", (12, 16))
+    with h5py.File(path, "a") as file:
+        file.create_virtual_dataset("entry/instrument/detector/pixel_mask", layout)
+    with pytest.raises(FrameError, match=r"pixel_mask takes values from p2\.h5, which is not there"):
+        open_measurement(path, time="frame", on_error="skip", **WHERE)

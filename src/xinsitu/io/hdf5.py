@@ -26,7 +26,7 @@ from .formats.hdf5_stack import Hdf5Stack, Part
 from .formats.header import MAX_PIXELS, FrameFault, FrameHeader
 from .formats.no_value import ATTRIBUTES as NO_VALUE
 from .formats.no_value import from_attributes
-from .formats.safe_hdf5 import opened
+from .formats.safe_hdf5 import MOST_OBJECTS, opened, target_of
 from .gather import Gathered
 from .masks import pixel_mask
 from .nexus import Nexus, decoded, item_of, read_attributes
@@ -177,14 +177,16 @@ def _first_pixel(file: h5py.File, axis: str, size: int) -> int:
 def written_frames(dataset: h5py.Dataset, axes: tuple[int, ...] | None = None) -> npt.NDArray[np.bool_]:
     """Which frames of a dataset were written; those that an aborted run left out have no place in the file.
 
-    Frames of a virtual dataset, or of one that a scan over several axes fills in part, are taken as written.
+    Frames of a virtual dataset are where the files that it takes them from are; those of a dataset that a scan over
+    several axes fills in part are taken as written.
     """
     if axes is not None:
         frames = dataset.size // math.prod(_sizes(dataset, axes))
-        return np.full(frames, dataset.is_virtual or bool(dataset.id.get_storage_size()))
+        there = bool(_of_sources(dataset).all()) if dataset.is_virtual else bool(dataset.id.get_storage_size())
+        return np.full(frames, there)
     everything = np.ones(_count(dataset), dtype=bool)
     if dataset.is_virtual:
-        return everything
+        return _of_sources(dataset)
     if dataset.chunks is None or dataset.ndim != 3:
         return everything & bool(dataset.id.get_storage_size())
     grid = [-(-size // step) for size, step in zip(dataset.shape, dataset.chunks, strict=True)]
@@ -197,6 +199,19 @@ def written_frames(dataset: h5py.Dataset, axes: tuple[int, ...] | None = None) -
 
     dataset.id.chunk_iter(count)
     return np.repeat(found == grid[1] * grid[2], dataset.chunks[0])[: len(everything)]
+
+
+def _of_sources(dataset: h5py.Dataset) -> npt.NDArray[np.bool_]:
+    """Return which frames of a virtual dataset come from files that are there."""
+    there = np.ones(_count(dataset), dtype=bool)
+    folder = os.path.dirname(os.path.abspath(dataset.file.filename))
+    for source in dataset.virtual_sources():
+        if source.file_name == "." or os.path.lexists(target_of(folder, source.file_name)):
+            continue
+        first, last = (int(bounds[0]) for bounds in source.vspace.get_select_bounds())
+        each = math.prod(dataset.shape[1:-2])
+        there[slice(first * each, (last + 1) * each) if dataset.ndim > 2 else slice(None)] = False
+    return there
 
 
 def _parts(
@@ -326,7 +341,7 @@ def _stacks(group: object) -> dict[str, h5py.Dataset]:
     found: dict[str, h5py.Dataset] = {}
     seen: set[tuple[int, int]] = set()
     waiting = [("", group)] if isinstance(group, h5py.Group) else []
-    while waiting:
+    while waiting and len(seen) < MOST_OBJECTS:
         where, one = waiting.pop()
         for name in sorted(one, key=lambda name: name != "instrument"):
             item = None if isinstance(one.get(name, getlink=True), h5py.SoftLink) else item_of(one, name)

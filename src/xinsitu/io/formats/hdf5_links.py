@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 import h5py
 
@@ -35,7 +35,7 @@ def linked_files(path: str) -> tuple[tuple[str, int, int], ...]:
     """
     folder = os.path.dirname(path)
     waiting, found = [path], {}
-    lost = set(missing_pieces(path)) if os.path.isfile(path) else set()
+    lost = {*missing_pieces(path), *missing_sources(path)} if os.path.isfile(path) else set()
     while waiting:
         one = waiting.pop()
         try:
@@ -53,7 +53,7 @@ def linked_files(path: str) -> tuple[tuple[str, int, int], ...]:
     taken: Sources = {}
     for one in found:
         try:
-            taken |= _check_sources(one)
+            taken |= _check_sources(one, lost)
         except XinsituError:
             raise
         except Exception as error:  # noqa: BLE001 - as above
@@ -83,13 +83,35 @@ Place = tuple[str, int]
 Sources = dict[Place, set[Place]]
 
 
-def _check_sources(path: str) -> Sources:
+def missing_sources(path: str) -> set[str]:
+    """Files that are not there of those that virtual datasets take frames from; HDF5 would give zeros for theirs."""
+    try:
+        with opened(path) as file:
+            names = {source.file_name for name, item, source in _virtual_sources(file) if _are_frames(item, name)} - {
+                "."
+            }
+    except Exception:  # noqa: BLE001 - said where the file is opened for good
+        return set()
+    targets = {target_of(os.path.dirname(path), name) for name in names}
+    return {target for target in targets if not os.path.lexists(target)}
+
+
+def _are_frames(item: h5py.Dataset, name: str) -> bool:
+    """Whether a virtual dataset may be one of frames, of which some may be missing; never a mask."""
+    return item.ndim > 2 and "mask" not in name.lower()
+
+
+def _check_sources(path: str, lost: Set[str]) -> Sources:
     """Raise where a virtual dataset takes frames from where there are none: HDF5 would give zeros."""
     taken: Sources = {}
     with opened(path) as file:
         for name, item, source in _virtual_sources(file):
             here = source.file_name == "."
             target = path if here else target_of(os.path.dirname(path), source.file_name)
+            if target in lost and _are_frames(item, name):
+                continue
+            if target in lost:
+                raise FrameFault(path, f"{name} takes values from {source.file_name}, which is not there")
             with opened(target) as other:
                 dataset = other.get(source.dset_name)
                 shape = dataset.shape if isinstance(dataset, h5py.Dataset) else None
