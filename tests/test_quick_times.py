@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from xinsitu.io import zones
+from xinsitu import clock as zones
 from xinsitu.io.log_files import read_log
 from xinsitu.io.stamps import parse_stamp
 

@@ -76,20 +76,28 @@ class Heard(xr.Variable):
 
     def _copy(self, deep: bool = True, data: Any = None, memo: dict[int, Any] | None = None) -> Any:  # noqa: ANN401
         copied = super()._copy(deep, data, memo)
-        return copied if data is None else copied.to_base_variable()
+        return copied if data is None else plain(copied)
+
+    def to_base_variable(self) -> Self:
+        """Return a variable of this kind: it is no index, of which xarray wants to be rid here."""
+        return self._replace()
 
     def coarsen(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as in xarray
         """Coarsen, which makes other numbers."""
-        plain: Any = self.to_base_variable()
-        return plain.coarsen(*args, **kwargs)
+        return plain(self).coarsen(*args, **kwargs)
 
     def pad(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as in xarray
         """Pad, which adds numbers."""
-        return self.to_base_variable().pad(*args, **kwargs)
+        return plain(self).pad(*args, **kwargs)
 
     def __setitem__(self, key: Any, value: Any) -> None:  # noqa: ANN401 - as in xarray
         self.__class__ = xr.Variable  # type: ignore[assignment]
         self[key] = value
+
+
+def plain(variable: Any) -> Any:  # noqa: ANN401 - xarray's own types are narrower than its arrays
+    """Return a variable of xarray's own kind with the same data."""
+    return xr.Variable(variable.dims, variable._data, variable.attrs, variable.encoding, fastpath=True)
 
 
 class Remarks(Heard):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from xinsitu.clock import find_zone, to_utc
 from xinsitu.errors import warn
 
 from .log_files import LogTable
 from .stamps import NO_OFFSET, parse_stamp, parse_stamps
 from .units import factor, scaled, split_label
-from .zones import find_zone, to_utc
 
 Microseconds = npt.NDArray[np.int64]
 NO_TIME = int(np.iinfo(np.int64).min)

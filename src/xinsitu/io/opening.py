@@ -7,6 +7,7 @@ import os
 import numpy as np
 import xarray as xr
 
+from xinsitu.clock import find_zone, to_utc
 from xinsitu.errors import DocumentError, LayoutError, TimeError, warn
 from xinsitu.schema import UNKNOWN_ZONE, microseconds_from_time
 
@@ -22,7 +23,6 @@ from .recognition import Chosen, choose_instrument
 from .reopening import all_own, reopened
 from .stamps import needs_zone, parse_stamp
 from .times import Readings, make_times
-from .zones import find_zone, to_utc
 
 
 def open_lazily(path: PathOrPaths, opening: Opening) -> tuple[xr.Dataset, FrameStack | Hdf5Stack]:

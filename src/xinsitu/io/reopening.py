@@ -15,6 +15,7 @@ import xarray as xr
 from xarray.core.indexing import LazilyIndexedArray
 
 from xinsitu import schema
+from xinsitu.clock import find_zone, to_utc
 from xinsitu.errors import LayoutError, TimeError, warn
 from xinsitu.schema import QUANTITIES, TIME_ENCODING, UNKNOWN_ZONE
 
@@ -27,7 +28,6 @@ from .paths import Source
 from .recognition import Chosen
 from .results import ENGINE
 from .times import Readings, make_times
-from .zones import find_zone, to_utc
 
 PARTS = frozenset({"frame", "scan", "stamp", "frame_status"})
 """Coordinates that a file of frames has where its attributes are lost, as after ``scan.image.to_netcdf(...)``."""

@@ -11,11 +11,12 @@ from itertools import groupby, pairwise
 import numpy as np
 import numpy.typing as npt
 
+from xinsitu.clock import find_zone
+
 from .discover import Series
 from .formats.header import FrameFault, FrameHeader
 from .stamps import needs_zone
 from .times import TimeAxis
-from .zones import find_zone
 
 SHOWN = 12
 """So many names at most are listed in a line."""

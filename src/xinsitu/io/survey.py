@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from xinsitu.clock import find_zone
 from xinsitu.errors import LayoutError, TimeError, collected, in_a_line
 from xinsitu.schema import FrameStatus
 
@@ -27,7 +28,6 @@ from .paths import PathOrPaths, Source, hdf5_files, resolve, settled
 from .recognition import Chosen, choose_instrument
 from .series_survey import SHOWN, SeriesSurvey
 from .times import Readings, TimeAxis, make_times
-from .zones import find_zone
 
 
 @dataclass(frozen=True)

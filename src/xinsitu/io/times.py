@@ -13,12 +13,12 @@ from time import time_ns
 import numpy as np
 import numpy.typing as npt
 
+from xinsitu.clock import find_zone, to_utc
 from xinsitu.errors import TimeError, warn
 from xinsitu.schema import microseconds_from_time
 
 from .periods import by_period
 from .stamps import NO_OFFSET, parse_stamps
-from .zones import find_zone, to_utc
 
 _EARLIEST = 788_918_400_000_000
 """1995-01-01, in microseconds: no detector that is read here is older."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xinsitu.errors import SchemaError, StitchError
+from xinsitu.clock import from_local
+from xinsitu.errors import SchemaError, StitchError, TimeError
 from xinsitu.schema import UNKNOWN_ZONE, epoch_seconds, knows_utc, require
 from xinsitu.values import FrameRange, Key, Moment, nanoseconds, utc_text
 
@@ -265,11 +263,6 @@ def _from_local(sample: xr.DataArray | xr.Dataset, text: str) -> Moment:
     if not zone:
         raise StitchError(f"{text!r} is a local time and the sample has no time_zone; give an offset such as +09:00")
     try:
-        local = datetime.fromisoformat(text)
-        if re.fullmatch(r"[+-]\d\d:?\d\d", str(zone)):
-            local = datetime.fromisoformat(f"{local.isoformat()}{zone}")
-        else:
-            local = local.replace(tzinfo=ZoneInfo(str(zone)))
-    except (ZoneInfoNotFoundError, ValueError) as fault:
+        return from_local(text, str(zone))
+    except TimeError as fault:
         raise StitchError(f"{text!r} cannot be read in the time zone {zone!r} of the sample: {fault}") from None
-    return nanoseconds(np.datetime64(local.astimezone(UTC).replace(tzinfo=None), "us"))

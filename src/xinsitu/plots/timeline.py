@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from xinsitu.clock import in_zone
 from xinsitu.errors import DocumentError, SchemaError, TimeError
 from xinsitu.physics.moments import time_of
 from xinsitu.schema import knows_utc
@@ -73,23 +74,6 @@ class Timeline:
                 np.interp(float(time.astype("int64")), self.times.astype("int64"), self.values.astype("float64"))
             )
         return in_zone(np.array([time]), self.zone if self.axis == "local" else "UTC")[0]
-
-
-def in_zone(times: npt.NDArray[np.datetime64], zone: str) -> npt.NDArray[np.datetime64]:
-    """UTC times as wall times of a zone, without the zone.
-
-    Examples
-    --------
-    >>> in_zone(np.array(["2014-05-28T08:00"], "datetime64[ns]"), "Asia/Tokyo").astype(str)
-    array(['2014-05-28T17:00:00.000000000'], dtype='<U48')
-    """
-    import pandas as pd
-
-    try:
-        wall = pd.DatetimeIndex(times).tz_localize("UTC").tz_convert(zone).tz_localize(None)
-    except (KeyError, ValueError):
-        raise TimeError(f"there is no time zone {zone!r}; give one such as Asia/Tokyo") from None
-    return np.asarray(wall.to_numpy(), dtype="datetime64[ns]")
 
 
 def timeline(series: xr.Dataset, *, x: str = "elapsed", start: Moment | None = None) -> Timeline:

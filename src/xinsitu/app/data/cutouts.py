@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,8 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.physics.corrections.apply import Correction, correct, crop
+from xinsitu.physics.corrections.plan import around
 from xinsitu.physics.reduction.moving import Boxes
-from xinsitu.physics.reduction.series import measure
 from xinsitu.plots.images import Along, Show, changes
 from xinsitu.schema import image_of
 from xinsitu.values import Roi
@@ -112,34 +112,10 @@ def corrected_box(data: xr.Dataset, roi: Roi, correction: Correction | None) -> 
     image = image_of(data)
     if correction is None:
         return crop(image, y=roi.y, x=roi.x)
-    reach = correction.halo
-    around = {
-        axis: (max(first, low - reach), min(behind, high + reach))
-        for axis, (low, high), (first, behind) in (("y", roi.y, _extent(image, "y")), ("x", roi.x, _extent(image, "x")))
-    }
-    plain = replace(correction, background=None)
-    box = crop(correct(crop(image, **around), plain), y=roi.y, x=roi.x)
-    region = correction.background
-    if region is None:
-        return box
-    level = _level(data, correction)
-    if region.mode == "subtract":
-        return (box - level).transpose("time", "y", "x").assign_attrs(box.attrs)
-    level = level / float(level.mean()) if region.normalise == "mean" else level
-    return (box / level.where(level > 0)).transpose("time", "y", "x").assign_attrs(box.attrs, units="1")
-
-
-def _level(data: xr.Dataset, correction: Correction) -> xr.DataArray:
-    """Mean of the background regions per frame, after median and flat field."""
-    boxes = () if correction.background is None else correction.background.boxes
-    regions = [Roi(f"region {number}", y=y, x=x, measure=("intensity",)) for number, (y, x) in enumerate(boxes)]
-    series = measure(data[["image"]], regions, correction=replace(correction, background=None)).compute()
-    return series["intensity"].sum("roi") / series["n_valid"].sum("roi")
-
-
-def _extent(image: xr.DataArray, axis: str) -> tuple[int, int]:
-    first = int(image[axis].values[0]) if axis in image.coords else 0
-    return first, first + image.sizes[axis]
+    regions = () if correction.background is None else correction.background.boxes
+    small = around(image, ((roi.y, roi.x), *regions), correction.halo)
+    part = data.drop_dims([dim for dim in ("y", "x") if dim in data.dims]).assign(image=small)
+    return crop(correct(part, correction)["image"], y=roi.y, x=roi.x)
 
 
 def on_grid(

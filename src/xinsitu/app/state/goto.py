@@ -7,9 +7,9 @@ import re
 import numpy as np
 import xarray as xr
 
+from xinsitu.clock import in_zone
 from xinsitu.errors import StitchError
 from xinsitu.physics.moments import measurement_labels, resolve_key
-from xinsitu.plots.timeline import in_zone
 from xinsitu.schema import knows_utc
 
 _ELAPSED = re.compile(r"\+?(\d+(?:\.\d*)?|\.\d+)\s*(s|sec|min|h)$", re.IGNORECASE)

@@ -11,10 +11,11 @@ import xarray as xr
 
 from xinsitu.app.data.source import Source
 from xinsitu.app.data.store import FrameStore
+from xinsitu.clock import in_zone
 from xinsitu.errors import XinsituError
 from xinsitu.physics.corrections.apply import Correction
 from xinsitu.plots.images import Show, changes
-from xinsitu.plots.timeline import AXES, Timeline, breaks, in_zone, timeline
+from xinsitu.plots.timeline import AXES, Timeline, breaks, timeline
 from xinsitu.schema import UNKNOWN_ZONE, image_of, knows_utc
 
 from . import roi_edits

@@ -36,8 +36,9 @@ def slope(
     window
         Start and stop of the part.
     errors
-        Standard errors of the series; points weigh with their inverse squares. Without them all weigh the same, and the
-        scatter about the line gives the errors.
+        Standard errors of the series; points weigh with their inverse squares, and where they scatter more about the
+        line than these say, its errors grow with them (Birge). Without them all weigh the same, and the scatter gives
+        the errors.
     scale
         Relative errors that the frames of a segment share, ``(time)``: ``scale_errors`` of a sample.
 
@@ -87,7 +88,7 @@ def slope(
     chi_square = (weight * (values - level - rate * away) ** 2).sum("time")
     number = (weight > 0).sum("time")
     free = (number - 2).where(number > 2)
-    inflation = chi_square / free if errors is None else xr.ones_like(total)
+    inflation = chi_square / free if errors is None else (chi_square / free).fillna(1.0).clip(min=1.0)
     shared = (
         {}
         if scale is None

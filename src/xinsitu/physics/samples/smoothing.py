@@ -21,7 +21,8 @@ def smooth(data: xr.DataArray, window: int, *, order: int = 2) -> xr.DataArray:
     data
         Anything with a dimension ``time``: a series, or frames.
     window
-        Odd number of neighbouring frames; at the ends those that there are.
+        Odd number of neighbouring frames. The first and last frames have the polynomial of the first and last window; a
+        rolling mean (order 0) takes those that there are.
     order
         Of the polynomial: 0 is the rolling mean, 2 or 3 the Savitzky-Golay filter (Anal. Chem. 36, 1627 (1964)), here
         fitted to the true times of the frames.
@@ -54,7 +55,7 @@ def derivative(data: xr.DataArray, window: int = 5, *, order: int = 2) -> xr.Dat
     data
         Anything with a dimension ``time``: a series, or frames. Without a coordinate ``time``, the step is 1 s.
     window
-        Odd number of neighbouring frames; at the ends those that there are.
+        Odd number of neighbouring frames; the first and last frames have the polynomial of the first and last window.
     order
         Of the polynomial, from 1 on.
 
@@ -106,7 +107,14 @@ def _local_polynomial(data: xr.DataArray, window: int, order: int, derivative: i
     if not np.all(np.diff(time.values) >= 0):
         raise SchemaError("the times decrease: sort the data along time first")
     around = data.astype(np.float64).rolling(time=window, center=True).construct("window")
-    offset = time.rolling(time=window, center=True).construct("window") - time
+    offset = time.rolling(time=window, center=True).construct("window")
+    if order:  # the first and last frames go by the polynomial of the first and last whole window
+        half, size = window // 2, data.sizes["time"]
+        centre = np.clip(np.arange(size), min(half, size // 2), max(size - 1 - half, (size - 1) // 2))
+        around, offset = around.isel(time=centre), offset.isel(time=centre)
+        if "time" in data.coords:
+            around = around.assign_coords(time=data["time"])
+    offset = offset - time
     # frames are left in float64 while they are worked on: the sums lose digits in float32
     lazy = data.chunks is not None
     result: xr.DataArray = xr.apply_ufunc(

@@ -1,4 +1,4 @@
-"""From the clock on a detector PC to UTC, with the IANA rules; the analysing machine's zone never enters."""
+"""Clock readings: the only place where one becomes UTC, or UTC one; IANA rules, never the analysing machine's zone."""
 
 from __future__ import annotations
 
@@ -73,6 +73,46 @@ def to_utc(microseconds: npt.NDArray[np.int64], zone: tzinfo) -> npt.NDArray[np.
     for start, stop in _runs(twice):
         offsets[start:stop] = _resolve(microseconds, early, late, start, stop, zone)
     return np.asarray(microseconds - offsets * 1_000_000, dtype="int64")
+
+
+def from_local(text: str, name: str) -> np.datetime64:
+    """UTC datetime64[ns] of an ISO 8601 text without offset, on a clock of a zone.
+
+    Raises
+    ------
+    TimeError
+        There is no such zone, or the clock shows that reading never, or twice.
+
+    Examples
+    --------
+    >>> from_local("2014-05-28T17:00:01.5", "Asia/Tokyo")
+    np.datetime64('2014-05-28T08:00:01.500000000')
+    """
+    try:
+        reading = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise TimeError(f"{text!r} is not an ISO 8601 time such as 2014-05-28T17:01:59") from None
+    clock = np.array([(reading - _EPOCH) // _MICROSECOND], dtype="int64")
+    return np.datetime64(int(to_utc(clock, find_zone(name))[0]) * 1000, "ns")
+
+
+def in_zone(times: npt.NDArray[np.datetime64], zone: str) -> npt.NDArray[np.datetime64]:
+    """UTC times as wall times of a zone, without the zone.
+
+    Raises
+    ------
+    TimeError
+        There is no such zone.
+
+    Examples
+    --------
+    >>> in_zone(np.array(["2014-05-28T08:00"], "datetime64[ns]"), "UTC+09:00").astype(str)
+    array(['2014-05-28T17:00:00.000000000'], dtype='<U48')
+    """
+    import pandas as pd
+
+    wall = pd.DatetimeIndex(times).tz_localize("UTC").tz_convert(find_zone(zone)).tz_localize(None)
+    return np.asarray(wall.to_numpy(), dtype="datetime64[ns]")
 
 
 def _table(seconds: npt.NDArray[np.int64], zone: tzinfo) -> npt.NDArray[np.int64]:

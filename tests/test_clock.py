@@ -1,0 +1,48 @@
+"""One clock for opening frames, reading KEYs and drawing: the same names of zones, the same refusals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from xinsitu.clock import find_zone, from_local, in_zone, to_utc
+from xinsitu.errors import StitchError, TimeError
+from xinsitu.physics.moments import time_of
+
+NAMES = {"UTC-03:30": -12600, "-0330": -12600, "Z": 0, "utc": 0, "+05:45": 20700, "Asia/Kathmandu": 20700}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_that_opens_frames_reads_keys_and_draws(name):
+    reading, offset = "2016-03-02T06:07:08.25", NAMES[name]
+    utc = np.datetime64(reading, "ns") - np.timedelta64(offset, "s")
+    clock = np.array([np.datetime64(reading, "us").astype("int64")])
+    assert to_utc(clock, find_zone(name))[0] * 1000 == utc.astype("int64")
+    assert from_local(reading, name) == utc
+    sample = xr.Dataset(coords={"time": [utc]}, attrs={"time_zone": name})
+    assert time_of(sample, reading) == utc
+    assert in_zone(np.array([utc]), name)[0] == np.datetime64(reading, "ns")
+
+
+@pytest.mark.parametrize(
+    ("reading", "why"), [("2017-10-29T02:10:00", "occurs twice"), ("2017-03-26T02:10:00", "does not exist")]
+)
+def test_an_hour_that_a_clock_shows_twice_or_never_is_refused_by_all(reading, why):
+    clock = np.array([np.datetime64(reading, "us").astype("int64")])
+    with pytest.raises(TimeError, match=why):
+        to_utc(clock, find_zone("Europe/Paris"))
+    sample = xr.Dataset(
+        coords={"time": np.array(["2017-10-29", "2017-10-30"], "datetime64[ns]")}, attrs={"time_zone": "Europe/Paris"}
+    )
+    with pytest.raises(StitchError, match=why):
+        time_of(sample, reading)
+
+
+def test_an_unknown_zone_is_refused_by_all():
+    for ask in (
+        lambda: find_zone("Mars/Base"),
+        lambda: in_zone(np.array(["2017-01-01"], "datetime64[ns]"), "Mars/Base"),
+    ):
+        with pytest.raises(TimeError, match="Mars/Base"):
+            ask()
