@@ -392,6 +392,81 @@ def figure_slope() -> tuple[Figure, str]:
     return figure, table(header, rows)
 
 
+def figure_ratios() -> tuple[Figure, str]:
+    """Errors of fractions over the scatter of repetitions: with and without what ROIs have in common."""
+    rng = np.random.default_rng(RNG_SEED)
+    y, x = np.mgrid[:40, :90]
+    spots = {"WZ": (20, 60.0), "ZB": (44, 35.0), "TW": (68, 25.0)}
+    expected = 3 + sum(top * np.exp(-((y - 20) ** 2 + (x - at) ** 2) / 20) for at, top in spots.values())
+    frames = xr.DataArray(
+        rng.poisson(expected, (1500, 40, 90)).astype("int32"), dims=("time", "y", "x"), attrs={"units": "counts"}
+    )
+    side = xi.Roi("side", y=(0, 8), x=(0, 12), role="background")
+    layouts = {
+        "apart, own edge": [
+            xi.Roi(name, y=(8, 32), x=(at - 11, at + 11), background=("edge",)) for name, (at, _) in spots.items()
+        ],
+        "one small background": [
+            xi.Roi(name, y=(8, 32), x=(at - 11, at + 11), background=("side",)) for name, (at, _) in spots.items()
+        ],
+        "WZ holds the others": [
+            xi.Roi(name, y=(8, 32), x=(9, 80) if name == "WZ" else (at - 11, at + 11), background=("side",))
+            for name, (at, _) in spots.items()
+        ],
+    }
+    rows, drawn = [], []
+    for layout, chosen in layouts.items():
+        series = xi.measure(frames, [*chosen, side]).compute()
+        bare = series.drop_vars(["roi_y0", "roi_y1", "roi_x0", "roi_x1"]).assign_attrs(rois="{}")
+        kept, dropped = (
+            [float(found.fraction_errors.sel(roi=name).mean() / found.fraction.sel(roi=name).std()) for name in spots]
+            for found in (xi.fraction(one, list(spots)) for one in (series, bare))
+        )
+        drawn.append((kept, dropped))
+        rows.append((layout, *(f"{value:.2f}" for value in (*kept, *dropped))))
+    figure, (axes,) = new_figure(1)
+    axes.axhline(1, color="#999999", lw=0.8)
+    for number, (kept, dropped) in enumerate(drawn):
+        place = number + 0.12 * np.arange(-1, 2)
+        axes.plot(place, kept, "o", color="#222222", label="with covariances" if not number else None)
+        axes.plot(place, dropped, "o", mfc="none", color="#dc322f", label="without" if not number else None)
+    axes.set_xticks(range(len(layouts)), list(layouts), fontsize=8)
+    axes.set(ylabel="stated error / scatter", title="fractions of WZ, ZB, TW")
+    axes.legend(frameon=False, fontsize=8)
+    header = ("ROIs", *spots, *(f"{name}, as if independent" for name in spots))
+    return figure, table(header, rows)
+
+
+def figure_growth_laws() -> tuple[Figure, str]:
+    """Pulls of every parameter of every growth law over 1,000 repetitions."""
+    t = np.arange(0.0, 300.0, 2.0)
+    curves = {
+        "linear": ((500.0, 1.7), 500 + 1.7 * t),
+        "parabola": ((900.0, -2.0, 0.05), 900 - 2 * t + 0.025 * t**2),
+        "exponential": ((300.0, 900.0, -0.021), 300 + 900 * np.exp(-0.021 * t)),
+        "logistic": ((200.0, 1500.0, 0.06, 140.0), 200 + 1500 / (1 + np.exp(-0.06 * (t - 140)))),
+        "avrami": ((150.0, 2500.0, 0.009, 2.4), 150 + 2500 * (1 - np.exp(-((0.009 * t) ** 2.4)))),
+    }
+    rng = np.random.default_rng(RNG_SEED)
+    rows, labels, widths = [], [], []
+    for law, (true, curve) in curves.items():
+        errors = np.sqrt(curve)[:, None] * np.ones(1000)
+        dims, coords = ("time", "n"), {"time": t}
+        values = xr.DataArray(curve[:, None] + errors * rng.standard_normal(errors.shape), coords, dims)
+        found = xi.fit_growth(values, law, errors=xr.DataArray(errors, coords, dims))
+        for name, value in zip(found["parameter"].values, true, strict=True):
+            pulls = (found[name] - value) / found[f"{name}_errors"]
+            labels.append(f"{law} {name}")
+            widths.append(float(pulls.std()))
+            rows.append((law, name, f"{float(pulls.mean()):+.2f}", f"{widths[-1]:.2f}"))
+    figure, (axes,) = new_figure(1)
+    axes.axvline(1, color="#999999", lw=0.8)
+    axes.plot(widths, range(len(widths)), "o", color="#268bd2")
+    axes.set_yticks(range(len(labels)), labels, fontsize=6)
+    axes.set(xlim=(0.8, 1.2), xlabel="standard deviation of the pulls", title="1,000 repetitions")
+    return figure, table(("law", "parameter", "mean pull", "standard deviation"), rows)
+
+
 def figure_peaks() -> tuple[Figure, str]:
     """Position of a peak: highest bins of the profile, of a smoothed one, and a fit."""
     x = np.arange(60)
@@ -605,6 +680,8 @@ FIGURES: dict[str, Callable[[], tuple[Figure, str]]] = {
     "maximum": figure_maximum,
     "attenuation": figure_attenuation,
     "slope": figure_slope,
+    "ratios": figure_ratios,
+    "growth_laws": figure_growth_laws,
     "peaks": figure_peaks,
     "sizes": figure_sizes,
     "moving": figure_moving,

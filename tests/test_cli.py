@@ -443,3 +443,19 @@ def test_bad_frames_of_measurements_are_flagged_in_their_own_results(
     assert "'tim1' is none of the measurements" in refused(
         capsys, *words, tmp_path / "other/", "--bad-frames", "tim1:4"
     )
+
+
+def test_fractions_are_drawn_and_compared(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = results / "0884_time1.nc"
+    for name, more in (("plain.svg", []), ("parts.svg", ["--fraction", "WZ,ZB,TW"])):
+        assert main(["plot", str(path), *more, "-o", str(tmp_path / name)]) == 0
+    panels = [(tmp_path / name).read_text().count("<clipPath") for name in ("plain.svg", "parts.svg")]
+    assert panels[1] == panels[0] + 1
+    assert main(["compare", str(path), "--fraction", "WZ,ZB,TW", "--table", str(tmp_path / "t.csv")]) == 0
+    table = pd.read_csv(tmp_path / "t.csv").query("quantity == 'fraction'").set_index("roi")
+    series = xi.read_results(path)
+    parts = xi.fraction(series, ["WZ", "ZB", "TW"])
+    assert list(table.index) == ["WZ", "ZB", "TW"]
+    line = np.polyfit(xi.epoch_seconds(series.time) - xi.epoch_seconds(series.time[0]), parts.fraction.sel(roi="WZ"), 1)
+    assert table.slope["WZ"] == pytest.approx(line[0], abs=2 * table.slope_errors["WZ"])
+    assert "'XY'" in refused(capsys, "plot", path, "--fraction", "WZ,XY", "-o", tmp_path / "g.svg")

@@ -71,6 +71,7 @@ QUANTITIES: Mapping[str, Quantity] = {
     "median_bias": Quantity("1", "part that the median added to the intensity"),
     "n_valid": Quantity(None, "number of valid pixels"),
     "n_saturated": Quantity(None, "number of saturated pixels"),
+    "fraction": Quantity("1", "fraction of the intensity", errors=True),
     "quality": Quantity(None, "reasons not to trust a value"),
     "remarks": Quantity(None, "what there is to say of the numbers"),
     "roi": Quantity(None, "region of interest"),

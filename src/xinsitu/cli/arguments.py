@@ -296,6 +296,7 @@ def _plot(add: Add) -> None:
     one.add_argument("--log", action="store_true", help="logarithmic intensity")
     one.add_argument("--normalise", metavar="START:STOP", help="divide intensities by their mean in this window (s)")
     one.add_argument("--roi", type=names, metavar="A,B", help="only these ROIs")
+    _fraction(one)
     one.add_argument("--force", action="store_true", help="overwrite the figure")
 
 
@@ -310,6 +311,7 @@ def _compare(add: Add) -> None:
     one.add_argument("--events", type=Path, metavar="E.json", help="events looked through before the samples' own")
     one.add_argument("--interval", type=interval, metavar="START:STOP", help="elapsed seconds to fit the slopes in")
     one.add_argument("--roi", type=names, metavar="A,B", help="only these ROIs")
+    _fraction(one)
     one.add_argument("--log", action="store_true", help="logarithmic intensity")
     one.add_argument("--table", type=Path, metavar="T.csv", help="write the slopes")
     one.add_argument("-o", "--output", type=Path, metavar="F.png|.pdf|.svg|.html", help="write the figure")
@@ -326,6 +328,10 @@ def _run(add: Add) -> None:
     _bad_frames(one)
     one.add_argument("--outside", action="store_true", help="let a recipe write outside its own folder, too")
     _writing(one)
+
+
+def _fraction(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--fraction", type=names, metavar="A,B,C", help="the part of each of these ROIs in their sum, too")
 
 
 def _bad_frames(one: argparse.ArgumentParser) -> None:

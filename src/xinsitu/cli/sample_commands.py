@@ -20,6 +20,7 @@ from xinsitu.io.tables import write_csv
 from xinsitu.physics.attenuation.scaling import attenuation_changes, undo_attenuation
 from xinsitu.physics.samples.comparing import compare as compare_samples
 from xinsitu.physics.samples.events import events_of
+from xinsitu.physics.samples.ratios import with_fractions
 from xinsitu.recipe import Append, Measure, Parse, Recipe, Stitch, Stored
 from xinsitu.recipe.recipe_file import SampleRecipe, read_recipe
 from xinsitu.recipe.rerun import differences, recipe_of
@@ -168,6 +169,8 @@ def plot(words: argparse.Namespace) -> int:
     result = read_results(words.result)
     if "roi" not in result.dims:
         raise SchemaError(f"{words.result}: holds frames, not time series; make these with 'xinsitu measure'")
+    if words.fraction:
+        result = with_fractions(result, words.fraction)
     output = words.output or Path(words.result.name).with_suffix(".png")
     check_outputs([output], inputs=[words.result, words.events], overwrite=words.force)
     events = read_events(words.events) if words.events else events_of(result)
@@ -194,6 +197,8 @@ def compare(words: argparse.Namespace) -> int:
 
     check_outputs([words.output, words.table], inputs=[*words.results, words.events], overwrite=words.force)
     samples = {str(path): read_results(path) for path in words.results}
+    if words.fraction:
+        samples = {path: with_fractions(sample, words.fraction) for path, sample in samples.items()}
     names = _short_names(samples)
     compared = compare_samples(
         {names[path]: sample for path, sample in samples.items()},

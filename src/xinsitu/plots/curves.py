@@ -19,8 +19,8 @@ from xinsitu.values import Event, moment
 from .curve_filters import Smoothing, local_fit, parse_smoothing
 from .timeline import Mark, Timeline, breaks, marks, timeline, zero
 
-PANELS = ("com_y", "com_x", "fwhm_y", "fwhm_x", "intensity")
-"""Top to bottom, as in the BL11XU scripts: centre of mass, width, intensity."""
+PANELS = ("com_y", "com_x", "fwhm_y", "fwhm_x", "intensity", "fraction")
+"""Top to bottom, as in the BL11XU scripts: centre of mass, width, intensity; fractions where the series has them."""
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 """Okabe and Ito's colours, told apart by every eye."""
 _SLOPE = Smoothing(3, 1)

@@ -19,7 +19,7 @@ from xinsitu.values import Event
 from .bad_frames import mask_flagged
 from .events import EventLike, elapsed
 
-COMPARED = ("intensity", "com_y", "com_x", "fwhm_y", "fwhm_x")
+COMPARED = ("intensity", "fraction", "com_y", "com_x", "fwhm_y", "fwhm_x")
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,21 @@ def fraction(series: xr.Dataset, rois: Sequence[str], *, weights: Mapping[str, f
     return result.assign_coords(roi=describe(xr.DataArray(np.array(names), dims="roi"), "roi"))
 
 
+def with_fractions(
+    series: xr.Dataset, rois: Sequence[str], *, weights: Mapping[str, float] | None = None
+) -> xr.Dataset:
+    """Return the series with ``fraction (time, roi)`` and its errors beside the rest; NaN for all other ROIs."""
+    parts = fraction(series, rois, weights=weights)
+    places = [[str(name) for name in series["roi"].values].index(name) for name in parts["roi"].values]
+    wide = {}
+    for name in ("fraction", "fraction_errors"):
+        values = np.full((series.sizes["time"], series.sizes["roi"]), np.nan)
+        values[:, places] = parts[name].values
+        text = f"part of the sum of {', '.join(parts['roi'].values)}"
+        wide[name] = describe(xr.DataArray(values, dims=("time", "roi")), name, long_name=text).variable
+    return series.assign(wide)
+
+
 class _Part:
     """Net intensities of some ROIs as they were measured, their covariance, and what stays the same in all frames."""
 
