@@ -18,6 +18,7 @@ import xarray as xr
 from xinsitu.errors import FrameError, XinsituError
 from xinsitu.io.tables import to_dataframe
 from xinsitu.physics.corrections.apply import Correction
+from xinsitu.plots.markup import as_html
 from xinsitu.values import RoiSet
 
 from .current import forget
@@ -128,7 +129,7 @@ class Explorer:
 
     def _repr_html_(self) -> str:
         """In a notebook: the explorer itself."""
-        return f'<iframe src="{self.url}" style="width: 100%; height: 1050px; border: 0"></iframe>'
+        return f'<iframe src="{as_html(self.url)}" style="width: 100%; height: 1050px; border: 0"></iframe>'
 
     # -- serving ------------------------------------------------------------------------------------------------------
 

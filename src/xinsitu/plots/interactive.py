@@ -16,6 +16,7 @@ from xinsitu.io.disk import refuse_existing, write_whole
 from xinsitu.values import Event
 
 from .curves import Curve, Drawing, Panel, drawing
+from .markup import as_html, visible
 from .paper import draw
 from .timeline import Mark
 
@@ -136,7 +137,7 @@ def braced(text: str) -> str:
     >>> braced("{0} of Ga").format()
     '{0} of Ga'
     """
-    return text.replace("{", "{{").replace("}", "}}")
+    return visible(text).replace("{", "{{").replace("}", "}}")
 
 
 def show(figure: Drawing) -> hv.Layout:
@@ -154,7 +155,7 @@ def show(figure: Drawing) -> hv.Layout:
         raise SchemaError("the series has no finite value to plot")
     last = len(figure.panels) - 1
     panels = [_panel(figure, panel, top=n == 0, bottom=n == last) for n, panel in enumerate(figure.panels)]
-    return hv.Layout(panels).cols(1).opts(hv.opts.Layout(title=braced(figure.title), shared_axes=True))
+    return hv.Layout(panels).cols(1).opts(hv.opts.Layout(title=as_html(figure.title), shared_axes=True))
 
 
 def _panel(figure: Drawing, panel: Panel, *, top: bool, bottom: bool) -> hv.Overlay:
@@ -168,7 +169,7 @@ def _panel(figure: Drawing, panel: Panel, *, top: bool, bottom: bool) -> hv.Over
             width=WIDTH,
             height=HEIGHT + (60 if top else 0) + (40 if bottom else 0),
             logy=panel.log,
-            title=panel.quantity,
+            title=braced(panel.quantity),
             ylabel=panel.units or "1",
             xlabel=figure.line.label,
             xaxis="bottom" if bottom else "bare",
@@ -200,7 +201,7 @@ def _curve(figure: Drawing, panel: Panel, curve: Curve) -> list[hv.Element]:
         line_dash=curve.dash,
         tools=["hover"],
         hover_tooltips=[
-            ("ROI", "$label"),
+            ("ROI", as_html(curve.roi)),
             ("time", "@time{%F %T}" if figure.line.dated else "@time{0.0[00]}"),
             ("value", "@value{0.0000a}"),
             ("error", "@errors{0.0000a}"),
@@ -236,7 +237,7 @@ def _name(mark: Mark, panel: Panel) -> hv.Element:
     import holoviews as hv
 
     tops = [np.nanmax(curve.y) for curve in panel.curves if np.isfinite(curve.y).any()]
-    return hv.Text(mark.start, float(max(tops)), f" {mark.name}", halign="left", valign="top", fontsize=8)
+    return hv.Text(mark.start, float(max(tops)), f" {visible(mark.name)}", halign="left", valign="top", fontsize=8)
 
 
 def save_plot(
@@ -291,7 +292,7 @@ def write_html(figure: hv.Dimensioned, path: Path, *, overwrite: bool = False) -
     # a document of its own: the current one may belong to somebody's tab, on another thread, or be gone with it
     document = Document()
     document.add_root(hv.renderer("bokeh").instance(mode="server").get_plot(figure, doc=document).state)
-    page = file_html(document, INLINE, title=path.stem)
+    page = file_html(document, INLINE, title=visible(path.stem))
     # Panel, once imported, makes every page ask for a script of its own that only a server has
     page = re.sub(r'<script src="static/extensions/[^"]*"></script>', "", page)
     return write_whole(path, page.encode("utf-8", "replace"), overwrite=overwrite)

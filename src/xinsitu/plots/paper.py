@@ -12,6 +12,7 @@ from xinsitu.errors import SchemaError
 from xinsitu.io.disk import write_whole
 
 from .curves import Curve, Drawing, Panel
+from .markup import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,7 +84,7 @@ def plain(text: str) -> str:
     >>> print(plain("In $x$"))
     In \$x\$
     """
-    return text.replace("\\", "/").replace("$", r"\$")
+    return visible(text).replace("\\", "/").replace("$", r"\$")
 
 
 def _panel(axes: Axes, panel: Panel) -> None:

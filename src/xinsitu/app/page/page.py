@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import html
-
 import panel as pn
 from bokeh.models import Div, SaveTool
 
 from xinsitu.app.state.export import name_of
 from xinsitu.app.views.channel import script
 from xinsitu.app.views.curves_view import shown_as
+from xinsitu.plots.markup import as_html
 
 from .session import Session
 from .sidebar import sections
@@ -82,7 +81,7 @@ def page(session: Session) -> pn.template.BootstrapTemplate:
     right = pn.Column(session.curves.column, session.evidence.row, sizing_mode="stretch_width")
     views = pn.Column(left, right, css_classes=["xi-views"], stylesheets=[VIEWS], sizing_mode="stretch_width")
     template = pn.template.BootstrapTemplate(
-        title=html.escape(f"xinsitu · {model.source.name}"),  # the template would take it as HTML
+        title=as_html(f"xinsitu · {model.source.name}"),  # the template would take it as HTML
         busy_indicator=None,
         sidebar_width=310,
         header_background="#1f4e79",

@@ -114,6 +114,7 @@ class Session:
         for change in ("inner_width", "inner_height"):
             self.image.figure.js_on_change(change, wire)
         self.image.figure.js_on_change("inner_width", script("repaint"))
+        self.image.figure.js_on_event("tap", script("select", channel=channel, figure=self.image.figure))
         channel.js_on_change("boxes", wire)
         cursors = [*self.curves.cursors, self.kymograph.cursor]
         arrived = script("arrived", channel=channel, slider=slider, places=self.curves.places, cursors=cursors)
@@ -131,7 +132,7 @@ class Session:
         channel.on_change("key", lambda attr, old, new: self._pressed(new[0]))
 
     def _dragged(self, name: str, phase: str) -> None:
-        if phase == "pan:start":
+        if phase in ("pan:start", "tap"):
             if name in self.model.rois.names:
                 self.model.selected = name
         else:

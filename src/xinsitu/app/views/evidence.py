@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-
 import numpy as np
 from bokeh.layouts import row
 from bokeh.models import BasicTicker, ColumnDataSource, Div, FixedTicker
@@ -14,6 +12,7 @@ from xinsitu.app.state.kinds import color_of
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.errors import XinsituError
 from xinsitu.plots.curves import readable
+from xinsitu.plots.markup import as_html
 
 from .channel import ticks
 
@@ -101,9 +100,9 @@ def table(found: Evidence) -> str:
         for one in found.rows
     ]  # fmt: skip
     head = "".join(f"<th>{name}</th>" for name in HEADS)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>" for cells in rows)
-    lines = "".join(f"<p>{html.escape(line)}</p>" for line in (found.agreement, "; ".join(found.remarks)))
-    return f'<p class="title">{html.escape(found.title)}</p><table><tr>{head}</tr>{body}</table>{lines}'
+    body = "".join("<tr>" + "".join(f"<td>{as_html(cell)}</td>" for cell in cells) + "</tr>" for cells in rows)
+    lines = "".join(f"<p>{as_html(line)}</p>" for line in (found.agreement, "; ".join(found.remarks)))
+    return f'<p class="title">{as_html(found.title)}</p><table><tr>{head}</tr>{body}</table>{lines}'
 
 
 def decades(values: np.ndarray) -> list[float]:

@@ -1,8 +1,9 @@
-"""The boxes on the image: dragged by their body, resized by the handles of the selected one."""
+"""The boxes on the image: selected by a click, dragged by their body, resized by their edges and corners."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from bokeh.models import BoxAnnotation, ColumnDataSource, Label
@@ -43,9 +44,10 @@ class RoiView:
                 self._figure.center.remove(part)
         self._own = True
         for position, roi in enumerate(self._model.rois):
-            if roi.name not in self._boxes:
-                self._boxes[roi.name] = self._new(roi)
-            self._draw(roi, color_of(roi, position))
+            if roi.name in self._boxes:
+                self._draw(roi, color_of(roi, position))
+            else:
+                self._boxes[roi.name] = self._new(roi, color_of(roi, position))
         self._own = False
         self._draw_path()
         self._channel.boxes += 1
@@ -58,16 +60,18 @@ class RoiView:
         boxes = [box for _, box in self._model.key_frames()]
         self._keys.data = {"x": [sum(x) / 2 - 0.5 for _, x in boxes], "y": [sum(y) / 2 - 0.5 for y, _ in boxes]}
 
-    def _new(self, roi: Roi) -> tuple[BoxAnnotation, Label]:
+    def _new(self, roi: Roi, color: str) -> tuple[BoxAnnotation, Label]:
+        """Return box and name complete: what is set on a box that has joined the page may not get there (Bokeh 3.9)."""
         (top, bottom), (left, right) = self._model.shape
+        of_box, of_label = self._look(roi, color)
         box = BoxAnnotation(
             name=f"roi:{roi.name}", editable=True, level="overlay", propagate_hover=True, fill_alpha=0.08,
-            line_width=2, line_alpha=1, left_limit=left - 0.5, right_limit=right - 0.5, top_limit=top - 0.5,
-            bottom_limit=bottom - 0.5,
+            line_alpha=1, left_limit=left - 0.5, right_limit=right - 0.5, top_limit=top - 0.5,
+            bottom_limit=bottom - 0.5, **of_box,
         )  # fmt: skip
         label = Label(
-            x=left, y=top, text="", level="overlay", text_font_size="11px", text_baseline="bottom",
-            background_fill_alpha=0.85, padding=2,
+            level="overlay", text_font_size="11px", text_baseline="bottom", background_fill_alpha=0.85, padding=2,
+            **of_label,
         )  # fmt: skip
         for edge in ("left", "right", "top", "bottom"):
             box.on_change(edge, self._changed)
@@ -78,12 +82,19 @@ class RoiView:
         return box, label
 
     def _draw(self, roi: Roi, color: str) -> None:
-        box, label = self._boxes[roi.name]
-        chosen = roi.name == self._model.selected
+        for part, values in zip(self._boxes[roi.name], self._look(roi, color), strict=True):
+            part.update(**values)
+
+    def _look(self, roi: Roi, color: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Where box and name are, and how they look. No handles: they would leave the body to a square of 10 pixels."""
         (y0, y1), (x0, x1) = self._model.box(roi.name)
-        box.update(left=x0 - 0.5, right=x1 - 0.5, top=y0 - 0.5, bottom=y1 - 0.5)
-        box.update(line_color=color, fill_color=color, line_width=3 if chosen else 2, use_handles=chosen)
-        label.update(text=roi.name, text_color=on_top(color), background_fill_color=color, x=x0 - 0.5, y=y0 - 0.5)
+        edges = {"left": x0 - 0.5, "right": x1 - 0.5, "top": y0 - 0.5, "bottom": y1 - 0.5}
+        width = 4 if roi.name == self._model.selected else 2
+        return (
+            {**edges, "line_color": color, "fill_color": color, "line_width": width},
+            {"text": roi.name, "text_color": on_top(color), "background_fill_color": color, "x": x0 - 0.5,
+             "y": y0 - 0.5},
+        )  # fmt: skip
 
     def _changed(self, attr: str, old: float, new: float) -> None:  # bokeh wants these names
         if not self._own:
