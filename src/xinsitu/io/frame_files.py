@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from xinsitu.schema import FrameStatus
 from xinsitu.variables import remarks_on_frames
 
 from .disk import new_file, refuse_existing
+from .formats.descriptors import reserve, write_at
 from .formats.plain_file import PlainFile
 from .results import ENGINE, frames_per_chunk, provenance, storable
 
@@ -153,8 +155,7 @@ def _chunked(image: xr.DataArray) -> da.Array:
 
 def _check_room(path: Path, size: int) -> None:
     """Raise before any work where the disc or a limit has no room for the frames."""
-    disc = os.statvfs(path.parent)
-    room, where = disc.f_bavail * disc.f_frsize, "its disc has"
+    room, where = shutil.disk_usage(path.parent).free, "its disc has"
     if resource is not None and (limit := resource.getrlimit(resource.RLIMIT_FSIZE)[0]) != resource.RLIM_INFINITY:
         room, where = min((room, where), (limit, "the limit of file size leaves"))
     if room < size:
@@ -166,10 +167,9 @@ def _reserve(temporary: Path, path: Path, offset: int, size: int) -> None:
     """Let the file system set the blocks of the frames aside."""
     descriptor = os.open(temporary, os.O_RDWR)
     try:
-        os.posix_fallocate(descriptor, offset, size)
+        reserve(descriptor, offset, size)
     except OSError as fault:
-        if fault.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-            raise OSError(fault.errno, f"{path}: needs {size / 2**20:.1f} MiB ({fault.strerror})") from None
+        raise OSError(fault.errno, f"{path}: needs {size / 2**20:.1f} MiB ({fault.strerror})") from None
     finally:
         os.close(descriptor)
 
@@ -193,10 +193,11 @@ class _Contiguous:
         descriptor = os.open(self.path, os.O_WRONLY)
         try:
             while data:
-                written = os.pwrite(descriptor, data, position)
+                written = write_at(descriptor, data, position)
                 data, position = data[written:], position + written
             # start writing back now and let go of what is on the disc: the last fsync is short, memory stays free
-            os.posix_fadvise(descriptor, max(self.offset, position - 2 * size), 2 * size, os.POSIX_FADV_DONTNEED)
+            if hasattr(os, "posix_fadvise"):  # not on macOS and Windows
+                os.posix_fadvise(descriptor, max(self.offset, position - 2 * size), 2 * size, os.POSIX_FADV_DONTNEED)
         finally:
             os.close(descriptor)
 

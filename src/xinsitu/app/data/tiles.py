@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from xinsitu.io.formats.descriptors import reserve
 
 SIDE = 16
 """Rows and columns of a tile: a ROI of 40 x 40 pixels touches at most 16 tiles, 2.6 times its own pixels."""
@@ -143,7 +144,7 @@ class Tiles(_Stack):
         layout = (rows, columns, shape[0], SIDE, SIDE)
         try:
             with path.open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, max(1, math.prod(layout) * self.dtype.itemsize))
+                reserve(file.fileno(), 0, max(1, math.prod(layout) * self.dtype.itemsize))
             self._map = np.memmap(path, mode="r+", dtype=self.dtype, shape=layout)
         finally:
             path.unlink()

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from .descriptors import read_at, write_at
+
 
 class PlainFile:
     """A new file with the methods that ``h5py.File(file, ...)`` asks for; leaving its block raises what went wrong.
@@ -62,7 +64,7 @@ class PlainFile:
             try:
                 done = 0
                 while done < len(view):
-                    done += os.pwrite(self._descriptor, view[done:], self._position + done)
+                    done += write_at(self._descriptor, view[done:], self._position + done)
             except OSError as fault:
                 self._fault = fault
         if self._fault is not None:
@@ -77,7 +79,7 @@ class PlainFile:
         first, count = self._position, max(0, min(len(view), self._end - self._position))
         view[:count] = bytes(count)
         done = 0
-        while done < count and (got := os.preadv(self._descriptor, [view[done:count]], first + done)):
+        while done < count and (got := read_at(self._descriptor, view[done:count], first + done)):
             done += got
         for position, content in self._kept:
             start, stop = max(first, position), min(first + count, position + len(content))

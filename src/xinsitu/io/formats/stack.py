@@ -17,6 +17,7 @@ import numpy.typing as npt
 from xinsitu.errors import FrameChanged, FrameError
 from xinsitu.kernels import UNREAD, lost
 
+from .descriptors import read_at
 from .lazy_stack import LazyStack, Pixels, Positions, check_unchanged, removed
 from .no_value import NoValue
 from .reading import READ, decode, retried
@@ -153,7 +154,7 @@ def _read_into(descriptor: int, block: Pixels, position: int, path: str) -> None
     view = memoryview(block.data).cast("B")
     done = 0
     while done < len(view):
-        count = os.preadv(descriptor, [view[done:]], position + done)
+        count = read_at(descriptor, view[done:], position + done)
         if not count:
             raise FrameError(path, f"truncated: {len(view)} bytes expected, {done} found")
         done += count

@@ -59,7 +59,9 @@ def _reindexed(data: xr.Dataset, indexes: Mapping[str, npt.NDArray[np.generic]])
 def _absent(name: str, dtype: np.dtype[np.generic]) -> object:
     if dtype.kind in "iu":
         return _ABSENT.get(name, np.nan)
-    return {"U": "", "O": "", "b": False, "M": np.datetime64("NaT"), "m": np.timedelta64("NaT")}.get(dtype.kind, np.nan)
+    return {"U": "", "O": "", "b": False, "M": np.datetime64("NaT", "ns"), "m": np.timedelta64("NaT", "ns")}.get(
+        dtype.kind, np.nan
+    )
 
 
 def _agreed(datasets: Sequence[xr.Dataset], name: str, *, on_time: bool) -> list[xr.Dataset]:

@@ -1,0 +1,49 @@
+"""A place of an open file: read, written, set aside, on systems, too, that have no call of their own for it."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+
+def read_at(descriptor: int, view: memoryview, position: int) -> int:
+    """Read into a view from a place of a file, and return how much; only without ``preadv`` (macOS, Windows) the file's
+    own position is used, so nobody else may move it meanwhile.
+    """  # noqa: D205 - the summary needs two lines
+    if hasattr(os, "preadv"):
+        return os.preadv(descriptor, [view], position)
+    os.lseek(descriptor, position, os.SEEK_SET)
+    got = os.read(descriptor, len(view))
+    view[: len(got)] = got
+    return len(got)
+
+
+def write_at(descriptor: int, content: memoryview | bytes, position: int) -> int:
+    """Write to a place of a file, and return how much was taken."""
+    if hasattr(os, "pwrite"):
+        return os.pwrite(descriptor, content, position)
+    os.lseek(descriptor, position, os.SEEK_SET)
+    return os.write(descriptor, content)
+
+
+def reserve(descriptor: int, offset: int, size: int) -> None:
+    """Let the file system set blocks of a file aside, where it can; the file is at least as long afterwards.
+
+    Raises
+    ------
+    OSError
+        There is no room for them.
+    """
+    try:
+        os.posix_fallocate(descriptor, offset, size)
+    except AttributeError:
+        _lengthen(descriptor, offset + size)
+    except OSError as fault:
+        if fault.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise
+        _lengthen(descriptor, offset + size)
+
+
+def _lengthen(descriptor: int, size: int) -> None:
+    if os.fstat(descriptor).st_size < size:
+        os.ftruncate(descriptor, size)
