@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import dask.array as da
 import h5py
@@ -264,10 +265,7 @@ def test_a_failing_frame_leaves_no_file(tmp_path: Path) -> None:
 
 
 def test_a_full_disc_is_noticed_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Full:
-        f_bavail, f_frsize = 1, 512
-
-    monkeypatch.setattr(frame_files.os, "statvfs", lambda _: Full())
+    monkeypatch.setattr(frame_files.shutil, "disk_usage", lambda _: SimpleNamespace(free=512))
     with pytest.raises(OSError, match=r"a\.nc: needs .* MiB left"):
         write_frames(frames(), tmp_path / "a.nc")
     assert list(tmp_path.iterdir()) == []

@@ -22,6 +22,7 @@ from xinsitu.plots.markup import as_html
 from xinsitu.values import RoiSet
 
 from .current import forget
+from .data.memory import keep_small
 from .data.source import Source
 from .data.store import FrameStore
 from .network import LOCAL, free_port, guard, origins
@@ -181,6 +182,7 @@ class Explorer:
 
     def serve(self, *, port: int, public: bool) -> None:
         """Start the server on a thread of its own; returns when :attr:`url` can be opened."""
+        keep_small()
         started = threading.Event()
         failed: list[BaseException] = []
 

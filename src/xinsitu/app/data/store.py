@@ -19,6 +19,7 @@ from xinsitu.errors import FrameError, XinsituError
 from xinsitu.physics.corrections.apply import Correction, correct
 from xinsitu.schema import image_of
 
+from .memory import give_back
 from .source import Source
 from .tiles import Blocks, Through, Tiles
 
@@ -59,6 +60,7 @@ class FrameStore:
         self._tiles: Tiles | None = None
         self._loaded = 0
         self._key = uuid.uuid4().hex
+        self._wanted = False
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -92,6 +94,7 @@ class FrameStore:
     def start(self) -> None:
         """Read all frames in the background, where they are not at hand already."""
         with self._lock:
+            self._wanted = True
             running = self._thread is not None and self._thread.is_alive()
             if self._resident or running or self.complete:
                 return
@@ -101,6 +104,12 @@ class FrameStore:
 
     def release(self) -> None:
         """Stop reading, and give memory and disc space back; :meth:`start` begins anew."""
+        self._wanted = False
+        self._forget()
+        give_back()
+
+    def _forget(self) -> None:
+        """Stop reading, and forget the frames."""
         self._stop.set()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
@@ -174,6 +183,8 @@ class FrameStore:
     def refresh(self) -> int:
         """Open the data again and return the number of new frames; a frame that is still being written waits.
 
+        They are read if the others are: after :meth:`release` only :meth:`start` reads again.
+
         Raises
         ------
         XinsituError
@@ -187,11 +198,13 @@ class FrameStore:
         if len(times) <= len(old_times) or not np.array_equal(times[: len(old_times)], old_times):
             if len(times) == len(old_times) and np.array_equal(times, old_times):
                 return 0
-            self.release()
+            self._forget()
         if self._tiles is not None:
-            self.release()
+            self._forget()
         self.source, self.data = source, new
-        self.start()
+        if self._wanted:  # nobody looks otherwise, and whoever comes starts it
+            self.start()
+        give_back()
         return len(times) - len(old_times)
 
     # -- use ----------------------------------------------------------------------------------------------------------
