@@ -148,6 +148,19 @@ class TestFolders:
         everything(explorer.model)
         holds(explorer, tmp_path)
 
+    def test_events_of_other_measurements_stop_nothing(self, start, experiment: Truth):
+        """The file of events beside the frames is that of the whole sample."""
+        explorer = start(experiment.folders["time2"], rois=experiment.rois, reading=TOKYO)
+        theirs = xi.Event("growth", {"measurement": "time3", "frame": 4}, {"measurement": "time3", "frame": 9})
+        explorer.model.events = (theirs, xi.Event("ours", {"measurement": "time2", "seconds": 3}))
+        made = export.result(explorer.model)
+        assert [event["name"] for event in json.loads(made.attrs["events"])] == ["ours"]
+        assert export.netcdf(explorer.model).startswith(b"\x89HDF")
+        files = export.recipe_files(explorer.model)
+        assert [event["name"] for event in json.loads(files["events.json"])["events"]] == ["ours"]
+        assert "growth" not in export.script(explorer.model)
+        assert "growth" in explorer.model.events_text()  # what was loaded stays loaded
+
     @pytest.mark.parametrize("fault", ["truncated", "unreadable"])
     def test_a_bad_frame_stops_neither_screen_nor_rerun(self, start, experiment: Truth, tmp_path: Path, fault: str):
         folder = tmp_path / "0884" / "time1"

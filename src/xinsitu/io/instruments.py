@@ -319,7 +319,8 @@ def _check_pattern(name: str, pattern: str) -> None:
 
 def configuration_folder() -> Path:
     """Folder of what this user has set."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "xinsitu"
+    # expanduser leaves "~" where there is no home, Path.home() would raise
+    return Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")) / "xinsitu"
 
 
 def user_folder() -> Path:
@@ -337,7 +338,10 @@ def instrument_names() -> list[str]:
     """
     shipped = [entry.name for entry in resources.files("xinsitu").joinpath("instruments").iterdir()]
     folder = user_folder()
-    own = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    try:
+        own = os.listdir(folder)
+    except OSError:  # most have none, and some may not look into their home
+        own = []
     return sorted({name.removesuffix(".toml") for name in shipped + own if name.endswith(".toml")})
 
 
@@ -366,7 +370,7 @@ def load_instrument(instrument: str | os.PathLike[str] | Instrument) -> Instrume
         return _parse(Path(wanted).stem, _read(Path(wanted)), wanted)
     if re.fullmatch(r"[\w.-]+", wanted):
         own = user_folder() / f"{wanted}.toml"
-        if own.is_file():
+        if os.path.isfile(own):  # false, and no error, where it may not be looked at
             return _parse(wanted, _read(own), str(own))
         shipped = resources.files("xinsitu").joinpath("instruments", f"{wanted}.toml")
         if shipped.is_file():

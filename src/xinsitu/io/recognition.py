@@ -17,7 +17,7 @@ from pathlib import Path
 from xinsitu.errors import DocumentError, FrameError, XinsituError, warn
 
 from .discover import HDF5_SUFFIXES, SUFFIXES, natural_key
-from .disk import new_file
+from .disk import new_file, ordinary
 from .formats.reading import read_header
 from .instruments import (
     ENVIRONMENT,
@@ -94,10 +94,14 @@ def configuration_file() -> Path:
 def _configured() -> str | None:
     path = configuration_file()
     try:
-        value = tomllib.loads(path.read_text("utf-8")).get("instrument")
-    except FileNotFoundError:
+        text = Path(ordinary(path)).read_text("utf-8")
+    except OSError:  # most have none, and some may not look into their home
         return None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise DocumentError(f"{path}: the configuration file cannot be read ({error})") from None
+    try:
+        value = tomllib.loads(text).get("instrument")
+    except tomllib.TOMLDecodeError as error:
         raise DocumentError(f"{path}: the configuration file cannot be read ({error})") from None
     if not isinstance(value, str | None):
         raise DocumentError(f"{path}: instrument is a name, such as 'spring8-bl11xu', not {value!r}")

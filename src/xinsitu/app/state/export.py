@@ -15,6 +15,8 @@ from typing import Any
 
 import tomli_w
 
+from xinsitu.io.documents import EVENTS
+from xinsitu.io.documents import VERSION as DOCUMENT
 from xinsitu.io.results import write_results
 from xinsitu.io.tables import write_csv
 from xinsitu.plots import save_plot
@@ -85,7 +87,9 @@ def recipe_files(model: Shown) -> dict[str, str]:
     document["output"] = {"result": f"{stem}.nc", "table": f"{stem}.csv", "figures": [f"{stem}.png"]}
     document["plot"] = {"x": screen.axis, "log": screen.log_intensity}
     files["recipe.toml"] = tomli_w.dumps(document)
-    return files | {f"{name}.json": screen.files[name] for name in named}
+    events = [event.to_dict() for event in screen.events]
+    own = json.dumps({"format": EVENTS, "version": DOCUMENT, "events": events}, indent=2)
+    return files | {f"{name}.json": own if name == "events" else screen.files[name] for name in named}
 
 
 def _without_none(document: dict[str, Any]) -> dict[str, Any]:

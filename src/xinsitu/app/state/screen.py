@@ -11,7 +11,7 @@ from xinsitu.app.data.source import Source
 from xinsitu.physics.corrections.apply import Correction
 from xinsitu.recipe import Correcting, Measure, Reading, Stitch
 from xinsitu.schema import image_of
-from xinsitu.values import AttenuationChange, Event, RoiSet
+from xinsitu.values import AttenuationChange, Event, Key, RoiSet
 
 from .measuring import Request, answer, masked
 from .model import ExplorerModel
@@ -47,7 +47,7 @@ class Screen:
         }
         return cls(
             model.source, store.measurable(), dict(store.faults), RoiSet(list(model.rois)), model.active_correction,
-            tuple(model.changes), tuple(model.events), model.axis, model.log_intensity, files,
+            tuple(model.changes), _events_of(model), model.axis, model.log_intensity, files,
         )  # fmt: skip
 
     @property
@@ -72,6 +72,16 @@ class Screen:
         """Whether folders hold everything that the result is made of."""
         source, known = self.source, self.correction is None or self.correcting != Correcting()
         return known and bool(source.folders) and len(source.folders) == len(source.parts)
+
+
+def _events_of(model: ExplorerModel) -> tuple[Event, ...]:
+    """Return the events of what is shown: a file of events is often that of the whole sample."""
+    shown = {str(part["measurement"].values) for part in model.source.parts if "measurement" in part.coords}
+
+    def elsewhere(end: object) -> bool:
+        return isinstance(end, Key) and end.measurement is not None and end.measurement not in shown
+
+    return tuple(event for event in model.events if not elsewhere(event.start) and not elsewhere(event.stop))
 
 
 Shown = ExplorerModel | Screen
