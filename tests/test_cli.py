@@ -102,7 +102,7 @@ def test_parse_takes_the_region_of_the_instrument_and_says_so(
     assert "divided by the background at y 70:90, x 150:170 (of the instrument)" in said.out
     assert "instrument: spring8-bl11xu (recognised by" in said.out
     assert "zone" not in said.err
-    result = xi.read_results(tmp_path / "0884_time1.nc")
+    result = xi.read_results(tmp_path / "0884_time1_frames.nc")
     assert result["image"].attrs["units"] == "1"
 
 

@@ -13,7 +13,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src"
 PACKAGE = SOURCE / "xinsitu"
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors",),
+    ("errors", "defaults"),
     ("schema", "clock", "kernels"),
     ("variables",),
     ("values",),
@@ -29,7 +29,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("app.page",),
     ("app.explorer",),
     ("app.serve", "app"),
-    ("cli", "accessor"),
+    ("cli", "accessor", "registration"),
     ("__main__",),
 )
 """From the ground up; a name stands for all that is below it and has no floor of its own. Rooms of one floor may import

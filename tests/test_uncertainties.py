@@ -312,7 +312,7 @@ def test_a_count_rate_is_high_where_its_correction_is_above_5_per_cent():
 def test_the_brightest_pixel_of_the_reflectivity_needs_7_per_cent(shared_data):
     with (shared_data / "i07" / "roi1_by_the_beamline.csv").open() as file:
         brightest = max(csv.DictReader(file), key=lambda row: float(row["gda_max"]))
-    scan = xi.open_measurement(shared_data / "i07" / "refl" / brightest["scan"], tz="Europe/London")
+    scan = xi.open_measurement(shared_data / "i07" / "refl" / brightest["scan"], tz="Europe/London", logs=None)
     y, x, high, wide = (int(brightest[f"roi_{key}"]) for key in "yxhw")
     roi = xi.Roi("roi1", (y, y + high), (x, x + wide))
     series = xi.measure(scan, [roi]).compute().sel(roi="roi1")

@@ -14,4 +14,6 @@ import lazy_loader
 __version__ = "0.1.0"
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
-from . import accessor as _accessor  # noqa: E402, F401 - registers .insitu; it looks names up in this module
+from .registration import register_accessor as _register_accessor  # noqa: E402 - the accessor looks names up here
+
+_register_accessor()

@@ -8,6 +8,7 @@ attributes through arithmetic, and a kept ``units`` is a wrong one.
 from __future__ import annotations
 
 import enum
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -24,10 +25,11 @@ COUNTS = "counts"
 RATIO = "1"
 """Units of an image that was divided by a background of its own."""
 PIXEL = "pixel"
-MEDIAN, OUTLIERS = 3, 5.0
-"""Size of the median where numbers are made, and the standard deviations from which it replaces a pixel."""
 REFERENCE = "normalise_reference"
 """Attribute of a ROI time series: the value of the monitor that its intensities were brought to."""
+
+DETECTOR_SHAPE = "detector_shape"
+"""Attribute of an image: rows and columns of the whole detector, as JSON."""
 
 Xarray = TypeVar("Xarray", xr.DataArray, xr.Dataset)
 
@@ -224,6 +226,27 @@ def attributes_of(name: str, *, units: str | None = None, long_name: str | None 
     return attributes
 
 
+def check_data(data: object) -> None:
+    """Raise one sentence where this is no Dataset or DataArray.
+
+    Raises
+    ------
+    SchemaError
+        It is an array without names, a path, ROIs, or anything else.
+    """
+    if isinstance(data, xr.DataArray | xr.Dataset):
+        return
+    if isinstance(data, str | os.PathLike):
+        raise SchemaError(f"frames are wanted, not the path {os.fspath(data)!r}: open it with open_measurement first")
+    kind = type(data).__name__
+    if isinstance(data, np.ndarray) or hasattr(data, "__dask_graph__"):
+        raise SchemaError(
+            f"frames are wanted as a DataArray, not as {kind}: xr.DataArray(frames, dims=('time', 'y', 'x'))"
+        )
+    swapped = "; ROIs come behind the frames" if "Roi" in kind or isinstance(data, list | tuple) else ""
+    raise SchemaError(f"frames are wanted as a Dataset or DataArray, not {kind}{swapped}")
+
+
 def require(data: xr.DataArray | xr.Dataset, *, dims: Iterable[str] = (), variables: Iterable[str] = ()) -> None:
     """Raise one :class:`~xinsitu.errors.SchemaError` that names everything that is missing.
 
@@ -234,6 +257,7 @@ def require(data: xr.DataArray | xr.Dataset, *, dims: Iterable[str] = (), variab
     ...
     xinsitu.errors.SchemaError: 'image' has dims (time) and lacks the dims y, x
     """
+    check_data(data)
     lacks = [dim for dim in dims if dim not in data.dims]
     absent = [] if isinstance(data, xr.DataArray) else [name for name in variables if name not in data.variables]
     if not lacks and not absent:
@@ -253,6 +277,7 @@ def image_of(data: xr.DataArray | xr.Dataset) -> xr.DataArray:
     SchemaError
         There is no ``image``, or it lacks a dimension.
     """
+    check_data(data)
     if isinstance(data, xr.Dataset):
         require(data, variables=("image",))
         data = data["image"]

@@ -83,8 +83,14 @@ def explore(
     reading = reading or Reading()
     correcting = _correcting(correcting, flatfield, background)
     opened = open_source(source, reading=reading, correcting=correcting)
+    correcting = correcting.of(opened.data)
+    opened = replace(opened, correcting=correcting)
     chosen = rois if rois is None or isinstance(rois, RoiSet) else read_rois(rois)
-    doing = correction if correction is not None else _correction(correcting, flatfield, reading)
+    doing = (
+        correction
+        if correction is not None
+        else _correction(correcting, flatfield, opened.reading.beside(opened.parts[0]))
+    )
     if correction is not None or isinstance(flatfield, xr.DataArray):
         opened = replace(opened, correcting=_named(doing, opened.reading))
     store = FrameStore(opened, memory=memory)

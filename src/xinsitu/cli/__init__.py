@@ -6,6 +6,7 @@ Exit code 0: done; 1: refused or failed, with one sentence on stderr that names 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 import traceback
@@ -13,28 +14,38 @@ from collections.abc import Sequence
 
 import xinsitu
 
-from . import frame_commands, instrument_command, sample_commands, series_commands
 from .arguments import Command, parser
-from .console import complain, sentence, warnings_in_a_line
-from .demo import demo
+
+
+def _later(module: str, name: str) -> Command:
+    """Return a command whose module is loaded when it is run: help needs none of them."""
+
+    def command(words: argparse.Namespace) -> int:
+        code: int = getattr(importlib.import_module(f"xinsitu.cli.{module}"), name)(words)
+        return code
+
+    return command
+
 
 _COMMANDS: dict[str, Command] = {
-    "demo": lambda words: demo(words, main),
-    "info": frame_commands.info,
-    "parse": frame_commands.parse,
-    "explore": frame_commands.explore,
-    "measure": series_commands.measure,
-    "stitch": sample_commands.stitch,
-    "plot": sample_commands.plot,
-    "compare": sample_commands.compare,
-    "run": sample_commands.run,
-    "instrument": instrument_command.instrument,
+    "demo": lambda words: importlib.import_module("xinsitu.cli.demo").demo(words, main),
+    "info": _later("frame_commands", "info"),
+    "parse": _later("frame_commands", "parse"),
+    "explore": _later("frame_commands", "explore"),
+    "measure": _later("series_commands", "measure"),
+    "stitch": _later("sample_commands", "stitch"),
+    "plot": _later("sample_commands", "plot"),
+    "compare": _later("sample_commands", "compare"),
+    "run": _later("sample_commands", "run"),
+    "instrument": _later("instrument_command", "instrument"),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = parser(xinsitu.__version__, _COMMANDS).parse_args(arguments)
+    from .console import complain, sentence, warnings_in_a_line  # dask is not needed for help
+
     try:
         with warnings_in_a_line():
             code: int = words.run(words)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
+from xinsitu.defaults import MEDIAN, OUTLIERS
 from xinsitu.errors import DocumentError
-from xinsitu.schema import MEDIAN, OUTLIERS
-from xinsitu.values import AttenuationChange, Bounds, Box, FrameRange, frame_ranges
 
 if TYPE_CHECKING:
     from xinsitu.recipe import Calibrating
+    from xinsitu.values import AttenuationChange, Bounds, Box, FrameRange
 
 _BOX = re.compile(r"(\d+):(\d+),(\d+):(\d+)")
 Command = Callable[[argparse.Namespace], int]
@@ -25,6 +26,64 @@ class _Format(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHel
     def _get_help_string(self, action: argparse.Action) -> str | None:
         silent = action.default in (None, False, ()) or action.nargs == 0
         return action.help if silent else super()._get_help_string(action)
+
+
+READ, CORRECT, WRITE, RARE = "what to read", "how to correct", "where to write", "rarely needed"
+_TOPICS = {
+    **dict.fromkeys(("--tz", "--instrument", "--rois", "--flatfield", "--log", "--series", "--events"), READ),
+    **dict.fromkeys(("--median", "--threshold", "--background", "--background-mode", "--mask", "--crop"), CORRECT),
+    **dict.fromkeys(("--normalise-by", "--bad-frames"), CORRECT),
+    **dict.fromkeys(("--output", "--force", "--figure", "--report", "--proposal", "--table", "--compression"), WRITE),
+    **dict.fromkeys(("--time", "--ignore-time-order", "--period", "--stamp-marks", "--on-error"), RARE),
+    **dict.fromkeys(("--fill-missing", "--scan", "--flatfield-median", "--count-rate", "--scheduler"), RARE),
+    **dict.fromkeys(("--calibration", "--transpose", "--port", "--public", "--seed", "--outside"), RARE),
+    **dict.fromkeys(("--allow-overlap", "--same-rois", "--append-to", "--workers"), RARE),
+}
+"""Where an option stands in the help of any command; the others stand under ``options``."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Help by topics, what is rarely needed last; wrong words are told in one line."""
+
+    def __init__(self, **how: Any) -> None:  # noqa: ANN401 - passed on
+        self._topics: dict[str, argparse._ArgumentGroup] = {}
+        super().__init__(**how)
+        read = self.add_argument_group(READ)
+        own = self._action_groups.index(self._optionals)
+        self._action_groups.insert(own, self._action_groups.pop())
+        self._topics = {READ: read, **{title: self.add_argument_group(title) for title in (CORRECT, WRITE, RARE)}}
+
+    def add_argument(self, *names: Any, **how: Any) -> argparse.Action:  # noqa: ANN401 - passed on
+        """Put an argument where it belongs."""
+        given = [name for name in names if isinstance(name, str)]
+        topic = next((_TOPICS[name] for name in given if name in _TOPICS), None)
+        if given == ["--log"] and "action" in how:  # a logarithmic axis
+            topic = None
+        if topic is None and given and not given[0].startswith("-"):
+            topic = READ
+        group = self._topics.get(topic or "")
+        return super().add_argument(*names, **how) if group is None else group.add_argument(*names, **how)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line; the help has the rest."""
+        said = " ".join(message.split())
+        self.exit(2, f"{self.prog}: error: {said} ('{self.prog} --help' tells more)\n")
+
+
+class _OneResult(argparse.Action):
+    """One result; several are to be compared."""
+
+    def __call__(  # type: ignore[override] # argparse gives a list of paths
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Sequence[Path],
+        option: str | None = None,
+    ) -> None:
+        if len(values) > 1:
+            names = " ".join(map(str, values))
+            parser.error(f"one result is plotted; 'xinsitu compare {names}' overlays several")
+        setattr(namespace, self.dest, values[0])
 
 
 _CALIBRATION = "pixels along y or x in reciprocal space, a map or vector; A: lattice constant in angstrom"
@@ -88,6 +147,8 @@ def change(text: str) -> AttenuationChange:
     ends = names(text)
     if len(ends) != 2:
         raise argparse.ArgumentTypeError(f"{text!r} is not BEFORE,AFTER, such as time2:71,time3:0")
+    from xinsitu.values import AttenuationChange
+
     try:
         return AttenuationChange(*ends)  # type: ignore[arg-type] # a text is read as a KEY
     except DocumentError as fault:
@@ -96,6 +157,8 @@ def change(text: str) -> AttenuationChange:
 
 def bad_frames(text: str) -> tuple[FrameRange, ...]:
     """Read frames and ranges of frames with commas between them."""
+    from xinsitu.values import frame_ranges
+
     try:
         return frame_ranges(text)
     except DocumentError as fault:
@@ -134,11 +197,12 @@ def size(text: str) -> int:
 
 def parser(version: str, commands: dict[str, Command]) -> argparse.ArgumentParser:
     """Return the parser; each name of ``commands`` is called with what was parsed."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="xinsitu",
         description="Area-detector frames from in situ X-ray experiments, turned into physics.",
         epilog="examples:\n  xinsitu demo\n  xinsitu info 0884\n  xinsitu parse 0884/time1 flatfield1\n\n"
-        "'xinsitu COMMAND --help' tells more of each.",
+        "'xinsitu COMMAND --help' tells more of each. Instruments that come with it, recognised by their frames:\n"
+        f"{', '.join(_shipped())}; 'xinsitu instrument' tells more.",
         formatter_class=_Format,
     )
     top.add_argument("--version", action="version", version=f"xinsitu {version}")
@@ -169,6 +233,12 @@ def parser(version: str, commands: dict[str, Command]) -> argparse.ArgumentParse
 Add = Callable[[str, str, str], argparse.ArgumentParser]
 
 
+def _shipped() -> list[str]:
+    """Names of the instruments that come with the package; their tables are not read."""
+    tables = resources.files("xinsitu").joinpath("instruments").iterdir()
+    return sorted(table.name.removesuffix(".toml") for table in tables)
+
+
 def _demo(add: Add) -> None:
     one = add("demo", "simulate a sample and run everything on it", "  xinsitu demo\n  xinsitu demo /tmp/demo")
     one.add_argument("folder", nargs="?", type=Path, default=Path("xinsitu-demo"), help="new folder for all of it")
@@ -196,7 +266,7 @@ def _parse(add: Add) -> None:
     )
     one.add_argument("measurement", type=Path, help="folder of frames")
     one.add_argument("flatfield", type=Path, nargs="?", help="folder of flat-field frames")
-    one.add_argument("-o", "--output", type=Path, metavar="F.nc", help="file to write (default: SAMPLE_MEASUREMENT.nc)")
+    one.add_argument("-o", "--output", type=Path, metavar="F.nc", help="file to write (SAMPLE_MEASUREMENT_frames.nc)")
     one.add_argument("--crop", type=box, metavar="Y0:Y1,X0:X1", help="keep only these rows and columns")
     one.add_argument("--compression", choices=["deflate"], help="smaller and slower")
     _correcting(one, threshold=0.0)
@@ -229,9 +299,11 @@ def _measure(add: Add) -> None:
         "measure",
         "ROI time series of measurements",
         "  xinsitu measure 0884/time1 --rois rois.json --flatfield flatfield1\n"
-        "  xinsitu measure 0884/time* --rois rois.json -o results/",
+        "  xinsitu measure 0884 --rois rois.json -o results/",
     )
-    one.add_argument("measurements", type=Path, nargs="+", metavar="MEASUREMENT", help="folders of frames")
+    one.add_argument(
+        "measurements", type=Path, nargs="+", metavar="MEASUREMENT|SAMPLE", help="folders of frames, or of such folders"
+    )
     one.add_argument("--rois", type=Path, required=True, metavar="R.json", help="ROI file")
     one.add_argument("--flatfield", type=Path, metavar="F", help="folder of flat-field frames")
     one.add_argument("--smooth", type=positive, metavar="N", help="smooth profiles over N bins for their FWHM")
@@ -286,7 +358,9 @@ def _plot(add: Add) -> None:
         "plot results: centre of mass, FWHM and intensity against time",
         "  xinsitu plot 0884.nc\n  xinsitu plot 0884.nc -o 0884.pdf --events events.json --t0 'In shutter open' --log",
     )
-    one.add_argument("result", type=Path, metavar="RESULT.nc", help="what 'measure' or 'stitch' wrote")
+    one.add_argument(
+        "result", type=Path, nargs="+", action=_OneResult, metavar="RESULT.nc", help="what 'measure' or 'stitch' wrote"
+    )
     one.add_argument("-o", "--output", type=Path, metavar="F.png|.pdf|.svg|.html", help="figure (default: RESULT.png)")
     one.add_argument("--events", type=Path, metavar="E.json", help="events to draw")
     one.add_argument("--t0", metavar="EVENT", help="event, or ISO 8601 time, that elapsed time begins at")

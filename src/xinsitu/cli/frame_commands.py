@@ -10,6 +10,7 @@ from pathlib import Path
 import xarray as xr
 
 from xinsitu.errors import warn
+from xinsitu.io.disk import refuse_other_format
 from xinsitu.io.frame_files import write_frames
 from xinsitu.io.instruments import GENERIC, load_instrument
 from xinsitu.io.results import read_results
@@ -27,6 +28,7 @@ from .shared import (
     default_name,
     document,
     reading,
+    refuse_swapped,
     say_measurement,
     scheduler,
     tally,
@@ -45,11 +47,18 @@ def info(words: argparse.Namespace) -> int:
 def parse(words: argparse.Namespace) -> int:
     """Write the corrected frames of a measurement."""
     started = time.perf_counter()
+    refuse_swapped(words.measurement, words.flatfield)
     how = reading(words)
     scan = how.open(words.measurement)
-    output = words.output or Path(default_name(scan))
+    output = words.output or Path(default_name(scan, "_frames"))
+    refuse_other_format(output)
     check_frames_to([output], words.measurement, words, overwrite=words.force)
-    step = Parse(words.measurement, how, correcting(words, background(words, _of_instrument(scan, words))), words.crop)
+    step = Parse(
+        words.measurement,
+        how.named(scan),
+        correcting(words, background(words, _of_instrument(scan, words))),
+        words.crop,
+    )
     say_measurement(scan, words.measurement)
     say(correction_text(step.correcting, given=bool(words.background)))
     with scheduler(words.scheduler), working(f"correcting and writing {scan.sizes['time']} frames"):

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xinsitu.clock import in_zone
 from xinsitu.errors import DocumentError, LayoutError, SchemaError
-from xinsitu.io.disk import write_whole
+from xinsitu.io.disk import refuse_other_format, write_whole
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois, write_attenuation_changes
 from xinsitu.io.guard import check_outputs
 from xinsitu.io.results import read_results, write_results
@@ -24,7 +25,8 @@ from xinsitu.physics.samples.ratios import with_fractions
 from xinsitu.recipe import Append, Measure, Parse, Recipe, Stitch, Stored
 from xinsitu.recipe.recipe_file import SampleRecipe, read_recipe
 from xinsitu.recipe.rerun import differences, recipe_of
-from xinsitu.values import AttenuationChange
+from xinsitu.schema import knows_utc
+from xinsitu.values import AttenuationChange, Key
 
 from .console import complain, say, say_block, table, working
 from .shared import correction_text, document, safe_name, scheduler, tally
@@ -35,6 +37,8 @@ def stitch(words: argparse.Namespace) -> int:
     paths = _result_files(words.results)
     read = [*paths, words.changes, words.events, words.append_to, words.same_rois]
     others = [words.proposal, words.figure, words.report]
+    if words.output is not None:
+        refuse_other_format(words.output)
     check_outputs([words.output, *others], inputs=read, overwrite=words.force)
     with scheduler(words.scheduler):
         inputs, series = _inputs(paths, words.same_rois)
@@ -50,10 +54,12 @@ def stitch(words: argparse.Namespace) -> int:
     say_block(sample_table(sample))
     changes = attenuation_changes(sample)
     if words.proposal:
-        write_attenuation_changes(changes, words.proposal, overwrite=words.force)
+        write_attenuation_changes(_placed(changes, sample), words.proposal, overwrite=words.force)
         say(f"wrote {words.proposal.resolve()}: edit it and use it with --changes")
     if words.report and changes:
         _report(undo_attenuation(sample), changes, words)
+    elif words.report:
+        say(f"nothing to report: there is no change of attenuation, and {words.report} is not written")
     if words.figure:
         _draw(sample, [words.figure], {}, overwrite=words.force)
         say(f"wrote {words.figure.resolve()}")
@@ -142,15 +148,63 @@ def sample_table(sample: xr.Dataset) -> str:
     lines = [table([(names[n], int(counts[n])) for n in order], ("measurement", "frames"))]
     changes = attenuation_changes(sample)
     if changes:
-        rows = [(_end(change.before), _end(change.after), _factor(change), change.cause) for change in changes]
-        lines.append(table(rows, ("last frame before", "first frame after", "factor", "cause")))
+        rows = [
+            (
+                *_end(sample, change.before, change.before_key),
+                *_end(sample, change.after, change.after_key),
+                _factor(change),
+                change.cause,
+            )
+            for change in changes
+        ]
+        clock = _clock(sample)
+        lines.append(table(rows, ("last frame before", clock, "first frame after", clock, "factor", "cause")))
     else:
         lines.append("no change of attenuation was corrected")
     return "\n\n".join(lines)
 
 
-def _end(end: object) -> str:
-    return str(end)[:23].replace("T", " ") if isinstance(end, np.datetime64) else str(end)
+def _placed(changes: Sequence[AttenuationChange], sample: xr.Dataset) -> list[AttenuationChange]:
+    """Return changes as a file has them: by their frames alone where nobody knows what their times are in UTC."""
+    if knows_utc(sample):
+        return list(changes)
+    return [
+        replace(
+            one,
+            before=one.before_key or one.before,
+            after=one.after_key or one.after,
+            before_key=None,
+            after_key=None,
+        )
+        for one in changes
+    ]
+
+
+def _clock(sample: xr.Dataset) -> str:
+    """Heading of a column of times: the zone that they are in."""
+    if not knows_utc(sample):
+        return "frame number (s)" if sample.attrs.get("time_source") == "frame" else "detector's clock"
+    return str(sample.attrs.get("time_zone") or "UTC")
+
+
+def _end(sample: xr.Dataset, end: object, key: Key | None) -> tuple[str, str]:
+    """Frame of an end point, and its time in the zone of the instrument."""
+    if isinstance(end, Key):
+        return _frame_text(end), ""
+    if not isinstance(end, np.datetime64):
+        return "", str(end)
+    zone = str(sample.attrs.get("time_zone") or "UTC") if knows_utc(sample) else "UTC"
+    if sample.attrs.get("time_source") == "frame":
+        return _frame_text(key), f"{(end - np.datetime64(0, 's')) / np.timedelta64(1, 's'):g}"
+    text = str(in_zone(np.array([end]), zone)[0].astype("datetime64[ms]")).replace("T", " ")
+    return _frame_text(key), text.removesuffix(".000")
+
+
+def _frame_text(key: Key | None) -> str:
+    if key is None or key.frame is None:
+        return ""
+    scan = f" scan {key.scan}" if key.scan not in (None, 1) else ""
+    return f"{key.measurement or ''}{scan} frame {key.frame}".strip()
 
 
 def _factor(change: AttenuationChange) -> str:

@@ -13,8 +13,10 @@ import xarray as xr
 from xinsitu import schema
 from xinsitu.errors import DocumentError, ResultExists
 from xinsitu.io.discover import sample_and_measurement
+from xinsitu.io.disk import refuse_other_format
 from xinsitu.io.documents import read_rois
 from xinsitu.io.guard import refuse_among_frames
+from xinsitu.io.measurement import measurements_of
 from xinsitu.io.results import read_results, write_results
 from xinsitu.recipe import Measure
 from xinsitu.values import FrameRange
@@ -28,6 +30,7 @@ from .shared import (
     default_name,
     document,
     reading,
+    refuse_swapped,
     say_measurement,
     scheduler,
     tally,
@@ -37,6 +40,9 @@ from .shared import (
 def measure(words: argparse.Namespace) -> int:
     """Write the ROI time series of measurements; one bad one does not stop the rest."""
     rois = read_rois(words.rois)
+    words.measurements = [folder for path in words.measurements for folder in measurements_of(path)]
+    for folder in words.measurements:
+        refuse_swapped(folder, words.flatfield)
     how, what = reading(words), correcting(words, background(words))
     pixels = tuple(replace(one, transpose=words.transpose) for one in words.calibration)
     bad = _bad_frames(words)
@@ -101,7 +107,8 @@ def _measure_one(
     scan = step.reading.open(step.measurement)
     many = len(words.measurements) > 1
     output = Path(words.output) if into is None else into / default_name(scan)
-    recipe = document(step, output)
+    refuse_other_format(output)
+    recipe = document(replace(step, reading=step.reading.named(scan)), output)
     check_frames_to([output], step.measurement, words, overwrite=words.force or many)
     if output.resolve() in written:
         raise ResultExists(f"{output}: was just written for another measurement of this name; measure each by itself")

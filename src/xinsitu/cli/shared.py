@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xinsitu.errors import XinsituError
+from xinsitu.errors import LayoutError, XinsituError
 from xinsitu.io.guard import check_outputs
 from xinsitu.io.recognition import GIVEN
 from xinsitu.recipe import Correcting, Reading, Recipe
@@ -147,15 +147,27 @@ def _is_nan(series: xr.Dataset) -> npt.NDArray[np.bool_]:
     return found
 
 
+def refuse_swapped(measurement: Path, flatfield: Path | None) -> None:
+    """Raise where the names say that the measurement and its flat field are given the wrong way round."""
+    if flatfield is not None and _is_flat(measurement) and not _is_flat(flatfield):
+        raise LayoutError(
+            f"{measurement}: is called a flat field, and {flatfield} is given as one; the measurement comes first"
+        )
+
+
+def _is_flat(path: Path) -> bool:
+    return path.resolve().name.lower().startswith("flat")
+
+
 def document(step: Recipe, output: Path) -> dict[str, Any]:
     """Return the recipe as it stands in the file ``output``."""
     return step.to_dict(output.resolve().parent)
 
 
-def default_name(scan: xr.Dataset) -> str:
-    """Return ``SAMPLE_MEASUREMENT.nc``."""
+def default_name(scan: xr.Dataset, ending: str = "") -> str:
+    """Return ``SAMPLE_MEASUREMENT.nc``, with an ending such as ``_frames`` before the dot."""
     parts = [str(scan[name].item()) for name in ("sample", "measurement") if name in scan.coords]
-    return safe_name("_".join(part for part in parts if part) or "measurement") + ".nc"
+    return safe_name("_".join(part for part in parts if part) or "measurement") + f"{ending}.nc"
 
 
 def safe_name(text: str) -> str:

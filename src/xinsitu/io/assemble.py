@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,7 @@ from xinsitu import __version__
 from xinsitu.errors import warn
 from xinsitu.schema import (
     CONVENTIONS,
+    DETECTOR_SHAPE,
     TIME_ENCODING,
     UNKNOWN_ZONE,
     FrameStatus,
@@ -62,6 +64,8 @@ def assemble(folder: str, gathered: Gathered, clock: Clock, chosen: Chosen) -> x
         dataset["time"].attrs["long_name"] = "time on the detector's clock, whose zone is not known"
     dataset["time"].encoding = dict(TIME_ENCODING)
     dataset["image"].encoding["preferred_chunks"] = stack.preferred_chunks
+    if gathered.origin == (0, 0):
+        dataset["image"].attrs.setdefault(DETECTOR_SHAPE, json.dumps([image.shape[1], image.shape[2]]))
     if stack.dtype != stack.stored:  # the codes of bad pixels are those of the type on disk
         dataset["image"].attrs["stored_dtype"] = stack.stored.str
     if (cutoff := _lowest_cutoff(gathered)) is not None:

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from xinsitu.errors import ResultExists
+from xinsitu.errors import ResultExists, SchemaError
 
 from .formats.reading import FORMATS
 
@@ -84,6 +84,24 @@ def write_whole(path: str | os.PathLike[str], content: bytes | memoryview, *, ov
         if temporary.read_bytes() != content:
             raise OSError(f"{path}: what was written could not be read back; check the disc")
     return Path(path)
+
+
+NETCDF = (".nc", ".nc4", ".h5", ".hdf5", ".hdf", ".nxs", "")
+"""Endings of names under which netCDF4, which is HDF5, may be written."""
+
+
+def refuse_other_format(path: str | os.PathLike[str]) -> None:
+    """Raise where a name promises another format than netCDF4.
+
+    Raises
+    ------
+    SchemaError
+        It ends in ``.csv``, ``.zarr``, ``.png`` or the like.
+    """
+    ending = Path(path).suffix
+    if ending.lower() not in NETCDF:
+        other = "; a table is what write_csv writes, or [output] table in a recipe" if ending.lower() == ".csv" else ""
+        raise SchemaError(f"{path}: netCDF4 (HDF5) is written, which is not called {ending}; name it .nc{other}")
 
 
 @contextlib.contextmanager

@@ -30,7 +30,7 @@ from xinsitu.kernels import DARK, UNREAD, marked
 from xinsitu.schema import FrameStatus
 from xinsitu.variables import remarks_on_frames
 
-from .disk import new_file, refuse_existing
+from .disk import new_file, refuse_existing, refuse_other_format
 from .formats.descriptors import reserve, write_at
 from .formats.plain_file import PlainFile
 from .results import ENGINE, frames_per_chunk, provenance, storable
@@ -80,6 +80,7 @@ def write_frames(
     XinsituWarning
         Frames became NaN while they were read or corrected; ``frame_status`` in the file says which.
     """
+    refuse_other_format(path)
     path = refuse_existing(path, overwrite=overwrite)
     image = schema.image_of(measurement)
     if compression not in (None, "deflate"):

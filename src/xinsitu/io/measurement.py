@@ -19,7 +19,7 @@ from .flats import flat_of
 from .formats.hdf5_stack import Hdf5Stack
 from .formats.stack import FrameStack
 from .garbage import uncollected
-from .instruments import Instrument
+from .instruments import PATTERNS, Instrument
 from .opening import gather_source, open_lazily
 from .options import NO_ZONE, Opening, check_sample
 from .paths import PathOrPaths, hdf5_files, resolve, settled
@@ -269,6 +269,20 @@ def open_sample(
     left_out = sorted([*left_out, *files, *folder.logs, *folder.strays], key=natural_key)
     root = xr.Dataset(attrs={"sample": Path(folder.path).name, "left_out": ", ".join(left_out)})
     return xr.DataTree.from_dict({"/": root, **{f"/{name}": node for name, node in nodes.items()}}, name=root.sample)
+
+
+def measurements_of(path: str | os.PathLike[str]) -> list[Path]:
+    """Folders of the measurements in a sample, test measurements left out; the path itself where it is none.
+
+    A sample is a folder without frames that holds folders of frames.
+    """
+    if not os.path.isdir(path):
+        return [Path(path)]
+    folder = look(path)
+    if folder.series or hdf5_files(folder, PATTERNS):
+        return [Path(path)]
+    inside = [Path(path) / name for name in select(folder.folders)[0]]
+    return [one for one in inside if (found := look(one)).series or hdf5_files(found, PATTERNS)] or [Path(path)]
 
 
 def select(names: tuple[str, ...], include: str = "*", exclude: str = "test*") -> tuple[list[str], list[str]]:

@@ -18,6 +18,7 @@ from xinsitu import schema
 from xinsitu.clock import find_zone, to_utc
 from xinsitu.errors import LayoutError, TimeError, warn
 from xinsitu.schema import QUANTITIES, TIME_ENCODING, UNKNOWN_ZONE
+from xinsitu.variables import Counted
 
 from .formats.safe_hdf5 import opened
 from .gather import Gathered
@@ -71,7 +72,7 @@ def reopened(source: Source, gathered: Gathered, opening: Opening, chosen: Chose
     """
     rest = _together([_rest(path) for path in dict.fromkeys(getattr(gathered.stack, "paths", ()))], source.path)
     stack = gathered.stack
-    image = xr.Variable(("time", "y", "x"), LazilyIndexedArray(stack), dict(gathered.image_attributes))
+    image = Counted(("time", "y", "x"), LazilyIndexedArray(stack), dict(gathered.image_attributes))
     image.encoding["preferred_chunks"] = stack.preferred_chunks
     if stack.dtype != stack.stored:
         image.attrs.setdefault("stored_dtype", stack.stored.str)

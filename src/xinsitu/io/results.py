@@ -18,7 +18,7 @@ from xinsitu import schema
 from xinsitu.errors import SchemaError, XinsituError
 from xinsitu.variables import as_frames
 
-from .disk import refuse_existing, write_whole
+from .disk import refuse_existing, refuse_other_format, write_whole
 from .formats.safe_hdf5 import refuse_outside_links
 
 ENGINE: Literal["h5netcdf"] = "h5netcdf"
@@ -57,6 +57,8 @@ def write_results(
     ------
     ResultExists
         The file is there and ``overwrite`` is false.
+    SchemaError
+        The name promises another format, such as ``.csv``.
     OSError
         The disc is full or the folder cannot be written; what was there is untouched.
 
@@ -69,6 +71,7 @@ def write_results(
     >>> read_results(path).com_y.values
     array([1., 2.])
     """
+    refuse_other_format(path)
     path = refuse_existing(path, overwrite=overwrite)
     if isinstance(results, xr.DataTree):
         loaded: xr.Dataset | xr.DataTree = results.map_over_datasets(storable).compute()

@@ -48,12 +48,12 @@ from typing import Any
 
 import tomli_w
 
+from xinsitu.defaults import MEDIAN, OUTLIERS
 from xinsitu.errors import DocumentError, XinsituError
 from xinsitu.io.discover import look
 from xinsitu.io.disk import ordinary, write_whole
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois
 from xinsitu.io.measurement import select
-from xinsitu.schema import MEDIAN, OUTLIERS
 from xinsitu.values import frame_ranges
 
 from . import ATTENUATION, Calibrating, Correcting, Measure, Reading, Stitch

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import xarray as xr
 
-from xinsitu.errors import DocumentError
+from xinsitu.errors import DocumentError, warn
+from xinsitu.io.instruments import instrument_names
 from xinsitu.io.masks import read_mask
 from xinsitu.io.measurement import open_flatfield, open_measurement
 from xinsitu.io.pixel_maps import read_calibration
+from xinsitu.io.recognition import RECOGNISED
 from xinsitu.physics.corrections.apply import Correction, correct, crop, median
+from xinsitu.physics.corrections.plan import applied_to
 from xinsitu.physics.reduction.series import measure
 from xinsitu.physics.samples.bad_frames import flag_bad_frames
 from xinsitu.physics.samples.calibration import calibrate, reciprocal_axis
+from xinsitu.schema import image_of
 from xinsitu.values import Background, Bounds, FrameRange, RoiSet, frame_ranges
 
 from .recipe_checks import VERSION, known, relative
@@ -46,6 +50,16 @@ class Reading:
         """Open flat-field frames, whose times play no part."""
         return open_flatfield(folder, tz=self.tz, instrument=self.instrument)
 
+    def named(self, scan: xr.Dataset) -> Reading:
+        """Return how frames are opened the same way anywhere: the instrument that was set or recognised by its name."""
+        name = str(scan.attrs.get("instrument", ""))
+        return replace(self, instrument=name) if self.instrument is None and name in instrument_names() else self
+
+    def beside(self, scan: xr.Dataset) -> Reading:
+        """Return how flat fields, masks and calibrations of these frames are read: as of the same instrument."""
+        recognised = str(scan.attrs.get("instrument_source", "")).startswith(RECOGNISED)
+        return replace(self, instrument=str(scan.attrs["instrument"])) if recognised else self
+
     def to_dict(self) -> dict[str, Any]:
         """Keywords that differ from the defaults."""
         return {item.name: value for item in fields(self) if (value := getattr(self, item.name)) != item.default}
@@ -67,6 +81,16 @@ class Correcting:
     normalise: str | None = None
     count_rate: float | None = None
 
+    def of(self, scan: xr.Dataset) -> Correcting:
+        """Return what is left to do to frames that may have been corrected before: a median never goes over them twice.
+
+        Other steps that were done are refused where they are asked for again; a median is a default.
+        """
+        if self.median is None or "median" not in applied_to(image_of(scan)):
+            return self
+        warn("the frames have been through a median already; it is not applied again")
+        return replace(self, median=None, threshold=None)
+
     def correction(self, reading: Reading) -> Correction:
         """Return the correction, with its calibration frames averaged."""
         return Correction(
@@ -82,7 +106,9 @@ class Correcting:
     def _flat(self, folder: Path, reading: Reading) -> xr.DataArray:
         if self.flatfield_median is None:
             return reading.open_flatfield(folder)
-        frames = median(open_measurement(folder, tz=reading.tz, time="frame")["image"], self.flatfield_median)
+        frames = median(
+            open_measurement(folder, instrument=reading.instrument, time="frame")["image"], self.flatfield_median
+        )
         flat = frames.mean("time", dtype="float64").compute()
         counts = float(flat.mean()) * frames.sizes["time"]
         return (flat / flat.mean()).assign_attrs(flat.attrs, units="1", total_counts=counts).rename("flatfield")
@@ -151,7 +177,8 @@ class Parse:
 
     def produce(self) -> xr.Dataset:
         """Return the measurement corrected, lazily."""
-        scan = correct(self.reading.open(self.measurement), self.correcting.correction(self.reading))
+        scan = self.reading.open(self.measurement)
+        scan = correct(scan, self.correcting.of(scan).correction(self.reading.beside(scan)))
         return scan if self.crop is None else crop(scan, y=self.crop[0], x=self.crop[1])
 
     def to_dict(self, base: Path) -> dict[str, Any]:
@@ -183,10 +210,9 @@ class Measure:
     def produce(self) -> xr.Dataset:
         """Return the ROI time series, computed in one pass."""
         scan = self.reading.open(self.measurement)
-        correction = self.correcting.correction(self.reading)
-        pixels: dict[str, xr.DataArray] = {
-            one.axis: one.pixels(scan, self.reading.instrument) for one in self.calibrating
-        }
+        beside = self.reading.beside(scan)
+        correction = self.correcting.of(scan).correction(beside)
+        pixels: dict[str, xr.DataArray] = {one.axis: one.pixels(scan, beside.instrument) for one in self.calibrating}
         series = measure(scan, self.rois, correction=correction, smooth=self.smooth, profiles=self.profiles)
         series = calibrate(series, pixels).compute()
         return flag_bad_frames(series, self.bad_frames) if self.bad_frames else series

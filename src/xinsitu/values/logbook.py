@@ -233,6 +233,4 @@ def end_point(end: Moment | Key, key: Key | None) -> dict[str, Any]:
     """Return the JSON form of an end point, with the exact frame where it is known."""
     if isinstance(end, Key):
         return end.to_dict()
-    if key is not None and key.time is None:  # of a series whose times are not known to be UTC
-        return key.to_dict()
     return (Key(time=end) if key is None else replace(key, time=end)).to_dict()

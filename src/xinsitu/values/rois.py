@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -194,6 +195,25 @@ def _refuse_shapes(document: Mapping[str, Any]) -> None:
             )
 
 
+def _as_rois(rois: object) -> tuple[Roi, ...]:
+    """Return ROIs as a tuple, or say what was given instead."""
+    if isinstance(rois, str | os.PathLike):
+        raise RoiError(f"ROIs are wanted, not the path {os.fspath(rois)!r}: read it with read_rois first")
+    if isinstance(rois, Roi):
+        raise RoiError(f"ROIs are wanted, several of them: put {rois.name!r} into a list")
+    if isinstance(rois, Mapping):
+        raise RoiError("ROIs are wanted, not a dict: make them with RoiSet.from_dict, or Roi(name, y=, x=)")
+    if hasattr(rois, "dims") or not isinstance(rois, Iterable):
+        raise RoiError(f"ROIs are wanted, not {type(rois).__name__}; frames come first, then the ROIs")
+    found = tuple(rois)
+    for roi in found:
+        if not isinstance(roi, Roi):
+            raise RoiError(
+                f"a RoiSet holds Roi values, not {type(roi).__name__}; e.g. Roi('WZ', y=(60, 150), x=(9, 20))"
+            )
+    return found
+
+
 @dataclass(frozen=True)
 class RoiSet(Sequence[Roi]):
     """ROIs in their order, found by name.
@@ -220,12 +240,9 @@ class RoiSet(Sequence[Roi]):
         detector_shape: Sequence[int] | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
-        object.__setattr__(self, "rois", tuple(rois))
+        object.__setattr__(self, "rois", _as_rois(rois))
         object.__setattr__(self, "detector_shape", None if detector_shape is None else tuple(map(int, detector_shape)))
         object.__setattr__(self, "extra", dict(extra or {}))
-        for roi in self.rois:
-            if not isinstance(roi, Roi):
-                raise RoiError(f"a RoiSet holds Roi values, not {type(roi).__name__}")
         if len(self.rois) > MOST_ROIS:
             raise RoiError(f"{len(self.rois)} ROIs are more than the {MOST_ROIS} that are measured at once")
         names = self.names
@@ -284,8 +301,6 @@ class RoiSet(Sequence[Roi]):
         """Take a RoiSet as it is and make one of a ROI or any iterable of ROIs."""
         if isinstance(rois, Roi):
             return cls([rois])
-        if not isinstance(rois, Iterable):
-            raise RoiError(f"ROIs are a RoiSet or several Roi values, not {type(rois).__name__}")
         return rois if isinstance(rois, RoiSet) else cls(rois)
 
     def to_dict(self) -> dict[str, Any]:

@@ -13,17 +13,19 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xinsitu.errors import RoiError, warn
+from xinsitu.errors import CorrectionError, RoiError, warn
 from xinsitu.physics.blocks import in_blocks, over_blocks, pixel_index
-from xinsitu.schema import describe, image_of
+from xinsitu.schema import DETECTOR_SHAPE, describe, image_of
 from xinsitu.values import Background, Bounds
 from xinsitu.variables import Counted, Frames, as_frames, spoken
 
 from . import framewise
 from .correction import Correction as Correction
+from .correction import checked
 from .plan import (
     APPLIED,
-    DETECTOR_SHAPE,
+    MEDIAN_SIZE,
+    MEDIAN_THRESHOLD,
     applied_to,
     around,
     facts_of,
@@ -235,6 +237,8 @@ def correct(data: xr.Dataset | xr.DataArray, correction: Correction) -> xr.Datas
 def _applied(
     data: xr.Dataset | xr.DataArray, correction: Correction, dtype: npt.DTypeLike = np.float32
 ) -> xr.DataArray:
+    if checked(correction) is None:
+        raise CorrectionError("there is no correction: give one, e.g. Correction(median=3)")
     image = in_blocks(image_of(data))
     per_frame = per_frame_of(data, image, correction)
     plan = plan_for(image, correction, dtype=dtype, facts=facts_of(data, image))
@@ -283,4 +287,7 @@ def _labelled(image: xr.DataArray, values: npt.NDArray[Any], correction: Correct
     kept = {name: value for name, value in image.attrs.items() if name not in ("units", "long_name")}
     done = " ".join([*applied_to(image), *correction.applied])
     result.attrs = {**kept, **result.attrs, APPLIED: done}
+    for name, value in ((MEDIAN_SIZE, correction.median), (MEDIAN_THRESHOLD, correction.threshold)):
+        if value is not None:
+            result.attrs[name] = value
     return as_frames(result.rename(image.name), Counted if holds_counts(image) else Frames)

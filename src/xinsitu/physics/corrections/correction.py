@@ -147,6 +147,28 @@ class Correction:
         return type(self).__name__, self.fingerprint
 
 
+def checked(correction: object) -> Correction | None:
+    """Return a correction or None; say what was given instead of one.
+
+    Raises
+    ------
+    CorrectionError
+        It is a flat field, a Background, a dict, or anything else that is no Correction.
+    """
+    if correction is None or isinstance(correction, Correction):
+        return correction
+    how = "Correction(median=3)"
+    if isinstance(correction, xr.DataArray):
+        how = "Correction(mask=...)" if correction.dtype.kind == "b" else "Correction(flatfield=...)"
+    elif isinstance(correction, Background):
+        how = "Correction(background=...)"
+    elif isinstance(correction, dict):
+        how = "Correction(**...)"
+    elif isinstance(correction, np.ndarray):
+        how = "Correction(flatfield=...)"
+    raise CorrectionError(f"correction is a Correction, e.g. {how}, not {type(correction).__name__}")
+
+
 def _is_array(value: object) -> bool:
     return isinstance(value, dict) and set(value) == {"source", "fingerprint"}
 

@@ -15,7 +15,7 @@ import xarray as xr
 
 from xinsitu.errors import CorrectionError, RoiError, SchemaError, warn
 from xinsitu.physics.blocks import over_blocks, pixel_index
-from xinsitu.schema import COUNTS, RATIO, REFERENCE
+from xinsitu.schema import COUNTS, DETECTOR_SHAPE, RATIO, REFERENCE
 from xinsitu.values import Bounds
 from xinsitu.variables import Counted
 
@@ -24,10 +24,10 @@ from .correction import Correction
 
 APPLIED = "corrections"
 """Attribute of an image that lists the steps it has been through."""
-DETECTOR_SHAPE = "detector_shape"
-"""Attribute of a cropped image: rows and columns of the whole detector, as JSON."""
 STORED_DTYPE = "stored_dtype"
 """Attribute of an image that was converted on reading: its type on disk."""
+MEDIAN_SIZE, MEDIAN_THRESHOLD = "median_size", "median_threshold"
+"""Attributes of an image that went through a median; without a threshold it went over every pixel."""
 FLAT_COUNTS = "total_counts"
 """Attribute of a flat field: counts of all its frames in a pixel that is 1."""
 PILATUS_COUNTER = 2**20
@@ -37,6 +37,13 @@ PILATUS_COUNTER = 2**20
 def applied_to(image: xr.DataArray) -> tuple[str, ...]:
     """Names of the steps that an image has been through."""
     return tuple(str(image.attrs.get(APPLIED, "")).split())
+
+
+def plain_median_before(image: xr.DataArray) -> int | None:
+    """Size of the median that went over every pixel of an image before; None where there was none."""
+    if "median" not in applied_to(image) or MEDIAN_THRESHOLD in image.attrs:
+        return None
+    return int(image.attrs.get(MEDIAN_SIZE, 3))
 
 
 def units_of(image: xr.DataArray) -> str:
@@ -179,9 +186,6 @@ def _detector_shape(image: xr.DataArray) -> tuple[int, int] | None:
     if DETECTOR_SHAPE in image.attrs:
         rows, columns = json.loads(image.attrs[DETECTOR_SHAPE])
         return int(rows), int(columns)
-    stored = image.encoding.get("preferred_chunks")
-    if isinstance(stored, Mapping) and {"y", "x"} <= set(stored):
-        return int(stored["y"]), int(stored["x"])
     first = pixel_index(image, "y")[0], pixel_index(image, "x")[0]
     return (image.sizes["y"], image.sizes["x"]) if first == (0, 0) else None
 

@@ -43,8 +43,9 @@ class Measurements:
     """What to measure.
 
     ``counts``: the frames are counts, so that errors and saturation mean something. ``median``: they went, or go,
-    through a plain median. ``dead_time``: seconds, for the flag. ``smooth``: bins of the running mean before a width.
-    ``bins``: rows and columns of the detector on which the profiles themselves are wanted, too.
+    through a plain median; ``median_before`` is the size of one that was there before. ``dead_time``: seconds, for the
+    flag. ``smooth``: bins of the running mean before a width. ``bins``: rows and columns of the detector on which the
+    profiles themselves are wanted, too.
     """
 
     steps: Steps
@@ -56,6 +57,12 @@ class Measurements:
     already_counted: bool
     smooth: int | None
     bins: Box | None = None
+    median_before: int | None = None
+
+    @property
+    def median_size(self) -> int:
+        """Pixels across of the median that the frames go or went through."""
+        return self.steps.median or self.median_before or 3
 
     @property
     def asks_median(self) -> bool:
@@ -67,7 +74,8 @@ class Measurements:
         """Hash of the content."""
         regions = [(r.box, r.origin, r.background, r.under, sorted(r.measures), r.moving) for r in self.regions]
         rest = (self.counts, self.median, self.cutoff, self.dead_time, self.already_counted, self.smooth, self.bins)
-        return hashlib.blake2b(f"{self.steps.fingerprint} {regions} {rest}".encode(), digest_size=16).hexdigest()
+        content = f"{self.steps.fingerprint} {regions} {rest} {self.median_before}"
+        return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
 
     def __dask_tokenize__(self) -> tuple[str, str]:
         return type(self).__name__, self.fingerprint

@@ -12,16 +12,16 @@ import xarray as xr
 
 from xinsitu.errors import RoiError, SchemaError, warn
 from xinsitu.physics.blocks import pixel_index
-from xinsitu.physics.corrections.correction import Correction
+from xinsitu.physics.corrections.correction import Correction, checked
 from xinsitu.physics.corrections.framewise import EXPOSURE, Steps
 from xinsitu.physics.corrections.plan import (
     along_time,
-    applied_to,
     around,
     facts_of,
     holds_counts,
     mean_background,
     per_frame_of,
+    plain_median_before,
     plan_for,
     says_counts,
 )
@@ -68,7 +68,7 @@ def fitted(
             "the image says that it holds counts, but somebody has calculated with it, or it came as floating point: "
             "errors from counting are NaN; measure what was opened, with a Correction, or whole numbers"
         )
-    recipe, facts = correction or Correction(), facts_of(data, image)
+    recipe, facts = checked(correction) or Correction(), facts_of(data, image)
     per_frame = per_frame_of(data, image, recipe)
     dtype = np.result_type(image.dtype, np.float32) if correction is None else np.dtype(np.float32)
     steps = plan_for(image, recipe, dtype=dtype, facts=facts)
@@ -150,13 +150,14 @@ def _plan(
         )
         for roi in rois
     )
-    done = applied_to(image)
+    before = plain_median_before(image)
     cutoff, tau = facts.get("count_cutoff"), float(facts.get("tau", 0) or 0)
     return Measurements(
         steps=steps,
         regions=regions,
         counts=steps.counts,
-        median=correction.threshold is None and (correction.median is not None or "median" in done),
+        median=correction.threshold is None and (correction.median or before) is not None,
+        median_before=before,
         cutoff=None if cutoff is None else float(cutoff),
         dead_time=correction.count_rate or tau or None,
         already_counted=correction.count_rate is None,

@@ -99,7 +99,7 @@ def _noise(
     slope[:, 2:-2] = np.abs(profile[:, 4:] - profile[:, :-4]) / 4
     counted = variance / own.bin_factor[:, None]
     pixel = np.sqrt(counted * lines[:, None])
-    size = plan.steps.median or 3
+    size = plan.median_size
     factor, shared = counting.bins_on_slopes(np.divide(slope, pixel, out=np.zeros(slope.shape), where=pixel > 0), size)
     least = own.bin_factor if size == 3 else 0.6 * own.bin_factor  # of 3 x 3
     return counted * np.maximum(factor, least[:, None]), (shared, shared**2)

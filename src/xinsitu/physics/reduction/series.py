@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xinsitu.errors import SchemaError
+from xinsitu.errors import SchemaError, warn
 from xinsitu.physics.blocks import in_blocks, over_blocks
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.corrections.plan import reference_of, units_after
@@ -120,6 +120,7 @@ def measure(
         raise SchemaError("there is no ROI to measure")
     if smooth is not None and (isinstance(smooth, bool) or smooth < 3 or smooth % 2 == 0):
         raise SchemaError(f"smooth must be an odd number of bins from 3 on, not {smooth!r}")
+    _warn_of_unused(named)
     image = in_blocks(image)
     fit = fitted(data, image, named, correction, smooth)
     plan = replace(fit.plan, bins=covered(named, fit.boxes)) if profiles else fit.plan
@@ -153,6 +154,18 @@ def _together(packed: Any, plan: Measurements, rois: RoiSet) -> tuple[Any, Remar
     )
     numbers = da.map_blocks(flagged, merged, dtype=np.float64, meta=np.empty((0, 0, 0)), told=told)
     return numbers, Remarks((), text, attributes)
+
+
+def _warn_of_unused(rois: RoiSet) -> None:
+    """Say which background ROIs no signal is freed from: they are measured, and subtracted from nothing."""
+    signals = [roi for roi in rois if roi.role == "signal"]
+    used = {name for roi in rois for name in roi.background}
+    unused = [roi.name for roi in rois if roi.role == "background" and roi.name not in used]
+    if signals and unused:
+        warn(
+            f"no ROI has {', '.join(map(repr, unused))} as its background, so it is subtracted from nothing: name it "
+            f'in a ROI, e.g. "background": ["{unused[0]}"] of {signals[0].name}'
+        )
 
 
 def _signals(rois: RoiSet) -> tuple[tuple[str, ...], tuple[bool, ...], tuple[bool, ...]]:
