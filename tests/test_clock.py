@@ -46,3 +46,26 @@ def test_an_unknown_zone_is_refused_by_all():
     ):
         with pytest.raises(TimeError, match="Mars/Base"):
             ask()
+
+
+@pytest.mark.parametrize(
+    ("zone", "skipped", "there"),
+    [
+        ("Africa/Monrovia", "1972-01-07T00:44:20", "1972-01-07T00:44:40"),  # 44 min 30 s forward
+        ("Europe/Amsterdam", "1937-07-01T00:00:20", "1937-07-01T00:00:40"),  # 28 s forward
+    ],
+)
+def test_zones_that_change_off_the_quarter_hour(zone: str, skipped: str, there: str) -> None:
+    """In one quarter of an hour there are readings that do not exist and others that do."""
+    from datetime import UTC, datetime
+    from zoneinfo import ZoneInfo
+
+    def micro(text: str) -> np.ndarray:
+        return np.array([np.datetime64(text, "us").astype("int64")])
+
+    with pytest.raises(TimeError, match="does not exist"):
+        to_utc(micro(skipped), find_zone(zone))
+    true = datetime.fromisoformat(there).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC).replace(tzinfo=None)
+    assert to_utc(micro(there), find_zone(zone))[0] == np.datetime64(true, "us").astype("int64")
+    both = np.concatenate([micro(there), micro(there) + 1_000_000])
+    assert np.diff(to_utc(both, find_zone(zone))).tolist() == [1_000_000]
