@@ -55,7 +55,7 @@ def parse(words: argparse.Namespace) -> int:
     check_frames_to([output], words.measurement, words, overwrite=words.force)
     step = Parse(
         words.measurement,
-        how.named(scan),
+        how,
         correcting(words, background(words, _of_instrument(scan, words))),
         words.crop,
     )
@@ -63,7 +63,11 @@ def parse(words: argparse.Namespace) -> int:
     say(correction_text(step.correcting, given=bool(words.background)))
     with scheduler(words.scheduler), working(f"correcting and writing {scan.sizes['time']} frames"):
         write_frames(
-            step.produce(), output, overwrite=words.force, compression=words.compression, recipe=document(step, output)
+            step.produce(),
+            output,
+            overwrite=words.force,
+            compression=words.compression,
+            recipe=document(replace(step, reading=how.named(scan)), output),
         )
     if noise := background_noise(scan, Correction(background=step.correcting.background)):
         warn(noise)
