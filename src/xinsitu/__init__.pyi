@@ -40,6 +40,7 @@ from .physics.corrections.apply import correct as correct
 from .physics.corrections.apply import crop as crop
 from .physics.corrections.apply import flatfield as flatfield
 from .physics.corrections.apply import median as median
+from .physics.corrections.rebinning import rebin as rebin
 from .physics.moments import resolve_key as resolve_key
 from .physics.peaks.fits import fit_profiles as fit_profiles
 from .physics.peaks.fits import fit_rois as fit_rois
