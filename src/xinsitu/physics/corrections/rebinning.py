@@ -70,7 +70,7 @@ def rebin(data: xr.Dataset, *, time: int) -> xr.Dataset:
 
 
 def _sums(image: xr.DataArray, time: int, cutoff: float | None) -> Any:  # noqa: ANN401 - NumPy or dask
-    told = {"time": time, "stored": stored_dtype(image), "cutoff": cutoff}
+    told: dict[str, Any] = {"time": time, "stored": stored_dtype(image), "cutoff": cutoff}
     if image.chunks is None:
         return _sum_block(image.values, **told)
     step = max(1, image.chunks[0][0] // time) * time
