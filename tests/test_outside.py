@@ -22,3 +22,16 @@ def test_the_backend_tests_of_xarray_pass_on_frame_stack(tmp_path):
     assert run.returncode == 0, run.stdout[-3000:]
     assert passed is not None
     assert int(passed[1]) >= 31
+
+
+@pytest.mark.slow
+def test_the_netcdf_tests_of_xarray_pass_on_our_writer(tmp_path):
+    pytest.importorskip("netCDF4")
+    command = [sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", "--rootdir", str(tmp_path)]
+    command += ["-p", "xarray.tests.conftest", "-p", "no:cacheprovider", "--import-mode=importlib"]
+    command += ["-k", "TestOurWriter", str(OUTSIDE / "netcdf_writer.py")]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    passed = re.search(r"(\d+) passed", run.stdout)
+    assert run.returncode == 0, run.stdout[-3000:]
+    assert passed is not None
+    assert int(passed[1]) >= 120
