@@ -612,13 +612,14 @@ def figure_stamps() -> tuple[Figure, str]:
     with tempfile.TemporaryDirectory() as folder:
         truth = xi.simulate_sample(folder, measurements=1, frames=120)
         scan = xi.open_measurement(truth.folders["time1"], tz="Asia/Tokyo", time="stamp")
-        late = (truth.expected.time.values - scan.time.values) / np.timedelta64(1, "s")
-        repeats = int((np.diff(scan.time.values) == np.timedelta64(0)).sum())
+        stamps = scan.time.values.astype("datetime64[s]")  # equal ones are spread within their second
+        late = (truth.expected.time.values - stamps) / np.timedelta64(1, "s")
+        repeats = int((np.diff(stamps) == np.timedelta64(0)).sum())
     figure, (axis,) = new_figure(size=(6.6, 2.8))
     axis.plot(scan.frame, late, ".", ms=4, color="#268bd2")
     axis.set(xlabel="frame", ylabel="true time less stamp (s)", title="a frame every 0.98 s, stamps of whole seconds")
     return figure, table(
-        ("frames", "stamps that repeat", "largest lateness"), [(len(late), repeats, f"{late.max():.2f} s")]
+        ("frames", "stamps that repeat", "most that a stamp is early"), [(len(late), repeats, f"{late.max():.2f} s")]
     )
 
 

@@ -39,7 +39,7 @@ def both_ways(path, **options):
 
 def test_the_dataset_is_that_of_the_data_model(folder):
     for data in both_ways(folder, tz="Asia/Tokyo"):
-        assert dict(data.sizes) == {"time": 5, "y": 13, "x": 17}
+        assert dict(data.sizes) == {"time": 5, "y": 13, "x": 17, "bound": 2}
         assert data.image.dtype == np.int32
         assert data.image.attrs["units"] == "counts"
         np.testing.assert_array_equal(data.image, np.stack([ramp(n) for n in range(5)]))
@@ -127,7 +127,8 @@ def test_one_second_stamps_keep_their_order(tmp_path):
         (tmp_path / "m" / f"a_{number}.tif").write_bytes(data)
     data = open_measurement(tmp_path / "m", tz="UTC")
     np.testing.assert_array_equal(data.image[:, 0, 0], np.arange(12) * 1000)
-    assert len(set(data.time.values.tolist())) == 3
+    assert len(set(data.stamp.values.tolist())) == 3
+    assert (np.diff(data.time.values) == np.timedelta64(250, "ms")).all()  # spread within their second
 
 
 def test_stamps_that_decrease_are_an_error_that_names_the_first_pair(folder):

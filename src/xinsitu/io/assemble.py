@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,6 +71,8 @@ def assemble(folder: str, gathered: Gathered, clock: Clock, chosen: Chosen) -> x
         dataset["image"].attrs["stored_dtype"] = stack.stored.str
     if (cutoff := _lowest_cutoff(gathered)) is not None:
         dataset["image"].attrs["count_cutoff"] = cutoff
+    if clock.axis.source != "frame":
+        dataset = with_bounds(dataset, clock.stamp_marks, gathered.first.text.exposure_period)
     dataset.attrs = _attributes(folder, gathered, clock, chosen)
     _warn_of_changes(folder, gathered)
     dataset.encoding["source"] = folder
@@ -108,6 +111,33 @@ def _coordinates(folder: str, gathered: Gathered, axis: TimeAxis, instrument: In
     elif known:
         coordinates["exposure_time"] = ("time", np.array([np.nan if one is None else one for one in exposure]))
     return coordinates
+
+
+def _time_source(axis: TimeAxis, sources: Iterable[str]) -> str:
+    """Where times come from, and whether equal ones were spread."""
+    said = ",".join(sorted(sources)) if axis.source == "stamp" else axis.source
+    return f"{said}, equal ones spread within {axis.resolution:g} s" if axis.spread else said
+
+
+def with_bounds(dataset: xr.Dataset, marks: str, period: float | None) -> xr.Dataset:
+    """Add begin and end of each exposure, ``time_bounds (time, bound)``, where exposure times or a period are known.
+
+    ``time`` stays the stamp, which ``marks`` the start or the end of the exposure; where a frame does not say how long
+    it was exposed the period stands for it.
+    """
+    if "exposure_time" not in dataset.coords and not period:
+        return dataset
+    told = dataset["exposure_time"].values if "exposure_time" in dataset.coords else np.nan
+    seconds = np.broadcast_to(np.asarray(told, dtype=np.float64), dataset.sizes["time"])
+    seconds = np.where(np.isfinite(seconds) & (seconds >= 0), seconds, period or np.nan)
+    if not np.isfinite(seconds).all():
+        return dataset
+    length = np.rint(seconds * 1e6).astype("int64").astype("timedelta64[us]").astype("timedelta64[ns]")
+    stamp = dataset["time"].values
+    ends = (stamp, stamp + length) if marks == "start" else (stamp - length, stamp)
+    bounds = xr.Variable(("time", "bound"), np.stack(ends, axis=1), {"long_name": "begin and end of the exposure"})
+    bounds.encoding = dict(TIME_ENCODING)
+    return dataset.assign_coords(time_bounds=bounds)
 
 
 def _left_out(gathered: Gathered) -> str | None:
@@ -183,7 +213,7 @@ def _attributes(folder: str, gathered: Gathered, clock: Clock, chosen: Chosen) -
         "source": "/".join(sample_and_measurement(folder)),
         "source_token": gathered.stack.token,
         **_of_wall_time(clock),
-        "time_source": ",".join(sorted(sources)) if axis.source == "stamp" else axis.source,
+        "time_source": _time_source(axis, sources),
         "time_resolution": axis.resolution,
         "detector": detector or None,
         "detector_serial": serial,

@@ -44,6 +44,10 @@ class TimeAxis:
         Half width, in seconds, of the interval that holds the true time; only by period.
     impossible
         Frames stamped before 1995 or in the future; None where stamps play no part.
+    set_back
+        Frames that a clock which was set back puts in doubt; None where none was.
+    spread
+        Whether equal times were spread.
     """
 
     microseconds: npt.NDArray[np.int64]
@@ -53,11 +57,16 @@ class TimeAxis:
     resolution: float
     uncertainty: npt.NDArray[np.float64] | None = None
     impossible: npt.NDArray[np.bool_] | None = None
+    set_back: npt.NDArray[np.bool_] | None = None
+    spread: bool = False
 
     @property
     def doubtful(self) -> npt.NDArray[np.bool_]:
-        """Frames stamped before there were such detectors, or in the future."""
-        return np.zeros(len(self.microseconds), dtype=bool) if self.impossible is None else self.impossible
+        """Frames stamped before there were such detectors, or in the future, or about a clock's being set back."""
+        doubtful = np.zeros(len(self.microseconds), dtype=bool)
+        for found in (self.impossible, self.set_back):
+            doubtful = doubtful if found is None else doubtful | found
+        return doubtful
 
 
 @dataclass(frozen=True)
@@ -139,13 +148,13 @@ def make_times(readings: Readings, *, zone: str, time: Time = "auto", order_erro
         Times decrease, or are asked for and not there, or contradict the period.
     """
     if not isinstance(time, str):
-        return _checked(_given(time, readings), readings, order_error)
+        return spread(_checked(_given(time, readings), readings, order_error))
     if time == "frame":
         return _by_frame(readings)
     if time == "mtime":
         found = readings.mtimes > 0
         axis = TimeAxis(readings.mtimes // 1000, ~found, np.zeros(len(found), dtype=bool), "mtime", 1e-6)
-        return _checked(axis, readings, order_error)
+        return spread(_checked(axis, readings, order_error))
     stamped = _stamped(readings, zone)
     if stamped is None:
         odd = next((one for one in zip(readings.names, readings.stamps, strict=True) if one[1]), None)
@@ -164,7 +173,32 @@ def make_times(readings: Readings, *, zone: str, time: Time = "auto", order_erro
         warn(f"{said}; time is the frame number in seconds (time='frame'); period= (--period) gives them times")
         return _by_frame(readings)
     axis = _checked(stamped, readings, order_error)
-    return _steady(axis, readings) if time == "period" else axis
+    return _steady(axis, readings) if time == "period" else spread(axis)
+
+
+def spread(axis: TimeAxis) -> TimeAxis:
+    """Give every frame a time of its own: equal ones are spread evenly over the resolution, in the frames' order.
+
+    Examples
+    --------
+    >>> nothing = np.zeros(4, bool)
+    >>> axis = TimeAxis(np.array([5_000_000, 6_000_000, 6_000_000, 7_000_000]), nothing, nothing, "stamp", 1.0)
+    >>> (spread(axis).microseconds / 1e6).tolist()
+    [5.0, 6.0, 6.5, 7.0]
+    """
+    utc = axis.microseconds
+    if len(np.unique(utc)) == len(utc):
+        return axis
+    order = np.argsort(utc, kind="stable")
+    first = np.concatenate(([True], np.diff(utc[order]) != 0))
+    group = np.cumsum(first) - 1
+    place, number = np.arange(len(utc)) - np.flatnonzero(first)[group], np.bincount(group)[group]
+    times = utc[order] + (place * axis.resolution * 1e6 / number).astype("int64")
+    for late in range(1, len(times)):  # more frames than microseconds, or one without a stamp between them
+        times[late] = max(times[late], times[late - 1] + 1)
+    result = np.empty_like(utc)
+    result[order] = times
+    return replace(axis, microseconds=result, spread=True)
 
 
 def _has_no_pace(axis: TimeAxis) -> bool:
@@ -239,7 +273,25 @@ def _checked(axis: TimeAxis, readings: Readings, order_error: str) -> TimeAxis:
         )
     if len(known) < len(utc):
         utc = _interpolate(utc, readings.number, known)
-    return replace(axis, microseconds=utc, stale=stale)
+    return replace(axis, microseconds=utc, stale=stale, set_back=_set_back(utc, stale))
+
+
+def _set_back(utc: npt.NDArray[np.int64], stale: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_] | None:
+    """Find frames in doubt because the clock was set back: those behind it, and those before it with later stamps.
+
+    Frames of an older series are left again by a jump forward; a clock that was set back catches up frame by frame.
+    """
+    doubt = np.zeros(len(utc), dtype=bool)
+    starts = np.flatnonzero(stale & ~np.concatenate(([False], stale[:-1])))
+    for first in starts:
+        ahead = np.flatnonzero(~stale[first:])
+        if not len(ahead):
+            continue
+        again, highest = first + int(ahead[0]), utc[:first].max()
+        if 2 * (utc[again] - utc[again - 1]) < highest - utc[first]:
+            doubt[again:] = True
+            doubt[:first] |= utc[:first] > utc[first]
+    return doubt if doubt.any() else None
 
 
 def _given(time: npt.NDArray[np.datetime64] | npt.NDArray[np.float64], readings: Readings) -> TimeAxis:
