@@ -92,7 +92,8 @@ def test_sparse_counts_behind_a_median_have_doubtful_errors():
     ("level", "under", "median", "smooth", "expected"),
     [
         (0.3, ("plane",), 3, None, True),
-        (0.3, ("edge",), 3, None, False),
+        (0.3, ("edge",), 3, None, True),
+        (4.0, ("edge",), 3, None, False),
         (0.3, (), 3, None, False),
         (4.0, ("plane",), 3, None, False),
         (0.3, ("plane",), None, None, False),

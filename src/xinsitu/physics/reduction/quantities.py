@@ -11,7 +11,7 @@ from xinsitu.kernels import Doubles
 from xinsitu.physics.blocks import block_function
 from xinsitu.physics.corrections.framewise import raw_counts
 from xinsitu.schema import Quality
-from xinsitu.values import PLANE
+from xinsitu.values import EDGE, PLANE
 
 from .contradictions import excess_at_edges, slope_across, tail_at_edges
 from .profile_bins import bins_of, n_bins
@@ -78,7 +78,7 @@ LOW_COUNTS = 5.0
 SPARSE = 2.5
 """Behind a median, mean counts of the pixels where most counts are, below which errors may be off by more than 15 %."""
 EMPTY = 1.0
-"""Behind a median, counts per pixel of the ground below which sums over a plane have doubtful errors."""
+"""Behind a median, counts per pixel of the ground below which a background from the edge has doubtful errors."""
 SMALLEST = 5
 """Rows and columns from which the edges of a ROI tell of its background."""
 FAST = 0.05
@@ -215,7 +215,7 @@ def _doubtful(region: Region, own: Sums, below: Under, plan: Measurements) -> ke
         return doubtful
     if "fwhm" in region.measures and ((plan.steps.median or 3) > 3 or plan.smooth is not None):
         return np.ones_like(doubtful)
-    if region.under == PLANE:
+    if region.under in (EDGE, PLANE):
         share = np.divide(below.total, own.total, out=np.ones(len(own.y)), where=own.total > 0)
         doubtful = doubtful | (share * own.counted < EMPTY)
     return doubtful
@@ -299,7 +299,7 @@ def _own_edge(centre: Doubles, n_bins: int, own: Sums, below: Under) -> Doubles:
 
 def _maximum_errors(own: Sums, frames: Frames, region: Region, plan: Measurements) -> Doubles:
     """Return the counting error of the highest pixel, where pixels are still counts."""
-    if not plan.counts or plan.steps.mode is not None:
+    if not plan.counts or plan.median or plan.steps.mode is not None:
         return np.full(len(frames.raw), np.nan)
     top, *place = own.top
     row, column = (np.nan_to_num(where).astype(np.intp) for where in place)
