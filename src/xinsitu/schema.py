@@ -139,6 +139,7 @@ class Quality(enum.IntFlag):
     BAD_FRAME = 131072
     POOR_FIT = 262144
     BACKGROUND_DOUBTFUL = 524288
+    NEAR_CHANGE = 1048576
 
 
 LEFT_OUT = Quality.BAD_FRAME | Quality.OUTLIER

@@ -18,7 +18,9 @@ from xinsitu.io.documents import read_attenuation_changes, read_events, read_roi
 from xinsitu.io.guard import check_outputs
 from xinsitu.io.results import read_results, write_results
 from xinsitu.io.tables import write_csv
-from xinsitu.physics.attenuation.scaling import attenuation_changes, undo_attenuation
+from xinsitu.physics.attenuation.finding import FoundChanges
+from xinsitu.physics.attenuation.reports import RejectedChange
+from xinsitu.physics.attenuation.scaling import attenuation_changes, attenuation_record, undo_attenuation
 from xinsitu.physics.samples.comparing import compare as compare_samples
 from xinsitu.physics.samples.events import events_of
 from xinsitu.physics.samples.ratios import with_fractions
@@ -46,18 +48,25 @@ def stitch(words: argparse.Namespace) -> int:
     check_outputs([output, *others], inputs=read, frames=_measured(inputs), overwrite=words.force)
     stitched = _stitch_recipe(words, inputs)
     step: Recipe = stitched
+    rejected: Sequence[RejectedChange] = ()
     if words.append_to is None:
-        sample = stitched.join(series)
+        joined = stitched.joined(series)
+        found = stitched.changes_of(joined)
+        rejected = found.rejected if isinstance(found, FoundChanges) else ()
+        sample = stitched.corrected(joined, found)
     else:
         step, sample = _appended(words.append_to, stitched, series)
     write_results(sample, output, overwrite=words.force, recipe=document(step, output))
     say_block(sample_table(sample))
+    for one in rejected:
+        say(str(one))
     changes = attenuation_changes(sample)
     if words.proposal:
         write_attenuation_changes(_placed(changes, sample), words.proposal, overwrite=words.force)
         say(f"wrote {words.proposal.resolve()}: edit it and use it with --changes")
-    if words.report and changes:
-        _report(undo_attenuation(sample), changes, words)
+    if words.report and (changes or rejected):
+        measured = undo_attenuation(sample) if attenuation_record(sample) else sample
+        _report(measured, FoundChanges(changes, rejected), words)
     elif words.report:
         say(f"nothing to report: there is no change of attenuation, and {words.report} is not written")
     if words.figure:

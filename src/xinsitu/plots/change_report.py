@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from xinsitu.errors import SchemaError
+from xinsitu.physics.attenuation.reports import RejectedChange
 from xinsitu.physics.moments import resolve_key
 from xinsitu.physics.samples.bad_frames import mask_flagged
 from xinsitu.schema import require
@@ -41,7 +43,7 @@ def plot_changes(
     sample
         Stitched series with the intensities as measured (``intensity_measured`` is taken where it is there).
     changes
-        What was found or given.
+        What was found or given; what the finder rejected is drawn behind it, in grey, with the reason.
     window
         Frames used on each side, where the change's evidence does not say.
     path
@@ -64,18 +66,19 @@ def plot_changes(
     from matplotlib.figure import Figure
 
     require(sample, dims=("time", "roi"))
-    if not changes:
+    shown: list[AttenuationChange | RejectedChange] = [*changes, *getattr(changes, "rejected", ())]
+    if not shown:
         raise SchemaError("there are no attenuation changes to show")
     name = "intensity_measured" if "intensity_measured" in sample else "intensity"
     require(sample, variables=(name,))
     intensity = mask_flagged(sample)[name].transpose("time", "roi")
-    columns = min(2, len(changes))
-    rows = -(-len(changes) // columns)
+    columns = min(2, len(shown))
+    rows = -(-len(shown) // columns)
     figure = Figure(figsize=(COLUMN * columns, 0.5 + 2.2 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, change in zip(grid, changes, strict=False):
+    for axes, change in zip(grid, shown, strict=False):
         _change(axes, sample, intensity, change, window)
-    for axes in grid[len(changes) :]:
+    for axes in grid[len(shown) :]:
         axes.set_visible(False)
     handles, labels = grid[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4, fontsize=FONT, frameon=False)
@@ -84,10 +87,15 @@ def plot_changes(
     return figure
 
 
-def _change(axes: Axes, sample: xr.Dataset, intensity: xr.DataArray, change: AttenuationChange, window: int) -> None:
+def _change(
+    axes: Axes, sample: xr.Dataset, intensity: xr.DataArray, change: AttenuationChange | RejectedChange, window: int
+) -> None:
     before = resolve_key(sample, change.before_key or change.before, side="before")
     after = resolve_key(sample, change.after_key or change.after, side="after", later_than=before)
-    window = int(change.evidence.get("window", window) or window)
+    if isinstance(change, AttenuationChange):
+        window = int(change.evidence.get("window", window) or window)
+    else:
+        axes.set_facecolor("#eeeeee")
     first, last = max(0, before - AROUND), min(sample.sizes["time"], after + AROUND + 1)
     shades = colours(sample)
     for number, roi in enumerate(map(str, sample["roi"].values)):
@@ -121,7 +129,9 @@ def _line(axes: Axes, frames: np.ndarray, values: np.ndarray, color: str) -> Non
         axes.plot(across, fitted, "-", lw=1.2, color=color)
 
 
-def _title(change: AttenuationChange) -> str:
+def _title(change: AttenuationChange | RejectedChange) -> str:
+    if not isinstance(change, AttenuationChange):
+        return "\n".join(textwrap.wrap(plain(f"no change: {change.reason}"), 50))
     factor = "factor from the end points" if change.factor is None else f"× {change.factor:.4g}"
     error = "" if change.factor_errors is None else f" ± {change.factor_errors:.2g}"
     return plain(f"{change.cause}: {factor}{error}")

@@ -11,7 +11,7 @@ import xarray as xr
 
 from xinsitu.errors import DocumentError
 from xinsitu.io.results import read_results
-from xinsitu.physics.attenuation.finding import find_attenuation_changes
+from xinsitu.physics.attenuation.finding import FoundChanges, find_attenuation_changes
 from xinsitu.physics.attenuation.overlap import attenuation_from_overlap
 from xinsitu.physics.attenuation.scaling import correct_attenuation
 from xinsitu.physics.samples.appending import append_measurements
@@ -82,10 +82,11 @@ class Stitch:
         sample = flag_bad_frames(sample, self.bad_frames) if self.bad_frames else sample
         return with_events(sample, self.events) if self.events else sample
 
-    def corrected(self, sample: xr.Dataset) -> xr.Dataset:
+    def corrected(self, sample: xr.Dataset, changes: Sequence[AttenuationChange] | None = None) -> xr.Dataset:
         """Return the sample with its changes corrected: those given, or those found."""
-        changes = self.changes_of(sample)
-        return correct_attenuation(sample, changes, **self.attenuation) if changes else sample
+        changes = self.changes_of(sample) if changes is None else changes
+        flagged = isinstance(changes, FoundChanges) and any(one.doubtful for one in changes.rejected)
+        return correct_attenuation(sample, changes, **self.attenuation) if changes or flagged else sample
 
     def changes_of(self, sample: xr.Dataset) -> Sequence[AttenuationChange]:
         """Return the changes that were given, or those that are found in the sample."""

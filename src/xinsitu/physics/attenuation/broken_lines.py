@@ -27,8 +27,10 @@ REACH = sum(number * 2**power for power, number in enumerate(_BINS))
 """Frames of a side that are looked at."""
 _LENGTHS = 2.0 ** np.arange(7, -8, -1)
 """Frames over which the growth bends away by one standard deviation of a frame; a straight line comes on top."""
-_STRAIGHT = 3.0
+_STRAIGHT = 10.0
 """How much likelier a straight line is beforehand than each of these."""
+_BENT = 0.01
+"""Relative change of the slope per frame above which a curve is less and less likely beforehand."""
 _LIKE = 4.0
 """A side ends where its level is so many times larger or smaller than at its end: the walk is no longer the same."""
 PAUSE = 10
@@ -65,7 +67,7 @@ class Branch:
     def at(self, distance: float) -> tuple[Floats, Floats]:
         """Level, and its variance, so many frames behind the end."""
         one, both, other = self.covariance[:, 0, 0], self.covariance[:, 0, 1], self.covariance[:, 1, 1]
-        variance = one + 2 * distance * both + distance**2 * other + self.wander * distance**3 / 3
+        variance = one + 2 * distance * both + distance**2 * other + self.wander * abs(distance) ** 3 / 3
         return self.level + distance * self.slope, variance
 
 
@@ -111,7 +113,8 @@ def branch(values: Floats, noise: Floats, *, single: bool = False) -> Branch:
     misfit = np.einsum("rqm,rm,rm->rq", damped, seen, seen) - np.einsum("rqi,rqi->rq", projected, found)
     likely = 0.5 * (np.log(damped).sum(axis=-1) - np.log(determinant) - misfit)
     best = likely.max(axis=1, keepdims=True)
-    chance = np.exp(likely - best) * np.r_[_STRAIGHT, np.ones(_LENGTHS.size)]
+    bent = q / (_BENT * scale[:, None]) ** 2
+    chance = np.exp(likely - best) * np.r_[_STRAIGHT, np.ones(_LENGTHS.size)] / (1 + bent)
     evidence = float((best[:, 0] + np.log(chance.sum(axis=1))).sum())
     chance /= chance.sum(axis=1, keepdims=True)
     mean = np.einsum("rq,rqi->ri", chance, found)

@@ -230,6 +230,12 @@ class Counts:
             found = smooth_noise(self.values[part], self.errors[part])
             found = np.fmax(found, 1e-9 * np.abs(self.values[part]))  # noiseless series
             noise[part] = np.where(found > 0, found, np.nan)  # nothing was counted: nothing is known
+        short, long = sorted((left, right), key=lambda part: part.stop - part.start)
+        if short.stop - short.start < _LINE <= long.stop - long.start:  # a few frames do not show how the beam flickers
+            share = noise[long] / np.where(self.errors[long] > 0, self.errors[long], np.nan)
+            known = np.isfinite(share).any(axis=0)
+            usual = np.nanmedian(np.where(known, share, 1.0), axis=0)
+            noise[short] = np.fmax(noise[short], usual * self.errors[short])
         noise[step.before + 1 : step.after] = np.fmax(noise[step.before], noise[step.after])
         return replace(self, noise=noise)
 

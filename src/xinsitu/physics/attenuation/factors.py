@@ -65,8 +65,8 @@ def common_factor(log_ratios: Floats, variances: Floats, rois: Sequence[str], *,
     """One factor from the ROIs: inverse-variance mean of the logarithms of their ratios.
 
     ROIs with other backgrounds or boxes follow a change to a per cent or so, whatever they count. Where their scatter
-    exceeds counting, a variance common to all ROIs is added until chi-squared equals its degrees of freedom [1]_, so
-    that the brightest ROI does not decide alone; with equal counting errors this is the usual inflation by
+    exceeds counting by more than chance, a variance common to all ROIs is added until chi-squared equals its degrees of
+    freedom [1]_, so that the brightest ROI does not decide alone; with equal counting errors this is an inflation by
     sqrt(chi-squared / degrees of freedom).
 
     Parameters
@@ -133,7 +133,8 @@ def _extra_variance(values: Floats, variance: Floats) -> float:
         mean, _ = _weighted(values, variance + extra)
         return float(np.sum((values - mean) ** 2 / (variance + extra))) - (values.size - 1)
 
-    if values.size < 2 or excess(0.0) <= 0:
+    chance = np.sqrt(2.0 * (values.size - 1))  # what chi-squared scatters by is no disagreement
+    if values.size < 2 or excess(0.0) <= chance:
         return 0.0
     low, high = 0.0, float(np.sum((values - values.mean()) ** 2)) + float(variance.max())
     for _ in range(60):
@@ -207,8 +208,11 @@ def smooth_noise(values: Floats, errors: Floats) -> Floats:
         share = uniform_filter1d(np.isfinite(errors[:, roi]).astype(float), size, mode="reflect")
         smooth = np.sqrt(np.maximum(variance, 0.0) / np.where(share > 0, share, np.nan))
         expected[:, roi] = np.where(smooth > 0, smooth, errors[given[:, roi], roi].min())
-    each, together = _third_differences(values, expected)
     known = given.any(axis=0)
+    if len(values) < 4:
+        spread = values.std(axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1], np.nan)
+        return np.asarray(expected * np.where(known, 1.0, spread))
+    each, together = _third_differences(values, expected)
     scale = np.where(known & ~(each > 1 + _DOUBT / np.sqrt(max(1, len(values)))), 1.0, each)
     _, together = _third_differences(values, expected * np.where(scale > 0, scale, 1.0))
     flicker = min(together, np.sqrt(values.shape[1]))
@@ -217,8 +221,6 @@ def smooth_noise(values: Floats, errors: Floats) -> Floats:
 
 def _third_differences(values: Floats, errors: Floats) -> tuple[Floats, float]:
     """Robust scatter of third differences in units of the errors: of each ROI, and of their sum over that of one."""
-    if len(values) < 4:
-        return np.where(np.isfinite(values).sum(axis=0) > 1, np.nanstd(values, axis=0, ddof=1), np.nan), 1.0
     weights = np.array([1.0, 9.0, 9.0, 1.0])
     steps = np.diff(values, n=3, axis=0)
     spread = np.sqrt(sum(weight * errors[k : len(errors) - 3 + k] ** 2 for k, weight in enumerate(weights)))

@@ -16,6 +16,7 @@ from xinsitu.schema import SCALED, Quality, describe, errors_name, require
 from xinsitu.values import AttenuationChange
 
 from .counts import per_second, signal_rois
+from .finding import FoundChanges
 from .finding import find_attenuation_changes as find_attenuation_changes
 from .given_changes import TRANSITION, FactorMethod, placed_changes, reference_segment, segments, settled_changes
 from .overlap import attenuation_from_overlap
@@ -136,7 +137,7 @@ def correct_attenuation(
         "made": [name for name in ("segment", "quality") if name not in sample.variables],
     }
     result = _scaled(sample, normalised, names, scales["attenuation_factor"])
-    result = _flagged(result, segment).assign_coords(_with_earlier(sample, scales))
+    result = _flagged(result, segment, _doubtful(changes)).assign_coords(_with_earlier(sample, scales))
     return result.assign_attrs({_RECORD: json.dumps(record)})
 
 
@@ -237,12 +238,22 @@ def _scaled(sample: xr.Dataset, normalised: xr.Dataset, names: Sequence[str], fa
     return sample.assign(variables)
 
 
-def _flagged(sample: xr.Dataset, segment: npt.NDArray[np.int64]) -> xr.Dataset:
-    """Set ``segment``, and flag the frames in a transition."""
-    flag = xr.DataArray(np.where(segment == TRANSITION, int(Quality.IN_TRANSITION), 0).astype("int32"), dims="time")
+def _doubtful(changes: Iterable[AttenuationChange]) -> list[int]:
+    """Positions of frames that the finder takes for too few to be a level."""
+    rejected = changes.rejected if isinstance(changes, FoundChanges) else ()
+    return [position for one in rejected for position in one.doubtful]
+
+
+def _flagged(sample: xr.Dataset, segment: npt.NDArray[np.int64], doubtful: Sequence[int] = ()) -> xr.Dataset:
+    """Set ``segment``, and flag the frames in a transition and those that are no level of their own."""
+    flags = np.where(segment == TRANSITION, int(Quality.IN_TRANSITION), 0).astype("int32")
+    flags[list(doubtful)] |= int(Quality.NEAR_CHANGE)
+    flag = xr.DataArray(flags, dims="time")
     if "quality" in sample.variables:
         held = sample["quality"]
-        flagged = ((held & ~int(Quality.IN_TRANSITION)) | flag).transpose(*held.dims).astype(held.dtype)
+        flagged = (
+            ((held & ~int(Quality.IN_TRANSITION | Quality.NEAR_CHANGE)) | flag).transpose(*held.dims).astype(held.dtype)
+        )
     else:
         flagged = flag.broadcast_like(sample["intensity"]).transpose("time", "roi")
     numbered = describe(xr.DataArray(segment, dims="time"), "segment")

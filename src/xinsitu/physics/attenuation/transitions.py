@@ -34,6 +34,8 @@ _TYPICAL = 40
 """Places that a part needs to know what the beam does by itself."""
 _STEEPEST = 0.5
 """Relative slope per frame that a side of one frame may have."""
+FLICKERS = 1.25
+"""Scatter of the steps at all places, in units of what is expected, from which the beam is said to be unsteady."""
 _PRIOR = 4
 """Frames by which the scatter about a line is mixed with the noise that is expected."""
 _ROLL = 61
@@ -47,7 +49,8 @@ class Transition:
     """A step of all intensities: last frame before, first frame after.
 
     Levels run over the frames ``start`` to ``before`` and ``after`` to ``stop`` (exclusive). ``strength`` is its
-    significance, ``unrest`` how much more than by counting the same number scatters at all places of the run.
+    significance, ``unrest`` how much more than by counting the same number scatters at all places of the run;
+    ``unsteady``: it would be one if it were not for that.
     """
 
     before: int
@@ -56,6 +59,7 @@ class Transition:
     stop: int
     strength: float = 0.0
     unrest: float = 1.0
+    unsteady: bool = False
 
 
 def frame_noise(values: Floats, errors: Floats) -> Floats:
@@ -268,6 +272,8 @@ def find_transitions(
 ) -> list[Transition]:
     """Find all steps that ROIs may share, in time order; frames without beam are to be left out before.
 
+    Last comes the strongest of those that an unsteady beam hides, if there are any.
+
     Parameters
     ----------
     values, errors
@@ -287,7 +293,9 @@ def find_transitions(
     (49, 50, 0, 100)
     """
     found = sorted(_splits(values, errors, threshold, 1 - np.exp(-least), tolerance), key=lambda one: one.before)
-    return _bounded(_joined(values, errors, found), len(values))
+    unsteady = [step for step in found if step.unsteady]
+    steps = _bounded(_joined(values, errors, [step for step in found if not step.unsteady]), len(values))
+    return steps + sorted(unsteady, key=lambda step: -step.strength)[:1]
 
 
 def _splits(values: Floats, errors: Floats, threshold: float, least: float, tolerance: float) -> Iterator[Transition]:
@@ -314,6 +322,13 @@ def _splits(values: Floats, errors: Floats, threshold: float, least: float, tole
             if (highest := float(strength[row, place])) > best.strength:
                 before = start + int(place)
                 best = Transition(before, before + 1 + MOVING[row], start, stop, highest, needed)
+        loudest = max(scans, key=lambda window: float(scans[window].strength.max()))
+        seen = scans[loudest].strength
+        if best.strength <= threshold < float(seen.max()) and unrest[loudest] > FLICKERS:
+            row, place = np.unravel_index(int(seen.argmax()), seen.shape)
+            before = start + int(place)
+            loud = float(seen.max()) / unrest[loudest]
+            yield Transition(before, before + 1 + MOVING[row], start, stop, loud, unrest[loudest], unsteady=True)
         if best.strength > threshold:
             yield best
             cut, go_on = best.before + 1 - start, best.after - start

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xinsitu.physics.attenuation.finding import find_attenuation_changes
+from xinsitu.physics.attenuation.finding import FoundChanges, find_attenuation_changes
+from xinsitu.physics.attenuation.reports import RejectedChange
 from xinsitu.physics.attenuation.scaling import (
     attenuation_changes,
     attenuation_record,
@@ -62,13 +63,19 @@ def append_measurements(
     if listed := list(bad_frames):
         joined = flag_bad_frames(joined, listed)
     new = list(changes)
+    rejected: tuple[RejectedChange, ...] = ()
     if find:
         last = times(sample).max()
-        new += [change for change in find_attenuation_changes(joined) if _later(change, last)]
+        found = find_attenuation_changes(joined)
+        new += [change for change in found if _later(change, last)]
+        rejected = tuple(one for one in found.rejected if one.after > last)
     if not record and not new:
         return joined
     return correct_attenuation(
-        joined, [*known, *new], roi=record.get("asked"), reference=int(record.get("reference_segment", 0))
+        joined,
+        FoundChanges([*known, *new], rejected),
+        roi=record.get("asked"),
+        reference=int(record.get("reference_segment", 0)),
     )
 
 

@@ -1,0 +1,316 @@
+"""From a candidate to a change of attenuation with its frames, factor and evidence, or why it is none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xinsitu.errors import StitchError
+from xinsitu.physics.moments import frame_key, times
+from xinsitu.values import AttenuationChange, nanoseconds
+
+from .broken_lines import REACH, Branch, Step, branch, relative_steps, step_between
+from .counts import NEAR, Counts, MedianBias, half_way_cost, settle
+from .factors import FactorEstimate, common_factor, smooth_noise
+from .reports import RejectedChange, box_evidence, exposure_evidence, record_evidence
+from .transitions import FLICKERS, LONGEST, SHORT, Transition
+
+_TOO_SHORT = "one frame does not make a level"
+_BESIDE = 3
+"""Frames on each side with which a single frame is compared."""
+DUMP = 5
+"""More frames than this without beam are a dump or a closed shutter, not an attenuator on its way."""
+_LOCAL, _AROUND = 24, 4
+"""Frames on each side in which a kink is looked for instead of a step, and how far from the step it may be."""
+_NEAREST, _EVEN, _OFF = 4, 0.003, 3.0
+"""Frames at the end of a side that must lie on its curve, within so much (relative) and so many standard deviations."""
+_GLIDE, _SMOOTH, _UNLIKELY = 5, 0.01, 3.0
+"""Steps between frames that may show a smooth way from one level to the other, how far (relative) it may be off a
+parabola, and the logarithm of the odds from which it is one."""
+_AGREE = 3.0
+"""Of their own errors by which ROIs may disagree, on top of the tolerance."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """A series, its counts, and how changes are proposed.
+
+    Parameters
+    ----------
+    sample, counts
+        The series as it was given, and its counts brought to one exposure time.
+    window
+        Frames on each side for the factor; None: as many as the growth allows.
+    tolerance
+        How far (relative) ROIs may disagree beyond counting.
+    bias
+        What a median took, where the series says it.
+    """
+
+    sample: xr.Dataset
+    counts: Counts
+    window: int | None
+    tolerance: float
+    bias: MedianBias | None
+
+    def proposed(
+        self, step: Transition, *, least: float, threshold: float
+    ) -> AttenuationChange | RejectedChange | None:
+        """Make a change of a step, or say why it is none; None where there is nothing to speak of."""
+        counts = self.counts.around(step)
+        before, after = self._narrowed(counts, step, *settle(counts, step))
+        between, estimate = self.estimate(counts, step, before, after)
+        unrest = step.unrest if step.unrest > FLICKERS else 1.0
+        significance, beyond = (abs(one) / unrest for one in (between.significance, between.beyond_a_kink))
+        sides = (before + 1 - step.start, step.stop - after)
+        size = 0.0 if estimate is None else abs(np.log(estimate.factor))
+
+        short = range(step.start, before + 1) if sides[0] < sides[1] else range(after, step.stop)
+        short = short if min(sides) <= SHORT else range(0)
+
+        def refused(reason: str, frames: Sequence[int] = short) -> RejectedChange:
+            return self.rejected(before, after, estimate, float(significance), reason, frames)
+
+        if estimate is not None:
+            significance = min(significance, size * estimate.factor / (estimate.factor_errors * unrest))
+        if step.unsteady:
+            return refused(
+                f"the beam is too unsteady to tell, steps scatter {step.unrest:.2g} times more than by counting"
+            )
+        if size < least or significance < threshold:
+            return self._inserted(counts, step, before, after, least, threshold)
+        if min(sides) < 2:
+            return refused(_TOO_SHORT)
+        if (
+            beyond < threshold
+            or self._contradicted(counts, step, before, after)
+            or glides(counts, before, after)
+            or self._kinked(counts, step, before, after, threshold)
+        ):
+            return refused("growth that begins, ends or bends explains it as well")
+        if after - before - 1 > LONGEST:
+            return refused(f"it takes {after - before - 1} frames, longer than an attenuator moves")
+        if estimate is None or not _is_common(estimate, self.tolerance):
+            return refused(_disagreement(estimate))
+        if self.bias is not None:
+            estimate = self.bias.doubted(estimate, *_sides(counts, step, before, after))
+        first, last = int(counts.positions[before]), int(counts.positions[after])
+        dark = int(((counts.dark > first) & (counts.dark < last)).sum())
+        evidence: dict[str, Any] = {
+            **estimate.evidence(),
+            "window": between.frames,
+            "significance": float(beyond),
+            "frames_without_beam": last - first - (after - before),  # frames without any value have no beam either
+            **record_evidence(self.sample, first, last, factor=estimate.factor),
+            **exposure_evidence(self.sample, first, last),
+            **box_evidence(self.sample, first, last),
+        }
+        axis = times(self.sample)
+        return AttenuationChange(
+            nanoseconds(axis[first]),
+            nanoseconds(axis[last]),
+            factor=estimate.factor,
+            factor_errors=estimate.factor_errors * unrest,
+            cause="beam" if dark > DUMP else "attenuator",
+            before_key=frame_key(self.sample, first),
+            after_key=frame_key(self.sample, last),
+            evidence=evidence,
+        )
+
+    def estimate(self, counts: Counts, step: Transition, before: int, after: int) -> tuple[Step, FactorEstimate | None]:
+        """Compare the curves beside a step; no frame beyond the next step is used."""
+        between = step_between(
+            self._left(counts, step, before),
+            self._right(counts, step, after),
+            float(after - before),
+            counts.gap(before, after),
+            tolerance=self.tolerance,
+        )
+        try:
+            return between, common_factor(between.log_ratios, between.variances, counts.rois, method="lines")
+        except StitchError:
+            return between, None
+
+    def _left(self, counts: Counts, step: Transition, before: int) -> Branch:
+        part = slice(max(step.start, before + 1 - (self.window or REACH)), before + 1)
+        return branch(counts.values[part][::-1], counts.noise[part][::-1])
+
+    def _right(self, counts: Counts, step: Transition, after: int) -> Branch:
+        part = slice(after, min(step.stop, after + (self.window or REACH)))
+        return branch(counts.values[part], counts.noise[part])
+
+    def _narrowed(self, counts: Counts, step: Transition, before: int, after: int) -> tuple[int, int]:
+        """Take frames in the gap that lie on the curve of one side to it: nothing moved in them."""
+        left, right = self._left(counts, step, before), self._right(counts, step, after)
+        while after - before > 1:
+            off = [counts.off(left, before + 1), counts.off(right, after - 1)]
+            if min(off) > 1:
+                break
+            if off[0] <= off[1]:
+                before += 1
+                left = self._left(counts, step, before)
+            else:
+                after -= 1
+                right = self._right(counts, step, after)
+        return before, after
+
+    def _contradicted(self, counts: Counts, step: Transition, before: int, after: int) -> bool:
+        """Whether the last frames of a side lie off its curve, towards the other side."""
+        sides = self._left(counts, step, before), self._right(counts, step, after)
+        near = (
+            slice(max(step.start, before + 1 - _NEAREST), before + 1),
+            slice(after, min(step.stop, after + _NEAREST)),
+        )
+        towards = np.sign(sides[1].level - sides[0].level)
+        for side, frames, sign in zip(sides, near, (towards, -towards), strict=True):
+            number = frames.stop - frames.start
+            expected, _ = side.at(-(number - 1) / 2)
+            spread = np.sqrt((counts.noise[frames] ** 2).mean(axis=0) / number + (_EVEN * expected) ** 2)
+            off = sign * (counts.values[frames].mean(axis=0) - expected) / np.where(spread > 0, spread, np.nan)
+            known = np.isfinite(off)
+            if known.any() and float(off[known].sum()) > _OFF * np.sqrt(known.sum()):
+                return True
+        return False
+
+    def _kinked(self, counts: Counts, step: Transition, before: int, after: int, threshold: float) -> bool:
+        """Whether a continuous curve with a kink at one of the frames near explains the frames as well as the step."""
+
+        def beside(last: int, first: int) -> tuple[float, float]:
+            low, high = max(step.start, before + 1 - _LOCAL), min(step.stop, after + _LOCAL)
+            left = branch(counts.values[low : last + 1][::-1], counts.noise[low : last + 1][::-1], single=True)
+            right = branch(counts.values[first:high], counts.noise[first:high], single=True)
+            between = step_between(left, right, float(first - last), float(first - last), tolerance=self.tolerance)
+            return left.evidence + right.evidence, between.beyond_a_kink**2 / 2
+
+        with_step, needed = beside(before, after)
+        with_step -= half_way_cost(after - before - 1, counts.values.shape[1])
+        enough = min(threshold**2 / 2, needed / 2)
+        places = range(max(step.start + 2, before - _AROUND), min(step.stop - 3, after + _AROUND))
+        return any(with_step - evidence + meets < enough for evidence, meets in (beside(at, at + 1) for at in places))
+
+    def _inserted(
+        self, counts: Counts, step: Transition, before: int, after: int, least: float, threshold: float
+    ) -> RejectedChange | None:
+        """Name frames between two equal levels that are far off both: too few to be a level of their own."""
+        inside = slice(before + 1, after)
+        if after - before < 2:
+            return None
+        away, weight = relative_steps(
+            np.broadcast_to((counts.values[before] + counts.values[after]) / 2, counts.values[inside].shape),
+            counts.values[inside],
+            counts.noise[inside] ** 2 + (counts.noise[before] ** 2 + counts.noise[after] ** 2) / 4,
+            self.tolerance,
+        )
+        total = np.maximum(weight.sum(axis=1), 1e-300)
+        mean = (weight * away).sum(axis=1) / total
+        if not (np.abs(mean) * np.sqrt(total) > threshold * step.unrest)[np.abs(mean) > 1 - np.exp(-least)].any():
+            return None
+        return self.rejected(
+            before,
+            after,
+            None,
+            float((np.abs(mean) * np.sqrt(total)).max()) / step.unrest,
+            "the levels on its two sides are the same, and between them are too few frames to make one",
+            range(before + 1, after),
+        )
+
+    def single_frames(
+        self, *, least: float, threshold: float, known: Sequence[AttenuationChange | RejectedChange]
+    ) -> list[RejectedChange]:
+        """Name single frames that are far off the frames on both sides, in all ROIs: too short for a level."""
+        values, frames = self.counts.values, len(self.counts.values)
+        if frames <= 2 * _BESIDE:
+            return []
+        noise = smooth_noise(values, self.counts.errors)
+        around = np.concatenate([np.arange(-_BESIDE, 0), np.arange(1, _BESIDE + 1)])
+        at = np.arange(frames)[:, None] + around
+        at = np.where(at < 0, at + 2 * _BESIDE + 1, np.where(at >= frames, at - 2 * _BESIDE - 1, at))
+        usual = np.median(np.nan_to_num(values)[at], axis=1)
+        spread = np.nan_to_num(values)[at].std(axis=1)  # on a slope or at a step neighbours differ, too
+        away, weight = relative_steps(usual, values, 1.5 * noise**2 + spread**2, self.tolerance)
+        total = np.maximum(weight.sum(axis=1), 1e-300)
+        mean = (weight * away).sum(axis=1) / total
+        significance = np.abs(mean) * np.sqrt(total)
+        own = max(1.0, 1.4826 * float(np.median(significance)))
+        off = np.flatnonzero((significance > threshold * own) & (np.abs(mean) > 1 - np.exp(-least)))
+        axis = times(self.sample)[self.counts.positions]
+        told = [(one.before, one.after) for one in known]
+        return [
+            self.rejected(
+                max(0, frame - 1), min(frames - 1, frame + 1), None, float(significance[frame]), _TOO_SHORT, [frame]
+            )
+            for frame in map(int, off)
+            if not any(before <= axis[frame] <= after for before, after in told)
+        ]
+
+    def rejected(
+        self,
+        before: int,
+        after: int,
+        estimate: FactorEstimate | None,
+        significance: float,
+        reason: str,
+        frames: Sequence[int],
+    ) -> RejectedChange:
+        """Say of a step between two frames of the counts why it is no change; ``frames`` are those in doubt."""
+        axis, at = times(self.sample), self.counts.positions
+        first, last = int(at[before]), int(at[after])
+        return RejectedChange(
+            nanoseconds(axis[first]),
+            nanoseconds(axis[last]),
+            before_key=frame_key(self.sample, first),
+            after_key=frame_key(self.sample, last),
+            factor=None if estimate is None else estimate.factor,
+            factor_errors=None if estimate is None else estimate.factor_errors,
+            significance=significance,
+            reason=reason,
+            doubtful=tuple(int(at[frame]) for frame in frames),
+        )
+
+
+def glides(counts: Counts, before: int, after: int) -> bool:
+    """Whether the intensities go from one side to the other along a smooth curve, with a kink at each end.
+
+    An attenuator that moves lets through any part of the beam in each frame; that these lie on a parabola, in
+    logarithms, by chance is the less likely the better they are known.
+    """
+    part = slice(before, after + 1)
+    values, noise = counts.values[part], counts.noise[part]
+    if after - before < _GLIDE or not (known := (values > 0).all(axis=0)).any():
+        return False
+    logs, relative = np.log(values[:, known]), noise[:, known] / values[:, known]
+    weight = 1 / (relative**2 + _SMOOTH**2)
+    together = (weight * (logs - logs[0])).sum(axis=1) / weight.sum(axis=1)
+    spread = 1 / np.sqrt(weight.sum(axis=1) / np.sqrt(known.sum()))
+    x = np.linspace(-1.0, 1.0, together.size)
+    fit = np.polynomial.Polynomial.fit(x, together, 2, w=1 / spread)
+    misfit = float((((together - fit(x)) / spread) ** 2).sum())
+    typical = abs(together[-1]) / (after - before)
+    gained = (together.size - 3) * float(np.log(np.clip(typical / spread / 2.5, 1e-9, None)).mean())
+    return gained - misfit / 2 > _UNLIKELY
+
+
+def _sides(counts: Counts, step: Transition, before: int, after: int) -> tuple[slice, slice]:
+    """Frames of the sample on both sides of a step."""
+    first, last = max(step.start, before + 1 - NEAR), min(step.stop, after + NEAR) - 1
+    at = counts.positions
+    return slice(int(at[first]), int(at[before]) + 1), slice(int(at[after]), int(at[last]) + 1)
+
+
+def _is_common(estimate: FactorEstimate, tolerance: float) -> bool:
+    """Whether all ROIs step alike, within the tolerance and three of their errors."""
+    step = np.log(estimate.factor)
+    return all(
+        abs(np.log(factor) - step) <= _AGREE * errors / factor + tolerance for factor, errors in estimate.rois.values()
+    )
+
+
+def _disagreement(estimate: FactorEstimate | None) -> str:
+    if estimate is None:
+        return "no ROI is above zero on both sides"
+    told = ", ".join(f"{roi} {factor:.3g}" for roi, (factor, _) in estimate.rois.items())
+    return f"the ROIs step differently ({told})"

@@ -1,0 +1,283 @@
+"""The finder against generators of its own: onsets, moving attenuators, flicker, starved series, ends, flags."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy.signal import lfilter
+
+import xinsitu as xi
+from xinsitu.schema import Quality
+
+START, SECOND = np.datetime64("2021-03-04T05:06:07", "ns"), np.timedelta64(1, "s")
+ROIS = np.array([1.0, 0.55, 0.35])
+
+
+def counted(rates, rng, **variables):
+    """Poisson counts of rates (time, roi) as a series, with the errors that counts have."""
+    counts = rng.poisson(rates).astype(float)
+    data = {"intensity": (("time", "roi"), counts), "intensity_errors": (("time", "roi"), np.sqrt(np.fmax(counts, 1)))}
+    extra = {name: (("time", "roi"), values) for name, values in variables.items()}
+    time = START + np.arange(len(counts)) * SECOND
+    return xr.Dataset({**data, **extra}, {"time": time, "roi": [f"R{i}" for i in range(counts.shape[1])]})
+
+
+def ends(series, changes):
+    return [tuple(int(np.searchsorted(series.time, end)) for end in (one.before, one.after)) for one in changes]
+
+
+# -- growth -----------------------------------------------------------------------------------------------------------
+
+
+def growth(kind, slope, t, tau):
+    """Relative intensity, continuous, 1 before the onset; falls stop."""
+    if kind == "linear":
+        return 1 + slope * t
+    if kind == "saturating":
+        return 1 + slope * tau * (1 - np.exp(-t / tau))
+    if kind == "exponential":
+        return np.exp(np.minimum(slope * t, 7))
+    if kind == "parabolic":
+        return 1 + slope * t**2 / 8
+    if kind == "stopping":
+        return 1 - 0.65 * np.clip(t / 20, 0, 1)
+    return np.exp(-1.5 * np.clip(t / 25, 0, 1))  # falling, then steady
+
+
+KINDS = ("linear", "saturating", "exponential", "parabolic", "stopping", "falling")
+
+
+def onset(rng, kind):
+    frames, at = 180, int(rng.integers(40, 130))
+    t = np.maximum(np.arange(frames) - at - rng.random(), 0)
+    slope, tau, level = 10 ** rng.uniform(-2.3, -0.3), rng.uniform(6, 50), 10 ** rng.uniform(1.3, 6)
+    unlike = float(rng.random() < 0.5)
+    own = [(slope * rng.lognormal(0, 0.5 * unlike), tau * rng.lognormal(0, 0.3 * unlike)) for _ in ROIS]
+    columns = [growth(kind, steep, t, long) for steep, long in own]
+    return level * ROIS * np.stack(columns, axis=1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_onset_of_growth_is_no_change(kind):
+    false = 0
+    for seed in range(12):
+        rng = np.random.default_rng([seed, KINDS.index(kind)])
+        false += len(xi.find_attenuation_changes(counted(onset(rng, kind), rng)))
+    assert false == 0
+
+
+def test_a_change_at_the_very_onset_is_found_with_its_factor():
+    for seed, factor in enumerate((2.0, 5.0, 0.25)):
+        rng = np.random.default_rng(seed)
+        t = np.arange(160) - 80.0
+        rates = 4e4 * ROIS * ((1 + 0.04 * np.maximum(t, 0)) / np.where(t > 0, factor, 1))[:, None]
+        series = counted(rates, rng)
+        (change,) = xi.find_attenuation_changes(series)
+        assert ends(series, [change]) == [(80, 81)]
+        assert abs(np.log(change.factor / factor)) < 4 * change.factor_errors / change.factor
+        assert change.factor_errors / change.factor < 0.03
+
+
+@pytest.mark.parametrize("factor", [3.0, 0.1])
+def test_a_fast_smooth_way_to_another_level_is_no_attenuator(factor):
+    rng = np.random.default_rng(6)
+    share = np.clip((np.arange(150) - 70.3) / 6, 0, 1)
+    assert xi.find_attenuation_changes(counted(2e5 * ROIS * factor ** -share[:, None], rng)) == []
+
+
+def test_a_rejected_onset_says_why():
+    rng = np.random.default_rng(3)
+    rates = 9e4 * ROIS * growth("linear", 0.3, np.maximum(np.arange(150) - 70, 0), 1)[:, None]
+    found = xi.find_attenuation_changes(counted(rates, rng))
+    assert found == []
+    assert all("growth" in str(one) for one in found.rejected)
+
+
+# -- an attenuator that moves -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("moving", [0, 1, 2, 4, 6])
+@pytest.mark.parametrize("factor", [1.4, 3.0, 20.0])
+def test_frames_in_which_the_attenuator_moves(factor, moving):
+    off = []
+    for seed in range(6):
+        rng = np.random.default_rng([seed, moving])
+        cut = int(rng.integers(50, 150))
+        opened = np.ones(200)
+        opened[cut:] = 1 / factor
+        opened[cut : cut + moving] = 1 / factor + (1 - 1 / factor) * np.sort(rng.uniform(0.03, 0.97, moving))[::-1]
+        series = counted(3e4 * ROIS * ((1 + 0.4 * np.arange(200) / 200) * opened)[:, None], rng)
+        (change,) = found = xi.find_attenuation_changes(series)
+        ((before, after),) = ends(series, [change])
+        assert before <= cut
+        assert after >= cut + moving - 1
+        assert abs(change.factor - factor) < 5 * change.factor_errors
+        off.append(np.log(change.factor / factor))
+        corrected = xi.correct_attenuation(series, found)
+        between = np.arange(before + 1, after)
+        assert corrected.intensity.isel(time=between).isnull().all()
+        assert (corrected.quality.isel(time=between) & int(Quality.IN_TRANSITION)).all()
+    assert np.sqrt(np.mean(np.square(off))) < 0.01
+
+
+@pytest.mark.parametrize("factor", [1.1, 7.0, 600.0, 3e4, 1e6])
+def test_any_factor_that_the_counts_allow(factor):
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        series = counted(3e7 * ROIS * np.where(np.arange(160) < 70, 1, 1 / factor)[:, None], rng)
+        (change,) = xi.find_attenuation_changes(series)
+        assert ends(series, [change]) == [(69, 70)]
+        assert abs(np.log(change.factor / factor)) < 4 * change.factor_errors / change.factor
+
+
+# -- ends and insertions ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3])
+@pytest.mark.parametrize("side", ["first", "last"])
+def test_a_few_frames_at_an_end(side, frames):
+    rng = np.random.default_rng(frames)
+    number = np.arange(120) if side == "first" else np.arange(120)[::-1]
+    series = counted(5e4 * ROIS * np.where(number < frames, 6.0, 1.0)[:, None], rng)
+    found = xi.find_attenuation_changes(series)
+    if frames > 1:
+        assert len(found) == 1
+        return
+    assert found == []
+    flagged = xi.correct_attenuation(series, found).quality & int(Quality.NEAR_CHANGE)
+    assert np.flatnonzero(flagged.any("roi")).tolist() == [0 if side == "first" else 119]
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 4])
+def test_a_filter_in_for_a_few_frames(frames):
+    rng = np.random.default_rng(frames)
+    opened = np.ones(150)
+    opened[80 : 80 + frames] = 1 / 5
+    series = counted(5e4 * ROIS * opened[:, None], rng)
+    found = xi.find_attenuation_changes(series)
+    corrected = xi.correct_attenuation(series, found)
+    assert len(found) == (0 if frames == 1 else 2)
+    wrong = (corrected.intensity / (5e4 * ROIS) < 0.9).any("roi")
+    assert not (wrong & ~(corrected.quality.any("roi"))).any()
+    assert xi.undo_attenuation(corrected).identical(series)
+
+
+# -- the beam ---------------------------------------------------------------------------------------------------------
+
+
+def flicker(rng, scatter, lag, frames=400):
+    noise = lfilter([np.sqrt(1 - lag**2)], [1, -lag], rng.standard_normal(frames + 300))[300:]
+    return np.exp(scatter * noise)
+
+
+@pytest.mark.parametrize("lag", [0.0, 0.6, 0.95])
+@pytest.mark.parametrize("scatter", [0.08, 0.3])
+def test_a_beam_that_flickers_invents_nothing(scatter, lag):
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        rates = 10 ** rng.uniform(3, 6) * ROIS * flicker(rng, scatter, lag)[:, None]
+        assert xi.find_attenuation_changes(counted(rates, rng)) == []
+
+
+def test_skewed_dips_invent_nothing_and_hide_nothing():
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        dips = 1 - 0.12 * rng.exponential(1, 400).clip(0, 7)
+        assert xi.find_attenuation_changes(counted(2e5 * ROIS * dips[:, None], rng)) == []
+        dips[180:] /= 9
+        assert len(xi.find_attenuation_changes(counted(2e5 * ROIS * dips[:, None], rng))) == 1
+
+
+def test_a_step_that_flicker_hides_is_told():
+    rng = np.random.default_rng(0)
+    rates = 1e5 * ROIS * (flicker(rng, 0.1, 0.95) * np.where(np.arange(400) < 200, 1, 0.85))[:, None]
+    found = xi.find_attenuation_changes(counted(rates, rng))
+    assert found == []
+    assert any("unsteady" in one.reason for one in found.rejected)
+
+
+@pytest.mark.parametrize("level", [2, 12, 150])
+def test_a_starved_series_invents_nothing(level):
+    for seed in range(15):
+        rng = np.random.default_rng(seed)
+        assert xi.find_attenuation_changes(counted(np.full((300, 3), level) * ROIS, rng)) == []
+
+
+# -- ROIs and flags ---------------------------------------------------------------------------------------------------
+
+
+def test_rois_that_step_apart_are_rejected_with_their_factors():
+    rng = np.random.default_rng(1)
+    steps = np.where(np.arange(140)[:, None] < 60, 1, 1 / np.array([7.0, 7.0, 5.5]))
+    found = xi.find_attenuation_changes(counted(1e6 * ROIS * steps, rng))
+    assert found == []
+    (rejected,) = [one for one in found.rejected if "differently" in one.reason]
+    assert "R2 5.5" in str(rejected)
+
+
+def test_saturated_rois_do_not_decide():
+    rng = np.random.default_rng(2)
+    rates = 1e6 * ROIS * np.where(np.arange(140) < 60, 1, 1 / 7)[:, None]
+    full = np.zeros((140, 3), dtype=int)
+    full[:60, 0] = int(Quality.SATURATED)
+    series = counted(rates, rng, quality=full)
+    series["intensity"][:60, 0] *= 0.6
+    (change,) = xi.find_attenuation_changes(series)
+    assert set(change.evidence["factors"]) == {"R1", "R2"}
+    assert change.factor == pytest.approx(7, rel=0.01)
+    series["quality"] = ("time", "roi"), np.repeat(full[:, :1], 3, axis=1)
+    found = xi.find_attenuation_changes(series)
+    assert found == []
+    assert any("saturated" in one.reason for one in found.rejected)
+
+
+def test_masked_pixels_that_are_always_masked_say_nothing():
+    rng = np.random.default_rng(2)
+    rates = 1e5 * ROIS * np.where(np.arange(140) < 60, 1, 1 / 7)[:, None]
+    series = counted(rates, rng, quality=np.full((140, 3), int(Quality.MASKED_PIXELS)))
+    assert len(xi.find_attenuation_changes(series)) == 1
+
+
+def test_without_a_monitor_there_is_no_beam():
+    rng = np.random.default_rng(4)
+    opened = np.ones(140)
+    opened[60:75] = 2e-3  # scattered light behind a closed shutter
+    series = counted(1e6 * ROIS * opened[:, None], rng)
+    assert len(xi.find_attenuation_changes(series)) == 2
+    assert xi.find_attenuation_changes(series.assign_coords(monitor=("time", np.where(opened < 1, 0.0, 1e5)))) == []
+
+
+# -- the table --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_two_thousand_runs():
+    """False changes in less than one run of a hundred, hits and errors of factors over the grid."""
+    rng = np.random.default_rng(20210304)
+    false = dict.fromkeys(("onset", "flicker", "starved"), 0)
+    for number in range(900):
+        false["onset"] += len(xi.find_attenuation_changes(counted(onset(rng, KINDS[number % len(KINDS)]), rng))) > 0
+    for _ in range(250):
+        beam = flicker(rng, rng.uniform(0.02, 0.3), rng.uniform(0, 0.95), 250)
+        rates = 10 ** rng.uniform(2, 6) * ROIS * beam[:, None]
+        false["flicker"] += len(xi.find_attenuation_changes(counted(rates, rng))) > 0
+    for _ in range(250):
+        rates = np.full((300, 3), 10 ** rng.uniform(0.3, 2.3)) * ROIS
+        false["starved"] += len(xi.find_attenuation_changes(counted(rates, rng))) > 0
+    assert false["onset"] < 9
+    assert false["flicker"] < 4
+    assert false["starved"] < 4
+    hits, pulls = 0, []
+    for _ in range(600):
+        cut, factor = int(rng.integers(15, 185)), np.exp(rng.choice([-1, 1]) * rng.uniform(np.log(1.2), np.log(50)))
+        x = np.arange(200)
+        curve = 0.3 + rng.uniform(0.5, 4) / (1 + np.exp(-(x - rng.uniform(60, 140)) / rng.uniform(10, 40)))
+        rates = 5e4 * ROIS * (curve / np.where(x < cut, 1, factor))[:, None]
+        found = xi.find_attenuation_changes(counted(rates, rng))
+        if len(found) == 1:
+            hits += 1
+            pulls.append(np.log(found[0].factor / factor) * found[0].factor / found[0].factor_errors)
+    assert hits >= 0.98 * 600
+    assert 0.8 < np.sqrt(np.mean(np.square(pulls))) < 1.15
+    assert np.mean(np.abs(pulls) > 5) < 0.005
