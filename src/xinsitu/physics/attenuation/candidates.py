@@ -275,23 +275,27 @@ class Search:
 def glides(counts: Counts, before: int, after: int) -> bool:
     """Whether the intensities go from one side to the other along a smooth curve, with a kink at each end.
 
-    An attenuator that moves lets through any part of the beam in each frame; that these lie on a parabola, in
+    An attenuator that moves lets through any part of the beam in each frame; that these lie on a line or a parabola, in
     logarithms, by chance is the less likely the better they are known.
     """
-    part = slice(before, after + 1)
+    part = slice(before + 1, after)
     values, noise = counts.values[part], counts.noise[part]
     if after - before < _GLIDE or not (known := (values > 0).all(axis=0)).any():
         return False
     logs, relative = np.log(values[:, known]), noise[:, known] / values[:, known]
     weight = 1 / (relative**2 + _SMOOTH**2)
     together = (weight * (logs - logs[0])).sum(axis=1) / weight.sum(axis=1)
-    spread = 1 / np.sqrt(weight.sum(axis=1) / np.sqrt(known.sum()))
+    spread = 1 / np.sqrt(weight.sum(axis=1))
+    typical = abs(together[-1]) / (after - before - 2)
     x = np.linspace(-1.0, 1.0, together.size)
-    fit = np.polynomial.Polynomial.fit(x, together, 2, w=1 / spread)
-    misfit = float((((together - fit(x)) / spread) ** 2).sum())
-    typical = abs(together[-1]) / (after - before)
-    gained = (together.size - 3) * float(np.log(np.clip(typical / spread / 2.5, 1e-9, None)).mean())
-    return gained - misfit / 2 > _UNLIKELY
+
+    def odds(degree: int) -> float:
+        fit = np.polynomial.Polynomial.fit(x, together, degree, w=1 / spread)
+        misfit = float((((together - fit(x)) / spread) ** 2).sum())
+        surprise = float(np.log(np.clip(typical / spread / 2.5, 1e-9, None)).mean())
+        return (together.size - 1 - degree) * surprise - misfit / 2
+
+    return max(odds(1), odds(2)) > _UNLIKELY
 
 
 def _sides(counts: Counts, step: Transition, before: int, after: int) -> tuple[slice, slice]:
