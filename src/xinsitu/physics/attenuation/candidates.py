@@ -293,7 +293,7 @@ def glides(counts: Counts, before: int, after: int) -> bool:
         fit = np.polynomial.Polynomial.fit(x, together, degree, w=1 / spread)
         misfit = float((((together - fit(x)) / spread) ** 2).sum())
         surprise = float(np.log(np.clip(typical / spread / 2.5, 1e-9, None)).mean())
-        return (together.size - 1 - degree) * surprise - misfit / 2
+        return float((together.size - 1 - degree) * surprise - misfit / 2)
 
     return max(odds(1), odds(2)) > _UNLIKELY
 
