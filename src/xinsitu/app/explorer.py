@@ -11,6 +11,7 @@ import threading
 import weakref
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import xarray as xr
@@ -26,6 +27,7 @@ from .data.memory import keep_small
 from .data.source import Source
 from .data.store import FrameStore
 from .network import LOCAL, free_port, guard, origins
+from .state import unsaved
 from .state.model import ExplorerModel
 from .state.screen import result
 from .state.view_file import Remembered, restore
@@ -72,6 +74,8 @@ class Explorer:
         self._ended = threading.Event()
         self._stop_following = threading.Event()
         self._following = False
+        self._safe: set[str] = set()
+        self.kept: list[Path] = []
         self.url = ""
 
     # -- what it is for -----------------------------------------------------------------------------------------------
@@ -126,7 +130,15 @@ class Explorer:
             while not self._ended.wait(0.5):
                 pass
         except KeyboardInterrupt:
+            self._keep()
             self.stop()
+
+    def _keep(self) -> None:
+        """Write aside what nobody has saved."""
+        for model in {id(one): one for one in (*self._models, self._idle) if one is not None}.values():
+            if not set(unsaved.parts(model).values()) <= self._safe:
+                with contextlib.suppress(OSError, RuntimeError):  # no home: nothing can be kept
+                    self.kept.append(unsaved.keep(model))
 
     def _repr_html_(self) -> str:
         """In a notebook: the explorer itself."""
@@ -135,9 +147,12 @@ class Explorer:
     # -- serving ------------------------------------------------------------------------------------------------------
 
     def _new_model(self) -> ExplorerModel:
-        return ExplorerModel(
+        model = ExplorerModel(
             self.store, rois=self._rois, correction=self._correction, calibration=self._calibration
         )  # fmt: skip
+        self._safe.update(unsaved.parts(model).values())
+        model.safe = self._safe
+        return model
 
     def _page(self) -> Any:  # noqa: ANN401 - a Panel template
         """Build the page of one tab."""
@@ -150,6 +165,8 @@ class Explorer:
         model = self._new_model()
         model.follow = self._following
         self._remember(model)
+        if unsaved.latest(self.source) is not None and set(unsaved.parts(model).values()) <= self._safe:
+            model.message = "There are ROIs that were not saved last time: Files, take up unsaved"
         self._models.append(model)
         self._documents.add(pn.state.curdoc)
         session = Session(model, pn.state.curdoc, self._pool)

@@ -105,6 +105,8 @@ def explore(
         webbrowser.open(explorer.url)
     if block:
         explorer.wait()
+        for path in explorer.kept:
+            print(f"xinsitu: not saved, so kept in {path}; the next explore of these frames offers it", file=sys.stderr)  # noqa: T201
     return explorer
 
 

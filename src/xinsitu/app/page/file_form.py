@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import panel as pn
 
-from xinsitu.app.state import export
+from xinsitu.app.state import export, unsaved
 from xinsitu.app.state.screen import Screen
 from xinsitu.app.views.channel import script
 from xinsitu.errors import FrameError
@@ -20,6 +20,8 @@ LARGEST = 10 * 2**20
 
 _writer = ThreadPoolExecutor(1, thread_name_prefix="xinsitu-files")  # one for all: HoloViews draws one figure at a time
 
+WHOLE = ("netcdf", "recipe", "code", "view")
+"""Files that hold ROIs, changes and events together."""
 
 Make = Callable[[Screen], bytes]
 
@@ -53,7 +55,12 @@ def files(session: Session) -> list[pn.viewable.Viewable]:
     rows = [*((label, *row, True) for label, row in of_numbers.items())]
     rows += [*((label, *row, False) for label, row in of_settings.items())]
     buttons = [_button(session, *row) for row in rows]
+    again = unsaved.latest(model.source)
+    taken_up = [] if again is None else [
+        button(session, "take up unsaved", lambda: model.load(again.read_text(encoding="utf-8")), width=WIDTH)
+    ]  # fmt: skip
     return [
+        *taken_up,
         pn.FlexBox(*buttons, sizing_mode="fixed", width=WIDTH),
         pn.pane.Str("Load ROIs, changes, events, view:", margin=(5, 10, 0, 10)),
         load,
@@ -68,10 +75,12 @@ def _text(content: bytes) -> str:
 
 def _button(session: Session, label: str, filename: str, make: Make, numbers: bool) -> pn.widgets.Button:
     def save() -> None:
-        store = session.model.store
+        model = session.model
+        store = model.store
         if numbers and not store.complete:
             read = f"{store.loaded} of {store.n_frames} frames are read so far"
             raise FrameError(filename, f"{read}; ask for it again when all are")
+        model.safe.update(text for name, text in unsaved.parts(model).items() if label.lower() in (name, *WHOLE))
         _send(session, filename, make)
 
     return button(session, label, save, css_classes=[f"download-{label.lower()}"])

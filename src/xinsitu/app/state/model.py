@@ -46,6 +46,7 @@ class ExplorerModel(ChangesState):
         calibration: Mapping[str, xr.DataArray] | None = None,
     ) -> None:
         self._naming = ""
+        self.safe: set[str] = set()  # what is in a file somewhere, as `unsaved.parts` has it
         super().__init__(store, rois=rois, correction=correction)
         self.events, self.changes = tuple(events), tuple(changes)
         self.calibration = dict(calibration or {})
