@@ -75,6 +75,8 @@ from .physics.samples.growth import slope as slope
 from .physics.samples.growth import smoothing_spline as smoothing_spline
 from .physics.samples.growth_laws import fit_growth as fit_growth
 from .physics.samples.joining import stitch as stitch
+from .physics.samples.onsets import find_onsets as find_onsets
+from .physics.samples.onsets import onset_events as onset_events
 from .physics.samples.oscillations import oscillation_period as oscillation_period
 from .physics.samples.ratios import fraction as fraction
 from .physics.samples.ratios import ratio as ratio

@@ -18,6 +18,7 @@ from xinsitu.values import Event
 
 from .bad_frames import mask_flagged
 from .events import EventLike, elapsed
+from .onsets import find_onsets
 
 COMPARED = ("intensity", "fraction", "com_y", "com_x", "fwhm_y", "fwhm_x")
 
@@ -32,7 +33,8 @@ class Comparison:
         Each sample under its name, with the coordinate ``elapsed (time)`` in seconds.
     slopes
         ``slope`` and ``slope_errors``, dims ``(sample, roi, quantity)``, units of the quantity per second, and
-        ``frames``, the number of frames in the fit.
+        ``frames``, the number of frames in the fit; of the intensity also ``onset`` and ``onset_errors``, the elapsed
+        seconds at which it begins to change (:func:`~xinsitu.find_onsets`).
     start, stop
         Elapsed seconds between which the slopes were fitted.
     """
@@ -48,9 +50,8 @@ class Comparison:
         units = dict(zip(self.slopes["quantity"].values, self.slopes["units"].values, strict=True))
         table["units"] = [f"{units[name]} / s" for name in table["quantity"]]
         known = table["slope"].notna()
-        return table.loc[known, ["sample", "roi", "quantity", "slope", "slope_errors", "units", "frames"]].reset_index(
-            drop=True
-        )
+        columns = ["sample", "roi", "quantity", "slope", "slope_errors", "units", "frames", "onset", "onset_errors"]
+        return table.loc[known, columns].reset_index(drop=True)
 
     def __str__(self) -> str:
         head = f"slopes from {self.start:g} s to {self.stop:g} s of elapsed time"
@@ -170,6 +171,11 @@ def _slopes(name: str, sample: xr.Dataset, start: float, stop: float, rois: Sequ
             slope[i, j], error[i, j], frames[i, j] = _slope(seconds[here], values[:, i], errors, shared)
     dims = ("roi", "quantity")
     data = {"slope": (dims, slope), "slope_errors": (dims, error), "frames": (dims, frames)}
+    onset, doubt = np.full(shape, np.nan), np.full(shape, np.nan)
+    if "intensity" in quantities:
+        found, column = find_onsets(sample, roi=list(rois)), quantities.index("intensity")
+        onset[:, column], doubt[:, column] = found["delay"] + seconds[0], found["delay_errors"]
+    data |= {"onset": (dims, onset), "onset_errors": (dims, doubt)}
     return xr.Dataset(data, {"roi": list(rois), "quantity": quantities})
 
 

@@ -1,0 +1,64 @@
+"""Onsets against broken lines of known place: errors, windows, what is none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import xinsitu as xi
+
+START = np.datetime64("2022-02-03T04:05:06", "ns")
+
+
+def grown(rates, rng, period=1.0):
+    counts = rng.poisson(rates).astype(float)
+    time = START + (np.arange(len(counts)) * period * 1e9).astype("timedelta64[ns]")
+    data = {"intensity": (("time", "roi"), counts), "intensity_errors": (("time", "roi"), np.sqrt(np.fmax(counts, 1)))}
+    return xr.Dataset(data, {"time": time, "roi": [f"R{i}" for i in range(counts.shape[1])]})
+
+
+def test_errors_are_right_over_a_thousand_repetitions():
+    rng = np.random.default_rng(7)
+    t, at, slope = np.arange(90.0), rng.uniform(30, 60, 1000), 0.06
+    rates = 2500 * (1 + slope * np.maximum(t[:, None] - at, 0))
+    found = xi.find_onsets(grown(rates, rng))
+    pulls = (found.delay - at) / found.delay_errors
+    assert 0.85 < np.sqrt((pulls**2).mean()) < 1.15
+    after = (found.slope_after - 2500 * slope) / found.slope_after_errors
+    before = found.slope_before / found.slope_before_errors
+    for one in (after, before):
+        assert 0.85 < np.sqrt((one**2).mean()) < 1.15
+
+
+def test_growth_that_saturates_later_has_its_onset_where_it_begins():
+    rng = np.random.default_rng(8)
+    t = np.maximum(np.arange(400.0) - 150.3, 0)
+    found = xi.find_onsets(grown(1e5 * (1 + 3 * (1 - np.exp(-t / 60)))[:, None], rng))
+    assert found.delay.item() == pytest.approx(150.3, abs=2.5)
+
+
+def test_the_delay_counts_from_the_event_and_in_seconds():
+    rng = np.random.default_rng(9)
+    series = grown(8e3 * (1 + 0.05 * np.maximum(np.arange(120.0) - 70.5, 0))[:, None], rng, period=0.5)
+    event = xi.Event("shutter", series.time.values[60])
+    found = xi.find_onsets(series, t0=event)
+    assert abs(found.delay.item() - 5.25) < 4 * found.delay_errors.item() < 2
+    assert abs((found.onset.values[0] - START) / np.timedelta64(1, "s") - 35.25) < 4 * found.delay_errors.item()
+    assert found.slope_after.attrs["units"] == "counts / s"
+    (marker,) = xi.onset_events(found)
+    assert (marker.name, marker.start) == ("onset R0", found.onset.values[0])
+    row = xi.compare({"a": series}, t0=event, events=[event]).table().set_index("quantity").loc["intensity"]
+    assert row["onset"] == pytest.approx(found.delay.item())
+
+
+def test_a_straight_line_noise_and_nothing_have_none():
+    rng = np.random.default_rng(10)
+    t = np.arange(100.0)
+    series = grown(np.stack([np.full(100, 900.0), 900 + 20 * t, np.full(100, 3.0)], axis=1), rng)
+    series["intensity"][:, 2] = np.nan
+    found = xi.find_onsets(series)
+    assert found.onset.isnull().all()
+    assert found.delay.isnull().all()
+    assert xi.onset_events(found) == []
+    assert xi.find_onsets(series.isel(time=slice(0, 3))).delay.isnull().all()
