@@ -166,10 +166,12 @@ def _broken(t: Doubles, y: Doubles, noise: Doubles) -> tuple[_Break | None, floa
     normal = (design / noise[:, None]).T @ (design / noise[:, None])
     covariance = np.linalg.pinv(normal) * max(1.0, misfit / (t.size - 4))
     after = covariance[1, 1] + covariance[2, 2] + 2 * covariance[1, 2]
-    errors = tuple(float(np.sqrt(max(variance, 0.0))) for variance in (covariance[3, 3], covariance[1, 1], after))
+    place, before, behind_it = (float(np.sqrt(max(one, 0.0))) for one in (covariance[3, 3], covariance[1, 1], after))
     scale = max(1.0, misfit / (t.size - 4))
     significance = float(np.sqrt(max(straight - misfit, 0.0) / scale))
-    return _Break(at, float(found[1]), float(found[1] + found[2]), errors, significance, t.size), misfit
+    return _Break(
+        at, float(found[1]), float(found[1] + found[2]), (place, before, behind_it), significance, t.size
+    ), misfit
 
 
 def _fit(t: Doubles, y: Doubles, noise: Doubles, at: float) -> tuple[Doubles, float]:
