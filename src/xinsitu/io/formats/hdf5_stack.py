@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import h5py
 import numpy as np
 
-from xinsitu.errors import FrameError
+from xinsitu.errors import FrameChanged, FrameError
 from xinsitu.kernels import UNREAD, lost
 
 from .lazy_stack import LazyStack, Pixels, Positions, check_unchanged, removed
@@ -107,8 +107,7 @@ class Hdf5Stack(LazyStack):
         ends = np.cumsum([part.frames for part in self.parts])
         owners = np.searchsorted(ends, frames, side="right")
         breaks = np.flatnonzero((np.diff(frames) != 1) | (np.diff(owners) != 0)) + 1
-        for owner in np.unique(owners):
-            _check_files(self.parts[owner].files)
+        gone = {int(owner) for owner in np.unique(owners) if not self._is_unchanged(self.parts[owner])}
         for run in np.split(np.arange(len(frames)), breaks):
             part = self.parts[int(owners[run[0]])]
             start = part.start + int(frames[run[0]] - (ends[owners[run[0]]] - part.frames))
@@ -116,12 +115,25 @@ class Hdf5Stack(LazyStack):
             if self.promote and not part.written:
                 target[...] = np.nan
                 continue
+            if int(owners[run[0]]) in gone:
+                target[...] = lost(target.dtype, UNREAD)
+                continue
             try:
                 _read(part, start, target, rows, columns, self.axes)
             except FrameError:
                 if not self.promote:
                     raise
                 self._one_by_one(part, start, target, rows, columns)
+
+    def _is_unchanged(self, part: Part) -> bool:
+        """Whether the files of a part are as they were; raises where no NaN may stand for their frames."""
+        try:
+            _check_files(part.files)
+        except FrameChanged:
+            if not self.promote:
+                raise
+            return False
+        return True
 
     def _one_by_one(self, part: Part, start: int, result: Pixels, rows: Positions, columns: Positions) -> None:
         """Read frame by frame what failed together; what fails again is NaN, and marked."""
