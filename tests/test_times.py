@@ -279,6 +279,14 @@ def test_areadetector_stamps_need_no_zone(tmp_path):
     assert data.Sample.values.tolist() == ["InAs"] * 3
 
 
+@pytest.mark.parametrize("text", ["inf", "-Infinity", "1e999", "nan"])
+def test_an_attribute_that_is_not_finite_is_no_value(tmp_path, text):
+    (tmp_path / "m").mkdir()
+    for number, value in enumerate(["7.5", text, "8.5"]):
+        epics_tiff(tmp_path / "m" / f"a_{number}.tif", 802_117_916 + number, 0, [f"Heater:{value}"])
+    np.testing.assert_array_equal(open_measurement(tmp_path / "m").Heater, [7.5, np.nan, 8.5])
+
+
 def test_every_page_has_its_own_stamp(tmp_path):
     import tifffile
 

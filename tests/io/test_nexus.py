@@ -377,3 +377,16 @@ def test_a_mask_whose_file_is_not_there_is_no_mask_of_good_pixels(tmp_path):
         file.create_virtual_dataset("entry/instrument/detector/pixel_mask", layout)
     with pytest.raises(FrameError, match=r"pixel_mask takes values from p2\.h5, which is not there"):
         open_measurement(path, time="frame", on_error="skip", **WHERE)
+
+
+@pytest.mark.parametrize("unit", ["10^999 s", "1e306 ks", "1e999 s"])
+def test_a_unit_that_is_no_number_is_said_and_not_used(tmp_path, unit):
+    scan, said = heard(detector(tmp_path / "d.h5", count_time=(0.25, unit)))
+    assert "exposure_time" not in scan.coords
+    assert any("count_time" in text and "is not used" in text for text in said)
+
+
+def test_a_value_that_its_unit_makes_infinite_is_said_and_not_used(tmp_path):
+    scan, said = heard(detector(tmp_path / "d.h5", count_time=(1e305, "Ms")))
+    assert "exposure_time" not in scan.coords
+    assert any("count_time is no finite number" in text for text in said)

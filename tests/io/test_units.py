@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from xinsitu.io.units import factor, quantity, scaled, split_label
@@ -31,7 +32,8 @@ def test_words_and_prefixes(text, to, expected):
 @pytest.mark.parametrize(
     ("text", "to"),
     [("", "s"), ("jiffy", "s"), ("m", "s"), ("s", "m"), ("MS", "s"), ("MM", "m"), ("mev", "eV"), ("NA", "s"),
-     ("s2", "s"), ("m/s", "m"), ("Hz", "s"), ("counts", "s"), ("0 s", "s"), ("-1 s", "s"), ("minute of arc", "s")],
+     ("s2", "s"), ("m/s", "m"), ("Hz", "s"), ("counts", "s"), ("0 s", "s"), ("-1 s", "s"), ("minute of arc", "s"),
+     ("10^999 s", "s"), ("10^-999 s", "s"), ("1e999 s", "s"), ("1e306 ks", "s")],
 )  # fmt: skip
 def test_what_is_unknown_or_may_mean_two_things_has_no_factor(text, to):
     assert factor(text, to) is None
@@ -56,3 +58,13 @@ def test_the_unit_in_the_label_of_a_column():
     assert split_label("Epoch (ms)") == ("Epoch", "ms")
     assert split_label("time [min]") == ("time", "min")
     assert split_label("Two Theta") == ("Two Theta", "")
+
+
+@pytest.mark.parametrize("text", ["1e999 s", "-1e999 s", "1e305 Ms", "1 10^400 s", "inf s", "nan"])
+def test_a_text_is_a_finite_number_or_none(text):
+    assert quantity(text, "s", default="s") is None
+
+
+def test_values_that_their_unit_makes_infinite_are_that_without_a_warning():
+    np.testing.assert_array_equal(scaled(np.array([1.0, 1e305]), 1e6), [1e6, np.inf])
+    np.testing.assert_array_equal(scaled(np.array([1.0]), 1e-310), [1e-310])

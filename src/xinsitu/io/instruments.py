@@ -8,6 +8,7 @@ frames of its instrument are recognised; which table is taken for frames is deci
 from __future__ import annotations
 
 import fnmatch
+import math
 import os
 import re
 import tomllib
@@ -156,8 +157,9 @@ class Counter:
         if table.get("position") not in (None, "before_attenuator", "after_attenuator"):
             raise DocumentError(f"{where}: position is before_attenuator or after_attenuator")
         for key, kinds in (("scale", (int, float)), ("lag", (int,))):
-            if not isinstance(table.get(key, 0), kinds) or isinstance(table.get(key), bool):
-                raise DocumentError(f"{where}: {key} is a number, not {table[key]!r}")
+            value = table.get(key, 0)
+            if not isinstance(value, kinds) or isinstance(value, bool) or not math.isfinite(value):
+                raise DocumentError(f"{where}: {key} is a number, not {value!r}")
         return cls(name=name, **{"column": name, **table})
 
 
@@ -252,7 +254,8 @@ class Instrument:
         axes, files, region = (table.get(section) or {} for section in ("axes", "files", "background"))
         logs = table.get("logs") or {}
         tolerance = logs.get("tolerance")
-        if set(logs) - {"patterns", "tolerance"} or not isinstance(tolerance, int | float | None):
+        known = tolerance is None or (isinstance(tolerance, int | float) and math.isfinite(tolerance))
+        if set(logs) - {"patterns", "tolerance"} or not known:
             raise DocumentError(f"instrument {name!r}: logs has patterns, such as ['*.log'], and tolerance in seconds")
         patterns = tuple(files.get("patterns", PATTERNS))
         flip = tuple(axes.get("flip", ()))

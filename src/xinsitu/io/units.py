@@ -74,12 +74,12 @@ def factor(unit: str, to: str) -> float | None:
     --------
     >>> factor("millisecond", "s"), factor("µm", "m"), factor("KeV", "eV"), factor("10^-3 s", "s")
     (0.001, 1e-06, 1000.0, 0.001)
-    >>> factor("MS", "s"), factor("m", "s"), factor("", "s")
-    (None, None, None)
+    >>> factor("MS", "s"), factor("m", "s"), factor("", "s"), factor("10^999 s", "s")
+    (None, None, None, None)
     """
     scale, text = 1.0, unit.strip().strip("[]()").strip()
     if power := _POWER.match(text):
-        scale, text = 10.0 ** int(power[1]), text[power.end() :]
+        scale, text = float(f"1e{int(power[1])}"), text[power.end() :]
     elif number := _NUMBER.match(text):
         scale, text = float(number[1]), text[number.end() :]
     text = text.strip(" \t*.·_").replace("µ", "u").replace("μ", "u").replace("\u212b", "Å")
@@ -87,7 +87,7 @@ def factor(unit: str, to: str) -> float | None:
     if len(meanings) > 1 or not meanings:
         return None
     dimension, value = meanings.pop()
-    return scale * value if dimension == to and scale > 0 else None
+    return scale * value if dimension == to and 0 < scale * value < math.inf else None
 
 
 def _meanings(text: str) -> Iterator[tuple[str, float]]:
@@ -122,8 +122,9 @@ def scaled(values: Value, scale: float) -> Value:
     >>> scaled(55.0, factor("um", "m")), 55.0 * 1e-6
     (5.5e-05, 5.4999999999999995e-05)
     """
-    parts = round(1 / scale) if 0 < scale < 1 else 0
-    return values / parts if parts and abs(parts * scale - 1) < 1e-12 else values * scale
+    parts = round(1 / scale) if 1e-300 < scale < 1 else 0
+    with np.errstate(over="ignore"):  # what becomes infinite is no value, and its reader says so
+        return values / parts if parts and abs(parts * scale - 1) < 1e-12 else values * scale
 
 
 def quantity(text: str, to: str, *, default: str = "") -> float | None:

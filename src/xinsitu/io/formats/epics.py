@@ -55,9 +55,10 @@ def posix(clock: float, mtime_ns: int) -> float | None:
 
 
 def _attribute(text: str) -> tuple[str, str | float]:
+    """Return name and value of an attribute; a number that is not finite is no value."""
     name, _, value = text.partition(":")
     try:
         number = float(value)
     except ValueError:
         return name.strip(), value.strip()
-    return name.strip(), number
+    return name.strip(), number if math.isfinite(number) else math.nan
