@@ -19,6 +19,9 @@ from scipy.special import ndtr
 
 import xinsitu as xi
 
+sys.path.insert(0, str(Path(__file__).parent))
+import finder_figures
+
 RNG_SEED = 20140528
 BOX = (60, 50)
 """Rows and columns of the simulated ROI; the empty area beside it is as large."""
@@ -669,6 +672,12 @@ def draw_sample(sample: xr.Dataset, truth: object) -> tuple[Figure, str]:
     return figure, table(("ROI", "largest deviation from the truth in any frame"), rows)
 
 
+def figure_finder() -> tuple[Figure, str]:
+    """Changes found and invented over a grid of runs."""
+    figure, rows = finder_figures.figure_finder(max(2, REPETITIONS // 25))
+    return figure, table(finder_figures.HEADER, rows)
+
+
 FIGURES: dict[str, Callable[[], tuple[Figure, str]]] = {
     "intensity": figure_intensity,
     "background": figure_background,
@@ -680,6 +689,7 @@ FIGURES: dict[str, Callable[[], tuple[Figure, str]]] = {
     "median": figure_median,
     "maximum": figure_maximum,
     "attenuation": figure_attenuation,
+    "finder": figure_finder,
     "slope": figure_slope,
     "ratios": figure_ratios,
     "growth_laws": figure_growth_laws,
