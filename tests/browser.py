@@ -190,6 +190,14 @@ class Tab:
     def button(self, name):
         return self.page.get_by_role("button", name=name, exact=True)
 
+    def panel(self, name):
+        """Open a tab of the panel."""
+        self.page.locator("#panel").get_by_role("tab", name=name, exact=True).click()
+
+    def toggle(self, side, name):
+        """Press a button among the tools of a side of the page."""
+        self.page.locator(f"#{side} .tools").get_by_role("button", name=name, exact=True).click()
+
     def press(self, name):
         """Press a button once it no longer moves."""
         self.at_rest()
@@ -217,13 +225,14 @@ class Tab:
         self.page.mouse.click(point["x"], point["y"])
 
     def save(self, label, folder):
-        """Download a file of the side bar."""
+        """Save a file from the menu."""
         from playwright.sync_api import TimeoutError as Late
 
         self.at_rest()
         try:
             with self.page.expect_download(timeout=1000 * SECONDS) as coming:
-                self.page.locator(f".download-{label.lower()}").get_by_text(label, exact=True).click()
+                self.page.locator("#save").click()
+                self.page.locator(f"#files [data-file={label}]").click()
         except Late as late:
             raise AssertionError(f"no {label} came; the page says {self.get('message', 'text')!r}") from late
         path = folder / coming.value.suggested_filename

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +18,8 @@ from hypothesis import HealthCheck, settings
 from .browser import CHROMIUM, FLAGS, Tab
 
 os.environ.pop("XINSITU_INSTRUMENT", None)  # what this user has set is not what is tested
-os.environ["XDG_CONFIG_HOME"] = os.path.join(os.path.dirname(os.path.abspath(__file__)), "no configuration")
+os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="xinsitu-no-configuration-")
+atexit.register(shutil.rmtree, os.environ["XDG_CONFIG_HOME"], ignore_errors=True)
 
 SHARED = Path(os.environ.get("XINSITU_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 

@@ -73,7 +73,7 @@ def test_drag_type_play_click(truth, start):
     seconds = tab.page.evaluate("Bokeh.documents[0].get_model_by_name('places').data.x[11]")
     tab.click_curve("curve_intensity", seconds)
     tab.until("() => Math.abs(Bokeh.documents[0].get_model_by_name('channel').done[0] - 11) <= 1")
-    assert tab.get("cursor:curve_com", "location") == pytest.approx(seconds, abs=2)
+    assert tab.get("cursor:curve_com_l", "location") == pytest.approx(seconds, abs=2)
     shown = tab.get("frame_slider", "value")
     tab.page.mouse.click(5, 5)
     for _ in range(3):
@@ -88,6 +88,7 @@ def test_sample_changes_files_and_the_same_state_again(truth, start, tmp_path):
     explorer = explore(truth.folders["sample"], rois=truth.rois, reading=TOKYO, browser=False)
     tab = start(explorer, size=(1500, 1900))
     tab.measured(explorer, "WZ")
+    tab.panel("Attenuation")
     tab.press("find")
     tab.settle(lambda: len(explorer.model.proposals) == len(truth.changes))
     tab.press("accept")

@@ -121,7 +121,7 @@ def test_each_plot_is_saved_as_a_picture(truth, start, tmp_path):
     press = """(name) => Bokeh.documents[0].get_model_by_name(name).toolbar.tools
       .find((tool) => tool.type === "SaveTool").do.emit(undefined)"""
     saved = []
-    for name in ("image", "curve_com", "curve_fwhm", "curve_intensity", "kymograph"):
+    for name in ("image", "curve_com_l", "curve_fwhm_hk", "curve_intensity", "kymograph"):
         with tab.page.expect_download(timeout=1000 * SECONDS) as coming:
             tab.page.evaluate(press, name)
         assert coming.value.suggested_filename == f"0884_time1_{name}.png"

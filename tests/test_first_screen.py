@@ -147,6 +147,7 @@ def test_an_unseen_folder_on_the_page(unseen: Truth, tmp_path: Path, start, monk
     explorer = explore(sample, rois=unseen.rois, reading=TOKYO, correcting=correcting, browser=False)
     tab = start(explorer, size=(1500, 1900))
     tab.measured(explorer, "WZ")
+    tab.panel("Attenuation")
     tab.press("find")
     for left in range(len(unseen.changes), 0, -1):
         tab.settle(lambda left=left: len(explorer.model.proposals) == left)

@@ -237,6 +237,8 @@ class Explorer:
         server.start()
         self._loop.call_soon(started.set)
         self._loop.run_forever()
+        for connection in list(server._tornado._clients):  # their pages say at once that the server has ended
+            connection._socket.close()
         server.stop()
         self._loop.run_until_complete(asyncio.sleep(0.1))
         forget(self._documents)

@@ -1,9 +1,10 @@
-"""Files in and out: ROIs, changes and events; results, figures, recipe and code."""
+"""Files in and out: one menu for what is saved, one field for what is loaded."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import panel as pn
 
@@ -20,16 +21,67 @@ LARGEST = 10 * 2**20
 
 _writer = ThreadPoolExecutor(1, thread_name_prefix="xinsitu-files")  # one for all: HoloViews draws one figure at a time
 
-WHOLE = ("netcdf", "recipe", "code", "view")
+WHOLE = ("netCDF", "recipe", "code", "view")
 """Files that hold ROIs, changes and events together."""
 
-Make = Callable[[Screen], bytes]
+
+@dataclass(frozen=True)
+class File:
+    """An entry of the menu: its words, its file's name behind that of the frames, and what makes it.
+
+    ``numbers``: of all frames, which must have been read.
+    """
+
+    words: str
+    ending: str
+    make: Callable[[Screen], bytes]
+    tip: str
+    numbers: bool = False
+
+    def name(self, stem: str) -> str:
+        """Name of the file."""
+        return f"{stem}{self.ending}" if self.ending.startswith((".", "_")) else self.ending
+
+
+FILES = {
+    "ROIs": File("ROIs (.json)", "rois.json", lambda screen: screen.files["rois"].encode(),
+                 "for xinsitu measure --rois"),
+    "netCDF": File("series as netCDF (.nc)", ".nc", export.netcdf, "numbers, errors, flags and recipe", numbers=True),
+    "CSV": File("series as a table (.csv)", ".csv", export.table, "for a spreadsheet", numbers=True),
+    "PNG": File("figure (.png)", ".png", lambda screen: export.figure(screen, "png"), "all curves", numbers=True),
+    "HTML": File("figure to zoom in (.html)", ".html", lambda screen: export.figure(screen, "html"), "", numbers=True),
+    "changes": File("changes of attenuation (.json)", "changes.json", lambda screen: screen.files["changes"].encode(),
+                    "for xinsitu stitch --changes"),
+    "events": File("events (.json)", "events.json", lambda screen: screen.files["events"].encode(),
+                   "for xinsitu plot --events"),
+    "recipe": File("recipe of the numbers (.zip)", "_recipe.zip", export.recipe_zip, "for xinsitu run"),
+    "code": File("the same as Python (.py)", ".py", lambda screen: export.script(screen).encode(), "public functions"),
+    "view": File("everything to go on tomorrow (.json)", "_view.json", lambda screen: screen.files["view"].encode(),
+                 "ROIs, changes, events and what is in view; loaded here again"),
+}  # fmt: skip
+
+
+def wire_files(session: Session) -> None:
+    """Let the menu of the page save what is on the screen."""
+    model, channel = session.model, session.channel
+    channel.js_on_change("file", script("save", channel=channel))
+
+    def save(key: str) -> None:
+        store, file = model.store, FILES[key]
+        filename = file.name(export.name_of(model))
+        if file.numbers and not store.complete:
+            read = f"{store.loaded} of {store.n_frames} frames are read so far"
+            raise FrameError(filename, f"{read}; ask for it again when all are")
+        parts = unsaved.parts(model).items()
+        model.safe.update(text for name, text in parts if key.lower() == name or key in WHOLE)
+        _send(session, filename, file.make)
+
+    channel.on_change("save", lambda attr, old, new: session.do(lambda: save(new[0])))
 
 
 def files(session: Session) -> list[pn.viewable.Viewable]:
-    """Return the form."""
-    model, stem = session.model, export.name_of(session.model)
-    session.channel.js_on_change("file", script("save", channel=session.channel))
+    """Return the form that loads."""
+    model = session.model
     load = pn.widgets.FileInput(accept=".json", multiple=False, width=WIDTH, css_classes=["load"])
 
     def loaded(event: object) -> None:
@@ -38,55 +90,20 @@ def files(session: Session) -> list[pn.viewable.Viewable]:
             session.do(lambda: model.load(_text(content)))
 
     load.param.watch(loaded, ["value"])
-    of_numbers: dict[str, tuple[str, Make]] = {
-        "netCDF": (f"{stem}.nc", export.netcdf),
-        "CSV": (f"{stem}.csv", export.table),
-        "PNG": (f"{stem}.png", lambda screen: export.figure(screen, "png")),
-        "HTML": (f"{stem}.html", lambda screen: export.figure(screen, "html")),
-    }
-    of_settings: dict[str, tuple[str, Make]] = {
-        "recipe": (f"{stem}_recipe.zip", export.recipe_zip),
-        "code": (f"{stem}.py", lambda screen: export.script(screen).encode()),
-        "ROIs": ("rois.json", lambda screen: screen.files["rois"].encode()),
-        "changes": ("changes.json", lambda screen: screen.files["changes"].encode()),
-        "events": ("events.json", lambda screen: screen.files["events"].encode()),
-        "view": (f"{stem}_view.json", lambda screen: screen.files["view"].encode()),
-    }
-    rows = [*((label, *row, True) for label, row in of_numbers.items())]
-    rows += [*((label, *row, False) for label, row in of_settings.items())]
-    buttons = [_button(session, *row) for row in rows]
     again = unsaved.latest(model.source)
     taken_up = [] if again is None else [
         button(session, "take up unsaved", lambda: model.load(again.read_text(encoding="utf-8")), width=WIDTH)
     ]  # fmt: skip
-    return [
-        *taken_up,
-        pn.FlexBox(*buttons, sizing_mode="fixed", width=WIDTH),
-        pn.pane.Str("Load ROIs, changes, events, view:", margin=(5, 10, 0, 10)),
-        load,
-    ]
+    return [*taken_up, pn.pane.Str("Load ROIs, changes, events or a view:", margin=(8, 10, 0, 10)), load]
 
 
 def _text(content: bytes) -> str:
     if len(content) > LARGEST:
         return ""
-    return content.decode("utf-8", "replace")
+    return content.decode("utf-8-sig", "replace")
 
 
-def _button(session: Session, label: str, filename: str, make: Make, numbers: bool) -> pn.widgets.Button:
-    def save() -> None:
-        model = session.model
-        store = model.store
-        if numbers and not store.complete:
-            read = f"{store.loaded} of {store.n_frames} frames are read so far"
-            raise FrameError(filename, f"{read}; ask for it again when all are")
-        model.safe.update(text for name, text in unsaved.parts(model).items() if label.lower() in (name, *WHOLE))
-        _send(session, filename, make)
-
-    return button(session, label, save, css_classes=[f"download-{label.lower()}"])
-
-
-def _send(session: Session, filename: str, make: Make) -> None:
+def _send(session: Session, filename: str, make: Callable[[Screen], bytes]) -> None:
     """Make a file of what is on the screen now, beside everything else that goes on, and send it."""
     document, channel = session.document, session.channel
 

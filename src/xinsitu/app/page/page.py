@@ -1,33 +1,41 @@
-"""The page around the views: a side bar with everything that is not drawn, in a template that needs no network."""
+"""The page: a frame of HTML that fills the window, and the figures and forms that stand in it."""
 
 from __future__ import annotations
+
+from importlib import resources
 
 import panel as pn
 from bokeh.models import Div, SaveTool
 
 from xinsitu.app.state.export import name_of
-from xinsitu.app.views.channel import script
-from xinsitu.app.views.curves_view import shown_as
-from xinsitu.plots.markup import as_html
+from xinsitu.app.state.model import ExplorerModel
+from xinsitu.app.views.channel import code, script
 
+from .file_form import FILES, wire_files
+from .forms import TABS, curve_tools, image_tools, measurement, scaled
 from .session import Session
-from .sidebar import sections
 
-CSS = """
-#sidebar { overflow-x: hidden; }
-@media (max-width: 900px) {
-  #content { display: block; overflow-y: auto !important; }
-  #sidebar { width: 100% !important; min-width: 100%; height: auto !important; max-height: 38vh; }
-  #sidebar .nav { display: block !important; column-width: 290px; column-gap: 0; }
-  #sidebar .card { break-inside: avoid; }
-  #main { width: 100%; height: auto !important; max-height: none !important; overflow: visible !important; }
-}
-"""
-VIEWS = """
-:host(.xi-views) { display: grid !important; gap: 4px 14px;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 520px), 1fr)); }
-:host(.xi-views) > * { min-width: 0; }
-"""
+GESTURES = (
+    ("click", "selects a region"),
+    ("drag inside", "moves it, selected or not"),
+    ("drag an edge or corner", "resizes it"),
+    ("double click", "its name is typed in place"),
+    ("R, then drag", "draws a new region; Esc: not at all"),
+    ("wheel", "zooms at the cursor; F shows everything"),
+    ("space or middle button and drag", "pans"),
+    ("← →, Shift: ten", "frames; Home, End: first and last; space plays"),
+    ("Alt and arrows, Shift: ten", "moves the selected region by a pixel; with Ctrl its size"),
+    ("Delete, Ctrl+Z, Ctrl+Shift+Z", "removes the selected region; takes back; does again"),
+    ("Ctrl+C, Ctrl+V, Tab", "copies a region, pastes it, selects the next one"),
+    ("curves: click, drag, double click", "goes to that frame; zooms time; shows all"),
+    ("chip: click, Alt-click", "hides the curves of a region; shows them alone"),
+)
+PICTURES = {"image": "picture of the image (.png)", "kymograph": "picture of the kymograph (.png)"}
+SMALL = {"font-size": "13px", "font-variant-numeric": "tabular-nums", "white-space": "nowrap"}
+NOTICE = {
+    "font-size": "13px", "padding": "8px 14px", "border-radius": "6px", "background": "#33393f", "color": "white",
+    "box-shadow": "none", "margin-top": "4px", "cursor": "pointer", "white-space": "normal",
+}  # fmt: skip
 
 
 def bar(part: float, alarm: bool) -> str:
@@ -36,58 +44,86 @@ def bar(part: float, alarm: bool) -> str:
     Examples
     --------
     >>> bar(0.25, alarm=False)
-    'linear-gradient(to right, #1f4e79 25%, #8093a6 25%)'
+    'linear-gradient(to right, #1f4e79 25%, #5d7488 25%)'
     """
-    done, left = ("#b00020", "#c96b7a") if alarm else ("#1f4e79", "#8093a6")
+    done, left = ("#b00020", "#b04d5c") if alarm else ("#1f4e79", "#5d7488")
     return f"linear-gradient(to right, {done} {part:.0%}, {left} {part:.0%})"
 
 
-def page(session: Session) -> pn.template.BootstrapTemplate:
+def page(session: Session) -> pn.Template:
     """Build the page of one tab."""
     model = session.model
-    text = Div(name="frame_text", text=model.frame_text(), render_as_text=True, sizing_mode="stretch_width")
-    text.styles = {"font-size": "12px", "color": "#444", "font-variant-numeric": "tabular-nums"}
+    text = Div(name="frame_text", text=model.frame_text(), render_as_text=True, styles=SMALL)
     session.channel.js_on_change("text", script("label", channel=session.channel, label=text))
     model.param.watch(lambda *_: session.channel.update(text=model.frame_text()), ["frame"])
-    message = Div(name="message", text=model.message, render_as_text=True, visible=bool(model.message))
-    message.styles = {"font-size": "13px", "color": "#7a4b00", "background": "#fff3d6", "padding": "4px 8px"}
-    model.param.watch(lambda event: message.update(text=event.new, visible=bool(event.new)), ["message"])
-    picking = Div(name="picking", text=model.picking, render_as_text=True, visible=bool(model.picking))
-    picking.styles = {"font-size": "13px", "color": "#0b3d63", "background": "#d9ebf9", "padding": "4px 8px"}
+    stem = name_of(model)
+    for one in (session.image.figure, *session.curves.figures.values(), session.kymograph.figure):
+        for tool in one.toolbar.tools:
+            if isinstance(tool, SaveTool):
+                tool.filename = f"{stem}_{one.name}"  # otherwise the browser asks for a name
+    template = pn.Template(_text("page.html"), location=True)
+    variables = {
+        "page_css": _text("page.css"), "page_js": code("page"), "tabs": list(TABS), "gestures": GESTURES,
+        "source_name": model.source.name, "files": FILES, "pictures": PICTURES,
+    }  # fmt: skip
+    for name, value in variables.items():
+        template.add_variable(name, value)
+    parts = {
+        "measurement": measurement(session), "frame_text": text, "state": _state(session), "scaled": scaled(session),
+        "image_tools": image_tools(session), "image": session.image.figure, "player": session.player.row,
+        "profiles": session.section.row, "curve_tools": curve_tools(session), "curves": session.curves.column,
+        "notice": _notice(model), "picking": _picking(model),
+    }  # fmt: skip
+    for name, part in parts.items():
+        template.add_panel(f"at_{name}", part)
+    for number, make in enumerate(TABS.values()):
+        template.add_panel(f"at_tab{number}", pn.Column(*make(session), sizing_mode="stretch_width", margin=0))
+    template.add_panel("at_channel", session.channel_holder)
+    wire_files(session)
+    session.start()
+    return template
+
+
+def _text(file: str) -> str:
+    return resources.files("xinsitu.app").joinpath("page", file).read_text(encoding="utf-8")
+
+
+def _notice(model: ExplorerModel) -> Div:
+    """Return what is said over the lower left corner: nothing else moves for it."""
+    notice = Div(name="message", text=model.message, render_as_text=True, visible=bool(model.message), styles=NOTICE)
+    notice.js_on_change("visible", script("notice", notice=notice))
+    notice.js_on_change("text", script("notice", notice=notice))
+
+    def say(*_: object) -> None:
+        color = "#b00020" if model.failed else "#33393f"
+        notice.update(tags=["error"] if model.failed else [], styles={**NOTICE, "background": color})
+        notice.update(text=model.message, visible=bool(model.message))
+
+    model.param.watch(say, ["message"], onlychanged=False)
+    return notice
+
+
+def _picking(model: ExplorerModel) -> Div:
+    styles = {**NOTICE, "background": "#0072b2"}
+    picking = Div(name="picking", text=model.picking, render_as_text=True, visible=bool(model.picking), styles=styles)
     ends = " (Esc: not at all)"
     model.param.watch(lambda event: picking.update(text=event.new + ends, visible=bool(event.new)), ["picking"])
-    state = Div(name="state", text="", render_as_text=True, visible=False)
-    state.styles = {"font-size": "13px", "color": "white", "background": "#1f4e79", "padding": "2px 8px"}
+    return picking
+
+
+def _state(session: Session) -> Div:
+    """Return the line that says how far the reading is, and sounds the alarm."""
+    styles = {**SMALL, "color": "white", "padding": "2px 8px", "border-radius": "4px"}
+    state = Div(name="state", text="", render_as_text=True, visible=False, styles=styles)
+    model = session.model
 
     def progress() -> None:
         store, alarm = model.store, model.alarm()
-        reading = "" if store.complete else f"reading frames: {store.loaded} of {store.n_frames}"
-        text = " · ".join(part for part in (alarm, store.note, reading) if part)
-        state.update(text=text, visible=bool(text))
-        state.styles = {**state.styles, "background": bar(store.loaded / max(1, store.n_frames), bool(alarm))}
+        reading = "" if store.complete else f"reading {store.loaded:,} of {store.n_frames:,} frames"
+        said = " · ".join(part for part in (alarm, store.note, reading) if part)
+        state.update(text=said, visible=bool(said))
+        state.styles = {**styles, "background": bar(store.loaded / max(1, store.n_frames), bool(alarm))}
 
     session.at_progress.append(progress)
     session.at_rest.append(progress)
-    stem = name_of(model)
-    curves = ((shown_as(name), figure) for name, figure in session.curves.figures.items())
-    for name, figure in (("image", session.image.figure), *curves, ("kymograph", session.kymograph.figure)):
-        for tool in figure.toolbar.tools:
-            if isinstance(tool, SaveTool):
-                tool.filename = f"{stem}_{name}"  # otherwise the browser asks for a name
-    left = pn.Column(
-        session.image.figure, session.player.row, text, session.section.row, session.kymograph.figure,
-        sizing_mode="stretch_width",
-    )  # fmt: skip
-    right = pn.Column(session.curves.column, session.evidence.row, sizing_mode="stretch_width")
-    views = pn.Column(left, right, css_classes=["xi-views"], stylesheets=[VIEWS], sizing_mode="stretch_width")
-    template = pn.template.BootstrapTemplate(
-        title=as_html(f"xinsitu · {model.source.name}"),  # the template would take it as HTML
-        busy_indicator=None,
-        sidebar_width=310,
-        header_background="#1f4e79",
-    )
-    template.config.raw_css.append(CSS)
-    template.sidebar.extend(sections(session))
-    template.main.append(pn.Column(state, message, picking, views, sizing_mode="stretch_width"))
-    session.start()
-    return template
+    return state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import nullcontext
@@ -10,12 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from bokeh.document import Document
+from bokeh.models import Div
 
 from xinsitu.app.data.cutouts import Kymograph, Section
+from xinsitu.app.state.kinds import color_of
 from xinsitu.app.state.measuring import Answer, Request, answer
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.app.views.channel import Channel, script
-from xinsitu.app.views.curves_view import CurvesView, shown_as
+from xinsitu.app.views.curves_view import CurvesView
 from xinsitu.app.views.evidence import EvidenceView
 from xinsitu.app.views.image import ImageView
 from xinsitu.app.views.kymograph import KymographView
@@ -27,6 +30,7 @@ from xinsitu.app.views.zoom import Zoom
 from xinsitu.errors import XinsituError
 
 from .jobs import Latest, Rest
+from .shortcuts import pressed
 
 POLL = 300
 """Milliseconds between two looks at how far the reading is; a look that finds nothing new sends nothing."""
@@ -76,6 +80,10 @@ class Session:
         self._measured_frames = 0
         self._gathering = False
         self._number, self._asked, self._seen = 0, 0, (-1, -1)
+        self.curves.below = [self.kymograph.figure]
+        self.curves.labels()
+        self.channel_holder = Div(visible=False, tags=[self.channel], name="channel_holder")
+        self._regions()
         self._wire()
         self._watch()
 
@@ -90,7 +98,6 @@ class Session:
 
     def start(self) -> None:
         """Show the first frame and measure."""
-        self.document.add_root(self.channel)
         self.document.add_periodic_callback(self.poll, POLL)
         if self.model.result is not None:  # of a view that was there before
             self.result.update()
@@ -106,33 +113,53 @@ class Session:
     # -- browser to model ---------------------------------------------------------------------------------------------
 
     def _wire(self) -> None:
-        channel, slider = self.channel, self.player.slider
-        wire = script(
-            "wire", channel=channel, figure=self.image.figure, hover=self.image.hover, slider=slider,
-            toggle=self.player.toggle, aspect=self.image.aspect,
-        )  # fmt: skip
+        channel, slider, figure = self.channel, self.player.slider, self.image.figure
+        fit = script("fit", figure=figure, aspect=self.image.aspect)
+        shape = self.model.shape
+        hands = script(
+            "gestures", channel=channel, figure=figure, source=self.image.source, shape=shape, maps=self.image.maps
+        )
+        keys = script("keys", channel=channel, slider=slider, toggle=self.player.toggle)
+        mappers = list(zip(self.image.layers, self.image.mappers, strict=True))
+        regions = script("regions", channel=channel, figure=figure, source=self.image.source, mappers=mappers)
         for change in ("inner_width", "inner_height"):
-            self.image.figure.js_on_change(change, wire)
-        self.image.figure.js_on_change("inner_width", script("repaint"))
-        self.image.figure.js_on_event("tap", script("select", channel=channel, figure=self.image.figure))
-        channel.js_on_change("boxes", wire)
+            figure.js_on_change(change, fit)
+        for one in (script("repaint"), hands, keys, regions):
+            figure.js_on_change("inner_width", one)
+        for change in ("regions", "selected", "boxes", "done"):
+            channel.js_on_change(change, regions)
+        for mapper in self.image.mappers:
+            for change in ("low", "high"):
+                mapper.js_on_change(change, regions)
         cursors = [*self.curves.cursors, self.kymograph.cursor]
         arrived = script("arrived", channel=channel, slider=slider, places=self.curves.places, cursors=cursors)
         channel.js_on_change("done", arrived)
         self.curves.places.js_on_change("data", arrived)
         figures = {**self.curves.figures, "kymograph": self.kymograph.figure}
-        for (name, one), cursor in zip(figures.items(), cursors, strict=True):
-            seek = script("seek", channel=channel, slider=slider, places=self.curves.places, name=shown_as(name))
+        for one, cursor in zip(figures.values(), cursors, strict=True):
+            seek = script("seek", channel=channel, slider=slider, places=self.curves.places, name=one.name or "")
             one.js_on_event("tap", seek)
             cursor.js_on_change("location", seek)
         channel.on_change("ask", lambda attr, old, new: self.frames.ask())
         channel.on_change("drag", lambda attr, old, new: self._dragged(new[0].removeprefix("roi:"), new[1]))
+        channel.on_change("drawn", lambda attr, old, new: self.do(lambda: self.model.draw(new[:2], new[2:4])))
+        channel.on_change("rename", lambda attr, old, new: self.do(lambda: self.model.rename(new[0], new[1])))
+        channel.on_change("chip", lambda attr, old, new: self.do(lambda: self._chip(new[0], new[1])))
         channel.on_change("click", lambda attr, old, new: self.do(lambda: self.model.pick(new[1])))
         self.player.goto.on_change("value", lambda attr, old, new: self._go_to(new))
         channel.on_change("key", lambda attr, old, new: self._pressed(new[0]))
 
+    def _chip(self, name: str, how: str) -> None:
+        """Select a ROI, or hide its curves."""
+        if name not in self.model.rois.names:
+            return
+        if how == "select":
+            self.model.selected = name
+        else:
+            self.model.show_curves(name, alone=how == "alone")
+
     def _dragged(self, name: str, phase: str) -> None:
-        if phase in ("pan:start", "tap"):
+        if phase == "pan:start":
             if name in self.model.rois.names:
                 self.model.selected = name
         else:
@@ -153,15 +180,7 @@ class Session:
             self.document.add_timeout_callback(gathered, GATHER)
 
     def _pressed(self, key: str) -> None:
-        actions = {
-            "ctrl+z": self.model.undo,
-            "ctrl+shift+z": self.model.redo,
-            "ctrl+y": self.model.redo,
-            "k": self.model.set_key_frame,
-            "escape": self.model.stop_picking,
-            "delete": lambda: self.model.remove(self.model.selected),
-        }
-        self.do(actions[key])
+        self.do(lambda: pressed(self.model, key))
 
     def _go_to(self, text: str) -> None:
         """Show the frame that was typed; what could not be found stays in its field."""
@@ -180,7 +199,7 @@ class Session:
         """
 
         def act() -> None:
-            self.model.message = ""
+            self.model.param.update(message="", failed=False)
             try:
                 action()
             except Exception as fault:  # noqa: BLE001 - whatever went wrong is said, and the app goes on
@@ -198,6 +217,9 @@ class Session:
     def _watch(self) -> None:
         watch = self.model.param.watch
         watch(lambda *_: self._rois_changed(), ["rois", "selected"])
+        watch(lambda *_: self._regions(), ["rois", "selected", "hidden"])
+        watch(lambda *_: self.curves.hide(), ["hidden"])
+        watch(lambda *_: self._each(), ["each_frame"])
         watch(lambda *_: self.image.scale(), ["limits", "log_image"])
         watch(lambda *_: self._correction_changed(), ["corrected"])
         watch(lambda *_: self._compared(), ["compare"])
@@ -217,6 +239,19 @@ class Session:
             if not self._dragging:
                 self.rois.update()
         self.measuring.ask()
+
+    def _regions(self) -> None:
+        """Tell the page of names, colours and hiding, where these have changed."""
+        rois = self.model.rois
+        told = [
+            {"name": roi.name, "color": color_of(roi, at), "hidden": roi.name in self.model.hidden}
+            for at, roi in enumerate(rois)
+        ]
+        self.channel.update(regions=json.dumps(told), selected=self.model.selected)
+
+    def _each(self) -> None:
+        if self.model.each_frame:
+            self.model.fit_limits()
 
     _dragging = False
 
@@ -273,6 +308,8 @@ class Session:
 
     def _arrived(self, frame: int, values: npt.NDArray[Any]) -> None:
         self.image.show(values)
+        if self.model.each_frame:
+            self.model.fit_limits()
         self._done(frame)
 
     def _no_image(self, fault: Exception) -> None:
@@ -318,7 +355,8 @@ class Session:
         self.section.clear()
 
     def _fault(self, fault: Exception) -> None:
-        self.model.message = str(fault) if isinstance(fault, XinsituError) else f"{type(fault).__name__}: {fault}"
+        said = str(fault) if isinstance(fault, XinsituError) else f"{type(fault).__name__}: {fault}"
+        self.model.param.update(message=said, failed=True)
 
     # -- as time goes by ----------------------------------------------------------------------------------------------
 

@@ -8,7 +8,12 @@ import panel as pn
 
 from .session import Session
 
-WIDTH = 270
+WIDTH = 250
+COMPACT = """:host { font-size: 13px; } .bk-input, .bk-btn { height: 24px !important; padding: 0 6px !important;
+  font-size: 13px; min-height: 24px; line-height: 20px; } .bk-btn-group { height: 24px; }
+  .bk-btn.bk-active { background: #0072b2; color: white; }
+  label { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }"""
+"""Style of widgets that stand in a line of tools: their labels are there for screen readers."""
 
 
 def row(*widgets: pn.viewable.Viewable) -> pn.Row:
@@ -34,3 +39,17 @@ def bound(session: Session, widget: pn.widgets.Widget, name: str) -> pn.widgets.
     widget.param.watch(lambda event: session.do(lambda: setattr(model, name, event.new)), ["value"])
     model.param.watch(lambda event: widget.param.update(value=event.new), [name])
     return widget
+
+
+def small(widget: pn.widgets.Widget, tip: str = "") -> pn.widgets.Widget:
+    """Return a widget that fits into a line of tools; ``tip`` says what it does, to screen readers, too."""
+    widget.param.update(margin=(2, 2), height=24, stylesheets=[COMPACT])
+    if tip:
+        widget.label = tip
+    return widget
+
+
+def toggle(session: Session, label: str, name: str, tip: str) -> pn.widgets.Widget:
+    """Return a button that stays down while a parameter of the model is true."""
+    one = pn.widgets.Toggle(label=label, width=12 + 8 * len(label))
+    return small(bound(session, one, name))

@@ -84,6 +84,42 @@ def new_name(rois: RoiSet, stem: str) -> str:
     return f"{stem} {number}"
 
 
+def drawn(rois: RoiSet, y: Bounds, x: Bounds) -> tuple[RoiSet, str]:
+    """Return the set with a ROI where it was drawn, and its name."""
+    name = new_name(rois, "ROI")
+    return RoiSet([*rois, as_kind(Roi(name, y=y, x=x), "all", rois)]), name
+
+
+def nudged(box: tuple[Bounds, Bounds], rows: int, columns: int, shape: Shape, *, size: bool = False) -> Shape:
+    """Return a box moved by whole pixels, or its lower right corner; it stays in the image, one pixel wide at least.
+
+    Examples
+    --------
+    >>> nudged(((0, 4), (0, 6)), -1, 10, ((0, 10), (0, 12)))
+    ((0, 4), (6, 12))
+    >>> nudged(((0, 4), (0, 6)), 1, -9, ((0, 10), (0, 12)), size=True)
+    ((0, 5), (0, 1))
+    """
+    ends = []
+    for (first, behind), step, (low, high) in zip(box, (rows, columns), shape, strict=True):
+        if size:
+            ends.append((first, min(max(behind + step, first + 1), high)))
+        else:
+            moved = min(max(step, low - first), high - behind)
+            ends.append((first + moved, behind + moved))
+    return ends[0], ends[1]
+
+
+def pasted(rois: RoiSet, roi: Roi, shape: Shape) -> tuple[RoiSet, str]:
+    """Return the set with a copy of a ROI, beside the original where that is in the set, and its name."""
+    name = new_name(rois, roi.name)
+    away = min(6, max(1, min(roi.shape) // 2)) if roi.name in rois.names else 0
+    y, x = nudged((roi.y, roi.x), away, away, shape)
+    background = tuple(other for other in roi.background if other in (*rois.names, "edge", "plane"))
+    copy = replace(roi.moved(y=y, x=x), name=name, path=None, background=background)
+    return RoiSet([*rois, as_kind(copy, kind_of(roi), rois)]), name
+
+
 def added(rois: RoiSet, kind: str, shape: Shape) -> tuple[RoiSet, str]:
     """Return the set with a new ROI in the middle of the image, and its name."""
     name = new_name(rois, {"all": "ROI", "com": "COM", "fwhm": "FWHM"}.get(kind, kind))
@@ -130,14 +166,7 @@ def renamed(rois: RoiSet, old: str, new: str) -> RoiSet:
 
 def duplicated(rois: RoiSet, name: str, shape: Shape) -> tuple[RoiSet, str]:
     """Return the set with a copy of a ROI a few pixels away, and the copy's name."""
-    roi = rois[name]
-    moved = [
-        (low + step, high + step)
-        for (low, high), (first, behind) in zip((roi.y, roi.x), shape, strict=True)
-        for step in (min(8, behind - high) or -min(8, low - first),)
-    ]
-    copy = replace(roi, name=new_name(rois, name), y=moved[0], x=moved[1], path=None)
-    return rois.replaced(as_kind(copy, kind_of(copy), rois)), copy.name
+    return pasted(rois, rois[name], shape)
 
 
 def inside(rois: RoiSet, shape: Shape) -> RoiSet:

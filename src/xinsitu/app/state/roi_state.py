@@ -31,6 +31,7 @@ class RoiState(State):
 
     rois = param.ClassSelector(class_=RoiSet, default=RoiSet())
     selected = param.String("", doc="name of the ROI that profiles and kymograph show")
+    hidden = param.Parameter(default=(), doc="names of the ROIs whose curves are not shown")
 
     def __init__(self, store: FrameStore, *, rois: RoiSet | None = None, correction: Correction | None = None) -> None:
         self._boxes: dict[str, tuple[object, Boxes]] = {}
@@ -89,6 +90,38 @@ class RoiState(State):
         y, x = roi_edits.typed(text, self.shape)
         roi = self.rois[name].moved(y=y, x=x)
         self._set(self.rois.replaced(self._keyed(roi) if roi.path else roi))
+
+    def draw(self, y: tuple[float, float], x: tuple[float, float]) -> None:
+        """Add a ROI where the mouse drew it, edges between pixels in any order, and select it."""
+        box = roi_edits.snapped(*y, self.shape[0]), roi_edits.snapped(*x, self.shape[1])
+        self._set(*roi_edits.drawn(self.rois, *box))
+
+    def nudge(self, rows: int, columns: int, *, size: bool = False) -> None:
+        """Move the selected ROI by whole pixels, or its lower right corner, as far as the image goes."""
+        if self.roi is not None:
+            moved = roi_edits.nudged(self.box(self.selected), rows, columns, self.shape, size=size)
+            (y0, y1), (x0, x1) = moved
+            self.place(self.selected, (y0 - 0.5, y1 - 0.5), (x0 - 0.5, x1 - 0.5))
+            self.commit()
+
+    def paste(self, roi: Roi) -> None:
+        """Add a copy of a ROI, of this or of another measurement, and select it."""
+        self._set(*roi_edits.pasted(self.rois, roi, self.shape))
+
+    def select_next(self, step: int = 1) -> None:
+        """Select the ROI behind the selected one, or before it."""
+        names = self.rois.names
+        at = names.index(self.selected) if self.selected in names else -step
+        self.selected = names[(at + step) % len(names)]
+
+    def show_curves(self, name: str, *, alone: bool = False) -> None:
+        """Hide the curves of a ROI or show them again; ``alone``: only them, or all again."""
+        if alone:
+            others = tuple(other for other in self.rois.names if other != name)
+            self.hidden = () if set(self.hidden) == set(others) else others
+        else:
+            kept = tuple(other for other in self.hidden if other != name)
+            self.hidden = kept if name in self.hidden else (*kept, name)
 
     def add(self, kind: str = "all") -> None:
         """Add a ROI in the middle of the image and select it."""

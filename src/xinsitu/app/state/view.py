@@ -36,6 +36,8 @@ class State(param.Parameterized):  # type: ignore[misc] # param has no types
     follow = param.Boolean(False, doc="show the newest frame as it comes")
     n_frames = param.Integer(0)
     message = param.String("")
+    failed = param.Boolean(False, doc="the message is of something that went wrong")
+    each_frame = param.Boolean(False, doc="colour limits of each frame instead of those of the run")
 
     def __init__(self, store: FrameStore, *, correction: Correction | None = None) -> None:
         super().__init__()

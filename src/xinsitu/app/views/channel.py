@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 
-from bokeh.core.properties import Bool, Bytes, Int, List, Tuple
+from bokeh.core.properties import Bool, Bytes, Float, Int, List, Tuple
 from bokeh.core.properties import String as Text
 from bokeh.model import DataModel
 from bokeh.models import CustomJS, CustomJSTickFormatter
@@ -16,9 +16,17 @@ class Channel(DataModel):  # type: ignore[misc] # bokeh is not typed for us
     ask = Tuple(Int, Int, default=(0, 0), help="frame that the browser wants, and the number of the request")
     done = Tuple(Int, Int, default=(0, 0), help="frame that was sent, and the number of the request")
     goto = Tuple(Int, Int, default=(0, 0), help="frame that the server wants to show, and a counter")
+    drawn = Tuple(
+        Float, Float, Float, Float, Int, default=(0, 0, 0, 0, 0), help="edges y, y, x, x drawn, and a counter"
+    )
+    rename = Tuple(Text, Text, Int, default=("", "", 0), help="ROI, its new name, and a counter")
+    chip = Tuple(Text, Text, Int, default=("", "", 0), help="ROI, what a click on it does, and a counter")
+    regions = Text(default="", help="names, colours and hiding of the ROIs, as JSON")
+    selected = Text(default="", help="name of the ROI that is selected")
     drag = Tuple(Text, Text, Int, default=("", "", 0), help="ROI, phase of the drag, and a counter")
     key = Tuple(Text, Int, default=("", 0), help="key that was pressed, and a counter")
     click = Tuple(Text, Int, Int, default=("", 0, 0), help="figure that was clicked, frame there, and a counter")
+    save = Tuple(Text, Int, default=("", 0), help="entry of the menu of files, and a counter")
     file = Tuple(Text, Bytes, Int, default=("", b"", 0), help="name and content of a file to save, and a counter")
     text = Text(default="", help="what is known of the frame that is shown")
     breaks = List(Int, help="positions before which curves are interrupted")

@@ -6,14 +6,14 @@ import numpy as np
 import xarray as xr
 from bokeh.model import Model
 from bokeh.models import (
+    BoxZoomTool,
     Column,
     ColumnDataSource,
+    CustomJS,
     DataRange1d,
     DatetimeAxis,
     GlyphRenderer,
     LabelSet,
-    Legend,
-    LegendItem,
     Line,
     LinearAxis,
     Range1d,
@@ -26,17 +26,18 @@ from bokeh.plotting import figure
 from xinsitu.app.state.kinds import color_of
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.plots.curves import readable
+from xinsitu.schema import image_of
 from xinsitu.values import Roi
 
 from .channel import Channel, script, ticks
+from .image import quiet
 
 FIGURES = {
-    "curve_com": ("com_x", "com_y"),
-    "curve_fwhm": ("fwhm_x", "fwhm_y"),
-    "curve_intensity": ("intensity",),
-    "curve_intensity_log": ("intensity",),
-}
-COLUMNS = ("com_y", "com_x", "fwhm_y", "fwhm_x", "intensity")
+    "com_x": "com_x", "com_y": "com_y", "fwhm_x": "fwhm_x", "fwhm_y": "fwhm_y",
+    "intensity": "intensity", "intensity_log": "intensity",
+}  # fmt: skip
+"""One figure per quantity and direction, top to bottom, and its column; the intensity has one for each scale."""
+COLUMNS = tuple(dict.fromkeys(FIGURES.values()))
 SENT = (*COLUMNS, *(f"{name}_errors" for name in COLUMNS), "quality", "n_valid", "n_saturated")
 """Columns that travel to the browser: each costs a message."""
 DRAWN = {
@@ -46,10 +47,15 @@ DRAWN = {
 }
 """What the browser makes of the numbers of a ROI, each in a source of its own; none of it comes back to the server."""
 FLAGGED = "#b00020"
+TIMED = {
+    "tools": "xwheel_zoom,xbox_zoom,save", "active_scroll": "xwheel_zoom", "toolbar_location": None, "height": 60,
+    "sizing_mode": "stretch_both", "min_border_left": 74, "min_border_right": 12, "min_border_top": 3,
+    "min_border_bottom": 3, "output_backend": "canvas",
+}  # fmt: skip
+"""What all figures along time have in common, so that they share their axis to the pixel."""
+WHOLE = "range.setv({start: range.reset_start, end: range.reset_end})"
 PLAIN = {f"{state}_glyph": None for state in ("hover", "muted", "nonselection", "selection")}
 """Glyphs of a renderer that nobody sees; Bokeh would make and send every one of them."""
-DASHES = {"com_y": "dashed", "fwhm_y": "dashed"}
-"""What goes along x is drawn through, what goes along y is dashed."""
 
 
 class CurvesView:
@@ -65,14 +71,15 @@ class CurvesView:
         start, end = self._extent()
         self.x_range = Range1d(start, end, reset_start=start, reset_end=end)
         self.figures = {name: self._figure(name) for name in FIGURES}
-        self.column = Column(sizing_mode="stretch_width")
+        self.column = Column(sizing_mode="stretch_both", spacing=0)
+        self.below: list[figure] = []
         self.cursors = [self._cursor(one) for one in self.figures.values()]
         self._sources: dict[str, ColumnDataSource] = {}
         self._drawn: dict[str, dict[str, ColumnDataSource]] = {}
         self._styles: dict[str, tuple[object, ...]] = {}
         self._marks = ColumnDataSource(data={"x": [], "text": []}, name="events")
         self._spans = ColumnDataSource(data={"left": [], "right": [], "color": []}, name="spans")
-        top = self.figures["curve_com"]
+        top = self.figures["com_x"]
         names = LabelSet(
             x="x", y=4, y_units="screen", text="text", source=self._marks, angle=np.pi / 2, text_font_size="10px",
             text_color="#333333", text_baseline="bottom", x_offset=-2,
@@ -89,19 +96,12 @@ class CurvesView:
     def _figure(self, name: str) -> figure:
         log = name.endswith("_log")
         one = figure(
-            name=shown_as(name), x_range=self.x_range, y_range=DataRange1d(only_visible=True), height=235,
-            y_axis_type="log" if log else "linear", sizing_mode="stretch_width", min_border_left=70,
-            tools="xpan,xwheel_zoom,box_zoom,reset,save", active_scroll="xwheel_zoom", output_backend="canvas",
+            name=self.shown_as(name), x_range=self.x_range, y_range=DataRange1d(only_visible=True),
+            y_axis_type="log" if log else "linear", **TIMED,
         )  # fmt: skip
-        one.toolbar.logo = None
-        one.toolbar.autohide = True
         if not log:
             one.yaxis.formatter = ticks()
-        legend = Legend(
-            items=[], location="top_left", click_policy="hide", label_text_font_size="10px", padding=3, spacing=0
-        )
-        legend.update(background_fill_alpha=0.6, border_line_alpha=0, glyph_height=12)
-        one.add_layout(legend, "right")
+        in_time(one)
         dated = DatetimeAxis(visible=False)
         one.add_layout(dated, "below")
         return one
@@ -127,11 +127,6 @@ class CurvesView:
         self._channel.breaks = [int(position) for position in model.breaks()]
         self._channel.shift = model.shift
         self.fit()
-        for name, one in self.figures.items():
-            number, date = [axis for axis in one.below if isinstance(axis, LinearAxis)][:2]
-            number.visible, date.visible = not model.line.dated, model.line.dated
-            for axis in (number, date):
-                axis.axis_label = model.line.label if name.startswith("curve_intensity") else None
         for source in self._sources.values():
             source.data.update(x=self.places.data["x"][: len(source.data["x"])])
         self.marks()
@@ -148,17 +143,45 @@ class CurvesView:
             self.x_range.update(start=start, end=end)
 
     def labels(self) -> None:
-        """Name the vertical axes and show the intensity on the scale that was chosen."""
-        what = "shift of the centre of mass" if self._model.shift else "centre of mass"
-        self.figures["curve_com"].yaxis.axis_label = f"{what} (pixel)"
-        self.figures["curve_fwhm"].yaxis.axis_label = "FWHM (pixel)"
-        for name in ("curve_intensity", "curve_intensity_log"):
-            self.figures[name].yaxis.axis_label = "intensity"
-        hidden = "curve_intensity" if self._model.log_intensity else "curve_intensity_log"
+        """Name the vertical axes, show the intensity on the scale that was chosen, and only what a ROI measures."""
+        model = self._model
+        for axis in ("x", "y"):
+            direction = model.direction(axis)
+            self.figures[f"com_{axis}"].yaxis.axis_label = f"COM {direction} (px)" + ("\nshift" if model.shift else "")
+            self.figures[f"fwhm_{axis}"].yaxis.axis_label = f"FWHM {direction} (px)"
+        units = str(image_of(model.store.data).attrs.get("units", ""))
+        counts = units == "counts" and not (model.corrected and model.correction is not None)
+        for name in ("intensity", "intensity_log"):
+            self.figures[name].yaxis.axis_label = "intensity\n(counts)" if counts else "intensity"
+        hidden = "intensity" if model.log_intensity else "intensity_log"
+        measured = [name for name in FIGURES if any(roi.measures(name.split("_")[0]) for roi in model.rois)]
         for name, one in self.figures.items():
-            one.name = None if name == hidden else shown_as(name)  # the page knows figures that it no longer has
-        self.column.children = [one for name, one in self.figures.items() if name != hidden]
-        self._channel.shift = self._model.shift
+            one.name = None if name == hidden else self.shown_as(name)  # the page knows figures that it no longer has
+        children = [*(self.figures[name] for name in measured if name != hidden), *self.below]
+        for one in children:
+            last = one is children[-1]
+            number, date = [axis for axis in one.below if isinstance(axis, LinearAxis)][:2]
+            number.visible, date.visible = not model.line.dated, model.line.dated
+            for axis in (number, date):
+                axis.axis_label = model.line.label if last else None
+                axis.major_label_text_font_size = "11px" if last else "0px"
+        if self.column.children != children:
+            self.column.children = children
+        self._channel.shift = model.shift
+
+    def shown_as(self, name: str) -> str:
+        """Return the name of a figure on the page, such as ``curve_com_l``: one for both of the intensity's."""
+        quantity, _, axis = name.removesuffix("_log").partition("_")
+        return f"curve_{quantity}" + (f"_{self._model.direction(axis)}" if axis else "")
+
+    def hide(self) -> None:
+        """Show the curves of the ROIs that are not hidden."""
+        hidden = {source for name in self._model.hidden for source in self._drawn.get(name, {}).values()}
+        for one in self.figures.values():
+            for renderer in one.renderers:
+                visible = getattr(renderer, "data_source", None) not in hidden
+                if renderer.visible != visible:
+                    renderer.visible = visible
 
     # -- curves -------------------------------------------------------------------------------------------------------
 
@@ -183,10 +206,14 @@ class CurvesView:
                     self._drop(roi.name)
                 self._add(roi, readable(color_of(roi, position)) if color_of(roi, position) != "white" else "#999999")
                 self._styles[roi.name] = wanted[roi.name]
+        self.labels()
+        self.hide()
 
     def _drop(self, name: str) -> None:
         drawn = set(self._drawn.pop(name).values())
         source = self._sources.pop(name)
+        for one in (source, *drawn):
+            one.name = None  # the page knows for a while what it no longer has
         del self._styles[name]
         (draw,) = source.js_property_callbacks["change:data"]
         for model, _ in self._asking():
@@ -197,8 +224,6 @@ class CurvesView:
         for one in self.figures.values():
             gone = [renderer for renderer in one.renderers if getattr(renderer, "data_source", None) in drawn]
             one.renderers = [renderer for renderer in one.renderers if renderer not in gone]
-            legend = one.legend[0]
-            legend.items = [item for item in legend.items if not set(item.renderers) & set(gone)]
 
     def _add(self, roi: Roi, color: str) -> None:
         numbers = _columns(self._model.shown(roi.name), self.places.data["x"])  # later ones might miss the page
@@ -207,7 +232,7 @@ class CurvesView:
             kind: ColumnDataSource(data={name: [] for name in names}, name=f"{kind}:{roi.name}", syncable=False)
             for kind, names in DRAWN.items()
         }
-        place = {"range": self.x_range, "figure": self.figures["curve_com"]}
+        place = {"range": self.x_range, "figure": self.figures["intensity"]}
         draw = script("draw", channel=self._channel, source=source, **place, **drawn)
         source.js_on_change("data", draw)
         # numbers that came with the page, or together with their source, bring no change: the first layout and the
@@ -216,39 +241,28 @@ class CurvesView:
             for name in names:
                 model.js_on_change(name, draw)
         self._sources[roi.name], self._drawn[roi.name] = source, drawn
-        for figure_name, columns in FIGURES.items():
-            if roi.measures(figure_name.split("_")[1]):
-                self._draw(self.figures[figure_name], columns, roi.name, drawn, color)
+        for figure_name, column in FIGURES.items():
+            if roi.measures(figure_name.split("_")[0]):
+                self._draw(self.figures[figure_name], column, drawn, color)
 
     def _asking(self) -> tuple[tuple[Model, tuple[str, ...]], ...]:
         """Models, and those of their properties, that may call for the curves to be drawn again."""
-        first = self.figures["curve_com"]
+        first = self.figures["intensity"]
         return (
             (self._channel, ("breaks", "shift", "boxes")),
             (self.x_range, ("start", "end")),
             (first, ("inner_width",)),
         )
 
-    def _draw(
-        self, one: figure, columns: tuple[str, ...], name: str, drawn: dict[str, ColumnDataSource], color: str
-    ) -> None:
-        renderers: list[GlyphRenderer] = []
-        items = []
-        for column in columns:
-            low, high = f"{column}_low", f"{column}_high"
-            glyphs = {
-                "bars": Segment(x0="x", x1="x", y0=low, y1=high, line_color=color, line_alpha=0.3),
-                "lines": Line(
-                    x=f"{column}_x", y=column, line_color=color, line_width=1.5, line_dash=DASHES.get(column, "solid")
-                ),
-                "flags": Scatter(x=f"{column}_x", y=column, marker="x", size=6, line_color=FLAGGED, fill_color=FLAGGED),
-            }
-            parts = [GlyphRenderer(data_source=drawn[kind], glyph=glyph, **PLAIN) for kind, glyph in glyphs.items()]
-            text = name if len(columns) == 1 else f"{name} {self._model.direction(column[-1])}"
-            items.append(LegendItem(label=text, renderers=parts))
-            renderers += parts
-        one.renderers = [*one.renderers, *renderers]  # one message for all of them
-        one.legend[0].items = [*one.legend[0].items, *items]
+    def _draw(self, one: figure, column: str, drawn: dict[str, ColumnDataSource], color: str) -> None:
+        low, high = f"{column}_low", f"{column}_high"
+        glyphs = {
+            "bars": Segment(x0="x", x1="x", y0=low, y1=high, line_color=color, line_alpha=0.3),
+            "lines": Line(x=f"{column}_x", y=column, line_color=color, line_width=1.5),
+            "flags": Scatter(x=f"{column}_x", y=column, marker="x", size=6, line_color=FLAGGED, fill_color=FLAGGED),
+        }
+        parts = [GlyphRenderer(data_source=drawn[kind], glyph=glyph, **PLAIN) for kind, glyph in glyphs.items()]
+        one.renderers = [*one.renderers, *parts]  # one message for all of them
 
     def numbers(self, name: str) -> None:
         """Take over the numbers of one ROI; the columns bear the names of the time series."""
@@ -275,9 +289,13 @@ class CurvesView:
         }
 
 
-def shown_as(name: str) -> str:
-    """Return the name of a figure on the page: one for both of the intensity's."""
-    return name.removesuffix("_log")
+def in_time(one: figure) -> None:
+    """Let a figure zoom along time by a drag, show all at a double click, and have dates below where time has them."""
+    one.toolbar.active_drag = next(tool for tool in one.toolbar.tools if isinstance(tool, BoxZoomTool))
+    one.js_on_event("doubletap", CustomJS(args={"range": one.x_range}, code=WHOLE))
+    one.add_layout(DatetimeAxis(visible=False), "below")
+    one.yaxis.ticker.desired_num_ticks = 4
+    quiet(one)
 
 
 def _number(place: object) -> float:

@@ -1,4 +1,4 @@
-"""What stands beside the mouse on the image: pixel, value and, if calibrated, the place in reciprocal space."""
+"""Where the mouse is in reciprocal space: calibrations as the page reads them, see ``js/gestures.js``."""
 
 from __future__ import annotations
 
@@ -6,20 +6,15 @@ from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
-from bokeh.models import ColumnDataSource, CustomJSHover, HoverTool
-
-from .channel import code
+from bokeh.models import ColumnDataSource
 
 LARGEST = 200_000
 """Values of a calibration that travel; between those the browser reads linearly."""
 
 
-def hover_tool(calibration: Mapping[str, xr.DataArray]) -> HoverTool:
-    """Return the tool; calibrations are vectors along y or x, or maps ``(y, x)``."""
-    maps = {f"map{number}": _grid(array) for number, array in enumerate(calibration.values())}
-    lines = [("column, row", "$x{0}, $y{0}"), ("value", "@image{0.[000]}")]
-    lines += [(str(array.name), f"$x{{{key}}}") for key, array in zip(maps, calibration.values(), strict=True)]
-    return HoverTool(tooltips=lines, formatters={"$x": CustomJSHover(args={"maps": maps}, code=code("hover"))})
+def grids(calibration: Mapping[str, xr.DataArray]) -> dict[str, dict[str, object]]:
+    """Return the calibrations by name, vectors along y or x, or maps ``(y, x)``, as plain numbers."""
+    return {str(array.name): _grid(array) for array in calibration.values()}
 
 
 def _grid(array: xr.DataArray) -> dict[str, object]:

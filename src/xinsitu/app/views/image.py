@@ -20,7 +20,7 @@ from bokeh.plotting import figure
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.schema import image_of
 
-from .hover import hover_tool
+from .hover import grids
 
 LARGEST = 600_000
 """Pixels of a frame that travel; a larger one is shown with its highest pixels, as a screen has no more."""
@@ -36,7 +36,7 @@ class ImageView:
         (top, bottom), (left, right) = model.shape
         empty = [np.zeros((2, 2), dtype="float32")]
         self.source = ColumnDataSource(data={"image": empty, "hidden": empty}, name="frame")
-        self.hover = hover_tool(model.calibration)
+        self.maps = grids(model.calibration)
         image = image_of(model.store.data)
         self.figure = figure(
             name="image",
@@ -44,29 +44,31 @@ class ImageView:
             y_range=_range(bottom - 0.5, top - 0.5),
             x_axis_label=_axis(str(image["x"].attrs.get("long_name", ""))) if "x" in image.coords else "column",
             y_axis_label=_axis(str(image["y"].attrs.get("long_name", ""))) if "y" in image.coords else "row",
-            tools="pan,wheel_zoom,box_zoom,reset,save",
+            tools="wheel_zoom,save",
             active_scroll="wheel_zoom",
-            sizing_mode="stretch_width",
-            height=320,
+            toolbar_location=None,
+            sizing_mode="fixed",
+            width=400,
+            height=260,
+            min_border_left=46,
             min_border_right=5,
             output_backend="canvas",
         )
-        self.figure.toolbar.logo = None
         self.figure.grid.visible = False
-        self.figure.add_tools(self.hover)
-        self._mappers = [
+        quiet(self.figure)
+        self.mappers = [
             mapper(palette=palette, low=0.5, high=1000, nan_color=NOTHING)
             for mapper, palette in ((LogColorMapper, Viridis256), (LinearColorMapper, Viridis256),
                                     (LinearColorMapper, RdBu11))
         ]  # fmt: skip
         place = {"x": left - 0.5, "y": top - 0.5, "dw": right - left, "dh": bottom - top}
-        self._layers = [
+        self.layers = [
             self.figure.image(image="hidden", source=self.source, color_mapper=mapper, **place)
-            for mapper in self._mappers
+            for mapper in self.mappers
         ]
-        for layer in self._layers:  # each of these glyphs would be painted, too
+        for layer in self.layers:  # each of these glyphs would be painted, too
             layer.hover_glyph = layer.muted_glyph = layer.nonselection_glyph = layer.selection_glyph = None
-        self._bars = [ColorBar(color_mapper=mapper, width=10, padding=3) for mapper in self._mappers]
+        self._bars = [ColorBar(color_mapper=mapper, width=10, padding=3) for mapper in self.mappers]
         for bar in self._bars:
             self.figure.add_layout(bar, "right")
         self.fault = Label(
@@ -89,7 +91,7 @@ class ImageView:
         """
         low, high = self._model.limits
         chosen = 2 if self._model.compare != "values" else 0 if self._model.log_image else 1
-        for number, (mapper, layer, bar) in enumerate(zip(self._mappers, self._layers, self._bars, strict=True)):
+        for number, (mapper, layer, bar) in enumerate(zip(self.mappers, self.layers, self._bars, strict=True)):
             if number == chosen:
                 mapper.update(low=max(low, 1e-6) if number == 0 else low, high=max(high, low + 1e-6, 2e-6))
             layer.visible = bar.visible = number == chosen
@@ -104,6 +106,15 @@ class ImageView:
         """Show a grey frame and why there is none."""
         self.fault.update(text=text[:160], visible=True)
         self.source.data.update(image=[np.full((2, 2), np.nan, dtype="float32")])
+
+
+def quiet(one: figure) -> None:
+    """Let the axes of a figure be small and plain: room is for the data."""
+    for axis in (*one.xaxis, *one.yaxis):
+        axis.update(
+            axis_label_text_font_style="normal", axis_label_text_font_size="11px", axis_label_standoff=2,
+            minor_tick_line_color=None,
+        )  # fmt: skip
 
 
 def _range(start: float, end: float) -> Range1d:

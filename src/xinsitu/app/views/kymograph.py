@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from bokeh.models import ColumnDataSource, DatetimeAxis, LinearColorMapper, Range1d, Span
+from bokeh.models import ColumnDataSource, LinearColorMapper, Range1d, Span
 from bokeh.palettes import RdBu11, Viridis256
 from bokeh.plotting import figure
 
@@ -11,6 +11,7 @@ from xinsitu.app.data.cutouts import Kymograph
 from xinsitu.app.state.model import ExplorerModel
 
 from .channel import ticks
+from .curves_view import TIMED, in_time
 
 
 class KymographView:
@@ -24,16 +25,10 @@ class KymographView:
         self.trace = ColumnDataSource(data={"x": [], "com": [], "low": [], "high": []}, name="kymograph_trace")
         self.path = ColumnDataSource(data={"x": [], "low": [], "high": []}, name="kymograph_path")
         self.keys = ColumnDataSource(data={"x": [], "at": []}, name="kymograph_keys")
-        self.figure = figure(
-            name="kymograph", x_range=x_range, y_range=Range1d(0, 1), height=230, sizing_mode="stretch_width",
-            min_border_left=70, tools="xpan,xwheel_zoom,box_zoom,reset,save", active_scroll="xwheel_zoom",
-            output_backend="canvas",
-        )  # fmt: skip
-        self.figure.toolbar.logo = None
-        self.figure.toolbar.autohide = True
+        self.figure = figure(name="kymograph", x_range=x_range, y_range=Range1d(0, 1), **TIMED)
         self.figure.grid.visible = False
-        self._dates = DatetimeAxis(visible=False)
-        self.figure.add_layout(self._dates, "below")
+        self.figure.styles = {"flex": "1.5 1 0px"}
+        in_time(self.figure)
         self.figure.yaxis.formatter = ticks()
         self._mappers = (
             LinearColorMapper(palette=Viridis256, nan_color="white"),
@@ -71,17 +66,9 @@ class KymographView:
         for number, layer in enumerate(self._layers):
             layer.visible = number == int(found.signed)
         roi, along = self._model.roi, self._model.along
-        self.figure.yaxis.axis_label = f"{'' if roi is None else roi.name}: {self._model.direction(along)} (pixel)"
-        self._axis()
+        self.figure.yaxis.axis_label = f"{'' if roi is None else roi.name}\n{self._model.direction(along)} (px)"
         self._draw_path(found)
         self.traces()
-
-    def _axis(self) -> None:
-        """Write dates below where the time axis has dates."""
-        line = self._model.line
-        for axis in self.figure.below:
-            axis.visible = line.dated == (axis is self._dates)
-            axis.axis_label = line.label
 
     def _draw_path(self, found: Kymograph) -> None:
         """Draw the edges of a ROI that moves, and the middle of its key frames."""

@@ -8,6 +8,9 @@ from xinsitu.app.state.goto import FORMS
 
 from .channel import Channel, script
 
+UNSEEN = "label { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }"
+"""Labels that only a screen reader needs."""
+
 
 class PlayerView:
     """``row`` goes into the page; ``slider`` is the one place that says which frame is wanted."""
@@ -15,18 +18,31 @@ class PlayerView:
     def __init__(self, n_frames: int, channel: Channel, frame: int = 0) -> None:
         self.slider = Slider(
             name="frame_slider", start=0, end=max(1, n_frames - 1), value=frame, step=1, title="frame", syncable=False,
-            sizing_mode="stretch_width", margin=(0, 15, 0, 10),
+            sizing_mode="stretch_width", margin=(0, 12, 0, 8),
         )  # fmt: skip
-        self.toggle = Toggle(name="play", label="▶ play", button_type="primary", width=75, syncable=False)
+        self.toggle = Toggle(
+            name="play", label="▶▶", button_type="primary", width=38, height=26, margin=(4, 2), syncable=False
+        )
         self.goto = TextInput(
-            name="goto", title="go to", placeholder="185 or 17:02:30", width=140, syncable=True,
-            description=f"Type {FORMS}, and press Enter.",
+            name="goto", title="go to", stylesheets=[UNSEEN], placeholder="go to …", width=84, height=26,
+            margin=(4, 6), syncable=True, description=f"Type {FORMS}, and press Enter.",
         )  # fmt: skip
         self.speed = Spinner(
-            name="speed", low=0.1, high=200, value=10, step=1, width=75, title="frames/s", syncable=False
+            name="speed",
+            low=0.1,
+            high=200,
+            value=10,
+            step=1,
+            width=54,
+            height=26,
+            margin=(4, 2),
+            syncable=False,
+            title="frames/s",
+            stylesheets=[UNSEEN],
         )
         back, forth = (
-            Button(name=f"step{frames:+d}", label=label, width=36) for label, frames in (("◀", -1), ("▶", 1))
+            Button(name=f"step{frames:+d}", label=label, width=28, height=26, margin=(4, 1))
+            for label, frames in (("‹", -1), ("›", 1))
         )
         ask = script("pump", channel=channel, slider=self.slider)
         self.slider.js_on_change("value", ask)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from bokeh.models import ColumnDataSource, GlyphRenderer, LegendItem, Line
+from bokeh.models import ColumnDataSource, GlyphRenderer, Line
 
 from xinsitu.app.state.kinds import color_of
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.plots.curves import PALETTE, readable
 from xinsitu.plots.timeline import breaks
 
-from .curves_view import COLUMNS, DASHES, FIGURES, PLAIN, CurvesView
+from .curves_view import COLUMNS, FIGURES, PLAIN, CurvesView
 
 
 class ResultView:
@@ -29,7 +29,6 @@ class ResultView:
             self._curves.fit()
         if result is None:
             return
-        label = str(result.attrs.get("result_name", "result"))
         drawn: dict[str, list[GlyphRenderer]] = {name: [] for name in FIGURES}
         for number, name in enumerate(map(str, result["roi"].values)):
             self._add(name, self._color(name, number), result.sel(roi=name), drawn)
@@ -37,7 +36,6 @@ class ResultView:
             if renderers:  # all at once and below the curves: each change of a figure costs the browser a while
                 one = self._curves.figures[figure_name]
                 one.renderers = [*renderers, *one.renderers]
-                one.legend[0].items.append(LegendItem(label=label, renderers=renderers))
         self._widen(result)
 
     def _clear(self) -> None:
@@ -45,8 +43,6 @@ class ResultView:
         for one in self._curves.figures.values():
             dead = [each for each in one.renderers if getattr(getattr(each, "data_source", None), "id", "") in gone]
             one.renderers = [each for each in one.renderers if each not in dead]
-            legend = one.legend[0]
-            legend.items = [item for item in legend.items if not set(item.renderers) & set(dead)]
         self.sources = {}
 
     def _add(self, name: str, color: str, series: xr.Dataset, drawn: dict[str, list[GlyphRenderer]]) -> None:
@@ -60,14 +56,10 @@ class ResultView:
                 values = values - np.median(values[np.isfinite(values)][:10])
             data[column] = np.insert(values, cuts, np.nan)
         source = self.sources[name] = ColumnDataSource(data=data, name=f"result:{name}")
-        for figure_name, columns in FIGURES.items():
-            for column in columns:
-                if column in present:
-                    line = Line(
-                        x="x", y=column, line_color=color, line_width=5, line_alpha=0.3,
-                        line_dash=DASHES.get(column, "solid"),
-                    )  # fmt: skip
-                    drawn[figure_name].append(GlyphRenderer(data_source=source, glyph=line, **PLAIN))
+        for figure_name, column in FIGURES.items():
+            if column in present:
+                line = Line(x="x", y=column, line_color=color, line_width=5, line_alpha=0.3)
+                drawn[figure_name].append(GlyphRenderer(data_source=source, glyph=line, **PLAIN))
 
     def _color(self, name: str, number: int) -> str:
         """Return the colour of the ROI of that name, or another one."""

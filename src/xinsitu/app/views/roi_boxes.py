@@ -1,4 +1,4 @@
-"""The boxes on the image: selected by a click, dragged by their body, resized by their edges and corners."""
+"""The boxes on the image; the hand on them is in ``js/gestures.js``."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ class RoiView:
         """Bring the boxes in line with the model: new, gone, renamed, moved, recoloured."""
         for name in [name for name in self._boxes if name not in self._model.rois.names]:
             for part in self._boxes.pop(name):
+                part.name = None  # the page knows for a while what it no longer has
                 self._figure.center.remove(part)
         self._own = True
         for position, roi in enumerate(self._model.rois):
@@ -62,12 +63,9 @@ class RoiView:
 
     def _new(self, roi: Roi, color: str) -> tuple[BoxAnnotation, Label]:
         """Return box and name complete: what is set on a box that has joined the page may not get there (Bokeh 3.9)."""
-        (top, bottom), (left, right) = self._model.shape
         of_box, of_label = self._look(roi, color)
         box = BoxAnnotation(
-            name=f"roi:{roi.name}", editable=True, level="overlay", propagate_hover=True, fill_alpha=0.08,
-            line_alpha=1, left_limit=left - 0.5, right_limit=right - 0.5, top_limit=top - 0.5,
-            bottom_limit=bottom - 0.5, **of_box,
+            name=f"roi:{roi.name}", editable=False, level="overlay", fill_alpha=0.06, line_alpha=1, **of_box
         )  # fmt: skip
         label = Label(
             level="overlay", text_font_size="11px", text_baseline="bottom", background_fill_alpha=0.85, padding=2,
@@ -86,7 +84,7 @@ class RoiView:
             part.update(**values)
 
     def _look(self, roi: Roi, color: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Where box and name are, and how they look. No handles: they would leave the body to a square of 10 pixels."""
+        """Where box and name are, and how they look."""
         (y0, y1), (x0, x1) = self._model.box(roi.name)
         edges = {"left": x0 - 0.5, "right": x1 - 0.5, "top": y0 - 0.5, "bottom": y1 - 0.5}
         width = 4 if roi.name == self._model.selected else 2

@@ -1,8 +1,8 @@
-"""Everything that is not drawn: forms for ROIs, scales and axes, and the files that come out."""
+"""Everything that is not drawn: the tools above the figures, and the forms of the panel's tabs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import panel as pn
@@ -15,7 +15,7 @@ from .besidebar import compared, copied
 from .file_form import files
 from .sample_form import attenuation, events
 from .session import Session
-from .widgets import WIDTH, bound, button, row
+from .widgets import WIDTH, bound, button, row, small, toggle
 
 COMPARED = {
     "the frame": "values",
@@ -23,21 +23,6 @@ COMPARED = {
     "change since first": "first",
     "change per second": "slope",
 }
-
-
-def sections(session: Session) -> list[pn.viewable.Viewable]:
-    """Return the parts of the side bar, top to bottom."""
-    parts = [
-        ("ROI", [*_roi(session), *copied(session)], False),
-        ("Files", files(session), False),
-        ("Image", _image(session), False),
-        ("Curves and kymograph", [*_curves(session), *_kymograph(session), *compared(session)], False),
-        ("Attenuation", attenuation(session), not session.model.source.several),
-        ("Events", events(session), not session.model.source.several),
-    ]
-    return [
-        pn.Card(*rows, title=title, width=WIDTH + 20, margin=(4, 0), collapsed=closed) for title, rows, closed in parts
-    ]
 
 
 def _roi(session: Session) -> list[pn.viewable.Viewable]:
@@ -101,24 +86,85 @@ def _roi(session: Session) -> list[pn.viewable.Viewable]:
     ]
 
 
-def _image(session: Session) -> list[pn.viewable.Viewable]:
+def measurement(session: Session) -> pn.viewable.Viewable:
+    """Return the chooser of the measurement, where there are several."""
     model = session.model
-    rows: list[pn.viewable.Viewable] = []
-    if model.source.several:
-        names = model.measurements()
-        measurement = pn.widgets.Select(label="go to measurement", options=list(names), width=WIDTH)
-        measurement.param.watch(lambda event: session.do(lambda: model.param.update(frame=names[event.new])), ["value"])
-        rows.append(measurement)
+    if not model.source.several:
+        return pn.Spacer(width=0, height=0)
+    names = model.measurements()
+    chooser = small(pn.widgets.Select(options=list(names), width=110, name=""), "go to a measurement")
+    chooser.param.watch(lambda event: session.do(lambda: model.param.update(frame=names[event.new])), ["value"])
+    return chooser
+
+
+def scaled(session: Session) -> pn.viewable.Viewable:
+    """Return the switch between measured and corrected intensities."""
+    options = {"measured": False, "corrected": True}
+    return small(bound(session, pn.widgets.RadioButtonGroup(options=options, width=140), "scaled"))
+
+
+def image_tools(session: Session) -> pn.viewable.Viewable:
+    """Return what belongs to the image: its scale and its colour limits."""
+    model = session.model
+    low = small(pn.widgets.FloatInput(value=model.limits[0], width=64), "lowest colour")
+    high = small(pn.widgets.FloatInput(value=model.limits[1], width=64), "highest colour")
+    filling = [False]
+
+    def show(*_: object) -> None:
+        filling[0] = True
+        low.value, high.value = model.limits
+        filling[0] = False
+
+    def typed(*_: object) -> None:
+        if not filling[0] and low.value is not None and high.value is not None:
+            pair = sorted((float(low.value), float(high.value)))
+            session.do(lambda: model.param.update(limits=tuple(pair), each_frame=False))
+
+    for one in (low, high):
+        one.param.watch(typed, ["value"])
+    model.param.watch(show, ["limits"])
+    each = {"limits: lock": False, "each frame": True}
+    tools = [
+        toggle(session, "log", "log_image", "logarithmic colours"),
+        low, high,
+        small(bound(session, pn.widgets.Select(options=each, width=100), "each_frame"), "colour limits"),
+    ]  # fmt: skip
     if model.source.reopen is not None:
-        rows.append(bound(session, pn.widgets.Checkbox(label="show the newest frame", width=WIDTH), "follow"))
+        tools.append(toggle(session, "newest", "follow", "show the newest frame as it comes"))
+    return pn.Row(*tools, margin=0, height=28)
+
+
+def curve_tools(session: Session) -> pn.viewable.Viewable:
+    """Return what belongs to the curves: axis, shift, scale, and the direction of the kymograph."""
+    model = session.model
+    directions = {f"kymograph: {model.direction(axis)}": axis for axis in ("x", "y")}
+    return pn.Row(
+        toggle(session, "shift", "shift", "centre of mass from its first frames, or in detector pixels"),
+        toggle(session, "log", "log_intensity", "logarithmic intensity"),
+        small(bound(session, pn.widgets.Select(options=list(model.axes), width=84), "axis"), "time axis"),
+        small(bound(session, pn.widgets.Select(options=directions, width=120), "along"), "along"),
+        margin=0, height=28,
+    )  # fmt: skip
+
+
+def _shown(session: Session) -> list[pn.viewable.Viewable]:
+    """Return what is shown of frames and kymograph: themselves or their changes, raw or corrected."""
+    model = session.model
+    labels = {
+        "profiles": "values",
+        "change since previous": "previous",
+        "change since first": "first",
+        "slope": "slope",
+    }
+    rows: list[pn.viewable.Viewable] = []
     if model.correction is not None:
         rows.append(bound(session, pn.widgets.Checkbox(label="corrected", width=WIDTH), "corrected"))
-    rows += [
-        bound(session, pn.widgets.Select(label="show", options=COMPARED, width=WIDTH), "compare"),
-        bound(session, pn.widgets.Checkbox(label="logarithmic", width=WIDTH), "log_image"),
+    return [
+        *rows,
+        bound(session, pn.widgets.Select(label="image shows", options=COMPARED, width=WIDTH), "compare"),
+        bound(session, pn.widgets.Select(label="kymograph shows", options=labels, width=WIDTH), "show"),
         *_limits(session),
     ]
-    return rows
 
 
 def _limits(session: Session) -> list[pn.viewable.Viewable]:
@@ -166,25 +212,16 @@ def _limits(session: Session) -> list[pn.viewable.Viewable]:
     return [slider, row(low, high, percentile), button(session, "fit to frame", fit, width=110)]
 
 
-def _curves(session: Session) -> list[pn.viewable.Viewable]:
-    model = session.model
-    return [
-        bound(session, pn.widgets.Select(label="time axis", options=list(model.axes), width=WIDTH), "axis"),
-        bound(session, pn.widgets.Checkbox(label="logarithmic intensity", width=WIDTH), "log_intensity"),
-        bound(session, pn.widgets.Checkbox(label="centre of mass as shift", width=WIDTH), "shift"),
-    ]
+def _attenuation(session: Session) -> list[pn.viewable.Viewable]:
+    return [*attenuation(session), session.evidence.row]
 
 
-def _kymograph(session: Session) -> list[pn.viewable.Viewable]:
-    labels = {
-        "profiles": "values",
-        "change since previous": "previous",
-        "change since first": "first",
-        "slope": "slope",
-    }
-    return [
-        row(
-            bound(session, pn.widgets.Select(label="along", options=["x", "y"], width=66), "along"),
-            bound(session, pn.widgets.Select(label="show", options=labels, width=WIDTH - 72), "show"),
-        )
-    ]
+TABS: Mapping[str, Callable[[Session], list[pn.viewable.Viewable]]] = {
+    "ROIs": lambda session: [*_roi(session), *copied(session)],
+    "Corrections": _shown,
+    "Attenuation": _attenuation,
+    "Events": events,
+    "Compare": compared,
+    "Files": files,
+}
+"""The tabs of the panel and what makes each."""

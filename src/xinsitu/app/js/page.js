@@ -1,0 +1,126 @@
+// The page around the figures: tabs, splitter, folding, help, notices, and what happens when the server is gone.
+(() => {
+  const app = document.getElementById("app"), panel = document.getElementById("panel")
+  const kept = (name, value) => {
+    try {
+      if (value === undefined) return localStorage.getItem(`xinsitu:${name}`)
+      localStorage.setItem(`xinsitu:${name}`, value)
+    } catch { return null }  // a notebook's frame may keep nothing
+  }
+  app.classList.add("auto")
+
+  // -- tabs of the panel, and of a narrow page
+  const tab = (number) => {
+    for (const one of panel.querySelectorAll("[data-tab]")) {
+      const chosen = one.dataset.tab === number
+      if (one.matches("button")) one.setAttribute("aria-selected", chosen); else one.classList.toggle("shown", chosen)
+    }
+    kept("tab", number)
+    dispatchEvent(new Event("resize"))
+  }
+  for (const one of panel.querySelectorAll("button[data-tab]")) one.addEventListener("click", () => tab(one.dataset.tab))
+  const narrow = document.querySelector("nav.narrow")
+  const show = (what) => {
+    app.dataset.shown = what
+    for (const one of narrow.children) one.setAttribute("aria-selected", one.dataset.show === what)
+    dispatchEvent(new Event("resize"))
+  }
+  for (const one of narrow.children) one.addEventListener("click", () => show(one.dataset.show))
+  show("image")
+  tab(panel.querySelector(`button[data-tab="${kept("tab")}"]`) ? kept("tab") : "0")
+
+  // -- the panel folds, and its room goes to the plots
+  const fold = document.getElementById("fold")
+  const folded = (now) => {
+    app.classList.toggle("folded", now)
+    fold.textContent = now ? "⟨" : "⟩"
+    fold.setAttribute("aria-expanded", !now)
+    dispatchEvent(new Event("resize"))
+  }
+  fold.addEventListener("click", () => folded(!app.classList.contains("folded")))
+  folded(innerWidth < 1100)
+
+  // -- the splitter between image and curves
+  const splitter = document.getElementById("splitter"), main = document.querySelector("main")
+  const split = (pixels) => {
+    const room = main.clientWidth - (app.classList.contains("folded") ? 0 : panel.offsetWidth)
+    const width = Math.min(Math.max(pixels, 240), room - 250)
+    app.style.setProperty("--image", `${width}px`)
+    kept("image", Math.round(1000 * width / room))
+  }
+  const place = () => {
+    const room = main.clientWidth - (app.classList.contains("folded") ? 0 : panel.offsetWidth)
+    split(room * Number(kept("image") || 450) / 1000)
+  }
+  splitter.addEventListener("pointerdown", (event) => {
+    splitter.setPointerCapture(event.pointerId)
+    event.preventDefault()
+  })
+  splitter.addEventListener("pointermove", (event) => {
+    if (splitter.hasPointerCapture(event.pointerId)) split(event.clientX - main.getBoundingClientRect().left)
+  })
+  splitter.addEventListener("keydown", (event) => {
+    const step = {ArrowLeft: -20, ArrowRight: 20}[event.key]
+    if (step == null) return
+    split(document.getElementById("left").offsetWidth + step)
+    event.stopPropagation()
+    event.preventDefault()
+  })
+  new ResizeObserver(place).observe(main)
+  fold.addEventListener("click", place)
+
+  // -- the menu of files
+  const save = document.getElementById("save"), menu = document.getElementById("files")
+  const opened = (now) => { menu.hidden = !now; save.setAttribute("aria-expanded", now) }
+  save.addEventListener("click", (event) => { opened(menu.hidden); event.stopPropagation() })
+  document.addEventListener("click", () => opened(false))
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") opened(false) })
+  for (const one of menu.children) one.addEventListener("click", () => {
+    if (one.dataset.picture) {
+      const {tools} = Bokeh.documents[0].get_model_by_name(one.dataset.picture).toolbar
+      tools.find((tool) => tool.type === "SaveTool").do.emit(undefined)
+      return
+    }
+    const channel = Bokeh.documents[0].get_model_by_name("channel")
+    channel.save = [one.dataset.file, channel.save[1] + 1]
+  })
+
+  // -- help
+  const help = document.getElementById("help")
+  document.getElementById("help-button").addEventListener("click", () => help.showModal())
+
+  // -- the line to the server: every web socket of the page is watched, whoever opens it
+  const lost = document.getElementById("lost")
+  const Plain = window.WebSocket
+  let open = 0, timer = 0
+  const gone = () => {
+    app.classList.add("lost")
+    lost.hidden = false
+    lost.textContent = "connection lost, trying again …"
+    clearInterval(timer)
+    let tries = 0
+    timer = setInterval(async () => {
+      try {
+        await fetch(location.href, {cache: "no-store", signal: AbortSignal.timeout(900)})
+        if (open === 0) location.reload()  // the view is remembered by its address
+        clearInterval(timer)
+      } catch {
+        tries += 1
+        if (tries >= 2) lost.textContent = "the server has ended; regions that were not saved lie beside the results, and xinsitu explore offers them next time"
+      }
+    }, 1000)
+  }
+  window.WebSocket = class extends Plain {
+    constructor(...words) {
+      super(...words)
+      this.addEventListener("open", () => {
+        open += 1
+        clearInterval(timer)
+        app.classList.remove("lost")
+        lost.hidden = true
+      })
+      this.addEventListener("close", () => { open -= 1; if (open <= 0 && !window.leaving) gone() })
+    }
+  }
+  addEventListener("beforeunload", () => { window.leaving = true })
+})()
