@@ -97,7 +97,7 @@ def test_dims_in_any_order(folder: Path, tmp_path: Path) -> None:
     scan = xi.crop(xi.open_measurement(folder, on_error="nan"), y=(11, 60), x=(30, 131))
     for order in (("y", "x", "time"), ("x", "time", "y"), ("time", "x", "y")):
         path = tmp_path / f"{'_'.join(order)}.nc"
-        scan.transpose(*order).to_netcdf(path, engine="h5netcdf")
+        scan.transpose(*order, ...).to_netcdf(path, engine="h5netcdf")
         again = xi.open_measurement(path)
         same(scan, again)
         part = {"time": slice(3, 20, 4), "y": slice(5, 9), "x": [1, 7, 50]}

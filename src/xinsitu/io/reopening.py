@@ -79,7 +79,7 @@ def reopened(source: Source, gathered: Gathered, opening: Opening, chosen: Chose
     for axis, size in zip(("y", "x"), stack.frame_shape, strict=True):
         if axis not in rest.variables:
             rest = rest.assign_coords({axis: (axis, np.arange(size, dtype="int64"), schema.attributes_of(axis))})
-    dataset = rest.assign(image=image)[["image", *rest.data_vars]]
+    dataset = xr.Dataset({"image": image, **rest.data_vars}, coords=rest.coords, attrs=rest.attrs)
     dataset.attrs["source_token"] = stack.token
     dataset = _of_instrument(dataset, source.path, opening, chosen.table)
     dataset = _on_the_clock(dataset, source.path, opening, chosen.table)
