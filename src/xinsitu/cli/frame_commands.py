@@ -60,7 +60,7 @@ def parse(words: argparse.Namespace) -> int:
         words.crop,
     )
     say_measurement(scan, words.measurement)
-    say(correction_text(step.correcting, given=bool(words.background)))
+    say(correction_text(step.correcting.of(scan), given=bool(words.background)))
     with scheduler(words.scheduler), working(f"correcting and writing {scan.sizes['time']} frames"):
         write_frames(
             step.produce(),

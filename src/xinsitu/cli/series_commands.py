@@ -29,6 +29,7 @@ from .shared import (
     correction_text,
     default_name,
     document,
+    instrument_text,
     reading,
     refuse_swapped,
     say_measurement,
@@ -51,17 +52,17 @@ def measure(words: argparse.Namespace) -> int:
         for folder in words.measurements
     ]
     into = _output_folder(words.output, words.measurements, many=len(steps) > 1)
-    say(correction_text(what))
     if len(steps) == 1:
         with scheduler(words.scheduler):
-            path, series = _measure_one(steps[0], words, into, set())
+            path, series = _measure_one(steps[0], words, into, set(), set())
         say_block(_series_table(series))
         say(tally(series))
         say(f"wrote {path.resolve()}")
         return 0
     with scheduler(words.scheduler):
         written: set[Path] = set()
-        rows = [_measure_row(step, words, into or Path(), written) for step in steps]
+        told: set[str] = set()
+        rows = [_measure_row(step, words, into or Path(), written, told) for step in steps]
     say_block(table(rows, ("measurement", "frames", "result")))
     failed = [row[0] for row in rows if row[1] == "–"]
     if failed:
@@ -81,10 +82,12 @@ def _bad_frames(words: argparse.Namespace) -> dict[Path, tuple[FrameRange, ...]]
     }
 
 
-def _measure_row(step: Measure, words: argparse.Namespace, into: Path, written: set[Path]) -> tuple[str, str, str]:
+def _measure_row(
+    step: Measure, words: argparse.Namespace, into: Path, written: set[Path], told: set[str]
+) -> tuple[str, str, str]:
     name = str(step.measurement)
     try:
-        path, series = _measure_one(step, words, into, written)
+        path, series = _measure_one(step, words, into, written, told)
     except _Done as done:
         return name, str(done.frames), f"{done.path} (done before)"
     except Exception as fault:  # noqa: BLE001 - whatever a library throws at one measurement, the others go on
@@ -102,8 +105,9 @@ class _Done(Exception):
 
 
 def _measure_one(
-    step: Measure, words: argparse.Namespace, into: Path | None, written: set[Path]
+    step: Measure, words: argparse.Namespace, into: Path | None, written: set[Path], told: set[str]
 ) -> tuple[Path, xr.Dataset]:
+    """Measure one; what is said of several alike, the correction and the instrument, is in ``told`` and said once."""
     scan = step.reading.open(step.measurement)
     many = len(words.measurements) > 1
     output = Path(words.output) if into is None else into / default_name(scan)
@@ -114,13 +118,22 @@ def _measure_one(
         raise ResultExists(f"{output}: was just written for another measurement of this name; measure each by itself")
     if many and not words.force and output.exists():
         _raise_if_done(output, recipe, scan)
-    if not many:
+    if many:
+        _say_once(instrument_text(scan), told)
+    else:
         say_measurement(scan, step.measurement)
+    _say_once(correction_text(step.correcting.of(scan)), told)
     with working(f"measuring {step.measurement}"):
         series = step.produce()
     write_results(series, output, overwrite=words.force, recipe=recipe)
     written.add(output.resolve())
     return output, series
+
+
+def _say_once(text: str, told: set[str]) -> None:
+    if text and text not in told:
+        say(text)
+    told.add(text)
 
 
 def _raise_if_done(output: Path, recipe: dict[str, object], scan: xr.Dataset) -> None:

@@ -87,6 +87,12 @@ def correction_text(correcting: Correcting, *, given: bool = True) -> str:
     return f"correction: {', '.join(steps) or 'none'}"
 
 
+def instrument_text(scan: xr.Dataset) -> str:
+    """Return whose frames these are and how that is known; empty where nobody has looked."""
+    name = scan.attrs.get("instrument")
+    return f"instrument: {name} ({scan.attrs.get('instrument_source', GIVEN)})" if name else ""
+
+
 def say_measurement(scan: xr.Dataset, folder: Path) -> None:
     """Say what was opened, where its times and counters come from, and what was left out."""
     image = scan["image"]
@@ -94,8 +100,8 @@ def say_measurement(scan: xr.Dataset, folder: Path) -> None:
     if left_out := scan.attrs.get("frames_left_out"):
         say(f"left out: {left_out}")
     first, last = (str(moment)[:19].replace("T", " ") for moment in scan["time"].values[[0, -1]])
-    if name := scan.attrs.get("instrument"):
-        say(f"instrument: {name} ({scan.attrs.get('instrument_source', GIVEN)})")
+    if text := instrument_text(scan):
+        say(text)
     zone = f"zone {scan.attrs.get('time_zone')} ({scan.attrs.get('time_zone_source', 'given')})"
     if scan.attrs.get("time_source") == "frame":
         say("time: the frame number in seconds, as the frames carry no stamps")

@@ -86,3 +86,14 @@ def median_loss(mean: float) -> float:
     0.81
     """
     return float(np.interp(mean, RAW_MEAN, LOSS))
+
+
+def median_loss_behind(mean: float) -> float:
+    """Part that a plain 3 x 3 median took from uniform counts, of which so many per pixel are left.
+
+    Examples
+    --------
+    >>> round(median_loss_behind(0.86), 3)
+    0.14
+    """
+    return median_loss(float(np.interp(mean, RAW_MEAN * (1 - LOSS), RAW_MEAN)))

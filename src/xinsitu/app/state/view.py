@@ -176,7 +176,7 @@ class State(param.Parameterized):  # type: ignore[misc] # param has no types
         return breaks(self.store.data, (times - times[0]) / np.timedelta64(1, "s"))
 
     def frame_text(self, position: int | None = None) -> str:
-        """Say what is known of a frame: measurement, number, header stamp, UTC and local time. Plain text."""
+        """Say what is known of a frame: measurement, number, stamp, UTC and local time, instrument. Plain text."""
         data = self.store.data.isel(time=self.frame if position is None else position)
         parts = [f"{name} {data[name].item()}" for name in ("measurement", "scan", "frame") if name in data.coords]
         if str(data.get("stamp", xr.DataArray("")).item()):
@@ -187,6 +187,8 @@ class State(param.Parameterized):  # type: ignore[misc] # param has no types
             parts.append(f"{np.datetime_as_string(time[0], unit='ms')} {'UTC' if known else 'on the detector’s clock'}")
             if known and (zone := str(self.store.data.attrs.get("time_zone", ""))):
                 parts.append(f"{np.datetime_as_string(in_zone(time, zone)[0], unit='ms')} {zone}")
+        if name := str(self.store.data.attrs.get("instrument", "")):
+            parts.append(f"{name} ({self.store.data.attrs.get('instrument_source', 'given')})")
         return "  ·  ".join(parts)
 
     def direction(self, axis: str) -> str:

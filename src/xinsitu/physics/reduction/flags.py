@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from xinsitu import kernels
 from xinsitu.kernels import Doubles
-from xinsitu.kernels.counting import median_loss
+from xinsitu.kernels.counting import median_loss, median_loss_behind
 from xinsitu.kernels.spikes import outliers
 from xinsitu.physics.blocks import block_function
 from xinsitu.physics.corrections.framewise import noise_of
@@ -49,7 +49,8 @@ class Told:
     """What to look for.
 
     Are frames divided by a background, are they counts, is there a median, does the flat field say what it counted;
-    which ROIs are more than a background, and which take it from their own edge.
+    which ROIs are more than a background, and which take it from their own edge; did counts go through a plain median
+    before.
     """
 
     divides: bool
@@ -59,6 +60,7 @@ class Told:
     names: tuple[str, ...]
     signals: tuple[bool, ...]
     edges: tuple[bool, ...]
+    median_before: bool = False
 
 
 @block_function
@@ -69,6 +71,8 @@ def flagged(packed: Doubles, *, told: Told) -> Doubles:
     packed = _faint_flagged(packed)
     if told.median and told.counts:
         packed = _median_flagged(packed)
+    if told.median_before:
+        packed = _median_before_flagged(packed)
     if told.flat:
         packed = _scale_told(packed, told)
     packed = _contradicted(packed) if told.counts else packed
@@ -96,8 +100,10 @@ def _faint_flagged(packed: Doubles) -> Doubles:
 @block_function
 def remarks(packed: Doubles, *, told: Told) -> Text:
     """Return what people should know of the numbers, one sentence a line; a text without dimensions."""
-    lines = [*_on_frames(packed, told), *_on_median(packed, told), *_on_background(packed, told)] if packed.size else []
-    return np.array("\n".join(lines), dtype=object)
+    if not packed.size:
+        return np.array("", dtype=object)
+    topics = (_on_frames, _on_median, _on_median_before, _on_background)
+    return np.array("\n".join(line for topic in topics for line in topic(packed, told)), dtype=object)
 
 
 def _on_frames(packed: Doubles, told: Told) -> Iterator[str]:
@@ -118,10 +124,7 @@ def _on_median(packed: Doubles, told: Told) -> Iterator[str]:
     if not (told.median and told.counts):
         return
     signals = np.array(told.signals)
-    means = [
-        np.median(known) if (known := one[np.isfinite(one)]).size else np.nan
-        for one in packed[:, signals, COLUMN["sparse"]].T
-    ]
+    means = _usual(packed[:, signals, COLUMN["sparse"]])
     bias, _ = _pooled_bias(packed[:, signals], len(packed))
     names = [name for name, signal in zip(told.names, told.signals, strict=True) if signal]
     sparse, losses = [], []
@@ -135,6 +138,35 @@ def _on_median(packed: Doubles, told: Told) -> Iterator[str]:
             f"few counts per pixel ({', '.join(sparse)}): a plain median takes up to {100 * max(losses):.0f} % of such "
             "an intensity; give a threshold, e.g. Correction(median=3, threshold=5), to keep what was counted"
         )
+
+
+def _usual(values: Doubles) -> list[float]:
+    """Median over the frames of each column, where one is known."""
+    return [float(np.median(known)) if (known := one[np.isfinite(one)]).size else np.nan for one in values.T]
+
+
+def _on_median_before(packed: Doubles, told: Told) -> Iterator[str]:
+    """Say where a plain median that went over the frames before has taken a part of what was counted."""
+    if not told.median_before:
+        return
+    losses = {
+        f"{name} {mean:.2g}": median_loss_behind(mean)
+        for name, signal, mean in zip(told.names, told.signals, _usual(packed[:, :, COLUMN["counted"]]), strict=True)
+        if signal and mean < MEDIAN_BITES
+    }
+    if losses:
+        yield (
+            f"few counts per pixel ({', '.join(losses)}) are left by the plain median that the frames went through: "
+            f"it took up to {100 * max(losses.values()):.0f} % of such an intensity; measure the raw frames"
+        )
+
+
+def _median_before_flagged(packed: Doubles) -> Doubles:
+    """Flag everything: what a plain median took cannot be measured without the raw frames."""
+    result = packed.copy()
+    quality = packed[:, :, COLUMN["quality"]].astype(np.int64)
+    result[:, :, COLUMN["quality"]] = quality | Quality.MEDIAN_BIAS
+    return result
 
 
 def _median_flagged(packed: Doubles) -> Doubles:

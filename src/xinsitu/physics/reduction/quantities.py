@@ -211,9 +211,9 @@ def _quantities(
 def _doubtful(region: Region, own: Sums, below: Under, plan: Measurements) -> kernels.Bools:
     """Where errors behind a median may be off by more than 15 %, see the page on uncertainties."""
     doubtful = own.weighted_mean < SPARSE
-    if not plan.asks_median:
+    if not plan.behind_median:
         return doubtful
-    if "fwhm" in region.measures and ((plan.steps.median or 3) > 3 or plan.smooth is not None):
+    if "fwhm" in region.measures and (plan.median_size > 3 or plan.smooth is not None):
         return np.ones_like(doubtful)
     if region.under in (EDGE, PLANE):
         share = np.divide(below.total, own.total, out=np.ones(len(own.y)), where=own.total > 0)

@@ -70,6 +70,11 @@ class Measurements:
         return self.counts and self.median and self.steps.median is not None
 
     @property
+    def behind_median(self) -> bool:
+        """Whether a plain median went over counts, now or before, so that errors are those behind one."""
+        return self.counts and self.median
+
+    @property
     def fingerprint(self) -> str:
         """Hash of the content."""
         regions = [(r.box, r.origin, r.background, r.under, sorted(r.measures), r.moving) for r in self.regions]

@@ -144,7 +144,9 @@ def _together(packed: Any, plan: Measurements, rois: RoiSet) -> tuple[Any, Remar
     It is said at once of numbers in memory, and of lazy ones where they are loaded.
     """
     divides = plan.steps.boxes is not None and plan.steps.mode == "divide"
-    told = Told(divides, plan.counts, plan.asks_median, plan.steps.flat_counts is not None, *_signals(rois))
+    before = plan.behind_median and not plan.asks_median
+    flat = plan.steps.flat_counts is not None
+    told = Told(divides, plan.counts, plan.asks_median, flat, *_signals(rois), median_before=before)
     attributes = attributes_of("remarks")
     if isinstance(packed, np.ndarray):
         return flagged(packed, told=told), Remarks((), remarks(packed, told=told), attributes).say()
