@@ -252,6 +252,7 @@ def test_without_a_monitor_there_is_no_beam():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_two_thousand_runs():
     """False changes in less than one run of a hundred, hits and errors of factors over the grid."""
     rng = np.random.default_rng(20210304)
@@ -281,3 +282,11 @@ def test_two_thousand_runs():
     assert hits >= 0.98 * 600
     assert 0.8 < np.sqrt(np.mean(np.square(pulls))) < 1.15
     assert np.mean(np.abs(pulls) > 5) < 0.005
+
+
+def test_growth_that_stops_a_frame_before_the_change_does_not_hide_it():
+    rng = np.random.default_rng(12)
+    grown = 1 + 0.012 * np.minimum(np.arange(120), 58)
+    rates = 4e6 * ROIS * (grown / np.where(np.arange(120) < 60, 1, 8.4))[:, None]
+    (change,) = xi.find_attenuation_changes(counted(rates, rng))
+    assert abs(np.log(change.factor / 8.4)) < 4 * change.factor_errors / change.factor

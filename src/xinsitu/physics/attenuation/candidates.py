@@ -26,8 +26,9 @@ DUMP = 5
 """More frames than this without beam are a dump or a closed shutter, not an attenuator on its way."""
 _LOCAL, _AROUND = 24, 4
 """Frames on each side in which a kink is looked for instead of a step, and how far from the step it may be."""
-_NEAREST, _EVEN, _OFF = 4, 0.003, 3.0
-"""Frames at the end of a side that must lie on its curve, within so much (relative) and so many standard deviations."""
+_NEAREST, _EVEN, _OFF, _PART = 4, 0.003, 3.0, 0.1
+"""Frames at the end of a side that must lie on its curve, within so much (relative), so many standard deviations, and
+that part of the step."""
 _GLIDE, _SMOOTH, _UNLIKELY = 5, 0.01, 3.0
 """Steps between frames that may show a smooth way from one level to the other, how far (relative) it may be off a
 parabola, and the logarithm of the odds from which it is one."""
@@ -159,20 +160,21 @@ class Search:
         return before, after
 
     def _contradicted(self, counts: Counts, step: Transition, before: int, after: int) -> bool:
-        """Whether the last frames of a side lie off its curve, towards the other side."""
+        """Whether the last frames of a side lie off its curve, by a good part of the step towards the other side."""
         sides = self._left(counts, step, before), self._right(counts, step, after)
         near = (
             slice(max(step.start, before + 1 - _NEAREST), before + 1),
             slice(after, min(step.stop, after + _NEAREST)),
         )
-        towards = np.sign(sides[1].level - sides[0].level)
+        towards, jump = np.sign(sides[1].level - sides[0].level), np.abs(sides[1].level - sides[0].level)
         for side, frames, sign in zip(sides, near, (towards, -towards), strict=True):
             number = frames.stop - frames.start
             expected, _ = side.at(-(number - 1) / 2)
             spread = np.sqrt((counts.noise[frames] ** 2).mean(axis=0) / number + (_EVEN * expected) ** 2)
-            off = sign * (counts.values[frames].mean(axis=0) - expected) / np.where(spread > 0, spread, np.nan)
-            known = np.isfinite(off)
-            if known.any() and float(off[known].sum()) > _OFF * np.sqrt(known.sum()):
+            away = sign * (counts.values[frames].mean(axis=0) - expected)
+            off, part = away / np.where(spread > 0, spread, np.nan), away / np.where(jump > 0, jump, np.nan)
+            known = np.isfinite(off) & np.isfinite(part)
+            if known.any() and off[known].sum() > _OFF * np.sqrt(known.sum()) and np.median(part[known]) > _PART:
                 return True
         return False
 

@@ -327,7 +327,7 @@ def _by_windows(beside: _Beside, rois: Sequence[str], window: int, method: Facto
 def _warn_contradiction(change: AttenuationChange, estimate: FactorEstimate, where: str, tolerance: float) -> None:
     given, given_errors = change.factor or 1.0, change.factor_errors or 0.0
     doubt = np.hypot(estimate.factor_errors / estimate.factor, given_errors / given)
-    if abs(np.log(given / estimate.factor)) > 3 * np.hypot(doubt, tolerance):
+    if abs(np.log(given / estimate.factor)) > max(3 * np.hypot(doubt, tolerance), 5 * doubt):
         warn(
             f"the factor {given:.4g} given for {where} contradicts the data, which say {estimate.factor:.4g} ± "
             f"{estimate.factor_errors:.2g}; intensities that were divided by a background or by a monitor behind the "
