@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
 import random
 import struct
 import warnings
@@ -20,6 +21,7 @@ import numpy as np
 
 from xinsitu.errors import XinsituError
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois
+from xinsitu.io.exchange.old_pickles import read_old_pickle
 from xinsitu.io.formats.header import MAX_PIXELS
 from xinsitu.io.formats.pilatus import parse_pilatus
 from xinsitu.io.formats.reading import decode, read_header
@@ -226,6 +228,15 @@ def check_measurement(path: str) -> None:
         np.testing.assert_array_equal(image[number], ramp(number, SMALL))
 
 
+def pickle_seeds() -> list[bytes]:
+    thing = {
+        "WZ": {"pos": (12.5, 3.0), "size": [60, 90]},
+        "a": np.arange(6.0).reshape(2, 3),
+        "t": np.array(["p", None]),
+    }
+    return [pickle.dumps(thing, protocol) for protocol in (0, 2, 4)]
+
+
 JSON_WORDS = (b"null", b"-1", b"1e999", b"[[", b"{}", b"9" * 400, b"true", b'"", ')
 TARGETS = {
     "tiff": Target("a_1.tif", tiff_seeds, check_frame, (b"II*\0", b"MM\0*", b"\x01\x01", b"\xff\xff\xff\xff")),
@@ -257,6 +268,12 @@ TARGETS = {
     ),
     "recipe": Target(
         "recipe.toml", lambda: [RECIPE], check_recipe, (b"= 1", b"= []", b"= {}", b'= ""', b'mask = "rois.json"')
+    ),
+    "pickle": Target(
+        "old.p",
+        pickle_seeds,
+        lambda path: void(read_old_pickle(path)),
+        (b"cos\nsystem\n", b"h\x01", b"\x85", b"R", b"b"),
     ),
     "measurement": Target(
         "m_002.tif",

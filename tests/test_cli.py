@@ -387,7 +387,7 @@ def test_wrong_words_give_exit_code_two_and_help_has_examples() -> None:
     )
     assert run("parse").returncode == 2
     assert run("parse", "a", "--background", "1:2").returncode == 2
-    for command in ("demo", "info", "parse", "explore", "measure", "stitch", "plot", "compare", "run"):
+    for command in ("demo", "info", "parse", "explore", "measure", "stitch", "plot", "compare", "run", "convert"):
         done = run(command, "--help")
         assert done.returncode == 0
         assert f"examples:\n  xinsitu {command}" in done.stdout

@@ -38,6 +38,7 @@ _COMMANDS: dict[str, Command] = {
     "compare": _later("sample_commands", "compare"),
     "run": _later("sample_commands", "run"),
     "instrument": _later("instrument_command", "instrument"),
+    "convert": _later("convert_command", "convert"),
 }
 
 

@@ -227,6 +227,7 @@ def parser(version: str, commands: dict[str, Command]) -> argparse.ArgumentParse
     _compare(add)
     _run(add)
     _instrument(add)
+    _convert(add)
     return top
 
 
@@ -424,6 +425,13 @@ def _instrument(add: Add) -> None:
     which = one.add_mutually_exclusive_group()
     which.add_argument("name", nargs="?", metavar="NAME", help="to take for all frames; a name, or a path of a table")
     which.add_argument("--forget", action="store_true", help="have none: frames are recognised by their tables again")
+
+
+def _convert(add: Add) -> None:
+    one = add("convert", "a pickle of the old scripts to netCDF; nothing in it is run", "  xinsitu convert results.p")
+    one.add_argument("path", type=Path, metavar="OLD.p", help="pickle of arrays, tables, numbers, texts, lists, dicts")
+    one.add_argument("-o", "--output", type=Path, metavar="NEW.nc", help="file to write (default: OLD.nc)")
+    one.add_argument("--force", action="store_true", help="overwrite what is there")
 
 
 def _zone(one: argparse.ArgumentParser) -> None:

@@ -1,0 +1,1 @@
+"""Files of other tools and of the old scripts, one module for each."""
