@@ -24,6 +24,8 @@ from xinsitu.recipe import Correcting, Reading
 from xinsitu.recipe.rerun import differences
 from xinsitu.simulate import Truth
 
+OF_ONE = {"measurement", "remarks"}
+"""What is another thing for a sample, or what there is for one measurement only."""
 TOKYO = Reading(tz="Asia/Tokyo")
 BACKGROUND = xi.Background(y=(70, 90), x=(150, 170), mode="subtract")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Panel and its parts, in threads that pytest does not own
@@ -78,7 +80,7 @@ def holds(
     for way, result in made.items():
         found = differences(screen.drop_vars(without), result.drop_vars(without))
         if way == "recipe" and "segment" not in screen.variables:  # a recipe.toml always makes a sample
-            found = {name: text for name, text in found.items() if name in set(screen.variables) - {"measurement"}}
+            found = {name: text for name, text in found.items() if name in set(screen.variables) - OF_ONE}
         assert found == {}, way
     return screen
 

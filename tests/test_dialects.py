@@ -93,8 +93,7 @@ def test_every_field_of_a_real_head_arrives_in_the_dataset(shared_data, tmp_path
     ]
     thickness, gain, trim, bad, wavelength = MORE[number]
     path = tmp_path / "a_1.tif"
-    path.write_bytes(head.read_bytes())
-    os.truncate(path, offset + rows * columns * 4)
+    path.write_bytes(head.read_bytes()[:offset].ljust(offset, b"\0") + np.ones(rows * columns, "<i4").tobytes())
     data = open_measurement(tmp_path, tz="UTC")
     expected = {
         "exposure_period": period, "count_cutoff": cutoff, "threshold_energy": threshold, "tau": tau,

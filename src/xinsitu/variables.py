@@ -170,3 +170,17 @@ def as_frames(image: xr.DataArray, kind: type[Frames] = Counted) -> xr.DataArray
     """Return frames as ones that hold counts, or as ones that do not (``Frames``); coordinates and name kept."""
     variable: Any = image.variable
     return with_variable(image, kind(variable.dims, variable._data, variable.attrs, variable.encoding))
+
+
+def held_elsewhere(image: xr.DataArray, data: Any) -> xr.DataArray:  # noqa: ANN401 - NumPy or dask
+    """Return the same frames from another place (memory, a copy on disc): what is known of their numbers stays known.
+
+    Examples
+    --------
+    >>> frames = as_frames(xr.DataArray(np.ones((2, 3, 4), "float32"), dims=("time", "y", "x")))
+    >>> type(held_elsewhere(frames, frames.values).variable).__name__
+    'Counted'
+    """
+    variable: Any = image.variable
+    kind = next((kind for kind in (Counted, Frames) if isinstance(variable, kind)), xr.Variable)
+    return with_variable(image, kind(variable.dims, data, variable.attrs, variable.encoding))

@@ -162,6 +162,17 @@ def _with_defaults(correction: Mapping[str, Any]) -> dict[str, Any]:
     return said | {"median": median, "threshold": (said["threshold"] or None) if median else None}
 
 
+def without_defaults(correction: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ``[correction]`` of a recipe that does this and no more: what is not in it is 0, not the default.
+
+    Examples
+    --------
+    >>> without_defaults({"median": 3}), without_defaults({})
+    ({'median': 3, 'threshold': 0}, {'median': 0})
+    """
+    return {"threshold": 0, **correction} if correction.get("median") else {**correction, "median": 0}
+
+
 def _attenuation(document: Mapping[str, Any]) -> dict[str, Any]:
     options = dict(document.get("attenuation", {}))
     if strange := sorted(set(options) - set(ATTENUATION)):

@@ -18,6 +18,7 @@ import xarray as xr
 from xinsitu.errors import FrameError, XinsituError
 from xinsitu.physics.corrections.apply import Correction, correct
 from xinsitu.schema import image_of
+from xinsitu.variables import held_elsewhere
 
 from .memory import give_back
 from .source import Source
@@ -229,9 +230,7 @@ class FrameStore:
         array = da.from_array(
             stack, chunks=(frames, -1, -1), name=f"frames-{key}-{loaded}", meta=np.empty((0, 0, 0), stack.dtype)
         )
-        image = xr.DataArray(array[:loaded], dims=("time", "y", "x"), coords=data["image"].coords, attrs=original.attrs)
-        image.encoding = dict(original.encoding)
-        ready = data.assign(image=image)
+        ready = data.assign(image=held_elsewhere(image_of(data), array[:loaded]))
         with self._lock:
             self._ready = (key, loaded), ready
         return ready
@@ -266,6 +265,6 @@ class FrameStore:
         for block in blocks:
             if position < first + len(block):
                 values = block[position - first : position - first + 1]
-                return one.assign(image=one["image"].copy(data=values))
+                return one.assign(image=held_elsewhere(image_of(one), values))
             first += len(block)
         return one.load() if self._resident else one.compute()

@@ -21,7 +21,7 @@ from xinsitu.io.results import write_results
 from xinsitu.io.tables import write_csv
 from xinsitu.plots import save_plot
 from xinsitu.recipe import Correcting, Reading
-from xinsitu.recipe.recipe_file import FORMAT, VERSION
+from xinsitu.recipe.recipe_file import FORMAT, VERSION, without_defaults
 
 from .screen import Screen, Shown
 from .screen import recipe as recipe
@@ -80,10 +80,10 @@ def recipe_files(model: Shown) -> dict[str, str]:
         document["flatfield"] = correcting.flatfield.resolve().as_posix()
     if reading := screen.reading.to_dict():
         document["reading"] = reading
-    if rest := replace(correcting, flatfield=None).to_dict(Path.cwd()):
-        if correcting.mask is not None:
-            rest["mask"] = correcting.mask.resolve().as_posix()
-        document["correction"] = _without_none(rest)
+    rest = replace(correcting, flatfield=None).to_dict(Path.cwd())
+    if correcting.mask is not None:
+        rest["mask"] = correcting.mask.resolve().as_posix()
+    document["correction"] = without_defaults(_without_none(rest))
     document["output"] = {"result": f"{stem}.nc", "table": f"{stem}.csv", "figures": [f"{stem}.png"]}
     document["plot"] = {"x": screen.axis, "log": screen.log_intensity}
     files["recipe.toml"] = tomli_w.dumps(document)

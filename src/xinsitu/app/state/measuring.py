@@ -105,6 +105,7 @@ def masked(series: xr.Dataset, faults: Mapping[int, str]) -> xr.Dataset:
     if "n_valid" in series:
         result["n_valid"] = series["n_valid"].where(flag == 0, 0).assign_attrs(series["n_valid"].attrs)
     if "quality" in series:
-        flagged = series["quality"] | flag
+        zeros = xr.where(flag == 0, 0, int(Quality.OUTLIER))  # what the zeros are that stand for such a frame
+        flagged = (series["quality"] & ~zeros) | flag
         result["quality"] = flagged.transpose(*series["quality"].dims).assign_attrs(series["quality"].attrs)
     return result

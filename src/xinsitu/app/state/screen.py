@@ -12,6 +12,7 @@ from xinsitu.physics.corrections.apply import Correction
 from xinsitu.recipe import Correcting, Measure, Reading, Stitch
 from xinsitu.schema import image_of
 from xinsitu.values import AttenuationChange, Event, Key, RoiSet
+from xinsitu.variables import held_elsewhere
 
 from .measuring import Request, answer, masked
 from .model import ExplorerModel
@@ -121,9 +122,7 @@ def _parts(screen: Screen) -> list[tuple[xr.Dataset, int]]:
         last = min(first + part.sizes["time"], data.sizes["time"])
         if last > first:
             kept = part.isel(time=slice(0, last - first))
-            own = image_of(kept)
-            image = own.copy(data=image_of(data).isel(time=slice(first, last)).data)
-            image.encoding = dict(own.encoding)
+            image = held_elsewhere(image_of(kept), image_of(data).isel(time=slice(first, last)).data)
             parts.append((kept.assign(image=image), first))
         first += part.sizes["time"]
     return parts
