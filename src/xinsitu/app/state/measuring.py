@@ -105,7 +105,7 @@ def masked(series: xr.Dataset, faults: Mapping[int, str]) -> xr.Dataset:
     if "n_valid" in series:
         result["n_valid"] = series["n_valid"].where(flag == 0, 0).assign_attrs(series["n_valid"].attrs)
     if "quality" in series:
-        zeros = xr.where(flag == 0, 0, int(Quality.OUTLIER))  # what the zeros are that stand for such a frame
-        flagged = (series["quality"] & ~zeros) | flag
+        by_zeros = (flag != 0) * int(Quality.OUTLIER)  # zeros stand for such a frame, and stand out
+        flagged = (series["quality"] & ~by_zeros) | flag
         result["quality"] = flagged.transpose(*series["quality"].dims).assign_attrs(series["quality"].attrs)
     return result
