@@ -141,6 +141,8 @@ def with_keys(sample: xr.Dataset, one: PlacedChange) -> AttenuationChange:
 
 
 FactorMethod = Literal["end points", "sums", "lines"]
+_SPARSE = 0.1
+"""Relative error of a ROI's factor from which lines through a few frames do not contradict the finder."""
 CHECK = 10
 """Frames on each side with which a given factor is compared."""
 
@@ -287,7 +289,9 @@ def _settled(
     if beside.bias is not None:
         estimate = beside.bias.doubted(estimate, *beside.sides)
     if given:
-        _warn_contradiction(change, estimate, beside.where, tolerance)
+        sparse = max(errors / factor for factor, errors in estimate.rois.values()) > _SPARSE
+        if not sparse or "significance" not in change.evidence:  # the finder has looked at more frames
+            _warn_contradiction(change, estimate, beside.where, tolerance)
         measured = {"measured_factor": estimate.factor, "measured_factor_errors": estimate.factor_errors}
         return replace(change, evidence={**change.evidence, **measured})
     if estimate.spread > tolerance:
