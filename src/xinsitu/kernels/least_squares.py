@@ -37,6 +37,23 @@ class Fit:
         """Return the fits with the covariance of each row multiplied by a factor."""
         return Fit(self.parameters, self.covariance * factor[:, None, None], self.chi_square, self.arrived, self.spread)
 
+    def through(self, ties: Doubles) -> Fit:
+        """Return the fits of parameters that hang on these: ``ties (parameter, fitted)`` times what was fitted."""
+        covariance = ties @ self.covariance @ ties.T
+        return Fit(self.parameters @ ties.T, covariance, self.chi_square, self.arrived, self.spread)
+
+    def at(self, rows: Bools | Indices) -> Fit:
+        """Take some of the fits."""
+        numbers = (self.parameters[rows], self.covariance[rows], self.chi_square[rows])
+        return Fit(*numbers, self.arrived[rows], self.spread[rows])
+
+    def moved(self, places: Indices) -> Fit:
+        """Return the fits with their parameters in another order, ``(row, parameter)``."""
+        parameters = np.take_along_axis(self.parameters, places, axis=1)
+        covariance = np.take_along_axis(self.covariance, places[:, :, None], axis=1)
+        covariance = np.take_along_axis(covariance, places[:, None, :], axis=2)
+        return Fit(parameters, covariance, self.chi_square, self.arrived, self.spread)
+
     def put(self, rows: Bools | Indices, other: Fit) -> None:
         """Put other fits in the place of some rows."""
         self.parameters[rows], self.covariance[rows] = other.parameters, other.covariance
@@ -137,6 +154,16 @@ def fit(model: Model, values: Doubles, variance: Doubles, start: Doubles, *, per
         covariance = _covariance(slopes, weight)
         spread = np.where(points.good, 2 + points.per_count**2 * weight, 0.0).sum(axis=1)
     return Fit(p, covariance, chi_square, arrived & np.isfinite(covariance).all(axis=(1, 2)), spread)
+
+
+def tied(model: Model, ties: Doubles) -> Model:
+    """Model of fewer parameters, of which those of another one follow: ``ties (parameter, fitted)`` times them."""
+
+    def fewer(p: Doubles) -> tuple[Doubles, Doubles]:
+        values, slopes = model(p @ ties.T)
+        return values, ties.T @ slopes
+
+    return fewer
 
 
 def _deviance(r: Doubles) -> Doubles:

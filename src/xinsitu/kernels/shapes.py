@@ -21,12 +21,30 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "lorentzian": ("height", "centre", "fwhm", "level", "slope"),
     "pseudo_voigt": ("height", "centre", "fwhm", "level", "slope", "fraction"),
     "voigt": ("height", "centre", "fwhm", "level", "slope", "fraction"),
+    "split_gaussian": ("height", "centre", "fwhm", "level", "slope", "asymmetry"),
+    "split_pseudo_voigt": ("height", "centre", "fwhm", "level", "slope", "fraction", "asymmetry"),
 }
 """What is fitted: the peak's height above the line, its centre and full width at half maximum, the level of the line in
-the middle and its slope; and what is Lorentzian: of a pseudo-Voigt the part of the height, of a Voigt that of the
-width, ``f_L / fwhm``."""
+the middle and its slope; what is Lorentzian: of a pseudo-Voigt the part of the height, of a Voigt that of the width,
+``f_L / fwhm``; and the asymmetry of a split shape, the difference of its half widths over their sum."""
+OF_A_PEAK = ("height", "centre", "fwhm")
+"""What each of several peaks in a profile has for itself; they share the rest."""
 SPOT = ("height", "centre_y", "centre_x", "fwhm_y", "fwhm_x", "tilt", "level")
 """What is fitted to the pixels of a spot."""
+
+
+def parameters(shape: str, peaks: int = 1) -> tuple[str, ...]:
+    """Names of what is fitted; of several peaks each with the number of its peak.
+
+    Examples
+    --------
+    >>> parameters("gaussian", 2)
+    ('height_0', 'centre_0', 'fwhm_0', 'height_1', 'centre_1', 'fwhm_1', 'level', 'slope')
+    """
+    names = PARAMETERS[shape]
+    if peaks == 1:
+        return names
+    return (*(f"{name}_{peak}" for peak in range(peaks) for name in OF_A_PEAK), *names[len(OF_A_PEAK) :])
 
 
 def gaussian(u: Doubles) -> tuple[Doubles, Doubles]:
@@ -118,7 +136,7 @@ def area_of(shape: str, fraction: Doubles) -> tuple[Doubles, Doubles]:
     import scipy.special
 
     round_, wide = 0.5 * np.sqrt(np.pi / LN2), 0.5 * np.pi
-    if shape == "pseudo_voigt":
+    if shape.endswith("pseudo_voigt"):  # a split one has the area of its halves
         return round_ + fraction * (wide - round_), np.full_like(fraction, wide - round_)
     if shape == "voigt":
         sigma, shrinks = _gaussian_part(fraction)
@@ -140,42 +158,76 @@ def gaussian_in_pixels(away: Doubles, width: Doubles, half: float) -> tuple[Doub
     return value / (2 * half), (high - low) / (2 * half), by_width / (2 * half)
 
 
-def peak_on_line(x: Doubles, shape: str) -> Model:
-    """Peak on a straight line: ``height * shape((x - centre) / fwhm) + level + slope * (x - middle)``.
+def peaks_on_line(x: Doubles, shape: str, peaks: int = 1) -> Model:
+    """Peaks on a straight line: sum of ``height * shape((x - centre) / fwhm)``, and ``level + slope * (x - middle)``.
 
-    Parameters are those of :data:`PARAMETERS`. A ``pseudo_voigt`` is ``fraction * lorentzian + (1 - fraction) *
+    Parameters are those of :func:`parameters`. A ``pseudo_voigt`` is ``fraction * lorentzian + (1 - fraction) *
     gaussian`` of one FWHM; ``pixel_gaussian`` is the mean of a Gaussian over each bin.
     """
-    line = x - 0.5 * (x[0] + x[-1])
+    line, rest = x - 0.5 * (x[0] + x[-1]), peaks * len(OF_A_PEAK)
 
     def model(p: Doubles) -> tuple[Doubles, Doubles]:
-        height, centre, width = p[:, 0:1], p[:, 1:2], p[:, 2:3]
-        slopes = np.empty((len(p), p.shape[1], len(x)))
-        if shape == "pixel_gaussian":
-            value, by_centre, by_width = gaussian_in_pixels(x - centre, width, 0.5 * abs(x[1] - x[0]))
-            slopes[:, 1], slopes[:, 2] = -height * by_centre, height * by_width
-        else:
-            u = (x - centre) / width
-            value, by_u, by_fraction = _shape(shape, u, p[:, 5:6])
-            slopes[:, 1] = -height / width * by_u
-            slopes[:, 2] = slopes[:, 1] * u
-            if by_fraction is not None:
-                slopes[:, 5] = height * by_fraction
-        slopes[:, 0], slopes[:, 3], slopes[:, 4] = value, 1.0, line
-        return height * value + p[:, 3:4] + p[:, 4:5] * line, slopes
+        slopes = np.zeros((len(p), p.shape[1], len(x)))
+        slopes[:, rest], slopes[:, rest + 1] = 1.0, line
+        total, shared = p[:, rest : rest + 1] + p[:, rest + 1 : rest + 2] * line, p[:, rest + 2 :]
+        for first in range(0, rest, len(OF_A_PEAK)):
+            height, centre, width = (p[:, k : k + 1] for k in range(first, first + len(OF_A_PEAK)))
+            value, by_centre, by_width, by_shared = _peak(shape, x, centre, width, shared)
+            slopes[:, first], slopes[:, first + 1] = value, height * by_centre
+            slopes[:, first + 2] = height * by_width
+            for number, change in enumerate(by_shared, rest + 2):
+                slopes[:, number] += height * change
+            total = total + height * value
+        return total, slopes
 
     return model
 
 
-def _shape(shape: str, u: Doubles, fraction: Doubles) -> tuple[Doubles, Doubles, Doubles | None]:
-    """Value and derivatives of a shape; the second one is None where it has no Lorentzian part to vary."""
+def _peak(
+    shape: str, x: Doubles, centre: Doubles, width: Doubles, shared: Doubles
+) -> tuple[Doubles, Doubles, Doubles, tuple[Doubles, ...]]:
+    """Peak of height 1, its derivatives by centre and width, and those by what else the shape depends on."""
+    if shape == "pixel_gaussian":
+        value, by_centre, by_width = gaussian_in_pixels(x - centre, width, 0.5 * abs(x[1] - x[0]))
+        return value, -by_centre, by_width, ()
+    u = (x - centre) / width
+    if shape.startswith("split_"):
+        value, by_u, changes = split(shape.removeprefix("split_"), u, shared[:, :-1], shared[:, -1:])
+    else:
+        value, by_u, changes = _shape(shape, u, shared)
+    by_centre = -by_u / width
+    return value, by_centre, by_centre * u, changes
+
+
+def split(shape: str, u: Doubles, shared: Doubles, asymmetry: Doubles) -> tuple[Doubles, Doubles, tuple[Doubles, ...]]:
+    """Shape whose left half has the width ``1 - asymmetry``, the right one ``1 + asymmetry``.
+
+    The full width at half height stays 1, the area that of the shape: Toraya, J. Appl. Cryst. 23, 485 (1990),
+    doi:10.1107/S002188989000704X, with one fraction for both halves. Returned are value, derivative by ``u``, and those
+    by what the shape shares and by the asymmetry.
+
+    Examples
+    --------
+    >>> split("gaussian", np.array([[-0.4, 0.6]]), np.empty((1, 0)), np.array([[0.2]]))[0].round(12).tolist()
+    [[0.5, 0.5]]
+    """
+    side = np.where(u < 0, -1.0, 1.0)
+    wide = 1 + side * asymmetry
+    value, by_v, changes = _shape(shape, u / wide, shared)
+    by_u = by_v / wide
+    return value, by_u, (*changes, -by_u * u / wide * side)
+
+
+def _shape(shape: str, u: Doubles, fraction: Doubles) -> tuple[Doubles, Doubles, tuple[Doubles, ...]]:
+    """Value of a shape, its derivative by ``u``, and that by its Lorentzian part if it has one to vary."""
     if shape == "voigt":
-        return voigt(u, fraction)
+        value, by_u, by_fraction = voigt(u, fraction)
+        return value, by_u, (by_fraction,)
     if shape == "pseudo_voigt":
         (round_, round_slope), (wide, wide_slope) = gaussian(u), lorentzian(u)
         more = wide - round_
-        return round_ + fraction * more, round_slope + fraction * (wide_slope - round_slope), more
-    return (*(gaussian(u) if shape == "gaussian" else lorentzian(u)), None)
+        return round_ + fraction * more, round_slope + fraction * (wide_slope - round_slope), (more,)
+    return (*(gaussian(u) if shape == "gaussian" else lorentzian(u)), ())
 
 
 def gaussian_2d(y: Doubles, x: Doubles) -> Model:

@@ -10,7 +10,6 @@ import numpy as np
 
 from xinsitu import kernels
 from xinsitu.kernels import Doubles
-from xinsitu.kernels.shapes import PARAMETERS
 from xinsitu.physics.blocks import block_function
 from xinsitu.physics.reduction.profile_bins import level_variance, net_profile
 from xinsitu.physics.reduction.regions import Measurements, resting
@@ -19,6 +18,7 @@ from xinsitu.physics.reduction.roi_sums import factor_of, factor_variance, frame
 from xinsitu.schema import Quality
 
 from .fit_rows import EXTRA, columns_for, doubtful, fit_rows, flagged, with_shared
+from .start_values import Peaks
 
 AXES = ("y", "x")
 
@@ -28,13 +28,13 @@ class FitPlan:
     """ROIs whose profiles are fitted: the ``signals`` among the regions."""
 
     measurements: Measurements
-    shape: str
+    peaks: Peaks
     signals: tuple[int, ...]
 
     @property
     def fingerprint(self) -> str:
         """Hash of the content."""
-        said = f"fits {self.measurements.fingerprint} {self.shape} {self.signals}"
+        said = f"fits {self.measurements.fingerprint} {self.peaks} {self.signals}"
         return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
 
     def __dask_tokenize__(self) -> tuple[str, str]:
@@ -68,19 +68,20 @@ class Rows:
 @block_function
 def fit_block(raw: kernels.Frames, per_frame: Doubles, *, plan: FitPlan, shared: float | None = None) -> Doubles:
     """Fits of every profile, ``(frame, profile, column)``; profiles of rows and columns take turns."""
-    names, told = PARAMETERS[plan.shape], plan.measurements
+    names, told = plan.peaks.names, plan.measurements
+    centres, widths = plan.peaks.places("centre"), plan.peaks.places("fwhm")
     result = np.full((len(raw), len(AXES) * len(plan.signals), columns_for(len(names))), np.nan)
     result[..., -EXTRA:-1], result[..., -1] = 0.0, float(Quality.FIT_FAILED)
     for (place, n_bins), parts in _rows(raw, per_frame, plan, shared).items():
         rows = Rows.joined(parts)
-        how: dict[str, Any] = {"shape": plan.shape, "weighted": told.counts}
+        how: dict[str, Any] = {"peaks": plan.peaks, "weighted": told.counts}
         found = fit_rows(rows.values, np.sqrt(rows.variance), rows.per_count, x=np.arange(float(n_bins)), **how)
-        found[:, 1] += rows.first
+        found[:, centres] += rows.first[:, None]
         if told.counts:
             edge = told.regions[plan.signals[place // len(AXES)]].under in ("edge", "plane")
             found = with_shared(found, names, rows.level, rows.factor, own_edge=edge)
         if told.counts and told.median:
-            found[:, -1] = flagged(found[:, -1], doubtful(found[:, 2], rows.ground))
+            found[:, -1] = flagged(found[:, -1], doubtful(found[:, widths].min(axis=1), rows.ground))
         result[rows.frame, place] = found
     return result
 

@@ -1,25 +1,38 @@
-"""Fits of one peak on a straight line to all rows of an array, with start values and a look at what came out."""
+"""Fits of peaks on a straight line to all rows of an array, and a look at what came out."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from xinsitu.kernels import Bools, Doubles
-from xinsitu.kernels.least_squares import Fit, fit
-from xinsitu.kernels.shapes import PARAMETERS, peak_on_line
+from xinsitu.kernels.least_squares import Fit, fit, tied
+from xinsitu.kernels.shapes import OF_A_PEAK, peaks_on_line
 from xinsitu.physics.blocks import block_function
-from xinsitu.physics.reduction.profile_bins import unbroken
 from xinsitu.schema import Quality
+
+from .start_values import Peaks, starts
 
 SIGNIFICANT = 3.0
 """A peak that is not this many standard errors high is no peak."""
 CLEAR = 6.0
 """A peak that is not this many standard errors high is one, but its parameters do not scatter like a Gaussian."""
 POOR = 4.0
-"""Standard deviations of chi square above its expectation from which the shape is not that of the data."""
+"""Standard deviations of a Gaussian, as rare as which a chi square is from which the shape is not that of the data."""
+APART = 10.0
+"""Peaks that are not this many standard errors apart merge, and their parameters do not scatter like a Gaussian."""
+OVERLAP, TOLD_APART = 1.3, 9.0
+"""Distance over the mean width below which peaks of their own widths take counts from each other, and how many standard
+errors high they must be then."""
+NEAR, LUCK = 15, 1.4
+"""Rows over whose median it is decided whether peaks merge, and by how much it must lie above the limit: of those near
+to it the ones that pass are those that the noise has pulled apart."""
+LIMITS = {"fraction": (-0.5, 1.5), "asymmetry": (-0.95, 0.95)}
+"""Between which a shape is one."""
 EXTRA = 3
 """Columns behind the parameters and their covariance: chi square, degrees of freedom, quality."""
 
@@ -29,16 +42,27 @@ def columns_for(number: int) -> int:
     return number + number**2 + EXTRA
 
 
-def packed(found: Fit, good: Bools, n_points: Doubles, *, weighted: bool) -> Doubles:
+def packed(
+    found: Fit,
+    good: Bools,
+    n_points: Doubles,
+    *,
+    weighted: bool,
+    heights: Sequence[int] = (0,),
+    n_fitted: int | None = None,
+    unsure: Bools | None = None,
+) -> Doubles:
     """Fits as rows of numbers, ``(row, column)``; NaN where a fit is no good.
 
     Where the noise is known (``weighted``), a chi square that is too large for it says that the shape is another one:
-    the fit is flagged, and its covariance is multiplied by chi square per degree of freedom.
+    the fit is flagged, and its covariance is multiplied by chi square per degree of freedom. ``heights`` are the places
+    of the peaks' heights, ``n_fitted`` is the number of parameters that do not hang on others, and ``unsure`` tells
+    fits whose errors are doubtful for another reason than a faint peak.
     """
     number = found.parameters.shape[1]
-    free = np.maximum(n_points - number, 0)
+    free = np.maximum(n_points - (n_fitted or number), 0)
     with np.errstate(invalid="ignore"):
-        poor = weighted & good & (found.chi_square - free > POOR * np.sqrt(found.spread))
+        poor = weighted & good & (_surplus(found.chi_square, free, found.spread) > POOR)
     found = found.scaled(np.where(poor, found.chi_square / np.maximum(free, 1), 1.0))
     result = np.full((len(good), columns_for(number)), np.nan)
     result[good, :number] = found.parameters[good]
@@ -46,10 +70,23 @@ def packed(found: Fit, good: Bools, n_points: Doubles, *, weighted: bool) -> Dou
     result[good, -3] = found.chi_square[good]
     result[:, -2] = free
     with np.errstate(invalid="ignore"):
-        faint = good & (found.parameters[:, 0] < CLEAR * np.sqrt(found.covariance[:, 0, 0]))
+        errors = np.sqrt(np.einsum("naa->na", found.covariance))
+        faint = good & (found.parameters[:, heights] < CLEAR * errors[:, heights]).any(axis=1)
+    faint |= False if unsure is None else unsure
     told = np.where(faint, Quality.ERRORS_DOUBTFUL, 0) | np.where(poor, Quality.POOR_FIT, 0)
     result[:, -1] = np.where(good, told, Quality.FIT_FAILED)
     return result
+
+
+def _surplus(chi_square: Doubles, free: Doubles, spread: Doubles) -> Doubles:
+    """How far chi square lies above its expectation, in standard deviations of a Gaussian that is as rare.
+
+    By the cube root of Wilson & Hilferty, PNAS 17, 684 (1931), doi:10.1073/pnas.17.12.684, of a gamma distribution of
+    that mean and variance.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        part = spread / (9 * free**2)
+        return np.asarray((np.cbrt(chi_square / free) - 1 + part) / np.sqrt(part))
 
 
 NARROW = 6.5
@@ -91,9 +128,9 @@ def with_shared(
     else:
         covariance[:, place, place] += level
     scaled = np.zeros((len(rows), number))
-    for name in ("height", "level", "slope"):
-        if name in names:
-            scaled[:, names.index(name)] = rows[:, names.index(name)]
+    for column, name in enumerate(names):
+        if name.split("_")[0] in ("height", "level", "slope"):
+            scaled[:, column] = rows[:, column]
     covariance += factor[:, None, None] * scaled[:, :, None] * scaled[:, None, :]
     result = rows.copy()
     result[:, number:-EXTRA] = covariance.reshape(len(rows), -1)
@@ -107,7 +144,7 @@ def fit_rows(
     per_count: npt.NDArray[Any],
     *,
     x: Doubles,
-    shape: str,
+    peaks: Peaks,
     weighted: bool,
 ) -> Doubles:
     """Parameters, their covariance, chi square, degrees of freedom and quality, ``(..., column)``.
@@ -117,28 +154,77 @@ def fit_rows(
     rows = values.reshape(-1, values.shape[-1]).astype(np.float64)
     sigma = np.broadcast_to(errors, values.shape).reshape(rows.shape)
     counted = np.broadcast_to(per_count, values.shape[:-1]).reshape(-1)
-    start = _start(rows, x, shape)
-    result = _fit(rows, sigma, counted, start, x, shape, weighted)
-    good = _sensible(result, rows, x)
-    again = np.flatnonzero(~good)
+    first, *others = starts(rows, x, peaks)
+    result = _fit(rows, sigma, counted, first, x, peaks, weighted)
+    good = _sensible(result, rows, x, peaks)
+    for start in others:
+        good = _improved(result, good, (rows, sigma, counted), np.arange(len(rows)), start, x, peaks, weighted)
+    again = np.flatnonzero(~good) if peaks.number == 1 else np.arange(len(rows))
     if again.size and good.any():  # from the last one before that could be fitted
         before = np.maximum.accumulate(np.where(good, np.arange(len(rows)), -1))
+        before = np.concatenate([[-1], before[:-1]])
         before = np.where(before < 0, np.flatnonzero(good)[0], before)
         begin = result.parameters[before[again]]
-        result.put(again, _fit(rows[again], sigma[again], counted[again], begin, x, shape, weighted))
-        good = _sensible(result, rows, x)
-    told = packed(result, good, np.isfinite(rows).sum(axis=1).astype(np.float64), weighted=weighted)
+        good = _improved(result, good, (rows, sigma, counted), again, begin, x, peaks, weighted)
+    n_points = np.isfinite(rows).sum(axis=1).astype(np.float64)
+    told = packed(
+        result,
+        good,
+        n_points,
+        weighted=weighted,
+        heights=peaks.places("height"),
+        n_fitted=peaks.ties.shape[1],
+        unsure=_merging(result, good, peaks, values.shape[:-1]),
+    )
     return told.reshape(*values.shape[:-1], -1)
 
 
+def _improved(
+    result: Fit,
+    good: Bools,
+    data: tuple[Doubles, Doubles, Doubles],
+    which: npt.NDArray[np.intp],
+    start: Doubles,
+    x: Doubles,
+    peaks: Peaks,
+    weighted: bool,
+) -> Bools:
+    """Fit some rows again from other values, keep what is better, and tell which fits are good then."""
+    rows, sigma, counted = (part[which] for part in data)
+    other = _fit(rows, sigma, counted, start, x, peaks, weighted)
+    sound = _sensible(other, rows, x, peaks)
+    with np.errstate(invalid="ignore"):
+        better = sound & (~good[which] | (other.chi_square < result.chi_square[which]))
+    result.put(which[better], other.at(better))
+    good = good.copy()
+    good[which[better]] = True
+    return good
+
+
 def _fit(
-    rows: Doubles, sigma: Doubles, counted: Doubles, start: Doubles, x: Doubles, shape: str, weighted: bool
+    rows: Doubles, sigma: Doubles, counted: Doubles, start: Doubles, x: Doubles, peaks: Peaks, weighted: bool
 ) -> Fit:
-    """Fit with the weights that there are."""
-    model = peak_on_line(x, shape)
+    """Fit with the weights that there are; several peaks come in the order of their centres."""
+    ties = peaks.ties
+    first = ties / ties.sum(axis=0)  # what is tied starts from its mean
+    model, begin = tied(peaks_on_line(x, peaks.shape, peaks.number), ties), start @ first
     if weighted:
-        return fit(model, rows, sigma**2, start, per_count=counted)
-    return by_scatter(fit(model, rows, np.ones_like(rows), start), np.isfinite(rows).sum(axis=1))
+        found = fit(model, rows, sigma**2, begin, per_count=counted)
+    else:
+        found = by_scatter(fit(model, rows, np.ones_like(rows), begin), np.isfinite(rows).sum(axis=1))
+    return _in_order(found.through(ties), peaks)
+
+
+def _in_order(found: Fit, peaks: Peaks) -> Fit:
+    """Give the peaks of each row the order of their centres."""
+    size, number = len(OF_A_PEAK), peaks.number
+    order = np.argsort(found.parameters[:, peaks.places("centre")], axis=1)
+    own = (order[:, :, None] * size + np.arange(size)).reshape(len(order), -1)
+    rest = np.broadcast_to(
+        np.arange(number * size, found.parameters.shape[1]), (len(order), len(peaks.names) - number * size)
+    )
+    places = np.concatenate([own, rest], axis=1)
+    return found.moved(places)
 
 
 def by_scatter(even: Fit, n_points: npt.NDArray[np.intp]) -> Fit:
@@ -146,42 +232,48 @@ def by_scatter(even: Fit, n_points: npt.NDArray[np.intp]) -> Fit:
     return even.scaled(even.chi_square / np.maximum(n_points - even.parameters.shape[1], 1))
 
 
-def _start(rows: Doubles, x: Doubles, shape: str) -> Doubles:
-    """Start values: line through the ends, highest bin of a smoothed profile, width from the area above the line."""
-    n_bins = len(x)
-    outer = max(1, n_bins // 10)
-    filled = unbroken(rows)
-    filled = np.where(np.isfinite(filled), filled, 0.0)
-    left, right = filled[:, :outer].mean(axis=1), filled[:, -outer:].mean(axis=1)
-    line = left[:, None] + (right - left)[:, None] * np.linspace(0, 1, n_bins)
-    net = filled - line
-    soft = net.copy()
-    soft[:, 1:-1] = (net[:, :-2] + net[:, 1:-1] + net[:, 2:]) / 3
-    top = soft.argmax(axis=1)
-    height = np.maximum(soft.max(axis=1), 1e-12 + 1e-3 * np.abs(filled).max(axis=1))
-    step = abs(x[-1] - x[0]) / (n_bins - 1)
-    area = np.maximum(net, 0).sum(axis=1) * step
-    width = np.clip(area / height, 2 * step, 0.5 * step * n_bins)
-    slope = (right - left) / (x[-1] - x[0])
-    columns = [height, x[top], width, 0.5 * (left + right), slope]
-    if "fraction" in PARAMETERS[shape]:
-        columns.append(np.full(len(rows), 0.3))
-    return np.stack(columns, axis=1)
-
-
-def _sensible(result: Fit, rows: Doubles, x: Doubles) -> Bools:
-    """Fits that arrived at a peak which the profile shows."""
-    p = result.parameters
+def _sensible(result: Fit, rows: Doubles, x: Doubles, peaks: Peaks) -> Bools:
+    """Fits that arrived at peaks which the profile shows."""
+    p, widths = result.parameters, peaks.places("fwhm")
     seen = np.isfinite(rows)
     varies = np.where(seen, rows, -np.inf).max(axis=1) > np.where(seen, rows, np.inf).min(axis=1)
     low, high = min(x[0], x[-1]), max(x[0], x[-1])
     step = (high - low) / (len(x) - 1)
-    p[:, 2] = np.abs(p[:, 2])
+    p[:, widths] = np.abs(p[:, widths])
+    height, centre, width = (p[:, peaks.places(name)] for name in OF_A_PEAK)
     with np.errstate(invalid="ignore"):
         errors = np.sqrt(np.einsum("naa->na", result.covariance))
-        there = (p[:, 1] >= low) & (p[:, 1] <= high) & (p[:, 2] > step / 3) & (p[:, 2] < 3 * (high - low))
-        high_enough = p[:, 0] > SIGNIFICANT * errors[:, 0]
-        good = varies & result.arrived & there & high_enough & np.isfinite(errors).all(axis=1)
-        if p.shape[1] == 6:
-            good &= (p[:, 5] > -0.5) & (p[:, 5] < 1.5)
+        there = (centre >= low) & (centre <= high) & (width > step / 3) & (width < 3 * (high - low))
+        there &= height > SIGNIFICANT * errors[:, peaks.places("height")]
+        good = varies & result.arrived & there.all(axis=1) & np.isfinite(errors).all(axis=1)
+        for name, (least, most) in LIMITS.items():
+            if name in peaks.names:
+                part = p[:, peaks.names.index(name)]
+                good &= (part > least) & (part < most)
     return np.asarray(good)
+
+
+def _merging(found: Fit, good: Bools, peaks: Peaks, shape: tuple[int, ...]) -> Bools:
+    """Tell fits of peaks that merge, by their own numbers and by those of the rows around along the first dimension."""
+    if peaks.number == 1:
+        return np.zeros(len(good), dtype=bool)
+    from scipy.ndimage import median_filter
+
+    height, centre, width = (found.parameters[:, peaks.places(name)] for name in OF_A_PEAK)
+    clear = np.full(len(good), np.inf)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        errors = np.sqrt(np.einsum("naa->na", found.covariance))
+        significant = height / errors[:, peaks.places("height")]
+        for left, (one, other) in enumerate(itertools.pairwise(peaks.places("centre"))):
+            apart = centre[:, left + 1] - centre[:, left]
+            shared = found.covariance[:, one, other]
+            noise = np.sqrt(errors[:, one] ** 2 + errors[:, other] ** 2 - 2 * shared)
+            both = slice(left, left + 2)
+            overlap = (apart < OVERLAP * width[:, both].mean(axis=1)) & (not peaks.shared_width)
+            least = np.where(overlap, TOLD_APART, CLEAR)
+            clear = np.fmin(clear, np.fmin(apart / noise / APART, significant[:, both].min(axis=1) / least))
+    clear = np.where(good & np.isfinite(clear), clear, 0.0)
+    series = clear.reshape(shape if shape else (1,))
+    size = (min(NEAR, 2 * len(series) - 1), *(1 for _ in series.shape[1:])) if series.size else 1
+    expected = median_filter(series, size=size, mode="mirror").reshape(-1)
+    return np.asarray(good & ((clear < 1) | (expected < LUCK)))

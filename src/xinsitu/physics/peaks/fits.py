@@ -1,4 +1,4 @@
-"""Fits of peaks to profiles: Gaussian, Lorentzian, pseudo-Voigt and Voigt, for all frames and ROIs in one pass."""
+"""Fits of peaks to profiles, of several shapes and up to three in one, for all frames and ROIs in one pass."""
 
 from __future__ import annotations
 
@@ -21,8 +21,12 @@ from xinsitu.values import Roi, RoiSet
 from .fit_blocks import AXES, FitPlan, fit_block
 from .fit_results import add, unpacked
 from .fit_rows import columns_for, fit_rows
+from .start_values import Peaks
 
-Shape = Literal["gaussian", "pixel_gaussian", "lorentzian", "pseudo_voigt", "voigt"]
+Shape = Literal[
+    "gaussian", "pixel_gaussian", "lorentzian", "pseudo_voigt", "voigt", "split_gaussian", "split_pseudo_voigt"
+]
+MOST_PEAKS = 3
 
 
 def fit_profiles(
@@ -30,13 +34,16 @@ def fit_profiles(
     dim: str,
     *,
     shape: Shape = "gaussian",
+    peaks: int = 1,
+    shared_width: bool = False,
     errors: xr.DataArray | None = None,
     per_count: xr.DataArray | None = None,
 ) -> xr.Dataset:
-    """Fit a peak on a straight line to every profile; lazy where the profiles are.
+    """Fit a peak, or several, on a straight line to every profile; lazy where the profiles are.
 
     Start values come from the highest bin and the area of each profile; where that leads nowhere, from the last frame
-    before it that could be fitted.
+    before it that could be fitted. Several peaks start from the parts of equal area, from the highest bins that are no
+    flank of another one, and from the frame before; what has the least chi square is taken.
 
     Parameters
     ----------
@@ -46,7 +53,12 @@ def fit_profiles(
         Along which the peak runs; its coordinate gives centres and widths.
     shape
         ``gaussian``, ``lorentzian``, ``pseudo_voigt``, ``voigt``; or ``pixel_gaussian``, the mean of a Gaussian over
-        each bin, for peaks narrower than some three bins.
+        each bin, for peaks narrower than some three bins. ``split_gaussian`` and ``split_pseudo_voigt`` have a half of
+        another width on each side.
+    peaks
+        How many are in a profile: 1, 2 or 3.
+    shared_width
+        One width for all peaks.
     errors
         Standard errors of the profile's bins. Without them all bins weigh the same, and the scatter about the curve
         gives the errors of the parameters.
@@ -60,15 +72,19 @@ def fit_profiles(
         ``height``, ``centre``, ``fwhm``, ``level`` (of the line in the middle of the profile), ``slope`` and ``area``,
         each with ``*_errors``; ``covariance (..., parameter, parameter_)``; ``chi_square`` and ``n_free``; ``quality``.
         ``fraction`` is the Lorentzian part of a pseudo-Voigt's height, or of a Voigt's width, of which
-        ``fwhm_lorentzian`` and ``fwhm_gaussian`` are given, too. A fit that failed is NaN and flagged: no convergence,
-        a centre outside the profile, a width below a third of a bin or beyond three profiles, a height below three
-        standard errors, a Voigt that would have to be wider than a Lorentzian in its tails. ``errors_doubtful``: a
-        height below six standard errors.
+        ``fwhm_lorentzian`` and ``fwhm_gaussian`` are given, too; ``asymmetry`` of a split shape is the right half width
+        less the left one, over their sum. With several ``peaks`` the variables of a peak have a dim ``peak``, 0 for the
+        one of lowest coordinate; ``level``, ``slope``, ``fraction`` and ``asymmetry`` belong to all of them, and the
+        parameters of ``covariance`` are ``height_0``, ``centre_0`` and so on. A fit that failed is NaN and flagged: no
+        convergence, a centre outside the profile, a width below a third of a bin or beyond three profiles, a height
+        below three standard errors, a Voigt that would have to be wider than a Lorentzian in its tails.
+        ``errors_doubtful``: a height below six standard errors, or peaks that are less than ten standard errors of
+        their distance apart.
 
     Raises
     ------
     SchemaError
-        There is no such dimension or shape, or too few bins.
+        There is no such dimension, shape or number of peaks, or too few bins.
 
     Notes
     -----
@@ -82,10 +98,14 @@ def fit_profiles(
     >>> found = fit_profiles(profile, "x")
     >>> [round(float(found[name]), 6) for name in ("height", "centre", "fwhm", "level")]
     [9.0, 14.2, 6.0, 2.0]
+    >>> two = profile + 4 * np.exp(-4 * np.log(2) * ((x - 21.5) / 4) ** 2)
+    >>> fit_profiles(two, "x", peaks=2).centre.round(6).values.tolist()
+    [14.2, 21.5]
     """
+    model = Peaks(shape, peaks, shared_width)
     if dim not in profile.dims:
         raise SchemaError(f"the profile has dims ({', '.join(map(str, profile.dims))}) and lacks {dim!r}")
-    _check(shape, profile.sizes[dim], "profile")
+    _check(model, profile.sizes[dim], "profile")
     has_axis = dim in profile.coords
     x = profile[dim].values.astype(np.float64) if has_axis else np.arange(float(profile.sizes[dim]))
     given = xr.full_like(profile, np.nan, dtype=np.float64) if errors is None else errors
@@ -95,13 +115,13 @@ def fit_profiles(
         *(_whole(array, dim) for array in (profile, given, counts)),
         input_core_dims=[[dim], [dim], []],
         output_core_dims=[["column"]],
-        kwargs={"x": x, "shape": shape, "weighted": errors is not None},
+        kwargs={"x": x, "peaks": model, "weighted": errors is not None},
         dask="parallelized",
         output_dtypes=[np.float64],
-        dask_gufunc_kwargs={"output_sizes": {"column": columns_for(len(PARAMETERS[shape]))}},
+        dask_gufunc_kwargs={"output_sizes": {"column": columns_for(len(model.names))}},
     )
     along = str(profile[dim].attrs.get("units", PIXEL)) if has_axis else PIXEL
-    return _named(rows, shape, along, str(profile.attrs.get("units", "1")))
+    return _named(rows, model, along, str(profile.attrs.get("units", "1")))
 
 
 def fit_rois(
@@ -109,9 +129,11 @@ def fit_rois(
     rois: RoiSet | Iterable[Roi],
     *,
     shape: Shape = "gaussian",
+    peaks: int = 1,
+    shared_width: bool = False,
     correction: Correction | None = None,
 ) -> xr.Dataset:
-    """Fit a peak on a straight line to both profiles of every ROI in every frame.
+    """Fit a peak, or several, on a straight line to both profiles of every ROI in every frame.
 
     All in one pass over the frames; lazy where these are.
 
@@ -121,7 +143,7 @@ def fit_rois(
         A measurement, or its ``image (time, y, x)``.
     rois
         Where, moving or not; ROIs of the role ``background`` are left out.
-    shape
+    shape, peaks, shared_width
         As in :func:`fit_profiles`.
     correction
         What to do to the frames first.
@@ -148,34 +170,37 @@ def fit_rois(
     >>> round(float(found.centre_y), 2), round(float(found.centre_x), 2), round(float(found.fwhm_x), 1)
     (11.0, 14.5, 9.4)
     """
-    image, named = in_blocks(image_of(data)), RoiSet.of(rois)
+    image, named, model = in_blocks(image_of(data)), RoiSet.of(rois), Peaks(shape, peaks, shared_width)
     signals = {roi.name: number for number, roi in enumerate(named) if roi.role == "signal"}
     if not signals:
         raise SchemaError("there is no ROI to fit")
     for name in signals:
         for axis, (low, behind) in zip(AXES, (named[name].y, named[name].x), strict=True):
-            _check(shape, behind - low, f"{axis} profile of ROI {name!r}")
+            _check(model, behind - low, f"{axis} profile of ROI {name!r}")
     told = fitted(data, image, named, correction)
-    plan = FitPlan(told.plan, shape, tuple(signals.values()))
-    tail = (len(AXES) * len(signals), columns_for(len(PARAMETERS[shape])))
+    plan = FitPlan(told.plan, model, tuple(signals.values()))
+    tail = (len(AXES) * len(signals), columns_for(len(model.names)))
     values = over_blocks(fit_block, told.image, told.per_frame, plan, tail=tail, dtype=np.float64, shared=told.shared)
     coords: dict[Any, Any] = {name: image[name] for name in image.coords if image[name].dims in ((), ("time",))}
     coords["roi"] = np.array(list(signals))
     both = []
     for number, along in enumerate(AXES):
         rows = xr.DataArray(values[:, number :: len(AXES)], dims=("time", "roi", "column"), coords=coords)
-        found = _named(rows, shape, PIXEL, units_after(image, correction))
+        found = _named(rows, model, PIXEL, units_after(image, correction))
         both.append(found.rename({str(name): _along(str(name), along) for name in found.data_vars}))
     return xr.merge(both, join="exact", compat="override")
 
 
-def _check(shape: str, n_bins: int, what: str) -> None:
-    """Refuse shapes that there are not, and profiles that are too short for them."""
-    if shape not in PARAMETERS:
-        raise SchemaError(f"a profile is fitted with {', '.join(PARAMETERS)}, not {shape!r}")
-    if n_bins <= len(PARAMETERS[shape]):
-        number = len(PARAMETERS[shape])
-        raise SchemaError(f"a {shape} has {number} parameters: the {what} has {n_bins} bins, too few for it")
+def _check(model: Peaks, n_bins: int, what: str) -> None:
+    """Refuse shapes and numbers of peaks that there are not, and profiles that are too short for them."""
+    if model.shape not in PARAMETERS:
+        raise SchemaError(f"a profile is fitted with {', '.join(PARAMETERS)}, not {model.shape!r}")
+    if isinstance(model.number, bool) or model.number not in range(1, MOST_PEAKS + 1):
+        raise SchemaError(f"1 to {MOST_PEAKS} peaks are fitted to a profile, not {model.number!r}")
+    number = model.ties.shape[1]
+    if n_bins <= number:
+        several = f"{model.number} peaks ({model.shape}) have" if model.number > 1 else f"a {model.shape} has"
+        raise SchemaError(f"{several} {number} parameters: the {what} has {n_bins} bins, too few for it")
 
 
 def _whole(array: xr.DataArray, dim: str) -> xr.DataArray:
@@ -188,23 +213,48 @@ def _along(name: str, axis: str) -> str:
     return f"{base}_{axis}" + name[len(base) :]
 
 
-def _named(rows: xr.DataArray, shape: str, along: str, units: str) -> xr.Dataset:
-    """One variable per parameter, with units and errors, and what follows from them."""
-    own = {"height": units, "level": units, "centre": along, "fwhm": along, "fraction": "1"}
+def _named(rows: xr.DataArray, model: Peaks, along: str, units: str) -> xr.Dataset:
+    """One variable per parameter, with units and errors, and what follows from them; several peaks along ``peak``."""
+    own = {"height": units, "level": units, "centre": along, "fwhm": along, "fraction": "1", "asymmetry": "1"}
     own["slope"] = f"{units}/{along}"
-    result = unpacked(rows, PARAMETERS[shape], own, "fitted peak")
-    height, width = result["height"], result["fwhm"]
+    own |= {name: own[name.split("_")[0]] for name in model.names}
+    result = unpacked(rows, model.names, own, "fitted peak")
+    ends = [""] if model.number == 1 else [f"_{peak}" for peak in range(model.number)]
+    for end in ends:
+        _follow(result, model.shape, end, along, units)
+    return result if model.number == 1 else _along_peaks(result, ends)
+
+
+def _follow(result: xr.Dataset, shape: str, end: str, along: str, units: str) -> None:
+    """Add the area of a peak, and of a Voigt profile the widths of its parts."""
+    height, width = result[f"height{end}"], result[f"fwhm{end}"]
     fraction = result["fraction"] if "fraction" in result else xr.zeros_like(height)
     per_width, change = _both(fraction, area_of, shape)
-    slopes = {"height": width * per_width, "fwhm": height * per_width}
+    slopes = {f"height{end}": width * per_width, f"fwhm{end}": height * per_width}
     if "fraction" in result:
         slopes["fraction"] = height * width * change
-    add(result, "area", height * width * per_width, slopes, f"{units} {along}", "area of the fitted peak")
+    add(result, f"area{end}", height * width * per_width, slopes, f"{units} {along}", "area of the fitted peak")
     if shape == "voigt":
         part, change = _both(fraction, gaussian_width)
-        add(result, "fwhm_gaussian", width * part, {"fwhm": part, "fraction": width * change}, along, "Gaussian width")
-        slopes = {"fwhm": fraction, "fraction": width}
-        add(result, "fwhm_lorentzian", width * fraction, slopes, along, "Lorentzian width")
+        slopes = {f"fwhm{end}": part, "fraction": width * change}
+        add(result, f"fwhm_gaussian{end}", width * part, slopes, along, "Gaussian width")
+        slopes = {f"fwhm{end}": fraction, "fraction": width}
+        add(result, f"fwhm_lorentzian{end}", width * fraction, slopes, along, "Lorentzian width")
+
+
+def _along_peaks(result: xr.Dataset, ends: list[str]) -> xr.Dataset:
+    """Put the variables of several peaks side by side."""
+    labels = xr.DataArray(np.arange(len(ends)), dims="peak", attrs={"long_name": "peak, along the axis"})
+    for first in [str(name) for name in result.data_vars if str(name).removesuffix("_errors").endswith(ends[0])]:
+        tail = "_errors" if first.endswith("_errors") else ""
+        base = first.removesuffix(tail).removesuffix(ends[0])
+        parts = [result[f"{base}{end}{tail}"] for end in ends]
+        whole = xr.concat(parts, dim="peak", coords="minimal", compat="override", join="exact").assign_coords(
+            peak=labels
+        )
+        attrs = parts[0].attrs | {"long_name": parts[0].attrs["long_name"].replace(f"{base}{ends[0]}", base)}
+        result = result.drop_vars([str(part.name) for part in parts])
+        result[base + tail] = whole.transpose(..., "peak").assign_attrs(attrs)
     return result
 
 
