@@ -17,7 +17,6 @@ from hypothesis.extra import numpy as hnp
 
 import xinsitu as xi
 from xinsitu.physics.blocks import in_blocks
-from xinsitu.physics.corrections.apply import background_noise
 
 CORNER = xi.Background(y=(2, 8), x=(1, 9))
 
@@ -233,7 +232,7 @@ def test_zero_background_gives_nan_and_a_warning_when_computed():
     assert np.isfinite(np.delete(values, 2, axis=0)).all()
 
 
-def test_a_background_that_cannot_divide_is_said_once_for_all_blocks():
+def test_a_background_that_cannot_divide_is_said_once_for_all_blocks(tmp_path):
     image = made(shape=(12, 31, 29))
     image[::3, 2:8, 1:9] = 0
     lazy = xi.background(image.chunk({"time": 2}), CORNER)
@@ -245,11 +244,18 @@ def test_a_background_that_cannot_divide_is_said_once_for_all_blocks():
     with pytest.warns(xi.XinsituWarning, match=r"region holds [\d.]+ counts per frame .* adds \d\d % noise") as said:
         xi.correct(few, recipe)
     assert len(said) == 1
-    assert background_noise(few.chunk({"time": 2}), recipe) == str(said[0].message)
+    lazy = xi.correct(few.chunk({"time": 2}), recipe)
+    for number, frames in enumerate((lazy, lazy.isel(y=slice(9, 30)), lazy.to_dataset().image)):
+        with pytest.warns(xi.XinsituWarning) as again:
+            xi.write_frames(frames.to_dataset(), tmp_path / f"{number}.nc")
+        assert [str(one.message) for one in again] == [str(said[0].message)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         xi.correct(few, xi.Correction(background=xi.Background(CORNER.y, CORNER.x, mode="subtract")))
         xi.correct(made(), xi.Correction(background=CORNER))
+        plenty = xi.correct(made().chunk({"time": 2}), xi.Correction(background=CORNER))
+        xi.write_frames(plenty.to_dataset(), tmp_path / "plenty.nc")
+        xi.write_frames((lazy * 2).to_dataset(), tmp_path / "touched.nc")
         xi.correct(few.assign_attrs(units="1"), xi.Correction(background=CORNER))
 
 

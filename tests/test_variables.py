@@ -13,6 +13,7 @@ import tifffile
 import xarray as xr
 
 import xinsitu as xi
+from xinsitu.cli import main
 from xinsitu.schema import Quality
 from xinsitu.variables import Counted, as_frames
 
@@ -131,3 +132,73 @@ def test_each_remark_is_heard_where_numbers_are_loaded(scan, scheduler):
     assert np.flatnonzero(flags & Quality.FRAME_FAULT).tolist() == [11]
     assert np.flatnonzero(flags & Quality.ZERO_BACKGROUND).tolist() == [7, 19]
     assert np.isnan(series.intensity.values[[7, 11, 19]]).all()
+
+
+def lossy(tmp_path, name: str, gone: tuple[int, ...]) -> xr.Dataset:
+    """Lazy numbers of a measurement some of whose files vanish."""
+    folder = tmp_path / name
+    folder.mkdir()
+    hour = {"time1": 10, "time2": 11, "time3": 12}[name]
+    for number in range(9):
+        pixels = np.random.default_rng(number).poisson(5, (30, 40)).astype("int32")
+        stamp = f"2015:02:03 {hour}:11:{number:02d}"
+        tifffile.imwrite(folder / f"run_{number + 40:04d}.tif", pixels, datetime=stamp)
+    scan = xi.open_measurement(folder, tz="UTC", on_error="nan", chunks={"time": 4})
+    for number in gone:
+        os.remove(folder / f"run_{number + 40:04d}.tif")
+    return xi.measure(scan, ROI)
+
+
+def test_a_sample_keeps_what_was_said_of_its_measurements(tmp_path, computes):
+    parts = [lossy(tmp_path, name, gone) for name, gone in (("time1", (3, 5)), ("time2", ()), ("time3", (0,)))]
+    with computes(0):
+        sample = xi.stitch(parts)
+    with pytest.warns(xi.XinsituWarning) as said:
+        loaded = sample.compute()
+    said_1 = "time1: 2 of 9 frames are NaN because they cannot be read (first: time1 frame 43): files changed"
+    said_3 = "time3: 1 of 9 frames are NaN because they cannot be read (first: time3 frame 40): files changed"
+    lines = [str(one.message) for one in said]
+    assert [line.startswith(text) for line, text in zip(lines, (said_1, said_3), strict=True)] == [True, True]
+    assert loaded.remarks.values.item().splitlines() == lines
+    again = xi.stitch([loaded.isel(time=slice(0, 9)), loaded.isel(time=slice(9, None))])  # heard already
+    assert again.remarks.values.item().splitlines() == lines
+
+
+def test_a_file_says_again_what_was_said_and_only_that(tmp_path):
+    with pytest.warns(xi.XinsituWarning) as first:
+        path = xi.write_results(lossy(tmp_path, "time2", (8,)), tmp_path / "a.nc")
+    with pytest.warns(xi.XinsituWarning) as second:
+        series = xi.read_results(path)
+    assert [str(one.message) for one in second] == [f"{path}: {one.message}" for one in first]
+    assert all(one.filename == __file__ for one in second)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        xi.stitch([series])
+        series.mean("time").compute()
+    whole = xi.write_results(lossy(tmp_path, "time1", ()), tmp_path / "b.nc")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        xi.read_results(whole)
+
+
+def test_commands_on_a_result_say_what_is_not_to_be_trusted_once(tmp_path, capsys):
+    with pytest.warns(xi.XinsituWarning):
+        series = lossy(tmp_path, "time1", (2, 6)).compute()
+    series["quality"][4, 0] |= int(Quality.SATURATED)
+    path = str(xi.write_results(series, tmp_path / "a.nc"))
+    for words in (["info", path], ["plot", path, "-o", str(tmp_path / "a.png")]):
+        assert main(words) == 0
+        out, err = capsys.readouterr()
+        assert (out + err).count("2 of 9 frames are NaN because they cannot be read") == 1
+        assert (out + err).count("saturated: a in 1 of 9 frames") == 1
+        assert "frame_fault: " not in out + err
+
+
+def test_the_first_frame_that_is_nan_is_named_when_frames_are_written(tmp_path):
+    for number in range(6):
+        pixels = np.full((12, 15), number, "int32")
+        tifffile.imwrite(tmp_path / f"s_{number + 7}.tif", pixels, datetime=f"2015:02:03 10:11:{number:02d}")
+    scan = xi.open_measurement(tmp_path, tz="UTC", on_error="nan")
+    os.remove(tmp_path / "s_10.tif")
+    with pytest.warns(xi.XinsituWarning, match=r"1 of 6 frames are NaN .*\(first: .*frame 10\)"):
+        xi.write_frames(scan, tmp_path.parent / f"{tmp_path.name}.nc")

@@ -6,16 +6,23 @@ did the work. These kinds of variable speak there, once their numbers are known;
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import dask
+import dask.array as da
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 from xarray.core.indexing import ExplicitlyIndexed
 
 from xinsitu.errors import warn
 from xinsitu.kernels import DARK, UNREAD, marked
+
+SAID_LATER = "remarks"
+"""Encoding of lazy frames: a delayed text of what there is to say of them when they are written."""
+Bools = npt.NDArray[np.bool_]
 
 
 class Heard(xr.Variable):
@@ -119,9 +126,7 @@ class Frames(Heard):
         """How many frames are NaN, and why."""
         if values.ndim != 3 or values.dtype.kind != "f" or not values.size:
             return
-        yield from remarks_on_frames(
-            {"unread": marked(values, UNREAD).sum(), "dark": marked(values, DARK).sum()}, len(values)
-        )
+        yield from remarks_on_frames(marked(values, UNREAD), marked(values, DARK))
 
 
 class Counted(Frames):
@@ -134,23 +139,70 @@ class Counted(Frames):
     __slots__ = ()
 
 
-def remarks_on_frames(lost: dict[str, int], number: int) -> list[str]:
+def remarks_on_frames(unread: Bools, dark: Bools, called: Called | None = None) -> list[str]:
     """Sentences on frames that became NaN: ``unread`` ones, and ``dark`` ones without a background to divide by.
 
     Examples
     --------
-    >>> remarks_on_frames({"unread": 2, "dark": 0}, 9)
-    ['2 of 9 frames are NaN because they cannot be read: files changed, damaged, removed or not there for a worker']
+    >>> remarks_on_frames(np.array([False, True]), np.array([False, False]), Called(np.array([7, 8]), "time1"))[0]
+    '1 of 2 frames are NaN because they cannot be read (first: time1 frame 8): files changed, damaged, removed or not \
+there for a worker'
     """
     texts = []
-    if lost["unread"]:
+    if unread.any():
+        first = "" if called is None else f" (first: {called[int(np.argmax(unread))]})"
         texts.append(
-            f"{lost['unread']} of {number} frames are NaN because they cannot be read: files changed, damaged, removed "
-            "or not there for a worker"
+            f"{unread.sum()} of {len(unread)} frames are NaN because they cannot be read{first}: files changed, "
+            "damaged, removed or not there for a worker"
         )
-    if lost["dark"]:
-        texts.append(f"the background is zero in {lost['dark']} of {number} frames; their values are NaN")
+    if dark.any():
+        texts.append(f"the background is zero in {dark.sum()} of {len(dark)} frames; their values are NaN")
     return texts
+
+
+@dataclass(frozen=True)
+class Called:
+    """What frames are called: their numbers, and the measurement's name."""
+
+    numbers: npt.NDArray[Any]
+    measurement: str = ""
+
+    @classmethod
+    def of(cls, data: xr.Dataset | xr.DataArray) -> Called | None:
+        """Return what a measurement calls its frames; None where it does not number them."""
+        number, name = data.coords.get("frame"), data.coords.get("measurement")
+        if number is None or number.dims != ("time",) or dask.is_dask_collection(number):
+            return None
+        return cls(number.values, "" if name is None or name.dims else str(name.values))
+
+    def __getitem__(self, position: int) -> str:
+        return f"{self.measurement} frame {self.numbers[position]}".strip()
+
+
+def joined_remarks(said: Sequence[tuple[str, xr.Variable]]) -> Remarks:
+    r"""Remarks of all parts behind their names, the same of several once; of lazy ones heard when they are loaded.
+
+    Examples
+    --------
+    >>> parts = [(name, xr.Variable((), "few counts")) for name in ("time1", "time2")]
+    >>> str(joined_remarks(parts).values)
+    'time1, time2: few counts'
+    """
+    names, texts = [name for name, _ in said], [one.data for _, one in said]
+    if any(map(dask.is_dask_collection, texts)):
+        text = dask.delayed(_in_one, pure=True)(names, *texts)
+        return Remarks((), da.from_delayed(text, (), object, meta=np.array("", object)), said[0][1].attrs)
+    return Remarks((), _in_one(names, *texts), said[0][1].attrs)
+
+
+def _in_one(names: Sequence[str], *texts: object) -> np.ndarray[Any, Any]:
+    """All lines, each once, as an array of one text."""
+    where: dict[str, list[str]] = {}
+    for name, text in zip(names, texts, strict=True):
+        for line in str(text).splitlines():
+            where.setdefault(line, []).append(name)
+    lines = [f"{', '.join(filter(None, names))}: {line}".removeprefix(": ") for line, names in where.items()]
+    return np.array("\n".join(lines), object)
 
 
 def spoken(array: xr.DataArray) -> xr.DataArray:

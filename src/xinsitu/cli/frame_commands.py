@@ -9,13 +9,13 @@ from pathlib import Path
 
 import xarray as xr
 
-from xinsitu.errors import warn
+from xinsitu.errors import collected, in_a_line
 from xinsitu.io.disk import refuse_other_format
 from xinsitu.io.frame_files import write_frames
 from xinsitu.io.instruments import GENERIC, load_instrument
-from xinsitu.io.results import read_results
+from xinsitu.io.results import flags_of, read_results, remarks_of
 from xinsitu.io.survey import survey
-from xinsitu.physics.corrections.apply import Correction, background_noise
+from xinsitu.physics.moments import time_text
 from xinsitu.recipe import Parse
 from xinsitu.values import Background
 
@@ -37,8 +37,26 @@ from .shared import (
 
 def info(words: argparse.Namespace) -> int:
     """Say what is there."""
+    if words.path.suffix == ".nc" and words.path.is_file():
+        with collected():
+            result = read_results(words.path)
+        if "roi" in result.dims:
+            say_block(_result_text(result, words.path))
+            return 0
     say_block(str(survey(words.path, tz=words.tz, instrument=words.instrument, check=words.check, scan=words.scan)))
     return 0
+
+
+def _result_text(result: xr.Dataset, path: Path) -> str:
+    """Return what a ROI time series holds, and what of it is not to be trusted."""
+    first, last = (time_text(result, moment) for moment in result["time"].values[[0, -1]])
+    lines = [
+        str(path),
+        f"  series    {tally(result)}, ROIs {', '.join(map(str, result['roi'].values))}",
+        f"  times     {first} to {last}",
+        *(f"  doubt     {text}" for text in (*remarks_of(result), *flags_of(result))),
+    ]
+    return "\n".join(map(in_a_line, lines))
 
 
 # -- parse ------------------------------------------------------------------------------------------------------------
@@ -69,8 +87,6 @@ def parse(words: argparse.Namespace) -> int:
             compression=words.compression,
             recipe=document(replace(step, reading=how.named(scan)), output),
         )
-    if noise := background_noise(scan, Correction(background=step.correcting.background)):
-        warn(noise)
     size = output.stat().st_size / 2**20
     say(tally(read_results(output)))
     say(f"wrote {output.resolve()} ({size:.0f} MiB) in {time.perf_counter() - started:.1f} s")

@@ -16,7 +16,7 @@ from xinsitu.errors import DocumentError, LayoutError, SchemaError
 from xinsitu.io.disk import refuse_other_format, write_whole
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois, write_attenuation_changes
 from xinsitu.io.guard import check_outputs
-from xinsitu.io.results import read_results, write_results
+from xinsitu.io.results import flags_of, read_results, write_results
 from xinsitu.io.tables import write_csv
 from xinsitu.physics.attenuation.finding import FoundChanges
 from xinsitu.physics.attenuation.reports import RejectedChange
@@ -250,6 +250,8 @@ def plot(words: argparse.Namespace) -> int:
         roi=words.roi,
         overwrite=words.force,
     )
+    for text in flags_of(result):
+        say(f"flagged: {text}")
     say(f"wrote {output.resolve()}")
     return 0
 

@@ -28,7 +28,7 @@ from xinsitu import schema
 from xinsitu.errors import SchemaError, warn
 from xinsitu.kernels import DARK, UNREAD, marked
 from xinsitu.schema import FrameStatus
-from xinsitu.variables import remarks_on_frames
+from xinsitu.variables import SAID_LATER, Called, remarks_on_frames
 
 from .disk import new_file, refuse_existing, refuse_other_format
 from .formats.descriptors import reserve, write_at
@@ -78,7 +78,8 @@ def write_frames(
     Warns
     -----
     XinsituWarning
-        Frames became NaN while they were read or corrected; ``frame_status`` in the file says which.
+        Frames became NaN while they were read or corrected; ``frame_status`` in the file says which. The background
+        that they were divided by holds so few counts that it adds more than 10 % noise.
     """
     refuse_other_format(path)
     path = refuse_existing(path, overwrite=overwrite)
@@ -93,13 +94,14 @@ def write_frames(
             _write_deflated(image, rest, temporary)
         _verify(temporary, path, image)
         lost = _mark_lost(temporary)
-    for text in remarks_on_frames(lost, image.sizes["time"]):
+    (later,) = dask.compute(image.encoding.get(SAID_LATER, ""))
+    for text in (*remarks_on_frames(*lost, Called.of(measurement)), *later.splitlines()):
         warn(text)
     return path
 
 
-def _mark_lost(temporary: Path) -> dict[str, int]:
-    """Write into ``frame_status`` which frames became NaN while they were read or corrected, and count them."""
+def _mark_lost(temporary: Path) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Write into ``frame_status`` which frames became NaN while they were read or corrected, and return which."""
     with h5py.File(temporary) as file:
         image = file["image"]
         corners = image[:, :1, :1] if image.size else np.empty((0, 1, 1))
@@ -111,7 +113,7 @@ def _mark_lost(temporary: Path) -> dict[str, int]:
             status[unread] = FrameStatus.UNREADABLE
             status[dark & (status == FrameStatus.OK)] = FrameStatus.ZERO_BACKGROUND
             file["frame_status"][...] = status
-    return {"unread": int(unread.sum()), "dark": int(dark.sum())}
+    return unread, dark
 
 
 def _write_contiguous(image: xr.DataArray, rest: xr.Dataset, temporary: Path, path: Path) -> None:

@@ -15,7 +15,7 @@ import xarray as xr
 
 import xinsitu
 from xinsitu import schema
-from xinsitu.errors import SchemaError, XinsituError
+from xinsitu.errors import SchemaError, XinsituError, warn
 from xinsitu.variables import as_frames
 
 from .disk import refuse_existing, refuse_other_format, write_whole
@@ -157,6 +157,11 @@ def read_results(path: PathLike) -> xr.Dataset:
     ------
     SchemaError
         The file is no netCDF/HDF5 file, refers to other files, or holds no ``time``; the message names it.
+
+    Warns
+    -----
+    XinsituWarning
+        What was said of the numbers when they were made, and is kept with them as ``remarks``.
     """
     path = Path(path)
     refuse_outside_links(path)
@@ -169,7 +174,10 @@ def read_results(path: PathLike) -> xr.Dataset:
     if "time" not in lazy.dims:
         raise SchemaError(f"{path}: holds no time axis, so it is no result of xinsitu")
     try:
-        return _loaded(lazy)
+        result = _loaded(lazy)
+        for text in remarks_of(result):
+            warn(f"{path}: {text}")
+        return result
     except XinsituError:
         raise
     except Exception as fault:  # noqa: BLE001 - as above
@@ -193,6 +201,45 @@ def _loaded(lazy: xr.Dataset) -> xr.Dataset:
         exact = schema.time_from_microseconds(schema.microseconds_from_time(result[name].values))
         result = result.assign_coords({name: (result[name].dims, exact, result[name].attrs)})
     return result
+
+
+def remarks_of(results: xr.Dataset) -> list[str]:
+    r"""Return what was said of the numbers when they were made, one sentence each; of lazy ones nothing is known yet.
+
+    Examples
+    --------
+    >>> remarks_of(xr.Dataset(coords={"remarks": "one frame is NaN\nfew counts"}))
+    ['one frame is NaN', 'few counts']
+    """
+    said = results.coords.get("remarks")
+    return [] if said is None or said.chunks is not None or said.ndim else str(said.values).splitlines()
+
+
+_SAID = schema.Quality.FRAME_FAULT | schema.Quality.ZERO_BACKGROUND
+"""Flags that remarks speak of."""
+
+
+def flags_of(results: xr.Dataset) -> list[str]:
+    """Return in words which values are flagged, a sentence for each flag, what remarks speak of left out.
+
+    Examples
+    --------
+    >>> quality = xr.DataArray([[1, 0], [1, 2]], dims=("time", "roi"), coords={"roi": ["WZ", "ZB"]})
+    >>> flags_of(xr.Dataset({"quality": quality}))
+    ['saturated: WZ in 2 of 2 frames', 'low_counts: ZB in 1 of 2 frames']
+    """
+    if "quality" not in results or set(results["quality"].dims) != {"time", "roi"}:
+        return []
+    flags = results["quality"].transpose("time", "roi")
+    values, names = flags.values.astype(np.int64), flags["roi"].values.tolist()
+    said = _SAID if remarks_of(results) else 0
+    texts = []
+    for flag in schema.Quality:
+        counts = ((values & flag) > 0).sum(axis=0).tolist()
+        where = [f"{name} in {count}" for name, count in zip(names, counts, strict=True) if count]
+        if where and not flag & said:
+            texts.append(f"{str(flag.name).lower()}: {', '.join(where)} of {len(values)} frames")
+    return texts
 
 
 def _groups(path: Path) -> list[str]:

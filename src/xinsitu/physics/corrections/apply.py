@@ -7,17 +7,18 @@ in their order. Results are float32, and a pixel that says nothing is NaN.
 from __future__ import annotations
 
 import json
-from typing import Any, overload
+from typing import Any, cast, overload
 
+import dask
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import CorrectionError, RoiError, warn
-from xinsitu.physics.blocks import in_blocks, over_blocks, pixel_index
+from xinsitu.physics.blocks import block_function, in_blocks, over_blocks, pixel_index
 from xinsitu.schema import DETECTOR_SHAPE, describe, image_of
 from xinsitu.values import Background, Bounds
-from xinsitu.variables import Counted, Frames, as_frames, spoken
+from xinsitu.variables import SAID_LATER, Counted, Frames, as_frames, spoken
 
 from . import framewise
 from .correction import Correction as Correction
@@ -246,38 +247,40 @@ def _applied(
     tail = (image.sizes["y"], image.sizes["x"])
     values = over_blocks(framewise.correct_block, image, per_frame, plan, tail=tail, dtype=dtype, shared=shared)
     result = _labelled(image, values, correction).assign_attrs(reference_of(data, image, correction))
-    if isinstance(values, np.ndarray):
-        spoken(result)
-        if plan.counts and plan.mode == "divide" and (told := framewise.noise_of(_counts_under(image, plan))):
-            warn(told)
+    divides = plan.counts and plan.mode == "divide"
+    if not isinstance(values, np.ndarray):
+        return _with_noise(result, image, correction) if divides and image.sizes["time"] else result
+    spoken(result)
+    if divides and (told := framewise.noise_of(_counts_under(image, plan))):
+        warn(told)
     return result
+
+
+def _with_noise(result: xr.DataArray, image: xr.DataArray, correction: Correction) -> xr.DataArray:
+    """Lazy frames that know what there is to say of the noise of their background when they are written."""
+    result.encoding[SAID_LATER] = dask.delayed(_noise_text, pure=True)(*_few_under(image, correction))
+    return result
+
+
+def _few_under(image: xr.DataArray, correction: Correction, frames: int = 64) -> tuple[Any, framewise.Steps]:
+    """Pixels around the background regions of some frames, evenly spread, and the plan that fits them."""
+    region = cast("Background", correction.background)
+    some = np.unique(np.linspace(0, image.sizes["time"] - 1, frames).astype(int))
+    small = around(image.isel(time=some), region.boxes, 0)
+    return small.data, plan_for(small, Correction(background=region), warns=False)
+
+
+@block_function
+def _noise_text(pixels: npt.NDArray[Any], plan: framewise.Steps) -> str:
+    """Return a sentence on the noise of a background, or nothing."""
+    counts = framewise.raw_counts(pixels, plan)
+    return framewise.noise_of(counts[counts > 0]) or ""
 
 
 def _counts_under(image: xr.DataArray, plan: framewise.Steps) -> npt.NDArray[np.float64]:
     """Raw counts in the background regions of those frames that have any."""
     counts = framewise.raw_counts(image.values, plan)
     return counts[counts > 0]
-
-
-def background_noise(data: xr.Dataset | xr.DataArray, correction: Correction, *, frames: int = 64) -> str | None:
-    """Say of some frames, which are read for it, how much noise a background region adds; None where that is little.
-
-    Parameters
-    ----------
-    data
-        A measurement, or its ``image (time, y, x)``, as it goes into :func:`correct`.
-    correction
-        With a background by which frames are divided.
-    frames
-        How many are asked, evenly spread.
-    """
-    image = image_of(data)
-    region = correction.background
-    if region is None or region.mode != "divide" or not holds_counts(image) or not image.sizes["time"]:
-        return None
-    some = np.unique(np.linspace(0, image.sizes["time"] - 1, frames).astype(int))
-    small = around(image.isel(time=some), region.boxes, 0)
-    return framewise.noise_of(_counts_under(small, plan_for(small, Correction(background=region), warns=False)))
 
 
 def _labelled(image: xr.DataArray, values: npt.NDArray[Any], correction: Correction) -> xr.DataArray:

@@ -16,7 +16,7 @@ from xinsitu.kernels.spikes import outliers
 from xinsitu.physics.blocks import block_function
 from xinsitu.physics.corrections.framewise import noise_of
 from xinsitu.schema import Quality
-from xinsitu.variables import remarks_on_frames
+from xinsitu.variables import Called, remarks_on_frames
 
 from .quantities import COLUMN, LOW_COUNTS
 from .roi_widths import NOISY_PEAK
@@ -50,7 +50,7 @@ class Told:
 
     Are frames divided by a background, are they counts, is there a median, does the flat field say what it counted;
     which ROIs are more than a background, and which take it from their own edge; did counts go through a plain median
-    before.
+    before; what the frames are called.
     """
 
     divides: bool
@@ -61,6 +61,7 @@ class Told:
     signals: tuple[bool, ...]
     edges: tuple[bool, ...]
     median_before: bool = False
+    called: Called | None = None
 
 
 @block_function
@@ -110,9 +111,7 @@ def _on_frames(packed: Doubles, told: Told) -> Iterator[str]:
     """Frames that cannot be read, and a background that they cannot or should not be divided by."""
     flags = packed[:, 0, COLUMN["quality"]].astype(np.int64)
     dark = (flags & Quality.ZERO_BACKGROUND) > 0
-    yield from remarks_on_frames(
-        {"unread": int(np.count_nonzero(flags & Quality.FRAME_FAULT)), "dark": int(np.count_nonzero(dark))}, len(packed)
-    )
+    yield from remarks_on_frames((flags & Quality.FRAME_FAULT) > 0, dark, told.called)
     if told.divides and told.counts:
         known = ~dark & ((flags & Quality.FRAME_FAULT) == 0)
         if noise := noise_of(packed[known, 0, COLUMN["frame_level_counts"]]):

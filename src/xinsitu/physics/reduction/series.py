@@ -18,7 +18,7 @@ from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.corrections.plan import reference_of, units_after
 from xinsitu.schema import QUANTITIES, Quantity, attributes_of, image_of
 from xinsitu.values import EDGE, Roi, RoiSet
-from xinsitu.variables import Remarks
+from xinsitu.variables import Called, Remarks
 
 from .flags import Told, flagged, remarks
 from .frame_flags import frame_flags
@@ -126,7 +126,7 @@ def measure(
     plan = replace(fit.plan, bins=covered(named, fit.boxes)) if profiles else fit.plan
     tail = (len(named), len(COLUMNS) + n_bins(plan.bins))
     packed = over_blocks(measure_block, fit.image, fit.per_frame, plan, tail=tail, dtype=np.float64, shared=fit.shared)
-    numbers, said = _together(packed[:, :, : len(COLUMNS)], plan, named)
+    numbers, said = _together(packed[:, :, : len(COLUMNS)], plan, named, Called.of(data))
     series = _unpacked(numbers, data, image, named, fit, correction).assign(remarks=said).set_coords("remarks")
     if plan.bins is None:
         return series
@@ -138,7 +138,12 @@ def measure(
 # -- from the packed numbers to a Dataset -----------------------------------------------------------------------------
 
 
-def _together(packed: Any, plan: Measurements, rois: RoiSet) -> tuple[Any, Remarks]:  # noqa: ANN401 - NumPy or dask
+def _together(
+    packed: Any,  # noqa: ANN401 - NumPy or dask
+    plan: Measurements,
+    rois: RoiSet,
+    called: Called | None,
+) -> tuple[Any, Remarks]:
     """Put all frames together: the numbers with the flags that this gives, and what there is to say of them.
 
     It is said at once of numbers in memory, and of lazy ones where they are loaded.
@@ -146,7 +151,7 @@ def _together(packed: Any, plan: Measurements, rois: RoiSet) -> tuple[Any, Remar
     divides = plan.steps.boxes is not None and plan.steps.mode == "divide"
     before = plan.behind_median and not plan.asks_median
     flat = plan.steps.flat_counts is not None
-    told = Told(divides, plan.counts, plan.asks_median, flat, *_signals(rois), median_before=before)
+    told = Told(divides, plan.counts, plan.asks_median, flat, *_signals(rois), median_before=before, called=called)
     attributes = attributes_of("remarks")
     if isinstance(packed, np.ndarray):
         return flagged(packed, told=told), Remarks((), remarks(packed, told=told), attributes).say()

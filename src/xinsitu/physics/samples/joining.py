@@ -15,6 +15,7 @@ from xinsitu.physics.attenuation.counts import at_one_reference
 from xinsitu.physics.moments import measurement_labels, time_text, times
 from xinsitu.physics.moments import resolve_key as resolve_key
 from xinsitu.schema import SHARED_ERRORS, UNKNOWN_ZONE, describe, require
+from xinsitu.variables import joined_remarks
 
 from .alignment import aligned
 
@@ -89,7 +90,9 @@ def stitch(series: Series, *, allow_overlap: bool | str | Iterable[str] = False)
         combine_attrs="drop_conflicts",
     )
     joined.attrs = _attributes(parts)
-    return _described(_sorted(joined))
+    described = _described(_sorted(joined))
+    said = [part.said for part in parts if part.said is not None]
+    return described.assign(remarks=joined_remarks(said)).set_coords("remarks") if said else described
 
 
 # -- what is joined ---------------------------------------------------------------------------------------------------
@@ -100,6 +103,8 @@ class _Part:
     """One Dataset to join, with ``measurement`` on its time axis."""
 
     data: xr.Dataset
+    said: tuple[str, xr.Variable] | None = None
+    """Its name, empty where it is a sample already, and its remarks."""
 
     @property
     def span(self) -> tuple[np.datetime64, np.datetime64]:
@@ -130,7 +135,10 @@ def _named(series: Series) -> Iterator[_Part]:
         bare = data.drop_vars(["measurement", "segment", "remarks"], errors="ignore").drop_encoding()
         read = bare.coords.to_dataset().drop_vars(SHARED_ERRORS, errors="ignore")  # these wait for all frames
         bare = bare.assign_coords(read.compute().coords)
-        yield _Part(bare.assign_coords(measurement=("time", labels), segment=("time", segment)))
+        said = None
+        if "remarks" in data.variables and not data["remarks"].dims:
+            said = ("" if "segment" in data.variables else str(labels[0]), data["remarks"].variable)
+        yield _Part(bare.assign_coords(measurement=("time", labels), segment=("time", segment)), said)
 
 
 def named_series(series: Series) -> dict[str, xr.Dataset]:
