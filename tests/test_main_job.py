@@ -127,6 +127,7 @@ def test_the_same_numbers_under_every_scheduler(experiment: Truth, tmp_path: Pat
     xr.testing.assert_equal(one.load(), two.load())
 
 
+@pytest.mark.filterwarnings("ignore:no ROI has 'empty' as its background")
 def test_real_frames_go_the_whole_way(shared_data: Path, tmp_path: Path) -> None:
     folders = [shared_data / "i07" / "refl" / name for name in ("380404", "380405", "380406")]
     rois = [xi.Roi("specular", y=(0, 195), x=(200, 300)), xi.Roi("empty", y=(0, 50), x=(0, 50), role="background")]

@@ -154,7 +154,8 @@ def test_what_a_plain_median_does_is_flagged_widths_and_positions_too(kind, coun
 
 def test_without_noise_the_width_is_that_of_single_bins():
     along_y, along_x = SHAPES["asymmetric"]
-    quiet = xr.DataArray(1e9 * np.outer(along_y, along_x)[None], dims=("time", "y", "x"), attrs={"units": "counts"})
+    counts = np.rint(1e12 * np.outer(along_y, along_x)[None]).astype("int64")
+    quiet = xr.DataArray(counts, dims=("time", "y", "x"), attrs={"units": "counts"})
     series = xi.measure(quiet, [xi.Roi("S", y=BOX.y, x=BOX.x, background=())]).sel(roi="S").isel(time=0)
     base = along_x[12:76] * along_y[12:66].sum() * 1e9
     edge = np.concatenate([base[:3], base[-3:]]).mean()

@@ -195,6 +195,7 @@ ROIS = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:no ROI has 'ground' as its background")
 @pytest.mark.parametrize("chunks", [None, 7])
 def test_measure_flags_what_stands_out(chunks: int | None) -> None:
     image = frames_with_faults()
