@@ -168,7 +168,7 @@ def without_defaults(correction: Mapping[str, Any]) -> dict[str, Any]:
     Examples
     --------
     >>> without_defaults({"median": 3}), without_defaults({})
-    ({'median': 3, 'threshold': 0}, {'median': 0})
+    ({'threshold': 0, 'median': 3}, {'median': 0})
     """
     return {"threshold": 0, **correction} if correction.get("median") else {**correction, "median": 0}
 
