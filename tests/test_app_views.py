@@ -6,16 +6,19 @@ import http.client
 import json
 import time
 import urllib.request
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+import xarray as xr
 from bokeh.document import Document
 from bokeh.models import BoxAnnotation, ColumnDataSource
 from bokeh.server.callbacks import NextTickCallback, TimeoutCallback
 
 import xinsitu as xi
+from xinsitu.app.data.cutouts import Section, SectionRequest
 from xinsitu.app.data.source import open_source
 from xinsitu.app.data.store import FrameStore
 from xinsitu.app.network import origins
@@ -23,7 +26,6 @@ from xinsitu.app.page.session import Session
 from xinsitu.app.serve import explore
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.app.views.image import shrunk
-from xinsitu.app.views.section import crossings
 from xinsitu.recipe import Reading
 from xinsitu.values import Event, RoiSet
 
@@ -239,9 +241,26 @@ def test_large_frames_travel_with_their_highest_pixels():
     assert shrunk(frame[:100, :100]).shape == (100, 100)
 
 
-@pytest.mark.parametrize(("values", "ends"), [([0, 1, 4, 1, 0], (4 / 3, 8 / 3)), ([4, 1, 0], (np.nan, 2 / 3))])
-def test_half_maximum_crossings(values, ends):
-    np.testing.assert_allclose(crossings(np.array(values, dtype=float), 2.0), ends)
+@pytest.mark.parametrize("background", [(), ("ground",), ("edge",), ("plane",)])
+@pytest.mark.parametrize("recipe", [None, xi.Correction(background=xi.Background((0, 3), (0, 40), mode="subtract"))])
+def test_the_bar_at_half_maximum_is_as_long_as_the_width_that_is_written(background, recipe):
+    y, x = np.mgrid[:44, :52]
+    frame = 90 * np.exp(-((y - 24) ** 2) / 40 - (x - 27) ** 2 / 60) + 12 + 0.5 * x
+    counts = np.round(frame)[None].astype("int32")
+    coords = {"time": [np.datetime64("2015-02-03", "ns")], "y": np.arange(44), "x": np.arange(52)}
+    image = xr.DataArray(counts, coords, ("time", "y", "x"), attrs={"units": "counts"})
+    ground = [xi.Roi("ground", (4, 8), (2, 9), role="background")] if background == ("ground",) else []
+    rois = xi.RoiSet([xi.Roi("spot", (8, 41), (6, 47), background=background), *ground])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", xi.XinsituWarning)
+        series = xi.measure(image, rois, correction=recipe).sel(roi="spot").isel(time=0)
+        found = Section.of(SectionRequest(image.to_dataset(name="image"), rois["spot"], recipe, rois))
+    for axis in ("y", "x"):
+        left, right, level = found.half_maximum(axis)
+        assert right - left == pytest.approx(float(series[f"fwhm_{axis}"]), rel=1e-9)
+        assert getattr(found, axis).min() < level < getattr(found, axis).max()
+        assert left < float(series[f"com_{axis}"]) < right
+    assert found.x.sum() == pytest.approx(float(series.intensity), rel=1e-6)
 
 
 class TestServer:

@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from xinsitu import kernels
 from xinsitu.physics.corrections.apply import Correction, correct, crop
 from xinsitu.physics.corrections.plan import around
 from xinsitu.physics.reduction.moving import Boxes
+from xinsitu.physics.reduction.roi_profiles import profiles
 from xinsitu.plots.images import Along, Show, changes
 from xinsitu.schema import image_of
-from xinsitu.values import Roi
+from xinsitu.values import Roi, RoiSet
 
 Doubles = npt.NDArray[np.float64]
+ALONG: tuple[Along, Along] = ("y", "x")
 COLUMNS = 1200
 """Columns of a kymograph: no screen has more."""
 
 
 @dataclass(frozen=True)
 class SectionRequest:
-    """Frames (one of them), ROI and correction."""
+    """Frames (one of them), ROI and correction; all ROIs where they are in it, as one may be another's background."""
 
     data: xr.Dataset
     roi: Roi
     correction: Correction | None
+    rois: RoiSet | None = None
 
 
 @dataclass(frozen=True)
 class Section:
-    """Cut-out ``(y, x)`` of one frame and its two profiles."""
+    """Cut-out ``(y, x)`` of one frame and its two profiles, less the ROI's background."""
 
     roi: Roi
     image: npt.NDArray[Any]
@@ -44,7 +48,24 @@ class Section:
         """Cut one frame."""
         box = corrected_box(request.data, request.roi, request.correction)
         values = np.asarray(box.isel(time=0).values, dtype="float64")
-        return cls(request.roi, values, values.sum(axis=1), values.sum(axis=0))
+        one, roi = request.data.isel(time=slice(0, 1)), replace(request.roi, path=None)
+        y, x = (
+            np.asarray(profiles(one, roi, along=axis, rois=request.rois, correction=request.correction).values[0])
+            for axis in ALONG
+        )
+        return cls(request.roi, values, y, x)
+
+    def half_maximum(self, axis: Along) -> tuple[float, float, float]:
+        """Return where the profile crosses half its height on both sides, in detector pixels, and that level.
+
+        The width between the two is the FWHM that is measured.
+        """
+        profile = np.nan_to_num(getattr(self, axis))[None]
+        base = np.zeros(1) if self.roi.background else kernels.edge_base(profile)
+        found = kernels.half_maximum(profile, base)
+        first = getattr(self.roi, axis)[0]
+        level = base[0] + found.height[0] / 2
+        return first + float(found.left[0]), first + float(found.right[0]), float(level)
 
 
 @dataclass(frozen=True)
@@ -60,6 +81,8 @@ class KymographRequest:
     cuts: npt.NDArray[np.int64]
     boxes: Boxes | None = None
     """Bounds ``y0, y1, x0, x1`` of the ROI in every frame; None: it stands still."""
+    rois: RoiSet | None = None
+    """All ROIs, as one may be another's background."""
 
 
 @dataclass(frozen=True)
@@ -79,32 +102,16 @@ class Kymograph:
     @classmethod
     def of(cls, request: KymographRequest) -> Kymograph:
         """Sum over the other axis, take differences, put the frames on a grid."""
-        own, other = ((0, 2), "x") if request.along == "y" else ((2, 4), "y")
+        own = (0, 2) if request.along == "y" else (2, 4)
         boxes, roi = request.boxes, request.roi
-        if boxes is not None:  # everything that the ROI ever sees, and of that what it sees in each frame
-            low, high = boxes.min(axis=0), boxes.max(axis=0)
-            roi = roi.moved(y=(int(low[0]), int(high[1])), x=(int(low[2]), int(high[3])))
-        box = corrected_box(request.data, roi, request.correction)
-        if boxes is not None:
-            box = box.where(_inside(box, other, boxes[:, 2:] if request.along == "y" else boxes[:, :2]), 0)
-        summed = box.sum(other, dtype="float64", skipna=False)
-        if boxes is not None:
-            summed = summed.where(_inside(box, request.along, boxes[:, slice(*own)]))
-        profile = np.asarray(summed.compute().values)
+        found = profiles(request.data, roi, along=request.along, rois=request.rois, correction=request.correction)
+        profile = np.asarray(found.compute().values)
         times = request.data["time"].values
         shown = changes(profile, (times - times[0]) / np.timedelta64(1, "s"), request.show)
         values, left, right = on_grid(shown, request.places[: len(shown)], request.cuts)
-        bounds = roi.y if request.along == "y" else roi.x
+        bounds = int(found[request.along][0]), int(found[request.along][-1]) + 1
         edges = None if boxes is None else boxes[:, slice(*own)]
         return cls(values.T.astype("float32"), left, right, bounds, request.show != "values", edges)
-
-
-def _inside(box: xr.DataArray, axis: str, bounds: npt.NDArray[np.int64]) -> xr.DataArray:
-    """Whether a pixel lies within the bounds ``(time, 2)`` of its frame, dims ``(time, axis)``."""
-    pixels = np.asarray(box[axis].values)
-    return xr.DataArray(
-        (pixels >= bounds[:, :1]) & (pixels < bounds[:, 1:]), dims=("time", axis), coords={axis: box[axis]}
-    )
 
 
 def corrected_box(data: xr.Dataset, roi: Roi, correction: Correction | None) -> xr.DataArray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import param
 import xarray as xr
 
@@ -80,8 +82,9 @@ class NumbersState(RoiState):
         """Return what cut-out and profiles need; None without a ROI."""
         if self.roi is None:
             return None
-        y, x = self.box(self.selected)
-        return SectionRequest(self.store.around(self.frame), self.roi.moved(y=y, x=x), self.active_correction)
+        boxes = {roi.name: self.box(roi.name) for roi in self.rois}
+        here = RoiSet([replace(roi.moved(y=boxes[roi.name][0], x=boxes[roi.name][1]), path=None) for roi in self.rois])
+        return SectionRequest(self.store.around(self.frame), here[self.selected], self.active_correction, here)
 
     def kymograph_request(self) -> KymographRequest | None:
         """Return what the kymograph needs; None where nothing has been read yet."""
@@ -90,8 +93,9 @@ class NumbersState(RoiState):
             return None
         boxes = self.boxes(self.selected)[: data.sizes["time"]] if self.roi.path else None
         return KymographRequest(
-            data, self.roi, self.active_correction, self.along, self.show, self.coordinates(), self.breaks(), boxes
-        )
+            data, self.roi, self.active_correction, self.along, self.show, self.coordinates(), self.breaks(), boxes,
+            RoiSet(list(self.rois)),
+        )  # fmt: skip
 
     @property
     def series(self) -> xr.Dataset:

@@ -7,8 +7,9 @@ from bokeh.layouts import row
 from bokeh.models import BasicTicker, ColumnDataSource
 from bokeh.plotting import figure
 
-from xinsitu.app.data.cutouts import Section
+from xinsitu.app.data.cutouts import ALONG, Section
 from xinsitu.app.state.model import ExplorerModel
+from xinsitu.plots.images import Along
 
 from .channel import ticks
 
@@ -18,6 +19,7 @@ class SectionView:
 
     def __init__(self, model: ExplorerModel) -> None:
         self._model = model
+        self._found: Section | None = None
         self.profiles = {
             axis: ColumnDataSource(data={"at": [], "profile": []}, name=f"profile_{axis}") for axis in ("x", "y")
         }
@@ -43,20 +45,23 @@ class SectionView:
 
     def numbers(self) -> None:
         """Say centre and width again: the selected ROI was measured after its cut-out was shown."""
-        for axis, source in self.profiles.items():
-            if len(source.data["at"]):
-                self._width(axis, np.asarray(source.data["profile"]), *self._measured(axis))
+        for axis in ALONG:
+            if self._found is not None:
+                self._width(axis, self._found, *self._measured(axis))
 
     def clear(self) -> None:
         """Show nothing: there is no frame."""
+        self._found = None
         for source in (*self.profiles.values(), *self.widths.values()):
             source.data = {name: [] for name in source.data}
 
     def show(self, found: Section) -> None:
         """Show the profiles of a cut-out."""
-        for axis, values, first in (("x", found.x, found.roi.x[0]), ("y", found.y, found.roi.y[0])):
+        self._found = found
+        for axis in ALONG:
+            values, first = getattr(found, axis), getattr(found.roi, axis)[0]
             self.profiles[axis].data = {"at": first + np.arange(len(values)), "profile": values}
-            self._width(axis, values, *self._measured(axis))
+            self._width(axis, found, *self._measured(axis))
 
     def _measured(self, axis: str) -> tuple[float, float]:
         """Return centre of mass and width of the frame that is shown, as they stand in the curves."""
@@ -65,35 +70,11 @@ class SectionView:
             return float("nan"), float("nan")
         return float(series[f"com_{axis}"].values[frame]), float(series[f"fwhm_{axis}"].values[frame])
 
-    def _width(self, axis: str, values: np.ndarray, com: float, width: float) -> None:
+    def _width(self, axis: Along, found: Section, com: float, width: float) -> None:
         """Draw the half-maximum width where it was found, at half height."""
         self._plots[axis].title.text = f"{self._model.direction(axis)} {com:.2f}, FWHM {width:.2f}"
         if not (np.isfinite(com) and np.isfinite(width)):
             self.widths[axis].data = {"at": [], "level": []}
             return
-        edge = max(1, round(0.05 * len(values)))
-        base = float(np.mean([*values[:edge], *values[-edge:]]))
-        half = base + (float(np.nanmax(values)) - base) / 2
-        left, right = crossings(values, half)
-        first = self.profiles[axis].data["at"][0]
-        self.widths[axis].data = {"at": [first + left, first + right], "level": [half, half]}
-
-
-def crossings(values: np.ndarray, level: float) -> tuple[float, float]:
-    """Places where a profile first falls through a level, outwards from its maximum.
-
-    Examples
-    --------
-    >>> crossings(np.array([0.0, 1.0, 5.0, 1.0, 0.0]), 3.0)
-    (1.5, 2.5)
-    """
-    top = int(np.nanargmax(values))
-    right = next((i for i in range(top, len(values) - 1) if values[i + 1] < level <= values[i]), None)
-    left = next((i for i in range(top, 0, -1) if values[i - 1] < level <= values[i]), None)
-    ends = []
-    for inner, outer in ((left, -1), (right, 1)):
-        if inner is None:
-            ends.append(float("nan"))
-        else:
-            ends.append(inner + outer * (values[inner] - level) / (values[inner] - values[inner + outer]))
-    return float(ends[0]), float(ends[1])
+        left, right, half = found.half_maximum(axis)
+        self.widths[axis].data = {"at": [left, right], "level": [half, half]}
