@@ -89,7 +89,21 @@ class Nexus:
         for name, unit in _EXPOSURES.items():
             if (values := self.value(name, "s", default=unit)) is not None:
                 return values
+        if not any(self.find(name) for name in _EXPOSURES) and (axis := self._time_axis()):
+            self.say(f"no {' or '.join(list(_EXPOSURES)[:2])} says how long frames were exposed; {axis}")
         return None
+
+    def _time_axis(self) -> str:
+        """Say which axis of the frames is in units of time, but no exposure; empty where there is none."""
+        for group in self.groups:
+            axes = np.atleast_1d(group.attrs.get("axes", ""))
+            name = decoded(axes[0]) if axes.size else ""
+            dataset = item_of(group, name) if name else None
+            if isinstance(dataset, h5py.Dataset) and dataset.size == self.count:
+                unit = decoded(dataset.attrs.get("units"))
+                if unit and factor(unit, "s") is not None:
+                    return f"their axis {name} ({unit}) is no exposure time"
+        return ""
 
     def cutoff(self) -> int | None:
         """Count at which pixels are full: the lowest that the file names."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import h5py
 import numpy as np
@@ -23,7 +24,7 @@ from xinsitu.variables import Counted
 from .formats.safe_hdf5 import opened
 from .gather import Gathered
 from .instruments import Instrument
-from .nexus import decoded
+from .nexus import decoded, read_attributes
 from .options import Opening
 from .paths import Source
 from .recognition import Chosen
@@ -190,6 +191,14 @@ def _with_times(dataset: xr.Dataset, path: str, opening: Opening) -> xr.Dataset:
     if axis.source == "given" and dataset.attrs.get("time_zone_source") == UNKNOWN_ZONE:
         dataset.attrs |= {"time_zone": "UTC", "time_zone_source": "given"}
     return dataset.assign_attrs(time_source=axis.source, time_resolution=axis.resolution)
+
+
+def said_of(source: Source) -> dict[str, Any]:
+    """Return what frames that were written say of themselves: instrument, clock, detector; empty for all others."""
+    if not all_own(source):
+        return {}
+    with opened(os.path.join(source.folder, source.files[0].name)) as file:
+        return read_attributes(file)
 
 
 def all_own(source: Source) -> bool:

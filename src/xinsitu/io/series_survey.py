@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import groupby, pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from xinsitu.clock import find_zone
+from xinsitu.schema import UNKNOWN_ZONE
 
 from .discover import Series
 from .formats.header import FrameFault, FrameHeader
@@ -65,6 +67,8 @@ class SeriesSurvey:
     checked: bool = False
     unwritten: int = 0
     remarks: tuple[str, ...] = ()
+    written: Mapping[str, Any] = field(default_factory=dict)
+    """What frames that xinsitu has written say of themselves."""
 
     @property
     def good(self) -> list[int]:
@@ -86,6 +90,7 @@ class SeriesSurvey:
             return [f"frames    none of {len(self.series.files)} can be read"]
         first = self.headers[0]
         detector, serial = first.detector
+        detector, serial = self.written.get("detector", detector), self.written.get("detector_serial", serial)
         what = ", ".join(part for part in (detector, f"S/N {serial}" if serial else "") if part)
         pages = sum(header.pages for header in self.headers)
         size = sum(header.size for header in self.headers) / 1e6
@@ -96,10 +101,18 @@ class SeriesSurvey:
         text = first.text
         if text.exposure_time is not None:
             period = "" if text.exposure_period is None else f", period {text.exposure_period:g} s"
-            lines.append(f"exposure  {text.exposure_time:g} s{period}")
+            lines.append(f"exposure  {text.exposure_time:g} s{period}{self._apart(text.exposure_period)}")
         if text.flat_field:
             lines.append(f"flat      camserver has already applied {text.flat_field}")
         return lines
+
+    def _apart(self, period: float | None) -> str:
+        """Say how far frames are apart where that is not the period of their header."""
+        if period is None or self.axis is None or self.axis.source == "frame" or len(self.axis.microseconds) < 3:
+            return ""
+        step = float(np.median(np.diff(self.axis.microseconds))) / 1e6
+        off = abs(step - period) > max(self.axis.resolution, 0.1 * period) / 2
+        return f" by the header, but frames come {step:g} s apart" if off else ""
 
     def _numbers(self) -> list[str]:
         lines = []
@@ -118,11 +131,12 @@ class SeriesSurvey:
         if self.axis is None:
             return [f"time      {self.time_error}"]
         axis, names = self.axis, [self.series.files[index].name for index in self.good]
-        if axis.source == "frame":
+        source = str(self.written.get("time_source") or self.headers[0].stamp_source or "none in the first frame")
+        if "frame" in (axis.source, source):
             return ["time      no stamps; only frame numbers"]
         lines = [
             f"time      {self._span(axis)}",
-            f"stamps    {self.headers[0].stamp_source or 'none in the first frame'}, resolution {axis.resolution:g} s",
+            f"stamps    {source}, resolution {float(self.written.get('time_resolution', axis.resolution)):g} s",
         ]
         for index, seconds in pauses(axis.microseconds, axis.resolution)[:SHOWN]:
             lines.append(f"pause     {seconds:g} s after {names[index]}")
@@ -146,6 +160,7 @@ class SeriesSurvey:
     def _span(self, axis: TimeAxis) -> str:
         """First and last time, and of which clock."""
         zoneless = any(header.utc is None and needs_zone(header.stamp) for header in self.headers)
+        zoneless |= self.written.get("time_zone_source") == UNKNOWN_ZONE
         zone = self.zone or "UTC"
         first, last = (_local(int(axis.microseconds[end]), zone) for end in (0, -1))
         if not self.zone and zoneless:

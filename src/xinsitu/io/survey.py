@@ -14,7 +14,7 @@ import numpy as np
 
 from xinsitu.clock import find_zone
 from xinsitu.errors import LayoutError, TimeError, collected, in_a_line
-from xinsitu.schema import FrameStatus
+from xinsitu.schema import UNKNOWN_ZONE, FrameStatus
 
 from .discover import HDF5_SUFFIXES, Folder, FrameName, Series, look, natural_key, why_none
 from .faults import check_pixels, find_suspects, hollow, read_headers
@@ -22,10 +22,11 @@ from .formats.hdf5_stack import Hdf5Stack
 from .formats.header import FrameFault, FrameHeader
 from .gather import Gathered
 from .gather_hdf5 import check_hdf5, join_hdf5, read_hdf5, unwritten, without_unwritten
-from .instruments import Instrument
+from .instruments import GENERIC, Instrument
 from .options import Opening, check_instrument
 from .paths import PathOrPaths, Source, hdf5_files, resolve, settled
-from .recognition import Chosen, choose_instrument
+from .recognition import GIVEN, Chosen, choose_instrument
+from .reopening import said_of
 from .series_survey import SHOWN, SeriesSurvey
 from .times import Readings, TimeAxis, make_times
 
@@ -212,7 +213,11 @@ def _survey_hdf5(source: Source, how: _How, chosen: Chosen) -> SeriesSurvey:
             for name, scan, frame, header in zip(names, whole.scan, whole.frame, whole.headers, strict=True)
             if header is not None
         ]
-    zone, zone_source = how.zone(chosen)
+    written, (zone, zone_source), instrument = said_of(source), how.zone(chosen), str(chosen)
+    if written:
+        known = written.get("time_zone_source", UNKNOWN_ZONE)
+        zone, zone_source = ("" if known == UNKNOWN_ZONE else str(written.get("time_zone", ""))), str(known)
+        instrument = f"{written.get('instrument', GENERIC)} ({written.get('instrument_source', GIVEN)})"
     axis, trouble = _axis(source.path, pairs, zone) if pairs else (None, "no frame can be read")
     bad = (FrameName(os.path.relpath(fault.path, source.folder), 1, 0) for fault in faults)
     return SeriesSurvey(
@@ -224,9 +229,10 @@ def _survey_hdf5(source: Source, how: _How, chosen: Chosen) -> SeriesSurvey:
         time_error=trouble,
         zone=zone,
         zone_source=zone_source,
-        instrument=str(chosen),
+        instrument=instrument,
         checked=how.check,
         unwritten=never,
+        written=written,
         remarks=tuple(dict.fromkeys(remark for one in good for remark in one.remarks)),
     )
 

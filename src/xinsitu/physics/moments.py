@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -89,6 +89,36 @@ def _number(sample: xr.DataArray | xr.Dataset, name: str, position: int) -> int 
 def time_text(sample: xr.DataArray | xr.Dataset, time: Moment) -> str:
     """Moment of a sample in words: UTC with a Z, or what the detector's clock showed where its zone is not known."""
     return utc_text(time) if knows_utc(sample) else utc_text(time).removesuffix("Z")
+
+
+_ENDS = ("before", "after", "key", "start", "stop")
+
+
+def as_kept(sample: xr.DataArray | xr.Dataset, document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON form of a change or event as a sample keeps it: ``time`` for ``utc`` where nobody knows the zone.
+
+    Examples
+    --------
+    >>> clock = xr.Dataset(attrs={"time_zone_source": "unknown"})
+    >>> as_kept(clock, {"name": "open", "key": {"utc": "2014-05-28T17:00:00Z"}})
+    {'name': 'open', 'key': {'time': '2014-05-28T17:00:00'}}
+    """
+    return _renamed(sample, document, "utc", "time", lambda text: text.removesuffix("Z"))
+
+
+def as_moments(sample: xr.DataArray | xr.Dataset, document: Mapping[str, Any]) -> dict[str, Any]:
+    """Undo :func:`as_kept`: in memory all times are those of the sample's axis."""
+    return _renamed(sample, document, "time", "utc", lambda text: f"{text}Z")
+
+
+def _renamed(
+    sample: xr.DataArray | xr.Dataset, document: Mapping[str, Any], name: str, new: str, change: Callable[[str], str]
+) -> dict[str, Any]:
+    result = dict(document)
+    for end in () if knows_utc(sample) else _ENDS:
+        if isinstance(key := document.get(end), Mapping) and name in key:
+            result[end] = {**{one: value for one, value in key.items() if one != name}, new: change(str(key[name]))}
+    return result
 
 
 def time_of(sample: xr.DataArray | xr.Dataset, key: KeyLike) -> Moment:

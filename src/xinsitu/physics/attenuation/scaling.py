@@ -11,7 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import CorrectionError
-from xinsitu.physics.moments import KeyLike, require_time_order
+from xinsitu.physics.moments import KeyLike, as_kept, as_moments, require_time_order
 from xinsitu.schema import SCALED, Quality, describe, errors_name, require
 from xinsitu.values import AttenuationChange
 
@@ -130,7 +130,7 @@ def correct_attenuation(
     scales = _scales(settled, segment, stays)
     names = _scalable(sample, legacy)
     record = {
-        "changes": [change.to_dict() for change in settled],
+        "changes": [as_kept(sample, change.to_dict()) for change in settled],
         "reference_segment": stays,
         "asked": roi if roi is None or isinstance(roi, str) else list(roi),
         "scaled": names,
@@ -173,7 +173,8 @@ def attenuation_changes(sample: xr.Dataset) -> tuple[AttenuationChange, ...]:
     """
     if _RECORD not in sample.attrs:
         return ()
-    return tuple(AttenuationChange.from_dict(one) for one in json.loads(sample.attrs[_RECORD])["changes"])
+    kept = json.loads(sample.attrs[_RECORD])["changes"]
+    return tuple(AttenuationChange.from_dict(as_moments(sample, one)) for one in kept)
 
 
 def attenuation_record(sample: xr.Dataset) -> dict[str, Any]:

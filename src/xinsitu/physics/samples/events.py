@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from xinsitu.errors import StitchError
-from xinsitu.physics.moments import KeyLike, time_of, time_text, times
+from xinsitu.physics.moments import KeyLike, as_kept, as_moments, time_of, time_text, times
 from xinsitu.schema import epoch_seconds
 from xinsitu.values import Event, Moment, nanoseconds
 
@@ -42,7 +42,7 @@ def with_events(sample: xr.Dataset, events: Iterable[Event]) -> xr.Dataset:
     placed = [event for event in events_of(sample) if event.name not in renewed] + new
     if not placed:
         return sample
-    text = json.dumps([event.to_dict() for event in placed], ensure_ascii=False)
+    text = json.dumps([as_kept(sample, event.to_dict()) for event in placed], ensure_ascii=False)
     return sample.assign_attrs({_RECORD: text})
 
 
@@ -54,7 +54,7 @@ def events_of(sample: xr.Dataset) -> tuple[Event, ...]:
     >>> events_of(xr.Dataset())
     ()
     """
-    return tuple(Event.from_dict(event) for event in json.loads(sample.attrs.get(_RECORD, "[]")))
+    return tuple(Event.from_dict(as_moments(sample, event)) for event in json.loads(sample.attrs.get(_RECORD, "[]")))
 
 
 def placed_event(sample: xr.Dataset, event: Event) -> Event:
