@@ -19,8 +19,14 @@ class _Format(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHel
     """Examples as they are written, and defaults where they say something."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        silent = action.default in (None, False, ()) or action.nargs == 0
+        silent = action.default in (None, False, (), []) or action.nargs == 0
         return action.help if silent else super()._get_help_string(action)
+
+    def _format_usage(self, usage: str | None, actions: Any, groups: Any, prefix: str | None) -> str:  # noqa: ANN401
+        """Show what has to be given; the options stand below, by topics."""
+        wanted = [action for action in actions if action.required or not action.option_strings]
+        text = super()._format_usage(usage, wanted, [], prefix)
+        return f"{text.rstrip()} [options]\n\n" if len(wanted) < len(list(actions)) else text
 
 
 READ, CORRECT, WRITE, RARE = "what to read", "how to correct", "where to write", "rarely needed"
@@ -192,7 +198,11 @@ def _measure(add: Add) -> None:
         "  xinsitu measure 0884 --rois rois.json -o results/",
     )
     one.add_argument(
-        "measurements", type=Path, nargs="+", metavar="MEASUREMENT|SAMPLE", help="folders of frames, or of such folders"
+        "measurements",
+        type=Path,
+        nargs="+",
+        metavar="MEASUREMENT|SAMPLE",
+        help="folders of frames, or samples (without test*)",
     )
     one.add_argument("--rois", type=Path, required=True, metavar="R.json", help="ROI file")
     one.add_argument("--flatfield", type=Path, metavar="F", help="folder of flat-field frames")

@@ -1,0 +1,272 @@
+"""At the door: wrong words, files and order are answered in one sentence; no file has a false name."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import xarray as xr
+
+import xinsitu as xi
+from xinsitu.cli import main
+from xinsitu.errors import CorrectionError, DocumentError, SchemaError, XinsituError, XinsituWarning
+from xinsitu.simulate import Truth
+
+ROIS = [xi.Roi("a", y=(3, 9), x=(4, 12))]
+FRAMES = np.random.default_rng(4).poisson(30, (6, 14, 19)).astype("int32")
+
+
+def frames() -> xr.DataArray:
+    return xr.DataArray(FRAMES, dims=("time", "y", "x"), attrs={"units": "counts"})
+
+
+def sentence(capsys: pytest.CaptureFixture[str], *words: object, code: int = 1) -> str:
+    """Run a command that is refused; return the one sentence of it."""
+    found: object
+    try:
+        found = main([str(word) for word in words])
+    except SystemExit as stop:
+        found = stop.code
+    assert found == code
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "warning:" not in line]
+    assert "Traceback" not in line
+    return line
+
+
+# -- from Python ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", [lambda data: xi.measure(data, ROIS), lambda data: xi.correct(data, xi.Correction())])
+@pytest.mark.parametrize("wrong", [FRAMES, "0884/time1", Path("0884"), {"image": FRAMES}, None, ROIS])
+def test_frames_that_are_none(call: Callable[[Any], object], wrong: object) -> None:
+    with pytest.raises(XinsituError, match="frames are wanted") as caught:
+        call(wrong)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("rois", ["rois.json", Path("rois.json"), {"a": 1}, 7, [("a", (3, 9), (4, 12))], None, FRAMES])
+def test_rois_that_are_none(rois: Any) -> None:
+    with pytest.raises(XinsituError) as caught:
+        xi.measure(frames(), rois)
+    assert re.search(r"ROI|Roi", str(caught.value))
+    assert "\n" not in str(caught.value)
+
+
+def test_arguments_the_wrong_way_round() -> None:
+    with pytest.raises(XinsituError, match="frames are wanted"):
+        xi.measure(ROIS, frames())  # type: ignore[arg-type]
+    with pytest.raises(XinsituError, match="correction is a Correction"):
+        xi.correct(xi.Correction(median=3), frames())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "advice"),
+    [
+        (xr.DataArray(np.ones((14, 19)), dims=("y", "x")), r"Correction\(flatfield=...\)"),
+        (xr.DataArray(np.zeros((14, 19), bool), dims=("y", "x")), r"Correction\(mask=...\)"),
+        (np.ones((14, 19)), r"Correction\(flatfield=...\)"),
+        (xi.Background(y=(0, 3), x=(0, 3)), r"Correction\(background=...\)"),
+        ({"median": 3}, r"Correction\(\*\*...\)"),
+        (3, "Correction"),
+        ("flatfield1", "Correction"),
+    ],
+)
+def test_a_correction_that_is_none(wrong: Any, advice: str) -> None:
+    for call in (lambda: xi.measure(frames(), ROIS, correction=wrong), lambda: xi.correct(frames(), wrong)):
+        with pytest.raises(CorrectionError, match=advice):
+            call()
+
+
+# -- names of files ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.CSV", "x.zarr", "x.png", "x.txt", "x.tif"])
+def test_netcdf_is_never_written_under_another_format_s_name(tmp_path: Path, name: str) -> None:
+    series = xi.measure(frames(), ROIS)
+    for write, data in ((xi.write_results, series), (xi.write_frames, frames().to_dataset(name="image"))):
+        with pytest.raises(SchemaError, match="netCDF4") as caught:
+            write(data, tmp_path / name)
+        assert name in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore::xinsitu.XinsituWarning")
+def test_outputs_of_commands(experiment: Truth, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scan, rois = experiment.folders["time1"], experiment.files["rois"]
+    assert "F.zarr" in sentence(capsys, "parse", scan, "-o", tmp_path / "F.zarr")
+    assert "a.csv" in sentence(capsys, "measure", scan, "--rois", rois, "-o", tmp_path / "a.csv")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore::xinsitu.XinsituWarning")
+def test_default_names_of_parse_and_measure_differ(
+    experiment: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    scan, rois = str(experiment.folders["time1"]), str(experiment.files["rois"])
+    assert main(["parse", scan, "--median", "3"]) == 0
+    assert main(["measure", scan, "--rois", rois]) == 0
+    sample = experiment.folders["sample"].name
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{sample}_time1.nc", f"{sample}_time1_frames.nc"]
+    capsys.readouterr()
+    assert "spots" not in sentence(capsys, "plot", f"{sample}_time1_frames.nc")
+
+
+# -- flat field and measurement ---------------------------------------------------------------------------------------
+
+
+def test_a_flat_field_by_its_name(experiment: Truth, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scan, flat = experiment.folders["time1"], experiment.folders["flatfield"]
+    said = sentence(capsys, "parse", flat, scan, "-o", tmp_path / "x.nc")
+    assert "the measurement comes first" in said
+    assert not list(tmp_path.iterdir())
+
+
+def _folder(path: Path, images: np.ndarray) -> Path:
+    path.mkdir()
+    for number, image in enumerate(images):
+        tifffile.imwrite(path / f"img_{number:04d}.tif", image.astype("int32"))
+    return path
+
+
+def test_a_flat_field_by_its_pixels(tmp_path: Path) -> None:
+    rng = np.random.default_rng(12)
+    y, x = np.mgrid[:60, :80]
+    spot = 3000 * np.exp(-((y - 22) ** 2 + (x - 51) ** 2) / 18)
+    uneven = 800 * (1 + 0.15 * np.sin(x / 9) + 0.1 * (y > 30))
+    flat = _folder(tmp_path / "one", rng.poisson(uneven, (5, 60, 80)))
+    scan = _folder(tmp_path / "two", rng.poisson(2 + spot, (5, 60, 80)))
+    with pytest.warns(XinsituWarning, match="two.*spot") as heard:
+        xi.open_flatfield(scan)
+    assert len(heard) == 1
+    xi.open_flatfield(flat)  # warnings are errors here
+
+
+# -- words ------------------------------------------------------------------------------------------------------------
+
+
+def test_several_results_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    said = sentence(capsys, "plot", "a.nc", "b.nc", code=2)
+    assert "'xinsitu compare a.nc b.nc'" in said
+
+
+@pytest.mark.parametrize(
+    "words", [["parse"], ["nothing"], ["measure", "a"], ["plot", "a", "--x", "q"], ["info", "a", "--zz"], []]
+)
+def test_wrong_words_are_one_line(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    said = sentence(capsys, *words, code=2)
+    assert len(said) < 300
+    assert "--help" in said
+
+
+COMMANDS = ("demo", "info", "parse", "explore", "measure", "stitch", "plot", "compare", "run")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_grouped_with_what_is_rare_last(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    text = capsys.readouterr().out
+    titles = re.findall(r"^([a-z][a-z ]+):$", text, re.MULTILINE)
+    order = ["what to read", "options", "how to correct", "where to write", "rarely needed", "examples"]
+    assert titles == [title for title in order if title in titles]
+    assert "(default: [])" not in text
+    assert "==SUPPRESS==" not in text
+    if command in ("parse", "measure"):
+        assert titles == order
+        usage = text.split("\n\n")[0]
+        assert len(usage.splitlines()) <= 3, usage
+
+
+def test_help_of_all_is_a_screen() -> None:
+    done = subprocess.run([sys.executable, "-m", "xinsitu", "--help"], capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) < 45
+
+
+# -- samples, ROIs, reports -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::xinsitu.XinsituWarning")
+def test_a_sample_is_measured_by_its_measurements(
+    experiment: Truth, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sample, rois = experiment.folders["sample"], experiment.files["rois"]
+    assert main(["measure", str(sample), "--rois", str(rois), "-o", f"{tmp_path}/"]) == 0
+    said = capsys.readouterr().out
+    names = {path.name for path in sample.iterdir() if path.is_dir() and not path.name.startswith("test")}
+    assert {path.stem for path in tmp_path.glob("*.nc")} == {f"{sample.name}_{name}" for name in names}
+    assert said.count("correction:") == 1
+    assert said.count("instrument:") == 1
+
+
+def test_a_background_that_nobody_uses_is_said_once() -> None:
+    rois = [*ROIS, xi.Roi("low", y=(9, 13), x=(0, 4), role="background")]
+    with pytest.warns(XinsituWarning, match="no ROI has 'low'") as heard:
+        xi.measure(frames(), rois)
+    assert len(heard) == 1
+    xi.measure(frames(), [xi.Roi("a", y=(3, 9), x=(4, 12), background=["low"]), rois[1]])
+    xi.measure(frames(), rois[1:])  # nothing but a background: it is what was asked for
+
+
+@pytest.mark.filterwarnings("ignore::xinsitu.XinsituWarning")
+def test_a_report_without_a_change_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    time = np.datetime64("2020-01-01", "ns") + np.arange(6) * np.timedelta64(1, "s")
+    image = frames().assign_coords(time=time, frame=("time", np.arange(6)), sample="s", measurement="t1")
+    xi.write_results(xi.measure(image, ROIS), tmp_path / "t1.nc")
+    words = ["stitch", tmp_path / "t1.nc", "-o", tmp_path / "s.nc", "--find", "--report", tmp_path / "r.png"]
+    assert main(list(map(str, words))) == 0
+    said = capsys.readouterr().out
+    assert "no change of attenuation" in said
+    assert (tmp_path / "r.png").exists() != ("nothing to report" in said)
+
+
+# -- frames that went through a median --------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::xinsitu.XinsituWarning")
+def test_measure_tells_of_written_frames_what_it_does(
+    experiment: Truth, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scan, rois, out = experiment.folders["time1"], experiment.files["rois"], tmp_path / "f.nc"
+    assert main(["parse", str(scan), "--instrument", "generic", "--tz", "Asia/Tokyo", "-o", str(out)]) == 0
+    capsys.readouterr()
+    assert main(["measure", str(out), "--rois", str(rois), "-o", str(tmp_path / "s.nc")]) == 0
+    said = capsys.readouterr()
+    assert "correction: none" in said.out
+    assert "median of" not in said.out
+    assert said.err.count("been through a median already") == 1
+    flags = xi.read_results(tmp_path / "s.nc").quality
+    assert bool(((flags & 32768) > 0).all())
+
+
+@pytest.mark.parametrize("mean", [0.4, 60.0])
+def test_few_counts_behind_a_median_are_said_then_as_now(mean: float) -> None:
+    counts = np.random.default_rng(3).poisson(mean, (9, 40, 50)).astype("int32")
+    raw = xr.DataArray(counts, dims=("time", "y", "x"), attrs={"units": "counts"})
+    roi = [xi.Roi("a", y=(5, 35), x=(5, 45))]
+    filtered = xi.correct(raw, xi.Correction(median=3))
+    if mean > 2:
+        series = xi.measure(filtered, roi)
+    else:
+        with pytest.warns(XinsituWarning, match="few counts per pixel") as heard:
+            series = xi.measure(filtered, roi)
+        (said,) = [str(one.message) for one in heard]
+        true = 1 - float(filtered.sum() / counts.sum())
+        assert int(re.search(r"up to (\d+) %", said)[1]) / 100 == pytest.approx(true, abs=0.08)  # type: ignore[index]
+    assert ((series.quality & 32768) > 0).all()
+    kept = xi.measure(xi.correct(raw, xi.Correction(median=3, threshold=5)), roi)
+    assert not ((kept.quality & 32768) > 0).any()
+
+
+def test_a_document_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "r.json").write_text(json.dumps({"format": "xinsitu-attenuation", "version": 1, "changes": []}))
+    with pytest.raises(DocumentError, match=r"r\.json"):
+        xi.read_rois(tmp_path / "r.json")
