@@ -88,7 +88,8 @@ def test_the_first_screen_is_enough(tmp_path: Path, typed, chromium, monkeypatch
     assert isinstance(table, pd.DataFrame)
     assert len(table) == 200 * saved.sizes["roi"]
     scan = xi.open_measurement("0884/time1", instrument="spring8-bl11xu")
-    correction = xi.Correction(median=3, flatfield=xi.open_flatfield("flatfield1", instrument="spring8-bl11xu"))
+    flat = xi.open_flatfield("flatfield1", instrument="spring8-bl11xu")
+    correction = xi.Correction(median=3, threshold=5, flatfield=flat)  # what explore does unless told otherwise
     expected = xi.measure(scan, xi.read_rois("rois.json"), correction=correction).compute()
     np.testing.assert_array_equal(saved["com_x"].values, expected["com_x"].values)
     assert tab.errors == []

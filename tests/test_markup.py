@@ -163,7 +163,7 @@ class TestInABrowser:
             for x in range(20, 480, 40):
                 point = tab.page.evaluate(PIXEL, [y, x])
                 tab.page.mouse.move(point["x"], point["y"])
-            hovered += tab.page.evaluate(TOOLTIPS)
+            hovered += tab.page.evaluate(TOOLTIPS) + tab.page.locator("#under").text_content()
         assert tab.page.evaluate(FIRES) is None
         assert poison("calibrated x") in hovered
         assert poison("calibrated unit") in hovered
