@@ -131,7 +131,10 @@ def test_the_same_numbers_under_every_scheduler(experiment: Truth, tmp_path: Pat
 def test_real_frames_go_the_whole_way(shared_data: Path, tmp_path: Path) -> None:
     folders = [shared_data / "i07" / "refl" / name for name in ("380404", "380405", "380406")]
     rois = [xi.Roi("specular", y=(0, 195), x=(200, 300)), xi.Roi("empty", y=(0, 50), x=(0, 50), role="background")]
-    with pytest.warns(xi.XinsituWarning, match="move within the measurement"):
+    with (
+        pytest.warns(xi.XinsituWarning, match="move within the measurement"),
+        pytest.warns(xi.XinsituWarning, match="'empty' as its background, so it is subtracted from nothing"),
+    ):
         series = [
             xi.measure(xi.open_measurement(folder, tz="Europe/London", instrument="diamond-i07"), rois).compute()
             for folder in folders
