@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,10 +17,13 @@ import xarray as xr
 from xinsitu.cli import main
 from xinsitu.cli.console import complain, say, table
 from xinsitu.cli.shared import safe_name
-from xinsitu.errors import in_a_line
+from xinsitu.errors import XinsituError, in_a_line
+from xinsitu.io.documents import write_events, write_rois
 from xinsitu.io.formats import stack
 from xinsitu.io.measurement import open_measurement
 from xinsitu.io.tables import write_csv
+from xinsitu.simulate import simulate_sample
+from xinsitu.values import Event
 
 FORGED = [
     "a\nxinsitu: error: b",
@@ -56,6 +61,65 @@ def test_folders_and_files_with_such_names(tmp_path, capsys):
         lines = (said.out + said.err).splitlines()
         assert lines
         assert not [line for line in lines if line.startswith(("forged", "xinsitu: error: forged"))]
+
+
+STEERS = set("\r\x85\u2028\u2029\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\x1b")
+
+
+@pytest.mark.filterwarnings("ignore::xinsitu.errors.XinsituWarning")
+@pytest.mark.slow
+def test_no_command_prints_a_line_that_a_name_began(tmp_path, capsys, monkeypatch):
+    """Sample, measurement, ROI and event are called so; each command that prints them is run."""
+    name = "n\nforged \u202e\u200f\x1b[2J\u2028forged"
+    truth = simulate_sample(tmp_path / "beam", measurements=2, frames=24)
+    home = tmp_path / "beam" / f"sample{name}"
+    truth.folders["sample"].rename(home)
+    for number in (1, 2):
+        (home / f"time{number}").rename(home / f"time{number}{name}")
+    rois, events = tmp_path / f"rois{name}.json", tmp_path / "events.json"
+    write_rois(truth.rois, rois)
+    scan = open_measurement(home / f"time1{name}", tz="Asia/Tokyo")
+    event = Event("open", f"{np.datetime64(scan.time.values[3], 's')}+00:00")
+    write_events([event], events)
+    with pytest.raises(XinsituError):  # names that people write are printable
+        replace(truth.rois["WZ"], name=f"WZ{name}")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / f"a{name}_1.tif").write_bytes(b"II*\0")
+    recipe = (
+        f'format = "xinsitu-recipe"\nversion = 1\nsample = {json.dumps(str(home))}\nrois = {json.dumps(rois.name)}\n'
+    )
+    (tmp_path / f"r{name}.toml").write_text(recipe + 'events = "events.json"\n[reading]\ntz = "Asia/Tokyo"\n')
+    tz = ["--tz", "Asia/Tokyo"]
+    measuring = ["--rois", str(rois), *tz, "-o"]
+    commands = [
+        ["info", str(home), *tz], ["info", f"{home}/time1{name}", *tz], ["info", "bad"],
+        ["parse", f"{home}/time1{name}", *tz, "-o", f"p{name}.nc"], ["parse", "bad"],
+        ["measure", str(home), *measuring, "results"],
+        ["measure", f"{home}/time1{name}", *measuring, f"one{name}.nc"],
+        ["measure", f"{home}/time1{name}", "bad", *measuring, "again", "--bad-frames", f"x{name}:1"],
+        ["stitch", "results", "--find", "--events", "events.json", "-o", f"s{name}.nc", "--proposal", f"c{name}.json",
+         "--report", f"c{name}.png"],
+        ["stitch", "results", "--reference", f"no{name}", "--find", "-o", "t.nc"],
+        ["plot", f"s{name}.nc", "-o", f"s{name}.png", "--t0", "open"],
+        ["plot", f"s{name}.nc", "--roi", f"no{name}"],
+        ["compare", f"s{name}.nc", f"one{name}.nc", "--interval", "0:20", "--table", f"t{name}.csv"],
+        ["run", f"r{name}.toml"], ["run", f"s{name}.nc"], ["convert", f"no{name}.p"], ["instrument", f"no{name}"],
+        ["explore", f"no{name}"],
+    ]  # fmt: skip
+    codes = {}
+    for words in commands:
+        codes[words[0]] = min(codes.get(words[0], 1), main(words))
+        said = capsys.readouterr()
+        for line in (said.out + said.err).split("\n"):
+            assert not line.startswith("forged"), words
+            assert not set(line) & STEERS, (words, line)
+    assert {command for command, code in codes.items() if code} == {"convert", "instrument", "explore"}
+    with pytest.raises(SystemExit):
+        main(["info", "a", f"b{name}"])
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert not set(said) & STEERS
 
 
 def test_printing_to_a_full_disc_says_so(tmp_path):

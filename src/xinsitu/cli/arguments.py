@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from xinsitu.defaults import MEDIAN, OUTLIERS
+from xinsitu.errors import in_a_line
 
 from .words import bad_frames, box, calibration, change, interval, names, not_negative, positive, size
 
@@ -67,7 +68,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line; the help has the rest."""
-        said = " ".join(message.split())
+        said = in_a_line(" ".join(message.split()))
         self.exit(2, f"{self.prog}: error: {said} ('{self.prog} --help' tells more)\n")
 
 
