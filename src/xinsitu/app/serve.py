@@ -11,7 +11,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from xinsitu.errors import SchemaError, XinsituError
+from xinsitu.errors import SchemaError, XinsituError, in_a_line
 from xinsitu.io.documents import read_rois
 from xinsitu.physics.corrections.apply import Correction
 from xinsitu.recipe import Correcting, Reading
@@ -106,7 +106,8 @@ def explore(
     if block:
         explorer.wait()
         for path in explorer.kept:
-            print(f"xinsitu: not saved, so kept in {path}; the next explore of these frames offers it", file=sys.stderr)  # noqa: T201
+            kept = in_a_line(f"xinsitu: not saved, so kept in {path}; the next explore of these frames offers it")
+            print(kept, file=sys.stderr)  # noqa: T201
     return explorer
 
 
