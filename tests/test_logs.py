@@ -129,7 +129,7 @@ def test_points_are_joined_by_time_where_counts_differ(tmp_path):
 
 def test_frames_far_from_any_point_have_none(tmp_path):
     folder = tmp_path / "m"
-    write_frames(folder, 6)
+    write_frames(folder, 6, exposure=0)
     (tmp_path / "ring.csv").write_text("epoch,current\n1401296400,7\n1401296401,8\n")
     data = open_measurement(folder, tz="UTC", instrument="generic", logs=tmp_path / "ring.csv")
     np.testing.assert_array_equal(data.current.values, [7, 8, 8, np.nan, np.nan, np.nan])
@@ -221,7 +221,7 @@ def test_a_table_of_motors_that_makes_no_sense_is_refused(tmp_path):
 
 def test_values_between_two_points(tmp_path):
     folder = tmp_path / "m"
-    write_frames(folder, 5)
+    write_frames(folder, 5, exposure=0)
     rows = "".join(f"{1_401_296_400 + second},{second}\n" for second in (-4, 0, 4, 8))
     (tmp_path / "ring.csv").write_text("epoch,current\n" + rows)
     table = tmp_path / "ring.toml"
@@ -289,7 +289,7 @@ def lines(count, *, start=0.0, broken=None):
 
 def test_a_broken_line_among_the_points_shifts_nothing(tmp_path):
     folder = tmp_path / "m"
-    write_frames(folder, 5)  # 17:00:00 to 17:00:04
+    write_frames(folder, 5, exposure=0)  # 17:00:00 to 17:00:04
     path = folder / "m.log"  # six points, the third of them cut: as many lines as frames are left
     path.write_text(f"#S 1\n#E 1401296400\n#L Time  Epoch  Monitor\n{lines(6, broken=2)}")
     data = open_measurement(folder, tz="UTC", instrument="generic")
@@ -308,7 +308,7 @@ def test_points_of_a_scan_without_an_epoch_count_from_its_date(tmp_path):
 
 def test_points_without_a_time_are_nobodys(tmp_path):
     folder = tmp_path / "m"
-    write_frames(folder, 3)
+    write_frames(folder, 3, exposure=0)
     rows = ["2014-05-28T17:00:00Z,1", ",2", "never,3", "2014-05-28T17:00:02Z,4"]
     path = tmp_path / "t.csv"
     path.write_text("\n".join(["time,v", *rows]))
@@ -331,7 +331,7 @@ def test_spectra_between_the_points_are_no_points(tmp_path):
 
 def test_a_counter_that_lags_is_shifted_before_it_is_interpolated(tmp_path):
     folder = tmp_path / "m"
-    write_frames(folder, 5)
+    write_frames(folder, 5, exposure=0)
     rows = "".join(f"{1_401_296_400 + second},{second - 4}\n" for second in (-4, 0, 4, 8))
     (tmp_path / "ring.csv").write_text("epoch,current\n" + rows)
     table = tmp_path / "ring.toml"

@@ -324,6 +324,24 @@ def microseconds_from_time(time: npt.ArrayLike) -> npt.NDArray[np.int64]:
     return np.asarray((nanoseconds + 500) // 1000, dtype="int64")
 
 
+def mid_exposure(data: xr.Dataset | xr.DataArray) -> npt.NDArray[np.datetime64]:
+    """Middle of each exposure, ``(time)``, in whole microseconds; where there are no ``time_bounds`` it is ``time``.
+
+    Examples
+    --------
+    >>> time = time_from_microseconds([5_000_000])
+    >>> bounds = ("time", "bound"), np.stack([time - np.timedelta64(900, "ms"), time], axis=1)
+    >>> mid_exposure(xr.Dataset(coords={"time": time, "time_bounds": bounds}))
+    array(['1970-01-01T00:00:04.550000000'], dtype='datetime64[ns]')
+    """
+    time = np.asarray(data["time"].values, dtype="datetime64[ns]")
+    if "time_bounds" not in data.coords:
+        return time
+    begin, end = data["time_bounds"].transpose(..., "time").values.astype("datetime64[us]")
+    middle = (begin + (end - begin) // 2).astype("datetime64[ns]")
+    return np.where(np.isnat(middle), time, middle)
+
+
 def epoch_seconds(time: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """UNIX epoch seconds (float64) of datetime64 values.
 

@@ -1,8 +1,8 @@
 """Counters of a log, joined to the frames.
 
 By the names of the frames where the log has them; else by point, where a scan of the log has as many points as there
-are frames; else by time, to the nearest point. What was done is said in the attribute ``log_join``: the way, frames
-without a point, lines that made no sense, and how far the clocks are apart.
+are frames; else by time, from the middle of each exposure to the nearest point. What was done is said in the attribute
+``log_join``: the way, frames without a point, lines that made no sense, and how far the clocks are apart.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class FrameKeys:
     scan, frame
         Numbers.
     microseconds
-        UTC; None where time is only the frame number.
+        UTC of the middle of each exposure, or of its stamp where that is not known; None where time is only the frame
+        number.
     zone
         Of times in the log without an offset.
     tolerance

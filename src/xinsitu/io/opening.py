@@ -9,7 +9,7 @@ import xarray as xr
 
 from xinsitu.clock import find_zone, to_utc
 from xinsitu.errors import DocumentError, LayoutError, TimeError, warn
-from xinsitu.schema import UNKNOWN_ZONE, microseconds_from_time
+from xinsitu.schema import UNKNOWN_ZONE, microseconds_from_time, mid_exposure
 
 from .assemble import Clock, assemble
 from .formats.hdf5_stack import Hdf5Stack
@@ -63,7 +63,7 @@ def open_lazily(path: PathOrPaths, opening: Opening) -> tuple[xr.Dataset, FrameS
     dataset = assemble(source.path, gathered, clock, chosen)
     if opening.scan is not None:
         dataset = dataset.assign_coords(measurement=f"{dataset.measurement.item()}_{opening.scan}")
-    return _with_logs(dataset, opening.logs, source, _keys(gathered, clock, table), table), gathered.stack
+    return _with_logs(dataset, opening.logs, source, _keys(dataset, gathered, clock, table), table), gathered.stack
 
 
 def _reopened(source: Source, gathered: Gathered, opening: Opening, chosen: Chosen) -> xr.Dataset:
@@ -71,7 +71,7 @@ def _reopened(source: Source, gathered: Gathered, opening: Opening, chosen: Chos
     dataset = reopened(source, gathered, opening, chosen)
     if opening.logs in (None, "auto"):
         return dataset
-    times = None if dataset.attrs.get("time_source") == "frame" else microseconds_from_time(dataset["time"].values)
+    times = None if dataset.attrs.get("time_source") == "frame" else microseconds_from_time(mid_exposure(dataset))
     zone = str(dataset.attrs.get("time_zone") or "UTC")
     table = chosen.table
     keys = FrameKeys(gathered.stack.names, gathered.scan, gathered.frame, times, zone, table.log_tolerance)
@@ -92,8 +92,8 @@ def _warn_of_offset(path: str, text: str, tz: str) -> None:
         warn(f"{path}: the stamps say their own offset from UTC ({text}); tz={tz!r} contradicts it and is not used")
 
 
-def _keys(gathered: Gathered, clock: Clock, table: Instrument) -> FrameKeys:
-    times = None if clock.axis.source == "frame" else clock.axis.microseconds
+def _keys(dataset: xr.Dataset, gathered: Gathered, clock: Clock, table: Instrument) -> FrameKeys:
+    times = None if clock.axis.source == "frame" else microseconds_from_time(mid_exposure(dataset))
     names = gathered.stack.names
     return FrameKeys(names, gathered.scan, gathered.frame, times, clock.zone or "UTC", table.log_tolerance)
 

@@ -31,9 +31,9 @@ def to_dataframe(series: xr.Dataset, layout: Literal["long", "wide"] = "long") -
     Returns
     -------
     pandas.DataFrame
-        Indexed by UTC ``time``, with ``unix_time`` and ``elapsed`` in seconds; units in ``frame.attrs["units"]``. Where
-        the time zone of the frames is not known, ``time`` is what the detector's clock showed, without a zone, and
-        there is no ``unix_time``.
+        Indexed by UTC ``time``, with ``unix_time`` and ``elapsed`` (mid-exposure) in seconds; units in
+        ``frame.attrs["units"]``. Where the time zone of the frames is not known, ``time`` is what the detector's clock
+        showed, without a zone, and there is no ``unix_time``.
 
     Raises
     ------
@@ -69,7 +69,8 @@ def _time_table(series: xr.Dataset) -> pd.DataFrame:
     unix = schema.epoch_seconds(time)
     zone = None if series.attrs.get("time_zone_source") == schema.UNKNOWN_ZONE else "UTC"
     columns: dict[str, Any] = {} if zone is None else {"unix_time": unix}
-    columns["elapsed"] = unix - unix[0] if len(unix) else unix
+    middle = schema.epoch_seconds(schema.mid_exposure(series))
+    columns["elapsed"] = middle - middle[0] if len(middle) else middle
     for name, coordinate in series.coords.items():
         if name not in ("time", "roi", "remarks") and coordinate.dims in ((), ("time",)):
             columns[str(name)] = np.broadcast_to(coordinate.values, time.shape)

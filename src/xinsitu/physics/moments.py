@@ -11,7 +11,7 @@ import xarray as xr
 
 from xinsitu.clock import from_local
 from xinsitu.errors import SchemaError, StitchError, TimeError
-from xinsitu.schema import UNKNOWN_ZONE, epoch_seconds, knows_utc, require
+from xinsitu.schema import UNKNOWN_ZONE, epoch_seconds, knows_utc, mid_exposure, require
 from xinsitu.values import FrameRange, Key, Moment, nanoseconds, utc_text
 
 KeyLike = Key | Moment | str | Mapping[str, Any]
@@ -124,6 +124,9 @@ def _renamed(
 def time_of(sample: xr.DataArray | xr.Dataset, key: KeyLike) -> Moment:
     """UTC time that a KEY means on this sample: of the frame it names, or the moment it gives.
 
+    A frame's is the middle of its exposure, where ``time_bounds`` tells it; seconds of a measurement count from the
+    middle of its first one.
+
     Raises
     ------
     StitchError
@@ -143,9 +146,9 @@ def time_of(sample: xr.DataArray | xr.Dataset, key: KeyLike) -> Moment:
     if key.exact:
         if key.time is not None and key.frame is not None and "frame" not in sample.coords:
             return nanoseconds(key.time)
-        return nanoseconds(times(sample)[resolve_key(sample, key)])
+        return nanoseconds(mid_exposure(sample)[resolve_key(sample, key)])
     if key.seconds is not None:
-        first = times(sample)[_of_measurement(sample, key)].min()
+        first = mid_exposure(sample)[_of_measurement(sample, key)].min()
         return nanoseconds(first + np.timedelta64(round(key.seconds * 1e6), "us"))
     if key.local is not None:
         return _from_local(sample, key.local)

@@ -12,6 +12,7 @@ import xarray as xr
 
 from xinsitu.errors import SchemaError
 from xinsitu.io.disk import refuse_existing
+from xinsitu.schema import mid_exposure
 
 from .curves import Drawing, Panel, drawing, readable_panel
 from .interactive import show, write_html
@@ -68,7 +69,7 @@ def plot_comparison(
 def _zero(sample: xr.Dataset) -> np.datetime64:
     """UTC moment at which the elapsed time of a sample is zero."""
     first = sample["elapsed"].values[0] * 1e9
-    zero: np.datetime64 = sample["time"].values[0] - np.timedelta64(round(float(first)), "ns")
+    zero: np.datetime64 = mid_exposure(sample)[0] - np.timedelta64(round(float(first)), "ns")
     return zero
 
 

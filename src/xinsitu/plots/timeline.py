@@ -14,7 +14,7 @@ import xarray as xr
 from xinsitu.clock import in_zone
 from xinsitu.errors import DocumentError, SchemaError, TimeError
 from xinsitu.physics.moments import time_of
-from xinsitu.schema import knows_utc
+from xinsitu.schema import knows_utc, mid_exposure
 from xinsitu.values import Event, Key, Moment, moment, nanoseconds
 
 Axis = Literal["elapsed", "local", "utc", "frame"]
@@ -102,12 +102,13 @@ def timeline(series: xr.Dataset, *, x: str = "elapsed", start: Moment | None = N
     if x == "local" and not zone and not clock:
         raise TimeError("the series has no attribute time_zone; use x='utc' or x='elapsed'")
     seconds = (times - times[0]) / np.timedelta64(1, "s")
-    start = times[0] if start is None else start
+    middle = mid_exposure(series)
+    start = middle[0] if start is None else start
     if x == "frame" or source == "frame":
         values, label = frame_numbers(series)
-        return Timeline("frame", values, seconds, label, start, zone, times)
+        return Timeline("frame", values, seconds, label, start, zone, middle)
     if x == "elapsed":
-        values = (times - start) / np.timedelta64(1, "s")
+        values = (middle - start) / np.timedelta64(1, "s")
         return Timeline("elapsed", values, seconds, "time (s)", start, zone, times)
     axis: Axis = "local" if x == "local" else "utc"
     if clock:

@@ -238,7 +238,7 @@ def _riding_along(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> dict[
     return {
         name: variable
         for name, variable in source.variables.items()
-        if variable.dims in ((), ("time",)) and name != "roi"
+        if (variable.dims in ((), ("time",)) and name != "roi") or name == "time_bounds"
     }
 
 

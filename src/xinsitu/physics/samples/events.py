@@ -11,7 +11,7 @@ import xarray as xr
 
 from xinsitu.errors import StitchError
 from xinsitu.physics.moments import KeyLike, as_kept, as_moments, time_of, time_text, times
-from xinsitu.schema import epoch_seconds
+from xinsitu.schema import epoch_seconds, mid_exposure
 from xinsitu.values import Event, Moment, nanoseconds
 
 EventLike = str | Event | KeyLike
@@ -119,7 +119,7 @@ def _moment(value: object) -> Moment:
 def between(
     sample: xr.Dataset, start: EventLike, stop: EventLike | None = None, *, events: Iterable[Event] = ()
 ) -> xr.Dataset:
-    """Select the frames from one event to another, both included.
+    """Select the frames from one event to another, both included, by the middle of their exposures.
 
     Parameters
     ----------
@@ -158,12 +158,15 @@ def between(
         raise StitchError(
             f"{stop!r} ({time_text(sample, last)}) is before {start!r} ({time_text(sample, first)}); exchange them"
         )
-    axis = times(sample)
+    times(sample)  # refuse what has none
+    axis = mid_exposure(sample)
     return sample.isel(time=np.flatnonzero((axis >= first) & (axis <= last)))
 
 
 def elapsed(sample: xr.Dataset, t0: EventLike | None = None, *, events: Iterable[Event] = ()) -> xr.DataArray:
-    """Seconds since an event, dims ``(time)``; negative before it.
+    """Seconds from an event to the middle of each exposure, dims ``(time)``; negative before it.
+
+    Where ``time_bounds`` do not tell the middle, ``time`` stands for it.
 
     Parameters
     ----------
@@ -180,7 +183,8 @@ def elapsed(sample: xr.Dataset, t0: EventLike | None = None, *, events: Iterable
     >>> elapsed(xr.Dataset(coords={"time": time}), time[1]).values
     array([-1.,  0.,  1.])
     """
-    axis = times(sample)
+    times(sample)  # refuse what has none
+    axis = mid_exposure(sample)
     zero = (axis[0] if axis.size else np.datetime64(0, "ns")) if t0 is None else moment_of(sample, t0, events=events)
     seconds = epoch_seconds(axis) - float(epoch_seconds(zero))
     return xr.DataArray(

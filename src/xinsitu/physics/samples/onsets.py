@@ -11,8 +11,7 @@ import xarray as xr
 
 from xinsitu.physics.attenuation.counts import signal_rois
 from xinsitu.physics.attenuation.factors import smooth_noise
-from xinsitu.physics.moments import times
-from xinsitu.schema import LEFT_OUT, QUANTITIES, errors_name, require
+from xinsitu.schema import LEFT_OUT, QUANTITIES, errors_name, mid_exposure, require
 from xinsitu.values import Event
 
 from .events import EventLike, elapsed
@@ -84,7 +83,7 @@ def find_onsets(
     names = [name for name in (quantity, errors_name(quantity), "quality") if name in series.variables]
     read = series[names].sel(roi=list(rois)).transpose("time", "roi").compute()
     seconds = np.asarray(elapsed(series, t0, events=tuple(events)).values, dtype="float64")
-    start = times(series)[0] - np.timedelta64(round(float(seconds[0]) * 1e9), "ns")
+    start = mid_exposure(series)[0] - np.timedelta64(round(float(seconds[0]) * 1e9), "ns")
     fits = []
     for name in rois:
         one = read.sel(roi=name)
