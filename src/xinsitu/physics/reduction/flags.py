@@ -40,6 +40,8 @@ PLAIN = 3.0
 NEAR, LUCK = 15, 2.0
 """Frames over whose median it is decided what is to be expected of one, and so many standard errors above a limit: so
 near to it what passes by its own counts is what the noise has raised."""
+APART = 3.0
+"""Standard errors by which the highest pixel must lie above the next one, for its error to be that of one pixel."""
 DARK, LIT = 5.0, 100.0
 """Counts in all ROIs together: at most so many in a frame without beam, where the median frame has at least so many."""
 
@@ -69,7 +71,7 @@ def flagged(packed: Doubles, *, told: Told) -> Doubles:
     """Return the numbers with the flags that take all frames to see: a biased median, no beam, outliers."""
     if not packed.size:
         return packed
-    packed = _faint_flagged(packed)
+    packed = _unsure_maximum(_faint_flagged(packed))
     if told.median and told.counts:
         packed = _median_flagged(packed)
     if told.median_before:
@@ -95,6 +97,17 @@ def _faint_flagged(packed: Doubles) -> Doubles:
         faint = ~((expected > limit + LUCK) & (own > limit))
         quality = result[:, :, COLUMN["quality"]].astype(np.int64)
         result[:, :, COLUMN["quality"]] = np.where(faint, quality | flag, quality)
+    return result
+
+
+def _unsure_maximum(packed: Doubles) -> Doubles:
+    """Leave out errors of maxima that are the highest of several pixels much alike, in the frames around, too."""
+    from scipy.ndimage import median_filter
+
+    own = np.nan_to_num(packed[:, :, COLUMN["top_clear"]])
+    expected = median_filter(own, size=(min(NEAR, 2 * len(own) - 1), 1), mode="mirror")
+    result = packed.copy()
+    result[~((own > APART) & (expected > 1.5 * APART)), COLUMN["maximum_errors"]] = np.nan
     return result
 
 

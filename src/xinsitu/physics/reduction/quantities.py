@@ -51,6 +51,7 @@ COLUMNS = (
     "level_variance",
     "significance",
     "clear",
+    "top_clear",
     "median_com_y",
     "median_com_x",
     "median_fwhm_y",
@@ -68,8 +69,9 @@ COLUMNS = (
 
 Raw counts in the background regions of the frame, filtered counts per pixel of the ROI, raw ones without hot pixels,
 relative variances that intensities have from the flat field and from what they share, the standard errors that
-intensity and peak are high, those by which a plain median moved positions and widths, in frames that were asked, and
-those by which the ROI's edges contradict its background, each with its variance.
+intensity and peak are high, those by which the highest pixel lies above the next one, those by which a plain median
+moved positions and widths, in frames that were asked, and those by which the ROI's edges contradict its background,
+each with its variance.
 """
 REPORTED = COLUMNS[: COLUMNS.index("frame_level_counts")]
 COLUMN = {name: number for number, name in enumerate(COLUMNS)}
@@ -155,9 +157,12 @@ def _quantities(
         spread = area**2 * (below.level_variance + subtracted_variance(frames, plan)) + below.total**2 * whole + twice
         known = 0.0 if plan.counts else np.nan
         yield "background_errors", np.sqrt(np.maximum(spread, 0)) + known
-    top, row, column = own.top
+    top, row, column, second = own.top
     yield "maximum", top
-    yield "maximum_errors", _maximum_errors(own, frames, region, plan)
+    top_errors = _maximum_errors(own, frames, region, plan)
+    yield "maximum_errors", top_errors
+    share = np.divide(second, top, out=np.zeros(len(net)), where=top > 0)
+    yield "top_clear", _in_errors(top - second, top_errors * np.sqrt(1 + np.clip(share, 0, 1)))
     yield "maximum_y", row + region.origin[0]
     yield "maximum_x", column + region.origin[1]
     errors, clear = np.sqrt(variance), np.full(len(net), np.inf)
@@ -301,7 +306,7 @@ def _maximum_errors(own: Sums, frames: Frames, region: Region, plan: Measurement
     """Return the counting error of the highest pixel, where pixels are still counts."""
     if not plan.counts or plan.median or plan.steps.mode is not None:
         return np.full(len(frames.raw), np.nan)
-    top, *place = own.top
+    top, *place, _ = own.top
     row, column = (np.nan_to_num(where).astype(np.intp) for where in place)
     per_count = gain_of(plan.steps, region.box)[row, column] * factor_of(frames, plan)
     return np.asarray(np.sqrt(np.maximum(top * per_count, 0.0) + top**2 * frames.scale_variance))

@@ -85,8 +85,8 @@ class Sums:
     """Behind a median, mean of the pixels where most counts are; infinite without one."""
     median_excess: tuple[Doubles, Doubles]
     """What a plain median added to the profiles of what was counted, along y and x; NaN in frames not asked."""
-    top: tuple[Doubles, Doubles, Doubles]
-    """Highest valid pixel, its row and its column in the ROI."""
+    top: tuple[Doubles, Doubles, Doubles, Doubles]
+    """Highest valid pixel, its row and its column in the ROI, and the next highest one."""
     area: int
     """Pixels of the ROI, valid or not."""
     subtracted: Doubles
@@ -191,14 +191,17 @@ def summed(frames: Frames, region: Region, plan: Measurements, *, keep: bool = F
     )
 
 
-def highest_pixel(values: Doubles, good: kernels.Bools | None) -> tuple[Doubles, Doubles, Doubles]:
-    """Highest valid pixel and the first place where it is, in the ROI: value, row, column."""
+def highest_pixel(values: Doubles, good: kernels.Bools | None) -> tuple[Doubles, Doubles, Doubles, Doubles]:
+    """Highest valid pixel, the first place where it is in the ROI, row and column, and the next highest pixel."""
     flat = kernels.in_rows(values if good is None else np.where(good, values, -np.inf))
     where = flat.argmax(axis=1)
     top = flat[np.arange(len(flat)), where]
     row, column = np.divmod(where, values.shape[2])
+    others = flat.copy()
+    others[np.arange(len(flat)), where] = -np.inf
     found = np.isfinite(top)
-    return np.where(found, top, np.nan), np.where(found, row, np.nan), np.where(found, column, np.nan)
+    place = np.where(found, row, np.nan), np.where(found, column, np.nan)
+    return np.where(found, top, np.nan), *place, others.max(axis=1, initial=-np.inf)
 
 
 def _variances(
