@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 import xinsitu as xi
+from xinsitu.variables import as_frames
 
 from .test_uncertainties import BOX, SHAPE, assert_errors_hold, repeated, spot
 
@@ -41,6 +42,7 @@ def test_the_flat_fields_own_error_is_the_scatter_over_many_flat_fields(kind):
     found, stated = [], []
     for true, flat in flats(200):
         frames = xr.DataArray((spot(2e5, 40.0) * true)[None], dims=("time", "y", "x"), attrs={"units": "counts"})
+        frames = as_frames(frames)  # the counts that are expected, without their noise
         series = xi.measure(frames, rois, correction=xi.Correction(flatfield=flat, background=region))
         found.append(float(series.intensity.sel(roi="spot")[0]))
         stated.append(float(series.scale_errors[0]))

@@ -133,7 +133,7 @@ def with_shared(
             scaled[:, column] = rows[:, column]
     covariance += factor[:, None, None] * scaled[:, :, None] * scaled[:, None, :]
     result = rows.copy()
-    result[:, number:-EXTRA] = covariance.reshape(len(rows), -1)
+    result[:, number:-EXTRA] = covariance.reshape(len(rows), number**2)
     return result
 
 
@@ -176,7 +176,7 @@ def fit_rows(
         n_fitted=peaks.ties.shape[1],
         unsure=_merging(result, good, peaks, values.shape[:-1]),
     )
-    return told.reshape(*values.shape[:-1], -1)
+    return told.reshape(*values.shape[:-1], told.shape[-1])
 
 
 def _improved(
@@ -219,7 +219,7 @@ def _in_order(found: Fit, peaks: Peaks) -> Fit:
     """Give the peaks of each row the order of their centres."""
     size, number = len(OF_A_PEAK), peaks.number
     order = np.argsort(found.parameters[:, peaks.places("centre")], axis=1)
-    own = (order[:, :, None] * size + np.arange(size)).reshape(len(order), -1)
+    own = (order[:, :, None] * size + np.arange(size)).reshape(len(order), number * size)
     rest = np.broadcast_to(
         np.arange(number * size, found.parameters.shape[1]), (len(order), len(peaks.names) - number * size)
     )

@@ -84,7 +84,7 @@ def starts(rows: Doubles, x: Doubles, peaks: Peaks) -> Iterator[Doubles]:
         height = np.maximum(np.take_along_axis(above.soft, places, axis=1), above.least[:, None])
         width = np.clip(area / height.sum(axis=1), 2 * step, 0.5 * step * len(x))
         own = np.stack([height, x[places], np.broadcast_to(width[:, None], height.shape)], axis=2)
-        yield np.concatenate([own.reshape(len(rows), -1), np.stack(rest, axis=1)], axis=1)
+        yield np.concatenate([own.reshape(len(rows), own.shape[1] * own.shape[2]), np.stack(rest, axis=1)], axis=1)
 
 
 def _one(above: Above) -> Iterator[kernels.Indices]:
