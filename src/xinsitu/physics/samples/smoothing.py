@@ -127,7 +127,7 @@ def _local_polynomial(data: xr.DataArray, window: int, order: int, derivative: i
         output_dtypes=[np.float64],
     )
     result = result.transpose(*data.dims)
-    return result.where(data.notnull()).rename(data.name)
+    return result.where(data.notnull().reset_coords(drop=True)).rename(data.name)  # equal ones need no look
 
 
 @block_function
