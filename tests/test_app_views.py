@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import http.client
 import json
 import time
@@ -209,7 +210,7 @@ def test_evidence_is_a_table_of_text(session):
     drain(session)
     session.model.find_changes()
     assert session.evidence.row.visible
-    assert "&lt;b&gt;WZ&lt;/b&gt;" in session.evidence.table.text
+    assert "<b>WZ</b>" in html.unescape(session.evidence.table.text)
     assert "<b>" not in session.evidence.table.text
     number = len(session.model.evidence().rows)
     assert len(session.evidence.lines.data["xs"]) == 2 * number

@@ -290,3 +290,50 @@ def test_growth_that_stops_a_frame_before_the_change_does_not_hide_it():
     rates = 4e6 * ROIS * (grown / np.where(np.arange(120) < 60, 1, 8.4))[:, None]
     (change,) = xi.find_attenuation_changes(counted(rates, rng))
     assert abs(np.log(change.factor / 8.4)) < 4 * change.factor_errors / change.factor
+
+
+def test_growth_that_stops_some_frames_before_a_change_in_a_pause_keeps_the_factor_sure():
+    rng = np.random.default_rng(21)
+    grown = 1 + np.array([0.011, 0.017, -0.008]) * np.minimum(np.arange(90), 56)[:, None]
+    rates = 7e6 * ROIS * grown / np.where(np.arange(90) < 60, 1, 6.3)[:, None]
+    series = counted(rates, rng)
+    paused = series.assign_coords(time=series.time + np.where(np.arange(90) < 60, 0, 45) * SECOND)
+    (change,) = xi.find_attenuation_changes(paused)
+    assert ends(paused, [change]) == [(59, 60)]
+    assert change.factor == pytest.approx(6.3, rel=0.005)
+    assert change.factor_errors / change.factor < 0.005
+
+
+def test_a_level_of_four_frames_before_the_attenuator_moves_again():
+    rng = np.random.default_rng(22)
+    grown = 1 + 0.03 * np.minimum(np.arange(36), 25)
+    opened = np.r_[np.ones(26), np.full(4, 1 / 7), np.linspace(1 / 7, 0.4, 7)[1:]]
+    (change,) = xi.find_attenuation_changes(counted(5e6 * ROIS * (grown * opened)[:, None], rng))
+    assert (change.before, change.after) == tuple(START + np.array([25, 26]) * SECOND)
+    assert abs(np.log(change.factor / 7)) < 4 * change.factor_errors / change.factor
+
+
+@pytest.mark.parametrize("factor", [1 / 50, 1 / 8, 50.0, 8.0])
+@pytest.mark.parametrize("share", [0.0, 0.15, 0.4])
+def test_a_frame_half_way_beside_a_weak_level_is_no_end_of_it(factor, share):
+    for seed in range(4):
+        rng = np.random.default_rng([seed, 23])
+        opened = np.where(np.arange(120) < 60, min(factor, 1.0), min(1 / factor, 1.0))
+        opened[60:64] = 0
+        opened[60 if factor < 1 else 63] = share * opened.min(where=opened > 0, initial=1)  # below the weak level
+        series = counted(3e4 * ROIS * opened[:, None], rng)
+        (change,) = found = xi.find_attenuation_changes(series)
+        assert ends(series, [change]) == [(59, 64)]
+        assert abs(np.log(change.factor / factor)) < 4 * change.factor_errors / change.factor
+        xi.correct_attenuation(series, found)  # nothing contradicts it
+
+
+def test_frames_without_beam_do_not_contradict_a_given_factor():
+    rng = np.random.default_rng(24)
+    opened = np.where(np.arange(80) < 40, 1, 1 / 30)
+    opened[43:46] = 0
+    series = counted(8e3 * ROIS * opened[:, None], rng)
+    change = xi.AttenuationChange(series.time.values[39], series.time.values[40], factor=30.0)
+    xi.correct_attenuation(series, [change])
+    with pytest.warns(xi.XinsituWarning, match="contradicts"):
+        xi.correct_attenuation(series, [xi.AttenuationChange(change.before, change.after, factor=45.0)])

@@ -18,6 +18,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import eigh
 
 from .factors import Floats
 
@@ -93,7 +94,8 @@ def branch(values: Floats, noise: Floats, *, single: bool = False) -> Branch:
     scale = np.max(np.abs(y[:6]), axis=0, initial=0.0)
     scale = np.where(scale > 0, scale, 1.0)
     whitened = weight.T[:, :, None] * walk * weight.T[:, None, :]
-    spread, axes = np.linalg.eigh(whitened)  # (roi, m), (roi, m, m)
+    each = [eigh(one, driver="ev", check_finite=False) for one in whitened]  # numpy's starts threads for tiny matrices
+    spread, axes = np.stack([one for one, _ in each]), np.stack([one for _, one in each])  # (roi, m), (roi, m, m)
     design = np.stack([np.ones(m), -distance], axis=1)
     seen = np.einsum("rij,ri->rj", axes, (weight * y).T)
     line = np.einsum("rij,rik->rjk", axes, weight.T[:, :, None] * design)

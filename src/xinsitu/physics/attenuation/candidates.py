@@ -145,10 +145,15 @@ class Search:
         return branch(counts.values[part], counts.noise[part])
 
     def _narrowed(self, counts: Counts, step: Transition, before: int, after: int) -> tuple[int, int]:
-        """Take frames in the gap that lie on the curve of one side to it: nothing moved in them."""
+        """Take frames in the gap that agree with a side, or lie on its curve, to it: nothing moved in them."""
+        ends = before, after
+        while after - before > 1 and counts.agree(ends[0], before + 1, ends[1]):
+            before += 1
+        while after - before > 1 and counts.agree(ends[1], after - 1, ends[0]):
+            after -= 1
         left, right = self._left(counts, step, before), self._right(counts, step, after)
         while after - before > 1:
-            off = [counts.off(left, before + 1), counts.off(right, after - 1)]
+            off = [counts.off(left, before + 1, before), counts.off(right, after - 1, after)]
             if min(off) > 1:
                 break
             if off[0] <= off[1]:

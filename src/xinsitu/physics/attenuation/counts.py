@@ -183,6 +183,8 @@ _SHIFT, _LINE = 6, 10
 """Frames by which an end point may move from where a step was seen, and beyond that through which lines are laid."""
 _EVEN = 0.003
 """Relative deviation from a line that is nothing special, however well a frame is known."""
+_PART = 0.1
+"""Part of the step by which a frame may be off the end of a side without being half way."""
 _COST = 12.0
 """Chi-squared that a frame must take away to be left out as half way."""
 _NO_MONITOR = 1e-3
@@ -239,13 +241,23 @@ class Counts:
         noise[step.before + 1 : step.after] = np.fmax(noise[step.before], noise[step.after])
         return replace(self, noise=noise)
 
-    def off(self, side: Branch, frame: int) -> float:
-        """How far a frame next to a side is off its curve, in units of what is left out as half way."""
+    def off(self, side: Branch, frame: int, end: int) -> float:
+        """How far a frame next to the end of a side is off its curve, in units of what is left out as half way."""
         expected, variance = side.at(1.0)
-        spread = variance + self.noise[frame] ** 2 + (_EVEN * expected) ** 2
+        spread = variance + self.noise[end] ** 2 + (_EVEN * expected) ** 2
         known = np.isfinite(self.values[frame]) & (spread > 0)
         away = np.where(known, self.values[frame] - expected, 0.0) ** 2 / np.where(known, spread, 1.0)
         return float(away.sum() / (_COST + known.sum()))
+
+    def agree(self, end: int, frame: int, other: int) -> bool:
+        """Whether a frame is what the end of a side is, by chance and not on its way to the other end."""
+        away, step = self.values[frame] - self.values[end], self.values[other] - self.values[end]
+        spread = np.sqrt(2 * self.noise[end] ** 2 + (_EVEN * self.values[end]) ** 2)
+        known = np.isfinite(away) & (np.abs(step) > 0) & (spread > 0)
+        off, part = (np.sign(step) * away / spread)[known], np.abs(away[known]) / np.abs(step[known])
+        if not off.size or np.median(part) > _PART:
+            return False
+        return bool(off.sum() < 1.5 * np.sqrt(off.size) and (off**2).sum() < off.size + 2 * np.sqrt(2 * off.size))
 
     def gap(self, before: int, after: int) -> float:
         """Frames that would fit between two frames, from their times."""
@@ -282,10 +294,14 @@ def settle(counts: Counts, step: Transition) -> tuple[int, int]:
     low = max(step.start, step.before - _SHIFT - _LINE)
     high = min(step.stop, step.after + _SHIFT + _LINE + 1)
     values = counts.values[low:high]
-    known = np.isfinite(values) & (counts.noise[low:high] > 0)
-    weight = np.where(known, 1 / np.where(known, counts.noise[low:high] ** 2 + (_EVEN * values) ** 2, 1.0), 0.0)
-    left = _misfit_up_to(values, weight)
-    right = _misfit_up_to(values[::-1], weight[::-1])[::-1]
+    # a frame is as uncertain as the level that it is to be on: half way up from a weak one it is off by much
+    place = np.arange(low, high)
+    up_to, on = np.minimum(place, step.before), np.maximum(place, step.after)
+    known = np.isfinite(values) & (counts.noise[up_to] > 0) & (counts.noise[on] > 0)
+    left, right = (
+        _misfit_up_to(values[::turn], _weight(values, counts.noise[at], known)[::turn])[::turn]
+        for at, turn in ((up_to, 1), (on, -1))
+    )
     befores = np.arange(max(low, step.before - _SHIFT), min(step.after, step.before + _SHIFT + 1)) - low
     afters = np.arange(max(step.before + 1, step.after - _SHIFT), min(high, step.after + _SHIFT + 1)) - low
     between = afters - befores[:, None] - 1
@@ -295,6 +311,10 @@ def settle(counts: Counts, step: Transition) -> tuple[int, int]:
     cost = (left[befores][:, None] + right[afters]) / bend + (_COST + values.shape[1]) * between
     row, column = np.unravel_index(int(np.where(allowed, cost, np.inf).argmin()), cost.shape)
     return low + int(befores[row]), low + int(afters[column])
+
+
+def _weight(values: Floats, noise: Floats, known: npt.NDArray[np.bool_]) -> Floats:
+    return np.where(known, 1 / np.where(known, noise**2 + (_EVEN * values) ** 2, 1.0), 0.0)
 
 
 def _misfit_up_to(values: Floats, weight: Floats) -> Floats:

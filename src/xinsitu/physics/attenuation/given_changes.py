@@ -19,7 +19,7 @@ from xinsitu.values import AttenuationChange, Key
 from .counts import NEAR, MedianBias, read_intensity
 from .factors import FactorEstimate, Floats, common_factor, end_points, level_noise
 from .levels import window_factor
-from .transitions import common_mode
+from .transitions import common_mode, without_beam
 
 TRANSITION = -1
 """Segment of the frames strictly between the end points of a change."""
@@ -141,8 +141,6 @@ def with_keys(sample: xr.Dataset, one: PlacedChange) -> AttenuationChange:
 
 
 FactorMethod = Literal["end points", "sums", "lines"]
-_SPARSE = 0.1
-"""Relative error of a ROI's factor from which lines through a few frames do not contradict the finder."""
 CHECK = 10
 """Frames on each side with which a given factor is compared."""
 
@@ -250,9 +248,12 @@ def _beside(
     left_out: npt.NDArray[np.bool_],
 ) -> _Beside:
     own, noise = np.full_like(values, np.nan), np.full_like(values, np.nan)
+    near = np.r_[span]
+    lit = values[near]
+    lit[without_beam(lit, errors[near])] = np.nan
+    own[near] = lit
     for part in span:
-        own[part] = values[part]
-        found = level_noise(values[part], errors[part])
+        found = level_noise(own[part], errors[part])
         noise[part] = found * common_mode(values[part], found)
     seconds = elapsed_seconds(sample)
     usual = float(np.median(np.diff(seconds)))
@@ -289,9 +290,7 @@ def _settled(
     if beside.bias is not None:
         estimate = beside.bias.doubted(estimate, *beside.sides)
     if given:
-        sparse = max(errors / factor for factor, errors in estimate.rois.values()) > _SPARSE
-        if not sparse or "significance" not in change.evidence:  # the finder has looked at more frames
-            _warn_contradiction(change, estimate, beside.where, tolerance)
+        _warn_contradiction(change, estimate, beside.where, tolerance)
         measured = {"measured_factor": estimate.factor, "measured_factor_errors": estimate.factor_errors}
         return replace(change, evidence={**change.evidence, **measured})
     if estimate.spread > tolerance:
