@@ -337,3 +337,13 @@ def test_frames_without_beam_do_not_contradict_a_given_factor():
     xi.correct_attenuation(series, [change])
     with pytest.warns(xi.XinsituWarning, match="contradicts"):
         xi.correct_attenuation(series, [xi.AttenuationChange(change.before, change.after, factor=45.0)])
+
+
+@pytest.mark.parametrize("factor", [5.0, 0.2])
+def test_a_lone_frame_beside_dark_ones_is_left_out_even_if_it_counts_like_the_weak_level(factor):
+    rng = np.random.default_rng(25)
+    opened = np.where(np.arange(120) < 60, min(factor, 1.0), min(1 / factor, 1.0))
+    opened[[61, 62] if factor > 1 else [57, 58]] = 0
+    series = counted(2e3 * ROIS * opened[:, None], rng)
+    (change,) = xi.find_attenuation_changes(series)
+    assert ends(series, [change]) == [(59, 63) if factor > 1 else (56, 60)]

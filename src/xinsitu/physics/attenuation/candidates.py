@@ -162,6 +162,9 @@ class Search:
             else:
                 after -= 1
                 right = self._right(counts, step, after)
+        # one frame between frames without beam and the other side may be half way, whatever it counts
+        before -= before - step.start >= SHORT and counts.cut_off(before - 1, before)
+        after += step.stop - after > SHORT and counts.cut_off(after, after + 1)
         return before, after
 
     def _contradicted(self, counts: Counts, step: Transition, before: int, after: int) -> bool:

@@ -259,6 +259,11 @@ class Counts:
             return False
         return bool(off.sum() < 1.5 * np.sqrt(off.size) and (off**2).sum() < off.size + 2 * np.sqrt(2 * off.size))
 
+    def cut_off(self, one: int, other: int) -> bool:
+        """Whether there are frames without beam between two frames."""
+        first, last = np.searchsorted(self.dark, self.positions[[one, other]])
+        return bool(last > first)
+
     def gap(self, before: int, after: int) -> float:
         """Frames that would fit between two frames, from their times."""
         usual = float(np.median(np.diff(self.seconds))) if len(self.seconds) > 1 else 0.0
