@@ -250,6 +250,7 @@ class TestClicks:
         assert (model.events, model.changes, model.picking) == ((), (), "")
 
 
+@pytest.mark.filterwarnings("ignore:no ROI has:xinsitu.XinsituWarning")
 class TestBeside:
     @pytest.fixture
     def there(self, truth, make, tmp_path, monkeypatch):

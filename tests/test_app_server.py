@@ -43,7 +43,7 @@ def get(explorer: Explorer, path: str, **headers: str) -> tuple[int, str, dict[s
     port = urlsplit(explorer.url).port
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, answer.read().decode(), dict(answer.headers)
     except urllib.error.HTTPError as fault:
         return fault.code, fault.read().decode(), dict(fault.headers)
@@ -61,14 +61,14 @@ def websocket(explorer: Explorer, path: str = "/ws", **headers: str) -> int:
         **{name.replace("_", "-"): value for name, value in headers.items()},
     }  # fmt: skip
     text = f"GET {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items()) + "\r\n"
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(text.encode())
         return int(connection.recv(4096).split()[1])
 
 
 def raw(explorer: Explorer, lines: bytes) -> int:
     """Status of the answer to a request as it stands, head and all."""
-    with socket.create_connection(("127.0.0.1", urlsplit(explorer.url).port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", urlsplit(explorer.url).port), timeout=60) as connection:
         connection.sendall(lines)
         answer = connection.recv(4096)
     return int(answer.split()[1]) if answer else 0

@@ -340,7 +340,7 @@ def test_results_are_written_under_a_cluster_of_processes(tmp_path: Path) -> Non
 
     lazy = series().chunk({"time": 2})
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1") as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", host="127.0.0.1") as cluster,
         Client(cluster),
     ):
         path = write_results(lazy, tmp_path / "lazy.nc")

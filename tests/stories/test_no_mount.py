@@ -36,7 +36,7 @@ def client():
     from distributed import Client, LocalCluster
 
     quiet = {"distributed.comm.timeouts.connect": "60s", "distributed.worker.profile.enabled": False}
-    local = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    local = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": "127.0.0.1:0"}
     with (
         dask.config.set(quiet),
         LocalCluster(host="127.0.0.1", **local) as cluster,
