@@ -72,9 +72,20 @@ class SectionView:
 
     def _width(self, axis: Along, found: Section, com: float, width: float) -> None:
         """Draw the half-maximum width where it was found, at half height."""
-        self._plots[axis].title.text = f"{self._model.direction(axis)} {com:.2f}, FWHM {width:.2f}"
+        self._plots[axis].title.text = f"{self._model.direction(axis)} {said(com)}, FWHM {said(width)}"
         if not (np.isfinite(com) and np.isfinite(width)):
             self.widths[axis].data = {"at": [], "level": []}
             return
         left, right, half = found.half_maximum(axis)
         self.widths[axis].data = {"at": [left, right], "level": [half, half]}
+
+
+def said(value: float) -> str:
+    """Return a number of pixels as text; a dash where nothing was measured.
+
+    Examples
+    --------
+    >>> said(12.345), said(float("nan"))
+    ('12.35', '–')
+    """
+    return f"{value:.2f}" if np.isfinite(value) else "–"
