@@ -252,6 +252,10 @@ def warm_up(scratch: Path, frames: int) -> None:
     scratch.unlink()
 
 
+OUTPUTS = {"parse": "out.nc", "series": "out.npy"}
+"""Names of what each job writes; the ending says what it is."""
+
+
 def run_here(job: str, variant: str, data: Path, frames: int) -> None:
     """Run one variant in this process and print what it took as JSON."""
     import_everything(variant)
@@ -259,7 +263,7 @@ def run_here(job: str, variant: str, data: Path, frames: int) -> None:
     with tempfile.TemporaryDirectory(dir=data) as folder:
         warm_up(Path(folder) / "scratch", frames)
         begin, cpu = time.perf_counter(), time.process_time()
-        check = VARIANTS[job, variant](data, frames, Path(folder) / "out.npy")
+        check = VARIANTS[job, variant](data, frames, Path(folder) / OUTPUTS[job])
         seconds = time.perf_counter() - begin
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
