@@ -140,7 +140,7 @@ def test_real_frames_go_the_whole_way(shared_data: Path, tmp_path: Path) -> None
             for folder in folders
         ]
     sample = xi.stitch(series)
-    assert sample.sizes == {"time": 90, "roi": 2}
+    assert (sample.sizes["time"], sample.sizes["roi"]) == (90, 2)
     first = xi.open_measurement(folders[0], tz="Europe/London", instrument="diamond-i07")
     assert first["time"].values[0] == np.datetime64("2020-02-27T15:55:21")
     exact = first["image"].isel(x=slice(200, 300)).sum(("y", "x"), dtype="int64").values

@@ -161,8 +161,8 @@ def _quantities(
     yield "maximum", top
     top_errors = _maximum_errors(own, frames, region, plan)
     yield "maximum_errors", top_errors
-    share = np.divide(second, top, out=np.zeros(len(net)), where=top > 0)
-    yield "top_clear", _in_errors(top - second, top_errors * np.sqrt(1 + np.clip(share, 0, 1)))
+    next_to_top = np.divide(second, top, out=np.zeros(len(net)), where=top > 0)
+    yield "top_clear", _in_errors(top - second, top_errors * np.sqrt(1 + np.clip(next_to_top, 0, 1)))
     yield "maximum_y", row + region.origin[0]
     yield "maximum_x", column + region.origin[1]
     errors, clear = np.sqrt(variance), np.full(len(net), np.inf)
