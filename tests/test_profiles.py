@@ -176,6 +176,7 @@ def test_measure_keeps_the_profiles_of_all_rois(lazy, computes, tmp_path):
     assert xi.to_dataframe(back, "wide").shape == xi.to_dataframe(plain, "wide").shape
 
 
+@pytest.mark.filterwarnings("ignore:the image says that it holds counts:xinsitu.XinsituWarning")  # of floats
 @settings(max_examples=8)
 @given(
     cut=st.lists(st.integers(1, 8), max_size=3),
