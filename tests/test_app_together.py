@@ -131,7 +131,6 @@ def test_each_plot_is_saved_as_a_picture(truth, start, tmp_path):
     assert len(set(saved)) == len(saved)
 
 
-@pytest.mark.xfail(strict=False, reason="a second event at one frame gets no mark; what follows is not tried")
 def test_no_text_becomes_a_script(truth, start, tmp_path):
     """Names of folders, ROIs and events, comments of the log and of the frames' headers: text, wherever it is shown."""
     folder = tmp_path / EVIL.replace("/", "_") / "time1"

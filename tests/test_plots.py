@@ -113,6 +113,21 @@ class TestDrawing:
         with pytest.raises(DocumentError, match="neither an event"):
             drawing(series, events=events, t0="closed")
 
+    @pytest.mark.parametrize("x", ["elapsed", "local", "utc", "frame"])
+    @pytest.mark.parametrize("stamp", [0.0, 0.4, 0.8])
+    def test_an_event_is_where_its_frame_is(self, series, x, stamp):
+        """Of every frame, the first and the last too, whatever of the exposure the stamps mark."""
+        begin = series.time.values - np.timedelta64(round(stamp * 1e9), "ns")
+        bounds = np.stack([begin, begin + np.timedelta64(800_000_000, "ns")], axis=1)
+        series = series.assign_coords(time_bounds=(("time", "bounds"), bounds))
+        named = [(0, "time1", 0), (59, "time1", 59), (60, "time2", 0), (99, "time2", 39)]
+        events = [Event(f"{at}", Key(measurement=name, frame=frame)) for at, name, frame in named]
+        shown = drawing(series, events=events, x=x)
+        assert [mark.start for mark in shown.marks] == [shown.line.values[int(mark.name)] for mark in shown.marks]
+        assert len(shown.marks) == 4
+        stamped = [Event(f"{at}", series.time.values[at]) for at in (0, 99)]
+        assert len(drawing(series, events=stamped, x=x).marks) == 2
+
     def test_normalised_to_a_window(self, series):
         curve = panel(drawing(series, normalise="0:19"), "intensity").curves[1]
         assert np.mean(curve.y[:20]) == pytest.approx(1)

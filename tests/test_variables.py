@@ -115,7 +115,7 @@ def test_each_remark_is_heard_where_numbers_are_loaded(scan, scheduler):
     cluster = contextlib.nullcontext()
     if scheduler == "cluster":
         distributed = pytest.importorskip("distributed")
-        cluster = distributed.Client(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None)
+        cluster = distributed.Client(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0")
     with cluster, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", xi.XinsituWarning)
         if scheduler == "eager":

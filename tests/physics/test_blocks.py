@@ -155,7 +155,8 @@ def test_what_cannot_be_read_or_divided_is_nan_and_flagged(image, recipe):
     told = str(series.remarks.item())
     assert (f"{unread.sum()} of {len(raw)} frames are NaN because they cannot be read" in told) == unread.any()
     if recipe.background is not None and recipe.background.mode == "divide" and recipe.mask is None:
-        off = (raw[:, :4, 1:9] == 0).all(axis=(1, 2))
+        flat = np.ones(raw.shape[1:]) if recipe.flatfield is None else recipe.flatfield.values
+        off = (raw[:, :4, 1:9] == 0).all(axis=(1, 2)) & (flat[:4, 1:9] > 0).any()  # a zero, not an area without pixels
         flagged = (series.quality.values & Quality.ZERO_BACKGROUND) > 0
         assert flagged[off].all()
 

@@ -50,6 +50,8 @@ class Timeline:
         UTC moment of the axis' zero.
     zone
         Time zone of ``local``; ``UTC``, which leaves times as they are, where nobody knows it.
+    times
+        UTC moment of the middle of every frame's exposure, where ``time_bounds`` tells it, otherwise of its stamp.
     """
 
     axis: Axis
@@ -102,19 +104,21 @@ def timeline(series: xr.Dataset, *, x: str = "elapsed", start: Moment | None = N
     if x == "local" and not zone and not clock:
         raise TimeError("the series has no attribute time_zone; use x='utc' or x='elapsed'")
     seconds = (times - times[0]) / np.timedelta64(1, "s")
-    middle = mid_exposure(series)
+    middle = mid_exposure(
+        series
+    )  # where an event's frame is, too: a stamp of a begin or an end is half an exposure off
     start = middle[0] if start is None else start
     if x == "frame" or source == "frame":
         values, label = frame_numbers(series)
         return Timeline("frame", values, seconds, label, start, zone, middle)
     if x == "elapsed":
         values = (middle - start) / np.timedelta64(1, "s")
-        return Timeline("elapsed", values, seconds, "time (s)", start, zone, times)
+        return Timeline("elapsed", values, seconds, "time (s)", start, zone, middle)
     axis: Axis = "local" if x == "local" else "utc"
     if clock:
-        return Timeline(axis, times, seconds, "time (the detector's clock)", start, "UTC", times)
+        return Timeline(axis, middle, seconds, "time (the detector's clock)", start, "UTC", middle)
     where = zone if axis == "local" else "UTC"
-    return Timeline(axis, in_zone(times, where), seconds, f"time ({where})", start, where, times)
+    return Timeline(axis, in_zone(middle, where), seconds, f"time ({where})", start, where, middle)
 
 
 def frame_numbers(series: xr.Dataset) -> tuple[npt.NDArray[np.float64], str]:
@@ -177,7 +181,8 @@ def zero(series: xr.Dataset, t0: object, events: Iterable[Event]) -> Moment | No
 
 def marks(series: xr.Dataset, line: Timeline, events: Iterable[Event]) -> tuple[Mark, ...]:
     """Events that touch the series, in axis coordinates, intervals clipped to it."""
-    first, last = line.times[0], line.times[-1]
+    ends = np.concatenate([line.times[[0, -1]], series["time"].values[[0, -1]]])  # an event may be at a stamp
+    first, last = ends.min(), ends.max()
     found = []
     for event in events:
         start = when(series, event.start)

@@ -163,14 +163,14 @@ class State(param.Parameterized):  # type: ignore[misc] # param has no types
     def places_of(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.float64]:
         """Places of the stamps of frames on the time axis, as :meth:`coordinates` has them."""
         line = self.line
+        # the axis is that of the middle of exposures, stamps are those of their begins or ends
+        times = times + (line.times[0] - self.store.data["time"].values[0])
         if line.dated:
             return np.asarray(in_zone(times, line.zone).astype("datetime64[us]").astype("int64") / 1e3)
         if line.axis == "frame":
             known = line.times.astype("int64")
             return np.asarray(np.interp(times.astype("int64"), known, np.asarray(line.values, dtype="float64")))
-        first = self.store.data["time"].values[0]  # elapsed times are those of the middle of exposures, stamps are not
-        seconds = np.asarray((times - first) / np.timedelta64(1, "s"), dtype="float64")
-        return np.asarray(seconds + float(line.values[0]))
+        return np.asarray((times - line.start) / np.timedelta64(1, "s"), dtype="float64")
 
     def breaks(self) -> npt.NDArray[np.int64]:
         """Positions before which curves are interrupted."""
