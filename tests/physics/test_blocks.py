@@ -32,6 +32,7 @@ ROIS = [
     xi.Roi("plane", (5, 21), (3, 25), background=("plane",)),
     xi.Roi("far", (0, 3), (10, 20), role="background"),
     xi.Roi("pixel", (9, 10), (9, 10)),
+    xi.Roi("curved", (5, 21), (3, 25), background=("poly_x",)),
 ]
 KINDS = ("beam off", "sparse", "bad", "nan", "unread", "dark", "negative", "good")
 

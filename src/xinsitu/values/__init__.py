@@ -9,12 +9,13 @@ from .changes import CAUSES, AttenuationChange, Event
 from .fields import Bounds, Box
 from .frame_ranges import FrameRange, frame_ranges
 from .logbook import Key, Moment, moment, nanoseconds, utc_text
-from .rois import EDGE, MEASURES, PLANE, ROLES, KeyFrame, Roi, RoiSet
+from .rois import EDGE, MEASURES, OWN_EDGE, PLANE, ROLES, KeyFrame, Roi, RoiSet
 
 __all__ = [
     "CAUSES",
     "EDGE",
     "MEASURES",
+    "OWN_EDGE",
     "PLANE",
     "ROLES",
     "AttenuationChange",

@@ -22,8 +22,9 @@ _KINDS = ("kind", "shape", "shape_type", "geometry")
 _TURNS = ("angle", "rotation", "theta", "tilt")
 _OTHER = ("points", "vertices", "polygon", "ellipse", "circle", "centre", "center", "axes", "radius", "radii", "mask")
 """Keys that say that a ROI is something else than the rectangle ``y``, ``x``."""
-EDGE, PLANE = "edge", "plane"
-"""Reserved background names of a ROI: the ROI's own frame edge, and a plane through it."""
+EDGE, PLANE, POLY_Y, POLY_X = "edge", "plane", "poly_y", "poly_x"
+OWN_EDGE = (EDGE, PLANE, POLY_Y, POLY_X)
+"""Reserved background names of a ROI: its own edge's mean; through that edge a plane, a parabola along y or along x."""
 
 
 MOST_ROIS = 10_000
@@ -73,7 +74,7 @@ class Roi:
     role
         ``signal`` or ``background``.
     background
-        Names of the ROIs that give this one's background (pooled), or ``edge`` or ``plane``.
+        Names of the ROIs that give this one's background (pooled), or ``edge``, ``plane``, ``poly_y`` or ``poly_x``.
     path
         Key frames of a moving ROI.
 
@@ -248,7 +249,7 @@ class RoiSet(Sequence[Roi]):
         names = self.names
         if twice := sorted(name for name, count in Counter(names).items() if count > 1):
             raise RoiError(f"two ROIs are called {twice[0]!r}; a name is the key across measurements")
-        known = {*names, EDGE, PLANE}
+        known = {*names, *OWN_EDGE}
         for roi in self.rois:
             if strange := [name for name in roi.background if name not in known]:
                 raise RoiError(

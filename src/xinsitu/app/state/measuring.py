@@ -14,7 +14,7 @@ from xinsitu.physics.corrections.apply import Correction
 from xinsitu.physics.corrections.plan import around
 from xinsitu.physics.reduction.series import measure
 from xinsitu.schema import Quality, image_of
-from xinsitu.values import EDGE, PLANE, RoiSet
+from xinsitu.values import OWN_EDGE, RoiSet
 
 LITTLE = 4_000_000
 """Pixels that are measured as quickly on one core, without the tasks of dask, as on two with them."""
@@ -45,7 +45,7 @@ class Answer:
 def fingerprint(rois: RoiSet, name: str, correction: Correction | None, n_frames: int) -> tuple[object, ...]:
     """Return what the numbers of a ROI depend on: equal fingerprints, equal numbers."""
     roi = rois[name]
-    backgrounds = tuple((rois[other].y, rois[other].x) for other in roi.background if other not in (EDGE, PLANE))
+    backgrounds = tuple((rois[other].y, rois[other].x) for other in roi.background if other not in OWN_EDGE)
     return roi.y, roi.x, roi.measure, roi.role, roi.background, roi.path, backgrounds, correction, n_frames
 
 
@@ -53,9 +53,9 @@ def with_backgrounds(rois: RoiSet, names: tuple[str, ...]) -> RoiSet:
     """Return the named ROIs and those that give their background, in the order of the set."""
     needed = set(names)
     for name in names:
-        needed |= {other for other in rois[name].background if other not in (EDGE, PLANE)}
+        needed |= {other for other in rois[name].background if other not in OWN_EDGE}
     chosen = [roi for roi in rois if roi.name in needed]
-    extra = {other for roi in chosen for other in roi.background} - needed - {EDGE, PLANE}
+    extra = {other for roi in chosen for other in roi.background} - needed - {*OWN_EDGE}
     return RoiSet([*chosen, *(roi for roi in rois if roi.name in extra)])
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from xinsitu.errors import RoiError
-from xinsitu.values import Bounds, Roi, RoiSet
+from xinsitu.values import OWN_EDGE, Bounds, Roi, RoiSet
 
 from .kinds import KINDS, as_kind, kind_of
 
@@ -115,7 +115,7 @@ def pasted(rois: RoiSet, roi: Roi, shape: Shape) -> tuple[RoiSet, str]:
     name = new_name(rois, roi.name)
     away = min(6, max(1, min(roi.shape) // 2)) if roi.name in rois.names else 0
     y, x = nudged((roi.y, roi.x), away, away, shape)
-    background = tuple(other for other in roi.background if other in (*rois.names, "edge", "plane"))
+    background = tuple(other for other in roi.background if other in (*rois.names, *OWN_EDGE))
     copy = replace(roi.moved(y=y, x=x), name=name, path=None, background=background)
     return RoiSet([*rois, as_kind(copy, kind_of(roi), rois)]), name
 

@@ -16,6 +16,7 @@ from xinsitu.physics.reduction.regions import Measurements, resting
 from xinsitu.physics.reduction.roi_backgrounds import under
 from xinsitu.physics.reduction.roi_sums import factor_of, factor_variance, frames_of, summed
 from xinsitu.schema import Quality
+from xinsitu.values import OWN_EDGE
 
 from .fit_rows import EXTRA, columns_for, doubtful, fit_rows, flagged, with_shared
 from .start_values import Peaks
@@ -78,7 +79,7 @@ def fit_block(raw: kernels.Frames, per_frame: Doubles, *, plan: FitPlan, shared:
         found = fit_rows(rows.values, np.sqrt(rows.variance), rows.per_count, x=np.arange(float(n_bins)), **how)
         found[:, centres] += rows.first[:, None]
         if told.counts:
-            edge = told.regions[plan.signals[place // len(AXES)]].under in ("edge", "plane")
+            edge = told.regions[plan.signals[place // len(AXES)]].under in OWN_EDGE
             found = with_shared(found, names, rows.level, rows.factor, own_edge=edge)
         if told.counts and told.median:
             found[:, -1] = flagged(found[:, -1], doubtful(found[:, widths].min(axis=1), rows.ground))

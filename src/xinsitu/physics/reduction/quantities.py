@@ -11,13 +11,13 @@ from xinsitu.kernels import Doubles
 from xinsitu.physics.blocks import block_function
 from xinsitu.physics.corrections.framewise import raw_counts
 from xinsitu.schema import Quality
-from xinsitu.values import EDGE, PLANE
+from xinsitu.values import OWN_EDGE
 
 from .contradictions import excess_at_edges, slope_across, tail_at_edges
 from .profile_bins import bins_of, n_bins
 from .raw_pixels import count_rate_correction, saturated, sparse_counts
 from .regions import Measurements, Region, resting
-from .roi_backgrounds import Under, under
+from .roi_backgrounds import Under, follows, under
 from .roi_sums import Frames, Sums, factor_of, factor_variance, frames_of, gain_of, subtracted_variance, summed
 from .roi_widths import width_of
 from .uncertainties import flat_variance, twice_counted
@@ -178,7 +178,7 @@ def _quantities(
             extra = _own_edge(centre, profile.shape[1], own, below) + getattr(below, f"slope_{axis}")
             com_errors = np.sqrt(np.maximum(spread + extra / np.where(net == 0, np.nan, net) ** 2, 0))
             yield f"com_{axis}_errors", com_errors
-            if region.under in ("rois", "edge") and plan.counts:
+            if not follows(region.under, axis) and plan.counts:
                 yield from _told(f"slope_{axis}", *slope_across(axis, own, below, net), com_errors)
         width, width_errors, flags, sharp = width_of(axis, own, below, shared_level, region, plan)
         quality |= flags
@@ -220,7 +220,7 @@ def _doubtful(region: Region, own: Sums, below: Under, plan: Measurements) -> ke
         return doubtful
     if "fwhm" in region.measures and (plan.median_size > 3 or plan.smooth is not None):
         return np.ones_like(doubtful)
-    if region.under in (EDGE, PLANE):
+    if region.under in OWN_EDGE:
         share = np.divide(below.total, own.total, out=np.ones(len(own.y)), where=own.total > 0)
         doubtful = doubtful | (share * own.counted < EMPTY)
     return doubtful

@@ -18,7 +18,7 @@ from xinsitu.values import Box
 class Region:
     """One ROI, fitted to a block: its box counted from the block's first pixel, its backgrounds by number.
 
-    ``under`` is ``rois``, ``edge`` or ``plane``: where the background comes from; empty: there is none. ``moving``: the
+    ``under`` is ``rois`` or one of ``OWN_EDGE``: where the background comes from; empty: there is none. ``moving``: the
     first of the four columns of what is known per frame that say where a moving one is, ``y0, y1, x0, x1``.
     """
 

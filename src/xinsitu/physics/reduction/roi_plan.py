@@ -25,7 +25,7 @@ from xinsitu.physics.corrections.plan import (
     plan_for,
     says_counts,
 )
-from xinsitu.values import EDGE, MEASURES, PLANE, Box, Roi, RoiSet
+from xinsitu.values import MEASURES, OWN_EDGE, Box, Roi, RoiSet
 
 from .moving import Boxes, boxes_in_time
 from .regions import Measurements, Region
@@ -143,7 +143,7 @@ def _plan(
         Region(
             box=((roi.y[0] - y0, roi.y[1] - y0), (roi.x[0] - x0, roi.x[1] - x0)),
             origin=(roi.y[0], roi.x[0]),
-            background=tuple(rois.names.index(name) for name in roi.background if name not in (EDGE, PLANE)),
+            background=tuple(rois.names.index(name) for name in roi.background if name not in OWN_EDGE),
             under=_kind_of_background(roi),
             measures=frozenset(roi.measure if roi.measure is not None else MEASURES),
             moving=moving.get(roi.name),
@@ -166,8 +166,8 @@ def _plan(
 
 
 def _kind_of_background(roi: Roi) -> str:
-    """Where a ROI's background comes from: ``rois``, ``edge``, ``plane``, or nowhere."""
-    own = [name for name in roi.background if name in (EDGE, PLANE)]
+    """Where a ROI's background comes from: ``rois``, its own edge (``OWN_EDGE``), or nowhere."""
+    own = [name for name in roi.background if name in OWN_EDGE]
     if own and len(roi.background) > 1:
         raise RoiError(f"the background of ROI {roi.name!r} is either {own[0]!r} or other ROIs, not both")
     return own[0] if own else "rois" if roi.background else ""

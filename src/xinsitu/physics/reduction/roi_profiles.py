@@ -16,7 +16,7 @@ from xinsitu.physics.blocks import block_function, in_blocks, over_blocks
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.corrections.plan import units_after
 from xinsitu.schema import PIXEL, image_of
-from xinsitu.values import Bounds, Roi, RoiSet
+from xinsitu.values import OWN_EDGE, Bounds, Roi, RoiSet
 
 from .profile_bins import net_profile, placed
 from .regions import Measurements, resting
@@ -72,7 +72,7 @@ def profiles(
     if along not in ("y", "x"):
         raise SchemaError(f"a profile runs along 'y' or 'x', not {along!r}")
     image = in_blocks(image_of(data))
-    names = [name for name in roi.background if name not in ("edge", "plane")]
+    names = [name for name in roi.background if name not in OWN_EDGE]
     if names and rois is None:
         raise RoiError(
             f"ROI {roi.name!r} has its background in {', '.join(names)}: give the set that has them as rois="

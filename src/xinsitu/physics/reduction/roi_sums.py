@@ -19,7 +19,7 @@ from xinsitu.physics.corrections.framewise import (
     pooled_mean,
     without_background,
 )
-from xinsitu.values import Box
+from xinsitu.values import OWN_EDGE, Box
 
 from . import median_bias
 from .regions import Measurements, Region
@@ -161,7 +161,7 @@ def summed(frames: Frames, region: Region, plan: Measurements, *, keep: bool = F
     counted = part.astype(np.float64, order="C") if plan.counts and not as_counted else None
     made = np.zeros((len(part), 1)), np.zeros((len(part), 1))
     if plan.asks_median:
-        edge = region.under in ("edge", "plane")
+        edge = region.under in OWN_EDGE
         made = median_bias.excess(frames.raw, part, frames.per_frame, region.box, steps, edge=edge)
     if frames.level is not None:
         part = without_background(part, frames.level, steps, frames.shared)
@@ -184,7 +184,7 @@ def summed(frames: Frames, region: Region, plan: Measurements, *, keep: bool = F
     top = highest_pixel(values, good)
     whole = frames.level if frames.level is not None and steps.mode == "subtract" else np.zeros(n_frames)
     subtracted = whole * factor_of(frames, plan)
-    if not keep and region.under not in ("edge", "plane"):  # megabytes per ROI that nobody asks for again
+    if not keep and region.under not in OWN_EDGE:  # megabytes per ROI that nobody asks for again
         values, good = np.empty((n_frames, 0, 0)), None
     return Sums(
         values, good, along_y, along_x, pixels_y, pixels_x, *variances, made, top, n_rows * n_columns, subtracted

@@ -12,7 +12,7 @@ import xarray as xr
 from xinsitu.errors import RoiError, SchemaError, warn
 from xinsitu.kernels import Doubles
 from xinsitu.schema import Quality, describe, require
-from xinsitu.values import EDGE, PLANE
+from xinsitu.values import OWN_EDGE
 
 WEAK = 5.0
 """A denominator below so many standard errors is flagged: the ratio is then biased, and its error no normal one."""
@@ -282,7 +282,7 @@ def _backgrounds(series: xr.Dataset, names: Sequence[str]) -> dict[int, list[int
     described = json.loads(series.attrs.get("rois", "{}")).get("rois", [])
     found = {}
     for one in described:
-        others = [name for name in one.get("background", ()) if name not in (EDGE, PLANE) and name in names]
+        others = [name for name in one.get("background", ()) if name not in OWN_EDGE and name in names]
         if others and one["name"] in names:
             found[names.index(one["name"])] = [names.index(name) for name in others]
     return found

@@ -1,0 +1,116 @@
+"""Backgrounds from a ROI's own edge that are curved along one axis: against NumPy's fits, and repeated experiments."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import xinsitu as xi
+from xinsitu.schema import Quality
+
+SHAPE = (50, 56)
+Y, X = (5, 45), (5, 52)
+REPEATS = 600
+
+
+def as_image(frames):
+    return xr.DataArray(frames.astype("int32"), dims=("time", "y", "x"), attrs={"units": "counts"})
+
+
+def curved(axis, level=1.0, slope=0.02, bend=0.004):
+    """Ground of one curvature along an axis, and even across."""
+    along = np.arange(SHAPE["yx".index(axis)]) - 20.0
+    ground = level + slope * along + bend * along**2
+    return np.broadcast_to(ground[:, None] if axis == "y" else ground, SHAPE)
+
+
+def spot(counts):
+    y, x = np.arange(SHAPE[0])[:, None] - 25.3, np.arange(SHAPE[1]) - 27.8
+    shape = np.exp(-0.5 * (y / 3.1) ** 2 - 0.5 * (x / 3.8) ** 2)
+    return counts * shape / shape.sum()
+
+
+def measured(truth, kind, repeats=REPEATS, seed=5, **options):
+    frames = np.random.default_rng(seed).poisson(truth, (repeats, *SHAPE))
+    return xi.measure(as_image(frames), [xi.Roi("s", Y, X, background=(kind,))], **options).isel(roi=0).compute()
+
+
+@pytest.mark.parametrize("axis", ["y", "x"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_curved_ground_is_taken_off_as_numpy_fits_it(axis, masked):
+    frames = np.random.default_rng(4).poisson(spot(4_000) + curved(axis, 3.0), (3, *SHAPE))
+    if masked:
+        frames[:, 6, 8:14] = frames[1, 20:30, 5] = -1
+    series = xi.measure(as_image(frames), [xi.Roi("s", Y, X, background=(f"poly_{axis}",))]).isel(roi=0)
+    for number, frame in enumerate(frames[:, slice(*Y), slice(*X)].astype(float)):
+        edge = np.ones(frame.shape, bool)
+        edge[2:-2, 2:-2] = False  # 5 % of 40 rows and of 47 columns
+        places = np.broadcast_to(
+            np.arange(frame.shape[0])[:, None] if axis == "y" else np.arange(frame.shape[1]), frame.shape
+        )
+        used = edge & (frame >= 0)
+        under = np.polynomial.Polynomial.fit(places[used], frame[used], 2)(places)
+        whole = frame >= 0
+        assert series.background[number] == pytest.approx(under[whole].sum(), rel=1e-9)
+        net = np.where(whole, frame - under, 0)
+        assert series.intensity[number] == pytest.approx(net.sum(), rel=1e-9)
+        centre = net.sum(axis=0) @ np.arange(*X) / net.sum()
+        assert series.com_x[number] == pytest.approx(centre, rel=1e-9)
+
+
+@pytest.mark.parametrize("axis", ["y", "x"])
+@pytest.mark.parametrize("counts", [2_000, 40_000])
+def test_errors_are_the_scatter(axis, counts):
+    series = measured(spot(counts) + curved(axis), f"poly_{axis}")
+    inside = spot(counts)[slice(*Y), slice(*X)]
+    truth = {
+        "intensity": inside.sum(),
+        "com_y": inside.sum(axis=1) @ np.arange(*Y) / inside.sum(),
+        "com_x": inside.sum(axis=0) @ np.arange(*X) / inside.sum(),
+        "background": curved(axis)[slice(*Y), slice(*X)].sum(),
+    }
+    assert not (series.quality & Quality.LOW_COUNTS > 0).any()
+    for name, right in truth.items():
+        values, scatter = series[name], float(series[name].std(ddof=1))
+        assert abs(float(values.mean()) - right) < 4 * scatter / np.sqrt(REPEATS), name
+        stated = float(np.sqrt((series[f"{name}_errors"] ** 2).mean()))
+        assert stated == pytest.approx(scatter, rel=0.15), name
+    for name in ("fwhm_y", "fwhm_x"):
+        good = series.where(series.quality == 0, drop=True)
+        stated = float(np.sqrt((good[f"{name}_errors"] ** 2).mean()))
+        assert stated == pytest.approx(float(good[name].std(ddof=1)), rel=0.15), name
+
+
+@pytest.mark.filterwarnings("ignore:ROI .s.. its edges differ:xinsitu.XinsituWarning")
+@pytest.mark.parametrize("axis", ["y", "x"])
+def test_only_the_surface_that_fits_is_unbiased(axis):
+    truth = spot(20_000) + curved(axis, 2.0, 0.0, 0.008)
+    off = {}
+    for kind in ("edge", "plane", "poly_y", "poly_x"):
+        series = measured(truth, kind)
+        error = float(series.intensity.mean()) - spot(20_000)[slice(*Y), slice(*X)].sum()
+        off[kind] = abs(error) / float(series.intensity.std(ddof=1)) * np.sqrt(REPEATS)
+    assert off.pop(f"poly_{axis}") < 4
+    assert min(off.values()) > 40
+
+
+def test_a_slope_across_the_parabola_is_told():
+    sloping = spot(7_000) + 1 + 0.05 * np.arange(SHAPE[0])[:, None]
+    assert (measured(sloping, "poly_x", 80).quality & Quality.BACKGROUND_DOUBTFUL > 0).all()
+    assert not (measured(sloping, "poly_y", 80).quality & Quality.BACKGROUND_DOUBTFUL > 0).any()
+
+
+def test_a_roi_of_two_columns_has_no_parabola_along_x():
+    narrow = xi.Roi("s", Y, (10, 12), background=("poly_x",))
+    series = xi.measure(as_image(np.ones((2, *SHAPE))), [narrow]).isel(roi=0)
+    assert np.isnan(series.intensity).all()
+
+
+def test_the_roi_file_keeps_it(tmp_path):
+    rois = xi.RoiSet([xi.Roi("s", Y, X, background="poly_y")])
+    xi.write_rois(rois, tmp_path / "rois.json")
+    assert '"poly_y"' in (tmp_path / "rois.json").read_text()
+    assert xi.read_rois(tmp_path / "rois.json")["s"].background == ("poly_y",)
+    with pytest.raises(xi.RoiError, match="poly_z"):
+        xi.RoiSet([xi.Roi("s", Y, X, background="poly_z")])
