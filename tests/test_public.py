@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -56,8 +59,6 @@ def test_the_accessor_is_registered_by_import(kind: type) -> None:
 
 
 def test_accessor_shows_frames_as_the_functions_do() -> None:
-    import numpy as np
-
     frames = xr.DataArray(np.ones((2, 8, 9), "int32"), dims=("time", "y", "x"), attrs={"units": "counts"}, name="image")
     scan = frames.to_dataset().assign_coords(time=np.array(["2014-05-28", "2014-05-29"], "datetime64[ns]"))
     roi = xinsitu.Roi("WZ", y=(1, 5), x=(2, 7))
@@ -66,15 +67,45 @@ def test_accessor_shows_frames_as_the_functions_do() -> None:
     assert type(scan.insitu.plot_kymograph(roi)) is type(xinsitu.plot_kymograph(scan, roi))
 
 
-def test_accessor_methods_are_one_line() -> None:
-    import ast
-    from pathlib import Path
+def methods(data: xr.Dataset | xr.DataArray | xr.DataTree) -> list[str]:
+    return [name for name in dir(data.insitu) if not name.startswith("_") and name != "epoch"]
 
-    source = Path(xinsitu.__file__ or "").with_name("accessor.py").read_text(encoding="utf-8")
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.FunctionDef) and node.name != "__init__":
-            body = [
-                line for line in node.body if not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))
-            ]
-            body = [line for line in body if not isinstance(line, ast.ImportFrom)]
-            assert len(body) == 1, f"{node.name} is more than one line"
+
+FRAMES = xr.DataArray(np.ones((2, 8, 9), "int32"), dims=("time", "y", "x"), attrs={"units": "counts"}, name="image")
+TIME = np.array(["1970-01-01T00:00:00", "1970-01-01T00:00:01"], dtype="datetime64[ns]")
+SERIES = xr.Dataset({"intensity": (("time", "roi"), np.ones((2, 1)))}, {"time": TIME, "roi": ["WZ"]})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [FRAMES.to_dataset(), FRAMES, SERIES, SERIES.intensity, xr.DataTree(children={"time1": xr.DataTree(SERIES)})],
+)
+def test_a_method_is_the_function_with_the_data_first(data) -> None:
+    """Completion, help and type checkers see the options of the function itself."""
+    from xinsitu.app.serve import explore
+
+    assert methods(data)
+    for name in methods(data):
+        function = explore if name == "explore" else getattr(xinsitu, name)
+        method = getattr(data.insitu, name)
+        wanted = list(inspect.signature(function).parameters)[1:]
+        if isinstance(data, xr.DataTree) and name == "measure":  # of each measurement, and nothing that one alone has
+            wanted = ["rois", "correction"]
+        assert list(inspect.signature(method).parameters) == wanted, name
+        assert inspect.getdoc(method), name
+
+
+def test_the_accessor_shows_what_fits() -> None:
+    assert "measure" in methods(FRAMES)
+    assert "correct_attenuation" not in methods(FRAMES.to_dataset())
+    assert "slope" not in methods(FRAMES)
+    assert "plot" in methods(SERIES)
+    assert "fit_rois" not in methods(SERIES)
+    assert "slope" in methods(SERIES.intensity)
+    assert SERIES.insitu.epoch.tolist() == [0.0, 1.0]
+
+
+def test_the_accessor_loads_nothing_before_it_is_used() -> None:
+    code = "import sys, xarray, xinsitu; xarray.Dataset().insitu; print([n for n in sys.modules if 'xinsitu.p' in n])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
