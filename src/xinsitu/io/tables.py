@@ -69,8 +69,8 @@ def _time_table(series: xr.Dataset) -> pd.DataFrame:
     unix = schema.epoch_seconds(time)
     zone = None if series.attrs.get("time_zone_source") == schema.UNKNOWN_ZONE else "UTC"
     columns: dict[str, Any] = {} if zone is None else {"unix_time": unix}
-    middle = schema.epoch_seconds(schema.mid_exposure(series))
-    columns["elapsed"] = middle - middle[0] if len(middle) else middle
+    middle = schema.mid_exposure(series)
+    columns["elapsed"] = (middle - middle[:1]) / np.timedelta64(1, "s")
     for name, coordinate in series.coords.items():
         if name not in ("time", "roi", "remarks") and coordinate.dims in ((), ("time",)):
             columns[str(name)] = np.broadcast_to(coordinate.values, time.shape)

@@ -11,7 +11,7 @@ import xarray as xr
 
 from xinsitu.clock import from_local
 from xinsitu.errors import SchemaError, StitchError, TimeError
-from xinsitu.schema import UNKNOWN_ZONE, epoch_seconds, knows_utc, mid_exposure, require
+from xinsitu.schema import UNKNOWN_ZONE, knows_utc, mid_exposure, require
 from xinsitu.values import FrameRange, Key, Moment, nanoseconds, utc_text
 
 KeyLike = Key | Moment | str | Mapping[str, Any]
@@ -49,8 +49,8 @@ def require_time_order(sample: xr.DataArray | xr.Dataset) -> None:
 
 def elapsed_seconds(sample: xr.DataArray | xr.Dataset) -> npt.NDArray[np.float64]:
     """Seconds since the first frame, dims ``(time)``."""
-    seconds = epoch_seconds(times(sample))
-    return np.asarray(seconds - seconds[0] if seconds.size else seconds)
+    axis = times(sample)
+    return np.asarray((axis - axis[:1]) / np.timedelta64(1, "s"))
 
 
 def measurement_labels(sample: xr.DataArray | xr.Dataset) -> npt.NDArray[np.str_] | None:

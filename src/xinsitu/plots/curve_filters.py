@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xinsitu.errors import SchemaError
+from xinsitu.kernels import lines
 
 Floats = npt.NDArray[np.float64]
 _SYNTAX = re.compile(r"(savgol|mean):(\d+)(?:,(\d+))?$")
@@ -77,33 +78,8 @@ def local_fit(
     >>> local_fit(t, t**2, np.ones(5), Smoothing(5, 2), derivative=1)[0].round(9) + 0.0  # no -0.0
     array([ 0.,  2.,  4., 10., 12.])
     """
-    size = len(time)
-    half = smoothing.window // 2
-    centre = np.arange(size)
-    if smoothing.order:
-        centre = np.clip(centre, min(half, size // 2), max(size - 1 - half, (size - 1) // 2))
-    index = centre[:, np.newaxis] + np.arange(-half, half + 1)
-    inside = (index >= 0) & (index < size)
-    index = index.clip(0, max(size - 1, 0))
-    good = inside & np.isfinite(values[index])
-    weights = _weights(time[index] - time[:, np.newaxis], good, smoothing.order, derivative)
-    smooth = np.where(good, weights * np.where(good, values[index], 0.0), 0.0).sum(axis=1)
-    spread = np.sqrt(np.where(good, (weights * errors[index]) ** 2, 0.0).sum(axis=1))
+    offset = lines.windows(time, smoothing.window, smoothing.order) - time[:, np.newaxis]
+    around, spread = (lines.windows(column, smoothing.window, smoothing.order) for column in (values, errors))
+    found, error = lines.local_polynomial(around, offset, smoothing.order, derivative=derivative, errors=spread)
     lost = ~np.isfinite(values)
-    return np.where(lost, np.nan, smooth), np.where(lost, np.nan, spread)
-
-
-def _weights(offset: Floats, good: npt.NDArray[np.bool_], order: int, derivative: int) -> Floats:
-    """Weights of the points of each window; NaN where the points do not determine the polynomial."""
-    scale = np.abs(np.where(good, offset, 0.0)).max(axis=1, initial=0.0)
-    scale[scale == 0] = 1.0
-    powers = np.where(
-        good[..., np.newaxis], (offset / scale[:, np.newaxis])[..., np.newaxis] ** np.arange(order + 1), 0.0
-    )
-    distinct = np.array([len(np.unique(row[ok])) for row, ok in zip(offset, good, strict=True)])
-    solvable = distinct > order
-    weights = np.full(offset.shape, np.nan)
-    if solvable.any() and derivative <= order:
-        inverse = np.linalg.pinv(powers[solvable])
-        weights[solvable] = inverse[:, derivative, :] / scale[solvable, np.newaxis] ** derivative
-    return weights
+    return np.where(lost, np.nan, found), np.where(lost, np.nan, error)

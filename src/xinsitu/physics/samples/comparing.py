@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from xinsitu.errors import SchemaError, StitchError
+from xinsitu.kernels import lines
 from xinsitu.physics.attenuation.counts import signal_rois
 from xinsitu.physics.attenuation.factors import Floats
 from xinsitu.physics.attenuation.scaling import attenuation_changes, attenuation_record
@@ -180,20 +181,14 @@ def _slopes(name: str, sample: xr.Dataset, start: float, stop: float, rois: Sequ
 
 
 def _slope(x: Floats, values: Floats, errors: Floats | None, modes: Floats) -> tuple[float, float, int]:
-    """Weighted least-squares slope, its error, and the number of frames; NaN with fewer than three."""
-    usable = np.isfinite(values)
-    weighted = errors is not None and bool((np.isfinite(errors[usable]) & (errors[usable] > 0)).all()) and usable.any()
-    weights = 1 / np.where(usable, errors, 1.0) ** 2 if weighted and errors is not None else np.ones_like(values)
-    x, y, weights, modes = x[usable], values[usable], weights[usable], modes[:, usable]
-    if x.size < 3 or np.ptp(x) == 0:
-        return np.nan, np.nan, int(x.size)
-    offset = x - np.average(x, weights=weights)
-    pull = weights * offset / np.sum(weights * offset**2)  # slope = sum pull * y
-    slope = float(pull @ y)
-    residual = y - np.average(y, weights=weights) - slope * offset
-    reduced = float(np.sum(weights * residual**2) / (x.size - 2))
-    variance = float(np.sum(pull**2 / weights)) * (max(reduced, 1.0) if weighted else reduced)
-    return slope, float(np.sqrt(variance + np.sum((modes * y @ pull) ** 2))), int(x.size)
+    """Slope, its error, and the number of frames; NaN with fewer than three."""
+    weight, known = lines.weights(values, errors)
+    line = lines.straight(x, values, weight)
+    if line.number < 3:
+        return np.nan, np.nan, int(line.number)
+    shared = (modes * line.pull) @ np.nan_to_num(values)
+    variance = line.slope_variance * lines.inflation(line, known) + np.sum(shared**2)
+    return float(line.slope), float(np.sqrt(variance)), int(line.number)
 
 
 def scale_modes(sample: xr.Dataset) -> Floats:

@@ -11,7 +11,7 @@ import xarray as xr
 
 from xinsitu.errors import StitchError
 from xinsitu.physics.moments import KeyLike, as_kept, as_moments, time_of, time_text, times
-from xinsitu.schema import epoch_seconds, mid_exposure
+from xinsitu.schema import mid_exposure
 from xinsitu.values import Event, Moment, nanoseconds
 
 EventLike = str | Event | KeyLike
@@ -186,7 +186,7 @@ def elapsed(sample: xr.Dataset, t0: EventLike | None = None, *, events: Iterable
     times(sample)  # refuse what has none
     axis = mid_exposure(sample)
     zero = (axis[0] if axis.size else np.datetime64(0, "ns")) if t0 is None else moment_of(sample, t0, events=events)
-    seconds = epoch_seconds(axis) - float(epoch_seconds(zero))
+    seconds = (axis - zero) / np.timedelta64(1, "s")
     return xr.DataArray(
         seconds, {"time": sample["time"]}, ("time",), "elapsed", {"units": "s", "long_name": "elapsed time"}
     )

@@ -9,13 +9,14 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import SchemaError
-from xinsitu.kernels import Doubles
+from xinsitu.kernels import Doubles, lines
 from xinsitu.physics.blocks import block_function
 from xinsitu.schema import SCALED
 
 from .bad_frames import mask_flagged
 from .smoothing import seconds
 
+_COLUMNS = ("slope", "slope_errors", "level", "level_errors", "chi_square", "n_points")
 Window = tuple[Any, Any]
 """Start and stop, both inside; datetime64 or ISO text where the series has times, otherwise numbers; None is open."""
 
@@ -37,8 +38,8 @@ def slope(
         Start and stop of the part.
     errors
         Standard errors of the series; points weigh with their inverse squares, and where they scatter more about the
-        line than these say, its errors grow with them (Birge). Without them all weigh the same, and the scatter gives
-        the errors.
+        line than these say, its errors grow with them (Birge). A point without an error is left out. Without them, or
+        where one is zero (a frame without counts), all weigh the same, and the scatter gives the errors.
     scale
         Relative errors that the frames of a segment share, ``(time)``: ``scale_errors`` of a sample.
 
@@ -70,43 +71,23 @@ def slope(
     (2.0, 3.0)
     """
     part = in_window(series, window)
-    time = xr.DataArray(
-        seconds(series), dims="time", coords={"time": series["time"]} if "time" in series.coords else {}
+    axis = {"time": series["time"]} if "time" in series.coords else {}
+    time = in_window(xr.DataArray(seconds(series), dims="time", coords=axis), window)
+    given = [part, time, *([] if errors is None else [in_window(errors, window)])]
+    columns = xr.apply_ufunc(
+        _line,
+        *(one.chunk({"time": -1}) if one.chunks else one for one in given),
+        input_core_dims=[["time"]] * len(given),
+        output_core_dims=[[]] * 6 + [["time"]] * 2,
+        dask="parallelized",
+        output_dtypes=[np.float64] * 5 + [np.int64] + [np.float64] * 2,
     )
-    time = in_window(time, window)
-    weight = xr.ones_like(part) if errors is None else 1 / in_window(errors, window) ** 2
-    weight = weight.where(part.notnull() & np.isfinite(weight) & (weight > 0), 0.0)
-    values = part.fillna(0.0)
-    total = weight.sum("time")
-    total = total.where(total > 0)
-    middle = (weight * time).sum("time") / total
-    away = time - middle
-    spread = (weight * away**2).sum("time")
-    spread = spread.where(spread > 0)
-    level = (weight * values).sum("time") / total
-    rate = (weight * away * values).sum("time") / spread
-    chi_square = (weight * (values - level - rate * away) ** 2).sum("time")
-    number = (weight > 0).sum("time")
-    free = (number - 2).where(number > 2)
-    inflation = chi_square / free if errors is None else (chi_square / free).fillna(1.0).clip(min=1.0)
-    shared = (
-        {}
-        if scale is None
-        else _shared_errors(part, in_window(shared_modes(scale), window), weight, total, away / spread)
-    )
+    *fitted, pull, share = columns
+    found = dict(zip(_COLUMNS, fitted, strict=True))
+    shared = {} if scale is None else _shared_errors(part, in_window(shared_modes(scale), window), pull, share)
     units = str(series.attrs.get("units", "1"))
     per_second = "1/s" if units == "1" else f"{units}/s"
-    result = xr.Dataset(
-        {
-            "slope": rate,
-            "slope_errors": (inflation / spread) ** 0.5,
-            "level": level,
-            "level_errors": (inflation / total) ** 0.5,
-            "chi_square": chi_square,
-            "n_points": number,
-            **shared,
-        }
-    )
+    result = xr.Dataset(found | shared)
     what = series.attrs.get("long_name", series.name or "the series")
     texts = {"slope": (per_second, f"rate of {what}"), "level": (units, f"{what} in the middle of the window")}
     for name, (own, text) in texts.items():
@@ -118,16 +99,24 @@ def slope(
     return result
 
 
+@block_function
+def _line(values: Doubles, time: Doubles, errors: Doubles | None = None) -> tuple[npt.NDArray[Any], ...]:
+    """Columns of a line, with the standard errors that its points leave it; then what each point adds to it."""
+    weight, known = lines.weights(values, errors)
+    line = lines.straight(time, values, weight)
+    slope_errors, level_errors = np.sqrt(lines.inflation(line, known) * (line.slope_variance, line.level_variance))
+    return line.slope, slope_errors, line.level, level_errors, line.chi_square, line.number, line.pull, line.share
+
+
 def _shared_errors(
-    part: xr.DataArray, modes: xr.DataArray, weight: xr.DataArray, total: xr.DataArray, lever: xr.DataArray
+    part: xr.DataArray, modes: xr.DataArray, pull: xr.DataArray, share: xr.DataArray
 ) -> dict[str, xr.DataArray]:
     """Errors of a line from relative errors that whole segments share."""
-    moved = weight * part.fillna(0.0) * modes
-    squares = {
-        "slope_scale_errors": (moved * lever).sum("time") ** 2,
-        "level_scale_errors": (moved.sum("time") / total) ** 2,
+    moved = part.fillna(0.0) * modes
+    return {
+        f"{name}_scale_errors": ((moved * own).sum("time") ** 2).sum("mode") ** 0.5
+        for name, own in (("slope", pull), ("level", share))
     }
-    return {name: square.sum("mode") ** 0.5 for name, square in squares.items()}
 
 
 def shared_modes(scale: xr.DataArray) -> xr.DataArray:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import SchemaError
-from xinsitu.kernels import Doubles
+from xinsitu.kernels import Doubles, lines
 from xinsitu.physics.blocks import block_function, in_blocks
 
 
@@ -103,18 +103,13 @@ def _local_polynomial(data: xr.DataArray, window: int, order: int, derivative: i
         return data.astype(np.float64)
     if {"y", "x"} <= set(data.dims):
         data = in_blocks(data)
-    time = xr.DataArray(seconds(data), dims="time")
-    if not np.all(np.diff(time.values) >= 0):
+    time = seconds(data)
+    if not np.all(np.diff(time) >= 0):
         raise SchemaError("the times decrease: sort the data along time first")
     around = data.astype(np.float64).rolling(time=window, center=True).construct("window")
-    offset = time.rolling(time=window, center=True).construct("window")
     if order:  # the first and last frames go by the polynomial of the first and last whole window
-        half, size = window // 2, data.sizes["time"]
-        centre = np.clip(np.arange(size), min(half, size // 2), max(size - 1 - half, (size - 1) // 2))
-        around, offset = around.isel(time=centre), offset.isel(time=centre)
-        if "time" in data.coords:
-            around = around.assign_coords(time=data["time"])
-    offset = offset - time
+        around = around.isel(time=lines.centres(time.size, window, order)).assign_coords(data.coords)
+    offset = xr.DataArray(lines.windows(time, window, order) - time[:, None], dims=("time", "window"))
     # frames are left in float64 while they are worked on: the sums lose digits in float32
     lazy = data.chunks is not None
     result: xr.DataArray = xr.apply_ufunc(
@@ -132,30 +127,4 @@ def _local_polynomial(data: xr.DataArray, window: int, order: int, derivative: i
 
 @block_function
 def _fit_windows(values: npt.NDArray[Any], offset: npt.NDArray[Any], *, order: int, derivative: int) -> Doubles:
-    """Value or slope at offset 0 of the polynomials of least squares through windows, last axis; NaN are left out."""
-    n_window = values.shape[-1]
-    offsets = np.broadcast_to(offset, (*offset.shape[:-1], n_window))
-    scale = np.nanmax(np.abs(np.nan_to_num(offsets)), axis=-1, keepdims=True)
-    scale = np.where(scale > 0, scale, 1.0)
-    inside = np.isfinite(offsets)
-    x = np.where(inside, offsets, 0.0) / scale
-    powers = np.stack([x**k for k in range(order + 1)])
-    good = np.isfinite(values) & inside
-    if (good == inside).all():  # the same weights for all that share a time
-        weights = _weights(powers, inside.astype(np.float64), derivative)
-        result = np.einsum("...w,...w->...", np.where(good, values, 0.0), np.broadcast_to(weights, values.shape))
-    else:
-        full = np.broadcast_to(powers, (order + 1, *values.shape))
-        weights = _weights(full, good.astype(np.float64), derivative)
-        result = np.einsum("...w,...w->...", np.where(good, values, 0.0), weights)
-    return np.asarray(result / scale[..., 0] ** derivative)
-
-
-def _weights(powers: Doubles, good: Doubles, derivative: int) -> Doubles:
-    """Weights of the points of each window; NaN where the points do not determine the polynomial."""
-    normal = np.einsum("a...w,b...w,...w->...ab", powers, powers, good)
-    n_terms = len(powers)
-    enough = np.linalg.matrix_rank(normal, hermitian=True) == n_terms
-    inverse = np.linalg.pinv(normal, hermitian=True)[..., derivative, :]
-    weights = np.einsum("...a,a...w,...w->...w", inverse, powers, good)
-    return np.where(enough[..., None], weights, np.nan)
+    return lines.local_polynomial(values, offset, order, derivative=derivative)[0]
