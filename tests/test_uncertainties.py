@@ -413,3 +413,16 @@ def test_edge_and_other_rois_together_are_refused():
     rois = [xi.Roi("s", (10, 20), (10, 20), background=("edge", "a")), xi.Roi("a", (0, 4), (0, 10))]
     with pytest.raises(xi.RoiError, match="either 'edge' or other ROIs"):
         xi.measure(repeated(spot(200), repeats=1), rois)
+
+
+def test_the_error_of_a_background_below_zero_is_unknown_and_silent():
+    """Floating-point frames may hold less than nothing where there is no beam: no counting error follows from that."""
+    from xinsitu.variables import Counted, as_frames
+
+    values = np.random.default_rng(4).poisson(30.0, (6, 20, 24)).astype("float64")
+    values[2, :5, :8] = -1.5
+    frames = as_frames(xr.DataArray(values, dims=("time", "y", "x"), attrs={"units": "counts"}), Counted)
+    recipe = xi.Correction(background=xi.Background(y=(0, 5), x=(0, 8), mode="subtract"))
+    series = xi.measure(frames, [xi.Roi("a", (6, 18), (4, 20))], correction=recipe)
+    assert np.isnan(series.level_errors.values).tolist() == [False, False, True, False, False, False]
+    assert np.isnan(series.intensity_errors.values[:, 0]).tolist() == [False, False, True, False, False, False]

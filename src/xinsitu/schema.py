@@ -91,10 +91,14 @@ QUANTITIES: Mapping[str, Quantity] = {
     "intensity_measured": Quantity(COUNTS, "intensity before the attenuation was corrected"),
 }
 
+POSITIONS = ("com_y", "com_x", "fwhm_y", "fwhm_x")
+"""What a change of attenuation never changes."""
+CURVES = ("intensity", *POSITIONS)
+"""Quantities of a ROI that are drawn, compared and put into tables, in their order."""
 SHARED_ERRORS = ("scale_errors", "frame_scale_errors", "level_errors")
 """Coordinates of a ROI time series that are known once its frames are measured."""
 SCALED = ("intensity", "background", "maximum", "profile_y", "profile_x")
-"""What a change of attenuation multiplies; positions and widths never change with it."""
+"""What a change of attenuation multiplies."""
 
 
 class FrameStatus(enum.IntEnum):

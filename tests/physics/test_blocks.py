@@ -195,3 +195,35 @@ def test_every_function_of_blocks_is_marked_as_one():
                 unmarked.add(f"{path.stem}.{said}")
     assert unmarked <= {"blocks.function"}
     assert len(set(functions())) > 10
+
+
+def test_a_plan_is_known_by_its_content_alone():
+    """Equal content, equal name in every process; any other number, array or order is another plan."""
+    from dataclasses import replace
+
+    from xinsitu.physics.corrections.plan import prepared
+    from xinsitu.physics.reduction.roi_plan import fitted
+
+    frames = xr.DataArray(np.ones((2, *SHAPE), "int32"), dims=("time", "y", "x"), attrs={"units": "counts"})
+    flat = xr.DataArray(np.linspace(0.9, 1.1, SHAPE[0] * SHAPE[1]).reshape(SHAPE), dims=("y", "x"))
+    recipe = xi.Correction(median=3, flatfield=flat)
+    plan = fitted(frames, xi.RoiSet(ROIS), recipe).plan
+    assert fitted(frames.copy(), xi.RoiSet(ROIS), xi.Correction(median=3, flatfield=flat.copy())).plan.fingerprint == (
+        plan.fingerprint
+    )
+    other = flat.copy()
+    other[10, 10] += 1e-6
+    steps = prepared(frames, recipe).steps
+    changed = [
+        fitted(frames, xi.RoiSet(ROIS), replace(recipe, flatfield=other)).plan,
+        fitted(frames, xi.RoiSet(ROIS[::-1]), recipe).plan,
+        fitted(frames, xi.RoiSet(ROIS), recipe, 5).plan,
+        fitted(frames.astype("float64"), xi.RoiSet(ROIS), recipe).plan,
+        replace(plan, cutoff=1.0),
+        replace(plan, counts=not plan.counts),
+        replace(plan, steps=replace(plan.steps, threshold=5.0)),
+        steps,
+        replace(steps, mask=np.zeros(SHAPE, dtype=bool)),
+        replace(steps, dead_time=1e-7),
+    ]
+    assert len({plan.fingerprint, *(one.fingerprint for one in changed)}) == 1 + len(changed)

@@ -23,7 +23,6 @@ Run = Callable[[list[str]], int]
 INSTRUMENT = "spring8-bl11xu"
 COUNTS = 1e7
 """Of the WZ spot in a frame without attenuator: bright, so that the table shows the method and not the noise."""
-QUANTITIES = ("intensity", "com_y", "com_x", "fwhm_y", "fwhm_x")
 
 
 def demo(words: argparse.Namespace, run: Run) -> int:
@@ -107,14 +106,14 @@ def comparison(sample: xr.Dataset, expected: xr.Dataset, truth: Truth) -> str:
         if roi.role == "background":
             continue
         cells = [roi.name]
-        for name in QUANTITIES:
+        for name in schema.CURVES:
             measured = sample[name].sel(roi=roi.name).values[usable]
             true = expected[name].sel(roi=roi.name).values[usable] * (first if name == "intensity" else 1.0)
             absolute = name.startswith("com")
             off = float(np.nanmax(np.abs(measured - true) if absolute else np.abs(measured / true - 1)))
             cells.append(f"{off:.3f} px" if absolute else f"{100 * off:.2f} %")
         rows.append(cells)
-    return table(rows, ("ROI", *(_heading(sample, name) for name in QUANTITIES)))
+    return table(rows, ("ROI", *(_heading(sample, name) for name in schema.CURVES)))
 
 
 def _heading(sample: xr.Dataset, name: str) -> str:

@@ -163,7 +163,7 @@ def _output_folder(output: str | None, measurements: Sequence[Path], *, many: bo
 
 def _series_table(series: xr.Dataset) -> str:
     """Median of each quantity of each ROI, for the eye."""
-    names = [name for name in ("intensity", "com_y", "com_x", "fwhm_y", "fwhm_x") if name in series]
+    names = [name for name in schema.CURVES if name in series]
     header = ["ROI", *(_header(series, name) for name in names)]
     medians = series[names].median("time")
     rows = [[str(roi), *(f"{float(medians[name].sel(roi=roi)):.5g}" for name in names)] for roi in series["roi"].values]

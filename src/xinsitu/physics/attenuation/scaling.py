@@ -12,7 +12,7 @@ import xarray as xr
 
 from xinsitu.errors import CorrectionError
 from xinsitu.physics.moments import KeyLike, as_kept, as_moments, require_time_order
-from xinsitu.schema import SCALED, Quality, describe, errors_name, require
+from xinsitu.schema import POSITIONS, SCALED, Quality, describe, errors_name, require
 from xinsitu.values import AttenuationChange
 
 from .counts import per_second, signal_rois
@@ -24,8 +24,6 @@ from .overlap import attenuation_from_overlap
 _RECORD = "attenuation"
 """Attribute of a corrected sample: JSON text with the changes and what undo_attenuation has to know."""
 _MEASURED = ", as measured"
-_NEVER = ("com_y", "com_x", "fwhm_y", "fwhm_x")
-"""What scripts before this package scaled too."""
 _COORDS = ("attenuation_factor", "attenuation_factor_errors", "scale_errors")
 _SHARED = "scale_errors"
 
@@ -209,7 +207,7 @@ def _with_earlier(sample: xr.Dataset, scales: dict[str, xr.DataArray]) -> dict[s
 
 
 def _scalable(sample: xr.Dataset, legacy: bool) -> list[str]:
-    bases = SCALED + (_NEVER if legacy else ())
+    bases = SCALED + (POSITIONS if legacy else ())  # as scripts before this package did
     names = [name for base in bases for name in (base, errors_name(base))]
     return [name for name in names if name in sample.data_vars]
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import CorrectionError, RoiError, warn
-from xinsitu.physics.blocks import block_function, in_blocks, over_blocks, pixel_index
-from xinsitu.schema import DETECTOR_SHAPE, describe, image_of
+from xinsitu.physics.blocks import block_function, over_blocks, pixel_index
+from xinsitu.schema import DETECTOR_SHAPE, describe
 from xinsitu.values import Background, Bounds
 from xinsitu.variables import SAID_LATER, Counted, Frames, as_frames, spoken
 
@@ -29,11 +29,9 @@ from .plan import (
     MEDIAN_THRESHOLD,
     applied_to,
     around,
-    facts_of,
     holds_counts,
-    mean_background,
-    per_frame_of,
     plan_for,
+    prepared,
     reference_of,
     units_after,
 )
@@ -240,12 +238,12 @@ def _applied(
 ) -> xr.DataArray:
     if checked(correction) is None:
         raise CorrectionError("there is no correction: give one, e.g. Correction(median=3)")
-    image = in_blocks(image_of(data))
-    per_frame = per_frame_of(data, image, correction)
-    plan = plan_for(image, correction, dtype=dtype, facts=facts_of(data, image))
-    shared = mean_background(image, per_frame, correction) if plan.needs_mean else None
+    ready = prepared(data, correction, dtype=dtype)
+    image, plan = ready.image, ready.steps
     tail = (image.sizes["y"], image.sizes["x"])
-    values = over_blocks(framewise.correct_block, image, per_frame, plan, tail=tail, dtype=dtype, shared=shared)
+    values = over_blocks(
+        framewise.correct_block, image, ready.per_frame, plan, tail=tail, dtype=dtype, shared=ready.shared
+    )
     result = _labelled(image, values, correction).assign_attrs(reference_of(data, image, correction))
     divides = plan.counts and plan.mode == "divide"
     if not isinstance(values, np.ndarray):

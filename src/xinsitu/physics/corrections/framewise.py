@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xinsitu import kernels
-from xinsitu.physics.blocks import block_function
+from xinsitu.physics.blocks import Plan, block_function
 from xinsitu.values import Box
 
 Doubles = npt.NDArray[np.float64]
@@ -23,7 +22,7 @@ FEW_COUNTS = 100
 
 
 @dataclass(frozen=True, eq=False)
-class Steps:
+class Steps(Plan):
     """A recipe, fitted to the pixels of one image: arrays at its pixels, boxes counted from its first one.
 
     ``counts``: the frames are counts. ``flat_counts``: counts behind a pixel of the flat field that is 1, if known.
@@ -32,7 +31,6 @@ class Steps:
     background subtracted is worked on in float64 until then.
     """
 
-    recipe: str
     median: int | None
     threshold: float | None
     flat: npt.NDArray[np.floating] | None
@@ -68,14 +66,6 @@ class Steps:
             masked = self.mask[rows, columns]
             bad = masked if bad is None else bad | masked
         return bad
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of the content."""
-        return hashlib.blake2b(f"{self.recipe} {self.needs_mean}".encode(), digest_size=16).hexdigest()
-
-    def __dask_tokenize__(self) -> tuple[str, str]:
-        return type(self).__name__, self.fingerprint
 
 
 def filtered(raw: kernels.Frames, steps: Steps, per_frame: Doubles, box: Box | None = None) -> kernels.Floats:
@@ -126,6 +116,15 @@ def pooled_mean(parts: list[kernels.Floats]) -> Doubles:
     return result
 
 
+def finished(
+    values: kernels.Floats, level: Doubles | None, steps: Steps, per_frame: Doubles, shared: float | None
+) -> kernels.Floats:
+    """Take the background off filtered frames, and normalise them; overwrites the pixels."""
+    if level is not None:
+        values = without_background(values, level, steps, shared)
+    return normalised(values, steps, per_frame)
+
+
 def without_background(values: kernels.Floats, level: Doubles, steps: Steps, shared: float | None) -> kernels.Floats:
     """Divide filtered frames by the background, or subtract it; NaN where there is nothing to divide by."""
     if steps.mode == "subtract":
@@ -166,15 +165,21 @@ def correct_block(
         if unread[number] or dark[number]:
             result[number] = kernels.lost(plan.dtype, kernels.UNREAD if unread[number] else kernels.DARK)
             continue
-        values = filtered(raw[one], plan, per_frame[one])
-        if plan.boxes is not None:
-            level = pooled_mean([values[:, slice(*y), slice(*x)] for y, x in plan.boxes])
-            if plan.mode == "divide" and level[0] <= 0:
-                result[number] = kernels.lost(plan.dtype, kernels.DARK)
-                continue
-            values = without_background(values, level, plan, shared)
-        result[number] = normalised(values, plan, per_frame[one])[0]
+        values, level = corrected(raw[one], plan, per_frame[one], shared)
+        dark[number] = level is not None and plan.mode == "divide" and level[0] <= 0
+        result[number] = kernels.lost(plan.dtype, kernels.DARK) if dark[number] else values[0]
     return result
+
+
+def corrected(
+    raw: kernels.Frames, steps: Steps, per_frame: Doubles, shared: float | None = None
+) -> tuple[kernels.Floats, Doubles | None]:
+    """All steps on frames of a block, and the background of each; None where the recipe has none."""
+    values = filtered(raw, steps, per_frame)
+    level = None
+    if steps.boxes is not None:
+        level = pooled_mean([values[:, slice(*y), slice(*x)] for y, x in steps.boxes])
+    return finished(values, level, steps, per_frame, shared), level
 
 
 def raw_counts(raw: kernels.Frames, steps: Steps) -> Doubles:

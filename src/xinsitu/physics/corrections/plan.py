@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dask
@@ -14,13 +13,13 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import CorrectionError, RoiError, SchemaError, warn
-from xinsitu.physics.blocks import over_blocks, pixel_index
-from xinsitu.schema import COUNTS, DETECTOR_SHAPE, RATIO, REFERENCE
-from xinsitu.values import Bounds
+from xinsitu.physics.blocks import in_blocks, over_blocks, pixel_index
+from xinsitu.schema import COUNTS, DETECTOR_SHAPE, RATIO, REFERENCE, image_of
+from xinsitu.values import Box
 from xinsitu.variables import Counted
 
 from . import framewise
-from .correction import Correction
+from .correction import Correction, checked
 
 APPLIED = "corrections"
 """Attribute of an image that lists the steps it has been through."""
@@ -58,6 +57,58 @@ def units_after(image: xr.DataArray, correction: Correction | None) -> str:
     return RATIO if ratio else units_of(image)
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """The part of an image that is needed, a row of numbers per frame, what is done to it, and its mean background."""
+
+    image: xr.DataArray
+    per_frame: npt.NDArray[np.float64]
+    steps: framewise.Steps
+    shared: Any
+
+
+def prepared(
+    data: xr.Dataset | xr.DataArray,
+    correction: Correction | None,
+    boxes: tuple[Box, ...] | None = None,
+    *,
+    dtype: npt.DTypeLike | None = None,
+) -> Prepared:
+    """Fit a recipe to frames, for the block functions; of these no more than boxes, their halo and the background.
+
+    Parameters
+    ----------
+    data
+        A measurement, or its ``image (time, y, x)``.
+    correction
+        What to do; None: nothing.
+    boxes
+        Parts of the detector that are wanted; None: whole frames.
+    dtype
+        Of the result; float32, and what holds uncorrected pixels exactly.
+
+    Raises
+    ------
+    CorrectionError, RoiError, SchemaError
+        Recipe and frames do not go together.
+    """
+    image, recipe, facts = (
+        in_blocks(image_of(data)),
+        checked(correction) or Correction(),
+        facts_of(data, image_of(data)),
+    )
+    if dtype is None:
+        dtype = np.result_type(image.dtype, np.float32) if correction is None else np.float32
+    per_frame = per_frame_of(data, image, recipe)
+    steps = plan_for(image, recipe, dtype, facts=facts)
+    shared = _mean_background(image, per_frame, recipe) if steps.needs_mean else None
+    if boxes is not None:
+        regions = () if recipe.background is None else recipe.background.boxes
+        image = around(image, (*boxes, *regions), recipe.halo)
+        steps = plan_for(image, recipe, dtype, facts=facts, warns=False)
+    return Prepared(image, per_frame, steps, shared)
+
+
 def plan_for(
     image: xr.DataArray,
     correction: Correction,
@@ -88,19 +139,7 @@ def plan_for(
         flat = _usable_flat(own, np.float64 if subtracts else np.float32, warns=warns)
     if correction.mask is not None:
         mask = _at_pixels_of(image, correction.mask, "mask").values.astype(bool)
-    counts, flat_counts = holds_counts(image), _flat_counts(correction)
-    dead = _dead_pixels(image)
-    told = (
-        y,
-        x,
-        stored_dtype(image),
-        dead and hashlib.blake2b(dead[0].tobytes()).hexdigest(),
-        np.dtype(dtype),
-        counts,
-        flat_counts,
-    )
     return framewise.Steps(
-        recipe=" ".join(map(str, (correction.fingerprint, *told))),
         median=correction.median,
         threshold=correction.threshold,
         flat=flat,
@@ -111,10 +150,10 @@ def plan_for(
         scaled=correction.normalise is not None,
         dead_time=correction.count_rate,
         stored=stored_dtype(image),
-        dead=dead,
+        dead=_dead_pixels(image),
         dtype=np.dtype(dtype),
-        counts=counts,
-        flat_counts=flat_counts,
+        counts=holds_counts(image),
+        flat_counts=_flat_counts(correction),
     )
 
 
@@ -307,7 +346,7 @@ def along_time(data: xr.Dataset | xr.DataArray, image: xr.DataArray, name: str) 
     return np.broadcast_to(values, (image.sizes["time"],)).copy()
 
 
-def mean_background(image: xr.DataArray, per_frame: npt.NDArray[np.float64], correction: Correction) -> Any:  # noqa: ANN401 - a number, or a lazy one
+def _mean_background(image: xr.DataArray, per_frame: npt.NDArray[np.float64], correction: Correction) -> Any:  # noqa: ANN401 - a number, or a lazy one
     """Time mean of the background, lazily; reads no more than its regions and their halo."""
     if correction.background is None:
         raise CorrectionError("there is no background to take the mean of")
@@ -319,7 +358,7 @@ def mean_background(image: xr.DataArray, per_frame: npt.NDArray[np.float64], cor
     return dask.delayed(framewise.mean_level, pure=True)(levels)
 
 
-def around(image: xr.DataArray, boxes: tuple[tuple[Bounds, Bounds], ...], halo: int) -> xr.DataArray:
+def around(image: xr.DataArray, boxes: tuple[Box, ...], halo: int) -> xr.DataArray:
     """Smallest part of an image that holds boxes and their halo."""
     pieces, full = {}, _detector_shape(image)
     for axis, dim in enumerate(("y", "x")):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from xinsitu import kernels
 from xinsitu.kernels import Doubles
-from xinsitu.physics.blocks import block_function
+from xinsitu.physics.blocks import Plan, block_function
 from xinsitu.physics.reduction.profile_bins import level_variance, net_profile
 from xinsitu.physics.reduction.regions import Measurements, resting
 from xinsitu.physics.reduction.roi_backgrounds import under
@@ -25,21 +24,12 @@ AXES = ("y", "x")
 
 
 @dataclass(frozen=True, eq=False)
-class FitPlan:
+class FitPlan(Plan):
     """ROIs whose profiles are fitted: the ``signals`` among the regions."""
 
     measurements: Measurements
     peaks: Peaks
     signals: tuple[int, ...]
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of the content."""
-        said = f"fits {self.measurements.fingerprint} {self.peaks} {self.signals}"
-        return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
-
-    def __dask_tokenize__(self) -> tuple[str, str]:
-        return type(self).__name__, self.fingerprint
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import xarray as xr
 from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles
 from xinsitu.kernels.shapes import PARAMETERS, area_of, gaussian_width
-from xinsitu.physics.blocks import block_function, in_blocks, over_blocks
+from xinsitu.physics.blocks import block_function, over_blocks
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.corrections.plan import units_after
 from xinsitu.physics.reduction.roi_plan import fitted
@@ -170,14 +170,14 @@ def fit_rois(
     >>> round(float(found.centre_y), 2), round(float(found.centre_x), 2), round(float(found.fwhm_x), 1)
     (11.0, 14.5, 9.4)
     """
-    image, named, model = in_blocks(image_of(data)), RoiSet.of(rois), Peaks(shape, peaks, shared_width)
+    image, named, model = image_of(data), RoiSet.of(rois), Peaks(shape, peaks, shared_width)
     signals = {roi.name: number for number, roi in enumerate(named) if roi.role == "signal"}
     if not signals:
         raise SchemaError("there is no ROI to fit")
     for name in signals:
         for axis, (low, behind) in zip(AXES, (named[name].y, named[name].x), strict=True):
             _check(model, behind - low, f"{axis} profile of ROI {name!r}")
-    told = fitted(data, image, named, correction)
+    told = fitted(data, named, correction)
     plan = FitPlan(told.plan, model, tuple(signals.values()))
     tail = (len(AXES) * len(signals), columns_for(len(model.names)))
     values = over_blocks(fit_block, told.image, told.per_frame, plan, tail=tail, dtype=np.float64, shared=told.shared)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles
 from xinsitu.kernels.least_squares import Fit, fit
 from xinsitu.kernels.shapes import SPOT, gaussian_2d
-from xinsitu.physics.blocks import block_function, in_blocks, over_blocks
+from xinsitu.physics.blocks import Plan, block_function, over_blocks
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.corrections.plan import units_after
 from xinsitu.physics.reduction.regions import Measurements, resting
@@ -72,11 +71,11 @@ def fit_spots(
     >>> round(float(found.centre_y), 2), round(float(found.centre_x), 2), round(float(found.fwhm_x), 1)
     (11.0, 14.5, 9.4)
     """
-    image = in_blocks(image_of(data))
+    image = image_of(data)
     signals = RoiSet([_plain(roi) for roi in rois if roi.role == "signal"])
     if not len(signals):
         raise SchemaError("there is no ROI to fit")
-    told = fitted(data, image, signals, correction)
+    told = fitted(data, signals, correction)
     tail = (len(signals), columns_for(len(SPOT)))
     rows = over_blocks(
         spot_block, told.image, told.per_frame, SpotPlan(told.plan), tail=tail, dtype=np.float64, shared=told.shared
@@ -91,18 +90,10 @@ def _plain(roi: Roi) -> Roi:
 
 
 @dataclass(frozen=True, eq=False)
-class SpotPlan:
+class SpotPlan(Plan):
     """ROIs whose spots are wanted."""
 
     measurements: Measurements
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of the content."""
-        return hashlib.blake2b(f"spots {self.measurements.fingerprint}".encode(), digest_size=16).hexdigest()
-
-    def __dask_tokenize__(self) -> tuple[str, str]:
-        return type(self).__name__, self.fingerprint
 
 
 Pixels = tuple[kernels.Indices, Doubles, Doubles, Doubles, Doubles, Doubles, Doubles, Doubles]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +11,10 @@ import xarray as xr
 from xinsitu import kernels
 from xinsitu.errors import RoiError
 from xinsitu.kernels import Doubles
-from xinsitu.physics.blocks import block_function, in_blocks, over_blocks, pixel_index
+from xinsitu.physics.blocks import Plan, block_function, over_blocks, pixel_index
 from xinsitu.physics.corrections.correction import Correction
-from xinsitu.physics.corrections.framewise import Steps, filtered, normalised, pooled_mean, without_background
-from xinsitu.physics.corrections.plan import around, facts_of, mean_background, per_frame_of, plan_for, units_after
+from xinsitu.physics.corrections.framewise import Steps, correct_block
+from xinsitu.physics.corrections.plan import prepared, units_after
 from xinsitu.schema import PIXEL, image_of
 
 
@@ -56,7 +55,7 @@ def line_cut(
     >>> line_cut(frames, (0, 0), (2, 2)).values.round(2).tolist()
     [[0.0, 2.67, 5.33, 8.0]]
     """
-    image = in_blocks(image_of(data))
+    image = image_of(data)
     (y0, x0), (y1, x1) = start, stop
     length = float(np.hypot(y1 - y0, x1 - x0))
     if length == 0 or width < 1:
@@ -71,16 +70,12 @@ def line_cut(
         low, high = pixel_index(image, dim)
         if not low <= first < behind <= high:
             raise RoiError(f"the line from {start} to {stop} leaves the image, {dim} = [{low}, {high})")
-    recipe = correction or Correction()
-    regions = () if recipe.background is None else recipe.background.boxes
-    per_frame = per_frame_of(data, image, recipe)
-    steps = plan_for(image, recipe, facts=facts_of(data, image))
-    shared = mean_background(image, per_frame, recipe) if steps.needs_mean else None
-    small = around(image, ((box[0], box[1]), *regions), recipe.halo)
-    steps = plan_for(small, recipe, facts=facts_of(data, image), warns=False)
-    top, left = pixel_index(small, "y")[0], pixel_index(small, "x")[0]
-    plan = CutPlan(steps, y - top, x - left)
-    values = over_blocks(cut_block, small, per_frame, plan, tail=(1, len(distance)), dtype=np.float64, shared=shared)
+    ready = prepared(data, correction, ((box[0], box[1]),))
+    top, left = pixel_index(ready.image, "y")[0], pixel_index(ready.image, "x")[0]
+    plan = CutPlan(ready.steps, y - top, x - left)
+    values = over_blocks(
+        cut_block, ready.image, ready.per_frame, plan, tail=(1, len(distance)), dtype=np.float64, shared=ready.shared
+    )
     coords: dict[Any, Any] = {name: image[name] for name in image.coords if image[name].dims in ((), ("time",))}
     coords["distance"] = xr.DataArray(distance, dims="distance", attrs={"units": PIXEL})
     coords["y"], coords["x"] = (("distance", c.mean(axis=0), {"units": PIXEL}) for c in (y, x))
@@ -89,33 +84,18 @@ def line_cut(
 
 
 @dataclass(frozen=True, eq=False)
-class CutPlan:
+class CutPlan(Plan):
     """Places between pixels, ``(line, point)``, counted from a block's first one."""
 
     steps: Steps
     y: Doubles
     x: Doubles
 
-    @property
-    def fingerprint(self) -> str:
-        """Hash of the content."""
-        said = hashlib.blake2b(self.steps.fingerprint.encode(), digest_size=16)
-        said.update(np.ascontiguousarray(self.y).tobytes() + np.ascontiguousarray(self.x).tobytes())
-        return said.hexdigest()
-
-    def __dask_tokenize__(self) -> tuple[str, str]:
-        return type(self).__name__, self.fingerprint
-
 
 @block_function
 def cut_block(raw: kernels.Frames, per_frame: Doubles, *, plan: CutPlan, shared: float | None = None) -> Doubles:
     """Mean over the lines of values interpolated between pixels, ``(frame, 1, point)``."""
-    steps = plan.steps
-    values = filtered(raw, steps, per_frame)
-    if steps.boxes is not None:
-        level = pooled_mean([values[:, slice(*y), slice(*x)] for y, x in steps.boxes])
-        values = without_background(values, level, steps, shared)
-    values = normalised(values, steps, per_frame).astype(np.float64)
+    values = correct_block(raw, per_frame, plan=plan.steps, shared=shared).astype(np.float64)
     rows, columns = np.floor(plan.y).astype(int), np.floor(plan.x).astype(int)
     below, right = np.minimum(rows + 1, raw.shape[1] - 1), np.minimum(columns + 1, raw.shape[2] - 1)
     v, u = plan.y - rows, plan.x - columns

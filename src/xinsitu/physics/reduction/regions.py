@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -10,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from xinsitu.kernels import Doubles
+from xinsitu.physics.blocks import Plan
 from xinsitu.physics.corrections.framewise import Steps
 from xinsitu.values import Box
 
@@ -39,7 +39,7 @@ class Region:
 
 
 @dataclass(frozen=True, eq=False)
-class Measurements:
+class Measurements(Plan):
     """What to measure.
 
     ``counts``: the frames are counts, so that errors and saturation mean something. ``median``: they went, or go,
@@ -73,17 +73,6 @@ class Measurements:
     def behind_median(self) -> bool:
         """Whether a plain median went over counts, now or before, so that errors are those behind one."""
         return self.counts and self.median
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of the content."""
-        regions = [(r.box, r.origin, r.background, r.under, sorted(r.measures), r.moving) for r in self.regions]
-        rest = (self.counts, self.median, self.cutoff, self.dead_time, self.already_counted, self.smooth, self.bins)
-        content = f"{self.steps.fingerprint} {regions} {rest} {self.median_before}"
-        return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
-
-    def __dask_tokenize__(self) -> tuple[str, str]:
-        return type(self).__name__, self.fingerprint
 
 
 def resting(per_frame: Doubles, plan: Measurements) -> Iterator[tuple[slice, Measurements]]:

@@ -12,19 +12,17 @@ import xarray as xr
 
 from xinsitu.errors import RoiError, SchemaError, warn
 from xinsitu.physics.blocks import pixel_index
-from xinsitu.physics.corrections.correction import Correction, checked
+from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.corrections.framewise import EXPOSURE, Steps
 from xinsitu.physics.corrections.plan import (
     along_time,
-    around,
     facts_of,
     holds_counts,
-    mean_background,
-    per_frame_of,
     plain_median_before,
-    plan_for,
+    prepared,
     says_counts,
 )
+from xinsitu.schema import image_of
 from xinsitu.values import MEASURES, OWN_EDGE, Box, Roi, RoiSet
 
 from .moving import Boxes, boxes_in_time
@@ -45,7 +43,6 @@ class Fitted:
 
 def fitted(
     data: xr.Dataset | xr.DataArray,
-    image: xr.DataArray,
     rois: RoiSet,
     correction: Correction | None,
     smooth: int | None = None,
@@ -61,6 +58,7 @@ def fitted(
     CorrectionError
         The recipe does not fit the image.
     """
+    image = image_of(data)
     boxes = {roi.name: boxes_in_time(data, roi) for roi in rois if roi.path is not None}
     _check_inside(image, rois, boxes)
     if says_counts(image) and not holds_counts(image):
@@ -68,20 +66,15 @@ def fitted(
             "the image says that it holds counts, but somebody has calculated with it, or it came as floating point: "
             "errors from counting are NaN; measure what was opened, with a Correction, or whole numbers"
         )
-    recipe, facts = checked(correction) or Correction(), facts_of(data, image)
-    per_frame = per_frame_of(data, image, recipe)
-    dtype = np.result_type(image.dtype, np.float32) if correction is None else np.dtype(np.float32)
-    steps = plan_for(image, recipe, dtype=dtype, facts=facts)
-    shared = mean_background(image, per_frame, recipe) if steps.needs_mean else None
-    small = image if whole else around(image, _all_boxes(rois, boxes, correction), recipe.halo)
-    steps = plan_for(small, recipe, dtype=dtype, facts=facts, warns=False)
+    ready = prepared(data, correction, None if whole else tuple(hull(roi, boxes) for roi in rois))
+    per_frame = ready.per_frame
     moving = {name: per_frame.shape[1] + 4 * number for number, name in enumerate(boxes)}
-    plan = _plan(small, rois, moving, recipe, steps, facts, smooth)
-    if plan.dead_time is not None and recipe.count_rate is None:
+    plan = _plan(ready.image, rois, moving, correction or Correction(), ready.steps, facts_of(data, image), smooth)
+    if plan.dead_time is not None and ready.steps.dead_time is None:
         per_frame[:, EXPOSURE] = _exposure(data, image)
     for bounds in boxes.values():
         per_frame = np.concatenate([per_frame, bounds.astype(np.float64)], axis=1)
-    return Fitted(small, per_frame, plan, shared, boxes)
+    return Fitted(ready.image, per_frame, plan, ready.shared, boxes)
 
 
 def _exposure(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> npt.NDArray[np.float64]:
@@ -91,13 +84,6 @@ def _exposure(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> npt.NDArr
         return along_time(data, image, "exposure_time") if told else np.full(image.sizes["time"], np.nan)
     except (SchemaError, KeyError):
         return np.full(image.sizes["time"], np.nan)
-
-
-def _all_boxes(rois: RoiSet, boxes: Mapping[str, Boxes], correction: Correction | None) -> tuple[Box, ...]:
-    """Boxes of everything that is needed of a frame, at any time."""
-    region = None if correction is None else correction.background
-    needed = [hull(roi, boxes) for roi in rois]
-    return (*needed, *(() if region is None else region.boxes))
 
 
 def hull(roi: Roi, boxes: Mapping[str, Boxes]) -> Box:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -12,7 +11,7 @@ import xarray as xr
 from xinsitu import kernels
 from xinsitu.errors import RoiError, SchemaError
 from xinsitu.kernels import Doubles
-from xinsitu.physics.blocks import block_function, in_blocks, over_blocks
+from xinsitu.physics.blocks import Plan, block_function, over_blocks
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.corrections.plan import units_after
 from xinsitu.schema import PIXEL, image_of
@@ -71,7 +70,7 @@ def profiles(
     """
     if along not in ("y", "x"):
         raise SchemaError(f"a profile runs along 'y' or 'x', not {along!r}")
-    image = in_blocks(image_of(data))
+    image = image_of(data)
     names = [name for name in roi.background if name not in OWN_EDGE]
     if names and rois is None:
         raise RoiError(
@@ -79,7 +78,7 @@ def profiles(
         )
     known = () if rois is None else rois.names
     others = [replace(rois[name], background=()) for name in names if rois is not None and name in known]
-    told = fitted(data, image, RoiSet([roi, *(other for other in others if other.name != roi.name)]), correction)
+    told = fitted(data, RoiSet([roi, *(other for other in others if other.name != roi.name)]), correction)
     first, behind = hull(roi, told.boxes)[0 if along == "y" else 1]
     plan = ProfilePlan(told.plan, along, (first, behind))
     tail = (1, behind - first)
@@ -94,21 +93,12 @@ def profiles(
 
 
 @dataclass(frozen=True, eq=False)
-class ProfilePlan:
+class ProfilePlan(Plan):
     """ROIs of which the first one's profile is wanted, on the pixels between bounds."""
 
     measurements: Measurements
     along: str
     bounds: Bounds
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of the content."""
-        said = f"{self.measurements.fingerprint} {self.along} {self.bounds}"
-        return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
-
-    def __dask_tokenize__(self) -> tuple[str, str]:
-        return type(self).__name__, self.fingerprint
 
 
 @block_function

@@ -15,9 +15,8 @@ from xinsitu.physics.corrections.framewise import (
     Steps,
     divisor,
     filtered,
-    normalised,
+    finished,
     pooled_mean,
-    without_background,
 )
 from xinsitu.values import OWN_EDGE, Box
 
@@ -139,8 +138,8 @@ def frames_of(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, share
     level = pooled_mean(parts)
     if plan.median:
         variance *= counting.sum_variance_factor(counting.weighted_mean(squares, total))
-    level_variance = variance / np.maximum(pixels, 1) ** 2
-    level_variance = level_variance if plan.counts else np.full(len(raw), np.nan)
+    known = plan.counts & (variance >= 0)  # floating point, e.g. less a dark: no count is below zero
+    level_variance = np.where(known, variance, np.nan) / np.maximum(pixels, 1) ** 2
     return Frames(raw, per_frame, level, level_variance, pixels, made, shared, whole)
 
 
@@ -163,9 +162,7 @@ def summed(frames: Frames, region: Region, plan: Measurements, *, keep: bool = F
     if plan.asks_median:
         edge = region.under in OWN_EDGE
         made = median_bias.excess(frames.raw, part, frames.per_frame, region.box, steps, edge=edge)
-    if frames.level is not None:
-        part = without_background(part, frames.level, steps, frames.shared)
-    part = normalised(part, steps, frames.per_frame)
+    part = finished(part, frames.level, steps, frames.per_frame, frames.shared)
     values = np.ascontiguousarray(part, dtype=np.float64)
     along_y, along_x = kernels.profiles(values)
     n_frames, n_rows, n_columns = values.shape

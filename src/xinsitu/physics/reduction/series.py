@@ -13,7 +13,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import SchemaError, warn
-from xinsitu.physics.blocks import in_blocks, over_blocks
+from xinsitu.physics.blocks import over_blocks
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.corrections.plan import reference_of, units_after
 from xinsitu.schema import QUANTITIES, Quantity, attributes_of, image_of
@@ -121,8 +121,7 @@ def measure(
     if smooth is not None and (isinstance(smooth, bool) or smooth < 3 or smooth % 2 == 0):
         raise SchemaError(f"smooth must be an odd number of bins from 3 on, not {smooth!r}")
     _warn_of_unused(named)
-    image = in_blocks(image)
-    fit = fitted(data, image, named, correction, smooth)
+    fit = fitted(data, named, correction, smooth)
     plan = replace(fit.plan, bins=covered(named, fit.boxes)) if profiles else fit.plan
     tail = (len(named), len(COLUMNS) + n_bins(plan.bins))
     packed = over_blocks(measure_block, fit.image, fit.per_frame, plan, tail=tail, dtype=np.float64, shared=fit.shared)

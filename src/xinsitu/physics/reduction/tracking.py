@@ -87,7 +87,7 @@ def track(
     image = in_blocks(image_of(data))
     known = () if rois is None else rois.names
     others = [replace(rois[name], path=None, background=()) for name in roi.background if rois and name in known]
-    fit = fitted(data, image, RoiSet([replace(roi, path=None), *others]), correction, whole=True)
+    fit = fitted(data, RoiSet([replace(roi, path=None), *others]), correction, whole=True)
     first, *rest = fit.plan.regions
     moving = replace(first, moving=fit.per_frame.shape[1], measures=frozenset(("com", "intensity")))
     shared = fit.shared.compute() if hasattr(fit.shared, "compute") else fit.shared

@@ -14,14 +14,14 @@ from xinsitu.kernels import lines
 from xinsitu.physics.attenuation.counts import signal_rois
 from xinsitu.physics.attenuation.factors import Floats
 from xinsitu.physics.attenuation.scaling import attenuation_changes, attenuation_record
-from xinsitu.schema import QUANTITIES, errors_name, require
+from xinsitu.schema import POSITIONS, QUANTITIES, errors_name, require
 from xinsitu.values import Event
 
 from .bad_frames import mask_flagged
 from .events import EventLike, elapsed
 from .onsets import find_onsets
 
-COMPARED = ("intensity", "fraction", "com_y", "com_x", "fwhm_y", "fwhm_x")
+COMPARED = ("intensity", "fraction", *POSITIONS)
 
 
 @dataclass(frozen=True)
