@@ -92,7 +92,8 @@ def explore(
         else _correction(correcting, flatfield, opened.reading.beside(opened.parts[0]))
     )
     if correction is not None or isinstance(flatfield, xr.DataArray):
-        opened = replace(opened, correcting=_named(doing, opened.reading))
+        named = _named(doing, opened.reading)
+        opened = replace(opened, correcting=replace(named, mask=correcting.mask if correction is None else None))
     store = FrameStore(opened, memory=memory)
     explorer = Explorer(opened, store, rois=chosen, correction=doing, calibration=_checked(calibration or {}))
     explorer.check()
@@ -130,18 +131,17 @@ def _correcting(
 
 
 def _named(correction: Correction | None, reading: Reading) -> Correcting:
-    """Return the recipe of a correction; none at all where it would make another one, as no file holds its arrays."""
+    """Return the recipe of a correction: its flat field has a file only where that holds the very same one."""
     if correction is None:
         return Correcting()
     values = {item.name: getattr(correction, item.name) for item in fields(correction)}
     flat = values["flatfield"]
     source = None if flat is None else flat.encoding.get("source")
-    values["flatfield"] = None if source is None else Path(str(source))
-    found = Correcting(**{**values, "mask": None})
+    found = Correcting(**{**values, "flatfield": None if source is None else Path(str(source)), "mask": None})
     with contextlib.suppress(XinsituError, OSError):
-        if found.correction(reading) == correction:
+        if found.correction(reading) == replace(correction, mask=None):
             return found
-    return Correcting()
+    return replace(found, flatfield=None)
 
 
 def _correction(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -40,6 +41,16 @@ def roi_files(source: Source) -> dict[str, Path]:
     """Return ROI files, and results, which hold their ROIs, beside the frames, by a name for people."""
     documents = [path for folder in folders(source) for path in _files(folder, ".json") if _holds_rois(path)]
     return {**_named(documents), **results(source)}
+
+
+def calibrations(source: Source, name: str) -> dict[str, Path]:
+    """Return flat fields (folders) or masks (files) beside the frames, known by their names."""
+    word, wanted = ("flat", Path.is_dir) if name == "flatfield" else ("mask", Path.is_file)
+    found = []
+    for folder in folders(source):
+        with contextlib.suppress(OSError):  # a folder that others own is none of ours
+            found += sorted(one for one in folder.iterdir() if word in one.name.lower() and wanted(one))
+    return _named(one for one in found if one.suffix not in (".json", ".nc"))
 
 
 def _files(folder: Path, ending: str) -> list[Path]:

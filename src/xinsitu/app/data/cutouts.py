@@ -32,6 +32,8 @@ class SectionRequest:
     roi: Roi
     correction: Correction | None
     rois: RoiSet | None = None
+    factor: float = 1.0
+    """What the corrected frame is multiplied by, as it stands among others: see :class:`~.alone.Alone`."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Section:
             np.asarray(profiles(one, roi, along=axis, rois=request.rois, correction=request.correction).values[0])
             for axis in ALONG
         )
-        return cls(request.roi, values, y, x)
+        return cls(request.roi, values * request.factor, y * request.factor, x * request.factor)
 
     def half_maximum(self, axis: Along) -> tuple[float, float, float]:
         """Return where the profile crosses half its height on both sides, in detector pixels, and that level.

@@ -20,6 +20,7 @@ from xinsitu.physics.corrections.apply import Correction, correct
 from xinsitu.schema import image_of
 from xinsitu.variables import held_elsewhere
 
+from .alone import Alone
 from .memory import give_back
 from .source import Source
 from .tiles import Blocks, Through, Tiles
@@ -66,6 +67,7 @@ class FrameStore:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._scratch: Path | None = None
+        self._alone: tuple[tuple[Correction, int], Alone] | None = None
         self._ready: tuple[tuple[str, int], xr.Dataset] | None = None
 
     # -- what there is ------------------------------------------------------------------------------------------------
@@ -243,10 +245,19 @@ class FrameStore:
         FrameError
             The frame cannot be read.
         """
-        one = image_of(self.around(position))
-        if correction is not None:
-            one = correct(one, correction)
-        return one.isel(time=0).compute()
+        one = self.around(position)
+        if correction is None:
+            return image_of(one).isel(time=0).compute()
+        alone = self.alone(correction)
+        corrected = image_of(correct(one, alone.correction)).isel(time=0).compute()
+        return corrected if alone.factor == 1 else corrected.copy(data=corrected.values * np.float32(alone.factor))
+
+    def alone(self, correction: Correction) -> Alone:
+        """Return what is done to a single frame so that it is corrected as among all frames that are at hand."""
+        key = correction, self.loaded
+        if self._alone is None or self._alone[0] != key:
+            self._alone = key, Alone.of(correction, self.measurable() if self.loaded else self.data.isel(time=[0]))
+        return self._alone[1]
 
     def around(self, position: int) -> xr.Dataset:
         """Return a Dataset of one frame, from memory where it is there.

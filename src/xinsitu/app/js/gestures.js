@@ -8,6 +8,7 @@ const element = view.canvas_view.el, under = document.getElementById("under")
 const [[top, bottom], [left, right]] = shape
 let tool = "select", space = false, hand = null
 
+const drawing = () => tool === "draw" || tool === "background"
 const boxes = () => figure.center.filter((one) => one.type === "BoxAnnotation" && one.name?.startsWith(WIRE))
 const send = (name, ...words) => { channel[name] = [...words, channel[name][words.length] + 1] }
 const place = (event) => {
@@ -41,7 +42,7 @@ const hit = ({sx, sy}) => {
 const cursor = (at) => {
   if (hand?.kind === "pan") return "grabbing"
   if (space || tool === "pan") return "grab"
-  if (tool === "draw") return "crosshair"
+  if (drawing()) return "crosshair"
   const found = hit(at)
   if (found == null) return "default"
   const {left, right, top, bottom} = found.part
@@ -60,6 +61,7 @@ const fit = () => {
   figure.y_range.setv({start: figure.y_range.reset_start, end: figure.y_range.reset_end})
 }
 choose("select")
+channel.connect(channel.properties.tool.change, () => choose(channel.tool[0]))
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high)
 const down = (event) => {
@@ -72,14 +74,14 @@ const down = (event) => {
   document.activeElement?.blur?.()
   finish()
   element.setPointerCapture(event.pointerId)
-  const found = pans || tool === "draw" ? null : hit(at)
+  const found = pans || drawing() ? null : hit(at)
   hand = {start: at, pointer: event.pointerId, moved: false}
   if (pans) Object.assign(hand, {kind: "pan", x: [figure.x_range.start, figure.x_range.end], y: [figure.y_range.start, figure.y_range.end]})
   else if (found != null) {
     const {left, right, top, bottom} = found.box
     Object.assign(hand, {kind: found.edge ? "resize" : "move", ...found, before: {left, right, top, bottom}})
     send("drag", found.box.name, "pan:start")
-  } else if (tool === "draw") hand.kind = "draw"
+  } else if (drawing()) hand.kind = "draw"
   else hand.kind = "none"
 }
 const ghost = document.createElement("div")
@@ -124,7 +126,7 @@ const up = (event) => {
   event.stopPropagation()
   if (done.kind === "move" || done.kind === "resize") send("drag", done.box.name, "pan:end")
   else if (done.kind === "draw" && done.moved) {
-    send("drawn", done.start.y, at.y, done.start.x, at.x)
+    send("drawn", done.start.y, at.y, done.start.x, at.x, tool)
     choose("select")
   }
 }

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import numpy as np
 import panel as pn
-from bokeh.models import CustomJSTickFormatter
 
 from xinsitu.app.state.kinds import KINDS, kind_of
 from xinsitu.app.state.roi_edits import KIND_LABELS
 
 from .besidebar import compared, copied
+from .correction_form import corrections
 from .file_form import files
 from .sample_form import attenuation, events
 from .session import Session
 from .widgets import WIDTH, bound, button, row, small, toggle
-
-COMPARED = {
-    "the frame": "values",
-    "change since previous": "previous",
-    "change since first": "first",
-    "change per second": "slope",
-}
 
 
 def _roi(session: Session) -> list[pn.viewable.Viewable]:
@@ -147,78 +139,13 @@ def curve_tools(session: Session) -> pn.viewable.Viewable:
     )  # fmt: skip
 
 
-def _shown(session: Session) -> list[pn.viewable.Viewable]:
-    """Return what is shown of frames and kymograph: themselves or their changes, raw or corrected."""
-    model = session.model
-    labels = {
-        "profiles": "values",
-        "change since previous": "previous",
-        "change since first": "first",
-        "slope": "slope",
-    }
-    rows: list[pn.viewable.Viewable] = []
-    if model.correction is not None:
-        rows.append(bound(session, pn.widgets.Checkbox(label="corrected", width=WIDTH), "corrected"))
-    return [
-        *rows,
-        bound(session, pn.widgets.Select(label="image shows", options=COMPARED, width=WIDTH), "compare"),
-        bound(session, pn.widgets.Select(label="kymograph shows", options=labels, width=WIDTH), "show"),
-        *_limits(session),
-    ]
-
-
-def _limits(session: Session) -> list[pn.viewable.Viewable]:
-    """Return slider, numbers and percentile of the colour limits; the slider runs evenly on the scale that is shown."""
-    model = session.model
-    low = pn.widgets.FloatInput(label="from", value=model.limits[0], width=91)
-    high = pn.widgets.FloatInput(label="to", value=model.limits[1], width=91)
-    slider = pn.widgets.RangeSlider(label="colours", start=0, end=1, step=0.01, width=WIDTH - 10)
-    percentile = pn.widgets.Select(label="percentile", options=[100.0, 99.9, 99.0, 95.0], value=99.9, width=76)
-    filling = [False]
-
-    def logarithmic() -> bool:
-        return bool(model.log_image and model.compare == "values")
-
-    def show(*_: object) -> None:
-        filling[0] = True
-        low.value, high.value = model.limits
-        ends = (model.limit_bounds(), model.limits)
-        (start, end), value = [tuple(np.log10(np.maximum(pair, 1e-6))) if logarithmic() else pair for pair in ends]
-        shown = CustomJSTickFormatter(code=f"return ({'10 ** tick' if logarithmic() else 'tick'}).toPrecision(3)")
-        slider.param.update(start=start, end=end, step=(end - start) / 400, value=value, format=shown)
-        filling[0] = False
-
-    def put(pair: tuple[float, float]) -> None:
-        if not filling[0] and pair[0] < pair[1]:
-            session.do(lambda: model.param.update(limits=pair))
-
-    def typed(*_: object) -> None:
-        if low.value is not None and high.value is not None:
-            put((float(low.value), float(high.value)))
-
-    def slid(event: object) -> None:
-        first, last = event.new  # type: ignore[attr-defined] # a param event
-        put((10.0**first, 10.0**last) if logarithmic() else (float(first), float(last)))
-
-    def fit() -> None:
-        model.fit_limits(percentile.value)
-
-    for one in (low, high):
-        one.param.watch(typed, ["value"])
-    slider.param.watch(slid, ["value"])
-    percentile.param.watch(lambda *_: session.do(fit), ["value"])
-    model.param.watch(show, ["limits", "log_image", "compare"])
-    show()
-    return [slider, row(low, high, percentile), button(session, "fit to frame", fit, width=110)]
-
-
 def _attenuation(session: Session) -> list[pn.viewable.Viewable]:
     return [*attenuation(session), session.evidence.row]
 
 
 TABS: Mapping[str, Callable[[Session], list[pn.viewable.Viewable]]] = {
     "ROIs": lambda session: [*_roi(session), *copied(session)],
-    "Corrections": _shown,
+    "Corrections": corrections,
     "Attenuation": _attenuation,
     "Events": events,
     "Compare": compared,

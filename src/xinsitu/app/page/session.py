@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,7 @@ from xinsitu.errors import XinsituError
 from .jobs import Latest, Rest
 from .shortcuts import pressed
 
+Value = TypeVar("Value")
 POLL = 300
 """Milliseconds between two looks at how far the reading is; a look that finds nothing new sends nothing."""
 
@@ -142,7 +143,7 @@ class Session:
             cursor.js_on_change("location", seek)
         channel.on_change("ask", lambda attr, old, new: self.frames.ask())
         channel.on_change("drag", lambda attr, old, new: self._dragged(new[0].removeprefix("roi:"), new[1]))
-        channel.on_change("drawn", lambda attr, old, new: self.do(lambda: self.model.draw(new[:2], new[2:4])))
+        channel.on_change("drawn", lambda attr, old, new: self.do(lambda: self._drawn(new[:2], new[2:4], new[4])))
         channel.on_change("rename", lambda attr, old, new: self.do(lambda: self.model.rename(new[0], new[1])))
         channel.on_change("chip", lambda attr, old, new: self.do(lambda: self._chip(new[0], new[1])))
         channel.on_change("click", lambda attr, old, new: self.do(lambda: self.model.pick(new[1])))
@@ -157,6 +158,11 @@ class Session:
             self.model.selected = name
         else:
             self.model.show_curves(name, alone=how == "alone")
+
+    def _drawn(self, y: tuple[float, float], x: tuple[float, float], tool: str) -> None:
+        """Take over what was drawn: a region to measure, or one of the background."""
+        take = self.model.draw_background if tool == "background" else self.model.draw
+        take(y, x)
 
     def _dragged(self, name: str, phase: str) -> None:
         if phase == "pan:start":
@@ -208,6 +214,15 @@ class Session:
 
         self.document.add_next_tick_callback(act)
 
+    def later(self, work: Callable[[], Value], take: Callable[[Value], object]) -> None:
+        """Do something that takes a while on the pool, and take over what comes of it on the event loop."""
+
+        def back(done: Future[Value]) -> None:
+            if self.document.session_context is not None:  # otherwise the tab was closed meanwhile
+                self.do(lambda: take(done.result()))
+
+        self.pool.submit(work).add_done_callback(back)
+
     def say(self, text: str) -> None:
         """Say something to the person, from anywhere."""
         self.do(lambda: self.model.param.update(message=text))
@@ -221,7 +236,7 @@ class Session:
         watch(lambda *_: self.curves.hide(), ["hidden"])
         watch(lambda *_: self._each(), ["each_frame"])
         watch(lambda *_: self.image.scale(), ["limits", "log_image"])
-        watch(lambda *_: self._correction_changed(), ["corrected"])
+        watch(lambda *_: self._correction_changed(), ["corrected", "corrections"])
         watch(lambda *_: self._compared(), ["compare"])
         watch(lambda *_: self.evidence.update(), ["looked_at", "changes", "proposals"])
         watch(lambda *_: self._result_changed(), ["result", "axis", "shift"])
@@ -262,6 +277,8 @@ class Session:
 
     def _correction_changed(self) -> None:
         self.model.fit_limits()
+        self.rois.background()
+        self.curves.labels()
         self.frames.ask()
         self.measuring.ask()
         self.rest()

@@ -84,7 +84,11 @@ class NumbersState(RoiState):
             return None
         boxes = {roi.name: self.box(roi.name) for roi in self.rois}
         here = RoiSet([replace(roi.moved(y=boxes[roi.name][0], x=boxes[roi.name][1]), path=None) for roi in self.rois])
-        return SectionRequest(self.store.around(self.frame), here[self.selected], self.active_correction, here)
+        one, correction = self.store.around(self.frame), self.active_correction
+        if correction is None:
+            return SectionRequest(one, here[self.selected], None, here)
+        alone = self.store.alone(correction)
+        return SectionRequest(one, here[self.selected], alone.correction, here, alone.factor)
 
     def kymograph_request(self) -> KymographRequest | None:
         """Return what the kymograph needs; None where nothing has been read yet."""

@@ -14,6 +14,7 @@ from xinsitu.schema import image_of
 from xinsitu.values import AttenuationChange, Event, Key, RoiSet
 from xinsitu.variables import held_elsewhere
 
+from .corrections import Corrections
 from .measuring import Request, answer, masked
 from .model import ExplorerModel
 from .view_file import view_text
@@ -27,7 +28,8 @@ class Screen:
     data: xr.Dataset
     faults: Mapping[int, str]
     rois: RoiSet
-    correction: Correction | None
+    corrections: Corrections
+    corrected: bool
     changes: tuple[AttenuationChange, ...]
     events: tuple[Event, ...]
     axis: str
@@ -47,8 +49,8 @@ class Screen:
             "view": view_text(model),
         }
         return cls(
-            model.source, store.measurable(), dict(store.faults), RoiSet(list(model.rois)), model.active_correction,
-            tuple(model.changes), _events_of(model), model.axis, model.log_intensity, files,
+            model.source, store.measurable(), dict(store.faults), RoiSet(list(model.rois)), model.corrections,
+            model.corrected, tuple(model.changes), _events_of(model), model.axis, model.log_intensity, files,
         )  # fmt: skip
 
     @property
@@ -66,12 +68,17 @@ class Screen:
     @property
     def correcting(self) -> Correcting:
         """The recipe of the correction."""
-        return Correcting() if self.correction is None else self.source.correcting
+        return self.corrections.correcting if self.corrected else Correcting()
+
+    @property
+    def correction(self) -> Correction | None:
+        """What is done to the frames."""
+        return self.corrections.active if self.corrected else None
 
     @property
     def reproducible(self) -> bool:
         """Whether folders hold everything that the result is made of."""
-        source, known = self.source, self.correction is None or self.correcting != Correcting()
+        source, known = self.source, not self.corrected or self.corrections.known
         return known and bool(source.folders) and len(source.folders) == len(source.parts)
 
 

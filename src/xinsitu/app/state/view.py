@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +14,14 @@ import xarray as xr
 from xinsitu.app.data.source import Source
 from xinsitu.app.data.store import FrameStore
 from xinsitu.clock import in_zone
-from xinsitu.errors import XinsituError
+from xinsitu.errors import FrameError, XinsituError, collected
 from xinsitu.physics.corrections.apply import Correction
 from xinsitu.plots.images import Show, changes
 from xinsitu.plots.timeline import AXES, Timeline, breaks, timeline
 from xinsitu.schema import UNKNOWN_ZONE, image_of, knows_utc
 
 from . import roi_edits
+from .corrections import Calibration, Corrections
 from .goto import find_frame
 
 
@@ -27,6 +30,7 @@ class State(param.Parameterized):  # type: ignore[misc] # param has no types
 
     frame = param.Integer(0, bounds=(0, None), doc="position of the frame that is shown")
     corrected = param.Boolean(False, doc="show corrected frames and measure them")
+    corrections = param.Parameter(default=Corrections(), doc="what is done to them")
     log_image = param.Boolean(True, doc="logarithmic colours")
     limits = param.Range((0.5, 1000.0), doc="colour limits")
     compare = param.Selector(default="values", objects=["values", "previous", "first", "slope"], doc="image less what")
@@ -41,7 +45,8 @@ class State(param.Parameterized):  # type: ignore[misc] # param has no types
 
     def __init__(self, store: FrameStore, *, correction: Correction | None = None) -> None:
         super().__init__()
-        self.store, self.correction = store, correction
+        self.store = store
+        self.corrections = Corrections.of(correction, store.source.correcting)
         self.calibration: Mapping[str, xr.DataArray] = {}
         self.corrected = correction is not None
         self.n_frames = store.n_frames
@@ -62,6 +67,41 @@ class State(param.Parameterized):  # type: ignore[misc] # param has no types
     def active_correction(self) -> Correction | None:
         """What is done to frames now."""
         return self.correction if self.corrected else None
+
+    @property
+    def correction(self) -> Correction | None:
+        """What is done to frames where they are corrected; None: nothing."""
+        found: Correction | None = self.corrections.active
+        return found
+
+    def correct(self, corrections: Corrections) -> None:
+        """Do something else to the frames, and show them so.
+
+        Raises
+        ------
+        CorrectionError, RoiError
+            It does not fit these frames; everything stays as it was.
+        """
+        with collected() as remarks, contextlib.suppress(FrameError, OSError):  # a bad frame is shown as such
+            self.store.image(self.frame, corrections.active)
+        self.param.update(corrections=corrections, corrected=True)
+        if remarks:
+            self.message = remarks[0]
+
+    def calibrate(self, name: Calibration, text: str) -> None:
+        """Take the flat field from a folder, or the mask from a file, that somebody typed or chose."""
+        if text.strip():
+            self.correct(self.corrections.calibrated(name, Path(text.strip()).expanduser(), self.source))
+
+    def draw_background(self, y: tuple[float, float], x: tuple[float, float]) -> None:
+        """Take the background from where the mouse drew it, edges between pixels in any order."""
+        box = roi_edits.snapped(*y, self.shape[0]), roi_edits.snapped(*x, self.shape[1])
+        self.correct(self.corrections.with_background((box,)))
+
+    def type_background(self, text: str) -> None:
+        """Take the background from regions that somebody typed, ``y0:y1, x0:x1; ...``; nothing: no background."""
+        boxes = tuple(roi_edits.typed(one, self.shape) for one in text.split(";") if one.strip())
+        self.correct(self.corrections.with_background(boxes))
 
     def image(self, position: int | None = None) -> xr.DataArray:
         """Frame that is shown, dims ``(y, x)``, or its change since another one as ``compare`` says.

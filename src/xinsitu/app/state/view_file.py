@@ -7,16 +7,22 @@ import json
 import math
 import secrets
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xinsitu.app.data import beside
 from xinsitu.errors import DocumentError, XinsituError
 from xinsitu.io.documents import ROIS, VERSION
+from xinsitu.recipe import Correcting
 from xinsitu.values import AttenuationChange, Event
+
+from .corrections import CALIBRATIONS, Corrections
 
 if TYPE_CHECKING:
     from .model import ExplorerModel
 
+ROOT = Path("/")
+"""What paths in a view are relative to: it may be loaded from anywhere."""
 VIEW_FORMAT = "xinsitu-view"
 SHOWN = (
     "corrected", "compare", "log_image", "limits", "axis", "log_intensity", "shift", "along", "show", "scaled",
@@ -38,6 +44,8 @@ def document(model: ExplorerModel) -> dict[str, Any]:
         "view": {**shown, "limits": list(model.limits)},
         "in_view": {name: [list(ends) for ends in getattr(model, name) or ()] for name in IN_VIEW},
         "compared": model.compared,
+        "correction": model.corrections.correcting.to_dict(ROOT),
+        "given": [name for name in CALIBRATIONS if model.corrections.has(name) and name not in model.corrections.files],
         "rois": model.rois.to_dict(),
         "changes": [change.to_dict() for change in model.changes],
         "proposals": [change.to_dict() for change in model.proposals],
@@ -68,6 +76,8 @@ def restore(model: ExplorerModel, view: Mapping[str, Any]) -> None:
     for change in (*changes, *proposals):
         model.place_of(change)
     parts = {name: _part(view.get("in_view", {}), name) for name in IN_VIEW}
+    if "correction" in view:
+        model.corrections = _corrections(model, view)
     if view.get("rois"):
         model.load_rois(json.dumps({"format": ROIS, "version": VERSION, **view["rois"]}))
     model.param.update(changes=changes, proposals=proposals, events=events)
@@ -75,7 +85,8 @@ def restore(model: ExplorerModel, view: Mapping[str, Any]) -> None:
         value = shown.get(name)
         if name == "frame" and isinstance(value, int):
             value = min(max(value, 0), model.n_frames - 1)
-        fits = {"selected": model.rois.names, "axis": model.axes, "corrected": _choices(model)}.get(name)
+        corrected = (False,) if model.correction is None else (False, True)
+        fits = {"selected": model.rois.names, "axis": model.axes, "corrected": corrected}.get(name)
         if value is not None and (fits is None or value in fits):
             _set(model, name, tuple(value) if isinstance(value, list) else value)
     model.param.update(**parts)
@@ -84,8 +95,20 @@ def restore(model: ExplorerModel, view: Mapping[str, Any]) -> None:
             model.open_result(path)
 
 
-def _choices(model: ExplorerModel) -> tuple[bool, ...]:
-    return (False,) if model.correction is None else (False, True)
+def _corrections(model: ExplorerModel, view: Mapping[str, Any]) -> Corrections:
+    """Return the corrections that a document says; of files only those that were given or lie beside the frames."""
+    wanted, now, given = Correcting.from_dict(view["correction"], ROOT), model.corrections, view.get("given", ())
+    plain = ("median", "threshold", "background", "normalise", "count_rate")
+    result: Corrections = now.changed(**{name: getattr(wanted, name) for name in plain})
+    for name in CALIBRATIONS:
+        path = getattr(wanted, name)
+        if path is None:
+            result = result if name in given else result.switched(name, on=False)
+        elif path == now.files.get(name):
+            result = result.switched(name, on=True)
+        elif path in {one.resolve() for one in beside.calibrations(model.source, name).values()}:
+            result = result.calibrated(name, path, model.source)
+    return result
 
 
 def _part(parts: object, name: str) -> tuple[tuple[float, float], ...] | None:

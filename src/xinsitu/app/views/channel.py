@@ -17,8 +17,10 @@ class Channel(DataModel):  # type: ignore[misc] # bokeh is not typed for us
     done = Tuple(Int, Int, default=(0, 0), help="frame that was sent, and the number of the request")
     goto = Tuple(Int, Int, default=(0, 0), help="frame that the server wants to show, and a counter")
     drawn = Tuple(
-        Float, Float, Float, Float, Int, default=(0, 0, 0, 0, 0), help="edges y, y, x, x drawn, and a counter"
-    )
+        Float, Float, Float, Float, Text, Int, default=(0, 0, 0, 0, "", 0),
+        help="edges y, y, x, x drawn, the tool, and a counter",
+    )  # fmt: skip
+    tool = Tuple(Text, Int, default=("select", 0), help="tool that the server wants in the hand, and a counter")
     rename = Tuple(Text, Text, Int, default=("", "", 0), help="ROI, its new name, and a counter")
     chip = Tuple(Text, Text, Int, default=("", "", 0), help="ROI, what a click on it does, and a counter")
     regions = Text(default="", help="names, colours and hiding of the ROIs, as JSON")

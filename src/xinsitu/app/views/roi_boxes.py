@@ -30,12 +30,19 @@ class RoiView:
         figure.line(
             "x", "y", source=self._path, line_color="white", line_width=1.5, line_dash="dotted", level="overlay"
         )
+        self._regions = ColumnDataSource(data={"left": [], "right": [], "top": [], "bottom": []}, name="background")
+        for color, dash in (("black", "solid"), ("white", "dashed")):  # to be seen on any ground
+            figure.quad(
+                left="left", right="right", top="top", bottom="bottom", source=self._regions, fill_alpha=0,
+                line_color=color, line_dash=dash, line_width=1.5,
+            )  # fmt: skip
         self._keys = ColumnDataSource(data={"x": [], "y": []}, name="path_keys")
         figure.scatter(
             "x", "y", source=self._keys, marker="diamond", size=9, fill_color="white", line_color="black",
             level="overlay",
         )  # fmt: skip
         self.update()
+        self.background()
 
     def update(self) -> None:
         """Bring the boxes in line with the model: new, gone, renamed, moved, recoloured."""
@@ -52,6 +59,13 @@ class RoiView:
         self._own = False
         self._draw_path()
         self._channel.boxes += 1
+
+    def background(self) -> None:
+        """Draw the regions that the background is taken from, while frames are corrected by it."""
+        correction = self._model.active_correction
+        region = None if correction is None else correction.background
+        boxes = np.array([] if region is None else region.boxes, dtype=float).reshape(-1, 4) - 0.5
+        self._regions.data = {name: boxes[:, at] for at, name in enumerate(("top", "bottom", "left", "right"))}
 
     def _draw_path(self) -> None:
         """Draw the way of the selected ROI's middle, if it moves."""
