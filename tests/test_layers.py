@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -231,3 +232,16 @@ def test_import_is_light_and_changes_nothing() -> None:
 def test_one_place_counts_the_lines_between_a_warning_and_its_reader() -> None:
     counted = [name for name, path in MODULES.items() if "stacklevel" in path.read_text(encoding="utf-8")]
     assert counted == ["errors"]
+
+
+def test_the_map_is_that_of_the_house() -> None:
+    """Every folder is on the map of CONTRIBUTING, and every file that it sends people to is there."""
+    text = PACKAGE.parents[1].joinpath("CONTRIBUTING.md").read_text(encoding="utf-8")
+    folders = {path.name for path in PACKAGE.rglob("*") if path.is_dir() and any(path.glob("*.py"))}
+    assert not {name for name in folders if f"{name}/" not in text}
+    named = re.findall(r"`([\w/]+\.py)`", text)
+    there = {path.relative_to(PACKAGE.parents[1]).as_posix() for path in PACKAGE.parents[1].rglob("*.py")}
+    assert len(named) > 20
+    for name in named:
+        known = f"src/xinsitu/{name}" in there or name in there
+        assert known or name.endswith("/new.py"), name
