@@ -98,6 +98,13 @@ def edf_seeds() -> list[bytes]:
     return [frame("time_of_day = 1401264119.5 ;\n"), frame("Date = Wed Jun 16 19:14:09 2010 ;\n") + frame()]
 
 
+EDF_AND_CBF = {"cbf": cbf_seeds, "edf": edf_seeds}
+
+
+def camserver_text() -> list[bytes]:
+    return [camserver_bytes(ramp(0, SMALL))[580:1000], b"2022-11-01T16:43:30.015-07:00"]
+
+
 def check_text(path: str) -> None:
     raw = Path(path).read_bytes()
     for name, value in parse_pilatus(raw).attributes().items():
@@ -246,7 +253,7 @@ TARGETS = {
     ),
     "camserver": Target(
         "header.txt",
-        lambda: [camserver_bytes(ramp(0, SMALL))[580:1000], b"2022-11-01T16:43:30.015-07:00"],
+        camserver_text,
         check_text,
         (b"# ", b" 1e999 ", b"e999", b"Wavelength 1e308 nm\r\n", b"0000:00:00 00:00:00", b"NA", b"(nil)"),
     ),

@@ -5,6 +5,8 @@ The header is read here; fabio, an optional extra, undoes the compression.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import re
 from typing import Any
@@ -25,7 +27,7 @@ _TYPES = {
     "unsigned 16-bit integer": "u2", "signed 32-bit integer": "i4", "unsigned 32-bit integer": "u4",
 }  # fmt: skip
 _FIELD = re.compile(
-    rb'^[ \t]*(X-Binary-[\w-]+|conversions|Content-Transfer-Encoding)\s*[:=]\s*"?([^"\r\n;]*)', re.MULTILINE
+    rb'^[ \t]*(X-Binary-[\w-]+|conversions|Content-Transfer-Encoding|Content-MD5)\s*[:=]\s*"?([^"\r\n;]*)', re.MULTILINE
 )
 _DETECTOR = re.compile(rb"^# Detector:?\s*([^\r\n]*)", re.MULTILINE)
 
@@ -72,7 +74,7 @@ def decode(path: str) -> npt.NDArray[Any]:
     Raises
     ------
     FrameFault
-        fabio is not installed, or the pixels cannot be decompressed.
+        fabio is not installed, or the pixels cannot be decompressed, or their checksum is not that of the header.
     """
     try:
         from fabio.compression import decByteOffset
@@ -80,9 +82,11 @@ def decode(path: str) -> npt.NDArray[Any]:
         raise FrameFault(path, "CBF needs fabio: pip install 'xinsitu[formats]'") from None
     with open(path, "rb", buffering=0) as file:
         header = describe(path, file.fileno(), os.fstat(file.fileno()).st_size, 0)
-        _, _, begin, length = _parts(path, file.fileno())
+        _, fields, begin, length = _parts(path, file.fileno())
         file.seek(begin)
         block = file.read(length)
+    if not _is_sound(block, fields.get("Content-MD5", "")):
+        raise FrameFault(path, "its pixels are not those that were written: their checksum (Content-MD5) is another")
     count = header.shape[0] * header.shape[1]
     try:
         pixels = np.asarray(decByteOffset(block, size=count, dtype="int64"))
@@ -94,6 +98,14 @@ def decode(path: str) -> npt.NDArray[Any]:
     if header.dtype != np.uint32 and not np.array_equal(narrow, pixels):
         raise FrameFault(path, f"pixels do not fit the declared {header.dtype}")
     return narrow.reshape(header.shape)
+
+
+def _is_sound(block: bytes, checksum: str) -> bool:
+    """Whether compressed pixels have the checksum that stands in the header, 16 bytes in base64; any, if none does."""
+    if not re.fullmatch(r"[A-Za-z0-9+/]{22}==", checksum):
+        return True
+    found = hashlib.md5(block, usedforsecurity=False).digest()
+    return found == base64.b64decode(checksum)
 
 
 def _parts(path: str, fd: int) -> tuple[bytes, dict[str, str], int, int]:

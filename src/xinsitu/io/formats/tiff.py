@@ -39,6 +39,10 @@ TILES = frozenset((TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_COUNTS))
 LAYOUT = TILES | {WIDTH, LENGTH, BITS, COMPRESSION, STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_COUNTS, PREDICTOR,
                   SAMPLE_FORMAT, FILL_ORDER}  # fmt: skip
 """Tags that say how pixels lie in the file: one that is there and not understood is never taken for absent."""
+SINGLE = frozenset(
+    (WIDTH, LENGTH, COMPRESSION, SAMPLES, ROWS_PER_STRIP, PREDICTOR, FILL_ORDER, TILE_WIDTH, TILE_LENGTH)
+)
+"""Of these, tags that hold one number: of several, a header gives the place and not the numbers."""
 _WANTED = LAYOUT | {DESCRIPTION, MODEL, SOFTWARE, DATETIME, SUB_IFDS, UIC2}
 _WHOLE_NUMBERS = (1, 3, 4, 16)
 """Types of integers: BYTE, SHORT, LONG, and LONG8 of BigTIFF."""
@@ -117,7 +121,7 @@ def walk(file: OpenFile, mtime_ns: int) -> FrameHeader:
 
 
 def check_layout(path: str, tags: Mapping[int, tuple[int, int]]) -> None:
-    """Refuse a directory in which a tag of the layout is of a type that no integer has, or tiles lack a tag of theirs.
+    """Refuse a directory in which a tag of the layout is no integer, or not the one it should be, or tiles lack a tag.
 
     Parameters
     ----------
@@ -132,7 +136,7 @@ def check_layout(path: str, tags: Mapping[int, tuple[int, int]]) -> None:
         Pixels would be taken from the wrong place, or still compressed.
     """
     for tag, (kind, count) in tags.items():
-        if kind not in _WHOLE_NUMBERS or not count:
+        if kind not in _WHOLE_NUMBERS or not count or (count > 1 and tag in SINGLE):
             raise FrameFault(path, f"its tag {tag} is {count} values of the type {kind}, and no whole number")
     if (tiles := TILES & tags.keys()) and len(tiles) < len(TILES):
         lacks = ", ".join(map(str, sorted(TILES - tiles)))
@@ -245,7 +249,7 @@ def _is_plain(tags: dict[int, Tag], order: str) -> bool:
         and _integer(tags, SAMPLES, order, 1) == 1
         and _integer(tags, PREDICTOR, order, 1) == 1
         and _integer(tags, FILL_ORDER, order, 1) == 1
-        and tags.get(BITS, (3, 1))[1] == 1
+        and tags.get(BITS, (3, 1))[1] == tags.get(SAMPLE_FORMAT, (3, 1))[1] == 1
         and TILE_WIDTH not in tags
         and SUB_IFDS not in tags
         and STRIP_OFFSETS in tags

@@ -24,11 +24,13 @@ from xinsitu.schema import FrameStatus
 from . import epics
 from .header import MAX_PIXELS, FrameFault, FrameHeader
 from .pilatus import parse_pilatus
-from .tiff import LAYOUT, check_layout
+from .tiff import BITS, LAYOUT, SAMPLE_FORMAT, check_layout
 
 MAX_PAGES = 65536
 MAX_RATIO = 10_000
 """How many times larger than its file a compressed page may become."""
+_BLACK_AND_WHITE = frozenset((2, 3, 4, 32771))
+"""Compressions of fax machines: undone, other bytes become pixels of any kind."""
 
 
 def describe(path: str, size: int, mtime_ns: int) -> FrameHeader:
@@ -210,7 +212,10 @@ def _declared(tiff: tifffile.TiffFile) -> int:
 
 def _checked(path: str, page: tifffile.TiffPage, size: int) -> np.dtype[np.generic]:
     """Check that a page is an image of numbers that the file can hold; its dtype in native byte order."""
-    check_layout(path, _layout(page))
+    layout = _layout(page)
+    check_layout(path, layout)
+    if lost := sorted(layout.keys() - {tag.code for tag in page.tags}):
+        raise FrameFault(path, f"its tag {lost[0]} says how pixels lie in the file and cannot be read")
     if len(page.shape) == 3 and (page.samplesperpixel or 1) > 1:
         raise FrameFault(
             path,
@@ -219,11 +224,24 @@ def _checked(path: str, page: tifffile.TiffPage, size: int) -> np.dtype[np.gener
         )
     if len(page.shape) != 2 or page.dtype is None or page.dtype.kind not in "iuf":
         raise FrameFault(path, f"a page of shape {page.shape} and dtype {page.dtype} is no detector frame")
+    if any(layout.get(tag, (3, 1))[1] > 1 for tag in (BITS, SAMPLE_FORMAT)):
+        raise FrameFault(path, "its header gives the kind of several numbers per pixel, and a pixel has one")
+    if page.compression in _BLACK_AND_WHITE:
+        raise FrameFault(path, f"compression {int(page.compression)} is of black and white, and its pixels are numbers")
     pixels = int(page.shape[0]) * int(page.shape[1])
     tile = max(1, page.tilewidth or 0) * max(1, page.tilelength or 0)
     if not 0 < pixels <= MAX_PIXELS or tile > MAX_PIXELS:
         raise FrameFault(path, f"the header declares {page.shape[0]} x {page.shape[1]} pixels (tiles of {tile})")
+    pieces = _pieces(page)
+    if min(len(page.dataoffsets), len(page.databytecounts)) < pieces:
+        raise FrameFault(
+            path,
+            f"{pieces} strips or tiles of pixels expected, {len(page.dataoffsets)} offsets and "
+            f"{len(page.databytecounts)} sizes found",
+        )
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+        if offset < 8 or not count:
+            raise FrameFault(path, f"{count} bytes of pixels at byte {offset}: a part of them was never written")
         if offset + count > size:
             raise FrameFault(
                 path, f"truncated: pixels reach to byte {offset + count}, the file to {size}", FrameStatus.TRUNCATED
@@ -233,6 +251,14 @@ def _checked(path: str, page: tifffile.TiffPage, size: int) -> np.dtype[np.gener
         raise FrameFault(path, f"{stored} bytes cannot hold the {declared} bytes that the header declares")
     native: np.dtype[np.generic] = page.dtype.newbyteorder("=")
     return native
+
+
+def _pieces(page: tifffile.TiffPage) -> int:
+    """In how many strips or tiles the pixels of a page must lie."""
+    rows, columns = map(int, page.shape)
+    if page.is_tiled:
+        return -(-rows // max(1, int(page.tilelength))) * -(-columns // max(1, int(page.tilewidth)))
+    return -(-rows // max(1, min(int(page.rowsperstrip) or rows, rows)))
 
 
 def _ascii(page: tifffile.TiffPage, name: str) -> bytes:
