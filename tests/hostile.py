@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from xinsitu.clock import parse_stamp
 from xinsitu.errors import XinsituError
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois
 from xinsitu.io.exchange.old_pickles import read_old_pickle
@@ -31,7 +32,6 @@ from xinsitu.io.log_files import read_log
 from xinsitu.io.log_join import FrameKeys, join_logs
 from xinsitu.io.masks import read_mask
 from xinsitu.io.measurement import open_measurement
-from xinsitu.io.stamps import parse_stamp
 from xinsitu.recipe.recipe_file import read_recipe
 
 from .camserver import camserver_bytes, ramp, stamp_of

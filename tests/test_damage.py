@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from xinsitu.clock import parse_stamp
 from xinsitu.errors import XinsituError
 from xinsitu.io.discover import group
 from xinsitu.io.formats.pilatus import parse_pilatus
 from xinsitu.io.formats.reading import read_header
 from xinsitu.io.measurement import open_measurement
-from xinsitu.io.stamps import parse_stamp
 from xinsitu.io.survey import survey
 from xinsitu.schema import FrameStatus
 

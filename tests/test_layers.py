@@ -18,7 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("schema", "clock", "kernels"),
     ("variables",),
     ("values",),
-    ("io.units", "io.stamps", "physics.moments", "physics.blocks"),
+    ("io.units", "physics.moments", "physics.blocks"),
     ("io.formats",),
     ("io", "physics.corrections", "physics.attenuation"),
     ("physics.reduction", "physics.samples"),

@@ -8,8 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from xinsitu import clock as zones
+from xinsitu.clock import parse_stamp
 from xinsitu.io.log_files import read_log
-from xinsitu.io.stamps import parse_stamp
 
 ZONES = (
     "Asia/Tokyo",

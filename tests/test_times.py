@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xinsitu.clock import find_zone, to_utc
+from xinsitu.clock import find_zone, parse_stamp, to_utc
 from xinsitu.errors import TimeError, XinsituWarning
 from xinsitu.io.measurement import open_measurement
 from xinsitu.io.periods import by_period
-from xinsitu.io.stamps import parse_stamp
 from xinsitu.schema import FrameStatus, epoch_seconds
 
 from .camserver import camserver_bytes, ramp, stamp_of, write_frames

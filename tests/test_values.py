@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xinsitu.clock import moment, utc_text
 from xinsitu.errors import DocumentError, RoiError, XinsituWarning
-from xinsitu.values import AttenuationChange, Background, Event, Key, KeyFrame, Roi, RoiSet, moment, utc_text
+from xinsitu.values import AttenuationChange, Background, Event, Key, KeyFrame, Roi, RoiSet
 
 bounds = st.tuples(st.integers(0, 400), st.integers(1, 80)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 

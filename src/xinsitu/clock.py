@@ -1,20 +1,45 @@
-"""Clock readings: the only place where one becomes UTC, or UTC one; IANA rules, never the analysing machine's zone."""
+"""Clock readings: the only place where one becomes UTC, or UTC one; IANA rules, never the analysing machine's zone.
+
+Stamps as detectors write them: ``2014:05:28 17:01:59``, ``2011-07-22T17:33:22.529``, ``2007/Jun/17 15:12:36.928``,
+``2022-11-01T16:43:30.015-07:00``, ``Thu Feb 27 15:55:18 2020``. Blank and zero dates are missing stamps.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
+from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import numpy.typing as npt
 
-from xinsitu.errors import TimeError
+from xinsitu.errors import DocumentError, TimeError
 
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a naive clock on purpose: the zone is what is looked for
+Moment = np.datetime64
+"""A UTC time, datetime64[ns]."""
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a naive clock on purpose: the zone is what is looked for; so below
 _MICROSECOND = timedelta(microseconds=1)
 _QUARTER = 900
 """Seconds."""
+_MONTHS = {
+    "jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6,
+    "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11, "dec": 12,
+}  # fmt: skip
+# a fixed table: strptime's depends on the locale
+_CLOCK = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?"
+_OFFSET = r"\s*(?P<offset>Z|[+-]\d\d:?\d\d)?"
+_YEAR_FIRST = re.compile(
+    rf"(?P<year>\d{{4}})[-:/](?P<month>\d\d|[A-Za-z]{{3}})[-:/](?P<day>\d\d)[T ]\s*{_CLOCK}{_OFFSET}"
+)
+_C_TIME = re.compile(
+    rf"[A-Za-z]{{3}},? (?P<month>[A-Za-z]{{3}})\s+(?P<day>\d{{1,2}}) {_CLOCK} (?P<year>\d{{4}}){_OFFSET}"
+)
+_TIFF = re.compile(r"[0-9]{4}:[0-9]{2}:[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
+"""What tag 306 must look like, and mostly does."""
+NO_OFFSET = int(np.iinfo(np.int64).min)
 _FIXED = re.compile(r"(?:UTC)?([+-])(\d\d):?(\d\d)")
 
 
@@ -73,6 +98,55 @@ def to_utc(microseconds: npt.NDArray[np.int64], zone: tzinfo) -> npt.NDArray[np.
     for start, stop in _runs(twice):
         offsets[start:stop] = _resolve(microseconds, early, late, start, stop, zone)
     return np.asarray(microseconds - offsets * 1_000_000, dtype="int64")
+
+
+def moment(text: str) -> Moment:
+    """UTC datetime64[ns] of an ISO 8601 text that carries its offset.
+
+    Raises
+    ------
+    DocumentError
+        The text is no time, or has no offset.
+
+    Examples
+    --------
+    >>> moment("2014-05-28T17:01:59+09:00")
+    np.datetime64('2014-05-28T08:01:59.000000000')
+    """
+    try:
+        parsed = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise DocumentError(f"{text!r} is not an ISO 8601 time such as 2014-05-28T17:01:59+09:00") from None
+    if parsed.tzinfo is None:
+        raise DocumentError(f"{text!r} has no offset from UTC, such as +09:00")
+    return nanoseconds(np.datetime64(parsed.astimezone(UTC).replace(tzinfo=None), "us"))
+
+
+def nanoseconds(time: np.datetime64) -> Moment:
+    """Return the same time as datetime64[ns]."""
+    return np.datetime64(time, "ns")  # type: ignore[call-overload, no-any-return] # missing in numpy's stubs
+
+
+def utc_text(time: Moment) -> str:
+    """ISO 8601 text with a Z of a UTC datetime64.
+
+    Examples
+    --------
+    >>> utc_text(np.datetime64("2014-05-28T08:01:59.5"))
+    '2014-05-28T08:01:59.500000Z'
+    """
+    text = str(time.astype("datetime64[us]"))
+    return f"{text.removesuffix('.000000')}Z"
+
+
+def as_moment(value: object) -> Moment | None:
+    """Return a UTC time from what NumPy, xarray, pandas and datetime call a time; None for anything else."""
+    if isinstance(value, datetime):
+        utc = value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC).replace(tzinfo=None)
+        return nanoseconds(np.datetime64(utc, "us"))
+    if hasattr(value, "dtype") and getattr(value, "shape", None) == () and np.asarray(value).dtype.kind == "M":
+        return nanoseconds(np.datetime64(int(np.asarray(value).astype("datetime64[ns]").astype("int64")), "ns"))
+    return None
 
 
 def from_local(text: str, name: str) -> np.datetime64:
@@ -174,3 +248,134 @@ def _clock(microseconds: int) -> str:
 def _offset_text(seconds: int) -> str:
     minutes = abs(seconds) // 60
     return f"{'-' if seconds < 0 else '+'}{minutes // 60:02d}:{minutes % 60:02d}"
+
+
+class Stamp(NamedTuple):
+    """A stamp: microseconds since 1970-01-01 on its own clock, its offset from UTC, the digits of its fraction."""
+
+    microseconds: int
+    offset: int | None
+    """Microseconds that the clock is ahead of UTC; None where the text does not say."""
+    digits: int
+
+
+def parse_stamp(text: str) -> Stamp | None:
+    """Read one stamp; None where it is blank, zero or no time.
+
+    Examples
+    --------
+    >>> parse_stamp("2014:05:28 17:01:59")
+    Stamp(microseconds=1401296519000000, offset=None, digits=0)
+    >>> parse_stamp("2022-11-01T16:43:30.015-07:00")
+    Stamp(microseconds=1667321010015000, offset=-25200000000, digits=3)
+    >>> parse_stamp("0000:00:00 00:00:00") is None
+    True
+    """
+    if _TIFF.fullmatch(text):
+        midnight = _midnight(text[:10])
+        hour, minute, second = int(text[11:13]), int(text[14:16]), int(text[17:])
+        if midnight is None or hour > 23 or minute > 59 or second > 59:
+            return None
+        return Stamp(midnight + 1_000_000 * (3600 * hour + 60 * minute + second), None, 0)
+    match = _YEAR_FIRST.fullmatch(text.strip()) or _C_TIME.fullmatch(text.strip())
+    if match is None:
+        return None
+    part = match.groupdict()
+    month = int(part["month"]) if part["month"].isdigit() else _MONTHS.get(part["month"].lower(), 0)
+    fraction = part["fraction"] or ""
+    try:
+        when = datetime(int(part["year"]), month, *(int(part[name]) for name in ("day", "hour", "minute", "second")))  # noqa: DTZ001
+    except ValueError:
+        return None
+    # digits below the microsecond are cut, not rounded: a rounded stamp could pass the next one
+    whole = (when - _EPOCH) // _MICROSECOND + int(fraction.ljust(6, "0")[:6])
+    return Stamp(whole, _offset_of(part["offset"]), len(fraction))
+
+
+@lru_cache(maxsize=64)
+def _midnight(date: str) -> int | None:
+    """Microseconds since 1970-01-01 of ``YYYY:MM:DD``; None where there is no such day."""
+    try:
+        day = datetime(int(date[:4]), int(date[5:7]), int(date[8:]))  # noqa: DTZ001
+    except ValueError:
+        return None
+    return (day - _EPOCH) // _MICROSECOND
+
+
+def _offset_of(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if text in "Zz":
+        return 0
+    minutes = int(text[1:3]) * 60 + int(text[-2:])
+    return (-minutes if text[0] == "-" else minutes) * 60_000_000
+
+
+def needs_zone(text: str) -> bool:
+    """Whether a stamp is a time that does not say its own offset from UTC.
+
+    Examples
+    --------
+    >>> needs_zone("2014:05:28 17:01:59"), needs_zone("2022-11-01T16:43:30-07:00"), needs_zone("")
+    (True, False, False)
+    """
+    stamp = parse_stamp(text)
+    return stamp is not None and stamp.offset is None
+
+
+class Stamps(NamedTuple):
+    """Many stamps, read.
+
+    Parameters
+    ----------
+    microseconds : int64
+        On the stamps' own clock; 0 where there is none.
+    offsets : int64
+        Microseconds ahead of UTC; ``NO_OFFSET`` where the text does not say.
+    found : bool
+        Whether there is a stamp.
+    digits : int
+        Most digits behind the decimal point.
+    """
+
+    microseconds: npt.NDArray[np.int64]
+    offsets: npt.NDArray[np.int64]
+    found: npt.NDArray[np.bool_]
+    digits: int
+
+
+def parse_stamps(texts: Sequence[str]) -> Stamps:
+    """Read many stamps; equal texts are read once.
+
+    Examples
+    --------
+    >>> parse_stamps(["2014:05:28 17:01:59", ""]).found
+    array([ True, False])
+    """
+    read = {text: parse_stamp(text) for text in dict.fromkeys(texts)}
+    stamps = [read[text] for text in texts]
+    found = np.array([stamp is not None for stamp in stamps], dtype=bool)
+    microseconds = np.array([stamp.microseconds if stamp else 0 for stamp in stamps], dtype="int64")
+    offsets = np.array(
+        [NO_OFFSET if stamp is None or stamp.offset is None else stamp.offset for stamp in stamps], dtype="int64"
+    )
+    return Stamps(microseconds, offsets, found, max((stamp.digits for stamp in stamps if stamp), default=0))
+
+
+def utc_of(stamps: Stamps, zone: str) -> npt.NDArray[np.int64]:
+    """UTC microseconds of stamps in the order in which they were taken; 0 where there is none.
+
+    Raises
+    ------
+    TimeError
+        As :func:`to_utc`, of stamps that do not say their own offset.
+
+    Examples
+    --------
+    >>> utc_of(parse_stamps(["1970-01-01T09:00:01", "", "1970-01-01T09:00:02Z"]), "Asia/Tokyo").tolist()
+    [1000000, 0, 32402000000]
+    """
+    local = stamps.found & (stamps.offsets == NO_OFFSET)
+    utc = np.where(stamps.found, stamps.microseconds, 0) - np.where(stamps.found & ~local, stamps.offsets, 0)
+    utc[local] = to_utc(stamps.microseconds[local], find_zone(zone))
+    return utc

@@ -14,6 +14,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from xinsitu.clock import parse_stamp
 from xinsitu.errors import FrameError, LayoutError, warn
 from xinsitu.schema import FrameStatus
 
@@ -22,7 +23,6 @@ from .faults import find_suspects, hollow, read_headers
 from .formats.hdf5_stack import Hdf5Stack
 from .formats.header import FrameFault, FrameHeader
 from .formats.stack import ABSENT, FrameStack
-from .stamps import parse_stamp
 
 Attribute = str | int | float
 ON_ERROR = ("raise", "skip", "nan")

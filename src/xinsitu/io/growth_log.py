@@ -10,15 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from xinsitu.clock import find_zone, to_utc
+from xinsitu.clock import Moment, find_zone, nanoseconds, parse_stamp, to_utc
 from xinsitu.errors import DocumentError, TimeError
 from xinsitu.schema import time_from_microseconds
-from xinsitu.values import Event, Moment, nanoseconds
+from xinsitu.values import Event
 
 from .disk import ordinary
 from .instruments import load_instrument
 from .recognition import Chosen, named_instrument
-from .stamps import parse_stamp
 
 _DATE = re.compile(r"#D\s+(?P<stamp>.+)")
 _MOVE = re.compile(r"#C\s+(?:(?P<stamp>\S.*?)\.?\s+)?Shutter\(s\) opened or closed:(?P<states>.*)", re.IGNORECASE)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from xinsitu.clock import find_zone, to_utc
+from xinsitu.clock import find_zone, parse_stamp, parse_stamps, to_utc, utc_of
 from xinsitu.errors import warn
 
 from .log_files import LogTable
-from .stamps import NO_OFFSET, parse_stamp, parse_stamps
 from .units import factor, scaled, split_label
 
 Microseconds = npt.NDArray[np.int64]
@@ -54,11 +53,7 @@ def point_times(table: LogTable, zone: str) -> Microseconds | None:
     for name, cells in table.texts.items():
         read = parse_stamps(cells) if _is_time(name) else None
         if read is not None and read.found.any():
-            zoned = read.offsets != NO_OFFSET
-            utc = read.microseconds - np.where(zoned, read.offsets, 0)
-            local = read.found & ~zoned
-            utc[local] = to_utc(read.microseconds[local], find_zone(zone))
-            return np.where(read.found, utc, NO_TIME)
+            return np.where(read.found, utc_of(read, zone), NO_TIME)
     return None
 
 

@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from xinsitu.clock import parse_stamp
 from xinsitu.schema import microseconds_from_time
 
 from .formats import epics
 from .formats.pilatus import PilatusText
 from .gather import Attribute
-from .stamps import parse_stamp
 from .units import factor, quantity, scaled, unusable
 
 _NETCDF = ("DIMENSION_LIST", "REFERENCE_LIST", "CLASS", "NAME", "coordinates", "signal", "target")

@@ -7,7 +7,7 @@ import os
 import numpy as np
 import xarray as xr
 
-from xinsitu.clock import find_zone, to_utc
+from xinsitu.clock import find_zone, needs_zone, parse_stamp, to_utc
 from xinsitu.errors import DocumentError, LayoutError, TimeError, warn
 from xinsitu.schema import UNKNOWN_ZONE, microseconds_from_time, mid_exposure
 
@@ -21,7 +21,6 @@ from .options import NO_ZONE, Opening
 from .paths import NEWEST, PathOrPaths, Source, resolve, settled
 from .recognition import Chosen, choose_instrument
 from .reopening import all_own, reopened
-from .stamps import needs_zone, parse_stamp
 from .times import Readings, make_times
 
 

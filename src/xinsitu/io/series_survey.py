@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xinsitu.clock import find_zone
+from xinsitu.clock import find_zone, needs_zone
 from xinsitu.schema import UNKNOWN_ZONE
 
 from .discover import Series
 from .formats.header import FrameFault, FrameHeader
-from .stamps import needs_zone
 from .times import TimeAxis
 
 SHOWN = 12

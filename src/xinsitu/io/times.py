@@ -13,12 +13,11 @@ from time import time_ns
 import numpy as np
 import numpy.typing as npt
 
-from xinsitu.clock import find_zone, to_utc
+from xinsitu.clock import parse_stamps, utc_of
 from xinsitu.errors import TimeError, warn
 from xinsitu.schema import microseconds_from_time
 
 from .periods import by_period
-from .stamps import NO_OFFSET, parse_stamps
 
 _EARLIEST = 788_918_400_000_000
 """1995-01-01, in microseconds: no detector that is read here is older."""
@@ -221,14 +220,10 @@ def _stamped(readings: Readings, zone: str) -> TimeAxis | None:
     found = (read.found & (np.abs(read.microseconds) < _LAST_SECOND * 1_000_000)) | counted
     if not found.any():
         return None
-    utc = np.where(found, read.microseconds, 0)
-    local = found & (read.offsets == NO_OFFSET) & ~counted
     try:
-        utc[local] = to_utc(read.microseconds[local], find_zone(zone))
+        utc = utc_of(read._replace(found=found & ~counted), zone)
     except TimeError as error:
         raise TimeError(f"{readings.source}: {error}") from None
-    zoned = found & ~local & ~counted
-    utc[zoned] -= read.offsets[zoned]
     utc[counted] = [moment for moment in readings.utc if moment is not None and _is_moment(moment)]
     resolution = 1e-6 if counted.any() else 10.0 ** -min(read.digits, 6)
     impossible = _impossible(utc, found, readings)

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xinsitu.clock import from_local
+from xinsitu.clock import Moment, from_local, nanoseconds, utc_text
 from xinsitu.errors import SchemaError, StitchError, TimeError
 from xinsitu.schema import UNKNOWN_ZONE, knows_utc, mid_exposure, require
-from xinsitu.values import FrameRange, Key, Moment, nanoseconds, utc_text
+from xinsitu.values import FrameRange, Key
 
 KeyLike = Key | Moment | str | Mapping[str, Any]
 Side = Literal["before", "after", "nearest"]

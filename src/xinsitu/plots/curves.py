@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from xinsitu.clock import moment
 from xinsitu.errors import RoiError, SchemaError
 from xinsitu.physics.samples.bad_frames import mask_flagged
 from xinsitu.physics.samples.events import events_of
 from xinsitu.schema import POSITIONS, errors_name
-from xinsitu.values import Event, moment
+from xinsitu.values import Event
 
 from .curve_filters import Smoothing, local_fit, parse_smoothing
 from .timeline import Mark, Timeline, breaks, marks, timeline, zero

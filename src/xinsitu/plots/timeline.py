@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xinsitu.clock import in_zone
+from xinsitu.clock import Moment, in_zone, moment, nanoseconds
 from xinsitu.errors import DocumentError, SchemaError, TimeError
 from xinsitu.physics.moments import time_of
 from xinsitu.schema import knows_utc, mid_exposure
-from xinsitu.values import Event, Key, Moment, moment, nanoseconds
+from xinsitu.values import Event, Key
 
 Axis = Literal["elapsed", "local", "utc", "frame"]
 AXES: tuple[Axis, ...] = ("elapsed", "local", "utc", "frame")

@@ -8,7 +8,7 @@ from .background import Background
 from .changes import CAUSES, AttenuationChange, Event
 from .fields import Bounds, Box
 from .frame_ranges import FrameRange, frame_ranges
-from .logbook import Key, Moment, moment, nanoseconds, utc_text
+from .logbook import Key
 from .rois import EDGE, MEASURES, OWN_EDGE, PLANE, ROLES, KeyFrame, Roi, RoiSet
 
 __all__ = [
@@ -26,11 +26,7 @@ __all__ = [
     "FrameRange",
     "Key",
     "KeyFrame",
-    "Moment",
     "Roi",
     "RoiSet",
     "frame_ranges",
-    "moment",
-    "nanoseconds",
-    "utc_text",
 ]

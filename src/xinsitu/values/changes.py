@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from xinsitu.clock import Moment
 from xinsitu.errors import DocumentError
 
 from .fields import keep_unknown
-from .logbook import KEY_NAMES, Key, Moment, end_point, moment_or_key
+from .logbook import KEY_NAMES, Key, end_point, moment_or_key
 
 CAUSES = ("attenuator", "exposure", "beam", "realigned")
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 
+from xinsitu.clock import Moment, as_moment, moment, nanoseconds, utc_text
 from xinsitu.errors import DocumentError
-
-Moment = np.datetime64
-"""A UTC time, datetime64[ns]."""
 
 _MOST = 2**53
 """Numbers above have lost their last digits; integers of any length come out of JSON."""
@@ -24,45 +22,6 @@ _SECONDS = re.compile(r"(?P<measurement>[^:]+):(?P<seconds>\d+(?:\.\d*)?) ?s")
 _POSITION = re.compile(r"\d{1,7}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _OFFSET = re.compile(r"(Z|[+-]\d{2}:?\d{2})$", re.IGNORECASE)
-
-
-def moment(text: str) -> Moment:
-    """UTC datetime64[ns] of an ISO 8601 text that carries its offset.
-
-    Raises
-    ------
-    DocumentError
-        The text is no time, or has no offset.
-
-    Examples
-    --------
-    >>> moment("2014-05-28T17:01:59+09:00")
-    np.datetime64('2014-05-28T08:01:59.000000000')
-    """
-    try:
-        parsed = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise DocumentError(f"{text!r} is not an ISO 8601 time such as 2014-05-28T17:01:59+09:00") from None
-    if parsed.tzinfo is None:
-        raise DocumentError(f"{text!r} has no offset from UTC, such as +09:00")
-    return nanoseconds(np.datetime64(parsed.astimezone(UTC).replace(tzinfo=None), "us"))
-
-
-def nanoseconds(time: np.datetime64) -> Moment:
-    """Return the same time as datetime64[ns]."""
-    return np.datetime64(time, "ns")  # type: ignore[call-overload, no-any-return] # missing in numpy's stubs
-
-
-def utc_text(time: Moment) -> str:
-    """ISO 8601 text with a Z of a UTC datetime64.
-
-    Examples
-    --------
-    >>> utc_text(np.datetime64("2014-05-28T08:01:59.5"))
-    '2014-05-28T08:01:59.500000Z'
-    """
-    text = str(time.astype("datetime64[us]"))
-    return f"{text.removesuffix('.000000')}Z"
 
 
 @dataclass(frozen=True)
@@ -210,19 +169,9 @@ def _short(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _as_time(value: object) -> Moment | None:
-    """Return a UTC time from what NumPy, xarray, pandas and datetime call a time; None for anything else."""
-    if isinstance(value, datetime):
-        utc = value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC).replace(tzinfo=None)
-        return nanoseconds(np.datetime64(utc, "us"))
-    if hasattr(value, "dtype") and getattr(value, "shape", None) == () and np.asarray(value).dtype.kind == "M":
-        return nanoseconds(np.datetime64(int(np.asarray(value).astype("datetime64[ns]").astype("int64")), "ns"))
-    return None
-
-
 def moment_or_key(value: object) -> Moment | Key:
     """Return a UTC time where one is said, else the KEY; a time without offset that is no text is UTC, as in NumPy."""
-    time = _as_time(value)
+    time = as_moment(value)
     if time is not None:
         return time
     key = Key.from_dict(value)  # type: ignore[arg-type] # from_dict says what is wrong with anything else

@@ -9,11 +9,12 @@ import param
 import xarray as xr
 
 from xinsitu.app.data.store import FrameStore
+from xinsitu.clock import nanoseconds
 from xinsitu.errors import DocumentError, XinsituError
 from xinsitu.physics.attenuation.scaling import attenuation_changes, correct_attenuation, find_attenuation_changes
 from xinsitu.physics.corrections.apply import Correction
 from xinsitu.physics.moments import frame_key, resolve_key
-from xinsitu.values import AttenuationChange, RoiSet, nanoseconds
+from xinsitu.values import AttenuationChange, RoiSet
 
 from .change_evidence import Evidence
 from .numbers import NumbersState

@@ -16,11 +16,12 @@ import xarray as xr
 
 from xinsitu.app.data import beside
 from xinsitu.app.data.store import FrameStore
+from xinsitu.clock import Moment, nanoseconds
 from xinsitu.errors import DocumentError
 from xinsitu.io.documents import ATTENUATION, EVENTS, ROIS, VERSION
 from xinsitu.physics.corrections.apply import Correction
 from xinsitu.physics.moments import frame_key
-from xinsitu.values import AttenuationChange, Event, Key, Moment, RoiSet, nanoseconds
+from xinsitu.values import AttenuationChange, Event, Key, RoiSet
 
 from .change_state import ChangesState
 from .view_file import VIEW_FORMAT, restore

@@ -11,7 +11,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from xinsitu.io.stamps import clean, parse_stamp
+from xinsitu.clock import parse_stamp
 from xinsitu.io.units import quantity
 
 _NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
@@ -19,6 +19,18 @@ _PIXEL_SIZE = re.compile(rf"Pixel[_ ]size:?\s+({_NUMBER}\s*[^\W\d]*)\s*x\s*({_NU
 _SENSOR = re.compile(rf"(\w+) sensor, thickness\s+({_NUMBER}\s*[^\W\d]*)")
 _PAIR = re.compile(r"(\w+)\s*[:=]?\s*(.*)")
 _SERIAL = re.compile(r",\s*S/?N\s*([\w.-]+)")
+
+
+def clean(raw: bytes) -> str:
+    r"""Text of an ASCII field: up to the first NUL, stripped; what is not ASCII becomes ``?``.
+
+    Examples
+    --------
+    >>> clean(b"2014:05:28 17:01:59\x00\x00.3")
+    '2014:05:28 17:01:59'
+    """
+    text = raw.split(b"\0", 1)[0].decode("ascii", errors="replace").replace("\ufffd", "?")
+    return text.strip()
 
 
 @dataclass(frozen=True)

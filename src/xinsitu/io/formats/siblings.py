@@ -6,9 +6,8 @@ import os
 import struct
 from typing import NamedTuple
 
-from xinsitu.io.stamps import clean
-
 from .header import FrameHeader
+from .pilatus import clean
 from .reading import HEAD, READ, hole, may_pass, unreadable
 
 _STAMP = slice(30, 62)

@@ -13,12 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xinsitu.io.stamps import clean
 from xinsitu.schema import FrameStatus
 
 from . import epics
 from .header import MAX_PIXELS, FrameFault, FrameHeader, what_it_is
-from .pilatus import parse_pilatus
+from .pilatus import clean, parse_pilatus
 
 MAX_TAGS = 512
 MAX_TEXT = 65536

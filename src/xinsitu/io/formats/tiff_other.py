@@ -18,12 +18,11 @@ from contextlib import contextmanager
 import numpy as np
 import tifffile
 
-from xinsitu.io.stamps import clean
 from xinsitu.schema import FrameStatus
 
 from . import epics
 from .header import MAX_PIXELS, FrameFault, FrameHeader
-from .pilatus import parse_pilatus
+from .pilatus import clean, parse_pilatus
 from .tiff import BITS, LAYOUT, SAMPLE_FORMAT, check_layout
 
 MAX_PAGES = 65536

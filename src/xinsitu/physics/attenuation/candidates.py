@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xinsitu.clock import nanoseconds
 from xinsitu.errors import StitchError
 from xinsitu.physics.moments import frame_key, times
-from xinsitu.values import AttenuationChange, nanoseconds
+from xinsitu.values import AttenuationChange
 
 from .broken_lines import REACH, Branch, Step, branch, relative_steps, step_between
 from .counts import NEAR, Counts, MedianBias, half_way_cost, settle

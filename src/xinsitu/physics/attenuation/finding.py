@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
+from xinsitu.clock import nanoseconds
 from xinsitu.errors import warn
 from xinsitu.physics.moments import frame_key, time_text, times
 from xinsitu.schema import require
-from xinsitu.values import AttenuationChange, nanoseconds
+from xinsitu.values import AttenuationChange
 
 from .candidates import Search
 from .counts import Counts, MedianBias, per_second

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from xinsitu.clock import nanoseconds
 from xinsitu.errors import SchemaError, StitchError
 from xinsitu.physics.moments import frame_key, measurement_labels, times
 from xinsitu.schema import require
-from xinsitu.values import AttenuationChange, nanoseconds
+from xinsitu.values import AttenuationChange
 
 from .counts import per_second, read_intensity, signal_rois
 from .factors import Floats, common_factor

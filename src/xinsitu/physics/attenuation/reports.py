@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from xinsitu.clock import utc_text
 from xinsitu.physics.moments import elapsed_seconds
 from xinsitu.schema import COUNTS, require
-from xinsitu.values import AttenuationChange, Key, utc_text
+from xinsitu.values import AttenuationChange, Key
 
 from .counts import per_second, read_intensity, signal_rois
 from .factors import Floats, level_noise

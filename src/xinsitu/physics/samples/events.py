@@ -9,10 +9,11 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
+from xinsitu.clock import Moment, nanoseconds
 from xinsitu.errors import StitchError
 from xinsitu.physics.moments import KeyLike, as_kept, as_moments, time_of, time_text, times
 from xinsitu.schema import mid_exposure
-from xinsitu.values import Event, Moment, nanoseconds
+from xinsitu.values import Event
 
 EventLike = str | Event | KeyLike
 _RECORD = "events"
