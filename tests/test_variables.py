@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import re
 import warnings
 
 import numpy as np
@@ -103,6 +104,37 @@ def scan(request, tmp_path):
         name = tmp_path / f"run_{number:04d}.tif"
         tifffile.imwrite(name, pixels, compression=request.param, datetime=f"2015:02:03 10:11:{number:02d}")
     return xi.open_measurement(tmp_path, tz="UTC", on_error="nan", chunks={"time": 8})
+
+
+SAID = {
+    "loaded": lambda scan, _: scan.compute(),
+    "a part": lambda scan, _: scan.image.isel(time=slice(9, 25), y=slice(3, 20)).load(),
+    "without coordinates": lambda scan, _: scan.image.reset_coords(drop=True).compute(),
+    "corrected": lambda scan, _: xi.correct(scan, xi.Correction(median=3)).compute(),
+    "measured": lambda scan, _: xi.measure(scan, [xi.Roi("a", (10, 28), (10, 35))]).compute(),
+    "an image measured": lambda scan, _: xi.measure(scan.image, [xi.Roi("a", (10, 28), (10, 35))]).compute(),
+    "written": lambda scan, folder: xi.write_frames(scan, folder / "frames.nc"),
+    "opened again": lambda scan, folder: again(scan, folder).compute(),
+}
+
+
+def again(scan, folder):
+    os.remove(xi.write_frames(scan.isel(time=slice(0, 5)), folder / "frames.nc"))
+    return scan
+
+
+@pytest.mark.parametrize("how", SAID)
+def test_frames_that_are_nan_are_said_with_their_folder(scan, how, tmp_path):
+    folder = scan.encoding["source"]
+    os.remove(f"{folder}/run_0011.tif")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", xi.XinsituWarning)
+        SAID[how](scan, tmp_path)
+    (said,) = (str(one.message) for one in caught)
+    assert re.match(r"1 of \d+ frames are NaN because they cannot be read \(", said)
+    assert f"in {folder})" in said
+    if how in ("measured", "an image measured", "written"):
+        assert f"(first: {os.path.basename(folder)} frame 11, in" in said
 
 
 RECIPE = xi.Correction(background=xi.Background((0, 6), (0, 9)))

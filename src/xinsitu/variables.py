@@ -126,7 +126,8 @@ class Frames(Heard):
         """How many frames are NaN, and why."""
         if values.ndim != 3 or values.dtype.kind != "f" or not values.size:
             return
-        yield from remarks_on_frames(marked(values, UNREAD), marked(values, DARK))
+        called = Called(None, source=str(self.encoding.get("source", "")))
+        yield from remarks_on_frames(marked(values, UNREAD), marked(values, DARK), called)
 
 
 class Counted(Frames):
@@ -150,7 +151,7 @@ there for a worker'
     """
     texts = []
     if unread.any():
-        first = "" if called is None else f" (first: {called[int(np.argmax(unread))]})"
+        first = "" if called is None else called.first(int(np.argmax(unread)))
         texts.append(
             f"{unread.sum()} of {len(unread)} frames are NaN because they cannot be read{first}: files changed, "
             "damaged, removed or not there for a worker"
@@ -162,21 +163,30 @@ there for a worker'
 
 @dataclass(frozen=True)
 class Called:
-    """What frames are called: their numbers, and the measurement's name."""
+    """What frames are called: their numbers, the measurement's name, and the folder or file that they come from."""
 
-    numbers: npt.NDArray[Any]
+    numbers: npt.NDArray[Any] | None
     measurement: str = ""
+    source: str = ""
 
     @classmethod
-    def of(cls, data: xr.Dataset | xr.DataArray) -> Called | None:
-        """Return what a measurement calls its frames; None where it does not number them."""
+    def of(cls, data: xr.Dataset | xr.DataArray) -> Called:
+        """Return what a measurement calls its frames."""
         number, name = data.coords.get("frame"), data.coords.get("measurement")
-        if number is None or number.dims != ("time",) or dask.is_dask_collection(number):
-            return None
-        return cls(number.values, "" if name is None or name.dims else str(name.values))
+        if number is not None and (number.dims != ("time",) or dask.is_dask_collection(number)):
+            number = None
+        source = data.encoding.get("source") or data.get("image", xr.Variable((), 0)).encoding.get("source")
+        return cls(
+            None if number is None else number.values,
+            "" if name is None or name.dims else str(name.values),
+            str(source or ""),
+        )
 
-    def __getitem__(self, position: int) -> str:
-        return f"{self.measurement} frame {self.numbers[position]}".strip()
+    def first(self, position: int) -> str:
+        """Say in brackets which frame is the first one, and in which folder or file."""
+        number = "" if self.numbers is None else f"first: {self.measurement} frame {self.numbers[position]}"
+        said = ", ".join(filter(None, (" ".join(number.split()), f"in {self.source}" if self.source else "")))
+        return f" ({said})" if said else ""
 
 
 def joined_remarks(said: Sequence[tuple[str, xr.Variable]]) -> Remarks:

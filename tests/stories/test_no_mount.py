@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import itertools
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -67,6 +68,23 @@ def hdf5(folder: Path, counts: np.ndarray) -> Path:
             file["entry/instrument/detector/frame_time"].attrs["units"] = "s"
             file["entry/start_time"] = f"2015-02-03T10:11:{number:02d}Z"
             file["entry"].attrs["NX_class"] = "NXentry"
+    return folder
+
+
+def virtual(folder: Path, counts: np.ndarray) -> Path:
+    """A virtual dataset over files of three frames each."""
+    layout = h5py.VirtualLayout(counts.shape, "int32")
+    for first in range(0, FRAMES, 3):
+        name = folder / f"piece_{first:02d}.h5"
+        with h5py.File(name, "w") as file:
+            file["data"] = counts[first : first + 3]
+        layout[first : first + 3] = h5py.VirtualSource(name.name, "data", (3, *counts.shape[1:]))
+    with h5py.File(folder / "run.h5", "w") as file:
+        file.create_virtual_dataset("entry/data/data", layout)
+        file["entry/instrument/detector/frame_time"] = 1.0
+        file["entry/instrument/detector/frame_time"].attrs["units"] = "s"
+        file["entry/start_time"] = "2015-02-03T10:11:00Z"
+        file["entry"].attrs["NX_class"] = "NXentry"
     return folder
 
 
@@ -247,3 +265,34 @@ def test_what_few_counts_do_is_heard_from_workers(how, form, client, tmp_path):
     with computing(how, client), heard() as texts:
         xi.measure(scan, [xi.Roi("spot", (8, 22), (10, 30))], correction=xi.Correction(threshold=5, median=3)).compute()
     assert not any("few counts per pixel" in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("how", "lost"),
+    [*itertools.product(("threads", "processes", "cluster"), ("removed", "cut")), ("cluster", "not there for workers")],
+)
+def test_a_virtual_dataset_never_gives_zeros_for_a_piece_that_is_gone(how, lost, client, tmp_path):
+    folder = virtual(tmp_path, pixels())
+    keywords = {"tz": "UTC", "instrument": "generic", "chunks": {"time": 7}}
+    kept, refusing = (
+        xi.open_measurement(folder / "run.h5", on_error=policy, **keywords) for policy in ("nan", "raise")
+    )
+    piece = folder / "piece_18.h5"
+    hiding = contextlib.nullcontext()
+    if lost == "removed":
+        piece.unlink()
+    elif lost == "cut":
+        piece.write_bytes(piece.read_bytes()[:-700])
+    else:
+        hiding = hidden(client, [piece])
+    with hiding, computing(how, client):
+        with pytest.raises(FrameError, match=r"piece_18\.h5"):
+            xi.measure(refusing, ROIS).compute()
+        with heard() as texts:
+            series = xi.measure(kept, ROIS).compute()
+    nan = np.isnan(series.intensity.values[:, 0])
+    assert nan[18:21].all()
+    np.testing.assert_array_equal(nan, (series.quality.values[:, 0] & Quality.FRAME_FAULT) > 0)
+    assert once(texts, UNREAD.format(nan.sum()))
+    assert "run.h5" in texts[0]
+    np.testing.assert_array_equal(series.intensity.values[~nan, 0], pixels()[~nan, 8:22, 10:30].sum((1, 2)))

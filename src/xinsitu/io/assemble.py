@@ -75,7 +75,7 @@ def assemble(folder: str, gathered: Gathered, clock: Clock, chosen: Chosen) -> x
         dataset = with_bounds(dataset, clock.stamp_marks, gathered.first.text.exposure_period)
     dataset.attrs = _attributes(folder, gathered, clock, chosen)
     _warn_of_changes(folder, gathered)
-    dataset.encoding["source"] = folder
+    dataset.encoding["source"] = dataset["image"].encoding["source"] = folder
     return dataset
 
 

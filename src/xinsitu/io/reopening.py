@@ -86,7 +86,7 @@ def reopened(source: Source, gathered: Gathered, opening: Opening, chosen: Chose
     dataset = _on_the_clock(dataset, source.path, opening, chosen.table)
     dataset = _with_times(dataset, source.path, opening)
     dataset["time"].encoding = dict(TIME_ENCODING)
-    dataset.encoding["source"] = source.path
+    dataset.encoding["source"] = dataset["image"].encoding["source"] = source.path
     return dataset
 
 

@@ -291,4 +291,6 @@ def _labelled(image: xr.DataArray, values: npt.NDArray[Any], correction: Correct
     for name, value in ((MEDIAN_SIZE, correction.median), (MEDIAN_THRESHOLD, correction.threshold)):
         if value is not None:
             result.attrs[name] = value
+    if "source" in image.encoding:
+        result.encoding["source"] = image.encoding["source"]
     return as_frames(result.rename(image.name), Counted if holds_counts(image) else Frames)
