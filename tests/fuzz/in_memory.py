@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from tests.hostile import EDF_AND_CBF, ROIS, camserver_text, tiff_seeds
 
+from xinsitu.clock import parse_stamp
 from xinsitu.errors import XinsituError
 from xinsitu.io.discover import group
 from xinsitu.io.formats import cbf, edf
 from xinsitu.io.formats.header import MAX_PIXELS, FrameFault, FrameHeader
 from xinsitu.io.formats.pilatus import parse_pilatus
 from xinsitu.io.formats.tiff import NotPlain, OpenFile, walk
-from xinsitu.io.stamps import parse_stamp
 from xinsitu.values.rois import RoiSet
 
 FILE = os.memfd_create("frame")
