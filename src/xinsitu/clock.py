@@ -284,7 +284,8 @@ def parse_stamp(text: str) -> Stamp | None:
     month = int(part["month"]) if part["month"].isdigit() else _MONTHS.get(part["month"].lower(), 0)
     fraction = part["fraction"] or ""
     try:
-        when = datetime(int(part["year"]), month, *(int(part[name]) for name in ("day", "hour", "minute", "second")))  # noqa: DTZ001
+        day, hour, minute, second = (int(part[name]) for name in ("day", "hour", "minute", "second"))
+        when = datetime(int(part["year"]), month, day, hour, minute, second)  # noqa: DTZ001
     except ValueError:
         return None
     # digits below the microsecond are cut, not rounded: a rounded stamp could pass the next one

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from xinsitu.clock import find_zone, needs_zone
+from xinsitu.clock import in_zone, needs_zone
 from xinsitu.schema import UNKNOWN_ZONE
 
 from .discover import Series
@@ -208,6 +207,5 @@ def pauses(microseconds: npt.NDArray[np.int64], resolution: float) -> list[tuple
 
 
 def _local(microseconds: int, zone: str) -> str:
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
-    text = moment.astimezone(find_zone(zone)).strftime("%Y-%m-%d %H:%M:%S.%f")
-    return text.rstrip("0").rstrip(".")
+    (time,) = in_zone(np.array([microseconds], "datetime64[us]"), zone)
+    return str(time.astype("datetime64[us]")).replace("T", " ").rstrip("0").rstrip(".")
