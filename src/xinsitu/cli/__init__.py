@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -42,9 +43,20 @@ _COMMANDS: dict[str, Command] = {
 }
 
 
+def _signed(arguments: Sequence[str]) -> list[str]:
+    """Tie a value that begins with a minus sign, as ``-05:00``, to its option: argparse takes it for another one."""
+    tied: list[str] = []
+    for word in arguments:
+        if re.match(r"-\d", word) and tied and re.fullmatch("--[a-z0-9-]+", tied[-1]):
+            tied[-1] += f"={word}"
+        else:
+            tied.append(word)
+    return tied
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    words = parser(xinsitu.__version__, _COMMANDS).parse_args(arguments)
+    words = parser(xinsitu.__version__, _COMMANDS).parse_args(_signed(sys.argv[1:] if arguments is None else arguments))
     from .console import complain, sentence, warnings_in_a_line  # dask is not needed for help
 
     try:

@@ -84,7 +84,7 @@ def read_events_log(
     path = Path(path)
     table = (named_instrument(instrument) or Chosen(load_instrument(WRITER), "its own lines")).table
     if not (name := tz or table.time_zone):
-        raise TimeError(f"{path}: the instrument {table.name} has no time zone; say tz=")
+        raise TimeError(f"{path}: the instrument {table.name} has no time zone; say tz=, such as tz='Asia/Tokyo'")
     zone = find_zone(name)
     moves, last = _moves(path)
     if not moves:

@@ -95,7 +95,7 @@ def find_logs(folder: str, patterns: Iterable[str], scans: Iterable[int] = ()) -
             continue
         found = sorted({one for want in wanted for one in fnmatch.filter(names, want)})
         if len(found) > MANY:
-            raise DocumentError(f"{len(found)} files fit {pattern}; give one with logs=")
+            raise DocumentError(f"{len(found)} files fit {pattern}; give one with logs= (--log)")
         if found:
             return [os.path.join(place, one) for one in found]
     return []
