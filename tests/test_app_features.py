@@ -346,6 +346,7 @@ class TestRemembered:
         view = json.loads(view_text(model))
         view["view"] |= {"corrected": True, "selected": "nobody", "axis": "stars", "frame": 99_999}
         view["changes"] = view["proposals"] = []
+        del view["correction"]  # as views had none once
         plain.load(json.dumps(view))
         assert (plain.corrected, plain.axis, plain.frame) == (False, "elapsed", 39)
 

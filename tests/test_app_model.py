@@ -19,7 +19,7 @@ from xinsitu.app.data.source import open_source
 from xinsitu.app.data.store import FrameStore
 from xinsitu.app.state import export
 from xinsitu.app.state.model import ExplorerModel
-from xinsitu.app.state.roi_edits import first_rois, snapped, typed
+from xinsitu.app.state.roi_edits import snapped, typed
 from xinsitu.recipe import Correcting, Reading
 from xinsitu.recipe.rerun import differences
 from xinsitu.values import Roi, RoiSet
@@ -197,17 +197,6 @@ class TestRois:
         other.load(text)
         assert list(other.rois) == list(model.rois)
         assert other.selected == other.rois.names[0]
-
-    def test_without_rois_the_old_tools_five_sit_on_the_brightest_spot(self, make, truth):
-        model = make("time1", rois=None)
-        assert [roi.color for roi in model.rois] == ["yellow", "orange", "red", "limegreen", "white"]
-        frame = xi.open_measurement(truth.folders["time1"], tz="Asia/Tokyo").image[0].values
-        roi = model.rois["COM"]
-        assert frame[slice(*roi.y), slice(*roi.x)].sum() > 0.15 * frame.sum()
-
-    def test_a_small_image_has_room_for_them_too(self):
-        rois = first_rois(((0, 3), (0, 4)), (1, 1))
-        rois.check((3, 4))
 
     def test_a_roi_outside_is_named(self, make):
         with pytest.raises(xi.RoiError, match="'far'"):

@@ -67,22 +67,22 @@ def test_the_first_screen_is_enough(tmp_path: Path, typed, chromium, monkeypatch
     (command,), (code,) = blocks("shell"), blocks("python")
     context = chromium.new_context(viewport={"width": 1500, "height": 1000}, accept_downloads=True)
     tab = Tab(context.new_page(), typed(command, tmp_path))
-    edges = {edge: tab.get("roi:I2", edge) for edge in ("left", "right")}
-    tab.drag_roi("I2", (20, 10))
-    assert tab.get("roi:I2", "left") > edges["left"] + 4
-    tab.drag_roi("I2", (15, 8), grip="corner")
-    assert tab.get("roi:I2", "right") - tab.get("roi:I2", "left") > edges["right"] - edges["left"] + 2
+    edges = {edge: tab.get("roi:spot", edge) for edge in ("left", "right")}
+    tab.drag_roi("spot", (20, 10))
+    assert tab.get("roi:spot", "left") > edges["left"] + 4
+    tab.drag_roi("spot", (15, 8), grip="corner")
+    assert tab.get("roi:spot", "right") - tab.get("roi:spot", "left") > edges["right"] - edges["left"] + 2
     tab.all_read()
     for label in ("netCDF", "ROIs", "recipe"):
         tab.save(label, tmp_path)
-    box = {edge: tab.get("roi:I2", edge) + 0.5 for edge in ("top", "bottom", "left", "right")}
+    box = {edge: tab.get("roi:spot", edge) + 0.5 for edge in ("top", "bottom", "left", "right")}
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(code, names)
     seconds = time.monotonic() - begin
     with capsys.disabled():
         print(f"\nthe whole job took {seconds:.0f} s")  # under a minute where the machine does nothing else
-    moved = xi.read_rois("rois.json")["I2"]
+    moved = xi.read_rois("rois.json")["spot"]
     assert (*moved.y, *moved.x) == (box["top"], box["bottom"], box["left"], box["right"])
     table, saved = names["table"], xi.read_results("0884_time1.nc")
     assert isinstance(table, pd.DataFrame)

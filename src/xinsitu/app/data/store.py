@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import shutil
 import tempfile
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xinsitu.errors import FrameError, XinsituError
+from xinsitu.errors import FrameError, XinsituError, collected
 from xinsitu.physics.corrections.apply import Correction, correct
 from xinsitu.schema import image_of
 from xinsitu.variables import held_elsewhere
@@ -30,6 +31,8 @@ MEMORY = 2 * 2**30
 BLOCK_BYTES = 48 * 2**20
 """Frames are read in blocks of about this size: small, so that a frame that someone wants to see does not wait."""
 
+GLIMPSE = 5
+"""Frames that stand for all of a run at the first look: each is read before the page is there."""
 TASKS = 8
 """Blocks in which a curve is computed: few, as each costs half a millisecond beside its work."""
 
@@ -67,6 +70,7 @@ class FrameStore:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._scratch: Path | None = None
+        self._glimpse: tuple[tuple[Correction | None], npt.NDArray[np.float32]] | None = None
         self._alone: tuple[tuple[Correction, int], Alone] | None = None
         self._ready: tuple[tuple[str, int], xr.Dataset] | None = None
 
@@ -251,6 +255,19 @@ class FrameStore:
         alone = self.alone(correction)
         corrected = image_of(correct(one, alone.correction)).isel(time=0).compute()
         return corrected if alone.factor == 1 else corrected.copy(data=corrected.values * np.float32(alone.factor))
+
+    def glimpse(self, correction: Correction | None = None) -> npt.NDArray[np.float32]:
+        """Return a few frames from all of the run, dims ``(time, y, x)``; without those that cannot be read."""
+        if self._glimpse is None or self._glimpse[0] != (correction,):
+            found = []
+            for position in np.unique(np.linspace(0, self.n_frames - 1, GLIMPSE).round().astype(int)):
+                with contextlib.suppress(XinsituError, OSError), collected():
+                    found.append(self.image(int(position), correction).values.astype("float32"))
+            self._glimpse = (
+                (correction,),
+                np.array(found, dtype="float32").reshape(len(found), *image_of(self.data).shape[1:]),
+            )
+        return self._glimpse[1]
 
     def alone(self, correction: Correction) -> Alone:
         """Return what is done to a single frame so that it is corrected as among all frames that are at hand."""

@@ -126,6 +126,7 @@ const up = (event) => {
   event.stopPropagation()
   if (done.kind === "move" || done.kind === "resize") send("drag", done.box.name, "pan:end")
   else if (done.kind === "draw" && done.moved) {
+    if (tool === "draw") fresh = new Set(boxes().map((one) => one.name))
     send("drawn", done.start.y, at.y, done.start.x, at.x, tool)
     choose("select")
   }
@@ -171,12 +172,14 @@ const twice = (event) => {
   event.stopPropagation()
   rename(found.box, event.clientX, event.clientY)
 }
-channel._rename = (name) => {
-  const box = boxes().find((one) => one.name === WIRE + name)
-  if (box == null) return
+let fresh = null  // names before a region was drawn: the new one's can be typed over
+channel.connect(channel.properties.boxes.change, () => {
+  const box = fresh && boxes().find((one) => !fresh.has(one.name))
+  if (!box) return
+  fresh = null
   const area = element.getBoundingClientRect(), {l, t} = edges(box)
-  rename(box, area.left + l, area.top + t)
-}
+  rename(box, area.left + l, Math.max(area.top, area.top + t - 26))
+})
 
 // -- what is under the cursor, in the line below
 const along = (map, place, first, n) => {

@@ -14,7 +14,7 @@ from xinsitu.app.state.corrections import CALIBRATIONS, MODES, Calibration, Corr
 from xinsitu.defaults import MEDIAN, OUTLIERS
 
 from .session import Session
-from .widgets import WIDTH, bound, button, row
+from .widgets import WIDTH, bound, button, rounded, row
 
 COMPARED = {
     "the frame": "values",
@@ -185,7 +185,7 @@ def _limits(session: Session) -> list[pn.viewable.Viewable]:
 
     def show(*_: object) -> None:
         filling[0] = True
-        low.value, high.value = model.limits
+        low.value, high.value = map(rounded, model.limits)
         ends = (model.limit_bounds(), model.limits)
         (start, end), value = [tuple(np.log10(np.maximum(pair, 1e-6))) if logarithmic() else pair for pair in ends]
         shown = CustomJSTickFormatter(code=f"return ({'10 ** tick' if logarithmic() else 'tick'}).toPrecision(3)")
@@ -193,8 +193,8 @@ def _limits(session: Session) -> list[pn.viewable.Viewable]:
         filling[0] = False
 
     def put(pair: tuple[float, float]) -> None:
-        if not filling[0] and pair[0] < pair[1]:
-            session.do(lambda: model.param.update(limits=pair))
+        if not filling[0] and pair[0] != pair[1]:
+            session.do(lambda: model.param.update(limits=tuple(sorted(pair)), each_frame=False))
 
     def typed(*_: object) -> None:
         if low.value is not None and high.value is not None:
@@ -213,4 +213,8 @@ def _limits(session: Session) -> list[pn.viewable.Viewable]:
     percentile.param.watch(lambda *_: session.do(fit), ["value"])
     model.param.watch(show, ["limits", "log_image", "compare"])
     show()
-    return [slider, row(low, high, percentile), button(session, "fit to frame", fit, width=110)]
+    return [
+        slider,
+        row(low, high, percentile),
+        row(button(session, "fit to frame", fit, width=120), button(session, "fit to run", model.fit_run, width=120)),
+    ]

@@ -14,7 +14,7 @@ from .correction_form import corrections
 from .file_form import files
 from .sample_form import attenuation, events
 from .session import Session
-from .widgets import WIDTH, bound, button, row, small, toggle
+from .widgets import WIDTH, bound, button, rounded, row, small, toggle
 
 
 def _roi(session: Session) -> list[pn.viewable.Viewable]:
@@ -104,7 +104,7 @@ def image_tools(session: Session) -> pn.viewable.Viewable:
 
     def show(*_: object) -> None:
         filling[0] = True
-        low.value, high.value = model.limits
+        low.value, high.value = map(rounded, model.limits)
         filling[0] = False
 
     def typed(*_: object) -> None:
@@ -115,6 +115,7 @@ def image_tools(session: Session) -> pn.viewable.Viewable:
     for one in (low, high):
         one.param.watch(typed, ["value"])
     model.param.watch(show, ["limits"])
+    show()
     each = {"limits: lock": False, "each frame": True}
     tools = [
         toggle(session, "log", "log_image", "logarithmic colours"),

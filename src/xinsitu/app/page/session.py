@@ -234,7 +234,7 @@ class Session:
         watch(lambda *_: self._rois_changed(), ["rois", "selected"])
         watch(lambda *_: self._regions(), ["rois", "selected", "hidden"])
         watch(lambda *_: self.curves.hide(), ["hidden"])
-        watch(lambda *_: self._each(), ["each_frame"])
+        watch(lambda *_: self._fit(), ["each_frame"])
         watch(lambda *_: self.image.scale(), ["limits", "log_image"])
         watch(lambda *_: self._correction_changed(), ["corrected", "corrections"])
         watch(lambda *_: self._compared(), ["compare"])
@@ -264,8 +264,12 @@ class Session:
         ]
         self.channel.update(regions=json.dumps(told), selected=self.model.selected)
 
-    def _each(self) -> None:
-        if self.model.each_frame:
+    def _fit(self) -> None:
+        """Set the colour limits anew: other things are shown."""
+        whole = self.model.compare == "values" and not self.model.each_frame
+        if whole:
+            self.model.fit_run()
+        else:
             self.model.fit_limits()
 
     _dragging = False
@@ -276,7 +280,7 @@ class Session:
             self.curves.numbers(name)
 
     def _correction_changed(self) -> None:
-        self.model.fit_limits()
+        self._fit()
         self.rois.background()
         self.curves.labels()
         self.frames.ask()
@@ -292,7 +296,7 @@ class Session:
             self.result.update()
 
     def _compared(self) -> None:
-        self.model.fit_limits()
+        self._fit()
         self.image.scale()
         self.frames.ask()
 

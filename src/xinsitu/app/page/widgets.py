@@ -49,6 +49,17 @@ def small(widget: pn.widgets.Widget, tip: str = "") -> pn.widgets.Widget:
     return widget
 
 
+def rounded(value: float) -> float:
+    """Return a number with as many digits as a narrow field shows.
+
+    Examples
+    --------
+    >>> rounded(20544.4267), rounded(1.03818), rounded(-0.000123456)
+    (20544.0, 1.038, -0.0001235)
+    """
+    return float(f"{value:.0f}") if abs(value) >= 1000 else float(f"{value:.4g}")
+
+
 def toggle(session: Session, label: str, name: str, tip: str) -> pn.widgets.Widget:
     """Return a button that stays down while a parameter of the model is true."""
     one = pn.widgets.Toggle(label=label, width=12 + 8 * len(label))

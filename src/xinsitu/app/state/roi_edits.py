@@ -190,25 +190,4 @@ def inside(rois: RoiSet, shape: Shape) -> RoiSet:
     return RoiSet(clipped, None, rois.extra)
 
 
-def first_rois(shape: Shape, peak: tuple[int, int]) -> RoiSet:
-    """Return the ROIs of the old tool around the brightest spot, with a background in the farthest corner."""
-    (top, bottom), (left, right) = shape
-    rois = RoiSet()
-    for name, kind, size in (
-        ("COM", "com", 60),
-        ("FWHM", "fwhm", 50),
-        ("I1", "intensity", 40),
-        ("I2", "intensity", 20),
-    ):
-        half_y, half_x = min(size, bottom - top) // 2, min(size, right - left) // 2
-        y = snapped(peak[0] - half_y - 0.5, peak[0] + half_y - 0.5, (top, bottom))
-        x = snapped(peak[1] - half_x - 0.5, peak[1] + half_x - 0.5, (left, right))
-        rois = rois.replaced(as_kind(Roi(name, y=y, x=x), kind, rois))
-    height, width = max(1, min(20, (bottom - top) // 4)), max(1, min(20, (right - left) // 4))
-    y0 = top if peak[0] > (top + bottom) / 2 else bottom - height
-    x0 = left if peak[1] > (left + right) / 2 else right - width
-    corner = Roi("background", y=(y0, y0 + height), x=(x0, x0 + width))
-    return rois.replaced(as_kind(corner, "background", rois))
-
-
 KIND_LABELS: Mapping[str, str] = {kind.label: name for name, kind in KINDS.items()}

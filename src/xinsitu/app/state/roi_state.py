@@ -18,6 +18,7 @@ from xinsitu.physics.reduction.moving import Boxes, boxes_in_time
 from xinsitu.values import Box, Key, KeyFrame, Roi, RoiSet
 
 from . import roi_edits
+from .first_rois import first_rois
 from .history import History
 from .kinds import as_kind
 from .measuring import measurements
@@ -36,7 +37,7 @@ class RoiState(State):
     def __init__(self, store: FrameStore, *, rois: RoiSet | None = None, correction: Correction | None = None) -> None:
         self._boxes: dict[str, tuple[object, Boxes]] = {}
         super().__init__(store, correction=correction)
-        chosen = rois if rois is not None and len(rois) else roi_edits.first_rois(self.shape, self._brightest())
+        chosen = rois if rois is not None and len(rois) else first_rois(store.glimpse(), self.shape)
         self.rois = roi_edits.inside(chosen, self.shape)
         self._history = History(self.rois)
         self.selected = self.rois.names[0]

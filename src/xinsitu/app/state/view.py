@@ -22,6 +22,7 @@ from xinsitu.schema import UNKNOWN_ZONE, image_of, knows_utc
 
 from . import roi_edits
 from .corrections import Calibration, Corrections
+from .first_rois import without_single_pixels
 from .goto import find_frame
 
 
@@ -54,7 +55,15 @@ class State(param.Parameterized):  # type: ignore[misc] # param has no types
         self.shape: roi_edits.Shape = _extent(image, "y"), _extent(image, "x")
         if "frame" in self.axes and "elapsed" not in self.axes:
             self.axis = "frame"
-        self._ranges()
+        self._say_fault()
+        self.fit_run()
+
+    def _say_fault(self) -> None:
+        """Say why there is no first frame."""
+        try:
+            self.image(0)
+        except (XinsituError, OSError) as fault:
+            self.message = str(fault)
 
     @property
     def source(self) -> Source:
@@ -119,14 +128,13 @@ class State(param.Parameterized):  # type: ignore[misc] # param has no types
             return one.astype("float32") * np.nan if show != "first" else one.astype("float32") * 0
         return _change(one, self.store.image(0 if show == "first" else at - 1, self.active_correction), show)
 
-    def _ranges(self) -> None:
-        """Colour limits that suit the first frame."""
-        try:
-            values = self.image(0).values
-        except (XinsituError, OSError) as fault:
-            self.message = str(fault)
-            return
-        self.limits = limits_of(values, log=self.log_image)
+    def fit_run(self) -> None:
+        """Set the colour limits to what all of the run shows: a spot that is faint now has been bright, or will be."""
+        frames = self.store.glimpse(self.active_correction)
+        if len(frames):
+            low, high = limits_of(frames, log=self.log_image)
+            brightest = max(float(np.nanmax(without_single_pixels(frame), initial=0)) for frame in frames)
+            self.limits = (low, max(high, brightest))
 
     def fit_limits(self, percentile: float = 99.9) -> None:
         """Set the colour limits to the frame that is shown; those of a change lie evenly about zero."""
@@ -153,16 +161,6 @@ class State(param.Parameterized):  # type: ignore[misc] # param has no types
             at = {dim: xr.DataArray(place) for dim, place in (("y", y), ("x", x)) if dim in array.dims}
             found[str(array.name)] = float(array.interp(at))
         return found
-
-    def _brightest(self) -> tuple[int, int]:
-        """Detector pixel of the middle of the brightest spot of the first frame."""
-        try:
-            frame = self.store.image(0, Correction(median=3))
-        except (XinsituError, OSError):
-            return (sum(self.shape[0]) // 2, sum(self.shape[1]) // 2)
-        values = np.nan_to_num(frame.values, nan=-np.inf)
-        row, column = np.unravel_index(int(values.argmax()), values.shape)
-        return self.shape[0][0] + int(row), self.shape[1][0] + int(column)
 
     def goto_text(self, text: str) -> None:
         """Show the frame that somebody typed: a number, a time of day, elapsed time; see :func:`find_frame`."""

@@ -101,7 +101,7 @@ class RoiView:
         """Where box and name are, and how they look."""
         (y0, y1), (x0, x1) = self._model.box(roi.name)
         edges = {"left": x0 - 0.5, "right": x1 - 0.5, "top": y0 - 0.5, "bottom": y1 - 0.5}
-        width = 4 if roi.name == self._model.selected else 2
+        width = 3 if roi.name == self._model.selected else 1.5
         return (
             {**edges, "line_color": color, "fill_color": color, "line_width": width},
             {"text": roi.name, "text_color": on_top(color), "background_fill_color": color, "x": x0 - 0.5,
