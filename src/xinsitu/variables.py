@@ -175,7 +175,8 @@ class Called:
         number, name = data.coords.get("frame"), data.coords.get("measurement")
         if number is not None and (number.dims != ("time",) or dask.is_dask_collection(number)):
             number = None
-        source = data.encoding.get("source") or data.get("image", xr.Variable((), 0)).encoding.get("source")
+        image = data["image"] if isinstance(data, xr.Dataset) and "image" in data else data
+        source = data.encoding.get("source") or image.encoding.get("source")
         return cls(
             None if number is None else number.values,
             "" if name is None or name.dims else str(name.values),

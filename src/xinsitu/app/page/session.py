@@ -17,7 +17,7 @@ from xinsitu.app.data.cutouts import Kymograph, Section
 from xinsitu.app.state.kinds import color_of
 from xinsitu.app.state.measuring import Answer, Request, answer
 from xinsitu.app.state.model import ExplorerModel
-from xinsitu.app.views.channel import Channel, script
+from xinsitu.app.views.channel import Channel
 from xinsitu.app.views.curves_view import CurvesView
 from xinsitu.app.views.evidence import EvidenceView
 from xinsitu.app.views.image import ImageView
@@ -29,8 +29,8 @@ from xinsitu.app.views.section import SectionView
 from xinsitu.app.views.zoom import Zoom
 from xinsitu.errors import XinsituError
 
+from .hands import wire
 from .jobs import Latest, Rest
-from .shortcuts import pressed
 
 Value = TypeVar("Value")
 POLL = 300
@@ -85,7 +85,7 @@ class Session:
         self.curves.labels()
         self.channel_holder = Div(visible=False, tags=[self.channel], name="channel_holder")
         self._regions()
-        self._wire()
+        wire(self)
         self._watch()
 
     def _latest(self, collect: Any, work: Any, apply: Any, fault: Any) -> Latest[Any, Any]:  # noqa: ANN401 - as Latest
@@ -111,60 +111,10 @@ class Session:
         for job in (self.frames, self.measuring, self.kymographs, self.sections):
             job.close()
 
-    # -- browser to model ---------------------------------------------------------------------------------------------
+    # -- what a person does -------------------------------------------------------------------------------------------
 
-    def _wire(self) -> None:
-        channel, slider, figure = self.channel, self.player.slider, self.image.figure
-        fit = script("fit", figure=figure, aspect=self.image.aspect)
-        shape = self.model.shape
-        hands = script(
-            "gestures", channel=channel, figure=figure, source=self.image.source, shape=shape, maps=self.image.maps
-        )
-        keys = script("keys", channel=channel, slider=slider, toggle=self.player.toggle)
-        mappers = list(zip(self.image.layers, self.image.mappers, strict=True))
-        regions = script("regions", channel=channel, figure=figure, source=self.image.source, mappers=mappers)
-        for change in ("inner_width", "inner_height"):
-            figure.js_on_change(change, fit)
-        for one in (script("repaint"), hands, keys, regions):
-            figure.js_on_change("inner_width", one)
-        for change in ("regions", "selected", "boxes", "done"):
-            channel.js_on_change(change, regions)
-        for mapper in self.image.mappers:
-            for change in ("low", "high"):
-                mapper.js_on_change(change, regions)
-        cursors = [*self.curves.cursors, self.kymograph.cursor]
-        arrived = script("arrived", channel=channel, slider=slider, places=self.curves.places, cursors=cursors)
-        channel.js_on_change("done", arrived)
-        self.curves.places.js_on_change("data", arrived)
-        figures = {**self.curves.figures, "kymograph": self.kymograph.figure}
-        for one, cursor in zip(figures.values(), cursors, strict=True):
-            seek = script("seek", channel=channel, slider=slider, places=self.curves.places, name=one.name or "")
-            one.js_on_event("tap", seek)
-            cursor.js_on_change("location", seek)
-        channel.on_change("ask", lambda attr, old, new: self.frames.ask())
-        channel.on_change("drag", lambda attr, old, new: self._dragged(new[0].removeprefix("roi:"), new[1]))
-        channel.on_change("drawn", lambda attr, old, new: self.do(lambda: self._drawn(new[:2], new[2:4], new[4])))
-        channel.on_change("rename", lambda attr, old, new: self.do(lambda: self.model.rename(new[0], new[1])))
-        channel.on_change("chip", lambda attr, old, new: self.do(lambda: self._chip(new[0], new[1])))
-        channel.on_change("click", lambda attr, old, new: self.do(lambda: self.model.pick(new[1])))
-        self.player.goto.on_change("value", lambda attr, old, new: self._go_to(new))
-        channel.on_change("key", lambda attr, old, new: self._pressed(new[0]))
-
-    def _chip(self, name: str, how: str) -> None:
-        """Select a ROI, or hide its curves."""
-        if name not in self.model.rois.names:
-            return
-        if how == "select":
-            self.model.selected = name
-        else:
-            self.model.show_curves(name, alone=how == "alone")
-
-    def _drawn(self, y: tuple[float, float], x: tuple[float, float], tool: str) -> None:
-        """Take over what was drawn: a region to measure, or one of the background."""
-        take = self.model.draw_background if tool == "background" else self.model.draw
-        take(y, x)
-
-    def _dragged(self, name: str, phase: str) -> None:
+    def dragged(self, name: str, phase: str) -> None:
+        """Select what is taken into the hand; put down, it snaps to the pixels and can be taken back."""
         if phase == "pan:start":
             if name in self.model.rois.names:
                 self.model.selected = name
@@ -184,19 +134,6 @@ class Session:
         if not self._gathering:
             self._gathering = True
             self.document.add_timeout_callback(gathered, GATHER)
-
-    def _pressed(self, key: str) -> None:
-        self.do(lambda: pressed(self.model, key))
-
-    def _go_to(self, text: str) -> None:
-        """Show the frame that was typed; what could not be found stays in its field."""
-
-        def go() -> None:
-            self.model.goto_text(text)
-            self.player.goto.value = ""
-
-        if text:
-            self.do(go)
 
     def do(self, action: Callable[[], object]) -> None:
         """Do what a person asked for, on the next tick; what xinsitu refuses is said, and the app goes on.
@@ -230,20 +167,13 @@ class Session:
     # -- model to views -----------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
+        """Ask for what has to be read or measured; what is drawn, each view watches by itself."""
         watch = self.model.param.watch
         watch(lambda *_: self._rois_changed(), ["rois", "selected"])
         watch(lambda *_: self._regions(), ["rois", "selected", "hidden"])
-        watch(lambda *_: self.curves.hide(), ["hidden"])
-        watch(lambda *_: self._fit(), ["each_frame"])
-        watch(lambda *_: self.image.scale(), ["limits", "log_image"])
+        watch(lambda *_: self._fit(), ["each_frame", "compare", "corrected", "corrections"])
         watch(lambda *_: self._correction_changed(), ["corrected", "corrections"])
-        watch(lambda *_: self._compared(), ["compare"])
-        watch(lambda *_: self.evidence.update(), ["looked_at", "changes", "proposals"])
-        watch(lambda *_: self._result_changed(), ["result", "axis", "shift"])
-        watch(lambda *_: self._axis_changed(), ["axis"])
-        watch(lambda *_: self.curves.labels(), ["log_intensity", "shift"])
-        watch(lambda *_: self.curves.marks(), ["events", "changes", "proposals"])
-        watch(lambda *_: self._rescaled(), ["changes", "scaled"])
+        watch(lambda *_: self.frames.ask(), ["compare"])
         watch(lambda *_: self.rest(), ["axis", "along", "show", "selected"])
         watch(lambda event: self._frame_changed(event.new), ["frame"])
 
@@ -274,31 +204,11 @@ class Session:
 
     _dragging = False
 
-    def _rescaled(self) -> None:
-        """Show the curves again: another change of attenuation is corrected, or none."""
-        for name in self.model.rois.names:
-            self.curves.numbers(name)
-
     def _correction_changed(self) -> None:
-        self._fit()
         self.rois.background()
-        self.curves.labels()
         self.frames.ask()
         self.measuring.ask()
         self.rest()
-
-    def _axis_changed(self) -> None:
-        self.model.window = None  # of the other axis
-        self.curves.axis()
-
-    def _result_changed(self) -> None:
-        with self.document.models.freeze():
-            self.result.update()
-
-    def _compared(self) -> None:
-        self._fit()
-        self.image.scale()
-        self.frames.ask()
 
     def _frame_changed(self, frame: int) -> None:
         """Let the slider follow a model that went to another frame by itself; it asks for the image."""

@@ -90,6 +90,12 @@ class CurvesView:
             one.vstrip(x0="left", x1="right", source=self._spans, fill_color="color", fill_alpha=0.15, line_alpha=0)
         self.axis()
         self.update()
+        watch = model.param.watch
+        watch(lambda *_: self.hide(), ["hidden"])
+        watch(lambda *_: self._another_axis(), ["axis"])
+        watch(lambda *_: self.labels(), ["log_intensity", "shift", "corrected", "corrections"])
+        watch(lambda *_: self.marks(), ["events", "changes", "proposals"])
+        watch(lambda *_: self._again(), ["changes", "scaled"])
 
     # -- figures ------------------------------------------------------------------------------------------------------
 
@@ -131,6 +137,15 @@ class CurvesView:
             source.data.update(x=self.places.data["x"][: len(source.data["x"])])
         self.marks()
         self.labels()
+
+    def _another_axis(self) -> None:
+        self._model.window = None  # of the axis before
+        self.axis()
+
+    def _again(self) -> None:
+        """Show all numbers again: another change of attenuation is corrected, or none."""
+        for name in self._model.rois.names:
+            self.numbers(name)
 
     def fit(self) -> None:
         """Show the whole time axis, unless somebody looks at a part of it."""

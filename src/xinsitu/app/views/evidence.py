@@ -50,6 +50,7 @@ class EvidenceView:
         self.table = Div(name="evidence_table", text="", width=365)
         self.row = row(self.figure, self.table, name="evidence_row", visible=False, sizing_mode="stretch_width")
         self.update()
+        model.param.watch(lambda *_: self.update(), ["looked_at", "changes", "proposals"])
 
     def update(self) -> None:
         """Show the change that is looked at, or nothing."""

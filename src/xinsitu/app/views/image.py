@@ -77,6 +77,7 @@ class ImageView:
         )  # fmt: skip
         self.figure.add_layout(self.fault)
         self.scale()
+        model.param.watch(lambda *_: self.scale(), ["limits", "log_image", "compare"])
 
     @property
     def aspect(self) -> float:

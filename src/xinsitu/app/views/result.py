@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import xarray as xr
 from bokeh.models import ColumnDataSource, GlyphRenderer, Line
@@ -20,9 +22,15 @@ class ResultView:
     def __init__(self, model: ExplorerModel, curves: CurvesView) -> None:
         self._model, self._curves = model, curves
         self.sources: dict[str, ColumnDataSource] = {}
+        model.param.watch(lambda *_: self.update(), ["result", "axis", "shift"])
 
     def update(self) -> None:
         """Show the result that was chosen, on the time axis that is shown; or none."""
+        document = self._curves.column.document
+        with nullcontext() if document is None else document.models.freeze():  # all models at once
+            self._update()
+
+    def _update(self) -> None:
         result = self._model.result
         if self.sources:
             self._clear()

@@ -1,0 +1,86 @@
+"""From the hand to the model: what the browser does by itself, and what it tells the server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xinsitu.app.views.channel import script
+
+from .shortcuts import pressed
+
+if TYPE_CHECKING:
+    from .session import Session
+
+
+def wire(session: Session) -> None:
+    """Give the page its scripts, and let the model follow what they tell."""
+    _scripts(session)
+    _cursors(session)
+    model, channel, do = session.model, session.channel, session.do
+    channel.on_change("ask", lambda attr, old, new: session.frames.ask())
+    channel.on_change("drag", lambda attr, old, new: session.dragged(new[0].removeprefix("roi:"), new[1]))
+    channel.on_change("drawn", lambda attr, old, new: do(lambda: _drawn(session, new[:2], new[2:4], new[4])))
+    channel.on_change("rename", lambda attr, old, new: do(lambda: model.rename(new[0], new[1])))
+    channel.on_change("chip", lambda attr, old, new: do(lambda: _chip(session, new[0], new[1])))
+    channel.on_change("click", lambda attr, old, new: do(lambda: model.pick(new[1])))
+    channel.on_change("key", lambda attr, old, new: do(lambda: pressed(model, new[0])))
+    session.player.goto.on_change("value", lambda attr, old, new: _go_to(session, new))
+
+
+def _scripts(session: Session) -> None:
+    """Layout of the image, gestures, keys, chips and cut-outs."""
+    channel, image, player = session.channel, session.image, session.player
+    figure = image.figure
+    place = {"channel": channel, "figure": figure, "source": image.source}
+    fit = script("fit", figure=figure, aspect=image.aspect)
+    hands = script("gestures", **place, shape=session.model.shape, maps=image.maps)
+    keys = script("keys", channel=channel, slider=player.slider, toggle=player.toggle)
+    regions = script("regions", **place, mappers=list(zip(image.layers, image.mappers, strict=True)))
+    for change in ("inner_width", "inner_height"):
+        figure.js_on_change(change, fit)
+    for one in (script("repaint"), hands, keys, regions):
+        figure.js_on_change("inner_width", one)
+    for change in ("regions", "selected", "boxes", "done"):
+        channel.js_on_change(change, regions)
+    for mapper in image.mappers:
+        for change in ("low", "high"):
+            mapper.js_on_change(change, regions)
+
+
+def _cursors(session: Session) -> None:
+    """Let the cursors of all figures along time follow the frame, and lead to one."""
+    channel, slider, curves = session.channel, session.player.slider, session.curves
+    cursors = [*curves.cursors, session.kymograph.cursor]
+    arrived = script("arrived", channel=channel, slider=slider, places=curves.places, cursors=cursors)
+    channel.js_on_change("done", arrived)
+    curves.places.js_on_change("data", arrived)
+    for one, cursor in zip([*curves.figures.values(), session.kymograph.figure], cursors, strict=True):
+        seek = script("seek", channel=channel, slider=slider, places=curves.places, name=one.name or "")
+        one.js_on_event("tap", seek)
+        cursor.js_on_change("location", seek)
+
+
+def _chip(session: Session, name: str, how: str) -> None:
+    """Select a ROI, or hide its curves."""
+    model = session.model
+    if name in model.rois.names and how == "select":
+        model.selected = name
+    elif name in model.rois.names:
+        model.show_curves(name, alone=how == "alone")
+
+
+def _drawn(session: Session, y: tuple[float, float], x: tuple[float, float], tool: str) -> None:
+    """Take over what was drawn: a region to measure, or one of the background."""
+    take = session.model.draw_background if tool == "background" else session.model.draw
+    take(y, x)
+
+
+def _go_to(session: Session, text: str) -> None:
+    """Show the frame that was typed; what could not be found stays in its field."""
+
+    def go() -> None:
+        session.model.goto_text(text)
+        session.player.goto.value = ""
+
+    if text:
+        session.do(go)
