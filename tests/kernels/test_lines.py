@@ -134,3 +134,20 @@ def test_points_that_do_not_tell_the_polynomial_give_nan():
     assert np.isnan(at_once)
     assert np.isnan(too_few)
     assert lines.local_polynomial(np.array([1.0, np.nan, 3.0]), np.array([-1.0, 0.0, 1.0]), 1)[0] == pytest.approx(2)
+
+
+@pytest.mark.parametrize("order", [0, 1, 2, 3])
+@pytest.mark.parametrize("derivative", [0, 1])
+@pytest.mark.parametrize("window", [5, 9, 31])
+def test_a_point_has_the_same_bits_alone_and_among_others(order, derivative, window):
+    """Whatever the chunks: sums take their terms in the same order."""
+    rng = np.random.default_rng(window)
+    values = np.asarray(rng.normal(1e6, 1e3, (7, 6, 5, window)), order="F")
+    values[2, 3, 1, window // 2] = np.nan
+    offset = np.sort(rng.normal(0, 3, (7, 1, 1, window)), axis=-1)
+    whole, _ = lines.local_polynomial(values, offset, order, derivative=derivative)
+    for place in np.ndindex(7, 6, 5):
+        alone, _ = lines.local_polynomial(values[place], offset[place[0], 0, 0], order, derivative=derivative)
+        assert alone.tobytes() == whole[place].tobytes(), place
+    part, _ = lines.local_polynomial(values[1:4, ::2], offset[1:4], order, derivative=derivative)
+    assert part.tobytes() == np.ascontiguousarray(whole[1:4, ::2]).tobytes()

@@ -155,7 +155,7 @@ def local_polynomial(
     shared = bool((good == inside).all())  # the same weights for all that share their offsets
     weight = _polynomial_weights(powers, (inside if shared else good).astype(np.float64), derivative)
     weight = weight / scale[..., None] ** derivative
-    found = np.asarray(np.einsum("...w,...w->...", weight, np.where(good, values, 0.0)))
+    found = _total(weight * np.where(good, values, 0.0))
     spread = 0.0 * found if errors is None else np.sqrt((np.where(good, weight * errors, 0.0) ** 2).sum(axis=-1))
     return found, spread
 
@@ -164,11 +164,16 @@ def _polynomial_weights(powers: Doubles, good: Doubles, derivative: int) -> Doub
     """Weights of the points of each window; NaN where the points do not determine the polynomial."""
     if derivative >= len(powers):
         return np.full(good.shape, np.nan)
-    normal = np.einsum("a...w,b...w,...w->...ab", powers, powers, good)
+    normal = np.stack([np.stack([_total(one * other * good) for other in powers], -1) for one in powers], -1)
     enough = np.linalg.matrix_rank(normal, hermitian=True) == len(powers)
     inverse = np.linalg.pinv(normal, hermitian=True)[..., derivative, :]
-    found = np.einsum("...a,a...w,...w->...w", inverse, powers, good)
+    found = sum(inverse[..., k, None] * power for k, power in enumerate(powers)) * good
     return np.where(enough[..., None], found, np.nan)
+
+
+def _total(terms: Doubles) -> Doubles:
+    """Sum over the last axis, to the last bit the same for a point alone and among others (einsum's is not)."""
+    return np.asarray(np.ascontiguousarray(terms).sum(axis=-1))
 
 
 def _positive(total: Doubles) -> Doubles:

@@ -80,7 +80,8 @@ def line_cut(
     coords["distance"] = xr.DataArray(distance, dims="distance", attrs={"units": PIXEL})
     coords["y"], coords["x"] = (("distance", c.mean(axis=0), {"units": PIXEL}) for c in (y, x))
     attrs = {"units": units_after(image, correction), "long_name": "line cut"}
-    return xr.DataArray(values[:, 0], dims=("time", "distance"), coords=coords, attrs=attrs)
+    # without a name of ours xarray takes that of the Dask array
+    return xr.DataArray(values[:, 0], dims=("time", "distance"), coords=coords, attrs=attrs, name="line_cut")
 
 
 @dataclass(frozen=True, eq=False)

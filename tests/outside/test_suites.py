@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-OUTSIDE = Path(__file__).parent / "outside"
+OUTSIDE = Path(__file__).parent
 
 
 def test_the_backend_tests_of_xarray_pass_on_frame_stack(tmp_path):
