@@ -45,7 +45,13 @@ def read_headers(folder: str, files: Sequence[FrameName]) -> list[Found]:
         found.append(header)
         if like is None:
             like = sibling(path, header)
-    _mark_pending(start, files, found)
+    return compared(folder, files, found)
+
+
+def compared(folder: str, files: Sequence[FrameName], headers: Sequence[Found]) -> list[Found]:
+    """Return headers held against each other: numbers that come twice and frames unlike the others are faults."""
+    found = list(headers)
+    _mark_pending(os.path.join(folder, ""), files, found)
     _mark_duplicates(folder, files, found)
     _mark_strangers(folder, files, found)
     _try_odd_ones(folder, files, found)

@@ -19,7 +19,7 @@ from xinsitu.errors import FrameError, LayoutError, warn
 from xinsitu.schema import FrameStatus
 
 from .discover import FrameName
-from .faults import find_suspects, hollow, read_headers
+from .faults import compared, find_suspects, hollow, read_headers
 from .formats.hdf5_stack import Hdf5Stack
 from .formats.header import FrameFault, FrameHeader
 from .formats.stack import ABSENT, FrameStack
@@ -84,6 +84,7 @@ def gather(
     on_error: str = "raise",
     newest: bool = False,
     fill_missing: bool = False,
+    headers: Sequence[FrameHeader | FrameFault] | None = None,
 ) -> Gathered:
     """Read every header and describe the frames as one stack; no pixel is read.
 
@@ -97,6 +98,8 @@ def gather(
         Where stamps go backwards, keep only the frames that are newest: the others were left by an older series.
     fill_missing
         Put a frame of NaN for every missing number.
+    headers
+        Of the files, where somebody has read them.
 
     Raises
     ------
@@ -106,7 +109,7 @@ def gather(
         There is no such policy.
     """
     check_policy(on_error)
-    found = read_headers(folder, files)
+    found = read_headers(folder, files) if headers is None else compared(folder, files, headers)
     stale = _stale(folder, files, found) if newest else {}
     if stale:
         kept = [index for index in range(len(files)) if index not in stale]

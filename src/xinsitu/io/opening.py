@@ -34,8 +34,7 @@ def open_lazily(path: PathOrPaths, opening: Opening) -> tuple[xr.Dataset, FrameS
     """
     path = settled(path)
     chosen = choose_instrument(opening.instrument, path)
-    table = chosen.table
-    source = resolve(path, table.patterns, opening.series)
+    source = resolve(path, chosen.table.patterns, opening.series)
     gathered = gather_source(
         source,
         on_error=opening.on_error,
@@ -45,6 +44,18 @@ def open_lazily(path: PathOrPaths, opening: Opening) -> tuple[xr.Dataset, FrameS
     )
     if all_own(source):
         return _reopened(source, gathered, opening, chosen), gathered.stack
+    return described(source, gathered, opening, chosen), gathered.stack
+
+
+def described(source: Source, gathered: Gathered, opening: Opening, chosen: Chosen) -> xr.Dataset:
+    """Return the Dataset of frames that were gathered: with their times, and the logs beside them.
+
+    Raises
+    ------
+    TimeError, DocumentError
+        As in :func:`~xinsitu.io.measurement.open_measurement`.
+    """
+    table = chosen.table
     zone, zone_source = opening.zone(table)
     axis = make_times(
         _readings(source, gathered, opening.period),
@@ -62,7 +73,7 @@ def open_lazily(path: PathOrPaths, opening: Opening) -> tuple[xr.Dataset, FrameS
     dataset = assemble(source.path, gathered, clock, chosen)
     if opening.scan is not None:
         dataset = dataset.assign_coords(measurement=f"{dataset.measurement.item()}_{opening.scan}")
-    return _with_logs(dataset, opening.logs, source, _keys(dataset, gathered, clock, table), table), gathered.stack
+    return _with_logs(dataset, opening.logs, source, _keys(dataset, gathered, clock, table), table)
 
 
 def _reopened(source: Source, gathered: Gathered, opening: Opening, chosen: Chosen) -> xr.Dataset:
