@@ -23,7 +23,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("io", "physics.corrections", "physics.attenuation"),
     ("physics.reduction", "physics.samples"),
     ("physics.peaks",),
-    ("recipe", "plots", "simulate"),
+    ("recipe", "live", "plots", "simulate"),
     ("app.network", "app.current", "app.data"),
     ("app.state",),
     ("app.views",),

@@ -27,6 +27,7 @@ from .io.results import read_results as read_results
 from .io.results import write_results as write_results
 from .io.tables import to_dataframe as to_dataframe
 from .io.tables import write_csv as write_csv
+from .live.watching import watch as watch
 from .physics.attenuation.finding import FoundChanges as FoundChanges
 from .physics.attenuation.overlap import attenuation_from_overlap as attenuation_from_overlap
 from .physics.attenuation.reports import ChangeReport as ChangeReport

@@ -34,6 +34,7 @@ _COMMANDS: dict[str, Command] = {
     "parse": _later("frame_commands", "parse"),
     "explore": _later("frame_commands", "explore"),
     "measure": _later("series_commands", "measure"),
+    "watch": _later("watch_command", "watch"),
     "stitch": _later("sample_commands", "stitch"),
     "plot": _later("sample_commands", "plot"),
     "compare": _later("sample_commands", "compare"),

@@ -8,10 +8,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NoReturn
 
-from xinsitu.defaults import MEDIAN, OUTLIERS
 from xinsitu.errors import in_a_line
 
-from .words import bad_frames, box, calibration, change, interval, names, not_negative, positive, size
+from . import option_groups as groups
+from .words import box, calibration, change, interval, names, not_negative, positive
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -118,6 +118,7 @@ def parser(version: str, commands: dict[str, Command]) -> argparse.ArgumentParse
     _parse(add)
     _explore(add)
     _measure(add)
+    _watch(add)
     _stitch(add)
     _plot(add)
     _compare(add)
@@ -151,7 +152,7 @@ def _info(add: Add) -> None:
     one.add_argument("path", type=Path, help="sample, measurement or flat-field folder; a pattern; one file")
     one.add_argument("--scan", metavar="NAME", help="which of several scans in an HDF5 file, e.g. 2.1")
     one.add_argument("--check", action="store_true", help="read and decode every pixel too, not only the headers")
-    _zone(one)
+    groups.zone(one)
 
 
 def _parse(add: Add) -> None:
@@ -166,9 +167,9 @@ def _parse(add: Add) -> None:
     one.add_argument("-o", "--output", type=Path, metavar="F.nc", help="file to write (SAMPLE_MEASUREMENT_frames.nc)")
     one.add_argument("--crop", type=box, metavar="Y0:Y1,X0:X1", help="keep only these rows and columns")
     one.add_argument("--compression", choices=["deflate"], help="smaller and slower")
-    _correcting(one, threshold=0.0)
-    _reading(one)
-    _writing(one)
+    groups.correcting(one, threshold=0.0)
+    groups.reading(one)
+    groups.writing(one)
 
 
 def _explore(add: Add) -> None:
@@ -187,8 +188,8 @@ def _explore(add: Add) -> None:
     one.add_argument("--no-browser", action="store_true", help="only print the address")
     one.add_argument("--public", action="store_true", help="serve other machines too")
     one.add_argument("--follow", action="store_true", help="show new frames as they come")
-    _correcting(one)
-    _reading(one)
+    groups.correcting(one)
+    groups.reading(one)
 
 
 def _measure(add: Add) -> None:
@@ -214,10 +215,30 @@ def _measure(add: Add) -> None:
     )
     one.add_argument("--transpose", action="store_true", help="calibration files have the detector's columns first")
     one.add_argument("-o", "--output", metavar="S.nc|DIR/", help="file, or folder for one file each")
-    _bad_frames(one)
-    _correcting(one)
-    _reading(one)
-    _writing(one)
+    groups.bad_frames(one)
+    groups.correcting(one)
+    groups.reading(one)
+    groups.writing(one)
+
+
+def _watch(add: Add) -> None:
+    one = add(
+        "watch",
+        "live numbers of a measurement that is being taken",
+        "  xinsitu watch 0884/time3 --rois rois.json -o time3.nc\n"
+        "  xinsitu watch 0884/time3 --rois rois.json --json --until-idle 60 > time3.jsonl",
+    )
+    one.add_argument("measurement", type=Path, help="folder that frames are written to; it need not be there yet")
+    one.add_argument("--rois", type=Path, required=True, metavar="R.json", help="ROI file")
+    one.add_argument("--flatfield", type=Path, metavar="F", help="folder of flat-field frames")
+    one.add_argument("--smooth", type=positive, metavar="N", help="smooth profiles over N bins for their FWHM")
+    one.add_argument("-o", "--output", type=Path, metavar="S.nc", help="file to keep up to date; whole at every moment")
+    one.add_argument("--figure", type=Path, metavar="F.png|.html", help="figure to keep up to date")
+    one.add_argument("--json", action="store_true", help="a line of JSON for each frame on stdout")
+    one.add_argument("--until-idle", type=not_negative, metavar="S", help="end when no frame has come for S seconds")
+    groups.correcting(one, live=True)
+    groups.reading(one, live=True)
+    one.add_argument("--force", action="store_true", help="overwrite what is there")
 
 
 def _stitch(add: Add) -> None:
@@ -246,11 +267,11 @@ def _stitch(add: Add) -> None:
     one.add_argument("--append-to", type=Path, metavar="SAMPLE.nc", help="append to this sample, into a new file")
     one.add_argument("--same-rois", type=Path, metavar="R.json", help="measure every input again with these ROIs")
     one.add_argument("--allow-overlap", action="store_true", help="join measurements that overlap in time")
-    _bad_frames(one)
+    groups.bad_frames(one)
     one.add_argument("--figure", type=Path, metavar="F.png|.pdf|.svg|.html", help="draw the joined curves")
     one.add_argument("--report", type=Path, metavar="F.png|.pdf|.svg", help="draw each change: points, lines, factor")
     one.add_argument("-o", "--output", type=Path, metavar="SAMPLE.nc", help="file to write (default: SAMPLE.nc)")
-    _writing(one)
+    groups.writing(one)
 
 
 def _plot(add: Add) -> None:
@@ -271,7 +292,7 @@ def _plot(add: Add) -> None:
     one.add_argument("--log", action="store_true", help="logarithmic intensity")
     one.add_argument("--normalise", metavar="START:STOP", help="divide intensities by their mean in this window (s)")
     one.add_argument("--roi", type=names, metavar="A,B", help="only these ROIs")
-    _fraction(one)
+    groups.fraction(one)
     one.add_argument("--force", action="store_true", help="overwrite the figure")
 
 
@@ -286,7 +307,7 @@ def _compare(add: Add) -> None:
     one.add_argument("--events", type=Path, metavar="E.json", help="events looked through before the samples' own")
     one.add_argument("--interval", type=interval, metavar="START:STOP", help="elapsed seconds to fit the slopes in")
     one.add_argument("--roi", type=names, metavar="A,B", help="only these ROIs")
-    _fraction(one)
+    groups.fraction(one)
     one.add_argument("--log", action="store_true", help="logarithmic intensity")
     one.add_argument("--table", type=Path, metavar="T.csv", help="write the slopes")
     one.add_argument("-o", "--output", type=Path, metavar="F.png|.pdf|.svg|.html", help="write the figure")
@@ -300,20 +321,9 @@ def _run(add: Add) -> None:
         "  xinsitu run recipe.toml\n  xinsitu run 0884.nc",
     )
     one.add_argument("recipe", type=Path, metavar="recipe.toml|RESULT.nc", help="recipe, or a result that holds one")
-    _bad_frames(one)
+    groups.bad_frames(one)
     one.add_argument("--outside", action="store_true", help="let a recipe write outside its own folder, too")
-    _writing(one)
-
-
-def _fraction(one: argparse.ArgumentParser) -> None:
-    one.add_argument("--fraction", type=names, metavar="A,B,C", help="the part of each of these ROIs in their sum, too")
-
-
-def _bad_frames(one: argparse.ArgumentParser) -> None:
-    one.add_argument(
-        "--bad-frames", type=bad_frames, action="extend", default=[], metavar="FRAMES",
-        help="frames to leave out of factors, fits and figures, such as time2:71,time2:80-85 or positions, 1080-1085",
-    )  # fmt: skip
+    groups.writing(one)
 
 
 def _instrument(add: Add) -> None:
@@ -332,47 +342,3 @@ def _convert(add: Add) -> None:
     one.add_argument("path", type=Path, metavar="OLD.p", help="pickle of arrays, tables, numbers, texts, lists, dicts")
     one.add_argument("-o", "--output", type=Path, metavar="NEW.nc", help="file to write (default: OLD.nc)")
     one.add_argument("--force", action="store_true", help="overwrite what is there")
-
-
-def _zone(one: argparse.ArgumentParser) -> None:
-    one.add_argument(
-        "--tz", metavar="ZONE", help="time zone of the stamps, e.g. Asia/Tokyo (default: the instrument's)"
-    )
-    one.add_argument("--instrument", metavar="NAME", help="instrument or path of its table (default: recognised)")
-
-
-def _reading(one: argparse.ArgumentParser) -> None:
-    _zone(one)
-    one.add_argument("--time", default="auto", help="where times come from: auto, stamp, period, frame or mtime")
-    one.add_argument("--ignore-time-order", action="store_true", help="keep number order where stamps decrease")
-    one.add_argument("--period", type=float, metavar="S", help="seconds between frames, for --time period")
-    one.add_argument("--stamp-marks", choices=["start", "end"], help="of the exposure (default: the instrument's)")
-    one.add_argument("--on-error", choices=["raise", "skip", "nan"], default="raise", help="what to do with bad frames")
-    one.add_argument("--fill-missing", action="store_true", help="put a frame of NaN where a number is missing")
-    one.add_argument("--series", metavar="NAME|newest", help="which of several series in the folder")
-    one.add_argument("--scan", metavar="NAME", help="which of several scans in an HDF5 file, e.g. 2.1")
-    one.add_argument("--log", default="auto", metavar="auto|none|FILE", help="log whose counters join the frames")
-
-
-def _correcting(one: argparse.ArgumentParser, *, threshold: float = OUTLIERS) -> None:
-    one.add_argument("--median", type=size, default=MEDIAN, metavar="N", help="N x N median filter; 0 for none")
-    one.add_argument(
-        "--threshold",
-        type=not_negative,
-        default=threshold,
-        metavar="S",
-        help="the median replaces only outliers beyond S standard deviations; 0: every pixel",
-    )
-    one.add_argument("--flatfield-median", type=size, metavar="N", help="median filter the flat-field frames too")
-    one.add_argument(
-        "--background", type=box, action="append", metavar="Y0:Y1,X0:X1", help="empty area; several are pooled"
-    )
-    one.add_argument("--background-mode", choices=["divide", "subtract"], help="what to do with its mean")
-    one.add_argument("--mask", type=Path, metavar="FILE", help="pixels not to be used: NeXus, TIFF, npy, EDF or Fit2D")
-    one.add_argument("--normalise-by", metavar="COUNTER", help="divide by a counter of the log, e.g. monitor")
-    one.add_argument("--count-rate", type=float, metavar="TAU", help="correct for this dead time in seconds")
-
-
-def _writing(one: argparse.ArgumentParser) -> None:
-    one.add_argument("--force", action="store_true", help="overwrite what is there")
-    one.add_argument("--scheduler", metavar="tcp://…", help="compute on this dask.distributed cluster")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import sys
 import time
 import warnings
@@ -48,6 +49,14 @@ def _print(lines: Iterable[str]) -> None:
     except OSError as fault:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # python would try again at exit
         raise OSError(fault.errno, fault.strerror, "standard output") from None
+
+
+def redraw(lines: Sequence[str], before: int) -> int:
+    """Print lines in the place of the last ones, cut to the width of the terminal, and return how many there are."""
+    width = shutil.get_terminal_size().columns
+    up = f"\x1b[{before}F\x1b[J" if before else ""
+    print(up + "\n".join(in_a_line(line)[: width - 1] for line in lines), flush=True)
+    return len(lines)
 
 
 def complain(text: str) -> None:

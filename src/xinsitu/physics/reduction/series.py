@@ -122,16 +122,35 @@ def measure(
         raise SchemaError(f"smooth must be an odd number of bins from 3 on, not {smooth!r}")
     _warn_of_unused(named)
     fit = fitted(data, named, correction, smooth)
-    plan = replace(fit.plan, bins=covered(named, fit.boxes)) if profiles else fit.plan
-    tail = (len(named), len(COLUMNS) + n_bins(plan.bins))
-    packed = over_blocks(measure_block, fit.image, fit.per_frame, plan, tail=tail, dtype=np.float64, shared=fit.shared)
-    numbers, said = _together(packed[:, :, : len(COLUMNS)], plan, named, Called.of(data))
-    series = _unpacked(numbers, data, image, named, fit, correction).assign(remarks=said).set_coords("remarks")
-    if plan.bins is None:
+    if profiles:
+        fit = replace(fit, plan=replace(fit.plan, bins=covered(named, fit.boxes)))
+    packed = rows_of(fit)
+    series = series_of(packed[:, :, : len(COLUMNS)], data, named, fit, correction)
+    if fit.plan.bins is None:
         return series
-    return series.assign(
-        profile_variables(packed[:, :, len(COLUMNS) :], plan.bins, image, units_after(image, correction))
+    bins = profile_variables(packed[:, :, len(COLUMNS) :], fit.plan.bins, image, units_after(image, correction))
+    return series.assign(bins)
+
+
+def rows_of(fit: Fitted) -> Any:  # noqa: ANN401 - NumPy or dask
+    """Return what is measured of each frame by itself, ``(frame, roi, quantity)``, whatever frames are beside it."""
+    tail = (len(fit.plan.regions), len(COLUMNS) + n_bins(fit.plan.bins))
+    return over_blocks(
+        measure_block, fit.image, fit.per_frame, fit.plan, tail=tail, dtype=np.float64, shared=fit.shared
     )
+
+
+def series_of(
+    packed: Any,  # noqa: ANN401 - NumPy or dask
+    data: xr.Dataset | xr.DataArray,
+    rois: RoiSet,
+    fit: Fitted,
+    correction: Correction | None,
+) -> xr.Dataset:
+    """Return the time series of frames from the rows of all of them, with what they say together."""
+    numbers, said = _together(packed, fit.plan, rois, Called.of(data))
+    series = _unpacked(numbers, data, image_of(data), rois, fit, correction)
+    return series.assign(remarks=said).set_coords("remarks")
 
 
 # -- from the packed numbers to a Dataset -----------------------------------------------------------------------------

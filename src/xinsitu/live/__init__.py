@@ -1,0 +1,1 @@
+"""Numbers of a measurement while it is taken."""

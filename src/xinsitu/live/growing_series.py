@@ -1,0 +1,251 @@
+"""The ROI time series of a measurement that grows: each frame is measured once, and all are put together now and then.
+
+What belongs to a frame by itself is measured when it is whole. Flags and remarks that take all frames, times, counters
+of logs are found anew each time the series is put together, from the same functions as in
+:func:`~xinsitu.physics.reduction.series.measure`: so the numbers are those of measuring afterwards, bit for bit. A
+frame is measured again where its file, or what it is measured with, has become another.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from xinsitu.errors import CorrectionError, FrameError, RoiError, SchemaError, collected
+from xinsitu.io.growing_folder import GrowingFolder, Snapshot
+from xinsitu.physics.corrections.correction import Correction
+from xinsitu.physics.corrections.framewise import NUMBER
+from xinsitu.physics.reduction.roi_plan import Fitted, fitted
+from xinsitu.physics.reduction.series import rows_of, series_of
+from xinsitu.schema import image_of
+from xinsitu.values import Roi, RoiSet
+from xinsitu.variables import held_elsewhere
+
+Rows = npt.NDArray[np.float64]
+BYTES = 32 * 2**20
+"""Files that are read at once, so that memory is bounded whatever has come since the last look."""
+
+
+class Row(NamedTuple):
+    """What was measured of a frame, the state of its file, and with what it was measured."""
+
+    numbers: Rows
+    state: tuple[int, int]
+    told: bytes
+
+
+@dataclass(frozen=True)
+class Together:
+    """A series, the rows that it is made of, and what there is to say of it."""
+
+    series: xr.Dataset
+    rows: Mapping[str, Row]
+    said: Sequence[str]
+
+
+@dataclass
+class GrowingSeries:
+    """Frames of a folder, measured as they come.
+
+    Parameters
+    ----------
+    frames
+        The folder.
+    rois
+        Where to measure; they rest.
+    correction_of
+        Gives the correction, once there is a frame: calibrations may have to fit it.
+    smooth
+        As in :func:`~xinsitu.measure`.
+
+    Raises
+    ------
+    RoiError
+        A ROI moves.
+    """
+
+    frames: GrowingFolder
+    rois: RoiSet | Iterable[Roi]
+    correction_of: Callable[[xr.Dataset], Correction | None] = lambda scan: None
+    smooth: int | None = None
+    said: list[str] = field(default_factory=list)
+    """What there is to say, each sentence once; whoever shows it takes it away."""
+
+    def __post_init__(self) -> None:
+        self.rois = self._rois = RoiSet.of(self.rois)
+        if not len(self._rois):
+            raise SchemaError("there is no ROI to measure")
+        if moving := [roi.name for roi in self._rois if roi.path is not None]:
+            raise RoiError(
+                f"ROI {moving[0]!r} moves between key frames, which a growing measurement may not have yet: watch it "
+                "with a box that rests, and measure it afterwards"
+            )
+        self._rows: dict[str, Row] = {}
+        self._correction: Correction | None = None
+        self._known = False
+        self._kind: tuple[tuple[int, ...], np.dtype[np.generic]] | None = None
+        self._heard: set[str] = set()
+
+    def look(self) -> list[xr.Dataset]:
+        """Measure what has become whole since the last look, and return the series of it, in one piece or several.
+
+        Times and flags are those of these frames by themselves; :meth:`together` has them with all others.
+        """
+        return self._measured(self.frames.look())
+
+    def settle(self) -> list[xr.Dataset]:
+        """Look through all of the folder, and measure what has come or changed."""
+        return self._measured(self.frames.settle())
+
+    def __len__(self) -> int:
+        """Frames that were measured."""
+        return len(self._rows)
+
+    def _measured(self, names: Sequence[str]) -> list[xr.Dataset]:
+        pieces = []
+        while names:
+            size = max((header.size for header in self.frames.snapshot(names[:1]).headers), default=1)
+            at_once = max(1, BYTES // max(1, size))
+            pieces += self._at_once(names[:at_once])
+            names = names[at_once:]
+        return pieces
+
+    def _at_once(self, names: Sequence[str]) -> list[xr.Dataset]:
+        snapshot = self.frames.snapshot(names)
+        with collected() as texts:
+            scan, own = self._read(*self.frames.open(snapshot, alone=True))
+            kind = scan["image"].shape[1:], scan["image"].dtype
+            if not own or kind != (self._kind or kind):  # unlike the others: all together decide which are right
+                return []
+            correction, self._kind = self._correction_for(scan), kind
+            fit = fitted(scan, self._rois, correction, self.smooth)
+            fit.per_frame[:, NUMBER] += len(self.frames) - len(own)  # its place, if no frame is late
+            numbers = _computed(fit)
+        self.hear(texts)
+        states, told = snapshot.states, _told(fit)
+        self._rows |= {name: Row(numbers[index], states[name], told[index]) for index, name in enumerate(own)}
+        with collected():  # a few frames say little of a median or a background
+            return [series_of(numbers, scan, self._rois, fit, correction)]
+
+    def _read(self, scan: xr.Dataset, names: Sequence[str]) -> tuple[xr.Dataset, Sequence[str]]:
+        """Return frames in memory, without those that were written anew or renamed since they were whole."""
+        image = image_of(scan)
+        while len(names):
+            try:
+                return scan.assign(image=held_elsewhere(image, image.values)), names
+            except FrameError as fault:
+                gone = os.path.basename(fault.path)
+                left = [index for index, name in enumerate(names) if name != gone]
+                if len(left) == len(names):
+                    raise
+                self.frames.again(gone)
+                scan, names = scan.isel(time=left), [names[index] for index in left]
+                image = image_of(scan)
+        return scan, []
+
+    def _correction_for(self, scan: xr.Dataset) -> Correction | None:
+        if not self._known:
+            correction = self.correction_of(scan)
+            _refuse_what_takes_all(correction)
+            self._correction, self._known = correction, True
+        return self._correction
+
+    def hear(self, texts: Iterable[str]) -> None:
+        """Keep what there is to say, each sentence once."""
+        for text in texts:
+            about = re.sub(r"[0-9][0-9.e+-]*", "#", text.split(": ", 1)[-1])  # the same, of more frames
+            if about not in self._heard:
+                self._heard.add(about)
+                self.said.append(text)
+
+    # -- all frames ---------------------------------------------------------------------------------------------------
+
+    def snapshot(self, *, faulty: bool = False) -> tuple[Snapshot, Mapping[str, Row]]:
+        """Return what :meth:`together` needs, which another thread may do."""
+        return self.frames.snapshot(faulty=faulty), dict(self._rows)
+
+    def together(self, snapshot: Snapshot, rows: Mapping[str, Row]) -> Together:
+        """Return the series of all frames, as :func:`~xinsitu.measure` gives it.
+
+        Raises
+        ------
+        XinsituError
+            As in opening and measuring.
+        """
+        states = snapshot.states
+        with collected() as texts:
+            scan, names = self.frames.open(snapshot)
+            correction = self._correction_for(scan)
+            fit = fitted(scan, self._rois, correction, self.smooth)
+            told = _told(fit)
+            found = {
+                name: row
+                for name, what in zip(names, told, strict=True)
+                if (row := rows.get(name)) and row.state == states.get(name) and row.told == what
+            }
+            for run in _runs([index for index, name in enumerate(names) if name not in found]):
+                numbers = _computed(replace(fit, image=fit.image.isel(time=run), per_frame=fit.per_frame[run]))
+                lacking = zip(names[run], numbers, told[run], strict=True)
+                found |= {name: Row(row, states.get(name, (0, 0)), what) for name, row, what in lacking}
+            packed = np.stack([found[name].numbers for name in names])
+            series = series_of(packed, scan, self._rois, fit, correction)
+        return Together(series, found, texts)
+
+    def keep(self, together: Together) -> None:
+        """Take over what was measured again, and what there is to say."""
+        self._rows |= {
+            name: row
+            for name, row in together.rows.items()
+            if name not in self._rows or self._rows[name].state == row.state
+        }
+        self.hear(together.said)
+
+    def series(self, *, faulty: bool = True) -> xr.Dataset:
+        """Put all frames together now."""
+        together = self.together(*self.snapshot(faulty=faulty))
+        self.keep(together)
+        return together.series
+
+
+def _refuse_what_takes_all(correction: Correction | None) -> None:
+    """Raise for corrections by a mean over all frames, or by counters that come after their frame."""
+    if correction is None:
+        return
+    if correction.normalise is not None:
+        raise CorrectionError(
+            f"frames can be normalised by {correction.normalise!r} when the log is whole: watch without, measure later"
+        )
+    if correction.background is not None and correction.background.normalise is not None:
+        raise CorrectionError(
+            "a background that is divided by its own time mean is known when all frames are there: watch without"
+        )
+
+
+def _told(fit: Fitted) -> list[bytes]:
+    """Say what each frame is measured with: the plan, and its own numbers; its place only where that matters."""
+    own = fit.per_frame.copy()
+    if not fit.plan.asks_median and fit.plan.steps.flat_counts is None:
+        own[:, NUMBER] = 0
+    plan = fit.plan.fingerprint.encode()
+    return [plan + row.tobytes() for row in own]
+
+
+def _runs(places: Sequence[int]) -> Iterator[slice]:
+    """Give places as runs of neighbours: what is asked of every eighth frame counts them."""
+    cuts = [0, *(index for index, (one, two) in enumerate(pairwise(places), 1) if two != one + 1), len(places)]
+    for first, behind in pairwise(cuts):
+        if behind > first:
+            yield slice(places[first], places[behind - 1] + 1)
+
+
+def _computed(fit: Fitted) -> Rows:
+    rows = rows_of(fit)
+    return np.asarray(rows if isinstance(rows, np.ndarray) else rows.compute())
