@@ -112,7 +112,7 @@ class GrowingSeries:
     def _measured(self, names: Sequence[str]) -> list[xr.Dataset]:
         pieces = []
         while names:
-            size = max((header.size for header in self.frames.snapshot(names[:1]).headers), default=1)
+            size = max((size for size, _ in self.frames.snapshot(names[:1]).states.values()), default=1)
             at_once = max(1, BYTES // max(1, size))
             pieces += self._at_once(names[:at_once])
             names = names[at_once:]
