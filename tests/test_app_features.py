@@ -217,6 +217,8 @@ class TestEvidence:
         model.pick_change()
         model.pick(50)
         model.pick(52)
+        assert "disagree" in model.question
+        model.answer(yes=True)
         assert model.looked_at == 0
         assert len(model.evidence().rows) >= 3
         assert "disagree" in model.evidence().agreement  # nothing happened there but growth

@@ -239,7 +239,7 @@ def test_evidence_and_changes_by_clicks(truth, start):
     tab.until(
         "(x) => Bokeh.documents[0].get_model_by_name('spans').data.left[0] === x", float(model.coordinates()[before])
     )
-    tab.press("delete")
+    tab.press("reject")
     tab.settle(lambda: model.changes == ())
     tab.press("add by clicks")
     tab.settle(lambda: bool(model.picking))

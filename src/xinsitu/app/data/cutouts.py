@@ -85,6 +85,8 @@ class KymographRequest:
     """Bounds ``y0, y1, x0, x1`` of the ROI in every frame; None: it stands still."""
     rois: RoiSet | None = None
     """All ROIs, as one may be another's background."""
+    factors: Doubles | None = None
+    """What the counts of each frame are multiplied by; None: nothing. NaN where nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,10 @@ class Kymograph:
         boxes, roi = request.boxes, request.roi
         found = profiles(request.data, roi, along=request.along, rois=request.rois, correction=request.correction)
         profile = np.asarray(found.compute().values)
+        if request.factors is not None:
+            known = np.full(len(profile), np.nan)
+            known[: len(request.factors)] = request.factors[: len(profile)]
+            profile = profile * known[:, None]
         times = request.data["time"].values
         shown = changes(profile, (times - times[0]) / np.timedelta64(1, "s"), request.show)
         values, left, right = on_grid(shown, request.places[: len(shown)], request.cuts)

@@ -1,4 +1,4 @@
-// Chips and cut-outs of all regions, from the frame and the boxes that the page has. args: channel, figure, source, mappers
+// Chips and cut-outs of all regions, from the frame and the boxes that the page has, times the factor of the frame. args: channel, figure, source, mappers
 const regions = JSON.parse(channel.regions || "[]")
 const chips = document.getElementById("chips"), strip = document.getElementById("cutouts")
 if (chips == null) return
@@ -39,6 +39,7 @@ const low = level(mapper.low), high = level(mapper.high)
 const colors = channel._colors?.[0] === palette ? channel._colors[1]
   : palette.map((word) => typeof word === "string" ? parseInt(word.slice(1), 16) : word >> 8)
 channel._colors = [palette, colors]
+const factor = channel.factors[channel.done[0]] ?? 1
 const [top, bottom, left, right] = [figure.y_range.reset_end, figure.y_range.reset_start, figure.x_range.reset_start, figure.x_range.reset_end]
 for (const card of strip.children) {
   const box = figure.center.find((one) => one.name === `roi:${card.dataset.roi}`)
@@ -51,7 +52,7 @@ for (const card of strip.children) {
   if (canvas.height !== height) canvas.height = height
   const context = canvas.getContext("2d"), data = context.createImageData(width, height)
   for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) {
-    const value = image[(y0 + y) * columns + x0 + x], at = 4 * (y * width + x)
+    const value = image[(y0 + y) * columns + x0 + x] * factor, at = 4 * (y * width + x)
     const color = Number.isFinite(Number(value)) ? colors[Math.min(Math.max(Math.floor((level(value) - low) / (high - low) * n), 0), n - 1)] : 0xbbbbbb
     data.data[at] = color >> 16; data.data[at + 1] = color >> 8 & 255; data.data[at + 2] = color & 255; data.data[at + 3] = 255
   }

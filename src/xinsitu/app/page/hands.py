@@ -23,6 +23,8 @@ def wire(session: Session) -> None:
     channel.on_change("rename", lambda attr, old, new: do(lambda: model.rename(new[0], new[1])))
     channel.on_change("chip", lambda attr, old, new: do(lambda: _chip(session, new[0], new[1])))
     channel.on_change("click", lambda attr, old, new: do(lambda: model.pick(new[1])))
+    channel.on_change("walk", lambda attr, old, new: do(lambda: _walk(session, new[0], new[1])))
+    channel.on_change("reply", lambda attr, old, new: do(lambda: model.answer(new[0])))
     channel.on_change("key", lambda attr, old, new: do(lambda: pressed(model, new[0])))
     session.player.goto.on_change("value", lambda attr, old, new: _go_to(session, new))
 
@@ -38,10 +40,15 @@ def _scripts(session: Session) -> None:
     regions = script("regions", **place, mappers=list(zip(image.layers, image.mappers, strict=True)))
     for change in ("inner_width", "inner_height"):
         figure.js_on_change(change, fit)
-    for one in (script("repaint"), hands, keys, regions):
+    for one in (script("repaint"), hands, keys, regions, script("tips")):
         figure.js_on_change("inner_width", one)
     for change in ("regions", "selected", "boxes", "done"):
         channel.js_on_change(change, regions)
+    changes = script("changes", channel=channel)
+    for change in ("changes", "looked", "question"):
+        channel.js_on_change(change, changes)
+    figure.js_on_change("inner_width", changes)
+    channel.js_on_change("factors", regions)
     for mapper in image.mappers:
         for change in ("low", "high"):
             mapper.js_on_change(change, regions)
@@ -67,6 +74,15 @@ def _chip(session: Session, name: str, how: str) -> None:
         model.selected = name
     elif name in model.rois.names:
         model.show_curves(name, alone=how == "alone")
+
+
+def _walk(session: Session, what: str, number: int) -> None:
+    """Look at a change of the list, accept it, or reject it."""
+    model = session.model
+    if what == "look":
+        model.looked_at = number
+    else:
+        {"accept": model.accept_listed, "reject": model.delete_change}[what](number)
 
 
 def _drawn(session: Session, y: tuple[float, float], x: tuple[float, float], tool: str) -> None:

@@ -17,6 +17,7 @@ from xinsitu.app.data.cutouts import Kymograph, Section
 from xinsitu.app.state.kinds import color_of
 from xinsitu.app.state.measuring import Answer, Request, answer
 from xinsitu.app.state.model import ExplorerModel
+from xinsitu.app.views.change_list import ChangeList
 from xinsitu.app.views.channel import Channel
 from xinsitu.app.views.curves_view import CurvesView
 from xinsitu.app.views.evidence import EvidenceView
@@ -59,6 +60,7 @@ class Session:
         self.section = SectionView(model)
         self.evidence = EvidenceView(model)
         self.result = ResultView(model, self.curves)
+        self.changes = ChangeList(model, self.channel)
         self.zooms = (
             Zoom(model, "window", (self.curves.x_range,)),
             Zoom(model, "part", (self.image.figure.x_range, self.image.figure.y_range)),
@@ -174,7 +176,7 @@ class Session:
         watch(lambda *_: self._fit(), ["each_frame", "compare", "corrected", "corrections"])
         watch(lambda *_: self._correction_changed(), ["corrected", "corrections"])
         watch(lambda *_: self.frames.ask(), ["compare"])
-        watch(lambda *_: self.rest(), ["axis", "along", "show", "selected"])
+        watch(lambda *_: self.rest(), ["axis", "along", "show", "selected", "changes", "scaled"])
         watch(lambda event: self._frame_changed(event.new), ["frame"])
 
     def _rois_changed(self) -> None:

@@ -24,12 +24,19 @@ def row(*widgets: pn.viewable.Viewable) -> pn.Row:
 
 
 def button(
-    session: Session, label: str, action: Callable[[], object], width: int = 82, **options: object
+    session: Session, label: str, action: Callable[[], object], width: int = 82, tip: str = "", **options: object
 ) -> pn.widgets.Button:
     """Return a button that does something; what xinsitu refuses is said on the page."""
     one = pn.widgets.Button(label=label, width=width, margin=(3, 3), **options)
     one.on_click(lambda *_: session.do(action))
-    return one
+    return tipped(one, tip)
+
+
+def tipped(widget: pn.widgets.Widget, tip: str) -> pn.widgets.Widget:
+    """Return a widget that says what it does under the cursor and to screen readers: see ``js/tips.js``."""
+    if tip:
+        widget.tags = [f"tip:{tip}"]
+    return widget
 
 
 def bound(session: Session, widget: pn.widgets.Widget, name: str) -> pn.widgets.Widget:

@@ -68,14 +68,25 @@ class Evidence:
         error = "" if change.factor_errors is None else f" ± {change.factor_errors:.2g}"
         return f"{change.cause}: {factor}{error}"
 
+    def _chance(self) -> tuple[float, int, float]:
+        """Chi-squared, degrees of freedom, and how probable as much is; no degrees where ROIs were not compared."""
+        known = self.report.change.evidence
+        if not known.get("degrees_of_freedom"):
+            return math.nan, 0, 1.0
+        chi, freedom = float(known["chi_squared"]), int(known["degrees_of_freedom"])
+        return chi, freedom, float(stats.chi2.sf(chi, freedom))
+
+    @property
+    def disagrees(self) -> bool:
+        """Whether the ROIs disagree beyond counting."""
+        return self._chance()[2] < UNLIKELY
+
     @property
     def agreement(self) -> str:
         """How well the ROIs agree, in words."""
-        known = self.report.change.evidence
-        if not known.get("degrees_of_freedom"):
+        chi, freedom, chance = self._chance()
+        if not freedom:
             return "one ROI alone decides" if len(self.rows) < 2 else "the ROIs were not compared"
-        chi, freedom = float(known["chi_squared"]), int(known["degrees_of_freedom"])
-        chance = float(stats.chi2.sf(chi, freedom))
         verdict = "the ROIs agree" if chance >= UNLIKELY else "the ROIs disagree beyond counting"
         return f"χ² = {chi:.3g} for {freedom} degrees of freedom (p = {chance:.2g}): {verdict}"
 

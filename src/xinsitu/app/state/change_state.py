@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
+import numpy.typing as npt
 import param
 import xarray as xr
 
+from xinsitu.app.data.cutouts import KymographRequest
 from xinsitu.app.data.store import FrameStore
 from xinsitu.clock import nanoseconds
-from xinsitu.errors import DocumentError, XinsituError
+from xinsitu.errors import DocumentError, XinsituError, collected
 from xinsitu.physics.attenuation.scaling import attenuation_changes, correct_attenuation, find_attenuation_changes
 from xinsitu.physics.corrections.apply import Correction
 from xinsitu.physics.moments import frame_key, resolve_key
@@ -28,6 +31,8 @@ class ChangesState(NumbersState):
 
     changes = param.Parameter(default=())
     proposals = param.Parameter(default=())
+    rejected = param.Parameter(default=(), doc="what was looked at and not proposed, with the reason as its note")
+    question = param.String("", doc="what a person is asked before a change is taken; empty: nothing")
     looked_at = param.Integer(-1, doc="number of the change whose evidence is shown; -1: none")
     scaled = param.Boolean(True, doc="show intensities with the changes corrected")
     picking = param.String("", doc="what the next click on a curve is")
@@ -36,16 +41,17 @@ class ChangesState(NumbersState):
         self._joined: tuple[object, xr.Dataset | None] = (None, None)
         self._picked: list[int] = []
         self._moving: AttenuationChange | None = None
+        self._doubted: AttenuationChange | None = None
         super().__init__(store, rois=rois, correction=correction)
 
     # -- which there are ----------------------------------------------------------------------------------------------
 
     @property
     def listed(self) -> tuple[AttenuationChange, ...]:
-        """All changes, accepted ones with the factors of the data; their numbers are places in here."""
+        """Accepted changes with the factors of the data, proposals, rejected ones; their numbers are places here."""
         settled = self.settled()
         accepted = settled if len(settled) == len(self.changes) else self.changes
-        return (*accepted, *self.proposals)
+        return (*accepted, *self.proposals, *self.rejected)
 
     def change_places(self) -> list[tuple[float, float, bool]]:
         """Places of the changes on the time axis: last frame before, first frame after, and whether it is accepted."""
@@ -68,9 +74,20 @@ class ChangesState(NumbersState):
         found = find_attenuation_changes(self._measured())
         known = {self.place_of(change) for change in self.changes}
         self.proposals = tuple(change for change in found if self.place_of(change) not in known)
+        self.rejected = tuple(
+            AttenuationChange(
+                one.before, one.after, before_key=one.before_key, after_key=one.after_key, note=one.reason
+            )
+            for one in found.rejected
+        )
         self.message = "" if self.proposals else "no further change of attenuation was found"
         if self.proposals:
             self.looked_at = len(self.changes)
+
+    def look_next(self, step: int = 1) -> None:
+        """Look at the next change of the list, or at the one before."""
+        if many := len(self.changes) + len(self.proposals) + len(self.rejected):
+            self.looked_at = min(max(self.looked_at + step, 0), many - 1)
 
     def accept_change(self, number: int) -> None:
         """Accept a proposal."""
@@ -78,24 +95,64 @@ class ChangesState(NumbersState):
         self.proposals = tuple(one for one in self.proposals if one is not change)
         self._add_change(change)
 
+    def accept_listed(self, number: int) -> None:
+        """Accept what stands in the list; a candidate that was rejected only after a question.
+
+        Raises
+        ------
+        DocumentError
+            There is nothing to accept.
+        """
+        first, behind = len(self.changes), len(self.changes) + len(self.proposals)
+        if 0 <= number < first:
+            raise DocumentError("this change is accepted already; choose a proposal, marked with ?")
+        if not 0 <= number < behind + len(self.rejected):
+            raise DocumentError("there is no proposal to accept; find some first")
+        if number < behind:
+            self.accept_change(number - first)
+            return
+        self._doubted = self.rejected[number - behind]
+        self.question = f"This was not taken for a change: {self._doubted.note}. Take it all the same?"
+
+    def accept_all(self) -> None:
+        """Accept every proposal."""
+        if not self.proposals:
+            raise DocumentError("there is no proposal to accept; find some first")
+        while self.proposals:
+            self.accept_change(0)
+
+    def answer(self, yes: bool) -> None:
+        """Take the change that was asked about, or leave it."""
+        change, self._doubted, self.question = self._doubted, None, ""
+        if change is not None and yes:
+            if change in self.rejected:
+                self._forget(change)
+                change = replace(change, note="")  # the reason why it was none
+            self._take(change)
+        self._moving = None
+
     def delete_change(self, number: int) -> None:
-        """Delete a change: one of the accepted ones, then of the proposals."""
-        self._forget((*self.changes, *self.proposals)[number])
-        self.looked_at = min(self.looked_at, len(self.changes) + len(self.proposals) - 1)
+        """Delete a change, a proposal, or a candidate from the list."""
+        self._forget((*self.changes, *self.proposals, *self.rejected)[number])
+        left = len(self.changes) + len(self.proposals) + len(self.rejected)
+        self.looked_at = min(self.looked_at, left - 1)
 
     def _forget(self, gone: AttenuationChange) -> None:
         self.changes = tuple(one for one in self.changes if one is not gone)
         self.proposals = tuple(one for one in self.proposals if one is not gone)
+        self.rejected = tuple(one for one in self.rejected if one is not gone)
 
     def pick_change(self, move: int | None = None) -> None:
         """Take the next two clicks on a curve as end points: of a new change, or of one that is moved."""
-        self._moving = None if move is None else (*self.changes, *self.proposals)[move]
+        self._moving = None if move is None else (*self.changes, *self.proposals, *self.rejected)[move]
         self._picked = []
         self.picking = "click the last frame before the change, then the first one after it"
 
     def stop_picking(self) -> None:
         """Let clicks on a curve only lead to the frame again."""
-        self._picked, self._moving, self.picking = [], None, ""
+        self._picked, self.picking = [], ""
+        if not self.question:
+            self._moving = None
 
     def pick(self, frame: int) -> None:
         """Take a click on a curve."""
@@ -119,6 +176,25 @@ class ChangesState(NumbersState):
             before_key=keys[0],
             after_key=keys[1],
         )
+        if doubt := self._doubt(change):
+            self._doubted = change
+            self.question = f"{doubt}. Take it all the same?"
+        else:
+            self._take(change)
+
+    def _doubt(self, change: AttenuationChange) -> str:
+        """Say why the intensities speak against a change; empty where they do not."""
+        try:
+            measured = self._measured()
+            with collected():  # what it warns of is what is asked
+                (settled,) = attenuation_changes(correct_attenuation(measured, (change,)))
+            found = Evidence.of(measured, settled)
+        except XinsituError:
+            return ""  # nothing is measured yet, or nothing there: that is said when it is corrected
+        return found.agreement if found.disagrees else ""
+
+    def _take(self, change: AttenuationChange) -> None:
+        """Add a change, instead of the one that is moved."""
         if self._moving is not None:
             change = replace(change, cause=self._moving.cause, note=self._moving.note)
             self._forget(self._moving)
@@ -166,6 +242,16 @@ class ChangesState(NumbersState):
             join="override", combine_attrs="override",
         )  # fmt: skip
         return joined.assign_attrs(rois=json.dumps(self.rois.to_dict()))
+
+    def factors(self) -> npt.NDArray[np.float64] | None:
+        """Return what the intensities of each frame are multiplied by as they are shown; None: by nothing."""
+        joined = self.joined() if self.scaled else None
+        return None if joined is None else np.asarray(joined["attenuation_factor"].values, dtype="float64")
+
+    def kymograph_request(self) -> KymographRequest | None:
+        """Return what the kymograph needs, with the factors of the changes where they are corrected."""
+        request = super().kymograph_request()
+        return None if request is None else replace(request, factors=self.factors())
 
     def shown(self, name: str) -> xr.Dataset | None:
         """Return what the curves of a ROI show: as measured, or with the changes corrected."""

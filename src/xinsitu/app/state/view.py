@@ -37,6 +37,7 @@ class State(param.Parameterized):  # type: ignore[misc] # param has no types
     compare = param.Selector(default="values", objects=["values", "previous", "first", "slope"], doc="image less what")
     axis = param.Selector(default="elapsed", objects=list(AXES))
     log_intensity = param.Boolean(False)
+    log_kymograph = param.Boolean(False)
     shift = param.Boolean(True, doc="centre of mass from its first frames instead of detector pixels")
     follow = param.Boolean(False, doc="show the newest frame as it comes")
     n_frames = param.Integer(0)

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from bokeh.models import ColumnDataSource, LinearColorMapper, Range1d, Span
+from bokeh.models import (
+    BasicTicker,
+    ColorBar,
+    ColumnDataSource,
+    LinearColorMapper,
+    LogColorMapper,
+    LogTicker,
+    Range1d,
+    Span,
+)
 from bokeh.palettes import RdBu11, Viridis256
 from bokeh.plotting import figure
 
@@ -19,6 +28,8 @@ class KymographView:
 
     def __init__(self, model: ExplorerModel, x_range: Range1d) -> None:
         self._model = model
+        self._found: Kymograph | None = None
+        model.param.watch(lambda *_: self.scale(), ["log_kymograph"])
         self.source = ColumnDataSource(
             data={"image": [np.zeros((2, 2), "float32")], "x": [0], "y": [0], "dw": [1], "dh": [1]}
         )
@@ -33,6 +44,7 @@ class KymographView:
         self._mappers = (
             LinearColorMapper(palette=Viridis256, nan_color="white"),
             LinearColorMapper(palette=RdBu11, nan_color="white"),
+            LogColorMapper(palette=Viridis256, nan_color="white"),
         )
         self._layers = [
             self.figure.image(image="image", x="x", y="y", dw="dw", dh="dh", source=self.source, color_mapper=mapper)
@@ -40,6 +52,17 @@ class KymographView:
         ]
         for layer in self._layers:
             layer.hover_glyph = layer.muted_glyph = layer.nonselection_glyph = layer.selection_glyph = None
+        self._bars = [
+            ColorBar(
+                color_mapper=mapper, orientation="horizontal", width=130, height=7, padding=3, margin=2,
+                location="top_right", major_label_text_font_size="10px", background_fill_alpha=0.7,
+                ticker=LogTicker(desired_num_ticks=3) if isinstance(mapper, LogColorMapper) else
+                BasicTicker(desired_num_ticks=3), visible=False,
+            )
+            for mapper in self._mappers
+        ]  # fmt: skip
+        for bar in self._bars:  # over the picture: beside it the time axis would be another one
+            self.figure.add_layout(bar, "center")
         for column, dash in (("com", "solid"), ("low", "dashed"), ("high", "dashed")):
             self.figure.line("x", column, source=self.trace, color="#e6194b", line_width=1.2, line_dash=dash)
         for column in ("low", "high"):
@@ -59,16 +82,29 @@ class KymographView:
         place = {"x": [found.left], "y": [low - 0.5], "dw": [found.right - found.left], "dh": [high - low]}
         self.source.data = {"image": [found.values], **place}
         self.figure.y_range.update(start=low - 0.5, end=high - 0.5)
-        finite = found.values[np.isfinite(found.values)]
-        top = float(np.percentile(np.abs(finite) if found.signed else finite, 99.8)) if finite.size else 1.0
-        bottom = -top if found.signed else float(np.percentile(finite, 0.5)) if finite.size else 0.0
-        self._mappers[int(found.signed)].update(low=bottom, high=max(top, bottom + 1e-6))
-        for number, layer in enumerate(self._layers):
-            layer.visible = number == int(found.signed)
+        self._found = found
+        self.scale()
         roi, along = self._model.roi, self._model.along
         self.figure.yaxis.axis_label = f"{'' if roi is None else roi.name}\n{self._model.direction(along)} (px)"
         self._draw_path(found)
         self.traces()
+
+    def scale(self) -> None:
+        """Colour what is shown, evenly or by its logarithm; a change evenly about zero."""
+        if self._found is None:
+            return
+        signed, values = self._found.signed, self._found.values
+        log = self._model.log_kymograph and not signed
+        finite = values[np.isfinite(values)]
+        finite = finite[finite > 0] if log else finite
+        top = float(np.percentile(np.abs(finite) if signed else finite, 99.8)) if finite.size else 1.0
+        bottom = -top if signed else float(np.percentile(finite, 0.5)) if finite.size else 0.0
+        chosen = 1 if signed else 2 if log else 0
+        bottom = max(bottom, top / 1e4) if log else bottom
+        self._mappers[chosen].update(low=bottom, high=max(top, bottom + 1e-6))
+        for number, parts in enumerate(zip(self._layers, self._bars, strict=True)):
+            for part in parts:
+                part.visible = number == chosen
 
     def _draw_path(self, found: Kymograph) -> None:
         """Draw the edges of a ROI that moves, and the middle of its key frames."""

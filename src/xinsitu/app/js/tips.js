@@ -1,0 +1,28 @@
+// What a control does, under the cursor and for screen readers: the model of a widget bears it as a tag "tip:…".
+// Widgets make their elements anew whenever they like, so a control is named when the hand or the focus comes near.
+const name = () => {
+  const walk = (view) => {
+    const tip = view.model.tags?.find?.((tag) => typeof tag === "string" && tag.startsWith("tip:"))?.slice(4)
+    const label = view.model.title || view.model.label || tip
+    const root = view.el?.shadowRoot
+    for (const one of (tip || label) && root ? root.querySelectorAll("input, select, textarea, button, [role=slider]") : []) {
+      if (tip && one.title !== tip) one.title = tip
+      const spin = one.classList.contains("bk-spin-btn")
+      const said = spin ? `${label} ${one.classList.contains("bk-spin-btn-up") ? "up" : "down"}` : label
+      if (spin && !one.title) one.title = said
+      const own = [...(one.labels ?? [])].some((each) => each.textContent.trim()) || /\p{L}/u.test(one.textContent)
+      if (said && (!own || one.matches("[role=slider]")) && one.getAttribute("aria-label") !== said) one.setAttribute("aria-label", said)
+    }
+    for (const child of view.child_views ?? []) walk(child)
+  }
+  for (const root of Bokeh.index.roots) walk(root)
+}
+const app = document.getElementById("app")
+if (app != null && !app._named) {
+  app._named = true
+  let timer = 0
+  const soon = () => { clearTimeout(timer); timer = setTimeout(name, 50) }
+  for (const event of ["pointerover", "focusin", "click"]) document.addEventListener(event, soon, true)
+  setTimeout(name, 500)
+}
+name()

@@ -1,0 +1,49 @@
+"""The list of changes of attenuation: accepted, proposed, rejected; it is walked with the arrows."""
+
+from __future__ import annotations
+
+import json
+
+from xinsitu.app.state.model import ExplorerModel
+from xinsitu.values import AttenuationChange
+
+from .channel import Channel
+
+STATES = {"accepted": "✓", "proposed": "?", "rejected": "✗"}
+
+
+class ChangeList:
+    """Tells the page what stands in the list, and what each frame is multiplied by."""
+
+    def __init__(self, model: ExplorerModel, channel: Channel) -> None:
+        self._model, self._channel = model, channel
+        model.param.watch(lambda *_: self.update(), ["changes", "proposals", "rejected", "numbers", "scaled"])
+        model.param.watch(lambda event: channel.update(looked=event.new), ["looked_at"])
+        model.param.watch(lambda event: channel.update(question=event.new), ["question"])
+        self.update()
+
+    def update(self) -> None:
+        """Bring the list in line with the model."""
+        model = self._model
+        lengths = (len(model.changes), len(model.proposals), len(model.rejected))
+        states = [state for state, many in zip(STATES, lengths, strict=True) for _ in range(many)]
+        listed = [
+            {"text": f"{STATES[state]} {said(change)}", "state": state, "reason": change.note}
+            for change, state in zip(model.listed, states, strict=True)
+        ]
+        factors = model.factors()
+        known = [] if factors is None else [factor if factor > 0 else 1.0 for factor in factors.tolist()]
+        self._channel.update(changes=json.dumps(listed), looked=model.looked_at, factors=known)
+
+
+def said(change: AttenuationChange) -> str:
+    """Return a change in a few words: where it is, its factor and its cause."""
+    key = change.before_key
+    where = (
+        str(change.before)[11:19]
+        if key is None or key.frame is None
+        else f"{key.measurement or ''} {key.frame}".strip()
+    )
+    factor = "" if change.factor is None else f" × {change.factor:.4g}"
+    error = "" if change.factor_errors is None else f" ± {change.factor_errors:.2g}"
+    return f"{where}{factor}{error} {change.cause}"
