@@ -182,10 +182,11 @@ def judged(seed: Seed, data: bytes, path: Path) -> str:
     if np.array_equal(pixels, seed.pixels, equal_nan=pixels.dtype.kind == "f"):
         return "as written"
     theirs = other_reader(path)
-    if theirs is None:
-        return "alone"
-    same = theirs.shape == pixels.shape and theirs.dtype == pixels.dtype and theirs.tobytes() == pixels.tobytes()
-    return "as others read it" if same else "otherwise than others"
+    if theirs is not None and theirs.dtype == pixels.dtype and theirs.tobytes() == pixels.tobytes():
+        return "as others read it"
+    if (pixels == seed.pixels).mean() > 0.5:
+        return "as written but for bytes that were changed"
+    return "alone" if theirs is None else "otherwise than others"
 
 
 def other_reader(path: Path) -> np.ndarray | None:

@@ -51,6 +51,33 @@ def test_what_fabio_reads(tmp_path, how):
     assert ("exposure_time" in data.coords) == ("before" in how)
 
 
+@pytest.mark.parametrize("word", ["L\xf6wByteFirst", "wByteFirst", "Middle", "1"])
+def test_a_byte_order_that_is_not_known_is_refused_and_none_is_that_of_pcs(tmp_path, word):
+    path = edf(tmp_path / "a_1.edf", PIXELS[0], ByteOrder=word)
+    with pytest.raises(FrameError, match=r"a_1\.edf: EDF byte order .* is neither LowByteFirst nor HighByteFirst"):
+        open_measurement(path, **WHERE)
+    path.write_bytes(path.read_bytes().replace(f"ByteOrder = {word} ;\n".encode("latin-1"), b"".ljust(15 + len(word))))
+    np.testing.assert_array_equal(open_measurement(path, **WHERE).image[0], PIXELS[0])
+    path = edf(tmp_path / "b_1.edf", PIXELS[0].astype(">u2"), ByteOrder="highbytefirst")
+    np.testing.assert_array_equal(open_measurement(path, **WHERE).image[0], PIXELS[0])
+
+
+@pytest.mark.parametrize("lost", [1, 2, 7])
+def test_a_header_that_lost_bytes_never_shifts_its_pixels(tmp_path, lost):
+    """It ends in front of where it says that it ends, and what lies between is pixels."""
+    head = header(PIXELS[0], EDF_HeaderSize=512)
+    path = tmp_path / "a_1.edf"
+    path.write_bytes(head + PIXELS[0].tobytes())
+    np.testing.assert_array_equal(open_measurement(path, **WHERE).image[0], PIXELS[0])
+    path.write_bytes(head[:200] + head[200 + lost :] + PIXELS[0].tobytes() + bytes(lost))
+    with pytest.raises(FrameError, match=rf"a_1\.edf: its header ends at byte {512 - lost}, and says .* byte 512"):
+        open_measurement(path, **WHERE)
+    path.write_bytes(head[:-2] + b"}\n".ljust(514) + PIXELS[0].tobytes())  # padding behind the brace is none
+    assert len(head) == 512
+    path.write_bytes(path.read_bytes().replace(b"EDF_HeaderSize = 512 ", b"EDF_HeaderSize = 1024"))
+    np.testing.assert_array_equal(open_measurement(path, **WHERE).image[0], PIXELS[0])
+
+
 def test_all_frames_behind_one_header(tmp_path):
     path = edf(tmp_path / "ge_1.edf", PIXELS, Num_Images=3)
     np.testing.assert_array_equal(open_measurement(path, **WHERE).image, PIXELS)

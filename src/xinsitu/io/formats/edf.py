@@ -32,6 +32,7 @@ _TYPES = {
     "float": "f4", "floatvalue": "f4", "float32": "f4", "floatieee32": "f4",
     "double": "f8", "doublevalue": "f8", "floatieee64": "f8", "doubleieee64": "f8",
 }  # fmt: skip
+_ORDERS = {"low": "<", "high": ">"}
 _END = re.compile(rb"[;{]\s*\}|\n[ \t]*\}")
 """Where a header ends: a brace behind a finished key or at the begin of a line; one inside a value ends nothing."""
 _EXPOSURES = ("exposure_time", "exposuretime", "count_time", "acq_expo_time", "exposure")
@@ -99,7 +100,10 @@ def _block(path: str, fd: int, place: int) -> tuple[dict[str, str], int]:
     body = text[:end].decode("latin-1").lstrip().removeprefix("{")
     pairs = (line.partition("=") for line in body.split(";"))
     keys = {name.strip().lower(): value.strip() for name, mark, value in pairs if mark}
-    begin = max(begin, place + _whole(keys.get("edf_headersize")))
+    promised = place + _whole(keys.get("edf_headersize"))
+    if text[begin - place : promised - place].strip(b" \r\n"):
+        raise FrameFault(path, f"its header ends at byte {begin}, and says that it ends at byte {promised}")
+    begin = max(begin, promised)
     if "edf_binaryfilename" in keys:
         raise FrameFault(path, "its header points to another file (EDF_BinaryFileName); this is refused")
     if keys.get("compression", "none").lower() not in ("none", "no", "nocompression", ""):
@@ -132,7 +136,10 @@ def _layout(path: str, keys: dict[str, str]) -> Layout:
         raise FrameFault(path, f"EDF data type {keys.get('datatype')!r} is not read")
     if not 0 < rows * columns <= MAX_PIXELS or _whole(keys.get("dim_3", "1")) != 1:
         raise FrameFault(path, f"the header declares {keys.get('dim_2')} x {keys.get('dim_1')} pixels")
-    order = ">" if keys.get("byteorder", "").lower().startswith("high") else "<"
+    word = keys.get("byteorder", "low").lower()
+    order = next((order for begin, order in _ORDERS.items() if word.startswith(begin)), None)
+    if order is None:
+        raise FrameFault(path, f"EDF byte order {keys['byteorder']!r} is neither LowByteFirst nor HighByteFirst")
     return (rows, columns), np.dtype(order + code)
 
 
