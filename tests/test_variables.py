@@ -187,8 +187,8 @@ def test_a_sample_keeps_what_was_said_of_its_measurements(tmp_path, computes):
         sample = xi.stitch(parts)
     with pytest.warns(xi.XinsituWarning) as said:
         loaded = sample.compute()
-    said_1 = "time1: 2 of 9 frames are NaN because they cannot be read (first: time1 frame 43): files changed"
-    said_3 = "time3: 1 of 9 frames are NaN because they cannot be read (first: time3 frame 40): files changed"
+    said_1 = "time1: 2 of 9 frames are NaN because they cannot be read (first: time1 frame 43, in "
+    said_3 = "time3: 1 of 9 frames are NaN because they cannot be read (first: time3 frame 40, in "
     lines = [str(one.message) for one in said]
     assert [line.startswith(text) for line, text in zip(lines, (said_1, said_3), strict=True)] == [True, True]
     assert loaded.remarks.values.item().splitlines() == lines
@@ -232,5 +232,5 @@ def test_the_first_frame_that_is_nan_is_named_when_frames_are_written(tmp_path):
         tifffile.imwrite(tmp_path / f"s_{number + 7}.tif", pixels, datetime=f"2015:02:03 10:11:{number:02d}")
     scan = xi.open_measurement(tmp_path, tz="UTC", on_error="nan")
     os.remove(tmp_path / "s_10.tif")
-    with pytest.warns(xi.XinsituWarning, match=r"1 of 6 frames are NaN .*\(first: .*frame 10\)"):
+    with pytest.warns(xi.XinsituWarning, match=r"1 of 6 frames are NaN .*\(first: .*frame 10, in "):
         xi.write_frames(scan, tmp_path.parent / f"{tmp_path.name}.nc")

@@ -30,6 +30,8 @@ REFERENCE = "normalise_reference"
 
 DETECTOR_SHAPE = "detector_shape"
 """Attribute of an image: rows and columns of the whole detector, as JSON."""
+APPLIED = "corrections"
+"""Attribute of an image that lists the steps it has been through."""
 
 Xarray = TypeVar("Xarray", xr.DataArray, xr.Dataset)
 

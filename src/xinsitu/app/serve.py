@@ -101,15 +101,21 @@ def explore(
     if follow:
         explorer.follow()
     if block:
-        print(explorer.url, flush=True)  # noqa: T201 - the first line is the address
-    if browser and "ipykernel" not in sys.modules:  # a notebook shows the handle itself
+        stay(explorer, browser=browser)
+    elif browser and "ipykernel" not in sys.modules:  # a notebook shows the handle itself
         webbrowser.open(explorer.url)
-    if block:
-        explorer.wait()
-        for path in explorer.kept:
-            kept = in_a_line(f"xinsitu: not saved, so kept in {path}; the next explore of these frames offers it")
-            print(kept, file=sys.stderr)  # noqa: T201
     return explorer
+
+
+def stay(explorer: Explorer, *, browser: bool) -> None:
+    """Print the address, and return when the explorer is stopped."""
+    print(explorer.url, flush=True)  # noqa: T201 - the first line is the address
+    if browser:
+        webbrowser.open(explorer.url)
+    explorer.wait()
+    for path in explorer.kept:
+        kept = in_a_line(f"xinsitu: not saved, so kept in {path}; the next explore of these frames offers it")
+        print(kept, file=sys.stderr)  # noqa: T201
 
 
 def _checked(calibration: Mapping[str, xr.DataArray]) -> Mapping[str, xr.DataArray]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from xinsitu.errors import collected, in_a_line
+from xinsitu.errors import LayoutError, collected, in_a_line
 from xinsitu.io.disk import refuse_other_format
 from xinsitu.io.frame_files import write_frames
 from xinsitu.io.instruments import GENERIC, load_instrument
@@ -37,14 +37,26 @@ from .shared import (
 
 def info(words: argparse.Namespace) -> int:
     """Say what is there."""
-    if words.path.suffix == ".nc" and words.path.is_file():
-        with collected():
-            result = read_results(words.path)
-        if "roi" in result.dims:
-            say_block(_result_text(result, words.path))
-            return 0
-    say_block(str(survey(words.path, tz=words.tz, instrument=words.instrument, check=words.check, scan=words.scan)))
+    if words.path.suffix == ".nc" and words.path.is_file() and (text := _told(words.path)):
+        say_block(text)
+        return 0
+    try:
+        found = survey(words.path, tz=words.tz, instrument=words.instrument, check=words.check, scan=words.scan)
+    except LayoutError:
+        results = [text for path in sorted(words.path.glob("*.nc")) if (text := _told(path))]
+        if not results:
+            raise
+        say_block("\n\n".join(results))
+        return 0
+    say_block(str(found))
     return 0
+
+
+def _told(path: Path) -> str:
+    """Return what is to be said of a ROI time series; empty for other files."""
+    with collected():
+        result = read_results(path)
+    return _result_text(result, path) if "roi" in result.dims else ""
 
 
 def _result_text(result: xr.Dataset, path: Path) -> str:
@@ -55,6 +67,7 @@ def _result_text(result: xr.Dataset, path: Path) -> str:
         f"  series    {tally(result)}, ROIs {', '.join(map(str, result['roi'].values))}",
         f"  times     {first} to {last}",
         *(f"  doubt     {text}" for text in (*remarks_of(result), *flags_of(result))),
+        f"  next      xinsitu plot {path}",
     ]
     return "\n".join(map(in_a_line, lines))
 
@@ -106,20 +119,20 @@ def _of_instrument(scan: xr.Dataset, words: argparse.Namespace) -> Background | 
 def explore(words: argparse.Namespace) -> int:
     """Serve the explorer until it is stopped."""
     from xinsitu.app.serve import explore as serve
+    from xinsitu.app.serve import stay
 
-    what = correcting(words, background(words))
-    complain(correction_text(what))  # the address is the first line on stdout
-    serve(
+    explorer = serve(
         words.path,
         flatfield=words.flatfield,
         rois=words.rois,
-        correcting=what,
+        correcting=correcting(words, background(words)),
         reading=reading(words),
         calibration={one.axis: one.pixels() for one in words.calibration},
         port=words.port,
-        browser=not words.no_browser,
+        browser=False,
         public=words.public,
         follow=words.follow,
-        block=True,
     )
+    complain(correction_text(explorer.source.correcting))  # the address is the first line on stdout
+    stay(explorer, browser=not words.no_browser)
     return 0

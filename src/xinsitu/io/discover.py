@@ -234,14 +234,21 @@ def why_none(folder: Folder, *, inside: bool = True) -> str:
         return f"{folder.path}: no frames in files of their own; {_of_stacks(stacks)}"
     if folder.folders and inside:
         shown = ", ".join(folder.folders[:4]) + (", ..." if len(folder.folders) > 4 else "")
-        return f"{folder.path}: no frames here, but folders {shown}; open one of these, or all of them with open_sample"
+        said = "open one of these, or all of them with open_sample ('xinsitu measure' takes a whole sample)"
+        return f"{folder.path}: no frames here, but folders {shown}; {said}"
     if not files:
         return (
             f"{folder.path}: no frames here or in the folders inside"
             if folder.folders
             else (f"{folder.path}: the folder is empty")
         )
-    return f"{folder.path}: none of the {files} files here is a numbered frame ({', '.join(SUFFIXES)})"
+    said = f"{folder.path}: none of the {files} files here is a numbered frame ({', '.join(SUFFIXES)})"
+    images = [name for name in folder.strays if name.lower().endswith(SUFFIXES)]
+    if not images:
+        return said
+    alike = f"*{os.path.splitext(images[0])[1]}"
+    more = f", or several by a pattern, such as {alike}" if len(fnmatch.filter(images, alike)) > 1 else ""
+    return f"{said}; open a file itself, {images[0]}{more}"
 
 
 def _of_stacks(names: list[str]) -> str:

@@ -276,6 +276,10 @@ def _find(file: h5py.File, path: str, remarks: list[str]) -> dict[str, h5py.Data
             f"{path}: several stacks of frames, {', '.join(sorted(found, key=natural_key))}; none is where detectors "
             f"put it; choose one with scan={choice!r} (--scan)"
         )
+    if {"roi", "time", "intensity"} <= set(file):
+        raise LayoutError(
+            f"{path}: holds ROI time series, not frames; 'xinsitu plot' draws them, read_results reads them"
+        )
     raise LayoutError(f"{path}: no stack of frames (n, y, x) in this file")
 
 

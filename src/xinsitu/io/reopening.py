@@ -18,7 +18,7 @@ from xarray.core.indexing import LazilyIndexedArray
 from xinsitu import schema
 from xinsitu.clock import find_zone, to_utc
 from xinsitu.errors import LayoutError, TimeError, warn
-from xinsitu.schema import QUANTITIES, TIME_ENCODING, UNKNOWN_ZONE
+from xinsitu.schema import APPLIED, QUANTITIES, TIME_ENCODING, UNKNOWN_ZONE
 from xinsitu.variables import Counted
 
 from .formats.safe_hdf5 import opened
@@ -198,7 +198,7 @@ def said_of(source: Source) -> dict[str, Any]:
     if not all_own(source):
         return {}
     with opened(os.path.join(source.folder, source.files[0].name)) as file:
-        return read_attributes(file)
+        return read_attributes(file) | {APPLIED: decoded(file["image"].attrs.get(APPLIED))}
 
 
 def all_own(source: Source) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xinsitu.clock import in_zone, needs_zone
-from xinsitu.schema import UNKNOWN_ZONE
+from xinsitu.schema import APPLIED, UNKNOWN_ZONE
 
 from .discover import Series
 from .formats.header import FrameFault, FrameHeader
@@ -100,6 +100,8 @@ class SeriesSurvey:
         if text.exposure_time is not None:
             period = "" if text.exposure_period is None else f", period {text.exposure_period:g} s"
             lines.append(f"exposure  {text.exposure_time:g} s{period}{self._apart(text.exposure_period)}")
+        if done := str(self.written.get(APPLIED, "")).split():
+            lines.append(f"done      {', '.join(done)}")
         if text.flat_field:
             lines.append(f"flat      camserver has already applied {text.flat_field}")
         return lines
@@ -161,11 +163,12 @@ class SeriesSurvey:
         zoneless |= self.written.get("time_zone_source") == UNKNOWN_ZONE
         zone = self.zone or "UTC"
         first, last = (_local(int(axis.microseconds[end]), zone) for end in (0, -1))
+        span = first if first == last else f"{first} to {last}"
         if not self.zone and zoneless:
-            return f"{first} to {last} on the detector's clock; its time zone is not known (--tz, --instrument)"
+            return f"{span} on the detector's clock; its time zone is not known (--tz, --instrument)"
         source = {"instrument": "of the instrument", "tz": "as given"}.get(self.zone_source, "by the stamps")
         utc = _local(int(axis.microseconds[0]), "UTC")
-        return f"{first} to {last} {zone} ({source}); begins {utc} UTC"
+        return f"{span} {zone} ({source})" + ("" if zone == "UTC" else f"; begins {utc} UTC")
 
     def _faults(self) -> list[str]:
         faults = [

@@ -92,7 +92,8 @@ class Survey:
             lines.append(f"  files     {files + others} seen = {files - bad} good frames + {bad} bad + {others} others")
         lines += [f"  log       {name}" for name in self.folder.logs]
         lines += [f"  no frame  {name}" for name in self.folder.strays]
-        if without := [name for name in self.folder.folders if name not in self._names_inside()]:
+        told = {os.path.basename(reason.partition(": ")[0]) for reason in self.unread} | self._names_inside()
+        if without := [name for name in self.folder.folders if name not in told]:
             lines.append(f"  left out  {_listed(without)} (no frames)")
         lines += [f"  not read  {reason}" for reason in self.unread]
         for survey in self.inside:

@@ -16,7 +16,7 @@ import xarray as xr
 
 from xinsitu.errors import CorrectionError, RoiError, warn
 from xinsitu.physics.blocks import block_function, over_blocks, pixel_index
-from xinsitu.schema import DETECTOR_SHAPE, describe
+from xinsitu.schema import APPLIED, DETECTOR_SHAPE, describe
 from xinsitu.values import Background, Bounds
 from xinsitu.variables import SAID_LATER, Counted, Frames, as_frames, spoken
 
@@ -24,7 +24,6 @@ from . import framewise
 from .correction import Correction as Correction
 from .correction import checked
 from .plan import (
-    APPLIED,
     MEDIAN_SIZE,
     MEDIAN_THRESHOLD,
     applied_to,

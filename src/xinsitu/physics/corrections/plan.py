@@ -14,15 +14,13 @@ import xarray as xr
 
 from xinsitu.errors import CorrectionError, RoiError, SchemaError, warn
 from xinsitu.physics.blocks import in_blocks, over_blocks, pixel_index
-from xinsitu.schema import COUNTS, DETECTOR_SHAPE, RATIO, REFERENCE, image_of
+from xinsitu.schema import APPLIED, COUNTS, DETECTOR_SHAPE, RATIO, REFERENCE, image_of
 from xinsitu.values import Box
 from xinsitu.variables import Counted
 
 from . import framewise
 from .correction import Correction, checked
 
-APPLIED = "corrections"
-"""Attribute of an image that lists the steps it has been through."""
 STORED_DTYPE = "stored_dtype"
 """Attribute of an image that was converted on reading: its type on disk."""
 MEDIAN_SIZE, MEDIAN_THRESHOLD = "median_size", "median_threshold"
@@ -136,7 +134,8 @@ def plan_for(
     if correction.flatfield is not None:
         own = _at_pixels_of(image, correction.flatfield, "flatfield").values
         subtracts = correction.background is not None and correction.background.mode == "subtract"
-        flat = _usable_flat(own, np.float64 if subtracts else np.float32, warns=warns)
+        said = correction.flatfield.encoding.setdefault("said", set())  # once is enough, however often it is used
+        flat = _usable_flat(own, np.float64 if subtracts else np.float32, said if warns else None)
     if correction.mask is not None:
         mask = _at_pixels_of(image, correction.mask, "mask").values.astype(bool)
     return framewise.Steps(
@@ -229,11 +228,13 @@ def _detector_shape(image: xr.DataArray) -> tuple[int, int] | None:
     return (image.sizes["y"], image.sizes["x"]) if first == (0, 0) else None
 
 
-def _usable_flat(flat: npt.NDArray[Any], dtype: npt.DTypeLike, *, warns: bool) -> npt.NDArray[np.floating]:
-    """Flat field as floating point, NaN where nothing can be divided by it."""
+def _usable_flat(flat: npt.NDArray[Any], dtype: npt.DTypeLike, said: set[str] | None) -> npt.NDArray[np.floating]:
+    """Flat field as floating point, NaN where nothing can be divided by it; ``said``: what was told of it before."""
     usable = np.isfinite(flat) & (flat > 0)
-    if warns and (n_bad := int(flat.size - np.count_nonzero(usable))):
-        warn(f"flatfield: {n_bad} of {flat.size} pixels are zero, negative or not finite; they become NaN")
+    text = f"flatfield: {flat.size - np.count_nonzero(usable)} of {flat.size} pixels are zero, negative or not finite"
+    if said is not None and not usable.all() and text not in said:
+        said.add(text)
+        warn(f"{text}; they become NaN")
     return np.where(usable, flat, np.nan).astype(dtype)
 
 
