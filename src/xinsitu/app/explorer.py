@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from bokeh.server.contexts import BokehSessionContext
 
-FOLLOW = 2.0
+FOLLOW = 1.0
 """Seconds between two looks for new frames: network discs send no events."""
 CLOSED_TAB = 15_000
 """Milliseconds after which a closed tab is forgotten: a reload in between is cheap."""

@@ -64,7 +64,7 @@ def explore(
     public
         Let other machines in, too, that know the random token in the address; without it nobody gets in.
     follow
-        Look for new frames every two seconds.
+        Look for new frames every second.
     block
         Print the address and return only when it is stopped: the command line.
     memory

@@ -130,10 +130,10 @@ def _opened(path: Path, reading: Reading, correcting: Correcting, again: Callabl
 
 
 def _open(folder: Path, reading: Reading) -> xr.Dataset:
-    """Open a measurement; frames that are still being written come when they are whole."""
+    """Open a measurement up to the first frame that is still being written: what follows comes with it, in order."""
     scan = reading.open(folder)
-    whole = scan["frame_status"].values != FrameStatus.PENDING
-    return scan if whole.all() else scan.isel(time=np.flatnonzero(whole))
+    pending = np.flatnonzero(scan["frame_status"].values == FrameStatus.PENDING)
+    return scan.isel(time=slice(0, pending[0])) if pending.size else scan
 
 
 def _measurement(folder: Path, reading: Reading) -> xr.Dataset | None:

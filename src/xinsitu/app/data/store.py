@@ -62,7 +62,8 @@ class FrameStore:
         self.note = ""
         self._memory, self._folder = memory, folder
         self._blocks: list[npt.NDArray[Any]] = []
-        self._tiles: Tiles | None = None
+        self._tiles: list[Tiles] = []
+        self._roomless = False
         self._loaded = 0
         self._key = uuid.uuid4().hex
         self._wanted = False
@@ -124,7 +125,7 @@ class FrameStore:
         with self._lock:
             self._blocks, self._loaded, self._thread, self._ready = [], 0, None, None
             self._key = uuid.uuid4().hex
-            self._tiles = None
+            self._tiles, self._roomless = [], False
             self._forget_scratch()
 
     def _forget_scratch(self) -> None:
@@ -141,35 +142,60 @@ class FrameStore:
     def _read_all(self) -> None:
         image = image_of(self.data)
         step = max(1, BLOCK_BYTES // max(1, image[:1].nbytes))
-        if self.tiled and self._tiles is None and not self._make_tiles(image):
-            self._loaded = self.n_frames
-            return
         while self._loaded < self.n_frames and not self._stop.is_set():
             first = self._loaded
-            frames = self._read(slice(first, min(first + step, self.n_frames)))
+            room = self._room(image, first) if self.tiled else self.n_frames
+            if not room:  # ROIs are read from the frames themselves
+                self._loaded = self.n_frames
+                return
+            frames = self._read(slice(first, min(first + step, room, self.n_frames)))
             with self._lock:
                 if self._stop.is_set():
                     return
-                if self._tiles is not None:
-                    self._tiles.write(first, frames)
+                if self._tiles:
+                    self._tiles[-1].write(first - room + len(self._tiles[-1]), frames)
                 else:
                     self._blocks.append(frames)
                 self._loaded = first + len(frames)
 
-    def _make_tiles(self, image: xr.DataArray) -> bool:
-        """Make room for a tiled copy; without enough disc space ROIs are read from the frames themselves."""
+    def _room(self, image: xr.DataArray, first: int) -> int:
+        """Return up to which frame the tiled copy has room, more if it is full; 0: the disc has none left.
+
+        What was in memory, while the frames were fewer, moves into it.
+        """
+        capacity = sum(map(len, self._tiles))
+        if first < capacity or self._roomless:
+            return 0 if self._roomless else capacity
+        size = max(self.n_frames - capacity, capacity // 4)  # few pieces, however often it grows
+        tiles = self._make_tiles(image, size)
+        with self._lock:
+            blocks = list(self._blocks)
+            if tiles is None:
+                self._tiles, self._blocks, self._roomless = [], [], True
+                return 0
+        at = 0
+        for block in blocks:
+            tiles.write(at, block)
+            at += len(block)
+        with self._lock:
+            self._blocks = []
+            self._tiles = [*self._tiles, tiles]
+        return capacity + size
+
+    def _make_tiles(self, image: xr.DataArray, frames: int) -> Tiles | None:
+        """Make a piece of the tiled copy; None without enough disc space."""
         room = Path(tempfile.gettempdir()) if self._folder is None else self._folder
-        shape = (image.sizes["time"], image.sizes["y"], image.sizes["x"])
+        wanted = frames * image[:1].nbytes
         try:
-            if shutil.disk_usage(room).free < 1.2 * image.nbytes:
+            if shutil.disk_usage(room).free < 1.2 * wanted:
                 raise OSError(errno.ENOSPC, "no room")
-            self._scratch = Path(tempfile.mkdtemp(prefix="xinsitu-", dir=room))
-            self._tiles = Tiles(self._scratch / "tiles", shape, image.dtype)
+            if self._scratch is None:
+                self._scratch = Path(tempfile.mkdtemp(prefix="xinsitu-", dir=room))
+            return Tiles(self._scratch / "tiles", (frames, image.sizes["y"], image.sizes["x"]), image.dtype)
         except OSError:
             self._forget_scratch()
-            self.note = f"{room} has no room for a tiled copy of {image.nbytes / 2**30:.1f} GB: curves are slow"
-            return False
-        return True
+            self.note = f"{room} has no room for a tiled copy of {wanted / 2**30:.1f} GB: curves are slow"
+            return None
 
     def _read(self, time: slice, y: slice = slice(None), x: slice = slice(None)) -> npt.NDArray[Any]:
         image = image_of(self.data)[:, y, x]
@@ -201,18 +227,17 @@ class FrameStore:
             return 0
         source = self.source.reopen()
         new = source.data
-        old_times, times = self.data["time"].values, new["time"].values
-        if len(times) <= len(old_times) or not np.array_equal(times[: len(old_times)], old_times):
-            if len(times) == len(old_times) and np.array_equal(times, old_times):
-                return 0
-            self._forget()
-        if self._tiles is not None:
+        known, come = self.n_frames, int(new.sizes["time"])
+        same = come >= known and _same_frames(self.data, new.isel(time=slice(0, known)))
+        if same and come == known:
+            return 0
+        if not same:
             self._forget()
         self.source, self.data = source, new
         if self._wanted:  # nobody looks otherwise, and whoever comes starts it
             self.start()
         give_back()
-        return len(times) - len(old_times)
+        return come - known
 
     # -- use ----------------------------------------------------------------------------------------------------------
 
@@ -221,15 +246,15 @@ class FrameStore:
         if self._resident:
             return self.data
         with self._lock:
-            loaded, blocks, tiles, key = self._loaded, list(self._blocks), self._tiles, self._key
+            loaded, blocks, tiles, key = self._loaded, list(self._blocks), list(self._tiles), self._key
             if self._ready is not None and self._ready[0] == (key, loaded):
                 return self._ready[1]
         if not loaded:
             return self.data.isel(time=slice(0, 0))
         data, original = self.data.isel(time=slice(0, loaded)), image_of(self.data)
         stack: Blocks | Tiles | Through
-        if blocks or tiles is not None:
-            stack, frames = Blocks(blocks) if tiles is None else tiles, max(50, -(-loaded // TASKS))
+        if blocks or tiles:
+            stack, frames = Blocks(blocks or tiles), max(50, -(-loaded // TASKS))
         else:
             stack = Through((loaded, original.sizes["y"], original.sizes["x"]), original.dtype, self._read)
             frames = max(1, BLOCK_BYTES // max(1, original[:1].nbytes))
@@ -288,7 +313,7 @@ class FrameStore:
             raise FrameError(f"frame {position}", self.faults[position])
         one = self.data.isel(time=slice(position, position + 1))
         with self._lock:
-            blocks = self._blocks if position < self._loaded and self._tiles is None else []
+            blocks = self._blocks if position < self._loaded and not self._tiles else []
         first = 0
         for block in blocks:
             if position < first + len(block):
@@ -296,3 +321,9 @@ class FrameStore:
                 return one.assign(image=held_elsewhere(image_of(one), values))
             first += len(block)
         return one.load() if self._resident else one.compute()
+
+
+def _same_frames(one: xr.Dataset, other: xr.Dataset) -> bool:
+    """Whether two Datasets hold the same frames by their names; times of one second are spread anew as more come."""
+    names = [name for name in ("measurement", "scan", "frame") if name in one.coords and name in other.coords]
+    return all(np.array_equal(one[name].values, other[name].values) for name in names or ["time"])

@@ -25,6 +25,9 @@ class _Stack:
     ndim = 3
     shape: tuple[int, int, int]
 
+    def __len__(self) -> int:
+        return self.shape[0]
+
     def __getitem__(self, key: Key) -> npt.NDArray[Any]:
         slices: list[slice] = []
         rest: list[Any] = []
@@ -48,12 +51,12 @@ class _Stack:
 
 
 class Blocks(_Stack):
-    """A stack ``(time, y, x)`` in memory that grows at its end.
+    """A stack ``(time, y, x)`` of pieces behind each other: it grows at its end.
 
     Parameters
     ----------
     blocks
-        Frames behind each other, each block ``(time, y, x)``.
+        Frames behind each other, each block ``(time, y, x)``, arrays in memory or :class:`Tiles`.
 
     Examples
     --------
@@ -62,7 +65,7 @@ class Blocks(_Stack):
     ((5, 4, 5), array([0., 1.]))
     """
 
-    def __init__(self, blocks: Sequence[npt.NDArray[Any]]) -> None:
+    def __init__(self, blocks: Sequence[npt.NDArray[Any] | Tiles]) -> None:
         self._blocks = tuple(blocks)
         self._ends = np.cumsum([len(block) for block in self._blocks])
         self.shape = (int(self._ends[-1]), *self._blocks[0].shape[1:])

@@ -1,0 +1,147 @@
+"""A measurement that grows while it is explored: every frame is read once, none is lost, none is half."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+import xinsitu as xi
+from xinsitu.app.data.source import open_source
+from xinsitu.app.data.store import FrameStore
+from xinsitu.app.state.model import ExplorerModel
+from xinsitu.recipe import Reading
+from xinsitu.values import Roi, RoiSet
+
+READING = Reading(time="frame")
+SHAPE = (40, 50)
+ROIS = RoiSet([Roi("A", y=(5, 25), x=(10, 30)), Roi("B", y=(30, 38), x=(33, 49))])
+
+
+def frame(number):
+    return np.random.default_rng(number).poisson(20 + number % 17, SHAPE).astype("int32")
+
+
+def write(folder: Path, numbers) -> None:
+    for number in numbers:
+        tifffile.imwrite(folder / f"run_{number:05d}.tif", frame(number))
+
+
+class Counting(FrameStore):
+    """A store that counts how often each frame is read for its copy."""
+
+    def __init__(self, *words, **options):
+        super().__init__(*words, **options)
+        self.reads: list[int] = []
+
+    def _read(self, time, *box):
+        if not box:
+            self.reads += range(time.start, time.stop)
+        return super()._read(time, *box)
+
+
+def look(store) -> None:
+    store.refresh()
+    store.start()
+    store.wait()
+
+
+def holds(store, folder, frames) -> None:
+    """Hold that the numbers are those of somebody who opens the folder afterwards."""
+    model = ExplorerModel(store, rois=ROIS)
+    model.measure_now()
+    expected = xi.measure(xi.open_measurement(folder, time="frame"), ROIS).compute()
+    assert expected.sizes["time"] == frames
+    for roi in ROIS.names:
+        for name in ("intensity", "com_x", "maximum"):
+            np.testing.assert_array_equal(model.shown(roi)[name].values, expected[name].sel(roi=roi).values, name)
+    np.testing.assert_array_equal(
+        model.store.measurable()["image"].values, xi.open_measurement(folder, time="frame").image.values
+    )
+
+
+@pytest.mark.parametrize("memory", [2**30, 1, 100 * 40 * 50 * 4], ids=["memory", "tiled", "from memory to tiles"])
+def test_each_frame_is_read_once(tmp_path, memory):
+    write(tmp_path, range(60))
+    store = Counting(open_source(tmp_path, reading=READING), memory=memory)
+    look(store)
+    behind = 60
+    for more in (1, 30, 90, 2, 250, *[1] * 15):
+        write(tmp_path, range(behind, behind + more))
+        behind += more
+        look(store)
+        assert store.complete
+    assert sorted(store.reads) == list(range(behind))
+    holds(store, tmp_path, behind)
+    assert len(store._tiles) <= 8  # however often it grows
+    store.release()
+
+
+def test_other_frames_are_read_anew(tmp_path):
+    write(tmp_path, range(5, 40))
+    store = Counting(open_source(tmp_path, reading=READING), memory=1)
+    look(store)
+    write(tmp_path, range(5))  # come late, and belong before the others
+    look(store)
+    holds(store, tmp_path, 40)
+
+
+def test_a_full_disc_slows_but_loses_nothing(tmp_path, monkeypatch):
+    write(tmp_path, range(60))
+    store = Counting(open_source(tmp_path, reading=READING), memory=1)
+    look(store)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 0})())
+    write(tmp_path, range(60, 90))
+    look(store)
+    assert "no room" in store.note
+    holds(store, tmp_path, 90)
+    write(tmp_path, range(90, 95))
+    look(store)
+    holds(store, tmp_path, 95)
+
+
+@pytest.mark.slow
+def test_a_fast_writer_with_frames_half_written(tmp_path):
+    """Some 200 frames in a second, each tenth of them written in two halves with a pause between."""
+    write(tmp_path, range(3))
+    store = Counting(open_source(tmp_path, reading=READING), memory=200 * 40 * 50 * 4)
+    behind, stop = 600, threading.Event()
+
+    def writer():
+        for number in range(3, behind):
+            path = tmp_path / f"run_{number:05d}.tif"
+            if number % 10:
+                tifffile.imwrite(path, frame(number))
+            else:
+                content = tmp_path.parent / f"{tmp_path.name}.part"
+                tifffile.imwrite(content, frame(number))
+                data = content.read_bytes()
+                with path.open("wb", buffering=0) as file:
+                    file.write(data[: 7 * len(data) // 10])
+                    time.sleep(0.05)
+                    file.write(data[7 * len(data) // 10 :])
+            time.sleep(0.003)
+        stop.set()
+
+    thread = threading.Thread(target=writer)
+    thread.start()
+    seen = []
+    while not stop.is_set():
+        try:
+            look(store)
+        except (xi.XinsituError, OSError):
+            continue
+        seen.append(store.loaded)
+    thread.join()
+    end = time.monotonic() + 20
+    while store.loaded < behind and time.monotonic() < end:
+        look(store)
+    assert store.loaded == behind
+    assert seen == sorted(seen)
+    assert sorted(store.reads) == list(range(behind))
+    assert store.faults == {}
+    holds(store, tmp_path, behind)
