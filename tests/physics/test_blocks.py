@@ -84,6 +84,38 @@ def corrections(draw: st.DrawFn) -> xi.Correction:
     )
 
 
+def tracked(image: xr.DataArray, recipe: xi.Correction) -> xr.DataArray:
+    """Where a spot was lost; ``track`` computes at once."""
+    if not image.sizes["time"]:
+        with pytest.raises(xi.RoiError, match="no frame to track"):
+            xi.track(image, ROIS[2], correction=recipe)
+        return image
+    found = xi.track(image, ROIS[2], correction=recipe)
+    nothing = image.isnull().all(("y", "x")) | (image == -1).all(("y", "x"))
+    assert bool((found.lost | ~nothing).all())
+    assert len(found.roi.path or ()) <= image.sizes["time"]
+    return found.lost
+
+
+def line(image: xr.DataArray, recipe: xi.Correction) -> xr.DataArray | xr.Dataset:
+    series = xi.measure(image, ROIS, correction=recipe)
+    if image.sizes["time"]:
+        return xi.slope(series.com_x, errors=series.com_x_errors)
+    with pytest.raises(xi.SchemaError, match="no frame"):
+        xi.slope(series.com_x)
+    return series.com_x
+
+
+def spline(image: xr.DataArray, recipe: xi.Correction) -> xr.DataArray:
+    series = xi.measure(image, ROIS, correction=recipe)
+    return xi.smoothing_spline(series.intensity, errors=series.intensity_errors)
+
+
+def fringes(image: xr.DataArray, recipe: xi.Correction) -> xr.Dataset:
+    peaks = xi.find_peaks(along(image, recipe), "x")
+    return xi.fringe_size(peaks.position.assign_attrs(units="1/angstrom"))
+
+
 Function = Callable[[xr.DataArray, xi.Correction], xr.DataArray | xr.Dataset]
 
 
@@ -102,6 +134,10 @@ FUNCTIONS: dict[str, Function] = {
     "find_peaks": lambda image, recipe: xi.find_peaks(along(image, recipe), "x"),
     "fwhm": lambda image, recipe: xi.fwhm(along(image, recipe), "x"),
     "smooth": lambda image, recipe: xi.smooth(xi.correct(image, recipe), 5),
+    "track": tracked,
+    "smoothing_spline": spline,
+    "slope": line,
+    "fringe_size": fringes,
     "derivative": lambda image, recipe: xi.derivative(along(image, recipe), 3),
 }
 

@@ -175,14 +175,14 @@ def read_results(path: PathLike) -> xr.Dataset:
         raise SchemaError(f"{path}: holds no time axis, so it is no result of xinsitu")
     try:
         result = _loaded(lazy)
-        for text in remarks_of(result):
-            warn(f"{path}: {text}")
-        return result
     except XinsituError:
         raise
     except Exception as fault:  # noqa: BLE001 - as above
         lazy.close()
         raise _damaged(path, fault) from None
+    for text in remarks_of(result):
+        warn(f"{path}: {text}")
+    return result
 
 
 def _damaged(path: Path, fault: Exception) -> SchemaError:

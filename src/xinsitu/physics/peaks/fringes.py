@@ -9,7 +9,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import SchemaError
-from xinsitu.kernels import Doubles
+from xinsitu.kernels import Doubles, lines
 from xinsitu.physics.blocks import block_function
 from xinsitu.physics.reduction.profile_bins import seen, unbroken
 from xinsitu.schema import PIXEL
@@ -167,19 +167,13 @@ def fringe_size(peaks: xr.Dataset | xr.DataArray) -> xr.Dataset:
 def _spacing(position: npt.NDArray[Any]) -> Doubles:
     """Slope of position against order, and its error, ``(..., 2)``; a step counts as many median ones as it holds."""
     place = np.sort(position, axis=-1)  # unknown ones last
-    seen = np.isfinite(place)
-    number = np.maximum(seen.sum(axis=-1, keepdims=True), 1)
     steps = np.diff(place, axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
         counted = np.maximum(np.rint(steps / _median_of_known(steps)), 1)
         order = np.concatenate([np.zeros_like(place[..., :1]), np.cumsum(np.nan_to_num(counted), axis=-1)], axis=-1)
-        away = np.where(seen, order - np.where(seen, order, 0.0).sum(axis=-1, keepdims=True) / number, 0.0)
-        known = np.where(seen, place, 0.0)
-        spread = (away**2).sum(axis=-1)
-        slope = (away * known).sum(axis=-1) / np.where(spread > 0, spread, np.nan)
-        rest = np.where(seen, known - known.sum(axis=-1, keepdims=True) / number - slope[..., None] * away, 0.0)
-        free = np.where(number > 2, number - 2, np.nan)[..., 0]
-        return np.stack([slope, np.sqrt((rest**2).sum(axis=-1) / free / spread)], axis=-1)
+    weight, known = lines.weights(place, None)
+    line = lines.straight(order, place, weight)
+    return np.stack([line.slope, np.sqrt(line.slope_variance * lines.inflation(line, known))], axis=-1)
 
 
 def _median_of_known(steps: Doubles) -> Doubles:

@@ -234,12 +234,13 @@ def smoothing_spline(
     """
     if "time" not in series.dims:
         raise SchemaError(f"the series has dims ({', '.join(map(str, series.dims))}) and lacks 'time'")
+    if not series.sizes["time"]:
+        return series.astype(np.float64)
     time = seconds(series)
-    weights = xr.ones_like(series, dtype=np.float64) if errors is None else 1 / errors.broadcast_like(series) ** 2
+    errors = xr.ones_like(series, dtype=np.float64) if errors is None else errors.broadcast_like(series)
     result: xr.DataArray = xr.apply_ufunc(
         _spline,
-        series,
-        weights,
+        *(one.chunk({"time": -1}) if one.chunks else one for one in (series, errors)),
         input_core_dims=[["time"], ["time"]],
         output_core_dims=[["time"]],
         kwargs={"time": time, "strength": strength},
@@ -253,11 +254,12 @@ def smoothing_spline(
 
 
 @block_function
-def _spline(values: Doubles, weights: Doubles, *, time: Doubles, strength: float | None) -> Doubles:
+def _spline(values: Doubles, errors: Doubles, *, time: Doubles, strength: float | None) -> Doubles:
     """Spline of one series; the mean where there are too few points."""
     import scipy.interpolate
 
-    good = np.isfinite(values) & np.isfinite(weights) & (weights > 0)
+    weights, _ = lines.weights(values, errors)
+    good = weights > 0
     places, which = np.unique(time[good], return_inverse=True)
     result = np.full(len(values), np.nan)
     if places.size < 5:
