@@ -4,6 +4,7 @@
 const FRAMES = 2 ** Math.ceil(Math.log2(Math.max(256, figure.inner_width)))
 const MARKS = 75  // more error bars and flags nobody can tell apart
 const EDGE = 8 | 4096, SATURATED = 1 | 1024, WIDTH = 16 | 8
+const BAD = 131072  // Quality.BAD_FRAME: frames that nobody trusts are not drawn
 const FLAGS = {com_y: EDGE, com_x: EDGE, fwhm_y: WIDTH, fwhm_x: WIDTH, intensity: SATURATED}
 const data = source.data, x = data.x, n = x.length
 
@@ -59,9 +60,10 @@ const barred = []
 for (let i = from; i < behind; i += spacing) barred.push(i)
 ends.x = barred.map((i) => x[i])
 let most = 0
+const untrusted = data.quality.some((flags) => flags & BAD)
 for (const name of Object.keys(FLAGS)) {
   const shift = channel.shift && name.startsWith("com") ? zero(data[name]) : 0
-  const values = shift === 0 ? data[name] : data[name].map((value) => value - shift)
+  const values = shift === 0 && !untrusted ? data[name] : data[name].map((value, i) => data.quality[i] & BAD ? NaN : value - shift)
   const errors = data[`${name}_errors`]
   ;[drawn[`${name}_x`], drawn[name]] = line(values)
   ends[`${name}_low`] = barred.map((i) => values[i] - errors[i])

@@ -9,7 +9,7 @@ if (!channel._keys) {
     const names = [(event.ctrlKey || event.metaKey) && "ctrl", event.altKey && "alt", event.shiftKey && "shift", event.key.toLowerCase()]
     const chord = names.filter(Boolean).join("+")
     const steps = {arrowleft: -1, arrowright: 1, "shift+arrowleft": -10, "shift+arrowright": 10, pageup: -100, pagedown: 100}
-    const said = /^(k|delete|backspace|escape|tab|shift\+tab|ctrl\+(z|shift\+z|y|c|v|a)|(ctrl\+)?alt\+(shift\+)?arrow(left|right|up|down))$/
+    const said = /^(k|b|delete|backspace|escape|tab|shift\+tab|ctrl\+(z|shift\+z|y|c|v|a)|(ctrl\+)?alt\+(shift\+)?arrow(left|right|up|down))$/
     if (chord in steps) {
       if (path?.getAttribute?.("role") === "slider" || path?.getAttribute?.("role") === "separator") return
       slider.value = Math.min(Math.max(slider.value + steps[chord], slider.start), slider.end)

@@ -27,6 +27,7 @@ GESTURES = (
     ("Alt and arrows, Shift: ten", "moves the selected region by a pixel; with Ctrl its size"),
     ("Delete, Ctrl+Z, Ctrl+Shift+Z", "removes the selected region; takes back; does again"),
     ("Ctrl+C, Ctrl+V, Tab", "copies a region, pastes it, selects the next one"),
+    ("B", "does not trust this frame, or trusts it again"),
     ("curves: click, drag, double click", "goes to that frame; zooms time; shows all"),
     ("chip: click, Alt-click", "hides the curves of a region; shows them alone"),
 )

@@ -71,10 +71,30 @@ def events(session: Session) -> list[pn.viewable.Viewable]:
         ),
         listed,
         row(
-            button(session, "until here", chosen(model.end_event), width=125),
-            button(session, "delete", chosen(model.delete_event), width=125),
+            button(session, "until here", chosen(model.end_event), width=125, tip="let the event last until here"),
+            button(session, "delete", chosen(model.delete_event), width=125, tip="forget the event that is chosen"),
         ),
+        *_bad_frames(session),
     ]
+
+
+def _bad_frames(session: Session) -> list[pn.viewable.Viewable]:
+    """Return the button that marks the frame that is shown, and what is marked."""
+    model = session.model
+    said = pn.pane.Str("", margin=(0, 10), width=WIDTH)
+
+    def fill(*_: object) -> None:
+        places = model.bad_places()
+        numbers = model.store.data.get("frame")
+        named = ", ".join(
+            str(at if numbers is None or numbers.dims == () else numbers.values[at]) for at in places[:12]
+        )
+        said.object = f"not trusted: {named}{' …' if len(places) > 12 else ''}" if places else "all frames are trusted"
+
+    model.param.watch(fill, ["bad_frames"])
+    fill()
+    tip = "this frame takes no part in factors, slopes and figures; again: it does (B)"
+    return [button(session, "bad frame", model.mark_bad, width=125, tip=tip), said]
 
 
 def _event(event: Event) -> str:

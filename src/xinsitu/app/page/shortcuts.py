@@ -32,6 +32,7 @@ def pressed(model: ExplorerModel, chord: str) -> None:
         return
     actions: dict[str, Callable[[], object]] = {
         "ctrl+z": model.undo, "ctrl+shift+z": model.redo, "ctrl+y": model.redo, "k": model.set_key_frame,
+        "b": model.mark_bad,
         "escape": model.stop_picking, "tab": model.select_next, "shift+tab": lambda: model.select_next(-1),
         "delete": lambda: model.remove(model.selected), "backspace": lambda: model.remove(model.selected),
         "ctrl+c": lambda: _copy(model), "ctrl+v": lambda: _paste(model),

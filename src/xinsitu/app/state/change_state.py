@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -16,8 +18,10 @@ from xinsitu.clock import nanoseconds
 from xinsitu.errors import DocumentError, XinsituError, collected
 from xinsitu.physics.attenuation.scaling import attenuation_changes, correct_attenuation, find_attenuation_changes
 from xinsitu.physics.corrections.apply import Correction
-from xinsitu.physics.moments import frame_key, resolve_key
-from xinsitu.values import AttenuationChange, RoiSet
+from xinsitu.physics.moments import frame_key, frames_in, resolve_key
+from xinsitu.physics.samples.bad_frames import flagged
+from xinsitu.schema import Quality
+from xinsitu.values import AttenuationChange, FrameRange, RoiSet
 
 from .change_evidence import Evidence
 from .numbers import NumbersState
@@ -32,6 +36,7 @@ class ChangesState(NumbersState):
     changes = param.Parameter(default=())
     proposals = param.Parameter(default=())
     rejected = param.Parameter(default=(), doc="what was looked at and not proposed, with the reason as its note")
+    bad_frames = param.Parameter(default=(), doc="frames that a person does not trust, as FrameRange")
     question = param.String("", doc="what a person is asked before a change is taken; empty: nothing")
     looked_at = param.Integer(-1, doc="number of the change whose evidence is shown; -1: none")
     scaled = param.Boolean(True, doc="show intensities with the changes corrected")
@@ -210,6 +215,43 @@ class ChangesState(NumbersState):
         before = resolve_key(data, change.before_key or change.before, side="before")
         return before, resolve_key(data, change.after_key or change.after, side="after", later_than=before)
 
+    # -- frames that are not to be trusted ----------------------------------------------------------------------------
+
+    def mark_bad(self) -> None:
+        """Say that the frame that is shown is not to be trusted; said again, that it is.
+
+        Raises
+        ------
+        DocumentError
+            The frames have no numbers that could be named.
+        """
+        key = frame_key(self.store.data, self.frame)
+        if key is None:
+            raise DocumentError("these frames have no numbers, so none can be named as bad")
+        here = {self.frame}
+        kept = tuple(one for one in self.bad_frames if self._places([one]) != here)
+        self.bad_frames = kept if len(kept) < len(self.bad_frames) else (*self.bad_frames, FrameRange(key))
+
+    def bad_places(self) -> tuple[int, ...]:
+        """Positions of the frames that are not to be trusted."""
+        return tuple(sorted(self._places(self.bad_frames)))
+
+    def _places(self, ranges: Iterable[FrameRange]) -> set[int]:
+        found: set[int] = set()
+        for one in ranges:
+            with contextlib.suppress(XinsituError):  # of another measurement, or not there yet
+                found |= set(np.flatnonzero(frames_in(self.store.data, [one])).tolist())
+        return found
+
+    def _flagged(self, series: xr.Dataset) -> xr.Dataset:
+        """Return a series, dims ``(time, roi)``, with the flags of these frames."""
+        at = [place for place in self.bad_places() if place < series.sizes["time"]]
+        if not at:
+            return series
+        bad = np.zeros(series.sizes["time"], dtype=bool)
+        bad[at] = True
+        return flagged(series, xr.DataArray(bad, dims="time"), Quality.BAD_FRAME)
+
     # -- correcting by them -------------------------------------------------------------------------------------------
 
     def settled(self) -> tuple[AttenuationChange, ...]:
@@ -222,7 +264,7 @@ class ChangesState(NumbersState):
         names = [roi.name for roi in self.rois if roi.name in self._numbers]
         if not self.changes or not names:
             return None
-        key = (self.numbers, self.changes, tuple(names))
+        key = (self.numbers, self.changes, self.bad_frames, tuple(names))
         if self._joined[0] != key:
             try:
                 self._joined = key, correct_attenuation(self._measured(), self.changes)
@@ -241,7 +283,7 @@ class ChangesState(NumbersState):
             [part.isel(time=slice(0, least)) for part in parts], "roi", coords="minimal", compat="override",
             join="override", combine_attrs="override",
         )  # fmt: skip
-        return joined.assign_attrs(rois=json.dumps(self.rois.to_dict()))
+        return self._flagged(joined).assign_attrs(rois=json.dumps(self.rois.to_dict()))
 
     def factors(self) -> npt.NDArray[np.float64] | None:
         """Return what the intensities of each frame are multiplied by as they are shown; None: by nothing."""
@@ -257,5 +299,6 @@ class ChangesState(NumbersState):
         """Return what the curves of a ROI show: as measured, or with the changes corrected."""
         joined = self.joined() if self.scaled else None
         if joined is None or name not in joined["roi"].values:
-            return self.numbers_of(name)
+            found = self._numbers.get(name)
+            return None if found is None else self._flagged(found[1]).isel(roi=0)
         return joined.sel(roi=name)

@@ -78,6 +78,8 @@ def recipe_files(model: Shown) -> dict[str, str]:
     }
     if correcting.flatfield is not None:
         document["flatfield"] = correcting.flatfield.resolve().as_posix()
+    if screen.bad_frames:
+        document["bad_frames"] = [one.to_dict() for one in screen.bad_frames]
     if reading := screen.reading.to_dict():
         document["reading"] = reading
     rest = replace(correcting, flatfield=None).to_dict(Path.cwd())
@@ -130,6 +132,9 @@ def script(model: Shown) -> str:
         lines.append("result = xi.stitch(series)")
     else:
         lines.append("result = series[0]")
+    if screen.bad_frames:
+        bad = [one.to_dict() for one in screen.bad_frames]
+        lines.append(f"result = xi.flag_bad_frames(result, {_literal(bad)})")
     events = [event.to_dict() for event in screen.events]
     lines.append(f"events = [xi.Event.from_dict(one) for one in {_literal(events)}]")
     if events:

@@ -9,9 +9,10 @@ import xarray as xr
 
 from xinsitu.app.data.source import Source
 from xinsitu.physics.corrections.apply import Correction
+from xinsitu.physics.samples.bad_frames import flag_bad_frames
 from xinsitu.recipe import Correcting, Measure, Reading, Stitch
 from xinsitu.schema import image_of
-from xinsitu.values import AttenuationChange, Event, Key, RoiSet
+from xinsitu.values import AttenuationChange, Event, FrameRange, Key, RoiSet
 from xinsitu.variables import held_elsewhere
 
 from .corrections import Corrections
@@ -32,6 +33,7 @@ class Screen:
     corrected: bool
     changes: tuple[AttenuationChange, ...]
     events: tuple[Event, ...]
+    bad_frames: tuple[FrameRange, ...]
     axis: str
     log_intensity: bool
     files: Mapping[str, str]
@@ -50,7 +52,8 @@ class Screen:
         }
         return cls(
             model.source, store.measurable(), dict(store.faults), RoiSet(list(model.rois)), model.corrections,
-            model.corrected, tuple(model.changes), _events_of(model), model.axis, model.log_intensity, files,
+            model.corrected, tuple(model.changes), _events_of(model), tuple(model.bad_frames), model.axis,
+            model.log_intensity, files,
         )  # fmt: skip
 
     @property
@@ -102,8 +105,8 @@ def recipe(model: Shown) -> Measure | Stitch | None:
         return None
     inputs = tuple(Measure(folder, screen.rois, screen.reading, screen.correcting) for folder in screen.source.folders)
     if len(inputs) == 1 and not screen.changes and not screen.events:
-        return inputs[0]
-    return Stitch(inputs=inputs, changes=screen.changes, events=screen.events)
+        return replace(inputs[0], bad_frames=screen.bad_frames)
+    return Stitch(inputs=inputs, changes=screen.changes, events=screen.events, bad_frames=screen.bad_frames)
 
 
 def result(model: Shown) -> xr.Dataset:
@@ -118,8 +121,9 @@ def result(model: Shown) -> xr.Dataset:
     """
     screen = Screen.of(model)
     series = [_measured(screen, part, first) for part, first in _parts(screen)]
-    plain = len(series) == 1 and not screen.changes and not screen.events
-    return series[0] if plain else Stitch((), changes=screen.changes, events=screen.events).join(series)
+    if len(series) > 1 or screen.changes or screen.events:
+        return Stitch((), screen.changes, events=screen.events, bad_frames=screen.bad_frames).join(series)
+    return flag_bad_frames(series[0], screen.bad_frames) if screen.bad_frames else series[0]
 
 
 def _parts(screen: Screen) -> list[tuple[xr.Dataset, int]]:

@@ -14,7 +14,7 @@ from xinsitu.app.data import beside
 from xinsitu.errors import DocumentError, XinsituError
 from xinsitu.io.documents import ROIS, VERSION
 from xinsitu.recipe import Correcting
-from xinsitu.values import AttenuationChange, Event
+from xinsitu.values import AttenuationChange, Event, frame_ranges
 
 from .corrections import CALIBRATIONS, Corrections
 
@@ -50,6 +50,7 @@ def document(model: ExplorerModel) -> dict[str, Any]:
         "changes": [change.to_dict() for change in model.changes],
         "proposals": [change.to_dict() for change in model.proposals],
         "events": [event.to_dict() for event in model.events],
+        "bad_frames": [one.to_dict() for one in model.bad_frames],
     }
 
 
@@ -75,12 +76,13 @@ def restore(model: ExplorerModel, view: Mapping[str, Any]) -> None:
     )
     for change in (*changes, *proposals):
         model.place_of(change)
+    bad = frame_ranges(view.get("bad_frames", []))
     parts = {name: _part(view.get("in_view", {}), name) for name in IN_VIEW}
     if "correction" in view:
         model.corrections = _corrections(model, view)
     if view.get("rois"):
         model.load_rois(json.dumps({"format": ROIS, "version": VERSION, **view["rois"]}))
-    model.param.update(changes=changes, proposals=proposals, events=events)
+    model.param.update(changes=changes, proposals=proposals, events=events, bad_frames=bad)
     for name in SHOWN:
         value = shown.get(name)
         if name == "frame" and isinstance(value, int):

@@ -94,8 +94,8 @@ class CurvesView:
         watch(lambda *_: self.hide(), ["hidden"])
         watch(lambda *_: self._another_axis(), ["axis"])
         watch(lambda *_: self.labels(), ["log_intensity", "shift", "corrected", "corrections"])
-        watch(lambda *_: self.marks(), ["events", "changes", "proposals"])
-        watch(lambda *_: self._again(), ["changes", "scaled"])
+        watch(lambda *_: self.marks(), ["events", "changes", "proposals", "bad_frames"])
+        watch(lambda *_: self._again(), ["changes", "scaled", "bad_frames"])
 
     # -- figures ------------------------------------------------------------------------------------------------------
 
@@ -296,12 +296,19 @@ class CurvesView:
         spans = [mark for mark in found if mark.stop is not None]
         named = [*points, *spans]
         self._marks.data = {"x": [_number(mark.start) for mark in named], "text": [mark.name for mark in named]}
-        changes = self._model.change_places()
+        changes, bad = self._model.change_places(), self._bad()
         self._spans.data = {
-            "left": [_number(mark.start) for mark in spans] + [left for left, _, _ in changes],
-            "right": [_number(mark.stop) for mark in spans] + [right for _, right, _ in changes],
-            "color": ["#888888"] * len(spans) + ["#d62728" if sure else "#1f77b4" for _, _, sure in changes],
-        }
+            "left": [_number(mark.start) for mark in spans] + [left for left, _, _ in changes] + [x for x, _ in bad],
+            "right": [_number(mark.stop) for mark in spans] + [right for _, right, _ in changes] + [x for _, x in bad],
+            "color": ["#888888"] * len(spans) + ["#d62728" if sure else "#1f77b4" for _, _, sure in changes]
+            + [FLAGGED] * len(bad),
+        }  # fmt: skip
+
+    def _bad(self) -> list[tuple[float, float]]:
+        """Where frames that are not to be trusted begin and end on the time axis."""
+        x = self._model.coordinates()
+        half = 0.5 * float(np.median(np.diff(x))) if len(x) > 1 else 0.5
+        return [(float(x[at]) - half, float(x[at]) + half) for at in self._model.bad_places()]
 
 
 def in_time(one: figure) -> None:
