@@ -187,4 +187,6 @@ class FolderMachine(RuleBasedStateMachine):
 
 
 TestFolder = FolderMachine.TestCase
-TestFolder.settings = settings(max_examples=15, stateful_step_count=15, deadline=None)
+TestFolder.settings = settings(
+    deadline=None, max_examples=max(10, settings().max_examples // 3), stateful_step_count=15
+)

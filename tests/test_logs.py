@@ -384,3 +384,33 @@ def test_a_remark_about_one_frame_is_no_column_of_names(tmp_path):
     data = open_measurement(folder, tz="UTC", instrument="generic")
     assert data.current.values.tolist() == [100, 101, 102, 103]
     assert data.attrs["log_join"] == "m.log: by point"
+
+
+def named(folder, numbers, pattern="run_{:04d}.tif"):
+    rows = "".join(f"{pattern.format(number)}\t{100 + number}\n" for number in numbers)
+    (folder / "run.log").write_text("&SRS\n SRSRUN=7,SRSDAT=2014528\n&END\nfile\tmonitor\n" + rows)
+
+
+@pytest.mark.parametrize(("there", "told"), [([4], [3]), (range(30, 40), range(10)), (range(9, 19), range(10))])
+def test_points_that_bear_the_names_of_other_frames_are_never_counted(tmp_path, there, told):
+    """A log of another run, of as many points: only what it says of these frames is joined."""
+    for number in there:
+        (tmp_path / f"run_{number:04d}.tif").write_bytes(camserver_bytes(ramp(number), stamp_of(number)))
+    named(tmp_path, told)
+    if common := set(there) & set(told):
+        data = open_measurement(tmp_path, tz="UTC", time="frame")
+        expected = [100 + number if number in common else np.nan for number in there]
+        np.testing.assert_array_equal(data.monitor, expected)
+    else:
+        with pytest.warns(XinsituWarning, match=r"run\.log is not joined"):
+            data = open_measurement(tmp_path, tz="UTC", time="frame")
+        assert "monitor" not in data.coords
+
+
+@pytest.mark.parametrize("pattern", ["run_{}.tif", "run_{:04d}.edf", "elsewhere_{}.tif", "raw/run_{:06d}.cbf"])
+def test_points_of_frames_that_were_renamed_are_counted(tmp_path, pattern):
+    for number in range(8):
+        (tmp_path / f"run_{number:04d}.tif").write_bytes(camserver_bytes(ramp(number), stamp_of(number)))
+    named(tmp_path, range(8), pattern)
+    data = open_measurement(tmp_path, tz="UTC", time="frame")
+    assert data.monitor.values.tolist() == [100.0 + number for number in range(8)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -187,16 +188,35 @@ def _by_name(table: LogTable, tables: list[LogTable], keys: FrameKeys) -> Positi
         found = np.array([places.get(os.path.basename(name), -1) for name in keys.names], dtype="int64")
         if (found >= 0).sum() > (best >= 0).sum():
             best = found
-    mentioned = 2 * (best >= 0).sum() < min(len(table), len(best))  # a remark about some frames, not their names
+    few = 2 * (best >= 0).sum() < min(len(table), len(best))
+    mentioned = few and not _names_others(table, keys)  # a remark about some frames, not their names
     return np.full(len(best), -1, dtype="int64") if mentioned else best
+
+
+_NUMBERED = re.compile(r"(.*?)(\d{1,18})(\.\w+)?")
+
+
+def _names_others(table: LogTable, keys: FrameKeys) -> bool:
+    """Whether the points are those of frames of this name, and most of these frames are not among them."""
+    frames = [match for name in keys.names if (match := _NUMBERED.fullmatch(os.path.basename(name)))]
+    names = {match[1] for match in frames}
+    for cells in table.texts.values():
+        matches = (_NUMBERED.fullmatch(os.path.basename(cell.replace("\\", "/"))) for cell in cells)
+        told = {int(match[2]) for match in matches if match and match[1] in names}
+        if 2 * len(told) > len(table):
+            return 2 * sum(int(match[2]) in told for match in frames) < len(keys.names)
+    return False
 
 
 def _by_point(table: LogTable, tables: list[LogTable], keys: FrameKeys) -> Positions:
     """Positions by number, where the table has as many points as its scan has frames.
 
-    A line that made no sense may have been a point; then times tell better, where the log has them.
+    A line that made no sense may have been a point; then times tell better, where the log has them. Points that bear
+    the names of other frames are never counted.
     """
     nothing = np.full(len(keys.scan), -1, dtype="int64")
+    if _names_others(table, keys):
+        return nothing
     if table.bad_lines and point_times(table, keys.zone) is not None and keys.microseconds is not None:
         return nothing
     scans = np.unique(keys.scan)
