@@ -190,18 +190,42 @@ def judged(seed: Seed, data: bytes, path: Path) -> str:
 
 
 def other_reader(path: Path) -> np.ndarray | None:
-    """Pixels of a file as tifffile or silx's fabio gives them; None where it raises, or does not always end (CBF)."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if path.suffix == ".tif":
-                with tifffile.TiffFile(path) as tiff:
-                    found = tiff.pages[0].asarray(maxworkers=1)
-            else:
-                found = fabio.open(str(path)).data if path.suffix == ".edf" else None
-    except Exception:  # noqa: BLE001 (whatever it raises)
-        return None
-    return None if found is None else np.asarray(found).astype(found.dtype.newbyteorder("="))
+    """Pixels of a file as tifffile or fabio gives them; None where they raise.
+
+    Not of CBF files, where fabio does not always come to an end.
+    """
+    for read in {".tif": (_tifffile, _with_shorts), ".edf": (_fabio,)}.get(path.suffix, ()):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found = np.asarray(read(path))
+        except Exception:  # noqa: BLE001 (whatever it raises)
+            continue
+        return found.astype(found.dtype.newbyteorder("="))
+    return None
+
+
+def _tifffile(path: Path) -> np.ndarray:
+    with tifffile.TiffFile(path) as tiff:
+        return tiff.pages[0].asarray(maxworkers=1)
+
+
+def _with_shorts(path: Path) -> np.ndarray:
+    """Ask tifffile, which raises where a number is a BYTE, with a SHORT in its place; TIFF 6.0 allows both."""
+    data = bytearray(path.read_bytes())
+    order = "<" if data[:2] == b"II" else ">"
+    (first,) = struct.unpack_from(f"{order}I", data, 4)
+    (count,) = struct.unpack_from(f"{order}H", data, first)
+    for place in range(first + 2, first + 2 + 12 * count, 12):
+        _, kind, number = struct.unpack_from(f"{order}HHI", data, place)
+        if (kind, number) == (1, 1):
+            struct.pack_into(f"{order}HIH", data, place + 2, 3, 1, data[place + 8])
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        return tiff.pages[0].asarray(maxworkers=1)
+
+
+def _fabio(path: Path) -> np.ndarray:
+    return fabio.open(str(path)).data
 
 
 def in_a_series(seed: Seed, data: bytes, folder: Path) -> str:

@@ -32,7 +32,7 @@ _TYPES = {
     "float": "f4", "floatvalue": "f4", "float32": "f4", "floatieee32": "f4",
     "double": "f8", "doublevalue": "f8", "floatieee64": "f8", "doubleieee64": "f8",
 }  # fmt: skip
-_ORDERS = {"low": "<", "high": ">"}
+_ORDERS = {"lowbytefirst": "<", "highbytefirst": ">"}
 _END = re.compile(rb"[;{]\s*\}|\n[ \t]*\}")
 """Where a header ends: a brace behind a finished key or at the begin of a line; one inside a value ends nothing."""
 _EXPOSURES = ("exposure_time", "exposuretime", "count_time", "acq_expo_time", "exposure")
@@ -136,8 +136,7 @@ def _layout(path: str, keys: dict[str, str]) -> Layout:
         raise FrameFault(path, f"EDF data type {keys.get('datatype')!r} is not read")
     if not 0 < rows * columns <= MAX_PIXELS or _whole(keys.get("dim_3", "1")) != 1:
         raise FrameFault(path, f"the header declares {keys.get('dim_2')} x {keys.get('dim_1')} pixels")
-    word = keys.get("byteorder", "low").lower()
-    order = next((order for begin, order in _ORDERS.items() if word.startswith(begin)), None)
+    order = _ORDERS.get(keys.get("byteorder", "LowByteFirst").lower())
     if order is None:
         raise FrameFault(path, f"EDF byte order {keys['byteorder']!r} is neither LowByteFirst nor HighByteFirst")
     return (rows, columns), np.dtype(order + code)
