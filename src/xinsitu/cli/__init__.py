@@ -38,7 +38,7 @@ _COMMANDS: dict[str, Command] = {
     "stitch": _later("sample_commands", "stitch"),
     "plot": _later("sample_commands", "plot"),
     "compare": _later("sample_commands", "compare"),
-    "run": _later("sample_commands", "run"),
+    "run": _later("run_command", "run"),
     "instrument": _later("instrument_command", "instrument"),
     "convert": _later("convert_command", "convert"),
 }

@@ -15,6 +15,7 @@ from typing import TextIO
 from dask.diagnostics import ProgressBar
 
 from xinsitu.errors import XinsituError, XinsituWarning, in_a_line
+from xinsitu.recipe.cluster import client_in_use, progress
 
 
 def sentence(fault: Exception, about: object = None) -> str:
@@ -100,7 +101,9 @@ def working(text: str) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         if sys.stderr.isatty():
             print(f"{in_a_line(text)} …", file=sys.stderr, flush=True)
-            stack.enter_context(ProgressBar(minimum=0.5, out=sys.stderr))
+            client = client_in_use()
+            bar = ProgressBar(minimum=0.5, out=sys.stderr) if client is None else progress(client, sys.stderr)
+            stack.enter_context(bar)
         yield
     say(f"{text}: {time.perf_counter() - started:.1f} s")
 

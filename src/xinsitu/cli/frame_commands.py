@@ -92,9 +92,10 @@ def parse(words: argparse.Namespace) -> int:
     )
     say_measurement(scan, words.measurement)
     say(correction_text(step.correcting.of(scan), given=bool(words.background)))
-    with scheduler(words.scheduler), working(f"correcting and writing {scan.sizes['time']} frames"):
+    doing = f"correcting and writing {scan.sizes['time']} frames"
+    with scheduler(words, [words.measurement, words.flatfield, output.parent]) as where, working(doing):
         write_frames(
-            step.produce(),
+            where.recorded(step.produce()),
             output,
             overwrite=words.force,
             compression=words.compression,

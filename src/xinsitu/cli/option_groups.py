@@ -76,4 +76,6 @@ def correcting(one: argparse.ArgumentParser, *, threshold: float = OUTLIERS, liv
 def writing(one: argparse.ArgumentParser) -> None:
     """Say what is overwritten, and where it is computed."""
     one.add_argument("--force", action="store_true", help="overwrite what is there")
-    one.add_argument("--scheduler", metavar="tcp://…", help="compute on this dask.distributed cluster")
+    where = one.add_mutually_exclusive_group()
+    where.add_argument("--scheduler", metavar="tcp://…", help="compute on this dask.distributed cluster")
+    where.add_argument("--workers", type=words.positive, metavar="N", help="compute in N processes of this machine")

@@ -17,21 +17,19 @@ from xinsitu.io.disk import refuse_other_format, write_whole
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois, write_attenuation_changes
 from xinsitu.io.guard import check_outputs
 from xinsitu.io.results import flags_of, read_results, write_results
-from xinsitu.io.tables import write_csv
 from xinsitu.physics.attenuation.finding import FoundChanges
 from xinsitu.physics.attenuation.reports import RejectedChange
 from xinsitu.physics.attenuation.scaling import attenuation_changes, attenuation_record, undo_attenuation
 from xinsitu.physics.samples.comparing import compare as compare_samples
 from xinsitu.physics.samples.events import events_of
 from xinsitu.physics.samples.ratios import with_fractions
-from xinsitu.recipe import Append, Measure, Parse, Recipe, Stitch, Stored
-from xinsitu.recipe.recipe_file import SampleRecipe, read_recipe
-from xinsitu.recipe.rerun import differences, recipe_of
+from xinsitu.recipe import Append, Measure, Parse, Recipe, Stitch
+from xinsitu.recipe.rerun import recipe_of
 from xinsitu.schema import knows_utc
 from xinsitu.values import AttenuationChange, Key
 
-from .console import complain, say, say_block, table, working
-from .shared import correction_text, document, safe_name, scheduler, tally
+from .console import say, say_block, table, working
+from .shared import document, safe_name, scheduler
 
 
 def stitch(words: argparse.Namespace) -> int:
@@ -42,10 +40,9 @@ def stitch(words: argparse.Namespace) -> int:
     if words.output is not None:
         refuse_other_format(words.output)
     check_outputs([words.output, *others], inputs=read, overwrite=words.force)
-    with scheduler(words.scheduler):
-        inputs, series = _inputs(paths, words.same_rois)
+    inputs, series = _inputs(paths, words)
     output = words.output or Path(f"{_sample_name(series[0])}.nc")
-    check_outputs([output, *others], inputs=read, frames=_measured(inputs), overwrite=words.force)
+    check_outputs([output, *others], inputs=read, frames=frames_of(inputs), overwrite=words.force)
     stitched = _stitch_recipe(words, inputs)
     step: Recipe = stitched
     rejected: Sequence[RejectedChange] = ()
@@ -70,7 +67,7 @@ def stitch(words: argparse.Namespace) -> int:
     elif words.report:
         say(f"nothing to report: there is no change of attenuation, and {words.report} is not written")
     if words.figure:
-        _draw(sample, [words.figure], {}, overwrite=words.force)
+        draw(sample, [words.figure], {}, overwrite=words.force)
         say(f"wrote {words.figure.resolve()}")
     say(f"wrote {output.resolve()}")
     return 0
@@ -99,22 +96,23 @@ def _stitch_recipe(words: argparse.Namespace, inputs: Sequence[Recipe]) -> Stitc
     )
 
 
-def _inputs(paths: Sequence[Path], same_rois: Path | None) -> tuple[list[Recipe], list[xr.Dataset]]:
+def _inputs(paths: Sequence[Path], words: argparse.Namespace) -> tuple[list[Recipe], list[xr.Dataset]]:
     """Results and the recipes that they hold; measured again where one set of ROIs is wanted for all."""
     series = [read_results(path) for path in paths]
     recipes = [recipe_of(one, path) for path, one in zip(paths, series, strict=True)]
-    if same_rois is None:
+    if words.same_rois is None:
         return recipes, series
-    rois = read_rois(same_rois)
+    rois = read_rois(words.same_rois)
     again: list[Recipe] = []
     for path, step in zip(paths, recipes, strict=True):
         if not isinstance(step, Measure):
             raise DocumentError(f"{path}: does not say how it was measured, so it cannot be measured with other ROIs")
         again.append(replace(step, rois=rois))
     measured = []
-    for step in again:
-        with working(f"measuring {_name(step)} again"):
-            measured.append(step.produce())
+    with scheduler(words, frames_of(again)):
+        for step in again:
+            with working(f"measuring {step_name(step)} again"):
+                measured.append(step.produce())
     return again, measured
 
 
@@ -292,65 +290,26 @@ def _short_names(samples: Mapping[str, xr.Dataset]) -> dict[str, str]:
     return next(apart, {path: path for path in samples})
 
 
-# -- run --------------------------------------------------------------------------------------------------------------
-
-
-def run(words: argparse.Namespace) -> int:
-    """Do a whole sample from its recipe, or a result again from the recipe that it holds."""
-    with scheduler(words.scheduler):
-        if words.recipe.suffix == ".toml":
-            recipe = read_recipe(words.recipe)
-            bad = (*recipe.stitch.bad_frames, *words.bad_frames)
-            recipe = replace(recipe, stitch=replace(recipe.stitch, bad_frames=bad))
-            return _run_sample(recipe, None if words.outside else words.recipe.resolve().parent, force=words.force)
-        if words.bad_frames:
-            raise DocumentError(
-                f"{words.recipe}: a result is done again as it was; give bad frames to stitch, or to a recipe"
-            )
-        return _run_again(words.recipe)
-
-
-def _run_sample(recipe: SampleRecipe, below: Path | None, *, force: bool) -> int:
-    frames = _measured(recipe.stitch.inputs)
-    check_outputs(recipe.outputs, inputs=recipe.inputs, frames=frames, overwrite=force, below=below)
-    series: list[xr.Dataset] = []
-    for text in sorted(
-        {correction_text(step.correcting) for step in recipe.stitch.inputs if isinstance(step, Measure)}
-    ):
-        say(text)
-    for step in recipe.stitch.inputs:
-        with working(f"measuring {_name(step)}"):
-            series.append(step.produce())
-        say(f"{_name(step)}: {tally(series[-1])}")
-    sample = recipe.stitch.join(series)
-    write_results(sample, recipe.result, overwrite=force, recipe=document(recipe.stitch, recipe.result))
-    if recipe.table is not None:
-        write_csv(sample, recipe.table, overwrite=force)
-    _draw(sample, recipe.figures, recipe.plot, overwrite=force)
-    say_block(sample_table(sample))
-    for output in recipe.outputs:
-        say(f"wrote {output.resolve()}")
-    return 0
-
-
-def _measured(steps: Sequence[Recipe]) -> list[Path]:
+def frames_of(steps: Sequence[Recipe]) -> list[Path]:
     """Return the frames that recipes begin with, those of flat fields too."""
     on_frames = [step for step in steps if isinstance(step, Parse | Measure)]
     flats = {step.correcting.flatfield for step in on_frames} - {None}
     return [*(step.measurement for step in on_frames), *(flat for flat in flats if flat is not None)]
 
 
-def _name(step: Recipe) -> str:
+def step_name(step: Recipe) -> str:
+    """Return what a step is called."""
     return step.measurement.name if isinstance(step, Parse | Measure) else step.command
 
 
-def _draw(
+def draw(
     sample: xr.Dataset,
     figures: Sequence[Path],
     options: Any,  # noqa: ANN401 - keywords of plot
     *,
     overwrite: bool,
 ) -> None:
+    """Draw a sample into files."""
     from xinsitu.plots import save_plot
 
     for figure in figures:
@@ -358,19 +317,3 @@ def _draw(
             save_plot(sample, figure, **{"events": events_of(sample), **options}, overwrite=overwrite)
         except TypeError as fault:
             raise DocumentError(f"[plot] in the recipe: {fault}") from None
-
-
-def _run_again(path: Path) -> int:
-    result = read_results(path)
-    step = recipe_of(result, path)
-    if isinstance(step, Stored):
-        raise DocumentError(f"{path}: holds no recipe, so it cannot be done again")
-    with working(f"doing {path} again"):
-        again = step.produce()
-        found = differences(result, again)
-    if not found:
-        say(f"{path}: the numbers are the same, bit for bit")
-        return 0
-    say_block(table(list(found.items()), ("variable", "difference")))
-    complain(f"error: {path}: {len(found)} variables differ from what the recipe gives now")
-    return 1

@@ -19,6 +19,7 @@ from xinsitu.io.guard import refuse_among_frames
 from xinsitu.io.measurement import measurements_of
 from xinsitu.io.results import read_results, write_results
 from xinsitu.recipe import Measure
+from xinsitu.recipe.cluster import Cluster
 from xinsitu.values import FrameRange
 
 from .console import complain, say, say_block, sentence, table, working
@@ -53,16 +54,16 @@ def measure(words: argparse.Namespace) -> int:
     ]
     into = _output_folder(words.output, words.measurements, many=len(steps) > 1)
     if len(steps) == 1:
-        with scheduler(words.scheduler):
-            path, series = _measure_one(steps[0], words, into, set(), set())
+        with scheduler(words, [*words.measurements, words.flatfield]) as where:
+            path, series = _measure_one(steps[0], words, into, set(), set(), where)
         say_block(_series_table(series))
         say(tally(series))
         say(f"wrote {path.resolve()}")
         return 0
-    with scheduler(words.scheduler):
+    with scheduler(words, [*words.measurements, words.flatfield]) as where:
         written: set[Path] = set()
         told: set[str] = set()
-        rows = [_measure_row(step, words, into or Path(), written, told) for step in steps]
+        rows = [_measure_row(step, words, into or Path(), written, told, where) for step in steps]
     say_block(table(rows, ("measurement", "frames", "result")))
     failed = [row[0] for row in rows if row[1] == "–"]
     if failed:
@@ -83,11 +84,11 @@ def _bad_frames(words: argparse.Namespace) -> dict[Path, tuple[FrameRange, ...]]
 
 
 def _measure_row(
-    step: Measure, words: argparse.Namespace, into: Path, written: set[Path], told: set[str]
+    step: Measure, words: argparse.Namespace, into: Path, written: set[Path], told: set[str], where: Cluster
 ) -> tuple[str, str, str]:
     name = str(step.measurement)
     try:
-        path, series = _measure_one(step, words, into, written, told)
+        path, series = _measure_one(step, words, into, written, told, where)
     except _Done as done:
         return name, str(done.frames), f"{done.path} (done before)"
     except Exception as fault:  # noqa: BLE001 - whatever a library throws at one measurement, the others go on
@@ -105,7 +106,7 @@ class _Done(Exception):
 
 
 def _measure_one(
-    step: Measure, words: argparse.Namespace, into: Path | None, written: set[Path], told: set[str]
+    step: Measure, words: argparse.Namespace, into: Path | None, written: set[Path], told: set[str], where: Cluster
 ) -> tuple[Path, xr.Dataset]:
     """Measure one; what is said of several alike, the correction and the instrument, is in ``told`` and said once."""
     scan = step.reading.open(step.measurement)
@@ -124,7 +125,7 @@ def _measure_one(
         say_measurement(scan, step.measurement)
     _say_once(correction_text(step.correcting.of(scan)), told)
     with working(f"measuring {step.measurement}"):
-        series = step.produce()
+        series = where.recorded(step.produce())
     write_results(series, output, overwrite=words.force, recipe=recipe)
     written.add(output.resolve())
     return output, series

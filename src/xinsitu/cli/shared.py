@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,15 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xinsitu.errors import LayoutError, XinsituError
+from xinsitu.errors import LayoutError
 from xinsitu.io.guard import check_outputs
 from xinsitu.io.recognition import GIVEN
 from xinsitu.recipe import Correcting, Reading, Recipe
+from xinsitu.recipe.cluster import Cluster, computing
 from xinsitu.schema import FrameStatus, Quality, knows_utc
 from xinsitu.values import Background
 
-from .console import say
+from .console import complain, say
 
 NAN_FRAMES = (FrameStatus.MISSING, FrameStatus.TRUNCATED, FrameStatus.UNREADABLE, FrameStatus.WRONG_SHAPE)
 """States of frames that have no pixels."""
@@ -202,17 +203,7 @@ def check_frames_to(outputs: Iterable[Path], measurement: Path, words: argparse.
     )  # fmt: skip
 
 
-@contextlib.contextmanager
-def scheduler(address: str | None) -> Iterator[None]:
-    """Compute on a dask.distributed cluster inside the block, or as dask does by default."""
-    if address is None:
-        yield
-        return
-    from distributed import Client
-
-    try:
-        client = Client(address, timeout="10s")
-    except (OSError, ValueError, TimeoutError) as fault:
-        raise XinsituError(f"{address}: no dask scheduler answers there ({fault})") from None
-    with client:
-        yield
+def scheduler(words: argparse.Namespace, sources: Iterable[Path | None]) -> contextlib.AbstractContextManager[Cluster]:
+    """Compute on the cluster that was asked for, or as dask does by default; workers must see the sources."""
+    read = [path for path in sources if path is not None]
+    return computing(read, address=words.scheduler, workers=words.workers, say=complain)

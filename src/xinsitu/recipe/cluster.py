@@ -1,0 +1,288 @@
+"""A dask.distributed cluster that tells the truth: its workers are asked before the first task, and when they join.
+
+They must have the same xinsitu, and see the frames under their path. A worker that does not is named in one sentence,
+and never computes: one with another version would give other numbers, one without the disc NaN.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import glob
+import hashlib
+import json
+import os
+import platform
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import xarray as xr
+
+from xinsitu.errors import XinsituError
+
+if TYPE_CHECKING:
+    from distributed import Client, LocalCluster
+
+ENVIRONMENT = "DASK_SCHEDULER_ADDRESS"
+PATIENCE = 10.0
+"""Seconds after which it is said that there are no workers; they may still come."""
+CONNECTING = "10s"
+PACKAGES = ("numpy", "scipy", "xarray", "dask", "distributed", "opencv-python-headless", "tifffile", "h5py")
+ASKED = 200
+"""Entries of a folder among which two are taken, to be looked for by the workers."""
+TOPIC = "xinsitu-refused"
+Say = Callable[[str], None]
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Return what computes here: xinsitu with a digest of its source, Python, and the packages behind numbers."""
+    found = {"xinsitu": f"{metadata.version('xinsitu')} ({_source()})", "python": platform.python_version()}
+    for name in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def _source() -> str:
+    """Digest of the package's own files: two checkouts of one version may differ."""
+    folder, digest = Path(__file__).parents[1], hashlib.blake2b(digest_size=4)
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def probes(sources: Iterable[Path | str]) -> dict[str, int]:
+    """Files of frames and their sizes, for workers to look for: of each folder two, and the folder itself (-1).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "a_0.tif").write_bytes(b"frame")
+    >>> sorted(probes([folder]).values())
+    [-1, 5]
+    """
+    found: dict[str, int] = {}
+    for source in sources:
+        path = os.path.abspath(source)
+        if os.path.isdir(path):
+            found[path] = -1
+            with os.scandir(path) as entries:
+                files = sorted(entry.path for entry in islice(entries, ASKED) if entry.is_file())
+            for file in {*files[:1], *files[-1:]}:
+                found[file] = os.stat(file).st_size
+            continue
+        files = [path] if os.path.exists(path) else sorted(glob.glob(path))
+        found |= {file: os.stat(file).st_size for file in {*files[:1], *files[-1:]} if os.path.isfile(file)}
+    return found
+
+
+def answer(looked_for: Mapping[str, int]) -> tuple[dict[str, str], str]:
+    """Return what a worker says: its versions, and the first file that it does not see as it is here, if any."""
+    return versions(), next((path for path, size in looked_for.items() if not _seen(path, size)), "")
+
+
+def _seen(path: str, size: int) -> bool:
+    try:
+        return size in (-1, os.stat(path).st_size) and (size >= 0 or os.path.isdir(path))
+    except OSError:
+        return False
+
+
+def objection(worker: str, said: object, own: str) -> str:
+    """Say in a sentence why a worker cannot be used; empty where it can.
+
+    Examples
+    --------
+    >>> objection("tcp://10.0.0.7:4001", ({"xinsitu": "0.2.0 (8a1f03c2)"}, ""), "0.1.0 (77c0ffee)")
+    'worker tcp://10.0.0.7:4001 has xinsitu 0.2.0 (8a1f03c2) and this program 0.1.0 (77c0ffee): it would give other \
+numbers; install the same on both'
+    """
+    if not isinstance(said, tuple):
+        return f"worker {worker} has another xinsitu, or none ({said}); install {own} there"
+    theirs, unseen = said
+    if theirs["xinsitu"] != own:
+        return (
+            f"worker {worker} has xinsitu {theirs['xinsitu']} and this program {own}: it would give other numbers; "
+            "install the same on both"
+        )
+    if unseen:
+        return f"worker {worker} does not see {unseen} as it is here: mount the disc there under the same path"
+    return ""
+
+
+# -- a cluster in use -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where is computed: on a cluster whose workers were asked, or, without a client, in this program."""
+
+    client: Client | None = None
+
+    def recorded(self, results: xr.Dataset) -> xr.Dataset:
+        """Return results with what computed them: the attribute ``workers`` has the versions of all workers."""
+        if self.client is None:
+            return results
+        told = self.client.run(versions, on_error="ignore")
+        different = [json.loads(text) for text in sorted({json.dumps(one, sort_keys=True) for one in told.values()})]
+        return results.assign_attrs(workers=json.dumps({"number": len(told), "versions": different}))
+
+
+def client_in_use() -> Client | None:
+    """Return the client that this program computes with, if it has one."""
+    if "distributed" not in sys.modules:  # a second to import
+        return None
+    from distributed.client import _get_global_client
+
+    client = _get_global_client()
+    return client if client is not None and client.status == "running" else None
+
+
+@contextlib.contextmanager
+def computing(
+    sources: Sequence[Path], *, address: str | None = None, workers: int | None = None, say: Say = lambda text: None
+) -> Iterator[Cluster]:
+    """Compute inside the block on a cluster, once its workers were asked.
+
+    Parameters
+    ----------
+    sources
+        What is read: every worker must see it under its path.
+    address
+        Of a scheduler; else the one in the environment (``DASK_SCHEDULER_ADDRESS``), else a client in use.
+    workers
+        Number of processes of this machine to start instead, which listen to 127.0.0.1 alone.
+    say
+        What is to be told meanwhile.
+
+    Raises
+    ------
+    XinsituError
+        No scheduler answers, a worker cannot be used, or workers or scheduler are lost; the sentence names them.
+    """
+    with contextlib.ExitStack() as stack:
+        client = _client(stack, address, workers, say)
+        if client is None:
+            yield Cluster()
+            return
+        from distributed import KilledWorker
+        from distributed.client import FutureCancelledError
+        from distributed.comm import CommClosedError
+
+        where = client.scheduler.address
+        try:
+            with _asked(client, probes(sources), say):
+                yield Cluster(client)
+        except KilledWorker as fault:
+            raise XinsituError(
+                f"{where}: {fault.allowed_failures + 1} workers died over the same frames, the last at "
+                f"{fault.last_worker.address}; they may need more memory (fewer threads each)"
+            ) from None
+        except (FutureCancelledError, CommClosedError, asyncio.CancelledError) as fault:
+            raise XinsituError(f"{where}: the scheduler was lost meanwhile ({type(fault).__name__}); start it again, "
+                               "and this command once more") from None  # fmt: skip
+
+
+def _client(stack: contextlib.ExitStack, address: str | None, workers: int | None, say: Say) -> Client | None:
+    if workers is not None:
+        return stack.enter_context(_connected(stack.enter_context(_processes(workers, say))))
+    address = address or (None if client_in_use() else os.environ.get(ENVIRONMENT))
+    if address is None:
+        return client_in_use()
+    try:
+        return stack.enter_context(_connected(address))
+    except (OSError, ValueError, TimeoutError) as fault:
+        raise XinsituError(f"{address}: no dask scheduler answers there ({fault})") from None
+
+
+def _connected(where: str | LocalCluster) -> Client:
+    from distributed import Client
+
+    return Client(where, timeout=CONNECTING)
+
+
+def _processes(number: int, say: Say) -> LocalCluster:
+    """Start workers that are processes of this machine, which no other machine can reach."""
+    import logging
+
+    from distributed import LocalCluster
+
+    local = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
+    cluster = LocalCluster(n_workers=number, threads_per_worker=1, processes=True, **local)
+    say(f"{number} workers; what they do: {cluster.dashboard_link}")
+    return cluster
+
+
+@contextlib.contextmanager
+def _asked(client: Client, looked_for: Mapping[str, int], say: Say) -> Iterator[None]:
+    """Ask the workers that are there, and those that come."""
+    from .worker_plugin import AskedWhenJoining
+
+    _wait_for_one(client, say)
+    own, where = versions()["xinsitu"], client.scheduler.address
+    said = client.run(answer, looked_for, on_error="return")
+    if wrong := [text for worker, one in sorted(said.items()) if (text := objection(worker, one, own))]:
+        more = f" (and {len(wrong) - 1} more of {len(said)} workers)" if len(wrong) > 1 else ""
+        raise XinsituError(f"{where}: {wrong[0]}{more}")
+
+    def tell(event: tuple[float, str]) -> None:
+        say(f"{event[1]}; it is not used")
+
+    client.subscribe_topic(TOPIC, tell)
+    client.register_plugin(AskedWhenJoining(looked_for, own))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(Exception):  # the scheduler may be gone, and what is wrong is said already
+            client.unsubscribe_topic(TOPIC)
+            client.unregister_worker_plugin(AskedWhenJoining.name)
+
+
+def _wait_for_one(client: Client, say: Say) -> None:
+    """Wait for a worker; a task is there to be done, for which a cluster that grows by itself starts one."""
+    wanted = client.submit(os.getpid, pure=False)
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except TimeoutError:
+        say(f"{client.scheduler.address}: has no workers after {PATIENCE:.0f} s; waiting for one")
+        client.wait_for_workers(1)
+    finally:
+        wanted.release()
+
+
+@contextlib.contextmanager
+def progress(client: Client, out: TextIO) -> Iterator[None]:
+    """Show how much of what a client has asked for is done."""
+    from distributed.diagnostics.progressbar import TextProgressBar
+
+    class Bar(TextProgressBar):  # type: ignore[misc] # distributed has no types here
+        def _draw_bar(self, remaining: int, all: int, **_: object) -> None:
+            part = 1 - remaining / all if all else 1.0
+            out.write(f"\r[{'#' * int(40 * part):<40}] | {100 * part:.0f}% Completed")
+            out.flush()
+
+        def _draw_stop(self, **_: object) -> None:
+            out.write("\n")
+
+    ended = threading.Event()
+
+    def show() -> None:
+        while not ended.wait(0.5):
+            if keys := list(client.futures):
+                with contextlib.suppress(Exception):  # no bar is no reason to stop
+                    Bar(keys, scheduler=client.scheduler.address)
+
+    threading.Thread(target=show, name="xinsitu-progress", daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()

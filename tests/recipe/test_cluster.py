@@ -1,0 +1,261 @@
+"""A cluster of real processes tells the truth: other versions, no mount, no workers, killed ones."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import dask
+import distributed  # noqa: F401 - its configuration, before it is changed for a while
+import numpy as np
+import pytest
+import tifffile
+import xarray as xr
+
+import xinsitu as xi
+from xinsitu.cli import main
+from xinsitu.recipe import cluster as module
+from xinsitu.recipe.cluster import Cluster, answer, computing, objection, probes, versions
+
+ROIS = [xi.Roi("spot", (8, 22), (10, 30))]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("mounted") / "0912" / "time1"
+    path.mkdir(parents=True)
+    rng = np.random.default_rng(3)
+    for number in range(40):
+        stamp = f"2015:02:03 10:11:{number:02d}"
+        tifffile.imwrite(path / f"run_{number:04d}.tif", rng.poisson(9, (24, 33)).astype("int32"), datetime=stamp)
+    xi.write_rois(xi.RoiSet(ROIS), path.parent / "rois.json")
+    return path
+
+
+def words(folder: Path, output: Path, *more: str) -> list[str]:
+    rois = str(folder.parent / "rois.json")
+    return ["measure", str(folder), "--rois", rois, "--tz", "UTC", "-o", str(output), *more]
+
+
+@pytest.fixture(scope="module")
+def expected(folder, tmp_path_factory) -> xr.Dataset:
+    path = tmp_path_factory.mktemp("alone") / "alone.nc"
+    assert main(words(folder, path)) == 0
+    return xi.read_results(path)
+
+
+@contextlib.contextmanager
+def processes(workers: int):
+    """A scheduler and workers that are processes; more may join."""
+    from distributed import LocalCluster
+
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "60s"}),
+        LocalCluster(
+            n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1",
+            dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL,
+        ) as one,
+    ):  # fmt: skip
+        yield one
+
+
+OTHER = """
+import sys
+from xinsitu.recipe import cluster
+real = cluster.versions
+told = real() | {"xinsitu": "9.9.9 (0badc0de)"}
+cluster.versions = lambda: told
+from distributed.cli.dask_worker import main
+main(sys.argv[1:], standalone_mode=False)
+"""
+
+
+@contextlib.contextmanager
+def joining(address: str, program: str | None = None):
+    """Another worker that joins, perhaps of another version."""
+    start = ["-c", program] if program else ["-m", "distributed.cli.dask_worker"]
+    options = ["--no-nanny", "--no-dashboard", "--nthreads", "1", "--host", "127.0.0.1"]
+    with subprocess.Popen(
+        [sys.executable, *start, address, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_worker_is_judged_by_what_it_says(folder):
+    own = versions()["xinsitu"]
+    seen = probes([folder])
+    assert objection("w", answer(seen), own) == ""
+    assert len(seen) == 3
+    gone = {**seen, str(folder / "nothing.tif"): 5}
+    assert "w does not see" in objection("w", answer(gone), own)
+    assert "nothing.tif" in objection("w", answer(gone), own)
+    shorter = {path: size + (size > 0) for path, size in seen.items()}
+    assert "does not see" in objection("w", answer(shorter), own)
+    assert "another xinsitu, or none" in objection("w", ModuleNotFoundError("no xinsitu"), own)
+    assert "other numbers" in objection("w", ({"xinsitu": "0.0.1 (12345678)"}, ""), own)
+
+
+def test_without_a_cluster_nothing_is_asked_or_recorded(monkeypatch):
+    monkeypatch.delenv(module.ENVIRONMENT, raising=False)
+    with computing([]) as where:
+        assert where == Cluster()
+        series = xr.Dataset(attrs={"a": 1})
+        assert where.recorded(series) is series
+
+
+def test_processes_of_this_machine_give_the_same_bits(folder, expected, tmp_path, capsys):
+    assert main(words(folder, tmp_path / "a.nc", "--workers", "2")) == 0
+    err = capsys.readouterr().err
+    assert "2 workers; what they do: http://127.0.0.1:" in err
+    found = xi.read_results(tmp_path / "a.nc")
+    told = json.loads(found.attrs["workers"])
+    assert told == {"number": 2, "versions": [versions()]}
+    xr.testing.assert_equal(found, expected)
+
+
+def test_what_joins_is_asked_and_what_dies_is_made_up_for(folder, expected, tmp_path, capsys, monkeypatch):
+    """One scheduler for all of it: they take seconds to start."""
+    monkeypatch.setattr(module, "PATIENCE", 1.0)
+    with processes(0) as cluster:
+        monkeypatch.setenv(module.ENVIRONMENT, cluster.scheduler_address)
+        # no workers: said, and waited for
+        codes: list[int] = []
+        thread = threading.Thread(target=lambda: codes.append(main(words(folder, tmp_path / "none.nc"))))
+        thread.start()
+        said = ""
+        for _ in range(200):
+            said += capsys.readouterr().err
+            if "has no workers after 1 s; waiting for one" in said:
+                break
+            time.sleep(0.1)
+        else:
+            pytest.fail(said)
+        assert not codes
+        cluster.scale(2)
+        thread.join(60)
+        assert codes == [0]
+        xr.testing.assert_equal(xi.read_results(tmp_path / "none.nc"), expected)
+
+        # a worker that joins meanwhile, of another version: never used, and named
+        heard: list[str] = []
+        with computing([folder], address=cluster.scheduler_address, say=heard.append) as where:
+            assert where.client is not None
+            before = set(where.client.scheduler_info()["workers"])
+            with joining(cluster.scheduler_address, OTHER) as other:
+                assert other.wait(60) is not None
+            for _ in range(100):
+                if heard:
+                    break
+                time.sleep(0.1)
+            assert set(where.client.scheduler_info()["workers"]) == before
+            assert "has xinsitu 9.9.9 (0badc0de) and this program" in heard[0]
+            assert heard[0].endswith("it is not used")
+
+        # one that is killed in the midst: the same bits
+        with computing([folder], address=cluster.scheduler_address) as where:
+            assert where.client is not None
+            scan = xi.open_measurement(folder, tz="UTC", chunks={"time": 1})
+            pids = where.client.run(os.getpid)
+            slow = scan.assign(image=scan.image.copy(data=scan.image.data.map_blocks(_slowly, dtype="int32")))
+            timer = threading.Timer(0.5, os.kill, (next(iter(pids.values())), signal.SIGKILL))
+            timer.start()
+            total = slow.image.sum(("y", "x")).compute()
+            timer.join()
+            np.testing.assert_array_equal(total, scan.image.sum(("y", "x")).values)
+
+        # frames that workers do not see: one sentence, no result, whatever is done with bad frames
+        with computing([], address=cluster.scheduler_address) as where:
+            assert where.client is not None
+            where.client.run(_blind, str(folder))
+        for policy in ("raise", "nan"):
+            assert main(words(folder, tmp_path / "blind.nc", "--on-error", policy)) == 1
+            err = capsys.readouterr().err
+            assert "does not see" in err
+            assert str(folder) in err
+            assert "worker tcp://127.0.0.1:" in err
+            assert not (tmp_path / "blind.nc").exists()
+
+
+def _slowly(block: np.ndarray) -> np.ndarray:
+    time.sleep(0.05)
+    return block
+
+
+def _blind(path: str) -> None:
+    real = os.stat
+
+    def stat(one, *args, **kwargs):
+        if str(one).startswith(path):
+            raise FileNotFoundError(2, "No such file or directory", str(one))
+        return real(one, *args, **kwargs)
+
+    os.stat = stat
+
+
+def test_a_worker_that_is_there_with_another_version_is_refused_by_name(folder, tmp_path, capsys):
+    with processes(0) as cluster, joining(cluster.scheduler_address, OTHER):
+        assert main(words(folder, tmp_path / "a.nc", "--scheduler", cluster.scheduler_address)) == 1
+    err = capsys.readouterr().err
+    assert "has xinsitu 9.9.9 (0badc0de) and this program" in err
+    assert len([line for line in err.splitlines() if "error" in line]) == 1
+    assert not (tmp_path / "a.nc").exists()
+
+
+@contextlib.contextmanager
+def scheduler(file: Path):
+    """A scheduler that is a process of its own, and its address."""
+    options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
+    once = {**os.environ, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_scheduler", *options],
+        env=once, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        try:
+            while not file.exists():
+                time.sleep(0.05)
+            yield process, json.loads(file.read_text())["address"]
+        finally:
+            process.kill()
+
+
+def _kill_soon(process: subprocess.Popen) -> str:
+    threading.Timer(0.5, process.kill).start()
+    return "sleeping"
+
+
+def test_workers_and_schedulers_that_are_lost_are_one_sentence(folder, tmp_path):
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "2s"}),
+        scheduler(tmp_path / "scheduler.json") as (process, address),
+    ):
+        with (
+            joining(address),
+            pytest.raises(xi.XinsituError, match="1 workers died over the same frames"),
+            computing([], address=address) as where,
+        ):
+            where.client.submit(os._exit, 1).result()
+        with (
+            joining(address),
+            pytest.raises(xi.XinsituError, match="the scheduler was lost meanwhile"),
+            computing([folder], address=address) as where,
+        ):
+            where.client.submit(time.sleep, 30, key=_kill_soon(process)).result()
+
+
+def test_no_scheduler_is_one_sentence(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(module, "CONNECTING", "1s")
+    assert main(words(folder, tmp_path / "a.nc", "--scheduler", "tcp://127.0.0.1:9")) == 1
+    assert "tcp://127.0.0.1:9: no dask scheduler answers there" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(words(folder, tmp_path / "a.nc", "--scheduler", "tcp://127.0.0.1:9", "--workers", "2"))
