@@ -23,7 +23,8 @@ import xarray as xr
 import xinsitu as xi
 from xinsitu.cli import main
 from xinsitu.recipe import cluster as module
-from xinsitu.recipe.cluster import Cluster, answer, computing, objection, probes, versions
+from xinsitu.recipe.cluster import Cluster, computing
+from xinsitu.recipe.worker_questions import answer, objection, probes, versions
 
 ROIS = [xi.Roi("spot", (8, 22), (10, 30))]
 
@@ -69,10 +70,10 @@ def processes(workers: int):
 
 OTHER = """
 import sys
-from xinsitu.recipe import cluster
-real = cluster.versions
+from xinsitu.recipe import worker_questions
+real = worker_questions.versions
 told = real() | {"xinsitu": "9.9.9 (0badc0de)"}
-cluster.versions = lambda: told
+worker_questions.versions = lambda: told
 from distributed.cli.dask_worker import main
 main(sys.argv[1:], standalone_mode=False)
 """

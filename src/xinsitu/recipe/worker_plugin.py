@@ -7,7 +7,7 @@ from typing import Any
 
 from distributed import WorkerPlugin
 
-from .cluster import TOPIC, answer, objection
+from .worker_questions import TOPIC, answer, objection
 
 
 class AskedWhenJoining(WorkerPlugin):  # type: ignore[misc] # distributed has no types here
