@@ -10,7 +10,7 @@ import pytest
 import xinsitu as xi
 from tests.camserver import aged, camserver_bytes, ramp, stamp_of
 from xinsitu.io.growing_folder import ASKED, AT_ONCE, HELD, LISTED, NEWEST_HELD, GrowingFolder
-from xinsitu.io.options import Opening
+from xinsitu.io.options import OpenOptions
 from xinsitu.schema import FrameStatus
 
 
@@ -33,7 +33,7 @@ def growing(folder, **how):
     """A folder whose clock is a minute ahead, so that files have settled, and cut ones are old."""
     ahead = how.pop("ahead", 0.2)
     return GrowingFolder(
-        folder, Opening(on_error="skip", instrument="generic", tz="UTC", **how), now=lambda: time.time() + ahead
+        folder, OpenOptions(on_error="skip", instrument="generic", tz="UTC", **how), now=lambda: time.time() + ahead
     )
 
 
@@ -145,7 +145,7 @@ def test_files_and_stacks_are_refused(folder, tmp_path):
     with pytest.raises(xi.LayoutError, match=r"a\.tif: this is a file"):
         GrowingFolder(file)
     with pytest.raises(xi.LayoutError, match="fill_missing"):
-        GrowingFolder(folder, Opening(fill_missing=True))
+        GrowingFolder(folder, OpenOptions(fill_missing=True))
     import h5py
     import numpy as np
 

@@ -17,7 +17,7 @@ import xarray as xr
 import xinsitu as xi
 from tests.camserver import aged, camserver_bytes, stamp_of
 from xinsitu.io.growing_folder import GrowingFolder
-from xinsitu.io.options import Opening
+from xinsitu.io.options import OpenOptions
 from xinsitu.live.growing_series import GrowingSeries
 
 ROIS = xi.RoiSet(
@@ -55,7 +55,7 @@ def measured(folder: Path, correction: xi.Correction | None, **how) -> xr.Datase
 
 
 def growing(folder: Path, correction: xi.Correction | None = None, **how) -> GrowingSeries:
-    opening = Opening(**{"on_error": "skip", **HOW, **how})
+    opening = OpenOptions(**{"on_error": "skip", **HOW, **how})
     return GrowingSeries(GrowingFolder(folder, opening, now=lambda: time.time() + 0.2), ROIS, lambda scan: correction)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from xinsitu.errors import in_a_line
+from xinsitu.io.options import add_options
 
 from . import option_groups as groups
 from .words import box, calibration, change, interval, names, not_negative, positive
@@ -150,9 +151,8 @@ def _info(add: Add) -> None:
         "  xinsitu info 0884\n  xinsitu info 0884/time1\n  xinsitu info 0884/time1 --check",
     )
     one.add_argument("path", type=Path, help="sample, measurement or flat-field folder; a pattern; one file")
-    one.add_argument("--scan", metavar="NAME", help="which of several scans in an HDF5 file, e.g. 2.1")
     one.add_argument("--check", action="store_true", help="read and decode every pixel too, not only the headers")
-    groups.zone(one)
+    add_options(one, "tz", "instrument", "scan")
 
 
 def _parse(add: Add) -> None:

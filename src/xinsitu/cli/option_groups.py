@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from xinsitu.defaults import MEDIAN, OUTLIERS
+from xinsitu.io.options import KEYWORDS, add_options
 
 from . import words
 
@@ -25,29 +26,9 @@ def bad_frames(one: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def zone(one: argparse.ArgumentParser) -> None:
-    """Say whose frames these are, and in which zone."""
-    one.add_argument(
-        "--tz", metavar="ZONE", help="time zone of the stamps, e.g. Asia/Tokyo (default: the instrument's)"
-    )
-    one.add_argument("--instrument", metavar="NAME", help="instrument or path of its table (default: recognised)")
-
-
 def reading(one: argparse.ArgumentParser, *, live: bool = False) -> None:
-    """Say how frames are opened; ``live``: while they come."""
-    zone(one)
-    one.add_argument("--time", default="auto", help="where times come from: auto, stamp, period, frame or mtime")
-    one.add_argument("--ignore-time-order", action="store_true", help="keep number order where stamps decrease")
-    one.add_argument("--period", type=float, metavar="S", help="seconds between frames, for --time period")
-    one.add_argument("--stamp-marks", choices=["start", "end"], help="of the exposure (default: the instrument's)")
-    one.add_argument("--on-error", choices=["raise", "skip", "nan"], default="raise", help="what to do with bad frames")
-    if live:
-        one.set_defaults(fill_missing=False, scan=None)  # a missing frame may still come; frames are in files
-    else:
-        one.add_argument("--fill-missing", action="store_true", help="put a frame of NaN where a number is missing")
-        one.add_argument("--scan", metavar="NAME", help="which of several scans in an HDF5 file, e.g. 2.1")
-    one.add_argument("--series", metavar="NAME|newest", help="which of several series in the folder")
-    one.add_argument("--log", default="auto", metavar="auto|none|FILE", help="log whose counters join the frames")
+    """Say how frames are opened; ``live``: while they come, in files, and where a missing one may still come."""
+    add_options(one, *(name for name in KEYWORDS if not live or name not in ("fill_missing", "scan")))
 
 
 def correcting(one: argparse.ArgumentParser, *, threshold: float = OUTLIERS, live: bool = False) -> None:

@@ -15,6 +15,7 @@ import xarray as xr
 
 from xinsitu.errors import LayoutError
 from xinsitu.io.guard import check_outputs
+from xinsitu.io.options import chosen_of
 from xinsitu.io.recognition import GIVEN
 from xinsitu.recipe import Correcting, Reading, Recipe
 from xinsitu.recipe.cluster import Cluster, computing
@@ -29,19 +30,7 @@ NAN_FRAMES = (FrameStatus.MISSING, FrameStatus.TRUNCATED, FrameStatus.UNREADABLE
 
 def reading(words: argparse.Namespace) -> Reading:
     """Return how frames are opened."""
-    return Reading(
-        tz=words.tz,
-        instrument=words.instrument,
-        on_error=words.on_error,
-        order_error="ignore" if words.ignore_time_order else "raise",
-        time=words.time,
-        series=words.series,
-        scan=words.scan,
-        fill_missing=words.fill_missing,
-        period=words.period,
-        stamp_marks=words.stamp_marks,
-        logs=None if words.log == "none" else words.log,
-    )
+    return Reading(**chosen_of(words))
 
 
 def background(words: argparse.Namespace, default: Background | None = None) -> Background | None:
@@ -192,7 +181,7 @@ def safe_name(text: str) -> str:
 
 def check_frames_to(outputs: Iterable[Path], measurement: Path, words: argparse.Namespace, *, overwrite: bool) -> None:
     """Refuse outputs of a measurement that are read by it, or would lie among frames."""
-    log = None if words.log in ("auto", "none") else Path(words.log)
+    log = None if words.logs in ("auto", None) else Path(words.logs)
     check_outputs(
         outputs,
         inputs=[

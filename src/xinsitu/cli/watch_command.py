@@ -19,7 +19,7 @@ import xarray as xr
 from xinsitu import schema
 from xinsitu.io.documents import read_rois
 from xinsitu.io.growing_folder import GrowingFolder
-from xinsitu.io.options import Opening
+from xinsitu.io.options import OpenOptions
 from xinsitu.live.growing_series import GrowingSeries
 from xinsitu.live.watching import SHARE, Publish, follow, results_to
 from xinsitu.physics.corrections.correction import Correction
@@ -52,7 +52,7 @@ def watch(words: argparse.Namespace) -> int:
     rois, how, what = read_rois(words.rois), reading(words), correcting(words, background(words))
     check_frames_to([words.output, words.figure], words.measurement, words, overwrite=words.force)
     live = replace(how, on_error="skip" if how.on_error == "raise" else how.on_error)
-    folder = GrowingFolder(words.measurement, Opening(**live.to_dict()))
+    folder = GrowingFolder(words.measurement, OpenOptions(**live.to_dict()))
     talk = complain if words.json else say
     used = [what]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from typing import Any, ClassVar
 
 import xarray as xr
@@ -16,7 +15,7 @@ from .formats.named_chunks import named_by_content
 from .garbage import uncollected
 from .measurement import open_sample
 from .opening import open_lazily
-from .options import Opening
+from .options import KEYWORDS, OpenOptions
 
 
 class XinsituBackend(BackendEntrypoint):
@@ -30,7 +29,7 @@ class XinsituBackend(BackendEntrypoint):
     open_dataset_parameters: ClassVar[tuple[str, ...]] = (
         "filename_or_obj",
         "drop_variables",
-        *(field.name for field in fields(Opening)),
+        *KEYWORDS,
     )
 
     def open_dataset(
@@ -38,12 +37,12 @@ class XinsituBackend(BackendEntrypoint):
         filename_or_obj: object,
         *,
         drop_variables: str | Iterable[str] | None = None,
-        **options: Any,  # noqa: ANN401 - xarray passes on what people gave; Opening checks it
+        **options: Any,  # noqa: ANN401 - xarray passes on what people gave; OpenOptions checks it
     ) -> xr.Dataset:
         """Open frames, not chunked; options are the keywords of :func:`~xinsitu.io.measurement.open_measurement`."""
         if not isinstance(filename_or_obj, str | os.PathLike | Sequence):
             raise LayoutError(f"the engine xinsitu opens paths, not {type(filename_or_obj).__name__}")
-        opening = Opening(**options)
+        opening = OpenOptions(**options)
         with uncollected():
             dataset, _ = open_lazily(filename_or_obj, opening)
         dropped = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or ())

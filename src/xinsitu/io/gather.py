@@ -25,7 +25,6 @@ from .formats.header import FrameFault, FrameHeader
 from .formats.stack import ABSENT, FrameStack
 
 Attribute = str | int | float
-ON_ERROR = ("raise", "skip", "nan")
 MAX_FILL = 100
 """At most so many missing frames are filled for each one that is there."""
 
@@ -108,7 +107,6 @@ def gather(
     LayoutError
         There is no such policy.
     """
-    check_policy(on_error)
     found = read_headers(folder, files) if headers is None else compared(folder, files, headers)
     stale = _stale(folder, files, found) if newest else {}
     if stale:
@@ -124,12 +122,6 @@ def gather(
         pairs = _filled(folder, pairs)
     promote = on_error == "nan" or fill_missing
     return _stack(folder, pairs, [*faults, *stale.values()], _suspects(folder, files, found), promote=promote)
-
-
-def check_policy(on_error: str) -> None:
-    """Raise where there is no such policy."""
-    if not isinstance(on_error, str) or on_error not in ON_ERROR:
-        raise LayoutError(f"on_error is one of {', '.join(ON_ERROR)}, not {on_error!r}")
 
 
 def refuse(faults: Sequence[FrameFault], count: int, on_error: str) -> None:

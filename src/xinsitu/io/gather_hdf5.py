@@ -17,7 +17,7 @@ from .discover import FrameName
 from .faults import pending
 from .formats.hdf5_stack import Hdf5Stack
 from .formats.header import FrameFault
-from .gather import Attribute, Gathered, check_policy, refuse, warn_of_left_out, warn_of_remarks
+from .gather import Attribute, Gathered, refuse, warn_of_left_out, warn_of_remarks
 from .hdf5 import read_file
 
 _PIECE = re.compile(r".*_data_\d+\.\w+")
@@ -38,7 +38,6 @@ def gather_hdf5(
     FrameError
         A file is damaged, unlike the others, or refers to files outside its folder.
     """
-    check_policy(on_error)
     found = read_hdf5(folder, files, scan)
     faults = [one for one in found if isinstance(one, FrameFault)]
     refuse(faults, len(found), on_error)

@@ -28,7 +28,7 @@ from .formats.siblings import Sibling, sibling
 from .gather import gather
 from .instruments import PATTERNS
 from .opening import described
-from .options import Opening
+from .options import OpenOptions
 from .paths import NEWEST, Source, hdf5_files
 from .recognition import Chosen, choose_instrument
 
@@ -75,10 +75,10 @@ class GrowingFolder:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], opening: Opening | None = None, *, now: Callable[[], float] = time.time
+        self, path: str | os.PathLike[str], opening: OpenOptions | None = None, *, now: Callable[[], float] = time.time
     ) -> None:
         self.folder = os.path.abspath(os.path.expanduser(os.fspath(path)))
-        self.opening = opening or Opening(on_error="skip")
+        self.opening = opening or OpenOptions(on_error="skip")
         if os.path.isfile(self.folder):
             raise LayoutError(f"{self.folder}: this is a file; a folder that frames are written to can be watched")
         if self.opening.fill_missing:

@@ -8,7 +8,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import xarray as xr
 
@@ -21,29 +21,19 @@ from .formats.stack import FrameStack
 from .garbage import uncollected
 from .instruments import PATTERNS, Instrument
 from .opening import gather_source, open_lazily
-from .options import NO_ZONE, Opening, check_sample
+from .options import NO_ZONE, OpenKeywords, OpenOptions, check_sample, with_options
 from .paths import PathOrPaths, hdf5_files, resolve, settled
 from .recognition import choose_instrument, instrument_or_generic
-from .times import Time
 
 Chunks = Mapping[str, Any] | int | str | None
 
 
+@with_options
 def open_measurement(
     path: PathOrPaths,
     *,
     chunks: Chunks = {},  # noqa: B006 - xarray's own default, never changed
-    tz: str | None = None,
-    instrument: str | os.PathLike[str] | Instrument | None = None,
-    on_error: str = "raise",
-    time: Time = "auto",
-    order_error: str = "raise",
-    series: str | None = None,
-    scan: str | int | None = None,
-    fill_missing: bool = False,
-    period: float | None = None,
-    stamp_marks: str | None = None,
-    logs: str | os.PathLike[str] | None = "auto",
+    **options: Unpack[OpenKeywords],
 ) -> xr.Dataset:
     """Open the frames of one measurement; every header is read, no pixel.
 
@@ -53,39 +43,8 @@ def open_measurement(
         Folder of frames; a pattern such as ``"time1/scan_*.cbf"``; a list of files; or one file of several frames.
     chunks
         xarray's keyword: ``{}`` for whole frames, 16 to 32 MiB per chunk; None for a lazy array without dask.
-    tz
-        Time zone of the detector PC's clock; None takes the instrument's. Where nobody knows it, times stay what the
-        clock showed, ``time_zone_source`` is ``unknown``, and a warning says so.
-    instrument
-        Name of an instrument or a path to its table; None takes what ``XINSITU_INSTRUMENT`` or the user's configuration
-        file name, else the one whose table recognises the frames, else ``generic``. The attribute
-        ``instrument_source`` says which of these it was.
-    on_error
-        What becomes of frames that cannot be read: ``raise``; ``skip`` leaves them out; ``nan`` keeps them as NaN,
-        which makes the image floating point.
-    time
-        ``auto``: the stamps, or frame numbers on files without any. ``stamp``. ``period``: stamps made finer by the
-        steady period of the frames, with ``time_uncertainty``; refused where a stamp contradicts it. ``frame``: the
-        frame number as seconds. ``mtime``: modification times of the files. Or an array: one UTC time or UNIX time
-        per frame.
-    order_error
-        Where stamps decrease with the frame number: ``raise`` or ``ignore``.
-    series
-        Name of one of several series in the folder; or ``newest``, which leaves out the frames of an older, longer
-        series that a newer one has overwritten in part.
-    scan
-        Of an HDF5 file with several scans or detectors: the name of the scan, as BLISS's ``"2.1"``, or the place of the
-        frames, as ``"2.1/instrument/eiger/data"``.
-    fill_missing
-        Put a frame of NaN where a number is missing; the image becomes floating point as with ``on_error="nan"``.
-    period
-        Seconds between frames, for ``time="period"``; None takes the header's.
-    stamp_marks
-        Whether stamps mark the ``start`` or the ``end`` of the exposure; None takes the instrument's. It is an
-        attribute; times are those of the stamps.
-    logs
-        ``auto`` joins the logs that the instrument's table looks for, their counters as coordinates along time such as
-        ``monitor``; or the path of a log; or None.
+    **options
+        How the frames are opened.
 
     Returns
     -------
@@ -110,21 +69,8 @@ def open_measurement(
     >>> scan.image.sizes                                           # doctest: +SKIP
     Frozen({'time': 720, 'y': 195, 'x': 487})
     """
-    opening = Opening(
-        tz=tz,
-        instrument=instrument,
-        on_error=on_error,
-        time=time,
-        order_error=order_error,
-        series=series,
-        scan=scan,
-        fill_missing=fill_missing,
-        period=period,
-        stamp_marks=stamp_marks,
-        logs=logs,
-    )
     with uncollected():
-        dataset, stack = open_lazily(path, opening)
+        dataset, stack = open_lazily(path, OpenOptions(**options))
     return dataset if chunks is None else _chunked(dataset, stack, chunks)
 
 
@@ -191,7 +137,7 @@ def open_flatfield(
     >>> float(flat.mean())                      # doctest: +SKIP
     1.0
     """
-    opening = Opening(
+    opening = OpenOptions(
         tz=tz, instrument=instrument, on_error=on_error, time=time, order_error=order_error, series=series
     )
     path = settled(path)
@@ -237,7 +183,7 @@ def open_sample(
         No such folder, or no measurement in it.
     """
     check_sample(path, include, exclude)
-    Opening(tz=tz, instrument=instrument, on_error=on_error, time=time, order_error=order_error, logs=logs)
+    OpenOptions(tz=tz, instrument=instrument, on_error=on_error, time=time, order_error=order_error, logs=logs)
     table = instrument_or_generic(instrument)
     folder = look(path, table.patterns)
     wanted, left_out = select(folder.folders, include, exclude)

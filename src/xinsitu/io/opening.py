@@ -17,14 +17,14 @@ from .formats.stack import FrameStack
 from .gather import Gathered, gather
 from .instruments import Instrument
 from .log_join import FrameKeys, NoLog, find_logs, join_logs
-from .options import NO_ZONE, Opening
+from .options import NO_ZONE, OpenOptions
 from .paths import NEWEST, PathOrPaths, Source, resolve, settled
 from .recognition import Chosen, choose_instrument
 from .reopening import all_own, reopened
 from .times import Readings, make_times
 
 
-def open_lazily(path: PathOrPaths, opening: Opening) -> tuple[xr.Dataset, FrameStack | Hdf5Stack]:
+def open_lazily(path: PathOrPaths, opening: OpenOptions) -> tuple[xr.Dataset, FrameStack | Hdf5Stack]:
     """Open frames as a Dataset without dask, and the stack behind its image.
 
     Raises
@@ -47,7 +47,7 @@ def open_lazily(path: PathOrPaths, opening: Opening) -> tuple[xr.Dataset, FrameS
     return described(source, gathered, opening, chosen), gathered.stack
 
 
-def described(source: Source, gathered: Gathered, opening: Opening, chosen: Chosen) -> xr.Dataset:
+def described(source: Source, gathered: Gathered, opening: OpenOptions, chosen: Chosen) -> xr.Dataset:
     """Return the Dataset of frames that were gathered: with their times, and the logs beside them.
 
     Raises
@@ -76,7 +76,7 @@ def described(source: Source, gathered: Gathered, opening: Opening, chosen: Chos
     return _with_logs(dataset, opening.logs, source, _keys(dataset, gathered, clock, table), table)
 
 
-def _reopened(source: Source, gathered: Gathered, opening: Opening, chosen: Chosen) -> xr.Dataset:
+def _reopened(source: Source, gathered: Gathered, opening: OpenOptions, chosen: Chosen) -> xr.Dataset:
     """Open frames that xinsitu has read before; a log joins them only where it is named."""
     dataset = reopened(source, gathered, opening, chosen)
     if opening.logs in (None, "auto"):

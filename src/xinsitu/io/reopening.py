@@ -25,7 +25,7 @@ from .formats.safe_hdf5 import opened
 from .gather import Gathered
 from .instruments import Instrument
 from .nexus import decoded, read_attributes
-from .options import Opening
+from .options import OpenOptions
 from .paths import Source
 from .recognition import Chosen
 from .results import ENGINE
@@ -52,7 +52,7 @@ def _is_time(item: object) -> bool:
     return isinstance(item, h5py.Dataset) and item.ndim == 1 and " since " in decoded(item.attrs.get("units"))
 
 
-def reopened(source: Source, gathered: Gathered, opening: Opening, chosen: Chosen) -> xr.Dataset:
+def reopened(source: Source, gathered: Gathered, opening: OpenOptions, chosen: Chosen) -> xr.Dataset:
     """Return the Dataset that was written, its image lazy.
 
     Parameters
@@ -127,7 +127,7 @@ def _together(parts: Sequence[xr.Dataset], path: str) -> xr.Dataset:
         raise LayoutError(f"{path}: these files are not of one measurement ({said}); open each, and stitch") from None
 
 
-def _of_instrument(dataset: xr.Dataset, path: str, opening: Opening, table: Instrument) -> xr.Dataset:
+def _of_instrument(dataset: xr.Dataset, path: str, opening: OpenOptions, table: Instrument) -> xr.Dataset:
     """Name the instrument where the file knows none; one that it knows stays."""
     known = str(dataset.attrs.get("instrument", "generic"))
     if opening.instrument is None or table.name == known:
@@ -140,7 +140,7 @@ def _of_instrument(dataset: xr.Dataset, path: str, opening: Opening, table: Inst
     return dataset.assign_attrs(instrument=table.name, instrument_source="given")
 
 
-def _on_the_clock(dataset: xr.Dataset, path: str, opening: Opening, table: Instrument) -> xr.Dataset:
+def _on_the_clock(dataset: xr.Dataset, path: str, opening: OpenOptions, table: Instrument) -> xr.Dataset:
     """Make UTC of what a clock showed, once somebody says its zone; UTC stays what it is."""
     zone, source = opening.zone(table) if opening.tz or opening.instrument is not None else ("", UNKNOWN_ZONE)
     if dataset.attrs.get("time_zone_source") != UNKNOWN_ZONE:
@@ -159,7 +159,7 @@ def _on_the_clock(dataset: xr.Dataset, path: str, opening: Opening, table: Instr
     return dataset.assign_coords(time=("time", utc, attributes)).assign_attrs(time_zone=zone, time_zone_source=source)
 
 
-def _with_times(dataset: xr.Dataset, path: str, opening: Opening) -> xr.Dataset:
+def _with_times(dataset: xr.Dataset, path: str, opening: OpenOptions) -> xr.Dataset:
     """Give frames other times than those of the file, where that is asked for."""
     asked, source = opening.time, dataset.attrs.get("time_source")
     if isinstance(asked, str) and (asked == "auto" or asked == source or (asked == "stamp" and source != "frame")):

@@ -23,7 +23,7 @@ from .formats.header import FrameFault, FrameHeader
 from .gather import Gathered
 from .gather_hdf5 import check_hdf5, join_hdf5, read_hdf5, unwritten, without_unwritten
 from .instruments import GENERIC, Instrument
-from .options import Opening, check_instrument
+from .options import OpenOptions, check_instrument
 from .paths import PathOrPaths, Source, hdf5_files, resolve, settled
 from .recognition import GIVEN, Chosen, choose_instrument
 from .reopening import said_of
@@ -119,7 +119,7 @@ class _How:
 
     def zone(self, chosen: Chosen) -> tuple[str, str]:
         """Return the time zone of the stamps, and where it comes from."""
-        return Opening(tz=self.tz).zone(chosen.table)
+        return OpenOptions(tz=self.tz).zone(chosen.table)
 
 
 def survey(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import time_ns
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,9 @@ from xinsitu.errors import TimeError, warn
 from xinsitu.schema import microseconds_from_time
 
 from .periods import by_period
+
+if TYPE_CHECKING:
+    from .options import Time
 
 _EARLIEST = 788_918_400_000_000
 """1995-01-01, in microseconds: no detector that is read here is older."""
@@ -119,10 +123,6 @@ def progress(scan: npt.NDArray[np.int64], frame: npt.NDArray[np.int64]) -> npt.N
         if result[start] <= result[start - 1]:
             result[start:] += result[start - 1] + 1 - result[start]
     return result
-
-
-Time = str | npt.NDArray[np.datetime64] | npt.NDArray[np.float64]
-TIMES = ("auto", "stamp", "period", "frame", "mtime")
 
 
 def make_times(readings: Readings, *, zone: str, time: Time = "auto", order_error: str = "raise") -> TimeAxis:

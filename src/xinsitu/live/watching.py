@@ -24,7 +24,7 @@ from xinsitu.io.disk import refuse_existing, refuse_other_format
 from xinsitu.io.growing_folder import GrowingFolder
 from xinsitu.io.guard import check_outputs
 from xinsitu.io.instruments import Instrument
-from xinsitu.io.options import Opening
+from xinsitu.io.options import OpenOptions
 from xinsitu.io.results import write_results
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.values import Roi, RoiSet
@@ -109,7 +109,7 @@ def watch(
     ...     print(new.frame.values[-1], new.intensity.sel(roi="WZ").values[-1])
     >>> series = watch("0884/time3", rois, on_frames=show, until_idle=60)     # doctest: +SKIP
     """
-    opening = Opening(
+    opening = OpenOptions(
         tz=tz, instrument=instrument, on_error="skip" if on_error == "raise" else on_error, time=time, series=series,
         order_error=order_error, period=period, stamp_marks=stamp_marks, logs=logs,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any, ClassVar, Literal
 import xarray as xr
 
 from xinsitu.errors import DocumentError, warn
-from xinsitu.io.instruments import instrument_names
+from xinsitu.io.instruments import Instrument, instrument_names
 from xinsitu.io.masks import read_mask
 from xinsitu.io.measurement import open_flatfield, open_measurement
+from xinsitu.io.options import OpenOptions
 from xinsitu.io.pixel_maps import read_calibration
 from xinsitu.io.recognition import RECOGNISED
 from xinsitu.physics.corrections.apply import Correction, correct, crop, median
@@ -25,22 +27,12 @@ from xinsitu.values import Background, Bounds, FrameRange, RoiSet, frame_ranges
 
 from .recipe_checks import VERSION, known, relative
 
+OneInstrument = str | os.PathLike[str] | Instrument | None
+
 
 @dataclass(frozen=True)
-class Reading:
-    """How frames are opened; the keywords of :func:`~xinsitu.open_measurement`."""
-
-    tz: str | None = None
-    instrument: str | None = None
-    on_error: str = "raise"
-    order_error: str = "raise"
-    time: str = "auto"
-    series: str | None = None
-    scan: str | None = None
-    fill_missing: bool = False
-    period: float | None = None
-    stamp_marks: str | None = None
-    logs: str | None = "auto"
+class Reading(OpenOptions):
+    """How frames are opened: the keywords of :func:`~xinsitu.open_measurement`."""
 
     def open(self, folder: Path) -> xr.Dataset:
         """Open a measurement lazily."""
@@ -59,10 +51,6 @@ class Reading:
         """Return how flat fields, masks and calibrations of these frames are read: as of the same instrument."""
         recognised = str(scan.attrs.get("instrument_source", "")).startswith(RECOGNISED)
         return replace(self, instrument=str(scan.attrs["instrument"])) if recognised else self
-
-    def to_dict(self) -> dict[str, Any]:
-        """Keywords that differ from the defaults."""
-        return {item.name: value for item in fields(self) if (value := getattr(self, item.name)) != item.default}
 
 
 @dataclass(frozen=True)
@@ -145,7 +133,7 @@ class Calibrating:
     lattice_constant: float | None = None
     transpose: bool = False
 
-    def pixels(self, detector: xr.Dataset | None = None, instrument: str | None = None) -> xr.DataArray:
+    def pixels(self, detector: xr.Dataset | None = None, instrument: OneInstrument = None) -> xr.DataArray:
         """Read the file; it has to fit the detector, where that is known."""
         how: dict[str, Any] = {"axis": self.axis, "transpose": self.transpose, "instrument": instrument}
         values = read_calibration(self.file, detector, **how)
