@@ -70,12 +70,13 @@ LAYOUT = """() => {
 class Tab:
     """One browser tab with an explorer in it."""
 
-    def __init__(self, page, url):
+    def __init__(self, page, url, *, there=True):
         self.page, self.requests, self.errors = page, [], []
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.goto(url)
-        self.there()
+        if there:
+            self.there()
 
     def there(self):
         """Wait until the explorer is on the page."""
@@ -225,14 +226,14 @@ class Tab:
         self.page.mouse.click(point["x"], point["y"])
 
     def save(self, label, folder):
-        """Save a file from the menu."""
+        """Save a file from the menu, as a download."""
         from playwright.sync_api import TimeoutError as Late
 
         self.at_rest()
         try:
             with self.page.expect_download(timeout=1000 * SECONDS) as coming:
                 self.page.locator("#save").click()
-                self.page.locator(f"#files [data-file={label}]").click()
+                self.page.locator(f"#files [data-file={label}]").click(modifiers=["Shift"])
         except Late as late:
             raise AssertionError(f"no {label} came; the page says {self.get('message', 'text')!r}") from late
         path = folder / coming.value.suggested_filename

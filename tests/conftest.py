@@ -91,10 +91,10 @@ def start(chromium):
     """``start(explorer)`` opens it in a tab; both are closed after the test."""
     with contextlib.ExitStack() as stack:
 
-        def open_tab(explorer, size=(1500, 1150)) -> Tab:
+        def open_tab(explorer, size=(1500, 1150), *, there=True) -> Tab:
             context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, accept_downloads=True)
             stack.callback(context.close)
             stack.callback(explorer.stop)
-            return Tab(context.new_page(), explorer.url)
+            return Tab(context.new_page(), explorer.url, there=there)
 
         yield open_tab

@@ -6,21 +6,23 @@ import asyncio
 import contextlib
 import errno
 import secrets
+import signal
 import socket
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import xarray as xr
 
-from xinsitu.errors import FrameError, XinsituError
+from xinsitu.errors import FrameError, LayoutError, XinsituError
 from xinsitu.io.tables import to_dataframe
 from xinsitu.physics.corrections.apply import Correction
 from xinsitu.plots.markup import as_html
-from xinsitu.values import RoiSet
+from xinsitu.values import AttenuationChange, RoiSet
 
 from .current import forget
 from .data.memory import keep_small
@@ -42,6 +44,17 @@ CLOSED_TAB = 15_000
 """Milliseconds after which a closed tab is forgotten: a reload in between is cheap."""
 
 
+@dataclass(frozen=True)
+class Opened:
+    """Frames, and what a tab begins with."""
+
+    source: Source
+    store: FrameStore
+    rois: RoiSet | None = None
+    correction: Correction | None = None
+    calibration: Mapping[str, xr.DataArray] = field(default_factory=dict)
+
+
 class Explorer:
     """A running explorer: what a person sees in the browser, at hand in Python.
 
@@ -52,18 +65,12 @@ class Explorer:
     >>> explorer.stop()                      # doctest: +SKIP
     """
 
-    def __init__(
-        self,
-        source: Source,
-        store: FrameStore,
-        *,
-        rois: RoiSet | None,
-        correction: Correction | None,
-        calibration: Mapping[str, xr.DataArray] | None = None,
-    ) -> None:
-        self.source, self.store = source, store
+    def __init__(self, *, public: bool = False) -> None:
+        self.public = public
         self.token = secrets.token_urlsafe(24)
-        self._rois, self._correction, self._calibration = rois, correction, calibration
+        self.waiting_for = ""
+        self.why = ""
+        self._opened: Opened | None = None
         self._models: list[ExplorerModel] = []
         self._documents: weakref.WeakSet[Any] = weakref.WeakSet()
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="xinsitu-explorer")
@@ -77,6 +84,38 @@ class Explorer:
         self._safe: set[str] = set()
         self.kept: list[Path] = []
         self.url = ""
+
+    def begin(self, opened: Opened) -> None:
+        """Take the frames that are explored.
+
+        Raises
+        ------
+        XinsituError
+            ROIs or a correction do not fit them.
+        """
+        self._opened = opened
+        try:
+            self.check()
+        except BaseException:
+            self._opened, self._idle = None, None
+            raise
+        self.waiting_for = ""
+
+    @property
+    def _here(self) -> Opened:
+        if self._opened is None:
+            raise XinsituError(f"{self.waiting_for}: no frame has come yet")
+        return self._opened
+
+    @property
+    def source(self) -> Source:
+        """What is explored."""
+        return self._here.source
+
+    @property
+    def store(self) -> FrameStore:
+        """The frames at hand."""
+        return self._here.store
 
     # -- what it is for -----------------------------------------------------------------------------------------------
 
@@ -94,6 +133,12 @@ class Explorer:
         """ROIs as they are on the screen."""
         rois: RoiSet = self.model.rois
         return rois
+
+    @property
+    def changes(self) -> tuple[AttenuationChange, ...]:
+        """Changes of attenuation that were accepted, with the factors of the data."""
+        changes: tuple[AttenuationChange, ...] = self.model.settled()
+        return changes
 
     @property
     def series(self) -> xr.Dataset:
@@ -121,17 +166,24 @@ class Explorer:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(10)
         self._pool.shutdown(wait=False, cancel_futures=True)
-        self.store.release()
+        if self._opened is not None:
+            self.store.release()
         self._ended.set()
 
     def wait(self) -> None:
-        """Wait until somebody stops it, Ctrl-C at the latest."""
+        """Wait until somebody stops it, Ctrl-C or the end of the process at the latest."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends us: nothing is lost
         try:
             while not self._ended.wait(0.5):
                 pass
         except KeyboardInterrupt:
-            self._keep()
-            self.stop()
+            self.end()
+
+    def end(self) -> None:
+        """Stop serving, and write aside what nobody has saved."""
+        self._keep()
+        self.stop()
 
     def _keep(self) -> None:
         """Write aside what nobody has saved."""
@@ -147,9 +199,8 @@ class Explorer:
     # -- serving ------------------------------------------------------------------------------------------------------
 
     def _new_model(self) -> ExplorerModel:
-        model = ExplorerModel(
-            self.store, rois=self._rois, correction=self._correction, calibration=self._calibration
-        )  # fmt: skip
+        here = self._here
+        model = ExplorerModel(here.store, rois=here.rois, correction=here.correction, calibration=here.calibration)
         self._safe.update(unsaved.parts(model).values())
         model.safe = self._safe
         return model
@@ -160,7 +211,10 @@ class Explorer:
 
         from .page.page import page
         from .page.session import Session
+        from .page.waiting import waiting
 
+        if self._opened is None:
+            return waiting(lambda: self._opened is not None, self.waiting_for, lambda: self.why)
         self.store.start()
         model = self._new_model()
         model.follow = self._following
@@ -171,6 +225,7 @@ class Explorer:
         self._documents.add(pn.state.curdoc)
         session = Session(model, pn.state.curdoc, self._pool)
         pn.state.on_session_destroyed(lambda context: self._left(session, context))
+        session.channel.beside = not self.public
         return page(session)
 
     def _remember(self, model: ExplorerModel) -> None:
@@ -197,7 +252,7 @@ class Explorer:
         if not self._models:
             self.store.release()
 
-    def serve(self, *, port: int, public: bool) -> None:
+    def serve(self, *, port: int) -> None:
         """Start the server on a thread of its own; returns when :attr:`url` can be opened."""
         keep_small()
         started = threading.Event()
@@ -205,7 +260,7 @@ class Explorer:
 
         def run() -> None:
             try:
-                self._serve(port, public, started)
+                self._serve(port, self.public, started)
             except BaseException as error:  # noqa: BLE001 - raised again where it can be seen
                 failed.append(error)
                 started.set()
@@ -243,15 +298,21 @@ class Explorer:
         self._loop.run_until_complete(asyncio.sleep(0.1))
         forget(self._documents)
 
-    def follow(self) -> None:
-        """Look for new frames now and then, on a thread of its own."""
+    def follow(self, prepare: Callable[[], Opened]) -> None:
+        """Look for new frames now and then, on a thread of its own; for the first ones, where there are none yet."""
+
+        def look() -> None:
+            if self._opened is None:
+                self.begin(prepare())
+            else:
+                self.store.refresh()
 
         def run() -> None:
             while not self._stop_following.wait(FOLLOW):
                 try:
-                    self.store.refresh()
-                except (XinsituError, OSError):
-                    continue  # a frame or a folder that is still being written: the next look will find it whole
+                    look()
+                except (XinsituError, OSError) as fault:  # what is still being written is whole at the next look
+                    self.why = "" if isinstance(fault, LayoutError) else str(fault)
 
         self._following = True
         threading.Thread(target=run, name="xinsitu-follow", daemon=True).start()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import code
 import contextlib
+import os
 import sys
 import webbrowser
 from collections.abc import Mapping
@@ -11,15 +13,20 @@ from pathlib import Path
 
 import xarray as xr
 
-from xinsitu.errors import SchemaError, XinsituError, in_a_line
+import xinsitu
+from xinsitu.errors import LayoutError, SchemaError, XinsituError, in_a_line
 from xinsitu.io.documents import read_rois
 from xinsitu.physics.corrections.apply import Correction
 from xinsitu.recipe import Correcting, Reading
 from xinsitu.values import Background, RoiSet
 
-from .data.source import PathLike, open_source
+from .data.source import PathLike, Source, open_source
 from .data.store import MEMORY, FrameStore
 from .explorer import Explorer as Explorer
+from .explorer import Opened
+
+BANNER = "explorer.rois, explorer.series, explorer.changes are what is on the screen; exit() ends the explorer"
+"""What a prompt begins with."""
 
 
 def explore(
@@ -64,7 +71,7 @@ def explore(
     public
         Let other machines in, too, that know the random token in the address; without it nobody gets in.
     follow
-        Look for new frames every second.
+        Look for new frames every second; an empty folder, or one that is not there yet, is waited for.
     block
         Print the address and return only when it is stopped: the command line.
     memory
@@ -80,26 +87,25 @@ def explore(
     XinsituError
         Frames, ROIs or flat field cannot be opened, or the port is taken.
     """
-    reading = reading or Reading()
-    correcting = _correcting(correcting, flatfield, background)
-    opened = open_source(source, reading=reading, correcting=correcting)
-    correcting = correcting.of(opened.data)
-    opened = replace(opened, correcting=correcting)
+    reading, correcting = reading or Reading(), _correcting(correcting, flatfield, background)
     chosen = rois if rois is None or isinstance(rois, RoiSet) else read_rois(rois)
-    doing = (
-        correction
-        if correction is not None
-        else _correction(correcting, flatfield, opened.reading.beside(opened.parts[0]))
-    )
-    if correction is not None or isinstance(flatfield, xr.DataArray):
-        named = _named(doing, opened.reading)
-        opened = replace(opened, correcting=replace(named, mask=correcting.mask if correction is None else None))
-    store = FrameStore(opened, memory=memory)
-    explorer = Explorer(opened, store, rois=chosen, correction=doing, calibration=_checked(calibration or {}))
-    explorer.check()
-    explorer.serve(port=port, public=public)
+    pixels = _checked(calibration or {})
+
+    def prepare() -> Opened:
+        opened = open_source(source, reading=reading, correcting=correcting)
+        doing, opened = _corrected(opened, correction, flatfield)
+        return Opened(opened, FrameStore(opened, memory=memory), chosen, doing, pixels)
+
+    explorer = Explorer(public=public)
+    try:
+        explorer.begin(prepare())
+    except LayoutError:
+        if not follow or not isinstance(source, str | os.PathLike):
+            raise
+        explorer.waiting_for = os.fspath(source)
+    explorer.serve(port=port)
     if follow:
-        explorer.follow()
+        explorer.follow(prepare)
     if block:
         stay(explorer, browser=browser)
     elif browser and "ipykernel" not in sys.modules:  # a notebook shows the handle itself
@@ -107,12 +113,17 @@ def explore(
     return explorer
 
 
-def stay(explorer: Explorer, *, browser: bool) -> None:
-    """Print the address, and return when the explorer is stopped."""
+def stay(explorer: Explorer, *, browser: bool, console: bool = False) -> None:
+    """Print the address, and return when the explorer is stopped; with a Python prompt, when that is left."""
     print(explorer.url, flush=True)  # noqa: T201 - the first line is the address
     if browser:
         webbrowser.open(explorer.url)
-    explorer.wait()
+    if console:
+        with contextlib.suppress(SystemExit):
+            code.interact(BANNER, local={"explorer": explorer, "xi": xinsitu, "xr": xr}, exitmsg="")
+        explorer.end()
+    else:
+        explorer.wait()
     for path in explorer.kept:
         kept = in_a_line(f"xinsitu: not saved, so kept in {path}; the next explore of these frames offers it")
         print(kept, file=sys.stderr)  # noqa: T201
@@ -134,6 +145,21 @@ def _correcting(
     if correcting is None:
         return Correcting(flatfield=folder, background=background)
     return replace(correcting, flatfield=folder or correcting.flatfield, background=background or correcting.background)
+
+
+def _corrected(
+    opened: Source, correction: Correction | None, flatfield: PathLike | xr.DataArray | None
+) -> tuple[Correction | None, Source]:
+    """Return what is done to frames, and them with the recipe of it."""
+    correcting = opened.correcting.of(opened.data)
+    opened = replace(opened, correcting=correcting)
+    doing = correction
+    if correction is None:
+        doing = _correction(correcting, flatfield, opened.reading.beside(opened.parts[0]))
+    if correction is not None or isinstance(flatfield, xr.DataArray):
+        named = _named(doing, opened.reading)
+        opened = replace(opened, correcting=replace(named, mask=correcting.mask if correction is None else None))
+    return doing, opened
 
 
 def _named(correction: Correction | None, reading: Reading) -> Correcting:

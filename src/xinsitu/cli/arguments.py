@@ -187,7 +187,8 @@ def _explore(add: Add) -> None:
     one.add_argument("--port", type=int, default=0, help="of the server; 0 takes a free one")
     one.add_argument("--no-browser", action="store_true", help="only print the address")
     one.add_argument("--public", action="store_true", help="serve other machines too")
-    one.add_argument("--follow", action="store_true", help="show new frames as they come")
+    one.add_argument("--follow", action="store_true", help="show new frames as they come; wait for the first one")
+    one.add_argument("--console", action="store_true", help="a Python prompt with explorer.rois, .series, .changes")
     groups.correcting(one)
     groups.reading(one)
 

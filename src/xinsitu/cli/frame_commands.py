@@ -134,6 +134,9 @@ def explore(words: argparse.Namespace) -> int:
         public=words.public,
         follow=words.follow,
     )
-    complain(correction_text(explorer.source.correcting))  # the address is the first line on stdout
-    stay(explorer, browser=not words.no_browser)
+    if explorer.waiting_for:
+        complain(f"waiting for the first frame of {explorer.waiting_for}")
+    else:
+        complain(correction_text(explorer.source.correcting))  # the address is the first line on stdout
+    stay(explorer, browser=not words.no_browser, console=words.console)
     return 0

@@ -124,6 +124,8 @@ def _opened(path: Path, reading: Reading, correcting: Correcting, again: Callabl
         if not parts:
             raise fault from None
         return _joined(parts, name=path.resolve().name, reading=reading, correcting=correcting, reopen=again)
+    if not part.sizes["time"]:
+        raise LayoutError(f"{path}: no frame is whole yet; with --follow (follow=True) the explorer waits for one")
     return Source(
         part, str(part.attrs.get("source", path.name)), (path.resolve(),), (part,), reading, correcting, (), again
     )

@@ -75,14 +75,14 @@
   save.addEventListener("click", (event) => { opened(menu.hidden); event.stopPropagation() })
   document.addEventListener("click", () => opened(false))
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") opened(false) })
-  for (const one of menu.children) one.addEventListener("click", () => {
+  for (const one of menu.children) one.addEventListener("click", (event) => {
     if (one.dataset.picture) {
       const {tools} = Bokeh.documents[0].get_model_by_name(one.dataset.picture).toolbar
       tools.find((tool) => tool.type === "SaveTool").do.emit(undefined)
       return
     }
     const channel = Bokeh.documents[0].get_model_by_name("channel")
-    channel.save = [one.dataset.file, channel.save[1] + 1]
+    channel.save = [one.dataset.file, channel.beside && !event.shiftKey, channel.save[2] + 1]
   })
 
   // -- help
@@ -101,14 +101,14 @@
     let tries = 0
     timer = setInterval(async () => {
       try {
-        await fetch(location.href, {cache: "no-store", signal: AbortSignal.timeout(900)})
+        await fetch(location.href, {cache: "no-store", signal: AbortSignal.timeout(600)})
         if (open === 0) location.reload()  // the view is remembered by its address
         clearInterval(timer)
       } catch {
         tries += 1
-        if (tries >= 2) lost.textContent = "the server has ended; regions that were not saved lie beside the results, and xinsitu explore offers them next time"
+        if (tries >= 2) lost.textContent = "the server has ended; what was not saved is kept, and xinsitu explore offers it next time"
       }
-    }, 1000)
+    }, 700)
   }
   window.WebSocket = class extends Plain {
     constructor(...words) {

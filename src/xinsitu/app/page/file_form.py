@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import panel as pn
 
 from xinsitu.app.state import export, unsaved
 from xinsitu.app.state.screen import Screen
 from xinsitu.app.views.channel import script
-from xinsitu.errors import FrameError
+from xinsitu.errors import FrameError, ResultExists
+from xinsitu.io.disk import write_whole
 
 from .session import Session
 from .widgets import WIDTH, button
@@ -66,7 +69,7 @@ def wire_files(session: Session) -> None:
     model, channel = session.model, session.channel
     channel.js_on_change("file", script("save", channel=channel))
 
-    def save(key: str) -> None:
+    def save(key: str, beside: bool) -> None:
         store, file = model.store, FILES[key]
         filename = file.name(export.name_of(model))
         if file.numbers and not store.complete:
@@ -74,9 +77,9 @@ def wire_files(session: Session) -> None:
             raise FrameError(filename, f"{read}; ask for it again when all are")
         parts = unsaved.parts(model).items()
         model.safe.update(text for name, text in parts if key.lower() == name or key in WHOLE)
-        _send(session, filename, file.make)
+        _make(session, filename, file.make, beside=beside and channel.beside)
 
-    channel.on_change("save", lambda attr, old, new: session.do(lambda: save(new[0])))
+    channel.on_change("save", lambda attr, old, new: session.do(lambda: save(new[0], new[1])))
 
 
 def files(session: Session) -> list[pn.viewable.Viewable]:
@@ -103,18 +106,36 @@ def _text(content: bytes) -> str:
     return content.decode("utf-8-sig", "replace")
 
 
-def _send(session: Session, filename: str, make: Callable[[Screen], bytes]) -> None:
-    """Make a file of what is on the screen now, beside everything else that goes on, and send it."""
+def _make(session: Session, filename: str, make: Callable[[Screen], bytes], *, beside: bool) -> None:
+    """Make a file of what is on the screen now, beside everything else that goes on; write it, or send it."""
     document, channel = session.document, session.channel
 
-    def arrived(done: Future[bytes]) -> None:
+    def made(screen: Screen) -> bytes | Path:
+        return _written(Path.cwd(), filename, make(screen)) if beside else make(screen)
+
+    def arrived(done: Future[bytes | Path]) -> None:
         try:
-            channel.file = (filename, done.result(), channel.file[2] + 1)
+            result = done.result()
         except Exception as fault:  # noqa: BLE001 - whatever went wrong is said, and the app goes on
             session.say(f"{filename}: {fault}")
+            return
+        if isinstance(result, Path):
+            session.say(f"saved as {result}")
+        else:
+            channel.file = (filename, result, channel.file[2] + 1)
 
-    def send(done: Future[bytes]) -> None:
+    def send(done: Future[bytes | Path]) -> None:
         if document.session_context is not None:  # otherwise the tab was closed meanwhile
             document.add_next_tick_callback(lambda: arrived(done))
 
-    _writer.submit(make, Screen.of(session.model)).add_done_callback(send)
+    _writer.submit(made, Screen.of(session.model)).add_done_callback(send)
+
+
+def _written(folder: Path, filename: str, content: bytes) -> Path:
+    """Write a file where results go, under the first name that is free."""
+    name = Path(filename)
+    for number in range(1, 1000):
+        path = folder / (filename if number == 1 else f"{name.stem}_{number}{name.suffix}")
+        with contextlib.suppress(ResultExists):
+            return write_whole(path, content)
+    raise ResultExists(f"{folder}: there are a thousand files called {filename} already")

@@ -66,6 +66,7 @@ def page(session: Session) -> pn.Template:
     variables = {
         "page_css": _text("page.css"), "page_js": code("page"), "tabs": list(TABS), "gestures": GESTURES,
         "source_name": model.source.name, "files": FILES, "pictures": PICTURES,
+        "beside": session.channel.beside,
     }  # fmt: skip
     for name, value in variables.items():
         template.add_variable(name, value)

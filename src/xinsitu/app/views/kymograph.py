@@ -44,7 +44,7 @@ class KymographView:
         self._mappers = (
             LinearColorMapper(palette=Viridis256, nan_color="white"),
             LinearColorMapper(palette=RdBu11, nan_color="white"),
-            LogColorMapper(palette=Viridis256, nan_color="white"),
+            LogColorMapper(palette=Viridis256, nan_color="white", low=0.1, high=1),
         )
         self._layers = [
             self.figure.image(image="image", x="x", y="y", dw="dw", dh="dh", source=self.source, color_mapper=mapper)
