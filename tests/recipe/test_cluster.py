@@ -26,6 +26,8 @@ from xinsitu.recipe import cluster as module
 from xinsitu.recipe.cluster import Cluster, computing
 from xinsitu.recipe.worker_questions import answer, objection, probes, versions
 
+pytestmark = pytest.mark.slow
+
 ROIS = [xi.Roi("spot", (8, 22), (10, 30))]
 
 

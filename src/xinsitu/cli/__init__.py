@@ -84,5 +84,6 @@ def _named(text: str, words: argparse.Namespace) -> str:
     if any(os.sep in part or part in given for part in text.replace(":", " ").split()):
         return text
     subjects = (getattr(words, name, None) for name in ("measurement", "result", "recipe", "path"))
-    subject = next((path for path in subjects if path is not None), None)
+    alone = (one[0] if isinstance(one, list) and len(one) == 1 else one for one in subjects)
+    subject = next((path for path in alone if path is not None and not isinstance(path, list)), None)
     return text if subject is None else f"{subject}: {text}"

@@ -318,10 +318,13 @@ def _compare(add: Add) -> None:
 def _run(add: Add) -> None:
     one = add(
         "run",
-        "measure, stitch and plot a whole sample; or do a result again and compare",
-        "  xinsitu run recipe.toml\n  xinsitu run 0884.nc",
+        "measure, stitch and plot whole samples; or do a result again and compare",
+        "  xinsitu run recipe.toml\n  xinsitu run beamtime/\n  xinsitu run 0884.nc",
     )
-    one.add_argument("recipe", type=Path, metavar="recipe.toml|RESULT.nc", help="recipe, or a result that holds one")
+    one.add_argument(
+        "recipe", type=Path, nargs="+", metavar="recipe.toml|FOLDER|RESULT.nc",
+        help="recipes, folders of recipes, or a result that holds one",
+    )  # fmt: skip
     groups.bad_frames(one)
     one.add_argument("--outside", action="store_true", help="let a recipe write outside its own folder, too")
     groups.writing(one)

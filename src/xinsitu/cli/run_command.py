@@ -3,58 +3,148 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import xarray as xr
-
-from xinsitu.errors import DocumentError
+from xinsitu.errors import DocumentError, ResultExists, XinsituError
 from xinsitu.io.guard import check_outputs
 from xinsitu.io.results import read_results, write_results
 from xinsitu.io.tables import write_csv
 from xinsitu.recipe import Append, Measure, Recipe, Stitch, Stored
+from xinsitu.recipe.campaign import (
+    BEFORE,
+    COLUMNS,
+    FAILED,
+    SUMMARY,
+    Parts,
+    Row,
+    is_done,
+    joined,
+    measured,
+    name_of,
+    recipes_in,
+    write_summary,
+)
 from xinsitu.recipe.cluster import Cluster
 from xinsitu.recipe.recipe_file import SampleRecipe, read_recipe
 from xinsitu.recipe.rerun import differences, recipe_of
 
-from .console import complain, say, say_block, table, working
-from .sample_commands import draw, frames_of, sample_table, step_name
+from .console import complain, say, say_block, sentence, table, working
+from .sample_commands import draw, frames_of, sample_table
 from .shared import correction_text, document, scheduler, tally
+
+SIDE_BY_SIDE = 4
+"""Measurements that are sent to a cluster at once; threads of one machine are busy with one."""
 
 
 def run(words: argparse.Namespace) -> int:
-    """Do a whole sample from its recipe, or a result again from the recipe that it holds."""
-    if words.recipe.suffix != ".toml":
-        return _run_again(words)
-    recipe = read_recipe(words.recipe)
+    """Do samples from their recipes, or a result again from the recipe that it holds."""
+    single = words.recipe[0] if len(words.recipe) == 1 and not words.recipe[0].is_dir() else None
+    if single is not None and single.suffix != ".toml":
+        return _run_again(single, words)
+    paths = recipes_in(words.recipe)
+    if strange := [path for path in paths if path.suffix != ".toml"]:
+        raise DocumentError(f"{strange[0]}: several recipes can be run at once; a result is done again by itself")
+    recipes = [(path, _recipe(path, words)) for path in paths] if single is not None else list(_readable(paths, words))
+    taken: dict[Path, Path] = {}
+    for path, recipe in recipes:
+        for output in recipe.outputs if isinstance(recipe, SampleRecipe) else ():
+            if (other := taken.setdefault(output.resolve(), path)) != path:
+                raise ResultExists(f"{output}: is written by {other} and by {path}; give each its own")
+    steps = [step for _, one in recipes if isinstance(one, SampleRecipe) for step in one.stitch.inputs]
+    rows: list[Row] = []
+    with scheduler(words, frames_of(steps)) as where:
+        for path, recipe in recipes:
+            try:
+                if isinstance(recipe, Exception):
+                    raise recipe
+                rows += _run_sample(recipe, path, words, where)
+            except Exception as fault:
+                if single is not None:
+                    raise
+                complain(f"error: {sentence(fault, path)}")
+                name = recipe.name if isinstance(recipe, SampleRecipe) else path.stem
+                rows.append(Row(name, "–", FAILED, error=sentence(fault, path)))
+    failed = [row for row in rows if row.state == FAILED]
+    if single is None:
+        say_block(table([row.cells() for row in rows], COLUMNS))
+        summary = (words.recipe[0] if words.recipe[0].is_dir() else Path()) / SUMMARY
+        write_summary(rows, summary)
+        say(f"wrote {summary.resolve()}")
+    if failed:
+        names = ", ".join(f"{row.sample} {row.measurement}".removesuffix(" –") for row in failed)
+        complain(f"error: {len(failed)} of {len(rows)} measurements failed: {names}")
+    return 1 if failed else 0
+
+
+def _recipe(path: Path, words: argparse.Namespace) -> SampleRecipe:
+    recipe = read_recipe(path)
     bad = (*recipe.stitch.bad_frames, *words.bad_frames)
-    recipe = replace(recipe, stitch=replace(recipe.stitch, bad_frames=bad))
-    with scheduler(words, frames_of(recipe.stitch.inputs)) as where:
-        return _run_sample(recipe, None if words.outside else words.recipe.resolve().parent, words.force, where)
+    return replace(recipe, stitch=replace(recipe.stitch, bad_frames=bad))
 
 
-def _run_sample(recipe: SampleRecipe, below: Path | None, force: bool, where: Cluster) -> int:
-    frames = frames_of(recipe.stitch.inputs)
-    check_outputs(recipe.outputs, inputs=recipe.inputs, frames=frames, overwrite=force, below=below)
-    series: list[xr.Dataset] = []
+def _readable(paths: Sequence[Path], words: argparse.Namespace) -> Iterator[tuple[Path, SampleRecipe | Exception]]:
+    for path in paths:
+        try:
+            yield path, _recipe(path, words)
+        except (XinsituError, OSError) as fault:  # a row in the table; the other samples go on
+            yield path, fault
+
+
+def _run_sample(recipe: SampleRecipe, path: Path, words: argparse.Namespace, where: Cluster) -> list[Row]:
+    """Do one sample, unless it is done, and return a row for each of its measurements."""
+    below = None if words.outside else path.resolve().parent
+    plan = document(recipe.stitch, recipe.result)
+    if not words.force and is_done(recipe, plan):
+        say(f"{recipe.name}: done before, {recipe.result}")
+        frames = read_results(recipe.result)["measurement"].values.astype(str).tolist()
+        names = map(name_of, recipe.stitch.inputs)
+        return [Row(recipe.name, name, BEFORE, frames.count(name), str(recipe.result)) for name in names]
+    again = words.force or recipe.result.exists()
+    check_outputs(
+        recipe.outputs, inputs=recipe.inputs, frames=frames_of(recipe.stitch.inputs), overwrite=again, below=below
+    )
     for text in sorted(
         {correction_text(step.correcting) for step in recipe.stitch.inputs if isinstance(step, Measure)}
     ):
         say(text)
-    for step in recipe.stitch.inputs:
-        with working(f"measuring {step_name(step)}"):
-            series.append(step.produce())
-        say(f"{step_name(step)}: {tally(series[-1])}")
-    sample = where.recorded(recipe.stitch.join(series))
-    write_results(sample, recipe.result, overwrite=force, recipe=document(recipe.stitch, recipe.result))
+    good, rows = measured(recipe, sentence, mapped=_side_by_side if where.client is not None else _one_by_one)
+    for row in rows:
+        if row.state == FAILED:
+            complain(f"error: {row.error}")
+    sample = where.recorded(joined(recipe, good, rows))
+    stitch = replace(recipe.stitch, inputs=tuple(step for step, _ in good))
+    write_results(sample, recipe.result, overwrite=again, recipe=document(stitch, recipe.result))
     if recipe.table is not None:
-        write_csv(sample, recipe.table, overwrite=force)
-    draw(sample, recipe.figures, recipe.plot, overwrite=force)
+        write_csv(sample, recipe.table, overwrite=again)
+    draw(sample, recipe.figures, recipe.plot, overwrite=again)
+    if len(good) == len(rows):
+        Parts.beside(recipe.result).clear()
     say_block(sample_table(sample))
     for output in recipe.outputs:
         say(f"wrote {output.resolve()}")
-    return 0
+    return [replace(row, result=str(recipe.result) if row.state != FAILED else "") for row in rows]
+
+
+def _one_by_one(measure: Callable[[Recipe], Any], steps: Sequence[Recipe]) -> Iterator[Any]:
+    for step in steps:
+        with working(f"measuring {name_of(step)}"):
+            done = measure(step)
+        if done[0] is not None:
+            say(f"{name_of(step)}: {tally(done[0])}")
+        yield done
+
+
+def _side_by_side(measure: Callable[[Recipe], Any], steps: Sequence[Recipe]) -> Iterator[Any]:
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool, working(f"measuring {', '.join(map(name_of, steps))}"):
+        done = list(pool.map(measure, steps))
+    for step, (series, row) in zip(steps, done, strict=True):
+        if series is not None:
+            say(f"{name_of(step)}: {tally(series)}")
+        yield series, row
 
 
 def _all_steps(step: Recipe) -> Iterator[Recipe]:
@@ -65,8 +155,7 @@ def _all_steps(step: Recipe) -> Iterator[Recipe]:
         yield from _all_steps(one)
 
 
-def _run_again(words: argparse.Namespace) -> int:
-    path = words.recipe
+def _run_again(path: Path, words: argparse.Namespace) -> int:
     if words.bad_frames:
         raise DocumentError(f"{path}: a result is done again as it was; give bad frames to stitch, or to a recipe")
     result = read_results(path)

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from xinsitu.clock import in_zone
-from xinsitu.errors import DocumentError, LayoutError, SchemaError
+from xinsitu.errors import DocumentError, LayoutError, ResultExists, SchemaError, collected
 from xinsitu.io.disk import refuse_other_format, write_whole
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois, write_attenuation_changes
 from xinsitu.io.guard import check_outputs
@@ -24,17 +24,60 @@ from xinsitu.physics.samples.comparing import compare as compare_samples
 from xinsitu.physics.samples.events import events_of
 from xinsitu.physics.samples.ratios import with_fractions
 from xinsitu.recipe import Append, Measure, Parse, Recipe, Stitch
+from xinsitu.recipe.campaign import name_of
 from xinsitu.recipe.rerun import recipe_of
 from xinsitu.schema import knows_utc
 from xinsitu.values import AttenuationChange, Key
 
-from .console import say, say_block, table, working
+from .console import complain, say, say_block, sentence, table, working
 from .shared import document, safe_name, scheduler
 
 
 def stitch(words: argparse.Namespace) -> int:
     """Join time series and correct their changes of attenuation."""
-    paths = _result_files(words.results)
+    samples = _by_sample(words.results)
+    if len(samples) > 1:
+        return _stitch_each(samples, words)
+    return _stitch_one(_result_files(words.results), words)
+
+
+def _by_sample(given: Sequence[Path]) -> dict[str, list[Path]]:
+    """Results in folders by their samples; files that were named one by one are of one, as is what has no sample."""
+    if not all(path.is_dir() for path in given):
+        return {}
+    samples: dict[str, list[Path]] = {}
+    for path in _result_files(given):
+        with collected():
+            samples.setdefault(_sample_name(read_results(path)), []).append(path)
+    return samples
+
+
+def _stitch_each(samples: Mapping[str, Sequence[Path]], words: argparse.Namespace) -> int:
+    """Join each sample by itself; one that cannot be joined does not stop the rest."""
+    of_one = ("changes", "change", "proposal", "append_to", "figure", "report", "bad_frames")
+    if asked := [name for name in of_one if getattr(words, name)]:
+        option = f"--{asked[0].replace('_', '-')}"
+        raise DocumentError(f"{', '.join(samples)}: {option} is for one sample; give the results of one by their names")
+    folder = words.output or Path()
+    if folder.suffix:
+        raise ResultExists(
+            f"{folder}: several samples ({', '.join(samples)}) need a folder to write to, such as -o joined/"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    failed = []
+    for name, paths in samples.items():
+        say(f"{name}: {len(paths)} measurements")
+        try:
+            _stitch_one(paths, argparse.Namespace(**{**vars(words), "output": folder / f"{name}.nc"}))
+        except Exception as fault:  # noqa: BLE001 - whatever is wrong with one sample, the others go on
+            complain(f"error: {sentence(fault, name)}")
+            failed.append(name)
+    if failed:
+        complain(f"error: {len(failed)} of {len(samples)} samples could not be joined: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+def _stitch_one(paths: Sequence[Path], words: argparse.Namespace) -> int:
     read = [*paths, words.changes, words.events, words.append_to, words.same_rois]
     others = [words.proposal, words.figure, words.report]
     if words.output is not None:
@@ -111,7 +154,7 @@ def _inputs(paths: Sequence[Path], words: argparse.Namespace) -> tuple[list[Reci
     measured = []
     with scheduler(words, frames_of(again)):
         for step in again:
-            with working(f"measuring {step_name(step)} again"):
+            with working(f"measuring {name_of(step)} again"):
                 measured.append(step.produce())
     return again, measured
 
@@ -295,11 +338,6 @@ def frames_of(steps: Sequence[Recipe]) -> list[Path]:
     on_frames = [step for step in steps if isinstance(step, Parse | Measure)]
     flats = {step.correcting.flatfield for step in on_frames} - {None}
     return [*(step.measurement for step in on_frames), *(flat for flat in flats if flat is not None)]
-
-
-def step_name(step: Recipe) -> str:
-    """Return what a step is called."""
-    return step.measurement.name if isinstance(step, Parse | Measure) else step.command
 
 
 def draw(

@@ -19,6 +19,7 @@ from xinsitu.io.guard import refuse_among_frames
 from xinsitu.io.measurement import measurements_of
 from xinsitu.io.results import read_results, write_results
 from xinsitu.recipe import Measure
+from xinsitu.recipe.campaign import BEFORE, FAILED, MEASURED, SUMMARY, Row, write_summary
 from xinsitu.recipe.cluster import Cluster
 from xinsitu.values import FrameRange
 
@@ -65,6 +66,9 @@ def measure(words: argparse.Namespace) -> int:
         told: set[str] = set()
         rows = [_measure_row(step, words, into or Path(), written, told, where) for step in steps]
     say_block(table(rows, ("measurement", "frames", "result")))
+    if into is not None and len({sample_and_measurement(folder)[0] for folder in words.measurements}) > 1:
+        write_summary([_summary(*row) for row in rows], into / SUMMARY)
+        say(f"wrote {(into / SUMMARY).resolve()}")
     failed = [row[0] for row in rows if row[1] == "–"]
     if failed:
         complain(f"error: {len(failed)} of {len(rows)} measurements failed: {', '.join(failed)}")
@@ -90,12 +94,25 @@ def _measure_row(
     try:
         path, series = _measure_one(step, words, into, written, told, where)
     except _Done as done:
-        return name, str(done.frames), f"{done.path} (done before)"
+        return name, str(done.frames), f"{done.path}{_BEFORE}"
     except Exception as fault:  # noqa: BLE001 - whatever a library throws at one measurement, the others go on
         said = sentence(fault, name)
         complain(f"error: {said}")
         return name, "–", said
     return name, tally(series).removesuffix(" frames").replace(" frames,", ","), str(path)
+
+
+def _summary(folder: str, frames: str, result: str) -> Row:
+    """Return the row of the summary that stands for a row of the table."""
+    sample, measurement = sample_and_measurement(folder)
+    if frames == "–":
+        return Row(sample, measurement, FAILED, error=result)
+    before = result.endswith(_BEFORE)
+    count = int(frames.split(",")[0])
+    return Row(sample, measurement, BEFORE if before else MEASURED, count, result.removesuffix(_BEFORE))
+
+
+_BEFORE = " (done before)"
 
 
 class _Done(Exception):

@@ -1,0 +1,234 @@
+"""A beam time: many samples from their recipes, where a bad measurement is a row of the table and not the end.
+
+What is done from the same recipe and the same sources is not done again. The measurements of a sample that is not yet
+whole lie in a hidden folder beside its result, each under a name that says what it was made from: a run that was
+interrupted, or in which one measurement failed, goes on from there.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import shutil
+import tomllib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from xinsitu.errors import DocumentError, FrameError, ResultExists
+from xinsitu.io.discover import natural_key
+from xinsitu.io.disk import ordinary, write_whole
+from xinsitu.io.results import read_results, write_results
+
+from . import Measure, Parse, Recipe
+from .recipe_file import FORMAT, SampleRecipe
+
+SOURCES, LEFT_OUT = "sources", "measurements_left_out"
+"""Attributes of a sample: the state of all that it was made from, and what could not be measured."""
+COLUMNS = ("sample", "measurement", "frames", "state", "result", "error")
+SUMMARY = "summary.csv"
+MEASURED, BEFORE, FAILED = "measured", "done before", "failed"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of a measurement."""
+
+    sample: str
+    measurement: str
+    state: str
+    frames: int | None = None
+    result: str = ""
+    error: str = ""
+
+    def cells(self) -> tuple[str, ...]:
+        """Return the row as it stands in the table."""
+        frames = "–" if self.frames is None else str(self.frames)
+        return self.sample, self.measurement, frames, self.state, self.result, self.error
+
+
+def recipes_in(paths: Iterable[Path]) -> list[Path]:
+    """Recipes as they are given; of a folder those in it and in the folders inside, in natural order.
+
+    Raises
+    ------
+    DocumentError
+        A folder holds none.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = [one for pattern in ("*.toml", "*/*.toml") for one in path.glob(pattern) if _is_recipe(one)]
+        if not inside:
+            raise DocumentError(f"{path}: holds no recipe (*.toml, here or one folder below)")
+        found += sorted(inside, key=lambda one: natural_key(os.fspath(one)))
+    return list(dict.fromkeys(found))
+
+
+def _is_recipe(path: Path) -> bool:
+    try:
+        return tomllib.loads(Path(ordinary(path)).read_text(encoding="utf-8-sig")).get("format") == FORMAT
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return False
+
+
+# -- what a sample is made from ---------------------------------------------------------------------------------------
+
+
+def state_of(step: Recipe) -> str:
+    """Digest of all files that a step reads: names, sizes and times of changes of frames, contents of the others."""
+    digest = hashlib.blake2b(digest_size=12)
+    if isinstance(step, Parse | Measure):
+        files = [step.measurement, step.correcting.flatfield, step.correcting.mask]
+        files += [one.file for one in getattr(step, "calibrating", ())]
+        for path in (path for path in files if path is not None):
+            digest.update(_state(path).encode())
+    return digest.hexdigest()
+
+
+def _state(path: Path) -> str:
+    if not path.is_dir():
+        return hashlib.blake2b(path.read_bytes()).hexdigest() if path.is_file() else "nothing"
+    with os.scandir(path) as entries:
+        files = [(one.name, one.stat()) for one in entries if one.is_file()]
+    return repr(sorted((name, status.st_size, status.st_mtime_ns) for name, status in files))
+
+
+def is_done(recipe: SampleRecipe, document: dict[str, Any]) -> bool:
+    """Whether the sample was made from this recipe and these sources, and all its files are there.
+
+    Raises
+    ------
+    ResultExists
+        There is a result that was made otherwise, and whole: somebody may still want it.
+    """
+    if not recipe.result.exists():
+        return False
+    before = read_results(recipe.result)
+    same = json.loads(before.attrs.get("recipe", "null")) == json.loads(json.dumps(document))
+    if same and before.attrs.get(SOURCES) == sources_of(recipe) and all(one.exists() for one in recipe.outputs):
+        return True
+    if same or LEFT_OUT in before.attrs:
+        return False
+    raise ResultExists(f"{recipe.result}: was made otherwise or from other frames; overwrite it with --force")
+
+
+def sources_of(recipe: SampleRecipe) -> str:
+    """Digest of everything that a sample is made from."""
+    return hashlib.blake2b(" ".join(map(state_of, recipe.stitch.inputs)).encode(), digest_size=12).hexdigest()
+
+
+# -- doing it ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The measurements of a sample that is not whole yet."""
+
+    folder: Path
+
+    @classmethod
+    def beside(cls, result: Path) -> Parts:
+        """Return the place beside a result."""
+        return cls(result.parent / f".{result.stem}.parts")
+
+    def produced(self, step: Recipe) -> tuple[xr.Dataset, bool]:
+        """Return the series of a step, and whether it was there already."""
+        path = self.folder / f"{self._name(step)}.nc"
+        if path.exists():
+            return read_results(path), True
+        series = step.produce()
+        self.folder.mkdir(exist_ok=True)
+        write_results(series, path, overwrite=True, recipe=step.to_dict(self.folder.resolve()))
+        return read_results(path), False
+
+    def _name(self, step: Recipe) -> str:
+        made_from = json.dumps(step.to_dict(self.folder.resolve()), sort_keys=True) + state_of(step)
+        return f"{step.command}-{hashlib.blake2b(made_from.encode(), digest_size=12).hexdigest()}"
+
+    def clear(self) -> None:
+        """Remove them: the sample is whole."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+Mapped = Callable[[Callable[[Recipe], Any], Sequence[Recipe]], Iterable[Any]]
+
+
+def measured(
+    recipe: SampleRecipe, sentence: Callable[[Exception, object], str], *, mapped: Mapped = map
+) -> tuple[list[tuple[Recipe, xr.Dataset]], list[Row]]:
+    """Measure a sample, and go on where one measurement fails.
+
+    Parameters
+    ----------
+    recipe
+        Of the sample.
+    sentence
+        Says of an error, and of what it is about, what is to be said.
+    mapped
+        Does one after the other, or several side by side.
+    """
+    parts = Parts.beside(recipe.result)
+
+    def one(step: Recipe) -> tuple[xr.Dataset | None, Row]:
+        row = Row(recipe.name, name_of(step), MEASURED)
+        try:
+            series, before = parts.produced(step)
+        except Exception as fault:  # noqa: BLE001 - whatever a library throws at one measurement, the others go on
+            return None, replace(row, state=FAILED, error=sentence(fault, name_of(step)))
+        return series, replace(row, frames=series.sizes["time"], state=BEFORE if before else MEASURED)
+
+    done = list(mapped(one, recipe.stitch.inputs))
+    good = [(step, series) for step, (series, _) in zip(recipe.stitch.inputs, done, strict=True) if series is not None]
+    return good, [row for _, row in done]
+
+
+def joined(recipe: SampleRecipe, good: Sequence[tuple[Recipe, xr.Dataset]], rows: Sequence[Row]) -> xr.Dataset:
+    """Join what could be measured, and keep what it was made from and what is missing.
+
+    Raises
+    ------
+    FrameError
+        Nothing could be measured.
+    """
+    if not good:
+        raise FrameError(recipe.name, f"none of its measurements could be measured; the first: {rows[0].error}")
+    sample = recipe.stitch.join([series for _, series in good])
+    bad = [f"{row.measurement}: {row.error}" for row in rows if row.state == FAILED]
+    told = {SOURCES: sources_of(recipe)} if not bad else {LEFT_OUT: "; ".join(bad)}
+    return sample.assign_attrs(told)
+
+
+def name_of(step: Recipe) -> str:
+    """Return what a step is called in the table."""
+    return step.measurement.name if isinstance(step, Parse | Measure) else step.command
+
+
+# -- the table --------------------------------------------------------------------------------------------------------
+
+
+def write_summary(rows: Sequence[Row], path: Path) -> None:
+    """Write the table as CSV; one that was written before is replaced, any other file is not.
+
+    Raises
+    ------
+    ResultExists
+        The file is somebody else's.
+    """
+    head = ",".join(COLUMNS)
+    ours = path.is_file() and path.read_text(encoding="utf-8", errors="replace").startswith(head)
+    if path.exists() and not ours:
+        raise ResultExists(f"{path}: is no summary of a run and is not replaced; rename it")
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(COLUMNS)
+    table.writerows(row.cells() for row in rows)
+    write_whole(path, text.getvalue().encode(), overwrite=True)

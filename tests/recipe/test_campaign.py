@@ -1,0 +1,213 @@
+"""A beam time in one command: what is bad is a row, what is done is not done again, what was interrupted goes on."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import xinsitu as xi
+from xinsitu.cli import main
+from xinsitu.recipe import Measure
+from xinsitu.simulate import Truth
+
+RECIPE = """
+format = "xinsitu-recipe"
+version = 1
+sample = "{sample}"
+rois = "{rois}"
+[reading]
+tz = "Asia/Tokyo"
+[output]
+result = "{sample}.nc"
+table = "{sample}.csv"
+"""
+
+
+@pytest.fixture
+def beamtime(experiment: Truth, tmp_path: Path) -> Path:
+    """Two samples of two short measurements, each with its recipe."""
+    shutil.copyfile(experiment.files["rois"], tmp_path / "rois.json")
+    for sample in ("0901", "0902"):
+        for name in ("time1", "time2"):
+            (tmp_path / sample / name).mkdir(parents=True)
+            for path in sorted(experiment.folders[name].glob("*.tif"))[:12]:
+                os.link(path, tmp_path / sample / name / path.name)
+        (tmp_path / f"{sample}.toml").write_text(RECIPE.format(sample=sample, rois="rois.json"))
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'no recipe'\n")
+    return tmp_path
+
+
+def cut(path: Path) -> bytes:
+    whole = path.read_bytes()
+    path.unlink()  # it is a link to the frame of others
+    path.write_bytes(whole[:9000])
+    os.utime(path, (1e9, 1e9))
+    return whole
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    with (folder / "summary.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def produced(monkeypatch) -> list[str]:
+    """Which measurements are really measured."""
+    seen: list[str] = []
+    produce = Measure.produce
+
+    def noted(self: Measure) -> xr.Dataset:
+        seen.append(f"{self.measurement.parent.name}/{self.measurement.name}")
+        return produce(self)
+
+    monkeypatch.setattr(Measure, "produce", noted)
+    return seen
+
+
+ALL = ["0901/time1", "0901/time2", "0902/time1", "0902/time2"]
+
+
+def test_a_folder_of_recipes_is_done_once(beamtime, produced, capsys):
+    assert main(["run", str(beamtime)]) == 0
+    assert produced == ALL
+    rows = table(beamtime)
+    assert [f"{row['sample']}/{row['measurement']}" for row in rows] == ALL
+    assert {row["state"] for row in rows} == {"measured"}
+    assert {row["frames"] for row in rows} == {"12"}
+    out = capsys.readouterr().out
+    assert all(line.split()[:2] == name.split("/") for line, name in zip(out.splitlines()[-5:-1], ALL, strict=True))
+    before = {path.name: path.stat().st_mtime_ns for path in beamtime.glob("*.nc")}
+    assert len(before) == 2
+    assert not [path for path in beamtime.iterdir() if path.name.startswith(".")]
+    produced.clear()
+    assert main(["run", str(beamtime)]) == 0
+    assert produced == []
+    assert {row["state"] for row in table(beamtime)} == {"done before"}
+    assert {path.name: path.stat().st_mtime_ns for path in beamtime.glob("*.nc")} == before
+
+
+def test_a_bad_measurement_is_a_row_and_is_made_up_for(beamtime, produced, capsys):
+    bad = sorted((beamtime / "0901" / "time2").iterdir())[4]
+    whole = cut(bad)
+    assert main(["run", str(beamtime)]) == 1
+    assert produced == ALL
+    err = capsys.readouterr().err
+    assert "1 of 4 measurements failed: 0901 time2" in err
+    states = [row["state"] for row in table(beamtime)]
+    assert states == ["measured", "failed", "measured", "measured"]
+    assert bad.name in table(beamtime)[1]["error"]
+    first = xi.read_results(beamtime / "0901.nc")
+    assert set(first.measurement.values.tolist()) == {"time1"}
+    assert "time2" in first.attrs["measurements_left_out"]
+    assert main(["run", str(beamtime / "0901.nc")]) == 0  # it holds the recipe of what it is
+
+    produced.clear()
+    bad.write_bytes(whole)
+    assert main(["run", str(beamtime)]) == 0
+    assert produced == ["0901/time2"]
+    assert [row["state"] for row in table(beamtime)] == ["done before", "measured", "done before", "done before"]
+    assert set(xi.read_results(beamtime / "0901.nc").measurement.values.tolist()) == {"time1", "time2"}
+    assert "measurements_left_out" not in xi.read_results(beamtime / "0901.nc").attrs
+    assert not [path for path in beamtime.iterdir() if path.name.startswith(".")]
+
+
+def test_an_interrupted_run_goes_on_with_the_same_numbers(beamtime, produced, monkeypatch):
+    produce = Measure.produce
+
+    def interrupted(self: Measure) -> xr.Dataset:
+        if self.measurement.name == "time2":
+            raise KeyboardInterrupt
+        return produce(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Measure, "produce", interrupted)
+        assert main(["run", str(beamtime / "0901.toml")]) == 130
+    assert not (beamtime / "0901.nc").exists()
+    produced.clear()
+    assert main(["run", str(beamtime / "0901.toml"), str(beamtime / "0902.toml")]) == 0
+    assert produced == ALL[1:]
+    (Path("summary.csv")).unlink()
+    one, other = (xi.read_results(beamtime / f"{name}.nc") for name in ("0901", "0902"))
+    for name in one.data_vars:
+        np.testing.assert_array_equal(one[name].values, other[name].values)
+
+
+def test_what_was_made_otherwise_is_not_replaced_unasked(beamtime, produced, capsys):
+    recipe = beamtime / "0901.toml"
+    assert main(["run", str(recipe)]) == 0
+    recipe.write_text(recipe.read_text().replace("[output]", "[correction]\nmedian = 0\n[output]"))
+    assert main(["run", str(recipe)]) == 1
+    assert "was made otherwise or from other frames; overwrite it with --force" in capsys.readouterr().err
+    produced.clear()
+    assert main(["run", str(beamtime)]) == 1  # a row, and the other sample is done
+    assert produced == ALL[2:]
+    assert main(["run", str(recipe), "--force"]) == 0
+
+
+def test_frames_that_have_come_or_changed_are_noticed(beamtime, produced):
+    recipe = beamtime / "0901.toml"
+    assert main(["run", str(recipe)]) == 0
+    produced.clear()
+    frame = sorted((beamtime / "0901" / "time1").iterdir())[3]
+    content = frame.read_bytes()
+    frame.unlink()
+    frame.write_bytes(content)
+    assert main(["run", str(recipe)]) == 0
+    assert produced == ALL[:2]
+
+
+def test_what_cannot_be_run_is_said(beamtime, capsys):
+    (beamtime / "broken.toml").write_text('format = "xinsitu-recipe"\nversion = 1\nsample = "nowhere"\nrois = "r.json"')
+    assert main(["run", str(beamtime)]) == 1
+    rows = table(beamtime)
+    assert [(row["sample"], row["state"]) for row in rows][-1] == ("broken", "failed")
+    assert [row["state"] for row in rows][:-1] == ["measured"] * 4
+    (beamtime / "empty").mkdir()
+    assert main(["run", str(beamtime / "empty")]) == 1
+    assert "holds no recipe" in capsys.readouterr().err
+    twin = beamtime / "twin.toml"
+    twin.write_text((beamtime / "0901.toml").read_text())
+    assert main(["run", str(beamtime / "0901.toml"), str(twin)]) == 1
+    assert "give each its own" in capsys.readouterr().err
+    (beamtime / "summary.csv").write_text("somebody's,table\n")
+    twin.unlink()
+    assert main(["run", str(beamtime)]) == 1
+    assert (beamtime / "summary.csv").read_text() == "somebody's,table\n"
+
+
+def test_results_of_several_samples_are_joined_each_by_itself(beamtime, capsys):
+    rois, results = str(beamtime / "rois.json"), beamtime / "results"
+    folders = [str(beamtime / name) for name in ("0901", "0902")]
+    words = ["measure", *folders, "--rois", rois, "--tz", "Asia/Tokyo", "-o", f"{results}/"]
+    assert main(words) == 0
+    assert len(list(results.glob("*.nc"))) == 4
+    with (results / "summary.csv").open() as file:
+        assert [row["state"] for row in csv.DictReader(file)] == ["measured"] * 4
+    assert main(words) == 0
+    with (results / "summary.csv").open() as file:
+        assert [row["state"] for row in csv.DictReader(file)] == ["done before"] * 4
+    joined = beamtime / "joined"
+    assert main(["stitch", str(results), "-o", str(joined)]) == 0
+    assert sorted(path.name for path in joined.iterdir()) == ["0901.nc", "0902.nc"]
+    for path in joined.iterdir():
+        sample = xi.read_results(path)
+        assert sample.sizes["time"] == 24
+        assert set(np.unique(sample["sample"].values)) == {path.stem}
+        inputs = json.loads(sample.attrs["recipe"])["inputs"]
+        assert all(path.stem in one["measurement"] for one in inputs)
+    assert main(["stitch", str(results), "-o", str(beamtime / "one.nc")]) == 1
+    assert "several samples (0901, 0902) need a folder" in capsys.readouterr().err
+    assert main(["stitch", str(results), "--change", "time1:3,time1:4", "-o", str(beamtime / "again")]) == 1
+    assert "--change is for one sample" in capsys.readouterr().err
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path_factory, monkeypatch):
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
