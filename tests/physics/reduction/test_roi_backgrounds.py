@@ -8,6 +8,7 @@ import xarray as xr
 
 import xinsitu as xi
 from xinsitu.schema import Quality
+from xinsitu.variables import as_frames
 
 SHAPE = (50, 56)
 Y, X = (5, 45), (5, 52)
@@ -105,6 +106,16 @@ def test_a_roi_of_two_columns_has_no_parabola_along_x():
     narrow = xi.Roi("s", Y, (10, 12), background=("poly_x",))
     series = xi.measure(as_image(np.ones((2, *SHAPE))), [narrow]).isel(roi=0)
     assert np.isnan(series.intensity).all()
+
+
+@pytest.mark.parametrize(("ground", "known"), [(-2.5, False), (0.0, True), (4.0, True)])
+def test_an_empty_area_below_zero_has_no_counting_error(ground, known):
+    frames = np.full((2, *SHAPE), 9.0)
+    frames[:, :3] = ground
+    recipe = xi.Correction(background=xi.Background(y=(0, 3), x=(0, 9), mode="subtract"))
+    image = as_frames(xr.DataArray(frames, dims=("time", "y", "x"), attrs={"units": "counts"}))
+    series = xi.measure(image, [xi.Roi("s", Y, X)], correction=recipe)
+    assert (np.isfinite(series.level_errors) == known).all()
 
 
 def test_the_roi_file_keeps_it(tmp_path):
