@@ -18,7 +18,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import eigh
+from scipy.linalg.lapack import dsyevd
 
 from .factors import Floats
 
@@ -55,7 +55,7 @@ class Branch:
     frames
         Frames of a straight line as precise as this, dims ``()``.
     evidence
-        Logarithm of the likelihood of the side, its smoothness averaged over, all ROIs together, dims ``()``.
+        Logarithm of the likelihood of the side, its smoothness averaged over.
     """
 
     level: Floats
@@ -63,7 +63,12 @@ class Branch:
     covariance: Floats
     wander: Floats
     frames: int
-    evidence: float
+    evidence: Floats
+
+    def of(self, rois: slice) -> Branch:
+        """Return that of some of the ROIs."""
+        own = (self.level[rois], self.slope[rois], self.covariance[rois], self.wander[rois])
+        return Branch(*own, self.frames, self.evidence[rois])
 
     def at(self, distance: float) -> tuple[Floats, Floats]:
         """Level, and its variance, so many frames behind the end."""
@@ -94,8 +99,8 @@ def branch(values: Floats, noise: Floats, *, single: bool = False) -> Branch:
     scale = np.max(np.abs(y[:6]), axis=0, initial=0.0)
     scale = np.where(scale > 0, scale, 1.0)
     whitened = weight.T[:, :, None] * walk * weight.T[:, None, :]
-    each = [eigh(one, driver="ev", check_finite=False) for one in whitened]  # numpy's starts threads for tiny matrices
-    spread, axes = np.stack([one for one, _ in each]), np.stack([one for _, one in each])  # (roi, m), (roi, m, m)
+    each = [dsyevd(one) for one in whitened]  # numpy's eigh starts threads for tiny matrices
+    spread, axes = np.stack([one[0] for one in each]), np.stack([one[1] for one in each])  # (roi, m), (roi, m, m)
     design = np.stack([np.ones(m), -distance], axis=1)
     seen = np.einsum("rij,ri->rj", axes, (weight * y).T)
     line = np.einsum("rij,rik->rjk", axes, weight.T[:, :, None] * design)
@@ -117,7 +122,7 @@ def branch(values: Floats, noise: Floats, *, single: bool = False) -> Branch:
     best = likely.max(axis=1, keepdims=True)
     bent = q / (_BENT * scale[:, None]) ** 2
     chance = np.exp(likely - best) * np.r_[_STRAIGHT, np.ones(_LENGTHS.size)] / (1 + bent)
-    evidence = float((best[:, 0] + np.log(chance.sum(axis=1))).sum())
+    evidence = best[:, 0] + np.log(chance.sum(axis=1))
     chance /= chance.sum(axis=1, keepdims=True)
     mean = np.einsum("rq,rqi->ri", chance, found)
     away = found - mean[:, None]

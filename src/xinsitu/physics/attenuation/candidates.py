@@ -189,19 +189,27 @@ class Search:
 
     def _kinked(self, counts: Counts, step: Transition, before: int, after: int, threshold: float) -> bool:
         """Whether a continuous curve with a kink at one of the frames near explains the frames as well as the step."""
-
-        def beside(last: int, first: int) -> tuple[float, float]:
-            low, high = max(step.start, before + 1 - _LOCAL), min(step.stop, after + _LOCAL)
-            left = branch(counts.values[low : last + 1][::-1], counts.noise[low : last + 1][::-1], single=True)
-            right = branch(counts.values[first:high], counts.noise[first:high], single=True)
-            between = step_between(left, right, float(first - last), float(first - last), tolerance=self.tolerance)
-            return left.evidence + right.evidence, between.beyond_a_kink**2 / 2
-
-        with_step, needed = beside(before, after)
-        with_step -= half_way_cost(after - before - 1, counts.values.shape[1])
-        enough = min(threshold**2 / 2, needed / 2)
-        places = range(max(step.start + 2, before - _AROUND), min(step.stop - 3, after + _AROUND))
-        return any(with_step - evidence + meets < enough for evidence, meets in (beside(at, at + 1) for at in places))
+        low, high = max(step.start, before + 1 - _LOCAL), min(step.stop, after + _LOCAL)
+        kinks = range(max(step.start + 2, before - _AROUND), min(step.stop - 3, after + _AROUND))
+        pairs = [(before, after), *((at, at + 1) for at in kinks)]
+        ends = [end for last, first in pairs for end in (slice(low, last + 1), slice(first, high))]
+        rois = counts.values.shape[1]
+        longest = max(one.stop - one.start for one in ends)
+        stacked = np.full((2, longest, len(ends), rois), np.nan)  # each side from its end outwards, all at once
+        for number, one in enumerate(ends):
+            turn = -1 if number % 2 == 0 else 1
+            stacked[0, : one.stop - one.start, number] = counts.values[one][::turn]
+            stacked[1, : one.stop - one.start, number] = counts.noise[one][::turn]
+        sides = branch(*stacked.reshape(2, longest, -1), single=True)
+        evidence, needed = [], []
+        for number, (last, first) in enumerate(pairs):
+            left, right = (sides.of(slice(k * rois, (k + 1) * rois)) for k in (2 * number, 2 * number + 1))
+            gap = float(first - last)
+            evidence.append(left.evidence.sum() + right.evidence.sum())
+            needed.append(step_between(left, right, gap, gap, tolerance=self.tolerance).beyond_a_kink ** 2 / 2)
+        with_step = evidence[0] - half_way_cost(after - before - 1, rois)
+        enough = min(threshold**2 / 2, needed[0] / 2)
+        return any(with_step - one + meets < enough for one, meets in zip(evidence[1:], needed[1:], strict=True))
 
     def _inserted(
         self, counts: Counts, step: Transition, before: int, after: int, least: float, threshold: float

@@ -208,12 +208,16 @@ class Counts:
     dark: npt.NDArray[np.int64]
 
     @classmethod
-    def read(cls, sample: xr.Dataset, roi: str | Sequence[str] | None, *, flagged: bool = False) -> Counts:
-        """Read a series, which is computed as a whole; ``flagged``: frames that flags say not to trust, too."""
+    def read(cls, sample: xr.Dataset, roi: str | Sequence[str] | None) -> tuple[Counts, Counts]:
+        """Read a series, which is computed as a whole: what flags let decide, and what is there whatever they say."""
         rois = signal_rois(sample, roi)
         values, errors, flags = read_intensity(sample, rois)
-        if not flagged:
-            values = np.where(_untrusted(flags), np.nan, values)
+        doubtful = _untrusted(flags) & np.isfinite(values)
+        every = cls._of(sample, rois, values, errors)
+        return (cls._of(sample, rois, np.where(doubtful, np.nan, values), errors) if doubtful.any() else every), every
+
+    @classmethod
+    def _of(cls, sample: xr.Dataset, rois: tuple[str, ...], values: Floats, errors: Floats) -> Counts:
         there = np.isfinite(values).any(axis=1)
         dark = np.zeros_like(there)
         dark[there] = without_beam(values[there], errors[there])

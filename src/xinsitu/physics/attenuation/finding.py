@@ -115,7 +115,7 @@ def find_attenuation_changes(
     (10.0, '00:00:19', '00:00:21')
     """
     sample = _as_dataset(series)
-    counts = Counts.read(per_second(sample), roi)
+    counts, every = Counts.read(per_second(sample), roi)
     if len(counts.values) < 2:
         return FoundChanges([])
     search = Search(sample, counts, window, common_tolerance, MedianBias.read(sample, counts.rois))
@@ -126,7 +126,6 @@ def find_attenuation_changes(
     found += _exposure_only(sample, found)
     rejected = [one for one in looked_at if isinstance(one, RejectedChange)]
     rejected += search.single_frames(least=least, threshold=threshold, known=[*found, *rejected])
-    every = Counts.read(per_second(sample), roi, flagged=True)
     rejected += _all_flagged(search, every, least=least, threshold=threshold)
     found.sort(key=lambda one: str(one.before))
     return FoundChanges(found, sorted(rejected, key=lambda one: str(one.before)))

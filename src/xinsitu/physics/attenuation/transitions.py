@@ -40,6 +40,8 @@ _PRIOR = 4
 """Frames by which the scatter about a line is mixed with the noise that is expected."""
 _ROLL = 61
 """Frames over which the scatter of successive frames is taken."""
+_BLOCK = 4000
+"""Places that are looked at together, so that long runs of many ROIs fit into memory."""
 _SURE_OF_DARK = 20.0
 """Counts that a frame would have to have with beam, all ROIs together, so that none says that there was none."""
 
@@ -175,10 +177,11 @@ class _Lines:
     slope_variance: Floats
     covariance: Floats
 
-    def carried(self, frames: slice, distance: float) -> tuple[Floats, Floats]:
+    def carried(self, frames: npt.NDArray[np.intp], distance: Floats | float) -> tuple[Floats, Floats]:
         """Level so many frames behind, and its variance."""
-        variance = self.level_variance + 2 * distance * self.covariance + distance**2 * self.slope_variance
-        return (self.level + distance * self.slope)[frames], variance[frames]
+        variance = self.level_variance[frames] + 2 * distance * self.covariance[frames]
+        variance = variance + distance**2 * self.slope_variance[frames]
+        return self.level[frames] + distance * self.slope[frames], variance
 
     def reversed(self) -> _Lines:
         """Return the lines of a series that was turned round, in its own order."""
@@ -206,7 +209,8 @@ def lines_up_to(values: Floats, noise: Floats, window: int) -> _Lines:
     padded = np.zeros((3, len(values) + window - 1, values.shape[1]))
     padded[:, window - 1 :] = known, seen, spread
     x = np.arange(1.0 - window, 1.0)
-    sums = sliding_window_view(padded, window, axis=1) @ np.stack([np.ones(window), x, x**2], axis=1)
+    seen_from = np.ascontiguousarray(sliding_window_view(padded, window, axis=1))
+    sums = seen_from @ np.stack([np.ones(window), x, x**2], axis=1)
     (n, sx, sxx), (sy, sxy, _), (v, xv, xxv) = np.moveaxis(sums, -1, 1)
     det = n * sxx - sx**2
     line = (n >= 2) & (det > 0)
@@ -216,10 +220,9 @@ def lines_up_to(values: Floats, noise: Floats, window: int) -> _Lines:
     level_variance = np.where(line, (sxx**2 * v - 2 * sxx * sx * xv + sx**2 * xxv) / det**2, v / some**2)
     slope_variance = np.where(line, (n**2 * xxv - 2 * n * sx * xv + sx**2 * v) / det**2, (_STEEPEST * level) ** 2)
     covariance = np.where(line, (n * sxx * xv - sx * sxx * v - n * sx * xxv + sx**2 * xv) / det**2, 0.0)
-    fitted = sliding_window_view(padded[:2], window, axis=1)
-    away = (fitted[1] - level[..., None] - slope[..., None] * x) * fitted[0]
+    away = (seen_from[1] - level[..., None] - slope[..., None] * x) * seen_from[0]
     expected = v / some
-    scatter = ((away**2).sum(axis=-1) + _PRIOR * expected) / np.maximum(n - 2 + _PRIOR, 1.0)
+    scatter = (np.einsum("...w,...w->...", away, away) + _PRIOR * expected) / np.maximum(n - 2 + _PRIOR, 1.0)
     excess = np.maximum(scatter / np.where(expected > 0, expected, np.inf), 1.0)
     return _Lines(level, slope, level_variance * excess, slope_variance * excess, covariance * excess)
 
@@ -239,28 +242,31 @@ class _Scan:
 def _scan(values: Floats, noise: Floats, window: int, tolerance: float, least: float) -> _Scan:
     left, right = lines_up_to(values, noise, window), lines_up_to(values[::-1], noise[::-1], window).reversed()
     places = len(values) - 1
-    strength, plain = np.zeros((len(MOVING), places)), np.zeros(places)
-    for row, moving in enumerate(MOVING):
-        gap = moving + 1
-        if gap > places:
-            break
-        one, other = slice(0, len(values) - gap), slice(gap, None)
-        ends = [
-            _significance(left.carried(one, near), right.carried(other, gap - near), tolerance, least)
-            for near in (0.0, gap / 2, float(gap))
-        ]
-        same = (np.sign(ends[0]) == np.sign(ends[1])) & (np.sign(ends[1]) == np.sign(ends[2]))
-        strength[row, : places - moving] = np.where(same, np.abs(ends).min(axis=0), 0.0)
-        if moving == 0:
-            plain = _significance(left.carried(one, 0.5), right.carried(other, 0.5), tolerance, 0.0)
-    return _Scan(strength, plain)
+    blocks = (slice(first, first + _BLOCK) for first in range(0, places, _BLOCK))
+    parts = [_scanned(left, right, block, tolerance, least) for block in blocks]
+    return _Scan(*(np.concatenate(one, axis=-1) for one in zip(*parts, strict=True)))
+
+
+def _scanned(left: _Lines, right: _Lines, places: slice, tolerance: float, least: float) -> tuple[Floats, Floats]:
+    """Strength and plain significance at some places, all gaps at once."""
+    last = len(left.level) - 1
+    at = np.arange(*places.indices(last))
+    gaps = np.array(MOVING)[:, None] + 1
+    other = np.minimum(at + gaps, last)
+    near = (gaps * np.array([0.0, 0.5, 1.0]))[..., None, None]  # dims (gap, end, place, roi)
+    steps = _significance(
+        left.carried(at, near), right.carried(other[:, None], gaps[..., None, None] - near), tolerance, least
+    )
+    low, high = steps.min(axis=1), steps.max(axis=1)  # of one sign over the whole gap
+    strength = np.where(at + gaps <= last, np.maximum(np.maximum(low, -high), 0.0), 0.0)
+    return strength, _significance(left.carried(at, 0.5), right.carried(at + 1, 0.5), tolerance, 0.0)
 
 
 def _significance(left: tuple[Floats, Floats], right: tuple[Floats, Floats], tolerance: float, least: float) -> Floats:
-    """Of the step that all ROIs share, dims (place); 0 where it is smaller than the least of interest."""
+    """Of the step that all ROIs share, dims (..., place); 0 where it is smaller than the least of interest."""
     step, weight = relative_steps(left[0], right[0], left[1] + right[1], tolerance)
-    total = np.maximum(weight.sum(axis=1), 1e-300)
-    mean = (weight * step).sum(axis=1) / total
+    total = np.maximum(np.einsum("...r->...", weight), 1e-300)
+    mean = np.einsum("...r,...r->...", weight, step) / total
     return np.where(np.abs(mean) > least, mean * np.sqrt(total), 0.0)
 
 
