@@ -16,7 +16,7 @@ from xinsitu.values import AttenuationChange
 
 from .broken_lines import REACH, Branch, Step, branch, relative_steps, step_between
 from .counts import NEAR, Counts, MedianBias, half_way_cost, settle
-from .factors import FactorEstimate, common_factor, smooth_noise
+from .factors import FactorEstimate, Floats, common_factor, smooth_noise
 from .reports import RejectedChange, box_evidence, exposure_evidence, record_evidence
 from .transitions import FLICKERS, LONGEST, SHORT, Transition
 
@@ -30,9 +30,9 @@ _LOCAL, _AROUND = 24, 4
 _NEAREST, _EVEN, _OFF, _PART = 4, 0.003, 3.0, 0.1
 """Frames at the end of a side that must lie on its curve, within so much (relative), so many standard deviations, and
 that part of the step."""
-_GLIDE, _SMOOTH, _UNLIKELY = 5, 0.01, 3.0
+_GLIDE, _SMOOTH, _UNLIKELY = 5, 0.005, 3.0
 """Steps between frames that may show a smooth way from one level to the other, how far (relative) it may be off a
-parabola, and the logarithm of the odds from which it is one."""
+parabola, and the logarithm of the odds from which it is one of twelve."""
 _AGREE = 3.0
 """Of their own errors by which ROIs may disagree, on top of the tolerance."""
 
@@ -294,27 +294,38 @@ class Search:
 def glides(counts: Counts, before: int, after: int) -> bool:
     """Whether the intensities go from one side to the other along a smooth curve, with a kink at each end.
 
-    An attenuator that moves lets through any part of the beam in each frame; that these lie on a line or a parabola, in
-    logarithms, by chance is the less likely the better they are known.
+    An attenuator that moves lets through any part of the beam in each frame; that these lie on a polynomial, as
+    they are, in logarithms, or on a decay towards the other level, by chance is the less likely the better they are
+    known.
     """
     part = slice(before + 1, after)
-    values, noise = counts.values[part], counts.noise[part]
-    if after - before < _GLIDE or not (known := (values > 0).all(axis=0)).any():
+    values, first, last = counts.values[part], counts.values[before], counts.values[after]
+    if after - before < _GLIDE or not (known := (values > 0).all(axis=0) & (first != last)).any():
         return False
-    logs, relative = np.log(values[:, known]), noise[:, known] / values[:, known]
-    weight = 1 / (relative**2 + _SMOOTH**2)
-    together = (weight * (logs - logs[0])).sum(axis=1) / weight.sum(axis=1)
+    values, first, last = values[:, known], first[known], last[known]
+    shares = (values - last) / (first - last)
+    ends = counts.noise[before, known] ** 2, counts.noise[after, known] ** 2
+    noise = np.sqrt(ends[1] + np.clip(shares, 0, 1) * (ends[0] - ends[1]))  # variances go with counts
+    spreads = noise / np.abs(first - last)
+    ways = [(np.log(values), noise / values), (shares, spreads)]
+    if (shares > 0).all():
+        ways.append((np.log(shares), spreads / shares))
+    if (shares < 1).all():
+        ways.append((np.log(1 - shares), spreads / (1 - shares)))
+    return max(_odds(way, spread, degree) for way, spread in ways for degree in (1, 2, 3)) > _UNLIKELY
+
+
+def _odds(way: Floats, spread: Floats, degree: int) -> float:
+    """Logarithm of the odds that frames on their way to another level, dims ``(frame, roi)``, lie on a polynomial."""
+    weight = 1 / (spread**2 + _SMOOTH**2)
+    together = (weight * (way - way[0])).sum(axis=1) / weight.sum(axis=1)
     spread = 1 / np.sqrt(weight.sum(axis=1))
-    typical = abs(together[-1]) / (after - before - 2)
+    typical = abs(together[-1]) / (together.size - 1)
     x = np.linspace(-1.0, 1.0, together.size)
-
-    def odds(degree: int) -> float:
-        fit = np.polynomial.Polynomial.fit(x, together, degree, w=1 / spread)
-        misfit = float((((together - fit(x)) / spread) ** 2).sum())
-        surprise = float(np.log(np.clip(typical / spread / 2.5, 1e-9, None)).mean())
-        return float((together.size - 1 - degree) * surprise - misfit / 2)
-
-    return max(odds(1), odds(2)) > _UNLIKELY
+    fit = np.polynomial.Polynomial.fit(x, together, degree, w=1 / spread)
+    misfit = float((((together - fit(x)) / spread) ** 2).sum())
+    surprise = float(np.log(np.clip(typical / spread / 2.5, 1e-9, None)).mean())
+    return (together.size - 1 - degree) * surprise - misfit / 2
 
 
 def _sides(counts: Counts, step: Transition, before: int, after: int) -> tuple[slice, slice]:

@@ -28,6 +28,8 @@ LONGEST = 6
 """Frames with beam between two levels, from which it is no attenuator that moves."""
 SHORT = 4
 """Up to so many frames between two steps are a level only if they agree with each other."""
+_STEADY = 0.01
+"""How much (relative) so few frames may differ and still agree; what drifts more may be an attenuator on its way."""
 _KNOWN = 20
 """Frames that a part needs to know its own noise."""
 _TYPICAL = 40
@@ -376,7 +378,7 @@ def _is_level(values: Floats, errors: Floats) -> bool:
     if len(values) < 2:
         return False
     known = np.isfinite(values) & np.isfinite(errors) & (errors > 0)
-    variance = np.where(known, np.maximum(errors**2, (0.02 * values) ** 2), 1.0)
+    variance = np.where(known, np.maximum(errors**2, (_STEADY * values) ** 2), 1.0)
     number = np.maximum(known.sum(axis=0), 1)
     mean = np.where(known, values, 0.0).sum(axis=0) / number
     misfit = np.where(known, (values - mean) ** 2 / variance, 0.0).sum()
