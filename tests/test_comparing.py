@@ -10,10 +10,9 @@ import xinsitu as xi
 from xinsitu.errors import SchemaError, StitchError
 from xinsitu.physics.attenuation.reports import change_reports
 from xinsitu.physics.attenuation.scaling import attenuation_changes, correct_attenuation, undo_attenuation
-from xinsitu.physics.samples.appending import append_measurements
 from xinsitu.physics.samples.comparing import compare, scale_modes
 from xinsitu.physics.samples.events import with_events
-from xinsitu.physics.samples.joining import stitch
+from xinsitu.physics.samples.joining import append_measurements, stitch
 from xinsitu.values import AttenuationChange, Event
 
 from .test_attenuation import at, step
@@ -114,6 +113,24 @@ def test_append_and_find():
     assert second_change.factor == pytest.approx(0.1, rel=0.05)
     plain = append_measurements(stitch([first]), {"time2": second})
     assert "attenuation_factor" not in plain.coords
+
+
+def with_a_lone_frame(name, first, lone):
+    rng = np.random.default_rng(first)
+    values = np.full((60, 2), 9000.0) * [1, 0.6]
+    values[lone] /= 8
+    return series(name, range(first, first + 60), rng.poisson(values))
+
+
+def test_appending_flags_a_frame_that_is_no_level_and_keeps_the_flags_there_were():
+    found = xi.find_attenuation_changes(stitch([with_a_lone_frame("time1", 0, 30)]))
+    assert found == []
+    sample = correct_attenuation(stitch([with_a_lone_frame("time1", 0, 30)]), found)
+    near = int(xi.schema.Quality.NEAR_CHANGE)
+    longer = append_measurements(sample, with_a_lone_frame("time2", 100, 20), find=True)
+    assert np.flatnonzero((longer.quality & near).any("roi")).tolist() == [30, 80]
+    longer = append_measurements(sample, with_a_lone_frame("time2", 100, 20))
+    assert np.flatnonzero((longer.quality & near).any("roi")).tolist() == [30]
 
 
 # -- the numbers behind a change --------------------------------------------------------------------------------------

@@ -58,7 +58,6 @@ from .physics.reduction.tracking import Track as Track
 from .physics.reduction.tracking import track as track
 from .physics.reduction.widths import fwhm as fwhm
 from .physics.reduction.widths import old_fwhm as old_fwhm
-from .physics.samples.appending import append_measurements as append_measurements
 from .physics.samples.bad_frames import flag_bad_frames as flag_bad_frames
 from .physics.samples.bad_frames import flag_outliers as flag_outliers
 from .physics.samples.bad_frames import mask_flagged as mask_flagged
@@ -75,6 +74,7 @@ from .physics.samples.growth import normalise as normalise
 from .physics.samples.growth import slope as slope
 from .physics.samples.growth import smoothing_spline as smoothing_spline
 from .physics.samples.growth_laws import fit_growth as fit_growth
+from .physics.samples.joining import append_measurements as append_measurements
 from .physics.samples.joining import stitch as stitch
 from .physics.samples.onsets import find_onsets as find_onsets
 from .physics.samples.onsets import onset_events as onset_events

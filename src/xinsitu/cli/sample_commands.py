@@ -95,7 +95,7 @@ def _stitch_one(paths: Sequence[Path], words: argparse.Namespace) -> int:
         rejected = found.rejected if isinstance(found, FoundChanges) else ()
         sample = stitched.corrected(joined, found)
     else:
-        step, sample = _appended(words.append_to, stitched, series)
+        step, sample, rejected = _appended(words.append_to, stitched, series)
     write_results(sample, output, overwrite=words.force, recipe=document(step, output))
     say_block(sample_table(sample))
     for one in rejected:
@@ -116,13 +116,16 @@ def _stitch_one(paths: Sequence[Path], words: argparse.Namespace) -> int:
     return 0
 
 
-def _appended(path: Path, step: Stitch, series: Sequence[xr.Dataset]) -> tuple[Recipe, xr.Dataset]:
+def _appended(
+    path: Path, step: Stitch, series: Sequence[xr.Dataset]
+) -> tuple[Recipe, xr.Dataset, Sequence[RejectedChange]]:
     """Append to the sample of a file; the new changes and events are those of the recipe."""
     sample = read_results(path)
     longer = Append(
         recipe_of(sample, path), step.inputs, step.changes, step.find, step.events, step.allow_overlap, step.bad_frames
     )
-    return longer, longer.join(sample, series)
+    joined, found = longer.joined(sample, series)
+    return longer, joined, found.rejected
 
 
 def _stitch_recipe(words: argparse.Namespace, inputs: Sequence[Recipe]) -> Stitch:

@@ -14,10 +14,9 @@ from xinsitu.io.results import read_results
 from xinsitu.physics.attenuation.finding import FoundChanges, find_attenuation_changes
 from xinsitu.physics.attenuation.overlap import attenuation_from_overlap
 from xinsitu.physics.attenuation.scaling import correct_attenuation
-from xinsitu.physics.samples.appending import append_measurements
 from xinsitu.physics.samples.bad_frames import flag_bad_frames
 from xinsitu.physics.samples.events import with_events
-from xinsitu.physics.samples.joining import stitch
+from xinsitu.physics.samples.joining import appended, stitch
 from xinsitu.values import AttenuationChange, Event, FrameRange, frame_ranges
 
 from .recipe_checks import VERSION, known, relative
@@ -148,7 +147,11 @@ class Append:
 
     def join(self, sample: xr.Dataset, series: Sequence[xr.Dataset]) -> xr.Dataset:
         """Return the longer sample from what is there and what is new."""
-        longer = append_measurements(
+        return self.joined(sample, series)[0]
+
+    def joined(self, sample: xr.Dataset, series: Sequence[xr.Dataset]) -> tuple[xr.Dataset, FoundChanges]:
+        """As :meth:`join`; and its changes, with what was looked at among the new frames and not taken."""
+        longer, changes = appended(
             sample,
             series,
             changes=self.changes,
@@ -156,7 +159,7 @@ class Append:
             allow_overlap=self.allow_overlap,
             bad_frames=self.bad_frames,
         )
-        return with_events(longer, self.events)
+        return with_events(longer, self.events), changes
 
     def to_dict(self, base: Path) -> dict[str, Any]:
         """JSON form."""

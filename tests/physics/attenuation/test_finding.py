@@ -79,11 +79,22 @@ def test_a_change_at_the_very_onset_is_found_with_its_factor():
         assert change.factor_errors / change.factor < 0.03
 
 
-@pytest.mark.parametrize("factor", [3.0, 0.1])
-def test_a_fast_smooth_way_to_another_level_is_no_attenuator(factor):
+WAYS = {
+    "in logarithms": lambda x, factor: factor**-x,
+    "straight": lambda x, factor: 1 + (1 / factor - 1) * x,
+    "bent": lambda x, factor: 1 + (1 / factor - 1) * (1.4 * x - 0.4 * x**2),
+    "saturating": lambda x, factor: 1 + (1 / factor - 1) * (1 - np.exp(-2 * x)) / (1 - np.exp(-2.0)),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("factor", [3.0, 0.1, 25.0])
+@pytest.mark.parametrize("frames", [5.7, 6.6, 7.4])
+def test_a_fast_smooth_way_to_another_level_is_no_attenuator(factor, way, frames):
     rng = np.random.default_rng(6)
-    share = np.clip((np.arange(150) - 70.3) / 6, 0, 1)
-    assert xi.find_attenuation_changes(counted(2e5 * ROIS * factor ** -share[:, None], rng)) == []
+    shares = WAYS[way](np.clip((np.arange(150) - 70.3) / frames, 0, 1), factor)
+    found = xi.find_attenuation_changes(counted(2e5 * ROIS * shares[:, None], rng))
+    assert found == []
 
 
 def test_a_rejected_onset_says_why():
@@ -129,6 +140,67 @@ def test_any_factor_that_the_counts_allow(factor):
         (change,) = xi.find_attenuation_changes(series)
         assert ends(series, [change]) == [(69, 70)]
         assert abs(np.log(change.factor / factor)) < 4 * change.factor_errors / change.factor
+
+
+def on_its_way(moving, seed):
+    """A filter of 5 that takes so many frames, each open by chance; and which frames those are."""
+    rng = np.random.default_rng([moving, seed])
+    opened = np.where(np.arange(200) < 90, 1, 0.2)
+    opened[90 : 90 + moving] = 0.2 + 0.8 * np.sort(rng.random(moving) ** 2)[::-1]
+    return counted(3e5 * ROIS * opened[:, None], rng), np.flatnonzero((opened > 0.22) & (opened < 0.98))
+
+
+@pytest.mark.parametrize("moving", [1, 2, 3, 4, 5, 6])
+def test_up_to_six_frames_on_their_way_are_left_out(moving):
+    refused = 0
+    for seed in range(5):
+        series, way = on_its_way(moving, seed)
+        found = xi.find_attenuation_changes(series)
+        if not found:  # by chance they lie on a smooth curve
+            refused += 1
+            assert any("growth" in one.reason for one in found.rejected)
+            continue
+        (change,) = found
+        corrected = xi.correct_attenuation(series, found)
+        assert corrected.intensity.isel(time=way).isnull().all()
+        assert abs(change.factor - 5) < 5 * change.factor_errors
+    assert refused <= (moving > 3)
+
+
+def test_more_frames_on_their_way_are_told_and_flagged():
+    reasons = ""
+    for seed in range(12):
+        series, _ = on_its_way(9, seed)
+        found = xi.find_attenuation_changes(series)
+        assert found or found.rejected
+        for one in found.rejected:
+            reasons += one.reason
+            if "longer than" in one.reason:
+                flagged = xi.correct_attenuation(series, found).quality & int(Quality.NEAR_CHANGE)
+                assert np.isin(np.flatnonzero((flagged > 0).any("roi")), np.arange(90, 99)).all()
+                assert (flagged > 0).any()
+    assert "frames, longer than an attenuator moves" in reasons
+
+
+def test_motors_that_move_with_a_step_are_the_reason_unless_the_attenuator_is_recorded():
+    rng = np.random.default_rng(17)
+    rates = 5e4 * ROIS * np.where(np.arange(120) < 66, 1, 0.3)[:, None]
+    moved = np.zeros((120, 3), "int32")
+    moved[66] = int(Quality.FRAME_IN_MOTION)
+    found = xi.find_attenuation_changes(counted(rates, rng, quality=moved))
+    assert found == []
+    (candidate,) = found.rejected
+    assert "motors move" in candidate.reason
+    assert candidate.factor == pytest.approx(1 / 0.3, rel=0.05)
+    assert "factor 3.3" in str(candidate)
+    recorded = counted(rates, rng, quality=moved).assign_coords(
+        transmission=("time", np.where(np.arange(120) < 66, 1.0, 0.3))
+    )
+    assert len(xi.find_attenuation_changes(recorded)) == 1
+    elsewhere = np.roll(moved, 9, axis=0)
+    assert len(xi.find_attenuation_changes(counted(rates, rng, quality=elsewhere))) == 1
+    scanned = np.full((120, 3), int(Quality.FRAME_IN_MOTION), "int32")
+    assert len(xi.find_attenuation_changes(counted(rates, rng, quality=scanned))) == 1
 
 
 # -- ends and insertions ----------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ REACH = sum(number * 2**power for power, number in enumerate(_BINS))
 """Frames of a side that are looked at."""
 _LENGTHS = 2.0 ** np.arange(7, -8, -1)
 """Frames over which the growth bends away by one standard deviation of a frame; a straight line comes on top."""
-_STRAIGHT = 10.0
+_STRAIGHT = 30.0
 """How much likelier a straight line is beforehand than each of these."""
 _BENT = 0.01
 """Relative change of the slope per frame above which a curve is less and less likely beforehand."""
@@ -77,7 +77,7 @@ class Branch:
         return self.level + distance * self.slope, variance
 
 
-def branch(values: Floats, noise: Floats, *, single: bool = False) -> Branch:
+def branch(values: Floats, noise: Floats, *, single: bool = False, alike: bool = False) -> Branch:
     """Fit one side.
 
     Parameters
@@ -86,6 +86,8 @@ def branch(values: Floats, noise: Floats, *, single: bool = False) -> Branch:
         Intensities and their standard deviations, dims ``(frame, roi)``, the end first; NaN is left out.
     single
         Take every frame for itself; otherwise those far from the end are summed.
+    alike
+        The ROIs, as parts of their level, are as smooth as each other: all of them tell how smooth.
 
     Examples
     --------
@@ -108,6 +110,9 @@ def branch(values: Floats, noise: Floats, *, single: bool = False) -> Branch:
     strongest = np.max(weight[: min(m, 6)] ** 2, axis=0, initial=0.0)
     first = 1 / np.where(strongest > 0, strongest, 1.0)
     q = first[:, None] * np.r_[0.0, _LENGTHS**-3.0]
+    if alike and (strongest > 0).any():
+        least = (first / scale**2)[strongest > 0].min()
+        q = np.where(strongest > 0, least * scale**2, 1.0)[:, None] * np.r_[0.0, _LENGTHS**-3.0]
     damped = 1 / (1 + q[:, :, None] * np.maximum(spread, 0.0)[:, None, :])
     normal = np.einsum("rqm,rmi,rmj->rqij", damped, line, line)
     normal[..., 1, 1] += 1 / (_STEEPEST * scale[:, None]) ** 2
@@ -119,8 +124,10 @@ def branch(values: Floats, noise: Floats, *, single: bool = False) -> Branch:
     found = np.einsum("rqij,rqj->rqi", covariance, projected)
     misfit = np.einsum("rqm,rm,rm->rq", damped, seen, seen) - np.einsum("rqi,rqi->rq", projected, found)
     likely = 0.5 * (np.log(damped).sum(axis=-1) - np.log(determinant) - misfit)
+    if alike:
+        likely = np.broadcast_to(likely.sum(axis=0), likely.shape)
     best = likely.max(axis=1, keepdims=True)
-    bent = q / (_BENT * scale[:, None]) ** 2
+    bent = q / ((3 * _BENT if single else _BENT) * scale[:, None]) ** 2
     chance = np.exp(likely - best) * np.r_[_STRAIGHT, np.ones(_LENGTHS.size)] / (1 + bent)
     evidence = best[:, 0] + np.log(chance.sum(axis=1))
     chance /= chance.sum(axis=1, keepdims=True)

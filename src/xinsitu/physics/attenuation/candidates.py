@@ -21,6 +21,8 @@ from .reports import RejectedChange, box_evidence, exposure_evidence, record_evi
 from .transitions import FLICKERS, LONGEST, SHORT, Transition
 
 _TOO_SHORT = "one frame does not make a level"
+_SAME = "the levels on its two sides are the same, and between them are too few frames to make one"
+_BENDS = "the intensities bend so much beside it that no step is sure"
 _BESIDE = 3
 """Frames on each side with which a single frame is compared."""
 DUMP = 5
@@ -33,6 +35,8 @@ that part of the step."""
 _GLIDE, _SMOOTH, _UNLIKELY = 5, 0.005, 3.0
 """Steps between frames that may show a smooth way from one level to the other, how far (relative) it may be off a
 parabola, and the logarithm of the odds from which it is one of twelve."""
+_SCANNED = 0.2
+"""Part of the frames in motion from which a motor is scanned, and one of its steps explains nothing."""
 _AGREE = 3.0
 """Of their own errors by which ROIs may disagree, on top of the tolerance."""
 
@@ -84,9 +88,12 @@ class Search:
                 f"the beam is too unsteady to tell, steps scatter {step.unrest:.2g} times more than by counting"
             )
         if size < least or significance < threshold:
-            return self._inserted(counts, step, before, after, least, threshold)
+            reason = _SAME if size < least else _BENDS
+            return self._inserted(counts, step, before, after, least, threshold, reason)
         if min(sides) < 2:
             return refused(_TOO_SHORT)
+        if self._motors_move(before, after):
+            return refused("motors move there, and no record says that the attenuator does")
         if (
             beyond < threshold
             or self._contradicted(counts, step, before, after)
@@ -95,7 +102,9 @@ class Search:
         ):
             return refused("growth that begins, ends or bends explains it as well")
         if after - before - 1 > LONGEST:
-            return refused(f"it takes {after - before - 1} frames, longer than an attenuator moves")
+            return refused(
+                f"it takes {after - before - 1} frames, longer than an attenuator moves", range(before + 1, after)
+            )
         if estimate is None or not _is_common(estimate, self.tolerance):
             return refused(_disagreement(estimate))
         if self.bias is not None:
@@ -126,8 +135,8 @@ class Search:
     def estimate(self, counts: Counts, step: Transition, before: int, after: int) -> tuple[Step, FactorEstimate | None]:
         """Compare the curves beside a step; no frame beyond the next step is used."""
         between = step_between(
-            self._left(counts, step, before),
-            self._right(counts, step, after),
+            self._left(counts, step, before, alike=True),
+            self._right(counts, step, after, alike=True),
             float(after - before),
             counts.gap(before, after),
             tolerance=self.tolerance,
@@ -137,13 +146,22 @@ class Search:
         except StitchError:
             return between, None
 
-    def _left(self, counts: Counts, step: Transition, before: int) -> Branch:
-        part = slice(max(step.start, before + 1 - (self.window or REACH)), before + 1)
-        return branch(counts.values[part][::-1], counts.noise[part][::-1])
+    def _motors_move(self, before: int, after: int) -> bool:
+        """Whether motors that mostly stand still move between two frames, where nothing records the attenuator."""
+        counts, axis = self.counts, self.sample.sizes["time"]
+        first, last = (int(counts.positions[end]) for end in (before, after))
+        here = (counts.moved > first) & (counts.moved <= last)
+        if not here.any() or counts.moved.size > _SCANNED * axis:
+            return False
+        return record_evidence(self.sample, first, last, factor=1.0).get("record_lag_frames") is None
 
-    def _right(self, counts: Counts, step: Transition, after: int) -> Branch:
+    def _left(self, counts: Counts, step: Transition, before: int, *, alike: bool = False) -> Branch:
+        part = slice(max(step.start, before + 1 - (self.window or REACH)), before + 1)
+        return branch(counts.values[part][::-1], counts.noise[part][::-1], alike=alike)
+
+    def _right(self, counts: Counts, step: Transition, after: int, *, alike: bool = False) -> Branch:
         part = slice(after, min(step.stop, after + (self.window or REACH)))
-        return branch(counts.values[part], counts.noise[part])
+        return branch(counts.values[part], counts.noise[part], alike=alike)
 
     def _narrowed(self, counts: Counts, step: Transition, before: int, after: int) -> tuple[int, int]:
         """Take frames in the gap that agree with a side, or lie on its curve, to it: nothing moved in them."""
@@ -212,9 +230,9 @@ class Search:
         return any(with_step - one + meets < enough for one, meets in zip(evidence[1:], needed[1:], strict=True))
 
     def _inserted(
-        self, counts: Counts, step: Transition, before: int, after: int, least: float, threshold: float
+        self, counts: Counts, step: Transition, before: int, after: int, least: float, threshold: float, reason: str
     ) -> RejectedChange | None:
-        """Name frames between two equal levels that are far off both: too few to be a level of their own."""
+        """Name frames between two sides that are far off both: too few to be a level of their own."""
         inside = slice(before + 1, after)
         if after - before < 2:
             return None
@@ -233,7 +251,7 @@ class Search:
             after,
             None,
             float((np.abs(mean) * np.sqrt(total)).max()) / step.unrest,
-            "the levels on its two sides are the same, and between them are too few frames to make one",
+            reason,
             range(before + 1, after),
         )
 
@@ -257,7 +275,7 @@ class Search:
         own = max(1.0, 1.4826 * float(np.median(significance)))
         off = np.flatnonzero((significance > threshold * own) & (np.abs(mean) > 1 - np.exp(-least)))
         axis = times(self.sample)[self.counts.positions]
-        told = [(one.before, one.after) for one in known]
+        told = [(one.before, one.after) for one in known if isinstance(one, AttenuationChange) or one.doubtful]
         return [
             self.rejected(
                 max(0, frame - 1), min(frames - 1, frame + 1), None, float(significance[frame]), _TOO_SHORT, [frame]

@@ -79,15 +79,6 @@ def read_intensity(
     return values, errors, flags
 
 
-def read_bias(sample: xr.Dataset, rois: Sequence[str]) -> tuple[Floats, Floats] | None:
-    """Intensities and by which part a median raised them, dims ``(time, roi)``; None where the sample does not say."""
-    if "median_bias" not in sample.variables:
-        return None
-    read = sample[["intensity", "median_bias"]].sel(roi=list(rois)).compute()
-    intensity, bias = (read[name].transpose("time", "roi").values for name in ("intensity", "median_bias"))
-    return intensity, bias
-
-
 # -- one exposure time -------------------------------------------------------------------------------------------------
 
 
@@ -196,7 +187,8 @@ class Counts:
     """Intensities of the frames that decide, dims ``(time, roi)``; ``noise`` is known around a step only.
 
     ``positions`` are those on the time axis of the sample; frames without a value, or without beam (``dark``, positions
-    on the time axis), are left out, and single values that a flag says not to trust are NaN.
+    on the time axis), are left out, and single values that a flag says not to trust are NaN. In the frames
+    ``moved`` (positions, too) a motor is not where it was in the frame before.
     """
 
     values: Floats
@@ -206,6 +198,7 @@ class Counts:
     seconds: Floats
     rois: tuple[str, ...]
     dark: npt.NDArray[np.int64]
+    moved: npt.NDArray[np.int64]
 
     @classmethod
     def read(cls, sample: xr.Dataset, roi: str | Sequence[str] | None) -> tuple[Counts, Counts]:
@@ -213,11 +206,15 @@ class Counts:
         rois = signal_rois(sample, roi)
         values, errors, flags = read_intensity(sample, rois)
         doubtful = _untrusted(flags) & np.isfinite(values)
-        every = cls._of(sample, rois, values, errors)
-        return (cls._of(sample, rois, np.where(doubtful, np.nan, values), errors) if doubtful.any() else every), every
+        moved = np.flatnonzero((flags & int(Quality.FRAME_IN_MOTION)).any(axis=1))
+        every = cls._of(sample, rois, values, errors, moved)
+        trusted = np.where(doubtful, np.nan, values)
+        return (cls._of(sample, rois, trusted, errors, moved) if doubtful.any() else every), every
 
     @classmethod
-    def _of(cls, sample: xr.Dataset, rois: tuple[str, ...], values: Floats, errors: Floats) -> Counts:
+    def _of(
+        cls, sample: xr.Dataset, rois: tuple[str, ...], values: Floats, errors: Floats, moved: npt.NDArray[np.int64]
+    ) -> Counts:
         there = np.isfinite(values).any(axis=1)
         dark = np.zeros_like(there)
         dark[there] = without_beam(values[there], errors[there])
@@ -225,7 +222,7 @@ class Counts:
         positions = np.flatnonzero(there & ~dark)
         values, errors = values[positions], errors[positions]
         seconds = elapsed_seconds(sample)[positions]
-        return cls(values, errors, np.full_like(values, np.nan), positions, seconds, rois, np.flatnonzero(dark))
+        return cls(values, errors, np.full_like(values, np.nan), positions, seconds, rois, np.flatnonzero(dark), moved)
 
     def around(self, step: Transition) -> Counts:
         """Noise of the two levels beside a step, each from its own frames; between them the larger one."""
@@ -359,8 +356,10 @@ class MedianBias:
     @classmethod
     def read(cls, sample: xr.Dataset, rois: tuple[str, ...]) -> MedianBias | None:
         """Take it from a series; None where it does not say."""
-        found = read_bias(sample, rois)
-        return None if found is None else cls(*found, rois)
+        if "median_bias" not in sample.variables:
+            return None
+        read = sample[["intensity", "median_bias"]].sel(roi=list(rois)).compute()
+        return cls(*(read[name].transpose("time", "roi").values for name in ("intensity", "median_bias")), rois)
 
     def doubted(self, estimate: FactorEstimate, before: slice, after: slice) -> FactorEstimate:
         """Add to the error of a factor by how much its logarithm changes if nothing is taken.

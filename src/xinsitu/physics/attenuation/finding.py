@@ -125,10 +125,15 @@ def find_attenuation_changes(
     found += _recorded(search, found)
     found += _exposure_only(sample, found)
     rejected = [one for one in looked_at if isinstance(one, RejectedChange)]
-    rejected += search.single_frames(least=least, threshold=threshold, known=[*found, *rejected])
+    lone = search.single_frames(least=least, threshold=threshold, known=[*found, *rejected])
+    rejected = [one for one in rejected if one.doubtful or not any(_meets(one, other) for other in lone)] + lone
     rejected += _all_flagged(search, every, least=least, threshold=threshold)
     found.sort(key=lambda one: str(one.before))
     return FoundChanges(found, sorted(rejected, key=lambda one: str(one.before)))
+
+
+def _meets(one: RejectedChange, other: RejectedChange) -> bool:
+    return bool(one.before < other.after and other.before < one.after)
 
 
 def _all_flagged(search: Search, every: Counts, *, least: float, threshold: float) -> list[RejectedChange]:

@@ -30,6 +30,8 @@ SHORT = 4
 """Up to so many frames between two steps are a level only if they agree with each other."""
 _STEADY = 0.01
 """How much (relative) so few frames may differ and still agree; what drifts more may be an attenuator on its way."""
+_DRIFTS = 0.1
+"""Relative change of frames between two steps of one direction, in the same direction, from which all are one way."""
 _KNOWN = 20
 """Frames that a part needs to know its own noise."""
 _TYPICAL = 40
@@ -187,12 +189,7 @@ class _Lines:
 
     def reversed(self) -> _Lines:
         """Return the lines of a series that was turned round, in its own order."""
-        return _Lines(
-            *(
-                part[::-1]
-                for part in (self.level, self.slope, self.level_variance, self.slope_variance, self.covariance)
-            )
-        )
+        return _Lines(*(part[::-1] for part in vars(self).values()))
 
 
 def lines_up_to(values: Floats, noise: Floats, window: int) -> _Lines:
@@ -362,13 +359,21 @@ def _joined(values: Floats, errors: Floats, found: list[Transition]) -> list[Tra
     joined: list[Transition] = []
     for step in found:
         last = joined[-1] if joined else None
-        if last is not None and not _is_level(
-            values[last.after : step.before + 1], errors[last.after : step.before + 1]
-        ):
+        between = slice(0 if last is None else last.after, step.before + 1)
+        if last is not None and (_one_way(values, last, step) or not _is_level(values[between], errors[between])):
             joined[-1] = replace(last, after=step.after, strength=max(last.strength, step.strength))
         else:
             joined.append(step)
     return joined
+
+
+def _one_way(values: Floats, one: Transition, other: Transition) -> bool:
+    """Whether some frames between two steps of one direction go on in that direction."""
+    if other.before - one.after >= 2 * LONGEST:
+        return False
+    ends = np.nan_to_num(values[[one.before, one.after, other.before, other.after]]).sum(axis=1)
+    ways = np.diff(ends) / np.maximum(np.abs(ends[:-1]), 1e-300)
+    return bool((np.sign(ways) == np.sign(ways[0])).all() and abs(ways[1]) > _DRIFTS)
 
 
 def _is_level(values: Floats, errors: Floats) -> bool:

@@ -6,18 +6,28 @@ import json
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from xinsitu.errors import SchemaError, StitchError
 from xinsitu.physics.attenuation.counts import at_one_reference
+from xinsitu.physics.attenuation.finding import FoundChanges, find_attenuation_changes
+from xinsitu.physics.attenuation.scaling import (
+    attenuation_changes,
+    attenuation_record,
+    correct_attenuation,
+    undo_attenuation,
+)
 from xinsitu.physics.moments import measurement_labels, time_text, times
 from xinsitu.physics.moments import resolve_key as resolve_key
-from xinsitu.schema import SHARED_ERRORS, UNKNOWN_ZONE, describe, require
+from xinsitu.schema import SHARED_ERRORS, UNKNOWN_ZONE, Quality, describe, require
+from xinsitu.values import AttenuationChange
 from xinsitu.variables import joined_remarks
 
 from .alignment import aligned
+from .bad_frames import flag_bad_frames
 
 _LISTS = ("sources", "events")
 """Attributes that are JSON lists, of which a sample has all entries of its measurements."""
@@ -117,6 +127,75 @@ class _Part:
         """First and last time of each measurement in it."""
         axis, labels = times(self.data), self.data["measurement"].values
         return {str(name): (axis[labels == name].min(), axis[labels == name].max()) for name in np.unique(labels)}
+
+
+def append_measurements(
+    sample: xr.Dataset,
+    series: Series,
+    *,
+    changes: Iterable[AttenuationChange] = (),
+    find: bool = False,
+    allow_overlap: bool | str | Iterable[str] = False,
+    bad_frames: Iterable[Any] = (),
+) -> xr.Dataset:
+    """Append measurements to a sample, which may be corrected for attenuation already.
+
+    The correction is undone, the measurements are joined, and the sample's own changes are applied again with their
+    factors, together with the new ones.
+
+    Parameters
+    ----------
+    sample
+        A sample, e.g. read from its file.
+    series
+        What to append, as in :func:`~xinsitu.stitch`.
+    changes
+        New changes; none of them may be one of the sample's.
+    find
+        Look for changes among the new frames, too.
+    allow_overlap
+        As in :func:`~xinsitu.stitch`.
+    bad_frames
+        Frames of the longer sample to flag first, as in :func:`~xinsitu.flag_bad_frames`.
+
+    Raises
+    ------
+    StitchError
+        As :func:`~xinsitu.stitch` and :func:`~xinsitu.correct_attenuation`.
+    """
+    return appended(sample, series, changes=changes, find=find, allow_overlap=allow_overlap, bad_frames=bad_frames)[0]
+
+
+def appended(
+    sample: xr.Dataset,
+    series: Series,
+    *,
+    changes: Iterable[AttenuationChange],
+    find: bool,
+    allow_overlap: bool | str | Iterable[str],
+    bad_frames: Iterable[Any],
+) -> tuple[xr.Dataset, FoundChanges]:
+    """As :func:`append_measurements`; and all changes, with what was looked at among the new frames and not taken."""
+    record = attenuation_record(sample)
+    measured = undo_attenuation(sample) if record else sample
+    joined = stitch({"sample": measured, **named_series(series)}, allow_overlap=allow_overlap)
+    if listed := list(bad_frames):
+        joined = flag_bad_frames(joined, listed)
+    last = times(sample).max()
+    found = find_attenuation_changes(joined) if find else FoundChanges([])
+    new = [*changes, *(one for one in found if isinstance(one.after, np.datetime64) and one.after > last)]
+    rejected = [one for one in found.rejected if one.after > last]
+    every = FoundChanges([*attenuation_changes(sample), *new], rejected)
+    if not record and not new and not any(one.doubtful for one in rejected):
+        return joined, every
+    longer = correct_attenuation(
+        joined, every, roi=record.get("asked"), reference=int(record.get("reference_segment", 0))
+    )
+    near = sample["quality"] & int(Quality.NEAR_CHANGE) if record and "quality" in sample else None
+    if near is None or not bool((near > 0).any()):
+        return longer, every
+    known = near.reindex(time=longer["time"], roi=longer["roi"], fill_value=0).transpose(*longer["quality"].dims)
+    return longer.assign(quality=(longer["quality"] | known).assign_attrs(longer["quality"].attrs)), every
 
 
 def _named(series: Series) -> Iterator[_Part]:
