@@ -343,7 +343,7 @@ def _odds(way: Floats, spread: Floats, degree: int) -> float:
     fit = np.polynomial.Polynomial.fit(x, together, degree, w=1 / spread)
     misfit = float((((together - fit(x)) / spread) ** 2).sum())
     surprise = float(np.log(np.clip(typical / spread / 2.5, 1e-9, None)).mean())
-    return (together.size - 1 - degree) * surprise - misfit / 2
+    return float((together.size - 1 - degree) * surprise - misfit / 2)
 
 
 def _sides(counts: Counts, step: Transition, before: int, after: int) -> tuple[slice, slice]:

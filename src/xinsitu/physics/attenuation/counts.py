@@ -359,7 +359,8 @@ class MedianBias:
         if "median_bias" not in sample.variables:
             return None
         read = sample[["intensity", "median_bias"]].sel(roi=list(rois)).compute()
-        return cls(*(read[name].transpose("time", "roi").values for name in ("intensity", "median_bias")), rois)
+        intensity, bias = (read[name].transpose("time", "roi").values for name in ("intensity", "median_bias"))
+        return cls(intensity, bias, rois)
 
     def doubted(self, estimate: FactorEstimate, before: slice, after: slice) -> FactorEstimate:
         """Add to the error of a factor by how much its logarithm changes if nothing is taken.
