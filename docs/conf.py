@@ -1,7 +1,8 @@
-"""Sphinx settings; figures, tables and the list of public names are made anew by every build."""
+"""Sphinx settings; figures, tables, commands and the list of public names are made anew by every build."""
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -13,60 +14,116 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 DOCS = Path(__file__).parent
+GENERATED = DOCS / "_generated"
 sys.path.insert(0, str(DOCS))
 
 project = "xinsitu"
 author = "The xinsitu developers"
 project_copyright = "The xinsitu developers"
 version = release = xinsitu.__version__
-extensions = ["myst_parser", "mathtext", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-myst_enable_extensions = ["dollarmath", "colon_fence"]
+extensions = [
+    "myst_nb",
+    "mathtext",
+    "sphinx_design",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.napoleon",
+]
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "_templates", "_generated/*.table.md", "_generated/notebooks", ".gitignore"]
+suppress_warnings = ["config.cache", "myst-nb.lexer"]  # the kernel names the language, where it is run
+
+myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build", "_generated/*.table.md", ".gitignore"]
+nb_execution_mode = os.environ.get("XINSITU_NOTEBOOKS", "force")  # off: pages without their pictures, quickly
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
+nb_execution_show_tb = True
+nb_merge_streams = True
+
 html_math_renderer = "mathtext"
-html_theme = "alabaster"
-html_theme_options = {
-    "description": "Area-detector frames from in situ X-ray experiments, turned into physics",
-    "page_width": "1240px",
-    "body_max_width": "none",
-    "fixed_sidebar": True,
-}
+html_theme = "pydata_sphinx_theme"
+html_title = "xinsitu"
+html_static_path = ["_static"]
+html_css_files = ["xinsitu.css"]
 html_show_sourcelink = False
+html_theme_options = {
+    "logo": {"text": "xinsitu"},
+    "navbar_persistent": ["search-button-field"],
+    "navbar_end": ["theme-switcher"],
+    "header_links_before_dropdown": 7,
+    "show_nav_level": 1,
+    "show_toc_level": 2,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "back_to_top_button": False,
+    "pygments_light_style": "a11y-light",
+    "pygments_dark_style": "a11y-dark",
+}
+html_sidebars = {"index": [], "gallery": [], "changelog": []}
+
 napoleon_google_docstring = False
 napoleon_use_ivar = True
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
-suppress_warnings = ["config.cache"]
+autosummary_generate = True
+autosummary_ignore_module_all = False
+# names that differ in their case alone would be one file on some discs
+autosummary_filename_map = {
+    f"xinsitu.{name}": f"xinsitu.{name}-class" for name in ("Background", "Correction", "Track")
+}
+
+# other projects' pages are linked where the network can be asked for what they hold, and never missed elsewhere
+_ONLINE = any(os.environ.get(name) for name in ("READTHEDOCS", "XINSITU_DOCS_ONLINE"))
+intersphinx_mapping = {
+    name: (f"https://{address}/", None)
+    for name, address in {
+        "python": "docs.python.org/3",
+        "numpy": "numpy.org/doc/stable",
+        "xarray": "docs.xarray.dev/en/stable",
+        "pandas": "pandas.pydata.org/docs",
+    }.items()
+    if _ONLINE
+}
 
 GROUPS = {
     "io": "Reading and writing",
-    "physics": "Physics",
-    "values": "Values",
+    "corrections": "Correcting frames",
+    "reduction": "Measuring regions",
+    "peaks": "Peaks and fits",
+    "attenuation": "Attenuation",
+    "samples": "Samples",
+    "values": "What people write down",
     "plots": "Pictures",
     "simulate": "Simulation",
-    "errors": "Errors",
+    "errors": "Errors and warnings",
 }
+_ROOM = {"physics.moments": "samples", "schema": "io"}
+"""Homes of public names that are no group of their own."""
 
 
 def public_names() -> dict[str, list[str]]:
-    """Public names by the part of the package that they live in."""
+    """Public names by the topic that they belong to."""
     stub = (Path(xinsitu.__file__).parent / "__init__.pyi").read_text(encoding="utf-8")
     found: dict[str, list[str]] = {}
     for module, name in re.findall(r"^from \.([\w.]+) import (\w+) as \2$", stub, re.MULTILINE):
-        found.setdefault(module.partition(".")[0], []).append(name)
+        room = _ROOM.get(module, module.removeprefix("physics.").partition(".")[0])
+        found.setdefault(room, []).append(name)
     return found
 
 
 def api_page() -> str:
-    """Return the page that documents every public name, in reStructuredText as the docstrings are."""
+    """Return the page that lists every public name by topics, each with a page of its own, in reStructuredText."""
     lines = [*_title("Public names", "="), "Everything here is ``xinsitu.NAME``; each is loaded on first use.", ""]
     found = public_names()
     for part in (*GROUPS, *sorted(set(found) - set(GROUPS))):
         lines += _title(GROUPS.get(part, part), "-")
-        for name in sorted(found.get(part, [])):
-            kind = "autofunction" if not name[0].isupper() else "autoexception" if part == "errors" else "autoclass"
-            lines += [f".. {kind}:: xinsitu.{name}", *(["   :members:"] if kind == "autoclass" else []), ""]
+        lines += [".. autosummary::", "   :toctree: api", "   :nosignatures:", ""]
+        lines += [f"   xinsitu.{name}" for name in sorted(found.get(part, []))] + [""]
     return "\n".join(lines)
 
 
@@ -74,14 +131,15 @@ def _title(text: str, line: str) -> list[str]:
     return [text, line * len(text), ""]
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     """Write only what changed, so that a second build has nothing to do."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")
 
 
 def own_footnotes(app: object, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
-    """Give the references of each docstring names of their own, as all docstrings stand on one page."""
+    """Give the references of each docstring names of their own, as those of a class and its methods share a page."""
     label = re.sub(r"\W+", "-", name)
     lines[:] = [re.sub(r"\[(\d+)\](?=_\b|_$|_\W)", rf"[#{label}-\1]", line) for line in lines]
     lines[:] = [re.sub(r"^(\s*\.\. )\[(\d+)\]", rf"\1[#{label}-\2]", line) for line in lines]
@@ -89,11 +147,14 @@ def own_footnotes(app: object, what: str, name: str, thing: object, options: obj
 
 def setup(app: Sphinx) -> None:
     """Make what is made by programs."""
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # for !xinsitu
     app.connect("autodoc-process-docstring", own_footnotes)
+    import commands_page
     import make_figures
+    import notebooks
 
-    generated = DOCS / "_generated"
-    generated.mkdir(exist_ok=True)
-    _write(generated / "api.rst", api_page())
-    if not all((generated / name).is_file() for name in make_figures.OUTPUTS):
-        make_figures.main(generated)
+    write(GENERATED / "api.rst", api_page())
+    write(GENERATED / "commands.md", commands_page.page())
+    notebooks.main(DOCS / "tutorials", GENERATED / "notebooks")
+    if not all((GENERATED / name).is_file() for name in make_figures.OUTPUTS):
+        make_figures.main(GENERATED)

@@ -25,7 +25,9 @@ def picture(formula: str, size: float) -> tuple[str, float]:
 def visit_inline(writer, node: nodes.math) -> None:
     address, depth = picture(node.astext(), INLINE)
     alternative = writer.attval(node.astext())
-    writer.body.append(f'<img class="math" src="{address}" alt="{alternative}" style="vertical-align: -{depth:.1f}pt">')
+    writer.body.append(
+        f'<img class="math dark-light" src="{address}" alt="{alternative}" style="vertical-align: -{depth:.1f}pt">'
+    )
     raise nodes.SkipNode
 
 
@@ -33,7 +35,7 @@ def visit_block(writer, node: nodes.math_block) -> None:
     parts = [part for part in node.astext().split(r"\\") if part.strip()]
     for part in parts:
         address, _ = picture(part.replace(r"\frac", r"\dfrac"), BLOCK)
-        writer.body.append(f'<p><img class="math" src="{address}" alt="{writer.attval(part)}"></p>\n')
+        writer.body.append(f'<p><img class="math dark-light" src="{address}" alt="{writer.attval(part)}"></p>\n')
     raise nodes.SkipNode
 
 

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import doctest
 import importlib.util
+import json
+import os
 import re
 import shlex
 import sys
+import tomllib
 from pathlib import Path
 
+import matplotlib as mpl
+import nbformat
 import pytest
+from matplotlib import pyplot
 
+import xinsitu as xi
+from xinsitu import cli
 from xinsitu.cli import main
+from xinsitu.cli.arguments import parser
+from xinsitu.io import instruments, recognition
+from xinsitu.io.instruments import load_instrument
+from xinsitu.recipe import Correcting, Reading, recipe_file
+from xinsitu.recipe.recipe_file import read_recipe
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if not path.relative_to(DOCS).parts[0].startswith("_"))
@@ -40,18 +55,169 @@ def test_examples_of_a_page(page, tmp_path, monkeypatch, capsys):
 
 
 def test_every_page_is_in_the_contents():
-    listed = re.findall(r"^([\w/]+)$", (DOCS / "index.md").read_text(encoding="utf-8"), re.MULTILINE)
+    """Each page stands in a table of contents, by which it is reached from the first one."""
+    listed: set[str] = set()
+    for page in PAGES:
+        for contents in re.findall(
+            r"^```\{toctree\}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+        ):
+            names = re.findall(r"^(?:.*<)?([\w./]+?)>?$", contents, re.MULTILINE)
+            listed |= {os.path.normpath(page.relative_to(DOCS).parent / name) for name in names}
     pages = {page.relative_to(DOCS).with_suffix("").as_posix() for page in PAGES} - {"index"}
     assert pages == {name for name in listed if not name.startswith("_")}
 
 
-def test_every_public_name_is_on_the_reference_page():
+def test_every_public_name_has_a_page():
     import xinsitu
 
-    settings = load("conf")
-    page = settings.api_page()
-    missing = [name for name in dir(xinsitu) if name in xinsitu.__all__ and f"xinsitu.{name}\n" not in page]
+    page = load("conf").api_page()
+    missing = [name for name in dir(xinsitu) if name in xinsitu.__all__ and f" xinsitu.{name}\n" not in page]
     assert not missing
+
+
+def test_the_page_of_commands_has_every_command_and_option():
+    page = load("commands_page").page()
+    top = parser("0", cli._COMMANDS)
+    made = next(action for action in top._actions if isinstance(action, argparse._SubParsersAction))
+    for name, one in made.choices.items():
+        section = page.split(f"## `xinsitu {name}`\n")[1].split("\n## ")[0]
+        assert not [o for action in one._actions for o in action.option_strings if o not in section and "-h" not in o]
+
+
+# -- tutorials --------------------------------------------------------------------------------------------------------
+
+TUTORIALS = [page for page in PAGES if "{code-cell}" in page.read_text(encoding="utf-8")]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::xinsitu.errors.XinsituWarning")
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.relative_to(DOCS).as_posix())
+def test_cells_of_a_page_run(page, tmp_path, monkeypatch, capsys):
+    """Cells run one after another in an empty folder, as the notebook does; ``!`` lines are commands."""
+    mpl.use("Agg")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    names: dict[str, object] = {}
+    for kind, text in load("notebooks").cells(page.read_text(encoding="utf-8")):
+        if kind == "code" and text.startswith("!xinsitu "):
+            assert main(shlex.split(text)[1:]) == 0, f"{text}\n{capsys.readouterr().err}"
+        elif kind == "code":
+            exec(compile(text, str(page), "exec"), names)
+    pyplot.close("all")
+
+
+def test_a_tutorial_is_a_notebook_of_the_same_cells():
+    notebooks = load("notebooks")
+    code = "```{code-cell} python\n:tags: [a]\n1 + 1\n```"
+    text = f"---\nfile_format: mystnb\n---\n\n# Title\n\n{{download}}`x <y>`\n\n{code}\n\nend\n"
+    assert notebooks.cells(text) == [("markdown", "# Title"), ("code", "1 + 1"), ("markdown", "end")]
+    made = nbformat.reads(notebooks.notebook(text), as_version=4)
+    nbformat.validate(made)
+    assert [cell.source for cell in made.cells] == ["# Title", "1 + 1", "end"]
+
+
+# -- file formats -----------------------------------------------------------------------------------------------------
+
+
+def examples(name: str, kind: str) -> list[str]:
+    page = (DOCS / name).read_text(encoding="utf-8")
+    return [text for found, text in FENCE.findall(page) if found == kind]
+
+
+def keys_of(name: str) -> set[str]:
+    """Keys that a page describes: those in the first column of its tables."""
+    rows = re.findall(r"^\| (`.*?`) \|", (DOCS / name).read_text(encoding="utf-8").split("## A KEY")[0], re.MULTILINE)
+    return {key.strip("[]") for row in rows for key in re.findall(r"`([^`]+)`", row)}
+
+
+def keys_in(document: object) -> set[str]:
+    if isinstance(document, list):
+        return set().union(*map(keys_in, document)) if document else set()
+    if not isinstance(document, dict):
+        return set()
+    return set(document).union(*(keys_in(value) for key, value in document.items() if key not in ("evidence", "key")))
+
+
+KEY_WORDS = {"measurement", "scan", "frame", "seconds", "position", "utc", "time"}
+
+
+@pytest.mark.parametrize(
+    ("name", "read", "values"),
+    [
+        ("rois", xi.read_rois, (xi.Roi, xi.RoiSet)),
+        ("changes", xi.read_attenuation_changes, (xi.AttenuationChange,)),
+        ("events", xi.read_events, (xi.Event,)),
+    ],
+)
+def test_documents_are_as_their_page_says(name, read, values, tmp_path):
+    """Minimal and full files are read without a warning; the full ones have the keys of the table and no other."""
+    found: set[str] = set()
+    for number, text in enumerate(examples(f"formats/{name}.md", "json")):
+        path = tmp_path / f"{number}.json"
+        path.write_text(text)
+        assert len(read(path)) > 0
+        found |= keys_in(json.loads(text))
+    assert found - KEY_WORDS == keys_of(f"formats/{name}.md")
+    own = {field.name for value in values for field in dataclasses.fields(value)} - {"extra", "before_key", "after_key"}
+    assert own <= keys_of(f"formats/{name}.md")
+
+
+def test_a_key_may_be_written_as_the_page_says():
+    for row in re.findall(r"^\| `(\{.*?\})` \| `(.*?)` \|", (DOCS / "formats/changes.md").read_text(), re.MULTILINE):
+        as_object, as_word = xi.Key.from_dict(json.loads(row[0])), xi.Key.from_dict(row[1])
+        assert as_object == as_word, row
+
+
+@pytest.mark.filterwarnings("ignore::xinsitu.errors.XinsituWarning")
+def test_recipes_are_as_their_page_says(tmp_path, monkeypatch):
+    xi.simulate_sample(tmp_path, frames=40)
+    pages = examples("formats/recipe.md", "toml")
+    assert len(pages) == 2
+    for text in pages:
+        path = tmp_path / "recipe.toml"
+        path.write_text(text)
+        recipe = read_recipe(path)
+        assert len(recipe.stitch.inputs) == 3
+    document = tomllib.loads(pages[1])
+    assert set(document) <= keys_of("formats/recipe.md")
+    assert not recipe_file._KEYS - keys_of("formats/recipe.md") - {"find"}
+    known = (DOCS / "formats/recipe.md").read_text()
+    for kind in (Reading, Correcting):
+        for field in dataclasses.fields(kind):
+            assert f"`{field.name}`" in known
+    assert main(["run", str(path), "--force"]) == 0
+
+
+def test_tables_of_beamlines_are_as_their_page_says(tmp_path):
+    tables = examples("reference/beamlines.md", "toml")
+    assert len(tables) == 2
+    for number, text in enumerate(tables):
+        path = tmp_path / f"beamline{number}.toml"
+        path.write_text(text)
+        assert load_instrument(str(path)).time_zone == "Europe/Paris"
+    assert set(tomllib.loads(tables[1])) == set(instruments._SECTIONS)
+    page = (DOCS / "reference/beamlines.md").read_text()
+    for shipped in (Path(xi.__file__).parent / "instruments").glob("*.toml"):
+        one = load_instrument(shipped.stem)
+        row = re.search(rf"^\| `{shipped.stem}` .*$", page, re.MULTILINE)[0]
+        assert (one.time_zone or "none") in row
+        assert f"`{one.y_name or 'y'}`, `{one.x_name or 'x'}`" in row
+
+
+def test_the_configuration_is_as_its_page_says(tmp_path, monkeypatch):
+    (text,) = examples("formats/configuration.md", "toml")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.delenv("XINSITU_INSTRUMENT", raising=False)
+    (tmp_path / "xinsitu").mkdir()
+    (tmp_path / "xinsitu" / "config.toml").write_text(text)
+    assert recognition.named_instrument().table.name == "spring8-bl11xu"
+
+
+def test_links_between_pages_lead_somewhere():
+    """Links to pages, and to their headings."""
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]*\.md)(?:#[\w-]+)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).is_file(), f"{page.name}: {target}"
 
 
 @pytest.mark.slow
