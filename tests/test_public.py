@@ -33,6 +33,11 @@ def test_every_name_is_described(name: str) -> None:
         assert inspect.getdoc(thing), name
 
 
+@pytest.mark.parametrize("name", [*FUNCTIONS, *CLASSES])
+def test_every_name_has_an_example(name: str) -> None:
+    assert ">>> " in (inspect.getdoc(getattr(xinsitu, name)) or "")
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions_have_types(name: str) -> None:
     function = getattr(xinsitu, name)

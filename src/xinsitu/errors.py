@@ -22,11 +22,30 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u20
 
 
 class XinsituError(Exception):
-    """Anything that xinsitu refuses to do; catch this to catch them all."""
+    """Anything that xinsitu refuses to do; catch this to catch them all.
+
+    Examples
+    --------
+    >>> import xinsitu as xi
+    >>> try:
+    ...     xi.Roi("WZ", y=(9, 9), x=(0, 5))
+    ... except XinsituError as error:
+    ...     print(type(error).__name__)
+    RoiError
+    """
 
 
 class LayoutError(XinsituError, ValueError):
-    """A folder that does not hold what was asked for: no frames, several series, no measurement."""
+    """A folder that does not hold what was asked for: no frames, several series, no measurement.
+
+    Examples
+    --------
+    >>> import xinsitu as xi
+    >>> xi.open_measurement("no/such/folder")
+    Traceback (most recent call last):
+    ...
+    xinsitu.errors.LayoutError: ...no/such/folder: there is no such folder
+    """
 
 
 class FrameError(XinsituError, ValueError):
@@ -38,6 +57,11 @@ class FrameError(XinsituError, ValueError):
         The file.
     reason
         What was expected and what was found, without the file's name.
+
+    Examples
+    --------
+    >>> FrameError("time1/0001.tif", "truncated").path
+    'time1/0001.tif'
     """
 
     def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
@@ -50,39 +74,121 @@ class FrameError(XinsituError, ValueError):
 
 
 class FrameChanged(FrameError):
-    """A frame whose size or modification time is no longer what it was when the measurement was opened."""
+    """A frame whose size or modification time is no longer what it was when the measurement was opened.
+
+    Examples
+    --------
+    >>> issubclass(FrameChanged, FrameError)
+    True
+    """
 
 
 class TimeError(XinsituError, ValueError):
-    """Time stamps that contradict each other, the frame numbers or the period that was asked for."""
+    """Time stamps that contradict each other, the frame numbers or the period that was asked for.
+
+    Examples
+    --------
+    >>> import xinsitu as xi
+    >>> xi.open_measurement("0884/time1", time="sundial")
+    Traceback (most recent call last):
+    ...
+    xinsitu.errors.TimeError: time is one of auto, stamp, period, frame, mtime, or an array of times, not 'sundial'
+    """
 
 
 class SchemaError(XinsituError, ValueError):
-    """A Dataset or DataArray without the dimensions, variables or units that a function needs."""
+    """A Dataset or DataArray without the dimensions, variables or units that a function needs.
+
+    Examples
+    --------
+    >>> import xarray as xr, xinsitu as xi
+    >>> xi.stitch([xr.Dataset()])
+    Traceback (most recent call last):
+    ...
+    xinsitu.errors.SchemaError: ...
+    """
 
 
 class DocumentError(XinsituError, ValueError):
-    """A JSON or TOML file (ROIs, attenuation changes, events, recipe) that does not say what it should."""
+    """A JSON or TOML file (ROIs, attenuation changes, events, recipe) that does not say what it should.
+
+    Examples
+    --------
+    >>> import xinsitu as xi
+    >>> xi.Event("", "2014-05-28T17:01:59+09:00")
+    Traceback (most recent call last):
+    ...
+    xinsitu.errors.DocumentError: an event needs a name, not ''
+    """
 
 
 class RoiError(XinsituError, ValueError):
-    """A ROI that does not fit: unknown name, empty box, outside the detector."""
+    """A ROI that does not fit: unknown name, empty box, outside the detector.
+
+    Examples
+    --------
+    >>> import xinsitu as xi
+    >>> xi.RoiSet([xi.Roi("WZ", y=(0, 5), x=(0, 5))])["ZB"]
+    Traceback (most recent call last):
+    ...
+    xinsitu.errors.RoiError: there is no ROI 'ZB'; there are WZ
+    """
 
 
 class CorrectionError(XinsituError, ValueError):
-    """A correction that does not fit the frames: other shape, other pixels, applied twice."""
+    """A correction that does not fit the frames: other shape, other pixels, applied twice.
+
+    Examples
+    --------
+    >>> import xinsitu as xi
+    >>> xi.Correction(median=4)
+    Traceback (most recent call last):
+    ...
+    xinsitu.errors.CorrectionError: the size of a median must be an odd number from 3 on, not 4
+    """
 
 
 class StitchError(XinsituError, ValueError):
-    """Measurements that cannot be joined on one time axis, or a change that cannot be placed on it."""
+    """Measurements that cannot be joined on one time axis, or a change that cannot be placed on it.
+
+    Examples
+    --------
+    >>> import xinsitu as xi
+    >>> xi.stitch([])
+    Traceback (most recent call last):
+    ...
+    xinsitu.errors.StitchError: ...
+    """
 
 
 class ResultExists(XinsituError, FileExistsError):
-    """The output is already there and nobody asked to overwrite it."""
+    """The output is already there and nobody asked to overwrite it.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import xinsitu as xi
+    >>> there = pathlib.Path(tempfile.mkdtemp(), "rois.json")
+    >>> xi.write_rois([], there)
+    >>> xi.write_rois([], there)
+    Traceback (most recent call last):
+    ...
+    xinsitu.errors.ResultExists: ...rois.json...
+    """
 
 
 class XinsituWarning(UserWarning):
-    """Something that a person should know about the numbers; nothing was refused."""
+    """Something that a person should know about the numbers; nothing was refused.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always", XinsituWarning)
+    ...     warn("the background is zero in 3 of 720 frames")
+    >>> caught[0].category.__name__
+    'XinsituWarning'
+    """
 
 
 @contextlib.contextmanager

@@ -92,6 +92,14 @@ def write_rois(rois: RoiSet | Iterable[Roi], path: PathLike, *, overwrite: bool 
     ------
     ResultExists
         The file is there and ``overwrite`` is false.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "rois.json"
+    >>> write_rois([Roi("WZ", y=(60, 150), x=(210, 270))], path)
+    >>> read_rois(path).names
+    ('WZ',)
     """
     write_document(RoiSet.of(rois).to_dict(), path, ROIS, overwrite=overwrite)
 
@@ -110,6 +118,16 @@ def read_attenuation_changes(path: PathLike) -> tuple[AttenuationChange, ...]:
     ------
     DocumentError
         The file is not such a file, or a change makes no sense; the message names the file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "changes.json"
+    >>> path.write_text('''{"format": "xinsitu-attenuation", "version": 1, "changes": [
+    ...     {"before": "time2:71", "after": "time3:0", "factor": 8.4}]}''') > 0
+    True
+    >>> read_attenuation_changes(path)[0].factor
+    8.4
     """
     try:
         return tuple(map(AttenuationChange.from_dict, _read_list(path, ATTENUATION, "changes")))
@@ -144,6 +162,16 @@ def read_events(path: PathLike) -> tuple[Event, ...]:
     ------
     DocumentError
         The file is not such a file, or an event makes no sense; the message names the file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "events.json"
+    >>> path.write_text('''{"format": "xinsitu-events", "version": 1, "events": [
+    ...     {"name": "In shutter open", "key": "time1:24s"}]}''') > 0
+    True
+    >>> read_events(path)[0].name
+    'In shutter open'
     """
     try:
         return tuple(map(Event.from_dict, _read_list(path, EVENTS, "events")))
@@ -158,6 +186,14 @@ def write_events(events: Iterable[Event], path: PathLike, *, overwrite: bool = F
     ------
     ResultExists
         The file is there and ``overwrite`` is false.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "events.json"
+    >>> write_events([Event("In shutter open", "2014-05-28T17:01:59+09:00")], path)
+    >>> read_events(path)[0].start
+    np.datetime64('2014-05-28T08:01:59.000000000')
     """
     write_document({"events": [event.to_dict() for event in events]}, path, EVENTS, overwrite=overwrite)
 

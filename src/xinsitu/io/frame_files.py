@@ -80,6 +80,16 @@ def write_frames(
     XinsituWarning
         Frames became NaN while they were read or corrected; ``frame_status`` in the file says which. The background
         that they were divided by holds so few counts that it adds more than 10 % noise.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> frames = xr.DataArray(np.arange(6, dtype="int32").reshape(2, 1, 3), dims=("time", "y", "x"), name="image")
+    >>> time = np.datetime64("2014-05-28", "ns") + np.arange(2) * np.timedelta64(1, "s")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = write_frames(frames.to_dataset().assign_coords(time=time), f"{folder}/time1_frames.nc")
+    ...     h5py.File(path)["image"][:].sum().item()
+    15
     """
     refuse_other_format(path)
     path = refuse_existing(path, overwrite=overwrite)

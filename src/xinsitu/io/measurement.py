@@ -181,6 +181,15 @@ def open_sample(
     ------
     LayoutError
         No such folder, or no measurement in it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import xinsitu as xi
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     truth = xi.simulate_sample(folder, measurements=2, frames=20)
+    ...     list(open_sample(truth.folders["sample"]).children)
+    ['time1', 'time2']
     """
     check_sample(path, include, exclude)
     OpenOptions(tz=tz, instrument=instrument, on_error=on_error, time=time, order_error=order_error, logs=logs)

@@ -162,6 +162,15 @@ def read_results(path: PathLike) -> xr.Dataset:
     -----
     XinsituWarning
         What was said of the numbers when they were made, and is kept with them as ``remarks``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> series = xr.Dataset({"intensity": (("time", "roi"), np.ones((4, 1)))}, {"roi": ["WZ"]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = write_results(series, f"{folder}/time1.nc")
+    ...     read_results(path).intensity.sel(roi="WZ").sum().item()
+    4.0
     """
     path = Path(path)
     refuse_outside_links(path)

@@ -39,6 +39,13 @@ def to_dataframe(series: xr.Dataset, layout: Literal["long", "wide"] = "long") -
     ------
     SchemaError
         A dimension is missing, or an unknown layout.
+
+    Examples
+    --------
+    >>> time = np.datetime64("2014-05-28", "ns") + np.arange(2) * np.timedelta64(1, "s")
+    >>> series = xr.Dataset({"intensity": (("time", "roi"), [[4.0], [9.0]])}, {"time": time, "roi": ["WZ"]})
+    >>> to_dataframe(series, "wide")["WZ_intensity"].tolist()
+    [4.0, 9.0]
     """
     schema.require(series, dims=("time", "roi"))
     if layout not in ("long", "wide"):
@@ -103,6 +110,17 @@ def write_csv(
     ------
     ResultExists
         The file is there and ``overwrite`` is false.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> time = np.datetime64("2014-05-28", "ns") + np.arange(2) * np.timedelta64(1, "s")
+    >>> series = xr.Dataset({"intensity": (("time", "roi"), [[4.0], [9.0]])}, {"time": time, "roi": ["WZ"]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = write_csv(series, f"{folder}/time1.csv")
+    ...     "intensity" in Path(f"{folder}/time1.csv").read_text()
+    True
     """
     path = refuse_existing(path, overwrite=overwrite)
     table = to_dataframe(series, layout)

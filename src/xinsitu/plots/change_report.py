@@ -62,6 +62,15 @@ def plot_changes(
         There are no changes, or no intensities.
     ResultExists
         The file is there and ``overwrite`` is false.
+
+    Examples
+    --------
+    >>> time = np.datetime64("2014-05-28", "ns") + np.arange(8) * np.timedelta64(1, "s")
+    >>> counts = np.where(np.arange(8) < 4, 800.0, 100.0)[:, None]
+    >>> sample = xr.Dataset({"intensity": (("time", "roi"), counts)}, {"time": time, "roi": ["WZ"]})
+    >>> figure = plot_changes(sample, [AttenuationChange(time[3], time[4], factor=8.0)])
+    >>> figure.axes[0].get_title()
+    'attenuator: × 8'
     """
     from matplotlib.figure import Figure
 

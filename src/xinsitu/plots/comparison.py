@@ -53,6 +53,17 @@ def plot_comparison(
         Nothing to compare, or another ending.
     ResultExists
         The file is there and ``overwrite`` is false.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from xinsitu import compare
+    >>> time = np.datetime64("2014-05-28", "ns") + np.arange(4) * np.timedelta64(1, "s")
+    >>> series = xr.Dataset({"intensity": (("time", "roi"), np.ones((4, 1)))}, {"time": time, "roi": ["WZ"]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = plot_comparison(compare({"0884": series, "0885": 2 * series}).series, f"{folder}/both.png")
+    ...     path.name
+    'both.png'
     """
     path = refuse_existing(path, overwrite=overwrite)
     figures = {name: drawing(one, t0=_zero(one), roi=roi, log=log) for name, one in series.items()}

@@ -84,6 +84,12 @@ def plot_frames(
     -------
     holoviews.DynamicMap
         Over ``frame``, the position in the measurement.
+
+    Examples
+    --------
+    >>> frames = xr.DataArray(np.ones((2, 8, 9), "int32"), dims=("time", "y", "x"), attrs={"units": "counts"})
+    >>> type(plot_frames(frames)).__name__
+    'DynamicMap'
     """
     import holoviews as hv
 
@@ -137,6 +143,13 @@ def plot_kymograph(
     -------
     holoviews.QuadMesh
         Time across, pixels upwards.
+
+    Examples
+    --------
+    >>> time = np.datetime64("2014-05-28", "ns") + np.arange(2) * np.timedelta64(1, "s")
+    >>> frames = xr.DataArray(np.ones((2, 8, 9), "int32"), {"time": time}, dims=("time", "y", "x"))
+    >>> type(plot_kymograph(frames, Roi("WZ", y=(2, 7), x=(3, 8)))).__name__
+    'QuadMesh'
     """
     import holoviews as hv
 
@@ -208,6 +221,13 @@ def waterfall(
     Returns
     -------
     holoviews.Overlay
+
+    Examples
+    --------
+    >>> time = np.datetime64("2014-05-28", "ns") + np.arange(2) * np.timedelta64(1, "s")
+    >>> frames = xr.DataArray(np.ones((2, 8, 9), "int32"), {"time": time}, dims=("time", "y", "x"))
+    >>> len(waterfall(frames, Roi("WZ", y=(2, 7), x=(3, 8))))
+    2
     """
     import holoviews as hv
     from matplotlib import colormaps

@@ -269,6 +269,15 @@ def save_plot(
         Another ending, or nothing to plot.
     ResultExists
         The file is there and ``overwrite`` is false.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> time = np.datetime64("2014-05-28", "ns") + np.arange(4) * np.timedelta64(1, "s")
+    >>> series = xr.Dataset({"intensity": (("time", "roi"), np.ones((4, 1)))}, {"time": time, "roi": ["WZ"]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_plot(series, f"{folder}/curves.png", log=True).name
+    'curves.png'
     """  # noqa: D205 - the summary needs two lines
     path = refuse_existing(path, overwrite=overwrite)
     if path.suffix.lower() not in FORMATS:

@@ -14,6 +14,7 @@ from xinsitu.errors import DocumentError
 
 from .fields import keep_unknown
 from .logbook import KEY_NAMES, Key, end_point, moment_or_key
+from .notebook import cell, table
 
 CAUSES = ("attenuator", "exposure", "beam", "realigned")
 
@@ -82,6 +83,20 @@ class AttenuationChange:
                 raise DocumentError(f"{name} of a change must be a positive finite number, not {value}")
             object.__setattr__(self, name, float(value))
 
+    def _repr_html_(self) -> str:
+        """Show the change as a table."""
+        error = "" if self.factor_errors is None else f" ± {self.factor_errors:.2g}"
+        rows = {
+            "last frame before": _place(self.before, self.before_key),
+            "first frame after": _place(self.after, self.after_key),
+            "factor": "from the end points" if self.factor is None else f"{self.factor:.5g}{error}",
+            "cause": self.cause,
+            "note": self.note,
+        }
+        return table(
+            "Change of attenuation", ("", ""), [(cell(name), cell(text)) for name, text in rows.items() if text]
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """JSON form; the UTC time stands beside a frame where it is known."""
         document: dict[str, Any] = {
@@ -123,6 +138,11 @@ class AttenuationChange:
             extra=keep_unknown(document, known, "a change"),
             **exact,
         )
+
+
+def _place(end: Moment | Key, key: Key | None) -> str:
+    """Frame and UTC time of an end point, as far as they are known."""
+    return ", ".join(f"{name} {value}" for name, value in end_point(end, key).items())
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from xinsitu.errors import RoiError
 
 from .fields import Bounds, bounds, keep_unknown, names
 from .logbook import Key
+from .notebook import cell, swatch, table
 
 MEASURES = ("intensity", "com", "fwhm", "background")
 """What a ROI can measure; a ROI without ``measure`` measures all of it."""
@@ -303,6 +304,25 @@ class RoiSet(Sequence[Roi]):
         if isinstance(rois, Roi):
             return cls([rois])
         return rois if isinstance(rois, RoiSet) else cls(rois)
+
+    def _repr_html_(self) -> str:
+        """Show the boxes as a table, with their colours."""
+        rows = [
+            (
+                swatch(roi.color) + cell(roi.name),
+                cell(f"{roi.y[0]}:{roi.y[1]}"),
+                cell(f"{roi.x[0]}:{roi.x[1]}"),
+                cell(roi.role),
+                cell(", ".join(roi.background)),
+                cell("all" if roi.measure is None else ", ".join(roi.measure)),
+                cell(None if roi.path is None else f"moves, {len(roi.path)} key frames"),
+            )
+            for roi in self
+        ]
+        title = f"{len(self)} ROIs" + (
+            "" if self.detector_shape is None else " on {} x {} pixels".format(*self.detector_shape)
+        )
+        return table(title, ("name", "y", "x", "role", "background", "measures", ""), rows)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form without the format line."""

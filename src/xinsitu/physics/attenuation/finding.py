@@ -39,6 +39,12 @@ class FoundChanges(list[AttenuationChange]):
         What is proposed.
     rejected
         Candidates with the reason why they are none, in time order.
+
+    Examples
+    --------
+    >>> found = FoundChanges([], [])
+    >>> len(found), len(found.rejected)
+    (0, 0)
     """
 
     def __init__(self, changes: Iterable[AttenuationChange], rejected: Iterable[RejectedChange] = ()) -> None:

@@ -44,6 +44,12 @@ class RejectedChange:
         In words.
     doubtful
         Positions of frames that belong to neither level and are flagged ``near_change``.
+
+    Examples
+    --------
+    >>> ends = np.datetime64("2014-05-28T08:00:00", "ns"), np.datetime64("2014-05-28T08:00:01", "ns")
+    >>> print(RejectedChange(*ends, None, None, 1.02, 0.01, 2.0, "smaller than 3 %"))
+    no change from 2014-05-28T08:00:00Z to 2014-05-28T08:00:01Z, factor 1.02 ± 0.01: smaller than 3 %
     """
 
     before: np.datetime64
@@ -221,6 +227,15 @@ class ChangeReport:
         Values of the lines at these positions, dims ``(frame, roi)``; the mean where a side has fewer than 3 frames.
     factors
         Factor and standard error of each ROI from these lines.
+
+    Examples
+    --------
+    >>> time = np.datetime64("2014-05-28", "ns") + np.arange(8) * np.timedelta64(1, "s")
+    >>> counts = np.where(np.arange(8) < 4, 800.0, 100.0)[:, None]
+    >>> sample = xr.Dataset({"intensity": (("time", "roi"), counts)}, {"time": time, "roi": ["WZ"]})
+    >>> (report,) = change_reports(sample, [AttenuationChange(time[3], time[4], factor=8.0)])
+    >>> report.before.tolist(), report.after.tolist()
+    ([0, 1, 2, 3], [4, 5, 6, 7])
     """
 
     change: AttenuationChange

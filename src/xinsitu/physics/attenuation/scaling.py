@@ -146,6 +146,15 @@ def undo_attenuation(sample: xr.Dataset) -> xr.Dataset:
     ------
     CorrectionError
         The sample is not corrected.
+
+    Examples
+    --------
+    >>> time = np.datetime64("2014-05-28", "ns") + np.arange(4) * np.timedelta64(1, "s")
+    >>> counts = xr.DataArray([[800.0], [800.0], [100.0], [100.0]], dims=("time", "roi"))
+    >>> sample = xr.Dataset({"intensity": counts}, {"time": time, "roi": ["WZ"]})
+    >>> joined = correct_attenuation(sample, [AttenuationChange(time[1], time[2], factor=8.0)])
+    >>> undo_attenuation(joined).intensity.values.ravel()
+    array([800., 800., 100., 100.])
     """
     if _RECORD not in sample.attrs:
         raise CorrectionError("the sample is not corrected for attenuation, so there is nothing to undo")

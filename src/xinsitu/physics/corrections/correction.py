@@ -16,6 +16,7 @@ import xarray as xr
 from xinsitu.errors import CorrectionError
 from xinsitu.physics.blocks import pixel_index
 from xinsitu.values import Background
+from xinsitu.values.notebook import cell, table
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -124,6 +125,26 @@ class Correction:
     def to_json(self) -> str:
         """One line of JSON; see :meth:`to_dict`."""
         return json.dumps(self.to_dict(), sort_keys=True)
+
+    def _repr_html_(self) -> str:
+        """Show the steps as a table, in the order in which they are done."""
+        rows = []
+        for name in self.applied:
+            value = getattr(self, name)
+            if isinstance(value, xr.DataArray):
+                value = f"{value.attrs.get('source', '') or 'array'}, {value.sizes['y']} x {value.sizes['x']} pixels"
+            elif isinstance(value, Background):
+                boxes = " and ".join(f"y {y[0]}:{y[1]}, x {x[0]}:{x[1]}" for y, x in value.boxes)
+                value = f"{value.mode}, {boxes}"
+            elif name == "median":
+                every = (
+                    "every pixel"
+                    if self.threshold is None
+                    else f"outliers beyond {self.threshold:g} standard deviations"
+                )
+                value = f"{value} x {value}, {every}"
+            rows.append((cell(name.replace("_", " ")), cell(value)))
+        return table("Correction" if rows else "Correction: none", ("step", "how"), rows)
 
     def __repr__(self) -> str:
         said = []

@@ -33,6 +33,15 @@ class Track:
         With key frames wherever it begins and ends to rest; between them it moves in straight lines.
     lost
         ``(time)``, true where there was no spot or it was further away than the largest step; the ROI stays there.
+
+    Examples
+    --------
+    >>> y, x = np.arange(20)[:, None], np.arange(30)
+    >>> spots = [1000 * np.exp(-((y - 9) ** 2 + (x - 12 - step) ** 2) / 8) for step in range(4)]
+    >>> frames = xr.DataArray(np.stack(spots).astype("int32"), dims=("time", "y", "x"), attrs={"units": "counts"})
+    >>> found = track(frames, Roi("WZ", y=(2, 17), x=(4, 21)), max_step=3)
+    >>> found.lost.values.tolist(), found.roi.name
+    ([False, False, False, False], 'WZ')
     """
 
     roi: Roi

@@ -38,6 +38,14 @@ class Comparison:
         seconds at which it begins to change (:func:`~xinsitu.find_onsets`).
     start, stop
         Elapsed seconds between which the slopes were fitted.
+
+    Examples
+    --------
+    >>> time = np.datetime64("2014-05-28", "ns") + np.arange(5) * np.timedelta64(1, "s")
+    >>> line = xr.Dataset({"com_x": (("time", "roi"), 2.0 * np.arange(5)[:, None])}, {"time": time, "roi": ["WZ"]})
+    >>> compared = compare({"0884": line})
+    >>> round(float(compared.slopes.slope.sel(sample="0884", roi="WZ", quantity="com_x")), 6)
+    2.0
     """
 
     series: Mapping[str, xr.Dataset]

@@ -162,6 +162,15 @@ def append_measurements(
     ------
     StitchError
         As :func:`~xinsitu.stitch` and :func:`~xinsitu.correct_attenuation`.
+
+    Examples
+    --------
+    >>> time = np.datetime64("2014-05-28", "ns") + np.arange(2) * np.timedelta64(1, "s")
+    >>> counts = xr.Dataset({"intensity": (("time", "roi"), np.ones((2, 1)))}, {"time": time, "roi": ["WZ"]})
+    >>> first = counts.assign_coords(measurement="time1", sample="0884")
+    >>> second = counts.assign_coords(measurement="time2", sample="0884", time=time + np.timedelta64(60, "s"))
+    >>> append_measurements(stitch([first]), [second]).measurement.values.tolist()
+    ['time1', 'time1', 'time2', 'time2']
     """
     return appended(sample, series, changes=changes, find=find, allow_overlap=allow_overlap, bad_frames=bad_frames)[0]
 
