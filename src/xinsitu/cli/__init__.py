@@ -38,6 +38,7 @@ _COMMANDS: dict[str, Command] = {
     "stitch": _later("sample_commands", "stitch"),
     "plot": _later("sample_commands", "plot"),
     "compare": _later("sample_commands", "compare"),
+    "report": _later("report_command", "report"),
     "run": _later("run_command", "run"),
     "instrument": _later("instrument_command", "instrument"),
     "convert": _later("convert_command", "convert"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,7 +12,8 @@ from xinsitu.errors import in_a_line
 from xinsitu.io.options import add_options
 
 from . import option_groups as groups
-from .words import box, calibration, change, interval, names, not_negative, positive
+from .figure_arguments import add_figures
+from .words import box, calibration, change, not_negative, positive
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -73,22 +74,6 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {said} ('{self.prog} --help' tells more)\n")
 
 
-class _OneResult(argparse.Action):
-    """One result; several are to be compared."""
-
-    def __call__(  # type: ignore[override] # argparse gives a list of paths
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Sequence[Path],
-        option: str | None = None,
-    ) -> None:
-        if len(values) > 1:
-            names = " ".join(map(str, values))
-            parser.error(f"one result is plotted; 'xinsitu compare {names}' overlays several")
-        setattr(namespace, self.dest, values[0])
-
-
 _CALIBRATION = "pixels along y or x in reciprocal space, a map or vector; A: lattice constant in angstrom"
 
 
@@ -121,8 +106,7 @@ def parser(version: str, commands: dict[str, Command]) -> argparse.ArgumentParse
     _measure(add)
     _watch(add)
     _stitch(add)
-    _plot(add)
-    _compare(add)
+    add_figures(add)
     _run(add)
     _instrument(add)
     _convert(add)
@@ -273,46 +257,6 @@ def _stitch(add: Add) -> None:
     one.add_argument("--report", type=Path, metavar="F.png|.pdf|.svg", help="draw each change: points, lines, factor")
     one.add_argument("-o", "--output", type=Path, metavar="SAMPLE.nc", help="file to write (default: SAMPLE.nc)")
     groups.writing(one)
-
-
-def _plot(add: Add) -> None:
-    one = add(
-        "plot",
-        "plot results: centre of mass, FWHM and intensity against time",
-        "  xinsitu plot 0884.nc\n  xinsitu plot 0884.nc -o 0884.pdf --events events.json --t0 'In shutter open' --log",
-    )
-    one.add_argument(
-        "result", type=Path, nargs="+", action=_OneResult, metavar="RESULT.nc", help="what 'measure' or 'stitch' wrote"
-    )
-    one.add_argument("-o", "--output", type=Path, metavar="F.png|.pdf|.svg|.html", help="figure (default: RESULT.png)")
-    one.add_argument("--events", type=Path, metavar="E.json", help="events to draw")
-    one.add_argument("--t0", metavar="EVENT", help="event, or ISO 8601 time, that elapsed time begins at")
-    one.add_argument("--x", choices=["elapsed", "local", "utc", "frame"], default="elapsed", help="the x axis")
-    one.add_argument("--smooth", metavar="savgol:11,2|mean:5", help="smooth the curves")
-    one.add_argument("--derivative", action="store_true", help="plot d/dt")
-    one.add_argument("--log", action="store_true", help="logarithmic intensity")
-    one.add_argument("--normalise", metavar="START:STOP", help="divide intensities by their mean in this window (s)")
-    one.add_argument("--roi", type=names, metavar="A,B", help="only these ROIs")
-    groups.fraction(one)
-    one.add_argument("--force", action="store_true", help="overwrite the figure")
-
-
-def _compare(add: Add) -> None:
-    one = add(
-        "compare",
-        "samples on their own elapsed times, overlaid, with a table of slopes",
-        "  xinsitu compare 0884.nc 0885.nc --t0 'In shutter open' --interval 0:60 -o compared.png",
-    )
-    one.add_argument("results", type=Path, nargs="+", metavar="RESULT.nc", help="what 'stitch' or 'measure' wrote")
-    one.add_argument("--t0", metavar="EVENT", help="event that is t = 0 in each (default: the first frame)")
-    one.add_argument("--events", type=Path, metavar="E.json", help="events looked through before the samples' own")
-    one.add_argument("--interval", type=interval, metavar="START:STOP", help="elapsed seconds to fit the slopes in")
-    one.add_argument("--roi", type=names, metavar="A,B", help="only these ROIs")
-    groups.fraction(one)
-    one.add_argument("--log", action="store_true", help="logarithmic intensity")
-    one.add_argument("--table", type=Path, metavar="T.csv", help="write the slopes")
-    one.add_argument("-o", "--output", type=Path, metavar="F.png|.pdf|.svg|.html", help="write the figure")
-    one.add_argument("--force", action="store_true", help="overwrite what is there")
 
 
 def _run(add: Add) -> None:

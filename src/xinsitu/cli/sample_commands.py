@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xinsitu.clock import in_zone
 from xinsitu.errors import DocumentError, LayoutError, ResultExists, SchemaError, collected
 from xinsitu.io.disk import refuse_other_format, write_whole
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois, write_attenuation_changes
@@ -23,11 +22,12 @@ from xinsitu.physics.attenuation.scaling import attenuation_changes, attenuation
 from xinsitu.physics.samples.comparing import compare as compare_samples
 from xinsitu.physics.samples.events import events_of
 from xinsitu.physics.samples.ratios import with_fractions
+from xinsitu.plots.change_rows import change_rows
 from xinsitu.recipe import Append, Measure, Parse, Recipe, Stitch
 from xinsitu.recipe.campaign import name_of
 from xinsitu.recipe.rerun import recipe_of
 from xinsitu.schema import knows_utc
-from xinsitu.values import AttenuationChange, Key
+from xinsitu.values import AttenuationChange
 
 from .console import complain, say, say_block, sentence, table, working
 from .shared import document, safe_name, scheduler
@@ -199,19 +199,9 @@ def sample_table(sample: xr.Dataset) -> str:
     names, counts = np.unique(sample["measurement"].values.astype(str), return_counts=True)
     order = np.argsort([int(np.argmax(sample["measurement"].values == name)) for name in names])
     lines = [table([(names[n], int(counts[n])) for n in order], ("measurement", "frames"))]
-    changes = attenuation_changes(sample)
-    if changes:
-        rows = [
-            (
-                *_end(sample, change.before, change.before_key),
-                *_end(sample, change.after, change.after_key),
-                _factor(change),
-                change.cause,
-            )
-            for change in changes
-        ]
-        clock = _clock(sample)
-        lines.append(table(rows, ("last frame before", clock, "first frame after", clock, "factor", "cause")))
+    header, rows = change_rows(sample)
+    if rows:
+        lines.append(table(rows, header))
     else:
         lines.append("no change of attenuation was corrected")
     return "\n\n".join(lines)
@@ -231,39 +221,6 @@ def _placed(changes: Sequence[AttenuationChange], sample: xr.Dataset) -> list[At
         )
         for one in changes
     ]
-
-
-def _clock(sample: xr.Dataset) -> str:
-    """Heading of a column of times: the zone that they are in."""
-    if not knows_utc(sample):
-        return "frame number (s)" if sample.attrs.get("time_source") == "frame" else "detector's clock"
-    return str(sample.attrs.get("time_zone") or "UTC")
-
-
-def _end(sample: xr.Dataset, end: object, key: Key | None) -> tuple[str, str]:
-    """Frame of an end point, and its time in the zone of the instrument."""
-    if isinstance(end, Key):
-        return _frame_text(end), ""
-    if not isinstance(end, np.datetime64):
-        return "", str(end)
-    zone = str(sample.attrs.get("time_zone") or "UTC") if knows_utc(sample) else "UTC"
-    if sample.attrs.get("time_source") == "frame":
-        return _frame_text(key), f"{(end - np.datetime64(0, 's')) / np.timedelta64(1, 's'):g}"
-    text = str(in_zone(np.array([end]), zone)[0].astype("datetime64[ms]")).replace("T", " ")
-    return _frame_text(key), text.removesuffix(".000")
-
-
-def _frame_text(key: Key | None) -> str:
-    if key is None or key.frame is None:
-        return ""
-    scan = f" scan {key.scan}" if key.scan not in (None, 1) else ""
-    return f"{key.measurement or ''}{scan} frame {key.frame}".strip()
-
-
-def _factor(change: AttenuationChange) -> str:
-    if change.factor is None:
-        return "–"
-    return f"{change.factor:.5g}" + (f" ± {change.factor_errors:.2g}" if change.factor_errors else "")
 
 
 # -- plot -------------------------------------------------------------------------------------------------------------
@@ -292,6 +249,9 @@ def plot(words: argparse.Namespace) -> int:
         log=words.log,
         normalise=words.normalise,
         roi=words.roi,
+        quantity=words.quantity,
+        size=words.size,
+        style=words.style,
         overwrite=words.force,
     )
     for text in flags_of(result):

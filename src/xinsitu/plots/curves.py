@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from xinsitu.clock import moment
 from xinsitu.errors import RoiError, SchemaError
 from xinsitu.physics.samples.bad_frames import mask_flagged
 from xinsitu.physics.samples.events import events_of
-from xinsitu.schema import POSITIONS, errors_name
+from xinsitu.schema import POSITIONS, axis_name, errors_name
 from xinsitu.values import Event
 
 from .curve_filters import Smoothing, local_fit, parse_smoothing
@@ -80,11 +81,12 @@ def drawing(
     log: bool = False,
     normalise: str | None = None,
     roi: str | Sequence[str] | None = None,
+    quantity: str | Sequence[str] | None = None,
 ) -> Drawing:
     """Gather what :func:`~xinsitu.plots.plot` shows; the parameters are described there."""
     if "roi" not in series.dims or not any(name in series for name in PANELS):
         raise SchemaError(f"the Dataset has dims ({', '.join(map(str, series.dims))}) and is no ROI time series")
-    chosen = _choose(series, roi)
+    chosen, wanted = _choose(series, roi), quantities(series, quantity)
     if "time" in series.indexes and not series.indexes["time"].is_monotonic_increasing:
         chosen = chosen.sortby("time")
     shown = [name for n in (*PANELS, "quality") for name in (n, errors_name(n)) if name in chosen]
@@ -92,7 +94,7 @@ def drawing(
     events = tuple(events) or events_of(series)
     line = timeline(chosen, x=x, start=zero(chosen, t0, events))
     shape = _Shape(parse_smoothing(smooth), derivative, log, _window(line, normalise), normalise)
-    panels = [_panel(chosen, name, line, shape) for name in PANELS if name in chosen]
+    panels = [_panel(chosen, name, line, shape) for name in wanted]
     return Drawing(
         title=str(chosen.attrs.get("source", "")) or _title(chosen),
         line=line,
@@ -120,6 +122,37 @@ def _choose(series: xr.Dataset, roi: str | Sequence[str] | None) -> xr.Dataset:
     if unknown := [name for name in names if name not in known]:
         raise RoiError(f"there is no ROI {unknown[0]!r}; there are {', '.join(known)}")
     return series.sel(roi=names)
+
+
+def quantities(series: xr.Dataset, wanted: str | Sequence[str] | None = None) -> list[str]:
+    """Return the variables of a series that have a panel, in their order, or those that were asked for.
+
+    ``com`` and ``fwhm`` are those of both directions; ``com_l`` is the one along the axis that the instrument calls so.
+
+    Raises
+    ------
+    SchemaError
+        The series has no such quantity.
+
+    Examples
+    --------
+    >>> series = xr.Dataset({"com_x": (("time", "roi"), [[1.0]]), "intensity": (("time", "roi"), [[9.0]])})
+    >>> quantities(series), quantities(series, "com")
+    (['com_x', 'intensity'], ['com_x'])
+    """
+    held = [name for name in PANELS if name in series]
+    if wanted is None:
+        return held
+    called = {name: {name, name.partition("_")[0]} for name in held}
+    for name in held:
+        stem, _, axis = name.partition("_")
+        if axis:
+            called[name].add(f"{stem}_{axis_name(series, axis)}")
+    names = [wanted] if isinstance(wanted, str) else list(wanted)
+    known = sorted(set().union(*called.values()))
+    if strange := [name for name in names if name not in known]:
+        raise SchemaError(f"there is no quantity {strange[0]!r} in the series; there are {', '.join(known)}")
+    return [name for name in held if called[name] & set(names)]
 
 
 def _title(series: xr.Dataset) -> str:
@@ -157,9 +190,28 @@ def colours(series: xr.Dataset) -> dict[str, str]:
     own: dict[str, str] = {}
     if "roi_color" in series.coords:
         own = dict(zip(names, np.atleast_1d(series["roi_color"].values).astype(str), strict=True))
-    elif isinstance(text := series.attrs.get("rois"), str):
-        own = {str(roi.get("name")): str(roi.get("color") or "") for roi in json.loads(text).get("rois", [])}
+    elif boxes := roi_records(series):
+        own = {name: str(roi.get("color") or "") for name, roi in boxes.items()}
     return {name: readable(own.get(name, "")) or PALETTE[number % len(PALETTE)] for number, name in enumerate(names)}
+
+
+def roi_records(series: xr.Dataset) -> dict[str, dict[str, Any]]:
+    """Return what the series says of its ROIs, by their names; files come from anywhere, and some say nonsense.
+
+    Examples
+    --------
+    >>> roi_records(xr.Dataset(attrs={"rois": '{"rois": [{"name": "WZ", "color": "red"}]}'}))["WZ"]["color"]
+    'red'
+    >>> roi_records(xr.Dataset(attrs={"rois": "{"}))
+    {}
+    """
+    try:
+        document = json.loads(str(series.attrs.get("rois", "{}")))
+    except ValueError:
+        return {}
+    listed = document.get("rois") if isinstance(document, dict) else None
+    boxes = [roi for roi in listed if isinstance(roi, dict)] if isinstance(listed, list) else []
+    return {str(roi.get("name")): roi for roi in boxes}
 
 
 def readable(color: str) -> str:

@@ -22,6 +22,7 @@ from .timeline import Mark
 
 if TYPE_CHECKING:
     import holoviews as hv
+    from bokeh.models import Model
 
 BAND = 60
 """A curve of more points than this shows its errors as a band instead of bars."""
@@ -43,7 +44,7 @@ def bokeh() -> None:
 def _bring_styles() -> None:
     """Let figures in a notebook bring the style sheets of Panel with them, instead of its address for them."""
     import panel as pn
-    from bokeh.models import Model, UIElement
+    from bokeh.models import UIElement
     from panel.io.notebook import patch_inline_stylesheets
 
     def bring(_: pn.viewable.Viewable, root: Model) -> None:
@@ -65,6 +66,7 @@ def plot(
     log: bool = False,
     normalise: str | None = None,
     roi: str | Sequence[str] | None = None,
+    quantity: str | Sequence[str] | None = None,
 ) -> hv.Layout:
     """Show centre of mass, width and intensity of every ROI against time, in linked panels.
 
@@ -93,6 +95,9 @@ def plot(
         divided by its mean in this window.
     roi
         A name or names; None: all.
+    quantity
+        ``com``, ``fwhm``, ``intensity``, ``fraction``, or one direction, ``com_x``, or ``com_l`` by its axis;
+        several of them; None: all.
 
     Returns
     -------
@@ -125,6 +130,7 @@ def plot(
             log=log,
             normalise=normalise,
             roi=roi,
+            quantity=quantity,
         )
     )
 
@@ -252,11 +258,15 @@ def save_plot(
     log: bool = False,
     normalise: str | None = None,
     roi: str | Sequence[str] | None = None,
+    quantity: str | Sequence[str] | None = None,
+    size: str | None = None,
+    style: str = "paper",
     overwrite: bool = False,
 ) -> Path:
-    """Write the figure of :func:`plot` to a file: ``.html`` is interactive and needs no network, ``.png``, ``.pdf`` and
-    ``.svg`` are one column wide for a paper. The parameters are those of :func:`plot`; ``overwrite`` replaces a file of
-    this name.
+    """Write the figure of :func:`plot` to a file: ``.html`` is interactive, fills its window and needs no network,
+    ``.png``, ``.pdf`` and ``.svg`` are one column wide for a paper. The parameters are those of :func:`plot`; ``style``
+    is ``paper`` or ``slide`` (16 to 9, larger letters), ``size`` is ``WIDTHxHEIGHT`` in mm, both of the latter kinds of
+    files alone; ``overwrite`` replaces a file of this name.
 
     Returns
     -------
@@ -283,11 +293,13 @@ def save_plot(
     if path.suffix.lower() not in FORMATS:
         raise SchemaError(f"{path}: a figure ends in one of {', '.join(FORMATS)}")
     options = {"events": tuple(events), "t0": t0, "x": x, "smooth": smooth, "derivative": derivative, "log": log}
+    options |= {"normalise": normalise, "roi": roi, "quantity": quantity}
     if path.suffix.lower() == ".html":
-        figure = plot(series, normalise=normalise, roi=roi, **options)  # type: ignore[arg-type] # as above
-        return write_html(figure, path, overwrite=overwrite)
-    panels = drawing(series, normalise=normalise, roi=roi, **options)  # type: ignore[arg-type] # as above
-    return draw(panels, path, overwrite=overwrite)
+        if size is not None:
+            raise SchemaError(f"{path}: fills its window and has no size; .png, .pdf and .svg have one")
+        return write_html(plot(series, **options), path, overwrite=overwrite)  # type: ignore[arg-type] # as above
+    panels = drawing(series, **options)  # type: ignore[arg-type] # as above
+    return draw(panels, path, size=size, style=style, overwrite=overwrite)
 
 
 def write_html(figure: hv.Dimensioned, path: Path, *, overwrite: bool = False) -> Path:
@@ -300,8 +312,22 @@ def write_html(figure: hv.Dimensioned, path: Path, *, overwrite: bool = False) -
     bokeh()
     # a document of its own: the current one may belong to somebody's tab, on another thread, or be gone with it
     document = Document()
-    document.add_root(hv.renderer("bokeh").instance(mode="server").get_plot(figure, doc=document).state)
+    root = hv.renderer("bokeh").instance(mode="server").get_plot(figure, doc=document).state
+    _fill(root)
+    document.add_root(root)
     page = file_html(document, INLINE, title=visible(path.stem))
     # Panel, once imported, makes every page ask for a script of its own that only a server has
     page = re.sub(r'<script src="static/extensions/[^"]*"></script>', "", page)
     return write_whole(path, page.encode("utf-8", "replace"), overwrite=overwrite)
+
+
+def _fill(root: Model) -> None:
+    """Let every figure grow with the window, wide and high; each keeps room enough to be read."""
+    from bokeh.models import GridPlot, LayoutDOM, Plot
+
+    for part in root.select({"type": LayoutDOM}):
+        if isinstance(part, Plot):
+            part.min_height, part.min_width = part.height or HEIGHT, 300
+            part.sizing_mode = "stretch_both"
+        elif isinstance(part, GridPlot) or hasattr(part, "children"):
+            part.sizing_mode = "stretch_both"
