@@ -30,8 +30,8 @@ from xinsitu.io.growth_log import read_events_log
 from xinsitu.io.instruments import load_instrument
 from xinsitu.io.log_files import read_log
 from xinsitu.io.log_join import FrameKeys, join_logs
-from xinsitu.io.masks import read_mask
 from xinsitu.io.measurement import open_measurement
+from xinsitu.io.pixel_maps import read_mask
 from xinsitu.recipe.recipe_file import read_recipe
 
 from .camserver import camserver_bytes, ramp, stamp_of

@@ -15,10 +15,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from xinsitu.errors import FrameError, SchemaError, XinsituError
+from xinsitu.io.formats.hdf5_links import refuse_outside_links
 from xinsitu.io.formats.reading import read_header
-from xinsitu.io.formats.safe_hdf5 import refuse_outside_links
-from xinsitu.io.masks import read_mask
 from xinsitu.io.measurement import open_measurement
+from xinsitu.io.pixel_maps import read_mask
 
 from .hostile import TARGETS, attempt, mutants
 

@@ -7,8 +7,8 @@ import pytest
 
 from xinsitu.errors import DocumentError
 from xinsitu.io.instruments import instrument_names, load_instrument
-from xinsitu.io.masks import read_mask
 from xinsitu.io.measurement import open_flatfield, open_measurement
+from xinsitu.io.pixel_maps import read_mask
 
 from .camserver import write_frames
 

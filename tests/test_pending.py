@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from xinsitu.errors import FrameError, XinsituWarning
+from xinsitu.io.faults import find_zero_tails
 from xinsitu.io.measurement import open_measurement
 from xinsitu.io.survey import survey
-from xinsitu.io.zero_tails import find_zero_tails
 from xinsitu.schema import FrameStatus
 
 from .camserver import aged, camserver_bytes, ramp, stamp_of, write_frames

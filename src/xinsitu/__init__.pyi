@@ -18,11 +18,11 @@ from .io.documents import write_events as write_events
 from .io.documents import write_rois as write_rois
 from .io.frame_files import write_frames as write_frames
 from .io.growth_log import read_events_log as read_events_log
-from .io.masks import read_mask as read_mask
 from .io.measurement import open_flatfield as open_flatfield
 from .io.measurement import open_measurement as open_measurement
 from .io.measurement import open_sample as open_sample
 from .io.pixel_maps import read_calibration as read_calibration
+from .io.pixel_maps import read_mask as read_mask
 from .io.results import read_results as read_results
 from .io.results import write_results as write_results
 from .io.tables import to_dataframe as to_dataframe

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from xinsitu.errors import XinsituWarning
-from xinsitu.io.log_files import LogTable, read_log
-from xinsitu.io.log_times import NO_TIME, point_times
+from xinsitu.io.log_files import NO_TIME, LogTable, point_times, read_log
 
 DAY = "#D Mon Mar 04 05:06:40 2019\n"
 

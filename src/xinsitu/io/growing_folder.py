@@ -23,8 +23,7 @@ from xinsitu.schema import FrameStatus
 from .discover import FrameName, group, look
 from .faults import WRITING
 from .formats.header import FrameFault, FrameHeader
-from .formats.reading import decode, read_header
-from .formats.siblings import Sibling, sibling
+from .formats.reading import Sibling, decode, read_header, sibling
 from .gather import gather
 from .instruments import PATTERNS
 from .opening import described

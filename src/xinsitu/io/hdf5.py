@@ -21,15 +21,14 @@ from xinsitu.errors import LayoutError, XinsituError
 from xinsitu.schema import FrameStatus
 
 from .discover import natural_key
-from .formats.hdf5_links import PIECES, linked_files, missing_pieces
+from .formats.hdf5_links import MOST_OBJECTS, PIECES, linked_files, missing_pieces, opened, target_of
 from .formats.hdf5_stack import Hdf5Stack, Part
 from .formats.header import MAX_PIXELS, FrameFault, FrameHeader
 from .formats.no_value import ATTRIBUTES as NO_VALUE
 from .formats.no_value import from_attributes
-from .formats.safe_hdf5 import MOST_OBJECTS, opened, target_of
 from .gather import Gathered
-from .masks import pixel_mask
 from .nexus import Nexus, decoded, item_of, read_attributes
+from .pixel_maps import pixel_mask
 
 _PLACES = ("image", "entry/data/data", "entry/instrument/detector/data", "entry1/data/data", "exchange/data")
 MOST_FRAMES = 1_000_000

@@ -21,8 +21,7 @@ from xinsitu.errors import DocumentError, warn
 
 from .columns import variable_name
 from .instruments import Counter, Instrument
-from .log_files import LogTable, read_log
-from .log_times import NO_TIME, point_times, timed_points
+from .log_files import NO_TIME, LogTable, point_times, read_log, timed_points
 
 Positions = npt.NDArray[np.int64]
 """For every frame its point in the log; -1: none."""

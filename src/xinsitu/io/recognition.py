@@ -214,8 +214,7 @@ def _of_frame(path: str) -> tuple[str, Sequence[str]]:
 
 
 def _of_hdf5(path: str) -> tuple[str, Sequence[str]]:
-    from .formats.hdf5_links import linked_files  # h5py is not needed for folders of frames
-    from .formats.safe_hdf5 import opened
+    from .formats.hdf5_links import linked_files, opened  # h5py is not needed for folders of frames
     from .nexus import Nexus, instrument_words
 
     linked_files(path)  # refuses links that leave the folder

@@ -21,7 +21,7 @@ from xinsitu.errors import LayoutError, TimeError, warn
 from xinsitu.schema import APPLIED, QUANTITIES, TIME_ENCODING, UNKNOWN_ZONE
 from xinsitu.variables import Counted
 
-from .formats.safe_hdf5 import opened
+from .formats.hdf5_links import opened
 from .gather import Gathered
 from .instruments import Instrument
 from .nexus import decoded, read_attributes

@@ -19,7 +19,7 @@ from xinsitu.errors import SchemaError, XinsituError, warn
 from xinsitu.variables import as_frames
 
 from .disk import refuse_existing, refuse_other_format, write_whole
-from .formats.safe_hdf5 import refuse_outside_links
+from .formats.hdf5_links import refuse_outside_links
 
 ENGINE: Literal["h5netcdf"] = "h5netcdf"
 PathLike = str | os.PathLike[str]

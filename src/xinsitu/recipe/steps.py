@@ -12,10 +12,9 @@ import xarray as xr
 
 from xinsitu.errors import DocumentError, warn
 from xinsitu.io.instruments import Instrument, instrument_names
-from xinsitu.io.masks import read_mask
 from xinsitu.io.measurement import open_flatfield, open_measurement
 from xinsitu.io.options import OpenOptions
-from xinsitu.io.pixel_maps import read_calibration
+from xinsitu.io.pixel_maps import read_calibration, read_mask
 from xinsitu.io.recognition import RECOGNISED
 from xinsitu.physics.corrections.apply import Correction, correct, crop, median
 from xinsitu.physics.corrections.plan import applied_to

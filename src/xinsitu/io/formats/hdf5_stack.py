@@ -15,9 +15,9 @@ import numpy as np
 from xinsitu.errors import FrameChanged, FrameError
 from xinsitu.kernels import UNREAD, lost
 
-from .lazy_stack import LazyStack, Pixels, Positions, check_unchanged, removed
+from .hdf5_links import opened
 from .no_value import NoValue
-from .safe_hdf5 import opened
+from .stack import LazyStack, Pixels, Positions, check_unchanged, removed
 
 with contextlib.suppress(ImportError):
     import hdf5plugin  # noqa: F401 # registers bitshuffle and others with HDF5 where it is installed

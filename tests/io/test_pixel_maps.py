@@ -8,7 +8,7 @@ import pytest
 import tifffile
 
 from xinsitu.errors import FrameError
-from xinsitu.io.masks import read_mask
+from xinsitu.io.pixel_maps import read_mask
 
 BAD = np.random.default_rng(1).random((13, 45)) < 0.1
 

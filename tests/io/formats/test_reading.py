@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xinsitu.io.formats.header import FrameFault, FrameHeader
-from xinsitu.io.formats.reading import read_header
-from xinsitu.io.formats.siblings import Sibling, sibling
+from xinsitu.io.formats.reading import Sibling, read_header, sibling
 from xinsitu.simulate.camserver import Detector, tiff_bytes, tiff_header
 
 PIXELS = np.zeros((195, 487), dtype=np.int32)
