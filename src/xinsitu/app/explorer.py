@@ -173,7 +173,9 @@ class Explorer:
     def wait(self) -> None:
         """Wait until somebody stops it, Ctrl-C or the end of the process at the latest."""
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends us: nothing is lost
+            for one in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+                if signal.getsignal(one) is signal.SIG_DFL:
+                    signal.signal(one, signal.default_int_handler)  # whoever ends us: nothing is lost
         try:
             while not self._ended.wait(0.5):
                 pass

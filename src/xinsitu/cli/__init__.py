@@ -6,12 +6,15 @@ Exit code 0: done; 1: refused or failed, with one sentence on stderr that names 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import xinsitu
 
@@ -62,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from .console import complain, sentence, warnings_in_a_line  # dask is not needed for help
 
     try:
-        with warnings_in_a_line():
+        with warnings_in_a_line(), _ended_is_interrupted():
             code: int = words.run(words)
         return code
     except KeyboardInterrupt:
@@ -77,6 +80,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         complain(f"error: {_named(sentence(fault), words)}")
         return 1
+
+
+@contextlib.contextmanager
+def _ended_is_interrupted() -> Iterator[None]:
+    """Let a request to end, or the loss of the terminal, be what Ctrl-C is, unless the caller set it otherwise."""
+    names = ("SIGTERM", "SIGHUP") if threading.current_thread() is threading.main_thread() else ()
+    found = (getattr(signal, name, None) for name in names)
+    mine = [one for one in found if one is not None and signal.getsignal(one) is signal.SIG_DFL]
+    for one in mine:
+        signal.signal(one, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for one in mine:
+            signal.signal(one, signal.SIG_DFL)
 
 
 def _named(text: str, words: argparse.Namespace) -> str:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import math
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -73,14 +71,13 @@ def watch(words: argparse.Namespace) -> int:
     shown = Shown(growing, as_json=words.json, output=words.output)
     if not words.measurement.is_dir():
         talk(f"waiting for {words.measurement}")
-    with _terminated_is_interrupted():
-        series = follow(
-            growing,
-            on_frames=shown.frames,
-            on_look=shown.look,
-            publish=_publish(words, recipe, shown),
-            until_idle=words.until_idle,
-        )
+    series = follow(
+        growing,
+        on_frames=shown.frames,
+        on_look=shown.look,
+        publish=_publish(words, recipe, shown),
+        until_idle=words.until_idle,
+    )
     if words.figure is not None:
         _draw(series, words.figure)
     talk(tally(series))
@@ -123,16 +120,6 @@ def _draw(series: xr.Dataset, path: Path) -> None:
 
     if series.sizes["time"] > 1:
         save_plot(series, path, overwrite=True)
-
-
-@contextlib.contextmanager
-def _terminated_is_interrupted() -> Iterator[None]:
-    """Let a request to end (SIGTERM) be what Ctrl-C is."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 # -- what is shown ----------------------------------------------------------------------------------------------------
