@@ -2,8 +2,8 @@
 
 The file is a netCDF4 file whose ``image`` is stored contiguously: its place is reserved on the disc first, so a full
 disc is noticed before any work, and then every chunk is written straight to its offset by whichever thread or worker
-has it. HDF5's own lock, and its crash on a full disc, are thereby avoided. Compressed frames are written by HDF5, but
-through plain file calls.
+has it. HDF5's own lock, and its crash on a full disc, are thereby avoided. Compressed frames are put into the file by
+HDF5, but through plain file calls.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from xinsitu.kernels import DARK, UNREAD, marked
 from xinsitu.schema import FrameStatus
 from xinsitu.variables import SAID_LATER, Called, remarks_on_frames
 
+from .compressed_frames import filters, write_chunks
 from .disk import new_file, refuse_existing, refuse_other_format
 from .formats.descriptors import read_at, reserve, write_at
 from .results import ENGINE, frames_per_chunk, provenance, storable
@@ -40,8 +41,6 @@ try:
     import resource
 except ImportError:  # Windows knows no such limits
     resource = None  # type: ignore[assignment]
-
-DEFLATE_LEVEL = 4
 
 
 def write_frames(
@@ -63,7 +62,8 @@ def write_frames(
     overwrite
         Replace a file of this name.
     compression
-        None (fast, large) or ``deflate`` (slow, small for integers, every reader has it).
+        None (fast, large); ``deflate`` (slow, small for integers, every reader has it); ``bitshuffle-lz4`` (fast,
+        small; readers need the filter, which h5py finds in the package hdf5plugin). All threads compress.
     recipe
         How the frames were corrected, kept as JSON text in the attribute ``recipe``.
 
@@ -95,14 +95,14 @@ def write_frames(
     refuse_other_format(path)
     path = refuse_existing(path, overwrite=overwrite)
     image = schema.image_of(measurement)
-    if compression not in (None, "deflate"):
-        raise SchemaError(f"frames are written with compression None or 'deflate', not {compression!r}")
+    if compression is not None:
+        filters(compression)
     rest = storable(measurement.drop_vars("image")).assign_attrs(provenance(recipe))
     with new_file(path, overwrite=overwrite) as temporary:
         if compression is None:
             _write_contiguous(image, rest, temporary, path)
         else:
-            _write_deflated(image, rest, temporary)
+            _write_compressed(image, rest, temporary, compression)
         _verify(temporary, path, image)
         lost = _mark_lost(temporary)
     (later,) = dask.compute(image.encoding.get(SAID_LATER, ""))
@@ -216,17 +216,17 @@ class _Contiguous:
             os.close(descriptor)
 
 
-def _write_deflated(image: xr.DataArray, rest: xr.Dataset, temporary: Path) -> None:
-    how = {"compression": "gzip", "compression_opts": DEFLATE_LEVEL, "shuffle": True}
-    step = frames_per_chunk(image) * (os.cpu_count() or 1)
+def _write_compressed(image: xr.DataArray, rest: xr.Dataset, temporary: Path, compression: str) -> None:
+    lazy = image.data if dask.is_dask_collection(image.data) else _chunked(image)
+    lazy = lazy.rechunk({1: -1, 2: -1})
     with PlainFile(temporary) as plain:
         plain.write(_in_memory(rest))
         with h5netcdf.File(plain, "a") as file:
-            variable = _image_variable(file, image, chunks=(1, image.sizes["y"], image.sizes["x"]), **how)
-            for start in range(0, image.sizes["time"], step):
-                frames = slice(start, min(start + step, image.sizes["time"]))
-                variable[frames] = image[frames].values
-                plain.check()
+            chunks = (1, image.sizes["y"], image.sizes["x"])
+            variable = _image_variable(file, image, chunks=chunks, **filters(compression))
+            if image.size:
+                write_chunks(variable._h5ds, lazy, compression, plain.check)
+            plain.check()
 
 
 def _verify(temporary: Path, path: Path, image: xr.DataArray) -> None:
