@@ -72,7 +72,7 @@ def bitshuffled(frame: Frame) -> bytes:
     for first in range(0, whole, block):
         part = flat[first : min(first + block, whole)]
         packed = imagecodecs.lz4_encode(imagecodecs.bitshuffle_encode(part.tobytes(), itemsize=flat.itemsize))
-        pieces += [struct.pack(">I", len(packed)), packed]
+        pieces += [struct.pack(">I", len(packed)), bytes(packed)]
     pieces.append(flat[whole:].tobytes())
     return b"".join(pieces)
 
