@@ -207,10 +207,13 @@ def functions() -> Iterator[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in (
                 "over_blocks",
+                "over_batches",
                 "xr.apply_ufunc",
                 "da.map_blocks",
             ):
                 yield f"{path.stem}: {ast.unparse(node.args[0])}"
+                if ast.unparse(node.func) == "over_batches":
+                    yield f"{path.stem}: {ast.unparse(node.args[1])}"
 
 
 def test_every_function_of_blocks_is_marked_as_one():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -74,6 +75,16 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {said} ('{self.prog} --help' tells more)\n")
 
 
+class _Version(argparse.Action):
+    """Say the version, and whether the compiled kernel is there: only then is it looked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from xinsitu.native import kernel_name
+
+        sys.stdout.write(f"xinsitu {self.const} ({kernel_name()} kernel)\n")
+        parser.exit()
+
+
 _CALIBRATION = "pixels along y or x in reciprocal space, a map or vector; A: lattice constant in angstrom"
 
 
@@ -87,7 +98,9 @@ def parser(version: str, commands: dict[str, Command]) -> argparse.ArgumentParse
         f"{', '.join(_shipped())}; 'xinsitu instrument' tells more.",
         formatter_class=_Format,
     )
-    top.add_argument("--version", action="version", version=f"xinsitu {version}")
+    top.add_argument(
+        "--version", action=_Version, nargs=0, const=version, help="show the version, and which kernel runs"
+    )
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
     made = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
 

@@ -19,6 +19,7 @@ from .pixels import despike as despike
 from .pixels import in_rows as in_rows
 from .pixels import invalid_pixels as invalid_pixels
 from .pixels import lost as lost
+from .pixels import lowest_code as lowest_code
 from .pixels import marked as marked
 from .pixels import median2d as median2d
 from .pixels import stands_out as stands_out
@@ -35,4 +36,6 @@ from .sums import fwhm as fwhm
 from .sums import half_crossings as half_crossings
 from .sums import profiles as profiles
 from .sums import running_mean as running_mean
+from .sums import sum_by_halves as sum_by_halves
+from .sums import total as total
 from .sums import without_running_mean as without_running_mean

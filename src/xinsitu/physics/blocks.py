@@ -60,6 +60,9 @@ def _digest(value: object) -> bytes:
     return said.digest()
 
 
+BATCH = 512
+"""Frames whose numbers are worked on together: from there on a call costs less than what it does."""
+
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
 
@@ -151,6 +154,59 @@ def over_blocks(
         concatenate=True,
         align_arrays=False,
     )
+
+
+def over_batches(
+    pixels: Callable[..., npt.NDArray[np.float64]],
+    algebra: Callable[..., npt.NDArray[np.float64]],
+    image: xr.DataArray,
+    per_frame: npt.NDArray[np.float64],
+    plan: Plan,
+    *,
+    columns: int,
+    tail: tuple[int, int],
+    shared: Any = None,  # noqa: ANN401 - any plain value, or a dask collection that becomes one
+) -> Any:  # noqa: ANN401 - a NumPy or a dask array; xarray takes both
+    """Apply ``algebra(pixels(...))``: the first block by block, the second to the rows of many blocks at once.
+
+    Blocks are as large as pixels allow, 3 frames or 100; what a call of the algebra costs is paid once in some
+    :data:`BATCH` frames all the same.
+
+    Parameters
+    ----------
+    pixels
+        Block function as in :func:`over_blocks`; returns ``(n, 1, columns)``.
+    algebra
+        Block function of such rows, the rows of ``per_frame`` that belong to them, ``plan`` and ``shared``; returns
+        ``(n, *tail)``.
+    """
+    if image.chunks is None:
+        frames = image.values
+        result = np.empty((len(frames), *tail))
+        for batch in _slices(len(frames), BATCH):
+            rows = pixels(frames[batch], per_frame[batch], plan=plan, shared=shared)
+            result[batch] = algebra(rows, per_frame[batch], plan=plan, shared=shared)
+        return result
+    rows = over_blocks(pixels, image, per_frame, plan, tail=(1, columns), dtype=np.float64, shared=shared)
+    rows = rows.rechunk({0: _batches(rows.chunks[0])})
+    lazy = xr.DataArray(rows, dims=("time", "y", "x"))
+    return over_blocks(algebra, lazy, per_frame, plan, tail=tail, dtype=np.float64, shared=shared)
+
+
+def _batches(chunks: tuple[int, ...]) -> tuple[int, ...]:
+    """Whole chunks together, as many as make a batch.
+
+    Examples
+    --------
+    >>> _batches((300, 300, 300, 20))
+    (600, 320)
+    """
+    sizes = [0]
+    for chunk in chunks:
+        if sizes[-1] >= BATCH:
+            sizes.append(0)
+        sizes[-1] += chunk
+    return tuple(sizes)
 
 
 def _at_once(

@@ -10,10 +10,11 @@ import numpy as np
 from xinsitu import kernels
 from xinsitu.kernels import Doubles
 from xinsitu.physics.blocks import Plan, block_function
+from xinsitu.physics.reduction.frame_statistics import statistics
 from xinsitu.physics.reduction.profile_bins import level_variance, net_profile
-from xinsitu.physics.reduction.regions import Measurements, resting
+from xinsitu.physics.reduction.regions import Measurements, alike
 from xinsitu.physics.reduction.roi_backgrounds import under
-from xinsitu.physics.reduction.roi_sums import factor_of, factor_variance, frames_of, summed
+from xinsitu.physics.reduction.roi_sums import factor_of, factor_variance, sums_of
 from xinsitu.schema import Quality
 from xinsitu.values import OWN_EDGE
 
@@ -82,9 +83,10 @@ def _rows(
 ) -> dict[tuple[int, int], list[Rows]]:
     """Profiles by what they belong to and how long they are, wherever the ROIs are."""
     found: dict[tuple[int, int], list[Rows]] = {}
-    for run, here in resting(per_frame, plan.measurements):
-        frames = frames_of(raw[run], per_frame[run], here, shared)
-        sums = [summed(frames, region, here) for region in here.regions]
+    told = plan.measurements
+    statistic, every = statistics(raw, per_frame, told, shared), np.arange(len(raw))
+    for some, here in alike(per_frame, told):
+        frames, sums = sums_of(statistic[some], told.layout, per_frame[some], here, shared)
         factor, scale = factor_variance(frames, here), factor_of(frames, here)
         for place, number in enumerate(plan.signals):
             own, region = sums[number], here.regions[number]
@@ -94,8 +96,8 @@ def _rows(
                 net, pixels = net_profile(own, below, axis), getattr(own, f"pixels_{axis}")
                 ends = kernels.edge_base(getattr(own, axis)) / np.maximum(kernels.edge_base(pixels), 1)
                 rows = Rows(
-                    frame=np.arange(run.start, run.stop),
-                    first=np.full(len(net), float(first)),
+                    frame=every[some],
+                    first=np.broadcast_to(np.asarray(first, dtype=np.float64), len(net)),
                     values=np.where(pixels > 0, net, np.nan),
                     variance=getattr(own, f"variance_{axis}"),
                     per_count=_over(own.variance, own.counted_total),

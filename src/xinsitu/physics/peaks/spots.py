@@ -16,10 +16,12 @@ from xinsitu.kernels.least_squares import Fit, fit
 from xinsitu.kernels.shapes import SPOT, gaussian_2d
 from xinsitu.physics.blocks import Plan, block_function, over_blocks
 from xinsitu.physics.corrections.correction import Correction
+from xinsitu.physics.corrections.framewise import filtered, finished
 from xinsitu.physics.corrections.plan import units_after
+from xinsitu.physics.reduction.frame_statistics import statistics
 from xinsitu.physics.reduction.regions import Measurements, resting
 from xinsitu.physics.reduction.roi_plan import fitted
-from xinsitu.physics.reduction.roi_sums import factor_of, factor_variance, frames_of, subtracted_variance, summed
+from xinsitu.physics.reduction.roi_sums import factor_of, factor_variance, subtracted_variance, sums_of
 from xinsitu.schema import PIXEL, Quality, image_of
 from xinsitu.values import Roi, RoiSet
 
@@ -129,11 +131,13 @@ def _pixels(
 ) -> dict[tuple[int, int, int], list[Pixels]]:
     """Pixels by the ROI and its size, wherever it is."""
     found: dict[tuple[int, int, int], list[Pixels]] = {}
+    rows = statistics(raw, per_frame, plan, shared)
     for run, here in resting(per_frame, plan):
-        frames = frames_of(raw[run], per_frame[run], here, shared)
-        for place, region in enumerate(here.regions):
-            own = summed(frames, region, here, keep=True)
-            values = own.values if own.good is None else np.where(own.good, own.values, np.nan)
+        frames, sums = sums_of(rows[run], plan.layout, per_frame[run], here, shared)
+        for place, (region, own) in enumerate(zip(here.regions, sums, strict=True)):
+            part = filtered(raw[run], here.steps, per_frame[run], region.box)
+            values = finished(part, frames.level, here.steps, per_frame[run], shared).astype(np.float64)
+            values[~np.isfinite(values)] = np.nan
             counted = own.counted_total
             pixels = (
                 np.arange(run.start, run.stop),

@@ -15,10 +15,9 @@ SPIKE = 5.0
 """Standard deviations from which a pixel is a spike, which a median takes rightly."""
 
 
-def asked(per_frame: Doubles) -> slice:
-    """Frames of a block that are asked: by their number in the image, so that any chunks ask the same ones."""
-    first = int(per_frame[0, NUMBER]) if len(per_frame) else 0
-    return slice(-first % ONE_IN, None, ONE_IN)
+def asked(per_frame: Doubles) -> kernels.Bools:
+    """Which frames of a block are asked: by their number in the image, so that any chunks ask the same ones."""
+    return np.asarray(per_frame[:, NUMBER] % ONE_IN == 0)
 
 
 def excess(
@@ -80,7 +79,7 @@ def _of_edge(difference: kernels.Floats) -> Doubles:
     high, wide = (kernels.edge_width(size) for size in difference.shape[1:])
     edge = np.isfinite(difference)
     edge[:, high:-high, wide:-wide] = False
-    total = np.where(edge, difference, 0).sum(axis=(1, 2), dtype=np.float64)
+    total = kernels.total(np.where(edge, difference, 0).astype(np.float64))
     return np.asarray(total / np.maximum(np.count_nonzero(edge, axis=(1, 2)), 1))
 
 
@@ -94,5 +93,7 @@ def _stand_out(
     y = np.clip(rows[:, None] + step, 0, raw.shape[1] - 1)[:, :, None]
     x = np.clip(columns[:, None] + step, 0, raw.shape[2] - 1)[:, None, :]
     around = raw[number[:, None, None], y, x].reshape(len(number), -1).astype(np.float64)
-    around[around < 0] = np.nan  # codes of bad pixels
+    bad = steps.bad(raw, slice(None), slice(None))
+    if bad is not None:
+        around[np.broadcast_to(bad, raw.shape)[number[:, None, None], y, x].reshape(around.shape)] = np.nan
     return kernels.stands_out(around, level, SPIKE)

@@ -23,8 +23,8 @@ def net_profile(own: Sums, below: Under, axis: str) -> Doubles:
     return np.where(own.pixels[:, None] > 0, getattr(own, axis) - getattr(below, axis), np.nan)
 
 
-def placed(values: Doubles, first: int, bounds: Bounds) -> Doubles:
-    """Put profiles that begin at a pixel on the pixels between bounds.
+def placed(values: Doubles, first: int | Doubles, bounds: Bounds) -> Doubles:
+    """Put profiles that begin at a pixel, one for all or one for each frame, on the pixels between bounds.
 
     Examples
     --------
@@ -32,7 +32,8 @@ def placed(values: Doubles, first: int, bounds: Bounds) -> Doubles:
     array([[nan,  1.,  2., nan]])
     """
     result = np.full((len(values), bounds[1] - bounds[0]), np.nan)
-    result[:, first - bounds[0] : first - bounds[0] + values.shape[1]] = values
+    start = np.broadcast_to(np.asarray(first, dtype=np.intp) - bounds[0], len(values))
+    np.put_along_axis(result, start[:, None] + np.arange(values.shape[1]), values, axis=1)
     return result
 
 

@@ -8,17 +8,18 @@ import numpy as np
 
 from xinsitu import kernels
 from xinsitu.kernels import Doubles
+from xinsitu.kernels.statistics import Layout
 from xinsitu.physics.blocks import block_function
-from xinsitu.physics.corrections.framewise import raw_counts
+from xinsitu.physics.corrections.framewise import EXPOSURE
 from xinsitu.schema import Quality
 from xinsitu.values import OWN_EDGE
 
 from .contradictions import excess_at_edges, slope_across, tail_at_edges
+from .frame_statistics import statistics
 from .profile_bins import bins_of, n_bins
-from .raw_pixels import count_rate_correction, saturated, sparse_counts
-from .regions import Measurements, Region, resting
+from .regions import Measurements, Region, alike
 from .roi_backgrounds import Under, follows, under
-from .roi_sums import Frames, Sums, factor_of, factor_variance, frames_of, gain_of, subtracted_variance, summed
+from .roi_sums import Frames, Sums, factor_of, factor_variance, subtracted_variance, sums_of
 from .roi_widths import width_of
 from .uncertainties import flat_variance, twice_counted
 
@@ -92,15 +93,27 @@ def measure_block(
     raw: kernels.Frames, per_frame: Doubles, *, plan: Measurements, shared: float | None = None
 ) -> Doubles:
     """Everything of every ROI: ``(frame, roi, quantity)``, quantities as in :data:`COLUMNS`, and profiles if wanted."""
-    parts = [_measure_still(raw[run], per_frame[run], here, shared) for run, here in resting(per_frame, plan)]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return algebra(statistics(raw, per_frame, plan, shared), per_frame, plan, shared)
 
 
-def _measure_still(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, shared: float | None) -> Doubles:
-    """Measure frames in which no ROI moves."""
-    frames = frames_of(raw, per_frame, plan, shared)
-    sums = [summed(frames, region, plan) for region in plan.regions]
-    packed = np.full((len(raw), len(sums), len(COLUMNS) + n_bins(plan.bins)), np.nan)
+@block_function
+def algebra_block(rows: Doubles, per_frame: Doubles, *, plan: Measurements, shared: float | None = None) -> Doubles:
+    """Everything of every ROI, as :func:`measure_block` has it, from statistics ``(frame, 1, column)``."""
+    return algebra(rows[:, 0], per_frame, plan, shared)
+
+
+def algebra(rows: Doubles, per_frame: Doubles, plan: Measurements, shared: float | None) -> Doubles:
+    """Everything of every ROI from the statistics of any number of frames."""
+    packed = np.empty((len(rows), len(plan.regions), len(COLUMNS) + n_bins(plan.bins)))
+    for some, here in alike(per_frame, plan):
+        packed[some] = _measured(rows[some], plan.layout, per_frame[some], here, shared)
+    return packed
+
+
+def _measured(rows: Doubles, layout: Layout, per_frame: Doubles, plan: Measurements, shared: float | None) -> Doubles:
+    """Everything of ROIs of one size."""
+    frames, sums = sums_of(rows, layout, per_frame, plan, shared)
+    packed = np.full((len(rows), len(sums), len(COLUMNS) + n_bins(plan.bins)), np.nan)
     for number, (region, own) in enumerate(zip(plan.regions, sums, strict=True)):
         others = [sums[other] for other in region.background]
         below = under(own, region.under, others)
@@ -113,16 +126,16 @@ def _measure_still(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, 
         if plan.bins is not None:
             packed[:, number, len(COLUMNS) :] = bins_of(frames, region, own, below, plan)
         packed[:, number, COLUMN["counted"]] = own.counted
-        packed[:, number, COLUMN["sparse"]] = sparse_counts(frames, region, plan)
+        packed[:, number, COLUMN["sparse"]] = own.numbers["sparse"]
     packed[:, :, COLUMN["frame_variance"]] = factor_variance(frames, plan)[:, None]
     packed[:, :, COLUMN["level_variance"]] = subtracted_variance(frames, plan)[:, None]
-    unread, dark = kernels.marked(raw, kernels.UNREAD), kernels.marked(raw, kernels.DARK)
+    unread, dark = frames.unread > 0, frames.dark > 0
     packed[:, :, COLUMN["quality"]] += np.where(unread, float(Quality.FRAME_FAULT), 0.0)[:, None]
     if frames.level is not None and plan.steps.mode == "divide":
         dark = dark | (frames.level <= 0)
     packed[:, :, COLUMN["quality"]] += np.where(dark, float(Quality.ZERO_BACKGROUND), 0.0)[:, None]
     if frames.level is not None:
-        packed[:, :, COLUMN["frame_level_counts"]] = raw_counts(frames.raw, plan.steps)[:, None]
+        packed[:, :, COLUMN["frame_level_counts"]] = frames.level_counts[:, None]
     return packed
 
 
@@ -159,7 +172,7 @@ def _quantities(
         yield "background_errors", np.sqrt(np.maximum(spread, 0)) + known
     top, row, column, second = own.top
     yield "maximum", top
-    top_errors = _maximum_errors(own, frames, region, plan)
+    top_errors = _maximum_errors(own, frames, plan)
     yield "maximum_errors", top_errors
     next_to_top = np.divide(second, top, out=np.zeros(len(net)), where=top > 0)
     yield "top_clear", _in_errors(top - second, top_errors * np.sqrt(1 + np.clip(next_to_top, 0, 1)))
@@ -192,14 +205,15 @@ def _quantities(
             yield f"median_fwhm_{axis}", _in_errors(width - raw_width, width_errors)
     if plan.asks_median:
         yield "median_bias", _median_bias(frames, region, own, share, net, made, plan)
-    n_saturated = saturated(frames, region, plan)
+    known = plan.counts and plan.cutoff is not None
+    n_saturated = own.numbers["saturated"] if known else np.full(len(net), -1.0)
     quality |= np.where(n_saturated > 0, Quality.SATURATED, 0)
     quality |= np.where(_doubtful(region, own, below, plan), Quality.ERRORS_DOUBTFUL, 0)
     quality |= np.where(own.pixels < own.area, Quality.MASKED_PIXELS, 0)
     if region.moving is not None:
         faint = ~(net > LOW_COUNTS * np.nan_to_num(errors))
         quality |= np.where(faint | ((quality & Quality.PEAK_AT_EDGE) > 0), Quality.PEAK_LOST, 0)
-    quality |= np.where(count_rate_correction(frames, region, plan) > FAST, Quality.COUNT_RATE_HIGH, 0)
+    quality |= np.where(_count_rate_correction(frames, own, plan) > FAST, Quality.COUNT_RATE_HIGH, 0)
     if region.under and plan.counts and min(own.y.shape[1], own.x.shape[1]) >= SMALLEST:
         for axis in "yx":
             elsewhere = region.under == "rois"
@@ -211,6 +225,21 @@ def _quantities(
     yield "n_valid", own.pixels
     yield "n_saturated", n_saturated
     yield "quality", quality.astype(np.float64)
+
+
+def _count_rate_correction(frames: Frames, own: Sums, plan: Measurements) -> Doubles:
+    """Return by which part the counts of a ROI's brightest raw pixel are (or were) raised for the dead time.
+
+    ``exp(n tau) - 1`` for the true rate n, which is the counts over the exposure time where the detector has corrected
+    them; 0 where no dead time is known, infinite beyond what a detector can count.
+    """
+    if not plan.counts or plan.dead_time is None:
+        return np.zeros(len(frames))
+    rate = own.numbers["raw_maximum"] / frames.per_frame[:, EXPOSURE]
+    known = np.isfinite(rate)
+    if not plan.already_counted:
+        rate = np.nan_to_num(kernels.true_rate(np.where(known, rate, 0.0), plan.dead_time), nan=np.inf)
+    return np.asarray(np.where(known, np.expm1(rate * plan.dead_time), 0.0))
 
 
 def _doubtful(region: Region, own: Sums, below: Under, plan: Measurements) -> kernels.Bools:
@@ -302,11 +331,9 @@ def _own_edge(centre: Doubles, n_bins: int, own: Sums, below: Under) -> Doubles:
     return np.asarray(-2 * share * away**2 * below.own_variance)
 
 
-def _maximum_errors(own: Sums, frames: Frames, region: Region, plan: Measurements) -> Doubles:
+def _maximum_errors(own: Sums, frames: Frames, plan: Measurements) -> Doubles:
     """Return the counting error of the highest pixel, where pixels are still counts."""
     if not plan.counts or plan.median or plan.steps.mode is not None:
-        return np.full(len(frames.raw), np.nan)
-    top, *place, _ = own.top
-    row, column = (np.nan_to_num(where).astype(np.intp) for where in place)
-    per_count = gain_of(plan.steps, region.box)[row, column] * factor_of(frames, plan)
+        return np.full(len(frames), np.nan)
+    top, per_count = own.numbers["top"], own.numbers["gain"] * factor_of(frames, plan)
     return np.asarray(np.sqrt(np.maximum(top * per_count, 0.0) + top**2 * frames.scale_variance))

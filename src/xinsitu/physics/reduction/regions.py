@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from functools import cached_property
+from itertools import combinations, pairwise
+from typing import Any
 
 import numpy as np
 
 from xinsitu.kernels import Doubles
+from xinsitu.kernels.statistics import Layout, Pair, Shape
 from xinsitu.physics.blocks import Plan
 from xinsitu.physics.corrections.framewise import Steps
-from xinsitu.values import Box
+from xinsitu.values import EDGE, OWN_EDGE, Box
 
 
 @dataclass(frozen=True)
@@ -19,15 +22,23 @@ class Region:
     """One ROI, fitted to a block: its box counted from the block's first pixel, its backgrounds by number.
 
     ``under`` is ``rois`` or one of ``OWN_EDGE``: where the background comes from; empty: there is none. ``moving``: the
-    first of the four columns of what is known per frame that say where a moving one is, ``y0, y1, x0, x1``.
+    first of the four columns of what is known per frame that say where a moving one is, ``y0, y1, x0, x1``;
+    ``largest``: the most rows and columns it ever has. ``origin``: its first detector pixel, one per frame if it moves.
     """
 
     box: Box
-    origin: tuple[int, int]
+    origin: tuple[Any, Any]
     background: tuple[int, ...]
     under: str
     measures: frozenset[str]
     moving: int | None = None
+    largest: tuple[int, int] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        (top, bottom), (left, right) = self.box
+        return bottom - top, right - left
 
     def at(self, row: Doubles) -> Region:
         """Return the region where it is in one frame."""
@@ -35,7 +46,8 @@ class Region:
             return self
         y0, y1, x0, x1 = (int(bound) for bound in row[self.moving : self.moving + 4])
         top, left = self.origin[0] - self.box[0][0], self.origin[1] - self.box[1][0]
-        return replace(self, box=((y0 - top, y1 - top), (x0 - left, x1 - left)), origin=(y0, x0))
+        box = (y0 - top, y1 - top), (x0 - left, x1 - left)
+        return replace(self, box=box, origin=(y0, x0), largest=self.largest or self.size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +85,84 @@ class Measurements(Plan):
     def behind_median(self) -> bool:
         """Whether a plain median went over counts, now or before, so that errors are those behind one."""
         return self.counts and self.median
+
+    @property
+    def as_counted(self) -> bool:
+        """Whether filtered pixels are the corrected ones, so that they need not be summed twice."""
+        return self.steps.boxes is None and not self.steps.scaled
+
+    @cached_property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Boxes that may have pixels in common and enter one quantity, by number: ROIs, then the frames' background."""
+        if not self.counts:
+            return ()
+        levels, first = self.steps.boxes or (), len(self.regions)
+        used = {
+            pair
+            for number, region in enumerate(self.regions)
+            for pair in combinations(sorted({number, *region.background, *range(first, first + len(levels))}), 2)
+        }
+        boxes = [*(None if region.moving is not None else region.box for region in self.regions), *levels]
+        return tuple(pair for pair in sorted(used) if _may_overlap(boxes[pair[0]], boxes[pair[1]]))
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Where the statistics of these ROIs stand."""
+        kept = ["values", "pixels"]
+        if self.counts and not (self.as_counted and self.steps.flat is None):
+            kept.append("weighted")
+        if self.counts and self.median:
+            kept.append("squares")
+        if self.asks_median:
+            kept.append("excess")
+        shapes = [
+            Shape(
+                *(region.largest or region.size),
+                profiles=tuple(kept),
+                edge=region.under in OWN_EDGE,
+                moments=region.under in OWN_EDGE and region.under != EDGE,
+            )
+            for region in self.regions
+        ]
+        return Layout.of(shapes, self.pairs)
+
+
+def overlap(one: Box, other: Box) -> Box | None:
+    """Pixels in both of two boxes; None where there are none.
+
+    Examples
+    --------
+    >>> overlap(((0, 5), (0, 9)), ((3, 8), (2, 4)))
+    ((3, 5), (2, 4))
+    """
+    y, x = ((max(a[0], b[0]), min(a[1], b[1])) for a, b in zip(one, other, strict=True))
+    return (y, x) if y[0] < y[1] and x[0] < x[1] else None
+
+
+def _may_overlap(one: Box | None, other: Box | None) -> bool:
+    """Whether two boxes, None if they move, have pixels in common at any time."""
+    return one is None or other is None or overlap(one, other) is not None
+
+
+def alike(per_frame: Doubles, plan: Measurements) -> Iterator[tuple[Any, Measurements]]:
+    """Give the frames in which all ROIs have the same size, each with the regions, and where these begin per frame."""
+    moving = [region.moving for region in plan.regions if region.moving is not None]
+    if not moving:
+        yield slice(None), plan
+        return
+    sizes = np.concatenate([per_frame[:, [at + 1, at + 3]] - per_frame[:, [at, at + 2]] for at in moving], axis=1)
+    for size in np.unique(sizes, axis=0):
+        some = np.flatnonzero((sizes == size).all(axis=1))
+        yield some, replace(plan, regions=tuple(_sized(region, per_frame[some]) for region in plan.regions))
+
+
+def _sized(region: Region, rows: Doubles) -> Region:
+    """Return a region of the size that it has in these frames, beginning where it is in each of them."""
+    if region.moving is None:
+        return region
+    y0, y1, x0, x1 = rows[:, region.moving : region.moving + 4].T
+    size = (0, int(y1[0] - y0[0])), (0, int(x1[0] - x0[0]))
+    return replace(region, box=size, origin=(y0, x0), largest=region.largest or (size[0][1], size[1][1]))
 
 
 def resting(per_frame: Doubles, plan: Measurements) -> Iterator[tuple[slice, Measurements]]:

@@ -8,7 +8,9 @@ import numpy as np
 
 from xinsitu import kernels
 from xinsitu.kernels import Doubles
+from xinsitu.kernels.statistics import MOMENTS, edge_of
 
+from .pixel_sums import from_middle
 from .roi_sums import Sums
 
 
@@ -75,49 +77,84 @@ def _from_edge(own: Sums, kind: str) -> Under:
     sum of the pixels, to which those of the edge belong, the covariance ``t' N^-1 sum v f``; the numerator of the
     centre of mass has ``u' C u``, ``u = sum f x``, and the covariance ``u' N^-1 sum v f x``.
     """
-    n_frames, n_rows, n_columns = own.values.shape
-    edge = np.ones((n_rows, n_columns), dtype=bool)
-    high, wide = kernels.edge_width(n_rows), kernels.edge_width(n_columns)
-    edge[high : n_rows - high, wide : n_columns - wide] = False
-    weight = np.broadcast_to(edge, own.values.shape) if own.good is None else own.good & edge
-    number = np.count_nonzero(weight, axis=(1, 2)).astype(np.float64)
+    n_rows, n_columns = own.y.shape[1], own.x.shape[1]
+    weight = np.isfinite(own.edge)
+    values = np.where(weight, own.edge, 0.0)
+    number = np.count_nonzero(weight, axis=1).astype(np.float64)
     area = np.where(number > 0, number, np.nan)
-    level = np.einsum("nyx,nyx->n", own.values, weight.astype(np.float64)) / area
-    per_count = np.divide(own.variance, own.counted_total, out=np.zeros(n_frames), where=own.counted_total > 0)
-    nothing = np.zeros(n_frames)
+    level = kernels.sum_by_halves(values) / area
+    per_count = np.divide(own.variance, own.counted_total, out=np.zeros(len(level)), where=own.counted_total > 0)
+    nothing = np.zeros(len(level))
     if kind == "edge":
         along_y, along_x = level[:, None] * own.pixels_y, level[:, None] * own.pixels_x
         per_pixel = np.where(np.isnan(own.variance), np.nan, np.maximum(level + own.subtracted, 0) * per_count)
         total = level * own.pixels
         return Under(along_y, along_x, total, per_pixel / area, per_pixel * area, area, nothing, nothing)
-    y, x = (np.arange(size) - 0.5 * (size - 1) for size in (n_rows, n_columns))
-    half_y, half_x = max(y[-1], 1), max(x[-1], 1)
-    basis = np.stack([np.multiply.outer((y / half_y) ** p, (x / half_x) ** q) for p, q in POWERS[kind]])
-    good = np.ones(own.values.shape) if own.good is None else own.good.astype(np.float64)
-    fitted, inverse = _least_squares(own.values, weight.astype(np.float64), basis)
-    along_y, along_x = kernels.profiles(np.ascontiguousarray(np.einsum("na,ayx->nyx", fitted, basis) * good))
-    noise = weight * np.maximum(own.values + own.subtracted[:, None, None], 0) * per_count[:, None, None]
-    noise = np.where(np.isnan(own.variance)[:, None, None], np.nan, noise)
-    middle = np.einsum("nyx,ayx,byx->nab", noise, basis, basis, optimize=True)
+    rows, columns = np.nonzero(edge_of(n_rows, n_columns))
+    y, x = from_middle(n_rows), from_middle(n_columns)
+    basis = np.stack([y[rows] ** p * x[columns] ** q for p, q in POWERS[kind]])
+    fitted, inverse = _least_squares(values, weight, basis)
+    along_y, along_x = _profiles(own, kind, fitted, y, x)
+    noise = np.where(weight, np.maximum(values + own.subtracted[:, None], 0) * per_count[:, None], 0.0)
+    noise[np.isnan(own.variance)] = np.nan
+    middle = _products(noise, basis)
     covariance = np.einsum("nab,nbc,ncd->nad", inverse, middle, inverse)
-    pixels, whole = np.maximum(own.pixels, 1), np.einsum("nyx,ayx->na", good, basis)
+    pixels, whole = np.maximum(own.pixels, 1), _powers(own, kind, y, 0, 0)
     spread = np.einsum("na,nab,nb->n", whole, covariance, whole) / pixels**2
     both = np.einsum("na,nab,nb->n", whole, inverse, middle[:, 0]) * area / pixels
     slopes = []
-    for away in (y[:, None], x[None, :]):
-        own_lever, edge_lever = (np.einsum("nyx,ayx->na", part, basis * away) for part in (good, noise))
+    for by_y, by_x, away, half in (
+        (1, 0, y[rows], max(0.5 * (n_rows - 1), 1)),
+        (0, 1, x[columns], max(0.5 * (n_columns - 1), 1)),
+    ):
+        own_lever = _powers(own, kind, y, by_y, by_x) * half
+        edge_lever = np.stack([kernels.sum_by_halves(noise * (term * away * half)) for term in basis], axis=1)
         own_share = np.einsum("na,nab->nb", own_lever, inverse)
         alone = np.einsum("na,nab,nb->n", own_lever, covariance, own_lever)
         slopes.append(alone - 2 * np.einsum("na,na->n", own_share, edge_lever))
     return Under(along_y, along_x, np.asarray(along_y.sum(axis=1)), spread, both, area, slopes[0], slopes[1])
 
 
-def _least_squares(values: Doubles, weight: Doubles, basis: Doubles) -> tuple[Doubles, Doubles]:
-    """Coefficients of a surface through the weighted pixels of each frame, and ``N^-1``; NaN if undefined."""
-    normal = np.einsum("nyx,ayx,byx->nab", weight, basis, basis, optimize=True)
-    right = np.einsum("nyx,nyx,ayx->na", weight, values, basis, optimize=True)
+def _along(own: Sums, axis: str, power: int) -> Doubles:
+    """Powers of the place across, summed over the good pixels of each row (``y``) or column (``x``)."""
+    whole: Doubles = getattr(own, f"pixels_{axis}")
+    return whole if power == 0 else own.moments[axis][MOMENTS[axis].index(power)]
+
+
+def _powers(own: Sums, kind: str, y: Doubles, by_y: int, by_x: int) -> Doubles:
+    """Terms of the surface, times further powers of y and x, summed over the good pixels, ``(frame, term)``."""
+    return np.stack([(_along(own, "y", q + by_x) * y ** (p + by_y)).sum(axis=1) for p, q in POWERS[kind]], axis=1)
+
+
+def _profiles(own: Sums, kind: str, fitted: Doubles, y: Doubles, x: Doubles) -> tuple[Doubles, Doubles]:
+    """Sum a surface over the good pixels of each row and each column."""
+    along_y, along_x = np.zeros_like(own.y), np.zeros_like(own.x)
+    for number, (p, q) in enumerate(POWERS[kind]):
+        along_y += fitted[:, number, None] * y**p * _along(own, "y", q)
+        along_x += fitted[:, number, None] * x**q * _along(own, "x", p)
+    return along_y, along_x
+
+
+def _products(weight: Doubles, basis: Doubles) -> Doubles:
+    """Return ``sum w f f'`` over the pixels of the edge, ``(frame, term, term)``.
+
+    Without BLAS, whose threads would fight with those that work on other blocks.
+    """
+    result = np.empty((len(weight), len(basis), len(basis)))
+    for a, one in enumerate(basis):
+        for b, other in enumerate(basis[: a + 1]):
+            result[:, a, b] = result[:, b, a] = kernels.sum_by_halves(weight * (one * other))
+    return result
+
+
+def _least_squares(values: Doubles, weight: kernels.Bools, basis: Doubles) -> tuple[Doubles, Doubles]:
+    """Coefficients of a surface through the good pixels of each frame, and ``N^-1``; NaN if undefined."""
+    same = bool((weight == weight[:1]).all())  # as a rule the good pixels are those of the first frame
+    normal = _products((weight[:1] if same else weight).astype(np.float64), basis)
     inverse = np.full(normal.shape, np.nan)
     sound = np.linalg.matrix_rank(normal) == len(basis)
     if sound.any():
         inverse[sound] = np.linalg.inv(normal[sound])
+    inverse = np.broadcast_to(inverse, (len(values), *inverse.shape[1:]))
+    right = np.stack([kernels.sum_by_halves(values * term) for term in basis], axis=1)
     return np.einsum("nab,nb->na", inverse, right), inverse

@@ -69,12 +69,20 @@ def fitted(
     ready = prepared(data, correction, None if whole else tuple(hull(roi, boxes) for roi in rois))
     per_frame = ready.per_frame
     moving = {name: per_frame.shape[1] + 4 * number for number, name in enumerate(boxes)}
-    plan = _plan(ready.image, rois, moving, correction or Correction(), ready.steps, facts_of(data, image), smooth)
+    largest = {name: _largest(bounds) for name, bounds in boxes.items() if len(bounds)}
+    plan = _plan(
+        ready.image, rois, moving, largest, correction or Correction(), ready.steps, facts_of(data, image), smooth
+    )
     if plan.dead_time is not None and ready.steps.dead_time is None:
         per_frame[:, EXPOSURE] = _exposure(data, image)
     for bounds in boxes.values():
         per_frame = np.concatenate([per_frame, bounds.astype(np.float64)], axis=1)
     return Fitted(ready.image, per_frame, plan, ready.shared, boxes)
+
+
+def _largest(bounds: Boxes) -> tuple[int, int]:
+    """Most rows and columns that a ROI ever has."""
+    return int((bounds[:, 1] - bounds[:, 0]).max()), int((bounds[:, 3] - bounds[:, 2]).max())
 
 
 def _exposure(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> npt.NDArray[np.float64]:
@@ -118,6 +126,7 @@ def _plan(
     image: xr.DataArray,
     rois: RoiSet,
     moving: Mapping[str, int],
+    largest: Mapping[str, tuple[int, int]],
     correction: Correction,
     steps: Steps,
     facts: Mapping[Any, Any],
@@ -133,6 +142,7 @@ def _plan(
             under=_kind_of_background(roi),
             measures=frozenset(roi.measure if roi.measure is not None else MEASURES),
             moving=moving.get(roi.name),
+            largest=largest.get(roi.name),
         )
         for roi in rois
     )

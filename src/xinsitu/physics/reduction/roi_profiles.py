@@ -17,11 +17,12 @@ from xinsitu.physics.corrections.plan import units_after
 from xinsitu.schema import PIXEL, image_of
 from xinsitu.values import OWN_EDGE, Bounds, Roi, RoiSet
 
+from .frame_statistics import statistics
 from .profile_bins import net_profile, placed
-from .regions import Measurements, resting
+from .regions import Measurements, alike
 from .roi_backgrounds import under
 from .roi_plan import fitted, hull
-from .roi_sums import frames_of, summed
+from .roi_sums import sums_of
 
 Along = Literal["y", "x"]
 
@@ -106,12 +107,12 @@ def profile_block(
     raw: kernels.Frames, per_frame: Doubles, *, plan: ProfilePlan, shared: float | None = None
 ) -> Doubles:
     """Profile in each frame of a block, ``(frame, 1, bin)``."""
-    parts = []
-    for run, here in resting(per_frame, plan.measurements):
-        frames = frames_of(raw[run], per_frame[run], here, shared)
-        sums = [summed(frames, region, here) for region in here.regions]
+    told = plan.measurements
+    rows, result = statistics(raw, per_frame, told, shared), np.empty((len(raw), 1, plan.bounds[1] - plan.bounds[0]))
+    for some, here in alike(per_frame, told):
+        _, sums = sums_of(rows[some], told.layout, per_frame[some], here, shared)
         region = here.regions[0]
         below = under(sums[0], region.under, [sums[number] for number in region.background])
         first = region.origin[0 if plan.along == "y" else 1]
-        parts.append(placed(net_profile(sums[0], below, plan.along), first, plan.bounds))
-    return np.concatenate(parts)[:, None, :]
+        result[some, 0] = placed(net_profile(sums[0], below, plan.along), first, plan.bounds)
+    return result

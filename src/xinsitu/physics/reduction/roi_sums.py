@@ -1,26 +1,18 @@
-"""The pixels of ROIs in one NumPy block of frames ``(frame, y, x)``, summed to profiles with their variances."""
+"""From the statistics of frames to the sums of each ROI: profiles with their variances, and what belongs to them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from xinsitu import kernels
 from xinsitu.kernels import Doubles, counting
-from xinsitu.physics.corrections.framewise import (
-    SCALE,
-    SCALE_VARIANCE,
-    Steps,
-    divisor,
-    filtered,
-    finished,
-    pooled_mean,
-)
-from xinsitu.values import OWN_EDGE, Box
+from xinsitu.kernels.statistics import MOMENTS, ROI, Layout, Pair, edge_of
+from xinsitu.physics.corrections.framewise import SCALE, SCALE_VARIANCE, divisor
 
-from . import median_bias
+from .pixel_sums import level_of
 from .regions import Measurements, Region
 
 TOGETHER = 9
@@ -29,45 +21,61 @@ TOGETHER = 9
 
 @dataclass(frozen=True)
 class Frames:
-    """A block of raw frames, what is known of each, and the background of whole frames.
+    """What is known of each frame of a block, and the background of whole frames.
 
-    ``level_*``: that background's variance, its pixels, and what a median added to their sum. ``whole`` is the filtered
-    block, where boxes cover so much of it that this is quicker than one after the other.
+    ``level_*``: that background's variance, its pixels, what a median added to their sum, their raw counts, and what
+    the noise of the flat field weighs in it. ``overlaps``: sums of the pixels that two boxes share, and of their
+    squares.
     """
 
-    raw: kernels.Frames
     per_frame: Doubles
+    shared: float | None
+    unread: Doubles
+    dark: Doubles
     level: Doubles | None
     level_variance: Doubles
     level_pixels: Doubles
     level_excess: Doubles
-    shared: float | None
-    whole: kernels.Floats | None
+    level_counts: Doubles
+    level_flat: Doubles
+    overlaps: Mapping[Pair, tuple[Doubles, Doubles]]
+
+    def __len__(self) -> int:
+        return len(self.per_frame)
+
+    @classmethod
+    def of(cls, rows: Doubles, layout: Layout, per_frame: Doubles, plan: Measurements, shared: float | None) -> Frames:
+        """Take what belongs to the frames from their statistics."""
+        told = {name: rows[:, column] for name, column in layout.frame.items()}
+        level = level_of(rows, layout, plan.steps)
+        pairs = {pair: (rows[:, at], rows[:, at + 1]) for pair, at in layout.pairs.items()}
+        nothing = np.zeros(len(rows))
+        if level is None:
+            known = (nothing, nothing, nothing, nothing, nothing)
+        else:
+            variance, pixels = told["level_variance"], told["level_pixels"]
+            if plan.median:
+                mean = counting.weighted_mean(told["level_squares"], told["level_total"])
+                variance = variance * counting.sum_variance_factor(mean)
+            sound = plan.counts & (variance >= 0)  # floating point, e.g. less a dark: no count is below zero
+            variance = np.where(sound, variance, np.nan) / np.maximum(pixels, 1) ** 2
+            known = (variance, pixels, told["level_excess"], told["level_counts"], told["level_flat"])
+        return cls(per_frame, shared, told["unread"], told["dark"], level, *known, pairs)
 
     @property
     def scale_variance(self) -> Doubles:
         """Relative variance of the factor of each frame."""
         return np.asarray(self.per_frame[:, SCALE_VARIANCE])
 
-    def filtered(self, steps: Steps, box: Box) -> kernels.Floats:
-        """Count rate, median and flat field of one box."""
-        if self.whole is None:
-            return filtered(self.raw, steps, self.per_frame, box)
-        y, x = box
-        return self.whole[:, slice(*y), slice(*x)].copy()
-
 
 @dataclass(frozen=True)
 class Sums:
-    """A ROI in a block of frames: its pixels (invalid ones zero) and its profiles, with their variances.
+    """A ROI in some frames: its profiles, with their variances, and single numbers.
 
-    ``values`` and ``good`` are kept where the background comes from the ROI's own edge, or they are asked for.
     ``variance_*`` are of bins as parts of sums and moments, ``bin_variance_*`` of single bins; they differ behind a
     median, where neighbouring bins are correlated.
     """
 
-    values: Doubles
-    good: kernels.Bools | None
     y: Doubles
     x: Doubles
     pixels_y: Doubles
@@ -84,12 +92,60 @@ class Sums:
     """Behind a median, mean of the pixels where most counts are; infinite without one."""
     median_excess: tuple[Doubles, Doubles]
     """What a plain median added to the profiles of what was counted, along y and x; NaN in frames not asked."""
-    top: tuple[Doubles, Doubles, Doubles, Doubles]
-    """Highest valid pixel, its row and its column in the ROI, and the next highest one."""
+    numbers: Mapping[str, Doubles]
+    """Single numbers, as :data:`~xinsitu.kernels.statistics.ROI` has them."""
+    edge: Doubles
+    """Pixels of the ROI's own edge, NaN where one says nothing; none where nobody asks for them."""
+    moments: Mapping[str, Doubles]
+    """Powers of the place, summed along rows (``y``) and columns (``x``), ``(power, frame, bin)``."""
     area: int
     """Pixels of the ROI, valid or not."""
     subtracted: Doubles
     """What was subtracted from each pixel, as the background of the whole frame."""
+
+    @classmethod
+    def of(cls, rows: Doubles, places: Mapping[str, slice], region: Region, frames: Frames, plan: Measurements) -> Sums:
+        """Take a ROI's sums from the statistics of frames."""
+        size = dict(zip("yx", region.size, strict=True))
+
+        def both(name: str) -> tuple[Doubles, Doubles]:
+            starts = ((places[f"{name}_{axis}"].start, size[axis]) for axis in "yx")
+            along_y, along_x = (np.ascontiguousarray(rows[:, start : start + length]) for start, length in starts)
+            return along_y, along_x
+
+        values = both("values")
+        counted = None if not plan.counts else both("weighted") if "weighted_y" in places else values
+        variances = _variances(values, counted, both("squares") if "squares_y" in places else None, frames, plan)
+        nothing = np.zeros((len(rows), 1)), np.zeros((len(rows), 1))
+        whole = frames.level if frames.level is not None and plan.steps.mode == "subtract" else np.zeros(len(rows))
+        edge = np.empty((len(rows), 0))
+        if "edge" in places:
+            start, inner = places["edge"].start, edge_of(*region.size)
+            edge = rows[:, start : start + np.count_nonzero(inner)]
+        moments = {}
+        if "moments_y" in places:
+            for axis in "yx":
+                told = rows[:, places[f"moments_{axis}"]]
+                number = len(MOMENTS[axis])
+                powers = told.reshape(len(rows), number, told.shape[1] // number)
+                moments[axis] = powers[:, :, : size[axis]].transpose(1, 0, 2)
+        return cls(
+            *values,
+            *both("pixels"),
+            *variances,
+            both("excess") if "excess_y" in places else nothing,
+            {name: rows[:, places[name].start] for name in ROI},
+            edge,
+            moments,
+            region.size[0] * region.size[1],
+            whole * factor_of(frames, plan),
+        )
+
+    @property
+    def top(self) -> tuple[Doubles, Doubles, Doubles, Doubles]:
+        """Highest valid pixel, its row and its column in the ROI, and the next highest one."""
+        top, row, column, second = (self.numbers[name] for name in ("top", "row", "column", "second"))
+        return top, row, column, second
 
     @cached_property
     def total(self) -> Doubles:
@@ -112,128 +168,45 @@ class Sums:
         return np.asarray(self.variance_y.sum(axis=1))
 
 
-def frames_of(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, shared: float | None) -> Frames:
-    """Measure the background of whole frames, where the recipe has one."""
-    steps = plan.steps
-    nothing = np.zeros(len(raw))
-    boxes = [*(region.box for region in plan.regions), *(steps.boxes or ())]
-    area = sum((y[1] - y[0]) * (x[1] - x[0]) for y, x in boxes)
-    together = steps.median is not None and len(boxes) > 1 and 2 * area > raw.shape[1] * raw.shape[2]
-    whole = filtered(raw, steps, per_frame) if together else None
-    frames = Frames(raw, per_frame, None, nothing, nothing, nothing, shared, whole)
-    if steps.boxes is None:
-        return frames
-    parts = [frames.filtered(steps, box) for box in steps.boxes]
-    total, squares, variance, pixels, made = np.zeros((5, len(raw)))
-    for part, (y, x) in zip(parts, steps.boxes, strict=True):
-        values = np.ascontiguousarray(kernels.in_rows(part), dtype=np.float64)
-        good = np.isfinite(values)
-        values = np.where(good, values, 0.0)
-        if plan.asks_median:
-            made += median_bias.excess(raw, part, per_frame, (y, x), steps)[0].sum(axis=1)
-        total += values.sum(axis=1)
-        squares += np.einsum("np,np->n", values, values)
-        variance += (values * gain_of(steps, (y, x)).reshape(1, -1)).sum(axis=1)
-        pixels += np.count_nonzero(good, axis=1)
-    level = pooled_mean(parts)
-    if plan.median:
-        variance *= counting.sum_variance_factor(counting.weighted_mean(squares, total))
-    known = plan.counts & (variance >= 0)  # floating point, e.g. less a dark: no count is below zero
-    level_variance = np.where(known, variance, np.nan) / np.maximum(pixels, 1) ** 2
-    return Frames(raw, per_frame, level, level_variance, pixels, made, shared, whole)
-
-
-def gain_of(steps: Steps, box: Box) -> Doubles:
-    """One over the flat field of a box; 0 where that is not usable, 1 without one."""
-    (top, bottom), (left, right) = box
-    if steps.flat is None:
-        return np.ones((bottom - top, right - left))
-    gain = 1.0 / steps.flat[top:bottom, left:right].astype(np.float64)
-    return np.where(np.isfinite(gain), gain, 0.0)
-
-
-def summed(frames: Frames, region: Region, plan: Measurements, *, keep: bool = False) -> Sums:
-    """Correct a ROI's pixels and sum them; ``keep`` the pixels, too."""
-    steps = plan.steps
-    part = frames.filtered(steps, region.box)
-    as_counted = frames.level is None and not steps.scaled  # then these pixels need not be copied and summed twice
-    counted = part.astype(np.float64, order="C") if plan.counts and not as_counted else None
-    made = np.zeros((len(part), 1)), np.zeros((len(part), 1))
-    if plan.asks_median:
-        edge = region.under in OWN_EDGE
-        made = median_bias.excess(frames.raw, part, frames.per_frame, region.box, steps, edge=edge)
-    part = finished(part, frames.level, steps, frames.per_frame, frames.shared)
-    values = np.ascontiguousarray(part, dtype=np.float64)
-    along_y, along_x = kernels.profiles(values)
-    n_frames, n_rows, n_columns = values.shape
-    good = None
-    pixels_y, pixels_x = np.full((n_frames, n_rows), float(n_columns)), np.full((n_frames, n_columns), float(n_rows))
-    if not np.isfinite(along_y).all():
-        good = np.isfinite(values)
-        values = np.where(good, values, 0.0)
-        along_y, along_x = kernels.profiles(values)
-        pixels_y, pixels_x = kernels.profiles(good.astype(np.float64))
-        counted = None if counted is None else np.where(good, counted, 0.0)
-    if plan.counts and as_counted:
-        counted = values
-    sums = (along_y, along_x) if as_counted and steps.flat is None else None
-    variances = _variances(counted, sums, values.shape, frames, region, plan)
-    top = highest_pixel(values, good)
-    whole = frames.level if frames.level is not None and steps.mode == "subtract" else np.zeros(n_frames)
-    subtracted = whole * factor_of(frames, plan)
-    if not keep and region.under not in OWN_EDGE:  # megabytes per ROI that nobody asks for again
-        values, good = np.empty((n_frames, 0, 0)), None
-    return Sums(
-        values, good, along_y, along_x, pixels_y, pixels_x, *variances, made, top, n_rows * n_columns, subtracted
-    )
-
-
-def highest_pixel(values: Doubles, good: kernels.Bools | None) -> tuple[Doubles, Doubles, Doubles, Doubles]:
-    """Highest valid pixel, the first place where it is in the ROI, row and column, and the next highest pixel."""
-    flat = kernels.in_rows(values if good is None else np.where(good, values, -np.inf))
-    where = flat.argmax(axis=1)
-    top = flat[np.arange(len(flat)), where]
-    row, column = np.divmod(where, values.shape[2])
-    others = flat.copy()
-    others[np.arange(len(flat)), where] = -np.inf
-    found = np.isfinite(top)
-    place = np.where(found, row, np.nan), np.where(found, column, np.nan)
-    return np.where(found, top, np.nan), *place, others.max(axis=1, initial=-np.inf)
+def sums_of(
+    rows: Doubles, layout: Layout, per_frame: Doubles, plan: Measurements, shared: float | None
+) -> tuple[Frames, list[Sums]]:
+    """Take frames and all ROIs from the statistics of frames in which these have one size."""
+    frames = Frames.of(rows, layout, per_frame, plan, shared)
+    return frames, [
+        Sums.of(rows, places, region, frames, plan) for places, region in zip(layout.rois, plan.regions, strict=True)
+    ]
 
 
 def _variances(
-    counted: Doubles | None,
-    sums: tuple[Doubles, Doubles] | None,
-    shape: tuple[int, ...],
+    values: tuple[Doubles, Doubles],
+    counted: tuple[Doubles, Doubles] | None,
+    squares: tuple[Doubles, Doubles] | None,
     frames: Frames,
-    region: Region,
     plan: Measurements,
 ) -> tuple[Doubles, Doubles, Doubles, Doubles, Doubles, Doubles, Doubles]:
-    """Variances of the profiles, from filtered counts ``m = v f``: ``var(v) = m / f^2 = v / f``; NaN without counts.
-
-    ``sums`` are the profiles of the counts, where they are known.
-    """
-    n_frames, n_rows, n_columns = shape
+    """Variances of the profiles, from filtered counts ``m = v f``: ``var(v) = m / f^2 = v / f``; NaN without counts."""
     if counted is None:
-        rows, columns = np.full((n_frames, n_rows), np.nan), np.full((n_frames, n_columns), np.nan)
-        nothing = np.full(n_frames, np.nan)
-        return rows, columns, rows, columns, nothing, np.ones(n_frames), nothing
-    weighted = counted if plan.steps.flat is None else counted * gain_of(plan.steps, region.box)
-    rows, columns = kernels.profiles(weighted) if sums is None else sums
+        nothing = np.full(len(frames), np.nan)
+        rows, columns = (np.full_like(profile, np.nan) for profile in values)
+        return rows, columns, rows, columns, nothing, np.ones(len(frames)), nothing
+    rows, columns = counted
     counts = np.asarray(rows.sum(axis=1))
     if (rows < 0).any() or (columns < 0).any():  # floating point, e.g. less a dark: no count is below zero
         unknown = counts < 0
         rows, columns = (np.where(unknown[:, None], np.nan, np.maximum(part, 0)) for part in (rows, columns))
         counts = np.where(unknown, np.nan, counts)
+    n_frames = len(frames)
     bin_factor, mean, of_rows, of_columns = np.ones(n_frames), np.full(n_frames, np.inf), rows, columns
-    if plan.median:  # the mean where most counts are; on sparse ground, far from a peak, sums scatter more
-        squares_y, squares_x = (np.einsum(f"nyx,nyx->n{axis}", weighted, weighted) for axis in "yx")
-        mean = counting.weighted_mean(squares_y.sum(axis=1), counts)
+    if squares is not None:  # behind a median the mean where most counts are; on sparse ground sums scatter more
+        mean = counting.weighted_mean(squares[0].sum(axis=1), counts)
         bin_factor = counting.bin_variance_factor(mean)
-        of_rows, of_columns = rows * _sum_factor(squares_y, rows), columns * _sum_factor(squares_x, columns)
+        of_rows, of_columns = (
+            part * _sum_factor(square, part) for part, square in zip((rows, columns), squares, strict=True)
+        )
     scale = np.square(factor_of(frames, plan))
     single, each = (bin_factor * scale)[:, None], scale[:, None]
-    counted_mean = counts / (n_rows * n_columns)
+    counted_mean = counts / (rows.shape[1] * columns.shape[1])
     return of_rows * each, of_columns * each, rows * single, columns * single, counted_mean, bin_factor, mean
 
 
@@ -247,7 +220,7 @@ def _sum_factor(squares: Doubles, bins: Doubles) -> Doubles:
 
 def factor_of(frames: Frames, plan: Measurements) -> Doubles:
     """Return what the pixels of each frame are multiplied by, after the flat field."""
-    factor = frames.per_frame[:, SCALE] if plan.steps.scaled else np.ones(len(frames.raw))
+    factor = frames.per_frame[:, SCALE] if plan.steps.scaled else np.ones(len(frames))
     if frames.level is not None and plan.steps.mode == "divide":
         factor = factor / divisor(frames.level, plan.steps, frames.shared)
     return np.asarray(factor)
@@ -256,7 +229,7 @@ def factor_of(frames: Frames, plan: Measurements) -> Doubles:
 def subtracted_variance(frames: Frames, plan: Measurements) -> Doubles:
     """Variance per pixel of the whole frames' background where it is subtracted; it is the same for all pixels."""
     if frames.level is None or plan.steps.mode != "subtract":
-        return np.zeros(len(frames.raw))
+        return np.zeros(len(frames))
     return np.asarray(frames.level_variance * factor_of(frames, plan) ** 2)
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import SchemaError, warn
-from xinsitu.physics.blocks import over_blocks
+from xinsitu.physics.blocks import over_batches
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.corrections.plan import reference_of, units_after
 from xinsitu.schema import QUANTITIES, Quantity, attributes_of, image_of
@@ -22,8 +22,9 @@ from xinsitu.variables import Called, Remarks
 
 from .flags import Told, flagged, remarks
 from .frame_flags import frame_flags
+from .frame_statistics import statistics_block
 from .profile_bins import n_bins, profile_variables
-from .quantities import COLUMN, COLUMNS, REPORTED, measure_block
+from .quantities import COLUMN, COLUMNS, REPORTED, algebra_block
 from .regions import Measurements
 from .roi_plan import Fitted, covered, fitted
 
@@ -135,9 +136,10 @@ def measure(
 def rows_of(fit: Fitted) -> Any:  # noqa: ANN401 - NumPy or dask
     """Return what is measured of each frame by itself, ``(frame, roi, quantity)``, whatever frames are beside it."""
     tail = (len(fit.plan.regions), len(COLUMNS) + n_bins(fit.plan.bins))
-    return over_blocks(
-        measure_block, fit.image, fit.per_frame, fit.plan, tail=tail, dtype=np.float64, shared=fit.shared
-    )
+    return over_batches(
+        statistics_block, algebra_block, fit.image, fit.per_frame, fit.plan,
+        columns=fit.plan.layout.size, tail=tail, shared=fit.shared,
+    )  # fmt: skip
 
 
 def series_of(

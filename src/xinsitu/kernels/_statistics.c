@@ -1,0 +1,685 @@
+/* Statistics of frames and of the ROIs in them: what physics/reduction/pixel_sums.py does in NumPy, in one pass over
+ * each frame while it is in the processor's cache.  The NumPy way is the truth; a test holds both equal to the last bit.
+ *
+ * Sums have the order of kernels/sums.py: a row by halves, a column from the first row to the last.  Compile without
+ * -ffast-math and with -ffp-contract=off; then every processor and every number of threads gives the same bits.
+ * Pixels are held as float (whole numbers up to 2^24 are exact; frames with larger ones are left to NumPy), and what is
+ * computed from them as double.  A result that NumPy has in float32 is rounded to it after each step, which for
+ * + - * / and sqrt gives what float32 arithmetic gives.
+ */
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
+#define CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define CLONES
+#endif
+#ifdef _WIN32
+#define PUBLIC __declspec(dllexport)
+#else
+#define PUBLIC __attribute__((visibility("default")))
+#endif
+
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+#define MED3(a, b, c) MAX(MIN(a, b), MIN(MAX(a, b), c))
+
+enum { INT32, UINT32, UINT16, FLOAT32, FLOAT64 };
+enum { PLAIN, MEDIAN, OUTLIERS };
+enum { NOTHING, DIVIDE, SUBTRACT };
+enum { SCALARS, VALUES_Y, VALUES_X, PIXELS_Y, PIXELS_X, WEIGHTED_Y, WEIGHTED_X, SQUARES_Y, SQUARES_X, EXCESS_Y, EXCESS_X,
+       EDGE, MOMENTS_Y, MOMENTS_X, ROOM_Y, ROOM_X, OWN_EDGE, HIGH, WIDE, PLACES };
+enum { TOP, ROW, COLUMN, SECOND, GAIN, RAW_MAXIMUM, SATURATED, SPARSE, FLAT };
+enum { UNREAD, DARK, LEVEL_TOTAL, LEVEL_SQUARES, LEVEL_VARIANCE, LEVEL_PIXELS, LEVEL_EXCESS, LEVEL_COUNTS, LEVEL_FLAT };
+#define POWERS 3
+
+typedef struct { int32_t y0, y1, x0, x1; } Box;
+
+/* The same fields in the same order stand in compiled.py. */
+typedef struct {
+    const void *raw;      /* frames, row by row; strides in pixels */
+    int64_t frames, frame_stride, row_stride;
+    const double *flat;   /* (rows, columns) or none; NaN where it cannot be used */
+    const double *gain;   /* one over it, 0 where it cannot be used */
+    const uint8_t *mask;  /* pixels that are never good, or none */
+    const uint8_t *dead;  /* pixels that are bad where they hold dead_code or more, or none */
+    const double *scale;  /* of each frame, or none */
+    const int64_t *number;
+    const Box *boxes;     /* ROIs, then regions of the frames' background */
+    const int32_t *pairs; /* two numbers of boxes, and a column */
+    const int64_t *places; /* PLACES of each ROI: columns, -1 where there are none */
+    const double *const *moments; /* of each ROI without bad pixels, as they stand in a row, or none */
+    const double *const *powers;  /* of each ROI: POWERS of the place of each row, then of each column, or none */
+    double *out;
+    uint8_t *left;        /* frames that are left to NumPy */
+    int64_t columns;
+    double threshold, shared, dead_code, code, cutoff; /* shared: what the level is divided by first, or 1 */
+    int32_t type, height, width, filter, single, mode, as_counted;
+    int32_t rois, levels, overlaps, negative_codes, whole;
+    int32_t ask_excess, ask_flat, ask_sparse, ask_raw, ask_saturated, excess_one_in, flat_one_in, sparse_one_in, hot;
+} Job;
+
+typedef struct {
+    const Job *job;
+    float *pixels;      /* of one frame, 0 where one is bad */
+    uint8_t *bad, *before;
+    int32_t *near;      /* good pixels beside bad ones */
+    int64_t n_near;
+    int any_bad, near_known;
+    double *whole;      /* filtered frame */
+    double *box;        /* filtered box */
+    double *made;       /* what a median added to a box */
+    float *low, *middle, *high, *line;
+    double *v, *w, *t, *cols, *wcols, *scols, *tops;
+} Work;
+
+/* ---- sums -------------------------------------------------------------------------------------------------------- */
+
+CLONES static double halves(const double *restrict v, double *restrict t, int n) {
+    if (n < 2) return n ? v[0] : 0.0;
+    int half = (n + 1) / 2, pairs = n / 2;
+    for (int i = 0; i < pairs; i++) t[i] = v[i] + v[half + i];
+    if (pairs < half) t[pairs] = v[pairs];
+    for (n = half; n > 1; n = half) {
+        half = (n + 1) / 2, pairs = n / 2;
+        const double *restrict u = t + half;
+        for (int i = 0; i < pairs; i++) t[i] += u[i];
+    }
+    return t[0];
+}
+
+static double squeezed(double v, int single) { return single ? (double)(float)v : v; }
+
+/* ---- one frame into floats, and its bad pixels --------------------------------------------------------------------- */
+
+/* A row as floats; tells with 1 of bad pixels, with 2 of numbers that a float does not hold.  The second one marks bad
+ * pixels and puts 0 in their places. */
+#define LOADER(NAME, T, BAD, WRONG)                                                                                    \
+    CLONES static int NAME(const T *restrict r, int n, double code, int negative, float *restrict p) {                 \
+        int bad = 0, wrong = 0;                                                                                        \
+        (void)code, (void)negative;                                                                                    \
+        for (int x = 0; x < n; x++) {                                                                                  \
+            T s = r[x];                                                                                                \
+            float f = (float)s;                                                                                        \
+            p[x] = f;                                                                                                  \
+            bad |= (BAD);                                                                                              \
+            wrong |= (WRONG);                                                                                          \
+        }                                                                                                              \
+        return bad | wrong << 1;                                                                                       \
+    }                                                                                                                  \
+    CLONES static int NAME##_marked(const T *restrict r, int n, double code, int negative, const uint8_t *restrict mask, \
+                                    const uint8_t *restrict dead, double dead_code, float *restrict p,                 \
+                                    uint8_t *restrict marks) {                                                         \
+        int wrongs = 0;                                                                                                \
+        (void)code, (void)negative;                                                                                    \
+        for (int x = 0; x < n; x++) {                                                                                  \
+            T s = r[x];                                                                                                \
+            float f = (float)s;                                                                                        \
+            int bad = (BAD);                                                                                           \
+            if (mask) bad |= mask[x] != 0;                                                                             \
+            if (dead) bad |= (dead[x] != 0) & ((double)s >= dead_code);                                                \
+            wrongs |= (WRONG) & !bad;                                                                                  \
+            p[x] = bad ? 0 : f;                                                                                        \
+            marks[x] = (uint8_t)bad;                                                                                   \
+        }                                                                                                              \
+        return wrongs << 1;                                                                                            \
+    }
+LOADER(load_int32, int32_t, negative & (s < 0), (s > 16777216) | (s < -16777216))
+LOADER(load_uint32, uint32_t, s >= (uint32_t)code, s > 16777216u)
+LOADER(load_uint16, uint16_t, s >= code, 0)
+LOADER(load_float32, float, (negative & (s < 0)) | (s >= code) | !(fabsf(s) <= 3.4028234e38f), 0)
+LOADER(load_float64, double, (negative & (s < 0)) | (s >= code) | !(fabs(s) <= 1.7976931348623157e308), (double)f != s)
+
+static void find_near(Work *k) {
+    int h = k->job->height, w = k->job->width;
+    uint8_t *beside = k->before; /* 1: bad, 2: beside it */
+    k->n_near = 0;
+    for (int y = 0; y < h; y++) {
+        const uint8_t *row = k->bad + (int64_t)y * w, *at = row;
+        while ((at = memchr(at, 1, row + w - at))) {
+            int x = (int)(at++ - row);
+            for (int b = MAX(y - 1, 0); b <= MIN(y + 1, h - 1); b++)
+                for (int a = MAX(x - 1, 0); a <= MIN(x + 1, w - 1); a++)
+                    if (!beside[(int64_t)b * w + a]) beside[(int64_t)b * w + a] = 2, k->near[k->n_near++] = b * w + a;
+        }
+    }
+    for (int64_t i = 0; i < k->n_near; i++) beside[k->near[i]] = 0;
+}
+
+/* Returns whether the frame can be done here. */
+static int load(Work *k, int64_t i) {
+    const Job *j = k->job;
+    static const int size[] = {4, 4, 2, 4, 8};
+    const char *frame = (const char *)j->raw + i * j->frame_stride * size[j->type];
+    int flags = 0, w = j->width;
+    k->any_bad = j->mask || j->dead;
+    for (int turn = k->any_bad; turn < 2; turn++) {
+        for (int y = 0; y < j->height; y++) {
+            const void *r = frame + (int64_t)y * j->row_stride * size[j->type];
+            int64_t at = (int64_t)y * w;
+            float *p = k->pixels + at;
+            uint8_t *marks = k->bad + at;
+            const uint8_t *mask = j->mask ? j->mask + at : NULL, *dead = j->dead ? j->dead + at : NULL;
+#define LOAD(NAME) flags |= turn ? NAME##_marked(r, w, j->code, j->negative_codes, mask, dead, j->dead_code, p, marks) \
+                                 : NAME(r, w, j->code, j->negative_codes, p)
+            switch (j->type) {
+            case INT32: LOAD(load_int32); break;
+            case UINT32: LOAD(load_uint32); break;
+            case UINT16: LOAD(load_uint16); break;
+            case FLOAT32: LOAD(load_float32); break;
+            default: LOAD(load_float64);
+            }
+        }
+        if (turn) break;
+        if (!flags) return 1;
+        flags = 0, k->any_bad = 1;
+    }
+    if (flags) return 0;
+    size_t n = (size_t)j->height * w;
+    if (!k->near_known || memcmp(k->bad, k->before, n)) {
+        memcpy(k->before, k->bad, n);
+        find_near(k);
+        k->near_known = 1;
+    }
+    return 1;
+}
+
+/* ---- filters ------------------------------------------------------------------------------------------------------ */
+
+/* Median over 3 x 3 pixels of columns x0 to x1 of one row; beyond the border stand the pixels at it. */
+CLONES static void median_row(const float *restrict a, const float *restrict b, const float *restrict c, int w, int x0, int x1,
+                              float *restrict low, float *restrict middle, float *restrict high, float *restrict out) {
+    int first = MAX(x0 - 1, 0), behind = MIN(x1 + 1, w), n = x1 - x0, lead = x0 > 0 ? 0 : 1, have = behind - first;
+    a += first, b += first, c += first;
+    for (int x = 0; x < have; x++) {
+        float l = MIN(a[x], b[x]), h = MAX(a[x], b[x]), m = MIN(h, c[x]);
+        high[lead + x] = MAX(h, c[x]);
+        low[lead + x] = MIN(l, m);
+        middle[lead + x] = MAX(l, m);
+    }
+    if (lead) low[0] = low[1], middle[0] = middle[1], high[0] = high[1];
+    if (x1 == w) low[n + 1] = low[n], middle[n + 1] = middle[n], high[n + 1] = high[n];
+    for (int x = 0; x < n; x++) {
+        float u = MAX(MAX(low[x], low[x + 1]), low[x + 2]), t = MIN(MIN(high[x], high[x + 1]), high[x + 2]);
+        float v = MED3(middle[x], middle[x + 1], middle[x + 2]);
+        out[x] = MED3(u, v, t);
+    }
+}
+
+/* Good neighbours of a pixel in ascending order; beyond the border stand the pixels at it, or none.  Returns how many. */
+static int neighbours(const Work *k, int y, int x, int own, int mirrored, int single, double *v) {
+    const Job *j = k->job;
+    int n = 0;
+    for (int dy = -1; dy <= 1; dy++)
+        for (int dx = -1; dx <= 1; dx++) {
+            int b = y + dy, a = x + dx;
+            if (!dy && !dx && !own) continue;
+            if (mirrored) b = MIN(MAX(b, 0), j->height - 1), a = MIN(MAX(a, 0), j->width - 1);
+            if (b < 0 || a < 0 || b >= j->height || a >= j->width) continue;
+            int64_t at = (int64_t)b * j->width + a;
+            if (k->any_bad && k->bad[at]) continue;
+            double s = squeezed(k->pixels[at], single);
+            int place = n++;
+            while (place && v[place - 1] > s) v[place] = v[place - 1], place--;
+            v[place] = s;
+        }
+    return n;
+}
+
+/* Whether a pixel is an outlier, as kernels.stands_out has it; `level` is single, and `work`: so are the neighbours. */
+static int stands_out(const double *v, int n, double own, double level, double threshold, int single, int work) {
+    double scatter = squeezed(sqrt(squeezed(MAX(level, 0.0) + 1, single)), single);
+    double allowed = 0;
+    if (n) {
+        double slope = squeezed(v[MAX(n - 2, 0)] - v[MIN(1, n - 1)], work);
+        double more = squeezed(slope - squeezed(4 * scatter, single), work);
+        allowed = more > 0 ? more : 0;
+    }
+    double limit = squeezed(squeezed(threshold * scatter, single) + squeezed(2 * allowed, work), work);
+    return squeezed(fabs(own - level), work) > limit;
+}
+
+CLONES static void divided(double *restrict d, const double *restrict f, int n) {
+    for (int x = 0; x < n; x++) d[x] /= f[x];
+}
+CLONES static void divided_single(double *restrict d, const double *restrict f, int n) {
+    for (int x = 0; x < n; x++) d[x] = (double)(float)(d[x] / f[x]);
+}
+CLONES static void widened(const float *restrict p, double *restrict d, int n) {
+    for (int x = 0; x < n; x++) d[x] = (double)p[x];
+}
+CLONES static int unusual(const float *restrict p, const float *restrict m, int n, float least) {
+    int any = 0; /* a little earlier than the rule says: who is unusual is asked exactly */
+    for (int x = 0; x < n; x++) {
+        float d = p[x] - m[x], s = (m[x] > 0 ? m[x] : 0) + 1;
+        any |= d * d > least * s;
+    }
+    return any;
+}
+
+/* Median or outliers, and flat field, of a box into `out`; NaN where a pixel says nothing. */
+static void filter_box(Work *k, Box b, double *out, int pitch) {
+    const Job *j = k->job;
+    int w = j->width, n = b.x1 - b.x0;
+    float least = (float)(j->threshold * j->threshold * 0.999);
+    for (int y = b.y0; y < b.y1; y++) {
+        const float *row = k->pixels + (int64_t)y * w;
+        double *o = out + (int64_t)(y - b.y0) * pitch;
+        if (j->filter == PLAIN) {
+            widened(row + b.x0, o, n);
+            continue;
+        }
+        median_row(y ? row - w : row, row, y + 1 < j->height ? row + w : row, w, b.x0, b.x1, k->low, k->middle, k->high, k->line);
+        if (j->filter == MEDIAN) {
+            widened(k->line, o, n);
+            continue;
+        }
+        widened(row + b.x0, o, n);
+        if (!unusual(row + b.x0, k->line, n, least)) continue;
+        for (int x = 0; x < n; x++) {
+            double v[9], own = row[b.x0 + x], m = k->line[x];
+            if (k->any_bad) { /* medians beside bad pixels follow below */
+                int beside = 0;
+                for (int dy = -1; dy <= 1; dy++)
+                    for (int dx = -1; dx <= 1; dx++)
+                        beside |= k->bad[(int64_t)MIN(MAX(y + dy, 0), j->height - 1) * w + MIN(MAX(b.x0 + x + dx, 0), w - 1)];
+                if (beside) continue;
+            }
+            double noise = squeezed(sqrt(squeezed(MAX(m, 0.0) + 1, j->single)), j->single);
+            if (!(fabs(squeezed(own - m, j->single)) > squeezed(j->threshold * noise, j->single))) continue;
+            int number = neighbours(k, y, b.x0 + x, 0, 0, j->single, v);
+            if (stands_out(v, number, own, m, j->threshold, j->single, j->single)) o[x] = m;
+        }
+    }
+    if (k->any_bad) {
+        for (int64_t i = 0; j->filter != PLAIN && i < k->n_near; i++) {
+            int y = k->near[i] / w, x = k->near[i] % w;
+            if (y < b.y0 || y >= b.y1 || x < b.x0 || x >= b.x1) continue;
+            double v[9], *o = out + (int64_t)(y - b.y0) * pitch + x - b.x0;
+            int number = neighbours(k, y, x, 1, 1, 0, v);
+            double m = squeezed(0.5 * (v[(number - 1) / 2] + v[number / 2]), j->single);
+            if (j->filter == OUTLIERS) {
+                double own = k->pixels[k->near[i]], noise = squeezed(sqrt(squeezed(MAX(m, 0.0) + 1, j->single)), j->single);
+                *o = own;
+                if (!(fabs(squeezed(own - m, j->single)) > squeezed(j->threshold * noise, j->single))) continue;
+                number = neighbours(k, y, x, 0, 0, j->single, v);
+                if (!stands_out(v, number, own, m, j->threshold, j->single, j->single)) continue;
+            }
+            *o = m;
+        }
+        for (int y = b.y0; y < b.y1; y++)
+            for (int x = b.x0; x < b.x1; x++)
+                if (k->bad[(int64_t)y * w + x]) out[(int64_t)(y - b.y0) * pitch + x - b.x0] = NAN;
+    }
+    if (j->flat)
+        for (int y = b.y0; y < b.y1; y++) {
+            const double *f = j->flat + (int64_t)y * w + b.x0;
+            (j->single ? divided_single : divided)(out + (int64_t)(y - b.y0) * pitch, f, n);
+        }
+}
+
+static const double *filtered(Work *k, Box b, int *pitch) {
+    if (k->job->whole) {
+        *pitch = k->job->width;
+        return k->whole + (int64_t)b.y0 * k->job->width + b.x0;
+    }
+    *pitch = b.x1 - b.x0;
+    filter_box(k, b, k->box, *pitch);
+    return k->box;
+}
+
+/* ---- what a median added ------------------------------------------------------------------------------------------- */
+
+/* Filtered pixels of a box less the raw ones, spikes aside, summed to profiles; `edge`: less their mean at the edge. */
+static void excess(Work *k, Box b, const double *own, int pitch, int edge, int high, int wide, double *along_y, double *along_x) {
+    const Job *j = k->job;
+    int ny = b.y1 - b.y0, nx = b.x1 - b.x0;
+    for (int y = 0; y < ny; y++)
+        for (int x = 0; x < nx; x++) {
+            int64_t at = (int64_t)(y + b.y0) * j->width + x + b.x0;
+            double o = own[(int64_t)y * pitch + x], raw = k->pixels[at];
+            double d = (double)(float)(o - (j->flat ? (double)(float)(raw / j->flat[at]) : raw));
+            double allowed = squeezed(squeezed(o + 1, j->single) * 25, j->single);
+            if ((double)(float)(d * d) > allowed) {
+                double v[9];
+                int n = neighbours(k, y + b.y0, x + b.x0, 0, 1, 0, v);
+                if (stands_out(v, n, raw, o, 5.0, j->single, 0)) d = 0;
+            }
+            k->made[(int64_t)y * nx + x] = d;
+        }
+    double mean = 0;
+    if (edge) {
+        int inner = ny > 2 * high && nx > 2 * wide;
+        int64_t number = 0;
+        memset(k->cols, 0, nx * sizeof(double));
+        for (int y = 0; y < ny; y++)
+            for (int x = 0; x < nx; x++) {
+                if (inner && y >= high && y < ny - high && x >= wide && x < nx - wide) continue;
+                double d = k->made[(int64_t)y * nx + x];
+                if (isfinite(d)) k->cols[x] += d, number++;
+            }
+        mean = halves(k->cols, k->t, nx) / (double)MAX(number, 1);
+    }
+    memset(along_x, 0, nx * sizeof(double));
+    for (int y = 0; y < ny; y++) {
+        double *d = k->made + (int64_t)y * nx;
+        for (int x = 0; x < nx; x++) d[x] = isfinite(d[x]) ? d[x] - mean : 0.0;
+        along_y[y] = halves(d, k->t, nx);
+        for (int x = 0; x < nx; x++) along_x[x] += d[x];
+    }
+}
+
+/* ---- sums of boxes -------------------------------------------------------------------------------------------------- */
+
+CLONES static void add_level(const double *restrict n, const double *restrict g, int nx, double *restrict a, double *restrict s,
+                             double *restrict v) {
+    for (int x = 0; x < nx; x++) {
+        a[x] += n[x];
+        s[x] += n[x] * n[x];
+        v[x] += g ? n[x] * g[x] : n[x];
+    }
+}
+
+static void level_sums(Work *k, Box b, int64_t number, double *out) {
+    const Job *j = k->job;
+    int pitch, nx = b.x1 - b.x0, ny = b.y1 - b.y0;
+    const double *values = filtered(k, b, &pitch);
+    double *a = k->cols, *s = k->wcols, *v = k->scols, *raw = k->w, *flat = k->tops;
+    size_t bytes = nx * sizeof(double);
+    if (j->ask_excess) {
+        if (number % j->excess_one_in == 0) {
+            excess(k, b, values, pitch, 0, 0, 0, k->w, k->v); /* w has room for the longer side */
+            out[LEVEL_EXCESS] += halves(k->w, k->t, ny);
+        } else
+            out[LEVEL_EXCESS] = NAN;
+    }
+    memset(a, 0, bytes), memset(s, 0, bytes), memset(v, 0, bytes), memset(raw, 0, bytes), memset(flat, 0, bytes);
+    int asked = j->ask_flat && number % j->flat_one_in == 0;
+    int64_t good = 0;
+    for (int y = 0; y < ny; y++) {
+        const double *n = values + (int64_t)y * pitch;
+        const double *g = j->gain ? j->gain + (int64_t)(y + b.y0) * j->width + b.x0 : NULL;
+        const float *p = k->pixels + (int64_t)(y + b.y0) * j->width + b.x0;
+        if (!isfinite(halves(n, k->t, nx))) {
+            for (int x = 0; x < nx; x++) k->v[x] = isfinite(n[x]) ? (good++, n[x]) : 0.0;
+            n = k->v;
+        } else
+            good += nx;
+        add_level(n, g, nx, a, s, v);
+        for (int x = 0; x < nx; x++) raw[x] += p[x];
+        if (asked)
+            for (int x = 0; x < nx; x++) flat[x] += n[x] * n[x] * (g ? g[x] : 1.0);
+    }
+    out[LEVEL_TOTAL] += halves(a, k->t, nx);
+    out[LEVEL_SQUARES] += halves(s, k->t, nx);
+    out[LEVEL_VARIANCE] += halves(v, k->t, nx);
+    out[LEVEL_PIXELS] += (double)good;
+    out[LEVEL_COUNTS] += halves(raw, k->t, nx);
+    if (asked) out[LEVEL_FLAT] += halves(flat, k->t, nx);
+}
+
+/* Sum of filtered pixels of a box over the flat field, and of the squares of that. */
+static void overlap(Work *k, Box b, double *out) {
+    int pitch, nx = b.x1 - b.x0;
+    const double *values = filtered(k, b, &pitch), *gain = k->job->gain;
+    memset(k->cols, 0, nx * sizeof(double)), memset(k->scols, 0, nx * sizeof(double));
+    for (int y = b.y0; y < b.y1; y++)
+        for (int x = 0; x < nx; x++) {
+            double n = values[(int64_t)(y - b.y0) * pitch + x];
+            n = (isfinite(n) ? n : 0.0) * (gain ? gain[(int64_t)y * k->job->width + b.x0 + x] : 1.0);
+            k->cols[x] += n;
+            k->scols[x] += n * n;
+        }
+    out[0] = halves(k->cols, k->t, nx), out[1] = halves(k->scols, k->t, nx);
+}
+
+CLONES static void subtracted(const double *restrict n, double level, int nx, double *restrict v) {
+    for (int x = 0; x < nx; x++) v[x] = (double)(float)(n[x] - level);
+}
+CLONES static void over_level(const double *restrict n, double level, int nx, double *restrict v) {
+    for (int x = 0; x < nx; x++) v[x] = (double)(float)(n[x] / level);
+}
+CLONES static void scaled(double *restrict v, double factor, int nx) {
+    for (int x = 0; x < nx; x++) v[x] = (double)(float)(v[x] * factor);
+}
+CLONES static void times(const double *restrict n, const double *restrict g, int nx, double *restrict w) {
+    for (int x = 0; x < nx; x++) w[x] = n[x] * g[x];
+}
+CLONES static void add(const double *restrict v, int nx, double *restrict cols) {
+    for (int x = 0; x < nx; x++) cols[x] += v[x];
+}
+CLONES static void square(double *restrict w, int nx, double *restrict cols) {
+    for (int x = 0; x < nx; x++) w[x] *= w[x];
+    for (int x = 0; x < nx; x++) cols[x] += w[x];
+}
+CLONES static double highest(const double *restrict v, int nx) {
+    double m[8];
+    for (int i = 0; i < 8; i++) m[i] = -INFINITY;
+    int x = 0;
+    for (; x + 8 <= nx; x += 8)
+        for (int i = 0; i < 8; i++) m[i] = v[x + i] > m[i] ? v[x + i] : m[i];
+    for (; x < nx; x++) m[0] = v[x] > m[0] ? v[x] : m[0];
+    for (int i = 1; i < 8; i++) m[0] = m[i] > m[0] ? m[i] : m[0];
+    return m[0];
+}
+
+CLONES static float raw_highest(const float *restrict p, int n) {
+    float m = p[0];
+    for (int x = 1; x < n; x++) m = p[x] > m ? p[x] : m;
+    return m;
+}
+
+static void raw_sums(Work *k, Box b, int64_t number, double *scalars) {
+    const Job *j = k->job;
+    int nx = b.x1 - b.x0;
+    if (j->ask_raw) {
+        float top = -INFINITY;
+        for (int y = b.y0; y < b.y1; y++) {
+            float m = raw_highest(k->pixels + (int64_t)y * j->width + b.x0, nx);
+            top = m > top ? m : top;
+        }
+        scalars[RAW_MAXIMUM] = top;
+        if (j->ask_saturated) {
+            int64_t full = 0;
+            for (int y = b.y0; top >= j->cutoff && y < b.y1; y++)
+                for (int x = b.x0; x < b.x1; x++) full += k->pixels[(int64_t)y * j->width + x] >= j->cutoff;
+            scalars[SATURATED] = (double)full;
+        }
+    }
+    if (j->ask_sparse && number % j->sparse_one_in == 0) {
+        memset(k->cols, 0, nx * sizeof(double));
+        for (int y = b.y0; y < b.y1; y++)
+            for (int x = 0; x < nx; x++) k->cols[x] += MIN(MAX(k->pixels[(int64_t)y * j->width + b.x0 + x], 0), j->hot);
+        scalars[SPARSE] = halves(k->cols, k->t, nx) / ((double)nx * (b.y1 - b.y0));
+    }
+}
+
+static void bad_moments(Work *k, int roi, int ny, int nx, const uint8_t *good, double *out) {
+    const int64_t *at = k->job->places + (int64_t)roi * PLACES;
+    const double *y_powers = k->job->powers[2 * roi], *x_powers = k->job->powers[2 * roi + 1];
+    for (int p = 0; p < POWERS; p++) {
+        double *along_x = out + at[MOMENTS_X] + p * at[ROOM_X], *along_y = out + at[MOMENTS_Y] + p * at[ROOM_Y];
+        memset(along_x, 0, nx * sizeof(double));
+        for (int y = 0; y < ny; y++) {
+            for (int x = 0; x < nx; x++) {
+                double is = good[(int64_t)y * nx + x];
+                k->v[x] = is * x_powers[p * nx + x];
+                along_x[x] += is * y_powers[p * ny + y];
+            }
+            along_y[y] = halves(k->v, k->t, nx);
+        }
+    }
+}
+
+static void roi_sums(Work *k, int roi, int64_t i, double level, double *out) {
+    const Job *j = k->job;
+    const int64_t *at = j->places + (int64_t)roi * PLACES;
+    Box b = j->boxes[roi];
+    int pitch, ny = b.y1 - b.y0, nx = b.x1 - b.x0;
+    int64_t number = j->number[i];
+    size_t bytes = nx * sizeof(double);
+    const double *filtered_box = filtered(k, b, &pitch);
+    double *scalars = out + at[SCALARS];
+    if (at[EXCESS_Y] >= 0 && number % j->excess_one_in == 0)
+        excess(k, b, filtered_box, pitch, (int)at[OWN_EDGE], (int)at[HIGH], (int)at[WIDE], out + at[EXCESS_Y], out + at[EXCESS_X]);
+    raw_sums(k, b, number, scalars);
+    if (j->ask_flat && number % j->flat_one_in == 0) {
+        memset(k->cols, 0, bytes);
+        for (int y = 0; y < ny; y++)
+            for (int x = 0; x < nx; x++) {
+                double n = filtered_box[(int64_t)y * pitch + x];
+                if (isfinite(n)) k->cols[x] += n * n * (j->gain ? j->gain[(int64_t)(y + b.y0) * j->width + b.x0 + x] : 1.0);
+            }
+        scalars[FLAT] = halves(k->cols, k->t, nx);
+    }
+    double divisor = j->mode == DIVIDE ? level / j->shared : 0;
+    divisor = divisor > 0 ? (double)(float)divisor : NAN;
+    double factor = j->scale ? (double)(float)j->scale[i] : 1;
+    double *cols = out + at[VALUES_X], *pixels_x = out + at[PIXELS_X];
+    double *wcols = at[WEIGHTED_X] >= 0 ? out + at[WEIGHTED_X] : NULL, *scols = at[SQUARES_X] >= 0 ? out + at[SQUARES_X] : NULL;
+    memset(cols, 0, bytes);
+    if (wcols) memset(wcols, 0, bytes);
+    if (scols) memset(scols, 0, bytes);
+    for (int x = 0; x < nx; x++) pixels_x[x] = ny;
+    double *edge = at[EDGE] >= 0 ? out + at[EDGE] : NULL;
+    int inner = ny > 2 * at[HIGH] && nx > 2 * at[WIDE], any = 0;
+    double top = -INFINITY, second = -INFINITY;
+    int top_row = -1;
+    uint8_t *good = (uint8_t *)k->made; /* only where something is bad */
+    for (int y = 0; y < ny; y++) {
+        const double *n = filtered_box + (int64_t)y * pitch;
+        const double *g = j->gain ? j->gain + (int64_t)(y + b.y0) * j->width + b.x0 : NULL;
+        double *v = k->v;
+        if (j->mode == SUBTRACT) subtracted(n, level, nx, v);
+        else if (j->mode == DIVIDE) over_level(n, divisor, nx, v);
+        else memcpy(v, n, bytes);
+        if (j->scale) scaled(v, factor, nx);
+        double sum = halves(v, k->t, nx), bads = 0;
+        if (edge) {
+            int all = !inner || y < at[HIGH] || y >= ny - at[HIGH];
+            for (int x = 0; x < nx; x++)
+                if (all || x < at[WIDE] || x >= nx - at[WIDE]) *edge++ = isfinite(v[x]) ? v[x] : NAN;
+        }
+        const double *counted = j->as_counted ? v : n;
+        if (!isfinite(sum)) {
+            if (!any) memset(good, 1, (size_t)ny * nx);
+            any = 1;
+            double best = -INFINITY;
+            for (int x = 0; x < nx; x++) {
+                int is = isfinite(v[x]);
+                k->w[x] = is ? (j->as_counted ? v[x] : n[x]) : 0.0;
+                if (is) best = v[x] > best ? v[x] : best;
+                else v[x] = 0, bads++, pixels_x[x]--, good[(int64_t)y * nx + x] = 0;
+            }
+            counted = k->w;
+            sum = halves(v, k->t, nx);
+            k->tops[y] = best;
+        } else
+            k->tops[y] = highest(v, nx);
+        if (k->tops[y] > top) top = k->tops[y], top_row = y;
+        out[at[VALUES_Y] + y] = sum;
+        out[at[PIXELS_Y] + y] = nx - bads;
+        add(v, nx, cols);
+        if (!wcols && !scols) continue;
+        if (g) times(counted, g, nx, k->w), counted = k->w;
+        if (wcols) {
+            out[at[WEIGHTED_Y] + y] = halves(counted, k->t, nx);
+            add(counted, nx, wcols);
+        }
+        if (scols) {
+            if (counted != k->w) memcpy(k->w, counted, bytes);
+            square(k->w, nx, scols);
+            out[at[SQUARES_Y] + y] = halves(k->w, k->t, nx);
+        }
+    }
+    scalars[TOP] = scalars[ROW] = scalars[COLUMN] = NAN;
+    int64_t corner = (int64_t)b.y0 * j->width + b.x0;
+    if (top_row >= 0) { /* the first of the highest pixels, and the highest of all others */
+        const double *n = filtered_box + (int64_t)top_row * pitch;
+        double *v = k->v;
+        if (j->mode == SUBTRACT) subtracted(n, level, nx, v);
+        else if (j->mode == DIVIDE) over_level(n, divisor, nx, v);
+        else memcpy(v, n, bytes);
+        if (j->scale) scaled(v, factor, nx);
+        int column = -1;
+        for (int x = 0; x < nx; x++) {
+            if (column < 0 && v[x] == top) column = x;
+            else if (isfinite(v[x]) && v[x] > second) second = v[x];
+        }
+        for (int y = 0; y < ny; y++)
+            if (y != top_row && k->tops[y] > second) second = k->tops[y];
+        scalars[TOP] = top, scalars[ROW] = top_row, scalars[COLUMN] = column;
+        corner += (int64_t)top_row * j->width + column;
+    }
+    scalars[SECOND] = second;
+    scalars[GAIN] = j->gain ? j->gain[corner] : 1.0;
+    if (at[MOMENTS_Y] >= 0) {
+        if (any) bad_moments(k, roi, ny, nx, good, out);
+        else {
+            for (int p = 0; p < POWERS; p++) {
+                memcpy(out + at[MOMENTS_Y] + p * at[ROOM_Y], j->moments[2 * roi] + p * ny, ny * sizeof(double));
+                memcpy(out + at[MOMENTS_X] + p * at[ROOM_X], j->moments[2 * roi + 1] + p * nx, bytes);
+            }
+        }
+    }
+}
+
+/* ---- frames --------------------------------------------------------------------------------------------------------- */
+
+static int common(Box a, Box b, Box *both) {
+    both->y0 = MAX(a.y0, b.y0), both->y1 = MIN(a.y1, b.y1), both->x0 = MAX(a.x0, b.x0), both->x1 = MIN(a.x1, b.x1);
+    return both->y0 < both->y1 && both->x0 < both->x1;
+}
+
+static void one_frame(Work *k, int64_t i) {
+    const Job *j = k->job;
+    double *out = j->out + i * j->columns;
+    if (!load(k, i)) {
+        j->left[i] = 1;
+        return;
+    }
+    Box all = {0, j->height, 0, j->width}, both;
+    if (j->whole) filter_box(k, all, k->whole, j->width);
+    double level = 0;
+    if (j->levels) {
+        for (int c = LEVEL_TOTAL; c <= LEVEL_FLAT; c++) out[c] = 0;
+        for (int b = 0; b < j->levels; b++) level_sums(k, j->boxes[j->rois + b], j->number[i], out);
+        level = out[LEVEL_PIXELS] > 0 ? out[LEVEL_TOTAL] / out[LEVEL_PIXELS] : NAN;
+    }
+    for (int p = 0; p < j->overlaps; p++) {
+        double *sums = out + j->pairs[3 * p + 2];
+        sums[0] = sums[1] = 0;
+        if (common(j->boxes[j->pairs[3 * p]], j->boxes[j->pairs[3 * p + 1]], &both)) overlap(k, both, sums);
+    }
+    for (int roi = 0; roi < j->rois; roi++) roi_sums(k, roi, i, level, out);
+}
+
+/* What a caller must believe a job to be: a library of another source is not used. */
+PUBLIC int xinsitu_job_size(void) { return (int)sizeof(Job); }
+
+/* Fill the rows of all frames; returns 0, or -1 where there is no memory.  Touches nothing of Python's. */
+PUBLIC int xinsitu_statistics(const Job *j) {
+    size_t n = (size_t)j->height * j->width, most = 1, longest = 1;
+    for (int b = 0; b < j->rois + j->levels; b++) {
+        size_t ny = j->boxes[b].y1 - j->boxes[b].y0, nx = j->boxes[b].x1 - j->boxes[b].x0;
+        most = MAX(most, ny * nx), longest = MAX(longest, MAX(ny, nx));
+    }
+    size_t side = (MAX(longest, (size_t)j->width) + 2 + 15) & ~(size_t)15; /* a row and a pixel on each side */
+    size_t doubles = (j->whole ? n : 0) + 2 * most + 7 * side + 64, floats = n + 4 * side + 64;
+    char *memory = malloc(doubles * sizeof(double) + floats * sizeof(float) + n * (2 + sizeof(int32_t)) + 64);
+    if (!memory) return -1;
+    Work k = {.job = j};
+    double *d = (double *)memory;
+    k.v = d, k.w = k.v + side, k.t = k.w + side, k.cols = k.t + side, k.wcols = k.cols + side, k.scols = k.wcols + side;
+    k.tops = k.scols + side, k.box = k.tops + side, k.made = k.box + most, k.whole = k.made + most;
+    float *f = (float *)(d + doubles);
+    k.low = f, k.middle = k.low + side, k.high = k.middle + side, k.line = k.high + side, k.pixels = k.line + side;
+    k.near = (int32_t *)(f + floats);
+    k.bad = (uint8_t *)(k.near + n), k.before = k.bad + n;
+    for (int64_t i = 0; i < j->frames; i++) one_frame(&k, i);
+    free(memory);
+    return 0;
+}

@@ -1,0 +1,140 @@
+"""Telling the compiled kernel what to do with frames and ROIs."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from xinsitu.native import Job as Job
+from xinsitu.native import library as library
+
+from .pixels import Bools, Doubles, Frames
+from .sums import edge_width, profiles
+
+TYPES = {np.dtype(name): number for number, name in enumerate(("int32", "uint32", "uint16", "float32", "float64"))}
+Box = tuple[tuple[int, int], tuple[int, int]]
+FILTERS = ("plain", "median", "outliers")
+MODES = (None, "divide", "subtract")
+PLACES = (
+    *("top", "values_y", "values_x", "pixels_y", "pixels_x", "weighted_y", "weighted_x", "squares_y", "squares_x"),
+    *("excess_y", "excess_x", "edge", "moments_y", "moments_x"),
+)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """What does not change from block to block: a job without frames, and the arrays that it points to."""
+
+    job: Job
+    held: tuple[Any, ...]
+
+    def fill(
+        self,
+        out: Doubles,
+        raw: Frames,
+        boxes: Sequence[Box],
+        number: Doubles,
+        scale: Doubles | None,
+        shared: float | None,
+    ) -> Bools:
+        """Fill the statistics of frames; returns which of them are left to NumPy.
+
+        ``boxes`` are the ROIs and then the regions of the frames' background; ``number`` and ``scale`` are those of
+        each frame, ``shared`` is what backgrounds are divided by before frames are divided by them.
+        """
+        job = Job.from_buffer_copy(self.job)
+        left, numbers = np.zeros(len(raw), dtype=np.uint8), np.ascontiguousarray(number, dtype=np.int64)
+        if raw.strides[2] != raw.itemsize or any(stride % raw.itemsize for stride in raw.strides):
+            raw = np.ascontiguousarray(raw)
+        bounds = np.array([[*y, *x] for y, x in boxes], dtype=np.int32)
+        factors = None if scale is None else np.ascontiguousarray(scale)
+        job.raw, job.frames, job.type = raw.ctypes.data, len(raw), TYPES[raw.dtype]
+        job.frame_stride, job.row_stride = (stride // raw.itemsize for stride in raw.strides[:2])
+        job.boxes = bounds.ctypes.data
+        job.number, job.scale, job.left = numbers.ctypes.data, _address(factors), left.ctypes.data
+        job.shared = 1.0 if shared is None else shared
+        job.out, job.columns = out.ctypes.data, out.strides[0] // out.itemsize
+        function = library()
+        if function is None or function(ctypes.byref(job)):
+            left[:] = 1
+        return np.asarray(left > 0)
+
+
+class Shaped(NamedTuple):
+    """A ROI for the kernel.
+
+    Columns of its statistics, whether what a median added is counted from its edge, its size, and powers of the place
+    along y and x, ``(power, bin)``.
+    """
+
+    places: dict[str, slice]
+    edge: bool
+    size: tuple[int, int]
+    powers: tuple[Doubles, Doubles] | None
+
+
+def kernel_of(
+    *,
+    flat: Doubles | None,
+    gain: Doubles | None,
+    mask: npt.NDArray[np.bool_] | None,
+    dead: npt.NDArray[np.bool_] | None,
+    levels: int,
+    pairs: Sequence[tuple[int, int, int]],
+    rois: Sequence[Shaped],
+    **numbers: float,
+) -> Kernel:
+    """Put together what is the same for all blocks; ``numbers`` are further fields of :class:`Job`."""
+    triples = np.array([*pairs, (0, 0, 0)], dtype=np.int32)
+    flags = [None if part is None else np.ascontiguousarray(part, dtype=np.uint8) for part in (mask, dead)]
+    floats = [None if part is None else np.ascontiguousarray(part, dtype=np.float64) for part in (flat, gain)]
+    places = np.array([_places(roi) for roi in rois], dtype=np.int64)
+    whole = [part for roi in rois for part in _whole_moments(roi)]
+    powers = [part for roi in rois for part in (roi.powers or (None, None))]
+    moments = _pointers(whole), _pointers(powers)
+    job = Job(
+        **dict(zip(("flat", "gain"), map(_address, floats), strict=True)),
+        **dict(zip(("mask", "dead"), map(_address, flags), strict=True)),
+        pairs=triples.ctypes.data,
+        places=places.ctypes.data,
+        moments=ctypes.addressof(moments[0]),
+        powers=ctypes.addressof(moments[1]),
+        rois=len(rois),
+        levels=levels,
+        overlaps=len(pairs),
+        **numbers,
+    )
+    return Kernel(job, (triples, flags, floats, places, whole, powers, moments))
+
+
+def _places(roi: Shaped) -> list[int]:
+    """Columns of a ROI's statistics in the kernel's order, -1 for those that are not kept."""
+    columns = [roi.places[name].start if name in roi.places else -1 for name in PLACES]
+    powers = len(roi.powers[0]) if roi.powers else 1
+    rooms = [
+        (place.stop - place.start) // powers if (place := roi.places.get(f"moments_{axis}")) else 0 for axis in "yx"
+    ]
+    return [*columns, *rooms, int(roi.edge), *map(edge_width, roi.size)]
+
+
+def _whole_moments(roi: Shaped) -> tuple[Doubles | None, Doubles | None]:
+    """Moments along y and x of a ROI of which every pixel is good."""
+    if roi.powers is None:
+        return None, None
+    n_rows, n_columns = roi.size
+    along_y = [profiles(np.broadcast_to(x, (1, n_rows, n_columns)).copy())[0][0] for x in roi.powers[1]]
+    along_x = [profiles(np.broadcast_to(y[:, None], (1, n_rows, n_columns)).copy())[1][0] for y in roi.powers[0]]
+    return np.stack(along_y), np.stack(along_x)
+
+
+def _address(array: npt.NDArray[Any] | None) -> int | None:
+    return None if array is None else array.ctypes.data
+
+
+def _pointers(arrays: Sequence[Doubles | None]) -> Any:  # noqa: ANN401 - a ctypes array
+    return (ctypes.c_void_p * max(len(arrays), 1))(*map(_address, arrays))

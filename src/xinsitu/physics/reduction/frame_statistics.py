@@ -1,0 +1,127 @@
+"""Statistics of a block of frames: by the compiled kernel where it knows the frames and the recipe, else by NumPy."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from xinsitu import kernels
+from xinsitu.kernels import Doubles, compiled
+from xinsitu.kernels.statistics import MOMENTS
+from xinsitu.physics.blocks import block_function
+from xinsitu.physics.corrections.framewise import NUMBER, SCALE, Steps
+from xinsitu.values import OWN_EDGE
+
+from . import median_bias, pixel_sums
+from .regions import Measurements, resting
+
+
+@block_function
+def statistics_block(
+    raw: kernels.Frames, per_frame: Doubles, *, plan: Measurements, shared: float | None = None
+) -> Doubles:
+    """Statistics of each frame of a block, ``(frame, 1, column)``."""
+    return statistics(raw, per_frame, plan, shared)[:, None, :]
+
+
+def statistics(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, shared: float | None) -> Doubles:
+    """Statistics of each frame, ``(frame, column)``, as :attr:`Measurements.layout` has them."""
+    layout, compiles = plan.layout, can_do(raw, plan)
+    result = np.full((len(raw), layout.size), np.nan)
+    result[:, layout.frame["unread"]] = kernels.marked(raw, kernels.UNREAD)
+    result[:, layout.frame["dark"]] = kernels.marked(raw, kernels.DARK)
+    for run, here in resting(per_frame, plan):
+        left = np.ones(run.stop - run.start, dtype=bool)
+        if compiles:
+            kernel = kernel_for(plan, raw.shape[1:], raw.dtype, tuple(region.size for region in here.regions))
+            boxes = [*(region.box for region in here.regions), *(plan.steps.boxes or ())]
+            factor = per_frame[run, SCALE] if plan.steps.scaled else None
+            mean = shared if plan.steps.needs_mean else None
+            left = kernel.fill(result[run], raw[run], boxes, per_frame[run, NUMBER], factor, mean)
+        if left.any():
+            rows = result[run][left]
+            pixel_sums.fill(rows, layout, raw[run][left], per_frame[run][left], here, shared)
+            result[np.arange(run.start, run.stop)[left]] = rows
+    return result
+
+
+def can_do(raw: kernels.Frames, plan: Measurements) -> bool:
+    """Whether the kernel knows these frames and this recipe."""
+    steps = plan.steps
+    stored = steps.stored or raw.dtype
+    return (
+        compiled.library() is not None
+        and raw.dtype in compiled.TYPES
+        and raw.size > 0
+        and steps.median in (None, 3)
+        and steps.dead_time is None
+        and (raw.dtype.kind == "f" or raw.dtype.kind == stored.kind)
+        and (steps.dtype == np.float32 or (steps.mode is None and not steps.scaled))
+        and not (plan.cutoff is not None and plan.cutoff <= 0)
+        and all(size > 0 for region in plan.regions for size in region.size)
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def kernel_for(
+    plan: Measurements, shape: tuple[int, int], dtype: np.dtype[Any], sizes: tuple[tuple[int, int], ...]
+) -> compiled.Kernel:
+    """Tell the kernel what to do with blocks of such frames, with ROIs of these sizes; kept for the next block."""
+    steps, layout, (height, width) = plan.steps, plan.layout, shape
+    levels = [(y[1] - y[0], x[1] - x[0]) for y, x in steps.boxes or ()]
+    area = sum(rows * columns for rows, columns in (*sizes, *levels))
+    single = steps.work == np.float32
+    threshold = steps.threshold or 0.0
+    stored = steps.stored or dtype
+    return compiled.kernel_of(
+        flat=None if steps.flat is None else steps.flat.astype(np.float64),
+        gain=None if steps.flat is None else pixel_sums.gain_of(steps, ((0, height), (0, width))),
+        mask=steps.mask,
+        dead=None if steps.dead is None else steps.dead[0],
+        levels=len(levels),
+        pairs=[(*pair, column) for pair, column in layout.pairs.items()],
+        rois=[
+            compiled.Shaped(
+                dict(places),
+                region.under in OWN_EDGE,
+                size,
+                _powers(size) if "moments_y" in places else None,
+            )
+            for region, places, size in zip(plan.regions, layout.rois, sizes, strict=True)
+        ],
+        height=height,
+        width=width,
+        filter=compiled.FILTERS.index(_filter(steps)),
+        threshold=float(np.float32(threshold)) if single else threshold,
+        single=single,
+        mode=compiled.MODES.index(steps.mode),
+        as_counted=plan.as_counted,
+        whole=steps.median is not None and len(sizes) + len(levels) > 1 and 2 * area > height * width,
+        negative_codes=stored.kind == "i",
+        code=float(kernels.lowest_code(stored)) if stored.kind == "u" else np.inf,
+        dead_code=float(steps.dead[1]) if steps.dead is not None else np.inf,
+        cutoff=np.inf if plan.cutoff is None else plan.cutoff,
+        ask_excess=plan.asks_median,
+        ask_flat=steps.flat_counts is not None,
+        ask_sparse=plan.asks_median,
+        ask_raw=plan.counts and (plan.cutoff is not None or plan.dead_time is not None),
+        ask_saturated=plan.cutoff is not None,
+        excess_one_in=median_bias.ONE_IN,
+        flat_one_in=pixel_sums.FLAT_ONE_IN,
+        sparse_one_in=pixel_sums.SPARSE_ONE_IN,
+        hot=pixel_sums.HOT,
+    )
+
+
+def _filter(steps: Steps) -> str:
+    if steps.median is None:
+        return "plain"
+    return "median" if steps.threshold is None else "outliers"
+
+
+def _powers(size: tuple[int, int]) -> tuple[Doubles, Doubles]:
+    """Powers of the place along y and x, ``(power, bin)``."""
+    y, x = (np.stack([pixel_sums.from_middle(length) ** power for power in MOMENTS["y"]]) for length in size)
+    return y, x

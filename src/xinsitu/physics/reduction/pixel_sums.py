@@ -1,0 +1,238 @@
+"""The pixels of a block of frames, summed to one row of statistics per frame: everything that looks at pixels.
+
+What is here, in NumPy, is the truth; the compiled kernel fills the same rows where it can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from xinsitu import kernels
+from xinsitu.kernels import Doubles
+from xinsitu.kernels.statistics import MOMENTS, OVERLAP, Layout, edge_of
+from xinsitu.physics.corrections.framewise import NUMBER, Steps, filtered, finished
+from xinsitu.values import OWN_EDGE, Box
+
+from . import median_bias
+from .regions import Measurements, Region, overlap
+
+TOGETHER = 16
+"""Frames whose pixels are summed together: they stay in the processor's cache."""
+SPARSE_ONE_IN = 16
+"""One frame in so many is asked whether there are enough counts for a median."""
+HOT = 20
+"""Counts beyond these do not matter when it is asked whether there are enough for a median."""
+FLAT_ONE_IN = 32
+"""One frame in so many is asked what the flat field's own noise does: the flat field is the same for all."""
+
+
+def fill(
+    out: Doubles, layout: Layout, raw: kernels.Frames, per_frame: Doubles, plan: Measurements, shared: float | None
+) -> None:
+    """Fill the statistics of frames in which no ROI moves, some at a time."""
+    for first in range(0, len(raw), TOGETHER):
+        some = slice(first, first + TOGETHER)
+        _fill(out[some], layout, raw[some], per_frame[some], plan, shared)
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """Filtered pixels of some frames, box by box; ``whole``: cut from all of them, where boxes cover much of it."""
+
+    raw: kernels.Frames
+    per_frame: Doubles
+    steps: Steps
+    whole: kernels.Floats | None
+
+    @classmethod
+    def of(cls, raw: kernels.Frames, per_frame: Doubles, plan: Measurements) -> Filtered:
+        """Choose the quicker way."""
+        boxes = [*(region.box for region in plan.regions), *(plan.steps.boxes or ())]
+        area = sum((y[1] - y[0]) * (x[1] - x[0]) for y, x in boxes)
+        together = plan.steps.median is not None and len(boxes) > 1 and 2 * area > raw.shape[1] * raw.shape[2]
+        return cls(raw, per_frame, plan.steps, filtered(raw, plan.steps, per_frame) if together else None)
+
+    def __getitem__(self, box: Box) -> kernels.Floats:
+        """Count rate, median and flat field of one box."""
+        if self.whole is None:
+            return filtered(self.raw, self.steps, self.per_frame, box)
+        y, x = box
+        return self.whole[:, slice(*y), slice(*x)].copy()
+
+
+def level_of(out: Doubles, layout: Layout, steps: Steps) -> Doubles | None:
+    """Background of each frame, from its statistics; NaN where no pixel is good, None without one."""
+    if steps.boxes is None:
+        return None
+    total, pixels = (out[:, layout.frame[name]] for name in ("level_total", "level_pixels"))
+    return np.asarray(np.divide(total, pixels, out=np.full(len(total), np.nan), where=pixels > 0))
+
+
+def _fill(
+    out: Doubles,
+    layout: Layout,
+    raw: kernels.Frames,
+    per_frame: Doubles,
+    plan: Measurements,
+    shared: float | None,
+) -> None:
+    """Fill the statistics of frames in which no ROI moves."""
+    steps, pixels = plan.steps, Filtered.of(raw, per_frame, plan)
+    if steps.boxes is not None:
+        _fill_level(out, layout, pixels, plan)
+    boxes = [*(region.box for region in plan.regions), *(steps.boxes or ())]
+    for (one, other), place in layout.pairs.items():
+        both = overlap(boxes[one], boxes[other])
+        out[:, place : place + len(OVERLAP)] = 0.0
+        if both is not None:
+            counts = _known(pixels[both]) * gain_of(steps, both)
+            out[:, place], out[:, place + 1] = kernels.total(counts), kernels.total(counts * counts)
+    level = level_of(out, layout, steps)
+    for region, places in zip(plan.regions, layout.rois, strict=True):
+        _fill_roi(out, places, region, pixels, level, plan, shared)
+
+
+def _known(values: kernels.Floats) -> Doubles:
+    """Pixels as float64, 0 where one says nothing."""
+    return np.where(np.isfinite(values), values, 0.0).astype(np.float64)
+
+
+def _fill_level(out: Doubles, layout: Layout, pixels: Filtered, plan: Measurements) -> None:
+    """Sum the regions of the frames' background."""
+    sums = {name: np.zeros(len(out)) for name in layout.frame if name.startswith("level_")}
+    asked = pixels.per_frame[:, NUMBER] % FLAT_ONE_IN == 0
+    for box in plan.steps.boxes or ():
+        part = pixels[box]
+        values, gain = _known(part), gain_of(plan.steps, box)
+        if plan.asks_median:
+            made = median_bias.excess(pixels.raw, part, pixels.per_frame, box, plan.steps)[0]
+            sums["level_excess"] += kernels.sum_by_halves(made)
+        sums["level_total"] += kernels.total(values)
+        sums["level_squares"] += kernels.total(values * values)
+        sums["level_variance"] += kernels.total(values * gain)
+        sums["level_pixels"] += np.count_nonzero(np.isfinite(part), axis=(1, 2))
+        raw = pixels.raw[:, slice(*box[0]), slice(*box[1])]
+        bad = plan.steps.bad(raw, slice(*box[0]), slice(*box[1]))
+        sums["level_counts"] += kernels.total(np.nan_to_num(kernels.as_floats(raw, np.float64, bad)))
+        if plan.steps.flat_counts is not None and asked.any():
+            sums["level_flat"][asked] += kernels.total(np.square(values[asked]) * gain)
+    for name, values in sums.items():
+        out[:, layout.frame[name]] = values
+
+
+def gain_of(steps: Steps, box: Box) -> Doubles:
+    """One over the flat field of a box; 0 where that is not usable, 1 without one."""
+    (top, bottom), (left, right) = box
+    if steps.flat is None:
+        return np.ones((bottom - top, right - left))
+    gain = 1.0 / steps.flat[top:bottom, left:right].astype(np.float64)
+    return np.where(np.isfinite(gain), gain, 0.0)
+
+
+def _fill_roi(
+    out: Doubles,
+    places: Mapping[str, slice],
+    region: Region,
+    pixels: Filtered,
+    level: Doubles | None,
+    plan: Measurements,
+    shared: float | None,
+) -> None:
+    """Sum the pixels of one ROI."""
+    steps, gain = plan.steps, gain_of(plan.steps, region.box)
+    part = pixels[region.box]
+    counted = _known(part)
+    if "excess_y" in places:
+        edge = region.under in OWN_EDGE
+        made = median_bias.excess(pixels.raw, part, pixels.per_frame, region.box, steps, edge=edge)
+        _put(out, places, "excess", made)
+    if (asked := pixels.per_frame[:, NUMBER] % FLAT_ONE_IN == 0).any() and steps.flat_counts is not None:
+        out[asked, places["flat"].start] = kernels.total(np.square(counted[asked]) * gain)
+    part = finished(part, level, steps, pixels.per_frame, shared)
+    values = np.ascontiguousarray(part, dtype=np.float64)
+    good = np.isfinite(values)
+    known = good.all()
+    if not known:
+        values, counted = np.where(good, values, 0.0), np.where(good, counted, 0.0)
+    _put(out, places, "values", kernels.profiles(values))
+    _put(out, places, "pixels", kernels.profiles(good.astype(np.float64)))
+    weighted = (values if plan.as_counted else counted) * gain
+    if "weighted_y" in places:
+        _put(out, places, "weighted", kernels.profiles(weighted))
+    if "squares_y" in places:
+        _put(out, places, "squares", kernels.profiles(weighted * weighted))
+    top, row, column, second = highest_pixel(values, None if known else good)
+    at = (np.nan_to_num(place).astype(np.intp) for place in (row, column))
+    for name, found in zip(
+        ("top", "row", "column", "second", "gain"), (top, row, column, second, gain[*at]), strict=True
+    ):
+        out[:, places[name]] = found[:, None]
+    _fill_raw(out, places, region, pixels, plan)
+    if "edge" in places:
+        edge_pixels = np.where(good, values, np.nan)[:, edge_of(*region.size)]
+        out[:, places["edge"].start : places["edge"].start + edge_pixels.shape[1]] = edge_pixels
+    if "moments_y" in places:
+        _fill_moments(out, places, good.astype(np.float64))
+
+
+def _put(out: Doubles, places: Mapping[str, slice], name: str, profiles: tuple[Doubles, Doubles]) -> None:
+    """Keep profiles along y and x; those of a ROI that is smaller than it once is end earlier."""
+    for axis, profile in zip("yx", profiles, strict=True):
+        first = places[f"{name}_{axis}"].start
+        out[:, first : first + profile.shape[1]] = profile
+
+
+def _fill_moments(out: Doubles, places: Mapping[str, slice], good: Doubles) -> None:
+    """Sum powers of the place along rows and columns over the good pixels."""
+    y, x = (from_middle(size) for size in good.shape[1:])
+    for axis, parts in (
+        ("y", [kernels.profiles(good * x**power)[0] for power in MOMENTS["y"]]),
+        ("x", [kernels.profiles(good * y[:, None] ** power)[1] for power in MOMENTS["x"]]),
+    ):
+        room = (places[f"moments_{axis}"].stop - places[f"moments_{axis}"].start) // len(parts)
+        for number, part in enumerate(parts):
+            first = places[f"moments_{axis}"].start + number * room
+            out[:, first : first + part.shape[1]] = part
+
+
+def from_middle(size: int) -> Doubles:
+    """Bins counted from the middle, in units of half their number: from -1 to 1.
+
+    Examples
+    --------
+    >>> from_middle(5).tolist()
+    [-1.0, -0.5, 0.0, 0.5, 1.0]
+    """
+    away = np.arange(size) - 0.5 * (size - 1)
+    return np.asarray(away / max(away[-1], 1))
+
+
+def highest_pixel(values: Doubles, good: kernels.Bools | None) -> tuple[Doubles, Doubles, Doubles, Doubles]:
+    """Highest valid pixel, the first place where it is in the ROI, row and column, and the next highest pixel."""
+    flat = kernels.in_rows(values if good is None else np.where(good, values, -np.inf))
+    where = flat.argmax(axis=1)
+    top = flat[np.arange(len(flat)), where]
+    row, column = np.divmod(where, values.shape[2])
+    others = flat.copy()
+    others[np.arange(len(flat)), where] = -np.inf
+    found = np.isfinite(top)
+    place = np.where(found, row, np.nan), np.where(found, column, np.nan)
+    return np.where(found, top, np.nan), *place, others.max(axis=1, initial=-np.inf)
+
+
+def _fill_raw(out: Doubles, places: Mapping[str, slice], region: Region, pixels: Filtered, plan: Measurements) -> None:
+    """Keep what the raw pixels tell: the highest, how many are saturated, and how sparse the counts are."""
+    rows, columns = (slice(*bounds) for bounds in region.box)
+    part = pixels.raw[:, rows, columns]
+    bad = plan.steps.bad(part, rows, columns)
+    counts = part if bad is None else np.where(bad, part.dtype.type(0), part)
+    if plan.counts and (plan.cutoff is not None or plan.dead_time is not None):
+        out[:, places["raw_maximum"].start] = kernels.in_rows(counts).max(axis=1)
+        if plan.cutoff is not None:
+            out[:, places["saturated"].start] = np.count_nonzero(counts >= plan.cutoff, axis=(1, 2))
+    if plan.asks_median and (some := pixels.per_frame[:, NUMBER] % SPARSE_ONE_IN == 0).any():
+        few = np.clip(counts[some], 0, HOT).astype(np.float64)
+        out[some, places["sparse"].start] = kernels.total(few) / few[0].size
