@@ -70,7 +70,7 @@ def take(folder: Path, jupyter: str | None) -> None:
     scans = [xi.open_measurement(path, instrument="spring8-bl11xu") for path in truth.measurements]
     sample = xi.stitch([xi.measure(scan, truth.rois, correction=correction).compute() for scan in scans])
     joined = xi.with_events(xi.correct_attenuation(sample, truth.changes), truth.events)
-    xi.save_plot(joined, FIGURES / "sample.png", t0="In shutter open")
+    xi.save_plot(joined, FIGURES / "sample.png", t0="In shutter open", overwrite=True)
     handle = explore(scans[0], rois=truth.rois, correction=correction, browser=False)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
