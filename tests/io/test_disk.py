@@ -250,3 +250,13 @@ def test_figures_survive_being_killed(tmp_path):
     write_whole(tmp_path / "b", b"")
     assert {name for name in os.listdir(tmp_path) if name.endswith(".part")} == set()
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+@pytest.mark.parametrize("ending", [".tif", ".TIFF", ".cbf", ".edf", ".mccd"])
+def test_what_a_detector_wrote_is_never_replaced_whatever_is_allowed(tmp_path, ending):
+    path = tmp_path / f"alone{ending}"
+    write_whole(path, b"a new one may be written")
+    with pytest.raises(ResultExists, match=r"alone.*is a detector frame or a picture and is never replaced"):
+        write_whole(path, b"another", overwrite=True)
+    assert path.read_bytes() == b"a new one may be written"
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]

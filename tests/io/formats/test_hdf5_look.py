@@ -58,6 +58,30 @@ def test_a_library_that_hangs_or_dies_is_said_in_time_and_the_next_file_is_read(
         monkeypatch.setattr(hdf5_look, "TIME_LIMIT", 0.5)
 
 
+@pytest.mark.slow
+def test_a_file_that_takes_long_and_goes_on_is_sound(tmp_path, monkeypatch):
+    """Thousands of scans on a slow disc: what counts is how long nothing is found, and there is an end to all."""
+    path = tmp_path / "long.h5"
+    with h5py.File(path, "w") as file:
+        for number in range(40):
+            file[f"{number}.1/measurement/eiger"] = np.ones((2, 3), "u2")
+    slow = hdf5_look._LOOK.replace("seen.add(address)", "seen.add(address); time.sleep(0.1)")
+    assert slow != hdf5_look._LOOK
+    hdf5_look._looker.stop()
+    monkeypatch.setattr(hdf5_look, "_LOOK", slow)
+    try:
+        monkeypatch.setattr(hdf5_look, "TIME_LIMIT", 6.0)
+        begin = time.monotonic()
+        assert what_breaks(path) == ""
+        assert time.monotonic() - begin > 8
+        monkeypatch.setattr(hdf5_look, "PATIENCE", 2.0)
+        assert what_breaks(path) == "what it holds cannot be listed within 2 s: too much, or on too slow a disc"
+        with pytest.raises(FrameError, match=r"long\.h5: .*cannot be listed within 2 s"):
+            open_measurement(path, time="frame")
+    finally:
+        hdf5_look._looker.stop()
+
+
 def test_no_module_of_the_working_directory_is_run(tmp_path):
     """A folder of somebody's data may hold a file that is called as a module."""
     for name in ("h5py", "json", "signal"):

@@ -15,23 +15,30 @@ import selectors
 import subprocess
 import sys
 import threading
+import time
 
 TIME_LIMIT = 6.0
-"""Seconds for one file."""
+"""Seconds without anything found in a file: it may hold thousands of scans, and lie on a slow disc."""
+PATIENCE = 120.0
+"""Seconds for a file altogether."""
 _START = 120.0
 
 _LOOK = """
-import json, signal, sys
+import json, signal, sys, time
 import h5py
 
 MOST, LARGEST = 100_000, 64 * 2**20
 
 def look(path):
     with h5py.File(path, "r", locking=False) as file:
-        waiting, seen = [file], set()
+        waiting, seen, told = [file], set(), time.monotonic()
         while waiting and len(seen) < MOST:
             group = waiting.pop()
             for name in list(group):
+                if time.monotonic() > told + 1:
+                    told = time.monotonic()
+                    signal.alarm(30)
+                    print("on", flush=True)
                 try:
                     if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
                         continue
@@ -83,12 +90,16 @@ class _Looker:
             try:
                 process.stdin.write(json.dumps(path).encode() + b"\n")
                 process.stdin.flush()
-                answer = _line(process, TIME_LIMIT)
+                begin, answer = time.monotonic(), _line(process, TIME_LIMIT)
+                while answer == b"on\n" and time.monotonic() < begin + PATIENCE:
+                    answer = _line(process, TIME_LIMIT)
             except OSError:
                 answer = b""
             if answer == b"seen\n":
                 return ""
             self.stop()
+            if answer == b"on\n":
+                return f"what it holds cannot be listed within {PATIENCE:.0f} s: too much, or on too slow a disc"
             if answer is None:
                 return f"damaged: the HDF5 library does not come to an end with it within {TIME_LIMIT:.0f} s"
             return "damaged: the HDF5 library breaks down over it"
