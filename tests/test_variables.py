@@ -234,3 +234,78 @@ def test_the_first_frame_that_is_nan_is_named_when_frames_are_written(tmp_path):
     os.remove(tmp_path / "s_10.tif")
     with pytest.warns(xi.XinsituWarning, match=r"1 of 6 frames are NaN .*\(first: .*frame 10, in "):
         xi.write_frames(scan, tmp_path.parent / f"{tmp_path.name}.nc")
+
+
+# -- put together from parts ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """Three measurements as floating point, of which one follows on the other."""
+    scans = []
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        for number in range(8):
+            pixels = np.random.default_rng(ord(name) + number).poisson(40, (16, 20)).astype("int32")
+            stamp = f"2015:02:03 {ord(name) - 80}:11:{number:02d}"
+            tifffile.imwrite(tmp_path / name / f"{name}_{number:04d}.tif", pixels, datetime=stamp)
+        scans.append(xi.open_measurement(tmp_path / name, tz="UTC", on_error="nan", chunks={"time": 3}))
+    return scans
+
+
+def bare(scan):
+    return scan.image.reset_coords(drop=True)
+
+
+TOGETHER = {
+    "concat": lambda a, b, c: xr.concat([a, b, c], "time", coords="minimal", compat="override", join="exact").image,
+    "arrays": lambda a, b, c: xr.concat([bare(a), bare(b)], "time"),
+    "parts": lambda a, b, c: xr.concat([bare(a.isel(time=slice(1, 7, 2))), bare(c.isel(time=[5, 2]))], "time"),
+    "cropped": lambda a, b, c: xr.concat([bare(one.isel(y=slice(0, 15), x=slice(0, 18))) for one in (a, c)], "time"),
+    "by coordinates": lambda a, b, c: (
+        xr.combine_by_coords([bare(one).to_dataset(name="image") for one in (b, a)]).image
+    ),
+    "of a whole": lambda a, b, c: xr.concat([bare(a.isel(time=slice(0, 3))), bare(a.isel(time=slice(3, 8)))], "time"),
+    "again": lambda a, b, c: xr.concat([xr.concat([bare(a), bare(b)], "time"), bare(c)], "time").isel(
+        time=slice(2, 20)
+    ),
+    "sorted": lambda a, b, c: xr.concat([bare(b), bare(a)], "time").sortby("time").chunk({"time": 5}),
+}
+APART = {
+    "the first": lambda a, b, c: xr.concat([bare(a) * 0.5, bare(b)], "time"),
+    "the last": lambda a, b, c: xr.concat([bare(a), np.sqrt(bare(b))], "time"),
+    "one frame": lambda a, b, c: xr.concat([bare(a), bare(b).isel(time=[0]) + 1, bare(c)], "time"),
+    "after": lambda a, b, c: xr.concat([bare(a), bare(b)], "time") * 3,
+    "rolling": lambda a, b, c: xr.concat([bare(a), bare(b)], "time").rolling(time=3, min_periods=1).mean(),
+    "masked": lambda a, b, c: xr.concat([bare(a), bare(b).where(bare(b) < 45)], "time"),
+    "filled": lambda a, b, c: xr.concat([bare(a), bare(b).fillna(0)], "time"),
+    "written into": lambda a, b, c: written(xr.concat([bare(a), bare(b)], "time")),
+    "in place": lambda a, b, c: in_place(xr.concat([bare(a), bare(b)], "time")),
+    "in memory": lambda a, b, c: xr.concat([bare(a).load(), bare(b).load()], "time"),  # NumPy arrays say nothing
+    "corrected before": lambda a, b, c: xr.concat(
+        [xi.correct(bare(one), xi.Correction(median=3)) for one in (a, b)], "time"
+    ),
+}
+
+
+@pytest.mark.parametrize("how", TOGETHER)
+def test_parts_that_count_count_together(parts, how):
+    image = TOGETHER[how](*parts)
+    assert image.dtype.kind == "f"
+    series = xi.measure(image.assign_attrs(units="counts"), ROI).compute()  # without a warning
+    np.testing.assert_allclose(series.intensity_errors**2, series.intensity)
+
+
+@pytest.mark.parametrize("how", APART)
+def test_parts_of_which_one_was_touched_do_not(parts, how):
+    image = APART[how](*parts).assign_attrs(units="counts")
+    with pytest.warns(xi.XinsituWarning, match="somebody has calculated with it") as said:
+        series = xi.measure(image, ROI).compute()
+    assert len(said) == 1
+    assert np.isnan(series.intensity_errors).all()
+    assert np.isfinite(series.intensity).all()
+
+
+def test_series_of_parts_keep_their_errors_when_they_are_stitched(parts):
+    sample = xi.stitch([xi.measure(one, ROI, correction=xi.Correction(median=3, threshold=5)) for one in parts[:2]])
+    assert np.isfinite(sample.intensity_errors).all()

@@ -15,6 +15,7 @@ import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from dask.highlevelgraph import HighLevelGraph
 from xarray.core.indexing import ExplicitlyIndexed
 
 from xinsitu.errors import warn
@@ -138,6 +139,44 @@ class Counted(Frames):
     """
 
     __slots__ = ()
+
+
+FROM_READER = "xinsitu-image-"
+"""What the names of the chunks of opened frames begin with."""
+_SELECTING = ("getitem-", "rechunk-merge-", "rechunk-split-", "concatenate-", "transpose-")
+"""Names of the steps of a dask graph that make no other numbers."""
+
+
+def counted(variable: xr.Variable) -> bool:
+    """Whether a variable holds frames of counts with which nobody has calculated.
+
+    xarray puts parts together from their bare arrays (``concat``, ``combine_by_coords``), so that a plain variable
+    comes out. Where they are lazy, the graph still says that all are what our reader gave, or selections of it. NumPy
+    arrays say nothing: what was joined in memory does not count, nor what was corrected before it was joined.
+
+    Examples
+    --------
+    >>> frames = as_frames(xr.DataArray(np.ones((2, 3, 4), "float32"), dims=("time", "y", "x")))
+    >>> counted(frames.variable), counted((frames + 1).variable)
+    (True, False)
+    """
+    if isinstance(variable, Counted):
+        return True
+    data: Any = variable._data
+    graph = getattr(data, "dask", None)
+    if not isinstance(graph, HighLevelGraph):
+        return False
+    waiting, seen = [str(data.name)], set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen or name.startswith(FROM_READER):
+            continue
+        seen.add(name)
+        behind = graph.dependencies.get(name, set())
+        if not behind or not name.startswith(_SELECTING):
+            return False
+        waiting += behind
+    return True
 
 
 def remarks_on_frames(unread: Bools, dark: Bools, called: Called | None = None) -> list[str]:

@@ -18,6 +18,7 @@ from scipy.ndimage import median_filter, uniform_filter
 from xinsitu.errors import LayoutError, SchemaError, XinsituWarning, warn
 from xinsitu.kernels import invalid_pixels
 from xinsitu.schema import describe
+from xinsitu.variables import FROM_READER
 
 from .discover import HDF5_SUFFIXES, look, natural_key, sample_and_measurement, why_none
 from .disk import uncollected
@@ -88,7 +89,7 @@ def _chunked(dataset: xr.Dataset, stack: FrameStack | Hdf5Stack, chunks: Mapping
         chunks = {**dict.fromkeys(("time", "y", "x"), -1), **stack.preferred_chunks, **chunks}
     image = dataset["image"].variable
     # named after the files' sizes and times: a persisted chunk of an overwritten frame is never taken for the new one
-    name = f"xinsitu-image-{stack.token}-{_digest((chunks, dataset.attrs.get('flipped')))}"
+    name = f"{FROM_READER}{stack.token}-{_digest((chunks, dataset.attrs.get('flipped')))}"
     try:
         chunked = image.chunk(chunks, name=name)
     except (ValueError, TypeError, ArithmeticError, NotImplementedError) as error:

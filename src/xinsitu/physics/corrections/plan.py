@@ -16,7 +16,7 @@ from xinsitu.errors import CorrectionError, RoiError, SchemaError, warn
 from xinsitu.physics.blocks import in_blocks, over_blocks, pixel_index
 from xinsitu.schema import APPLIED, COUNTS, DETECTOR_SHAPE, RATIO, REFERENCE, image_of
 from xinsitu.values import Box
-from xinsitu.variables import Counted
+from xinsitu.variables import counted
 
 from . import framewise
 from .correction import Correction, checked
@@ -167,7 +167,7 @@ def holds_counts(image: xr.DataArray) -> bool:
     They are whole numbers, or frames that our reader or :func:`~xinsitu.correct` made and with which nobody has
     calculated since.
     """
-    return says_counts(image) and (image.dtype.kind in "iu" or isinstance(image.variable, Counted))
+    return says_counts(image) and (image.dtype.kind in "iu" or counted(image.variable))
 
 
 def _flat_counts(correction: Correction) -> float | None:
