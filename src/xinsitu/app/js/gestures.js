@@ -214,7 +214,7 @@ element.addEventListener("pointerleave", () => { under.textContent = "" })
 document.addEventListener("keydown", (event) => {
   const path = event.composedPath()[0]
   if (/^(INPUT|TEXTAREA|SELECT)$/.test(path?.tagName ?? "") || path?.isContentEditable) return
-  if (event.ctrlKey || event.metaKey || event.altKey) return
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return
   const key = event.key.toLowerCase()
   if (key === " ") space = true
   else if (key === "r") choose("draw")

@@ -5,7 +5,7 @@ if (!channel._keys) {
   document.addEventListener("pointerdown", () => { used = true }, true)
   document.addEventListener("keydown", (event) => {
     const path = event.composedPath()[0]
-    if (/^(INPUT|TEXTAREA|SELECT)$/.test(path?.tagName ?? "") || path?.isContentEditable) return
+    if (/^(INPUT|TEXTAREA|SELECT)$/.test(path?.tagName ?? "") || path?.isContentEditable || document.querySelector("dialog[open]")) return
     const names = [(event.ctrlKey || event.metaKey) && "ctrl", event.altKey && "alt", event.shiftKey && "shift", event.key.toLowerCase()]
     const chord = names.filter(Boolean).join("+")
     const steps = {arrowleft: -1, arrowright: 1, "shift+arrowleft": -10, "shift+arrowright": 10, pageup: -100, pagedown: 100}

@@ -7,7 +7,15 @@
       localStorage.setItem(`xinsitu:${name}`, value)
     } catch { return null }  // a notebook's frame may keep nothing
   }
-  app.classList.add("auto")
+  const theme = (name) => {
+    app.classList.remove("auto", "light", "dark")
+    app.classList.add(name)
+    for (const one of document.querySelectorAll("[data-theme]")) one.setAttribute("aria-pressed", one.dataset.theme === name)
+    kept("theme", name)
+    app.dispatchEvent(new Event("themed"))
+  }
+  for (const one of document.querySelectorAll("[data-theme]")) one.addEventListener("click", () => theme(one.dataset.theme))
+  theme(["light", "dark"].includes(kept("theme")) ? kept("theme") : "auto")
 
   // -- tabs of the panel, and of a narrow page
   const tab = (number) => {

@@ -1,10 +1,15 @@
 // What a control does, under the cursor and for screen readers: the model of a widget bears it as a tag "tip:…".
 // Widgets make their elements anew whenever they like, so a control is named when the hand or the focus comes near.
+const sheet = document.getElementById("app")._sheet ??= new CSSStyleSheet()
+sheet.replaceSync(`.bk-input, .bk-btn, select, option { color: var(--ink) !important; background-color: var(--ground) !important; border-color: var(--line) !important; }
+  .bk-btn.bk-active, .bk-btn-primary { color: var(--on) !important; background-color: var(--accent) !important; }
+  label, span, div, .bk-slider-title { color: var(--ink); }`)
 const name = () => {
   const walk = (view) => {
     const tip = view.model.tags?.find?.((tag) => typeof tag === "string" && tag.startsWith("tip:"))?.slice(4)
-    const label = view.model.title || view.model.label || tip
+    const label = [view.model.title, view.model.label, tip].find((text) => typeof text === "string" && /\p{L}/u.test(text))
     const root = view.el?.shadowRoot
+    if (root && !root.adoptedStyleSheets.includes(sheet)) root.adoptedStyleSheets = [...root.adoptedStyleSheets, sheet]
     for (const one of (tip || label) && root ? root.querySelectorAll("input, select, textarea, button, [role=slider]") : []) {
       if (tip && one.title !== tip) one.title = tip
       const spin = one.classList.contains("bk-spin-btn")

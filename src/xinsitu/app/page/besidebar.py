@@ -73,6 +73,6 @@ def _chooser(
 
 def _with_button(chooser: pn.widgets.Select, look: Callable[[], None]) -> pn.Row:
     """Return a chooser with the button that makes it look again."""
-    again = pn.widgets.Button(label="⟳", width=38, align="end", description="look for new files")
+    again = pn.widgets.Button(label="⟳", width=38, align="end")
     again.on_click(lambda _: look())
     return row(chooser, again)

@@ -103,7 +103,14 @@ def _steps(session: Session) -> list[pn.viewable.Viewable]:
     filling.on(modes, use_mode)
     model.param.watch(fill, ["corrections"])
     fill()
-    draw = button(session, "draw background", lambda: _let_draw(session), width=WIDTH // 2, align="end")
+    draw = button(
+        session,
+        "draw background",
+        lambda: _let_draw(session),
+        width=WIDTH // 2,
+        align="end",
+        tip="drag over an empty area of the image",
+    )
     return [
         row(medians, monitors),
         *(part for name in CALIBRATIONS for part in _calibration(session, name)),
@@ -216,5 +223,8 @@ def _limits(session: Session) -> list[pn.viewable.Viewable]:
     return [
         slider,
         row(low, high, percentile),
-        row(button(session, "fit to frame", fit, width=120), button(session, "fit to run", model.fit_run, width=120)),
+        row(
+            button(session, "fit to frame", fit, width=120, tip="colours for this frame"),
+            button(session, "fit to run", model.fit_run, width=120, tip="colours for all frames"),
+        ),
     ]

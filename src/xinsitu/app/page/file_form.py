@@ -17,7 +17,7 @@ from xinsitu.errors import FrameError, ResultExists
 from xinsitu.io.disk import write_whole
 
 from .session import Session
-from .widgets import WIDTH, button
+from .widgets import WIDTH, button, tipped
 
 LARGEST = 10 * 2**20
 """Bytes of a file that is loaded; ours are far smaller."""
@@ -52,7 +52,8 @@ FILES = {
     "netCDF": File("series as netCDF (.nc)", ".nc", export.netcdf, "numbers, errors, flags and recipe", numbers=True),
     "CSV": File("series as a table (.csv)", ".csv", export.table, "for a spreadsheet", numbers=True),
     "PNG": File("figure (.png)", ".png", lambda screen: export.figure(screen, "png"), "all curves", numbers=True),
-    "HTML": File("figure to zoom in (.html)", ".html", lambda screen: export.figure(screen, "html"), "", numbers=True),
+    "HTML": File("figure to zoom in (.html)", ".html", lambda screen: export.figure(screen, "html"), "curves as a page",
+                 numbers=True),
     "changes": File("changes of attenuation (.json)", "changes.json", lambda screen: screen.files["changes"].encode(),
                     "for xinsitu stitch --changes"),
     "events": File("events (.json)", "events.json", lambda screen: screen.files["events"].encode(),
@@ -86,6 +87,7 @@ def files(session: Session) -> list[pn.viewable.Viewable]:
     """Return the form that loads."""
     model = session.model
     load = pn.widgets.FileInput(accept=".json", multiple=False, width=WIDTH, css_classes=["load"])
+    tipped(load, "load ROIs, changes, events or a view")
 
     def loaded(event: object) -> None:
         content: bytes = event.new  # type: ignore[attr-defined] # a param event
@@ -95,7 +97,8 @@ def files(session: Session) -> list[pn.viewable.Viewable]:
     load.param.watch(loaded, ["value"])
     again = unsaved.latest(model.source)
     taken_up = [] if again is None else [
-        button(session, "take up unsaved", lambda: model.load(again.read_text(encoding="utf-8")), width=WIDTH)
+        button(session, "take up unsaved", lambda: model.load(again.read_text(encoding="utf-8")), width=WIDTH,
+               tip="what was on the screen when the explorer ended without being saved")
     ]  # fmt: skip
     return [*taken_up, pn.pane.Str("Load ROIs, changes, events or a view:", margin=(8, 10, 0, 10)), load]
 

@@ -14,7 +14,7 @@ from .correction_form import corrections
 from .file_form import files
 from .sample_form import attenuation, events
 from .session import Session
-from .widgets import WIDTH, bound, button, rounded, row, small, toggle
+from .widgets import WIDTH, bound, button, rounded, row, small, tipped, toggle
 
 
 def _roi(session: Session) -> list[pn.viewable.Viewable]:
@@ -63,17 +63,17 @@ def _roi(session: Session) -> list[pn.viewable.Viewable]:
         backgrounds,
         row(
             new,
-            button(session, "duplicate", lambda: model.duplicate(model.selected)),
-            button(session, "remove", lambda: model.remove(model.selected)),
+            button(session, "duplicate", lambda: model.duplicate(model.selected), tip="copy it (Ctrl+C, Ctrl+V)"),
+            button(session, "remove", lambda: model.remove(model.selected), tip="remove the region (Delete)"),
         ),
         row(
-            button(session, "undo", model.undo),
-            button(session, "redo", model.redo),
-            button(session, "key frame", model.set_key_frame),
+            button(session, "undo", model.undo, tip="take the last change of regions back (Ctrl+Z)"),
+            button(session, "redo", model.redo, tip="do it again (Ctrl+Shift+Z)"),
+            button(session, "key frame", model.set_key_frame, tip="the region is here at this frame (K)"),
         ),
         row(
-            button(session, "follow peak", model.follow_com, width=125),
-            button(session, "stand still", model.clear_path, width=125),
+            button(session, "follow peak", model.follow_com, width=125, tip="let the region follow its centre of mass"),
+            button(session, "stand still", model.clear_path, width=125, tip="let the region stand still again"),
         ),
     ]
 
@@ -92,7 +92,8 @@ def measurement(session: Session) -> pn.viewable.Viewable:
 def scaled(session: Session) -> pn.viewable.Viewable:
     """Return the switch between measured and corrected intensities."""
     options = {"measured": False, "corrected": True}
-    return small(bound(session, pn.widgets.RadioButtonGroup(options=options, width=140), "scaled"))
+    tip = "intensities as measured, or with the changes of attenuation corrected"
+    return tipped(small(bound(session, pn.widgets.RadioButtonGroup(options=options, width=140), "scaled")), tip)
 
 
 def image_tools(session: Session) -> pn.viewable.Viewable:
@@ -128,16 +129,32 @@ def image_tools(session: Session) -> pn.viewable.Viewable:
 
 
 def curve_tools(session: Session) -> pn.viewable.Viewable:
-    """Return what belongs to the curves: axis, shift, scale, and the direction of the kymograph."""
+    """Return the chooser of the time axis."""
+    options = list(session.model.axes)
+    return small(bound(session, pn.widgets.Select(options=options, width=84), "axis"), "time axis")
+
+
+def plot_tools(session: Session) -> dict[str, pn.viewable.Viewable]:
+    """Return the switches that stand at a plot, by the quantity that it shows."""
     model = session.model
-    directions = {f"kymograph: {model.direction(axis)}": axis for axis in ("x", "y")}
-    return pn.Row(
-        toggle(session, "shift", "shift", "centre of mass from its first frames, or in detector pixels"),
-        toggle(session, "log", "log_intensity", "logarithmic intensity"),
-        small(bound(session, pn.widgets.Select(options=list(model.axes), width=84), "axis"), "time axis"),
-        small(bound(session, pn.widgets.Select(options=directions, width=120), "along"), "along"),
-        margin=0, height=28,
-    )  # fmt: skip
+    directions = {model.direction(axis): axis for axis in ("x", "y")}
+    along = small(bound(session, pn.widgets.RadioButtonGroup(options=directions, width=64), "along"), "along")
+    groups = {
+        "com": [
+            toggle(session, "shift", "shift", "centre of mass from its first frames, or in detector pixels"),
+            toggle(session, "smooth", "smooth", "smooth all curves on the true time axis, never across a gap"),
+            toggle(session, "d/dt", "derivative", "slopes per second instead of values"),
+        ],
+        "intensity": [
+            toggle(session, "log", "log_intensity", "logarithmic intensity"),
+            toggle(session, "÷ window", "normalised", "divide by the mean of the window that Shift and a drag chose"),
+        ],
+        "kymograph": [
+            tipped(along, "kymograph along this direction"),
+            toggle(session, "log", "log_kymograph", "logarithmic colours of the kymograph"),
+        ],
+    }
+    return {name: pn.Row(*widgets, margin=0) for name, widgets in groups.items()}
 
 
 def _attenuation(session: Session) -> list[pn.viewable.Viewable]:

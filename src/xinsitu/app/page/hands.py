@@ -16,6 +16,7 @@ def wire(session: Session) -> None:
     """Give the page its scripts, and let the model follow what they tell."""
     _scripts(session)
     _cursors(session)
+    _theme(session)
     model, channel, do = session.model, session.channel, session.do
     channel.on_change("ask", lambda attr, old, new: session.frames.ask())
     channel.on_change("drag", lambda attr, old, new: session.dragged(new[0].removeprefix("roi:"), new[1]))
@@ -23,6 +24,7 @@ def wire(session: Session) -> None:
     channel.on_change("rename", lambda attr, old, new: do(lambda: model.rename(new[0], new[1])))
     channel.on_change("chip", lambda attr, old, new: do(lambda: _chip(session, new[0], new[1])))
     channel.on_change("click", lambda attr, old, new: do(lambda: model.pick(new[1])))
+    channel.on_change("chosen", lambda attr, old, new: do(lambda: model.choose_window(new[0], new[1])))
     channel.on_change("walk", lambda attr, old, new: do(lambda: _walk(session, new[0], new[1])))
     channel.on_change("reply", lambda attr, old, new: do(lambda: model.answer(new[0])))
     channel.on_change("key", lambda attr, old, new: do(lambda: pressed(model, new[0])))
@@ -54,6 +56,15 @@ def _scripts(session: Session) -> None:
             mapper.js_on_change(change, regions)
 
 
+def _theme(session: Session) -> None:
+    """Let figures have the colours of the page, and their switches stand where they are."""
+    theme = script("theme")  # without models among its arguments: Bokeh walks from each to all others, for every root
+    for one in (session.image.figure, *session.curves.figures.values(), session.kymograph.figure):
+        for change in ("inner_width", "inner_height"):
+            one.js_on_change(change, theme)
+    session.curves.column.js_on_change("children", theme)
+
+
 def _cursors(session: Session) -> None:
     """Let the cursors of all figures along time follow the frame, and lead to one."""
     channel, slider, curves = session.channel, session.player.slider, session.curves
@@ -61,8 +72,11 @@ def _cursors(session: Session) -> None:
     arrived = script("arrived", channel=channel, slider=slider, places=curves.places, cursors=cursors)
     channel.js_on_change("done", arrived)
     curves.places.js_on_change("data", arrived)
-    for one, cursor in zip([*curves.figures.values(), session.kymograph.figure], cursors, strict=True):
+    figures = [*curves.figures.values(), session.kymograph.figure]
+    window = script("window", channel=channel)
+    for one, cursor in zip(figures, cursors, strict=True):
         seek = script("seek", channel=channel, slider=slider, places=curves.places, name=one.name or "")
+        one.js_on_change("inner_width", window)
         one.js_on_event("tap", seek)
         cursor.js_on_change("location", seek)
 

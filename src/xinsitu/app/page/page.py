@@ -12,8 +12,9 @@ from xinsitu.app.state.model import ExplorerModel
 from xinsitu.app.views.channel import code, script
 
 from .file_form import FILES, wire_files
-from .forms import TABS, curve_tools, image_tools, measurement, scaled
+from .forms import TABS, curve_tools, image_tools, measurement, plot_tools, scaled
 from .session import Session
+from .tips import with_tips
 
 GESTURES = (
     ("click", "selects a region"),
@@ -29,6 +30,7 @@ GESTURES = (
     ("Ctrl+C, Ctrl+V, Tab", "copies a region, pastes it, selects the next one"),
     ("B", "does not trust this frame, or trusts it again"),
     ("curves: click, drag, double click", "goes to that frame; zooms time; shows all"),
+    ("curves: Shift and drag", "chooses a window: its mean and slope are said"),
     ("chip: click, Alt-click", "hides the curves of a region; shows them alone"),
 )
 PICTURES = {"image": "picture of the image (.png)", "kymograph": "picture of the kymograph (.png)"}
@@ -76,10 +78,13 @@ def page(session: Session) -> pn.Template:
         "profiles": session.section.row, "curve_tools": curve_tools(session), "curves": session.curves.column,
         "notice": _notice(model), "picking": _picking(model),
     }  # fmt: skip
+    parts |= {f"plot_{name}": tools for name, tools in plot_tools(session).items()}
     for name, part in parts.items():
         template.add_panel(f"at_{name}", part)
     for number, make in enumerate(TABS.values()):
-        template.add_panel(f"at_tab{number}", pn.Column(*make(session), sizing_mode="stretch_width", margin=0))
+        template.add_panel(
+            f"at_tab{number}", pn.Column(*with_tips(make(session)), sizing_mode="stretch_width", margin=0)
+        )
     template.add_panel("at_channel", session.channel_holder)
     wire_files(session)
     session.start()

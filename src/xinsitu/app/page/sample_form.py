@@ -66,8 +66,20 @@ def events(session: Session) -> list[pn.viewable.Viewable]:
     return [
         name,
         row(
-            button(session, "at this frame", lambda: model.add_event(name.value), width=125),
-            button(session, "by a click", lambda: model.pick_event(name.value), width=125),
+            button(
+                session,
+                "at this frame",
+                lambda: model.add_event(name.value),
+                width=125,
+                tip="the event is at the frame that is shown",
+            ),
+            button(
+                session,
+                "by a click",
+                lambda: model.pick_event(name.value),
+                width=125,
+                tip="click a curve where the event is",
+            ),
         ),
         listed,
         row(

@@ -53,7 +53,7 @@ def small(widget: pn.widgets.Widget, tip: str = "") -> pn.widgets.Widget:
     widget.param.update(margin=(2, 2), height=24, stylesheets=[COMPACT])
     if tip:
         widget.label = tip
-    return widget
+    return tipped(widget, tip)
 
 
 def rounded(value: float) -> float:
@@ -70,4 +70,4 @@ def rounded(value: float) -> float:
 def toggle(session: Session, label: str, name: str, tip: str) -> pn.widgets.Widget:
     """Return a button that stays down while a parameter of the model is true."""
     one = pn.widgets.Toggle(label=label, width=12 + 8 * len(label))
-    return small(bound(session, one, name))
+    return tipped(small(bound(session, one, name)), tip)

@@ -56,7 +56,7 @@ def table(model: Shown) -> bytes:
 def figure(model: Shown, ending: str) -> bytes:
     """Return the figure of the result as a file with this ending."""
     screen = Screen.of(model)
-    options: dict[str, Any] = {"x": screen.axis, "log": screen.log_intensity, "events": screen.events}
+    options: dict[str, Any] = {**screen.plot, "events": screen.events}
     with tempfile.TemporaryDirectory() as folder:
         return save_plot(result(screen), Path(folder) / f"figure.{ending}", **options).read_bytes()
 
@@ -87,7 +87,7 @@ def recipe_files(model: Shown) -> dict[str, str]:
         rest["mask"] = correcting.mask.resolve().as_posix()
     document["correction"] = without_defaults(_without_none(rest))
     document["output"] = {"result": f"{stem}.nc", "table": f"{stem}.csv", "figures": [f"{stem}.png"]}
-    document["plot"] = {"x": screen.axis, "log": screen.log_intensity}
+    document["plot"] = screen.plot
     files["recipe.toml"] = tomli_w.dumps(document)
     events = [event.to_dict() for event in screen.events]
     own = json.dumps({"format": EVENTS, "version": DOCUMENT, "events": events}, indent=2)
@@ -144,7 +144,7 @@ def script(model: Shown) -> str:
         lines.append(f"changes = [xi.AttenuationChange.from_dict(one) for one in {_literal(changes)}]")
         lines.append("result = xi.correct_attenuation(result, changes)")
     lines.append(f"xi.write_results(result, {stem + '.nc'!r}, overwrite=True)")
-    plot = f"x={screen.axis!r}, log={screen.log_intensity!r}, events=events"
+    plot = ", ".join(f"{name}={value!r}" for name, value in screen.plot.items()) + ", events=events"
     lines.append(f"xi.save_plot(result, {stem + '.png'!r}, {plot}, overwrite=True)")
     return "\n".join(lines) + "\n"
 

@@ -1,4 +1,4 @@
-"""Kinds of ROIs and their colours, as in the old tool: yellow centre of mass, orange width, red and green intensity."""
+"""Kinds of ROIs and their colours: those of the old tool for one quantity, colour-blind safe ones for everything."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ class Kind:
     role: Literal["signal", "background"] = "signal"
 
 
+OKABE_ITO = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#0072b2", "#f0e442")
+"""Colours that people who see red and green alike can tell apart (M. Okabe and K. Ito, 2008)."""
 KINDS: Mapping[str, Kind] = {
-    "all": Kind("everything", ("cyan", "magenta", "deepskyblue", "violet", "gold"), None),
+    "all": Kind("everything", OKABE_ITO, None),
     "com": Kind("centre of mass", ("yellow",), ("com",)),
     "fwhm": Kind("FWHM", ("orange",), ("fwhm",)),
     "intensity": Kind("intensity", ("red", "limegreen"), ("intensity",)),

@@ -17,12 +17,13 @@ import xarray as xr
 from xinsitu.app.data import beside
 from xinsitu.app.data.store import FrameStore
 from xinsitu.clock import Moment, nanoseconds
-from xinsitu.errors import DocumentError
+from xinsitu.errors import DocumentError, SchemaError
 from xinsitu.io.documents import ATTENUATION, EVENTS, ROIS, VERSION
 from xinsitu.physics.corrections.apply import Correction
 from xinsitu.physics.moments import frame_key
 from xinsitu.values import AttenuationChange, Event, Key, RoiSet
 
+from . import curve_state
 from .change_state import ChangesState
 from .view_file import VIEW_FORMAT, restore
 
@@ -51,6 +52,40 @@ class ExplorerModel(ChangesState):
         super().__init__(store, rois=rois, correction=correction)
         self.events, self.changes = tuple(events), tuple(changes)
         self.calibration = dict(calibration or {})
+
+    # -- curves as they are drawn ------------------------------------------------------------------------------------
+
+    def drawn(self, name: str) -> xr.Dataset | None:
+        """Return the numbers of a ROI as its curves show them: those of :meth:`shown`, smoothed, as slopes, divided."""
+        series = self.shown(name)
+        window = slice(*self.span) if self.span is not None and self.normalised else None
+        if series is None or not (self.smooth or self.derivative or window):
+            return series
+        return curve_state.drawn(
+            series, self.breaks(), smooth=self.smooth, derivative=self.derivative, window=window
+        )  # fmt: skip
+
+    def choose_window(self, start: float, end: float) -> None:
+        """Take frames between two places of the time axis, and say mean and slope of the selected ROI there.
+
+        Raises
+        ------
+        SchemaError
+            There are less than three frames.
+        """
+        x, (low, high) = self.coordinates(), sorted((start, end))
+        inside = np.flatnonzero((x >= low) & (x <= high))
+        if len(inside) < 3:
+            raise SchemaError("a window needs three frames: drag farther with Shift held down")
+        self.span = int(inside[0]), int(inside[-1]) + 1
+        series = self.shown(self.selected)
+        if series is not None:
+            directions = {axis: self.direction(axis) for axis in ("x", "y")}
+            labels = {f"com_{axis}": f"COM {name}" for axis, name in directions.items()}
+            labels |= {f"fwhm_{axis}": f"FWHM {name}" for axis, name in directions.items()}
+            self.message = curve_state.said(
+                self.selected, series, slice(*self.span), {**labels, "intensity": "intensity"}
+            )
 
     # -- events -------------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from xinsitu.values import AttenuationChange, Event, FrameRange, Key, RoiSet
 from xinsitu.variables import held_elsewhere
 
 from .corrections import Corrections
+from .curve_state import SMOOTH
 from .measuring import Request, answer, masked
 from .model import ExplorerModel
 from .view_file import view_text
@@ -36,6 +37,8 @@ class Screen:
     bad_frames: tuple[FrameRange, ...]
     axis: str
     log_intensity: bool
+    smooth: str | None
+    derivative: bool
     files: Mapping[str, str]
 
     @classmethod
@@ -53,7 +56,7 @@ class Screen:
         return cls(
             model.source, store.measurable(), dict(store.faults), RoiSet(list(model.rois)), model.corrections,
             model.corrected, tuple(model.changes), _events_of(model), tuple(model.bad_frames), model.axis,
-            model.log_intensity, files,
+            model.log_intensity, SMOOTH if model.smooth else None, model.derivative, files,
         )  # fmt: skip
 
     @property
@@ -77,6 +80,12 @@ class Screen:
     def correction(self) -> Correction | None:
         """What is done to the frames."""
         return self.corrections.active if self.corrected else None
+
+    @property
+    def plot(self) -> dict[str, object]:
+        """Keywords of :func:`~xinsitu.plot` that draw the curves as they are shown."""
+        more = {"smooth": self.smooth, "derivative": self.derivative}
+        return {"x": self.axis, "log": self.log_intensity, **{name: value for name, value in more.items() if value}}
 
     @property
     def reproducible(self) -> bool:

@@ -25,7 +25,8 @@ ROOT = Path("/")
 """What paths in a view are relative to: it may be loaded from anywhere."""
 VIEW_FORMAT = "xinsitu-view"
 SHOWN = (
-    "corrected", "compare", "log_image", "limits", "axis", "log_intensity", "log_kymograph", "shift", "along", "show",
+    "corrected", "compare", "log_image", "limits", "axis", "log_intensity", "log_kymograph", "smooth",
+    "derivative", "shift", "along", "show",
     "scaled", "selected", "frame", "follow",
 )  # fmt: skip
 """What is shown and how, in the order in which it is set."""

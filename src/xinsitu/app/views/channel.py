@@ -34,6 +34,7 @@ class Channel(DataModel):  # type: ignore[misc] # bokeh is not typed for us
     question = Text(default="", help="what a person is asked")
     reply = Tuple(Bool, Int, default=(False, 0), help="the answer, and a counter")
     factors = List(Float, help="what the counts of each frame are multiplied by as they are shown; empty: nothing")
+    chosen = Tuple(Float, Float, Int, default=(0, 0, 0), help="ends of a window of the time axis, and a counter")
     save = Tuple(Text, Bool, Int, default=("", False, 0), help="entry of the menu, whether to write it, and a counter")
     beside = Bool(default=False, help="files are written where results go, instead of sent to the browser")
     file = Tuple(Text, Bytes, Int, default=("", b"", 0), help="name and content of a file to save, and a counter")

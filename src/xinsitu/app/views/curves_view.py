@@ -46,7 +46,9 @@ DRAWN = {
     "flags": tuple(f"{name}{ending}" for name in COLUMNS for ending in ("_x", "")),
 }
 """What the browser makes of the numbers of a ROI, each in a source of its own; none of it comes back to the server."""
-FLAGGED = "#b00020"
+FILTERS = ("smooth", "derivative", "normalised")
+"""What is done to curves before they are drawn."""
+FLAGGED, CHOSEN = "#b00020", "#009e73"
 TIMED = {
     "tools": "xwheel_zoom,xbox_zoom,save", "active_scroll": "xwheel_zoom", "toolbar_location": None, "height": 60,
     "sizing_mode": "stretch_both", "min_border_left": 74, "min_border_right": 12, "min_border_top": 3,
@@ -93,9 +95,13 @@ class CurvesView:
         watch = model.param.watch
         watch(lambda *_: self.hide(), ["hidden"])
         watch(lambda *_: self._another_axis(), ["axis"])
-        watch(lambda *_: self.labels(), ["log_intensity", "shift", "corrected", "corrections"])
-        watch(lambda *_: self.marks(), ["events", "changes", "proposals", "bad_frames"])
-        watch(lambda *_: self._again(), ["changes", "scaled", "bad_frames"])
+        watch(
+            lambda *_: self.labels(), ["log_intensity", "shift", "corrected", "corrections", "derivative", "normalised"]
+        )
+        watch(lambda *_: self.marks(), ["events", "changes", "proposals", "bad_frames", "span"])
+        watch(
+            lambda *_: self._again(), ["changes", "scaled", "bad_frames", "smooth", "derivative", "normalised", "span"]
+        )
 
     # -- figures ------------------------------------------------------------------------------------------------------
 
@@ -131,7 +137,7 @@ class CurvesView:
         model = self._model
         self.places.data = {"x": model.coordinates()}
         self._channel.breaks = [int(position) for position in model.breaks()]
-        self._channel.shift = model.shift
+        self._channel.shift = model.shift and not model.derivative
         self.fit()
         for source in self._sources.values():
             source.data.update(x=self.places.data["x"][: len(source.data["x"])])
@@ -160,14 +166,17 @@ class CurvesView:
     def labels(self) -> None:
         """Name the vertical axes, show the intensity on the scale that was chosen, and only what a ROI measures."""
         model = self._model
+        slope = "/s" if model.derivative else ""
         for axis in ("x", "y"):
             direction = model.direction(axis)
-            self.figures[f"com_{axis}"].yaxis.axis_label = f"COM {direction} (px)" + ("\nshift" if model.shift else "")
-            self.figures[f"fwhm_{axis}"].yaxis.axis_label = f"FWHM {direction} (px)"
+            shift = "\nshift" if model.shift and not model.derivative else ""
+            self.figures[f"com_{axis}"].yaxis.axis_label = f"COM {direction} (px{slope}){shift}"
+            self.figures[f"fwhm_{axis}"].yaxis.axis_label = f"FWHM {direction} (px{slope})"
         units = str(image_of(model.store.data).attrs.get("units", ""))
         counts = units == "counts" and not (model.corrected and model.correction is not None)
+        units = f"counts{slope}" if counts and not model.normalised else "1/s" if slope else ""
         for name in ("intensity", "intensity_log"):
-            self.figures[name].yaxis.axis_label = "intensity\n(counts)" if counts else "intensity"
+            self.figures[name].yaxis.axis_label = f"intensity\n({units})" if units else "intensity"
         hidden = "intensity" if model.log_intensity else "intensity_log"
         measured = [name for name in FIGURES if any(roi.measures(name.split("_")[0]) for roi in model.rois)]
         for name, one in self.figures.items():
@@ -182,7 +191,7 @@ class CurvesView:
                 axis.major_label_text_font_size = "11px" if last else "0px"
         if self.column.children != children:
             self.column.children = children
-        self._channel.shift = model.shift
+        self._channel.shift = model.shift and not model.derivative
 
     def shown_as(self, name: str) -> str:
         """Return the name of a figure on the page, such as ``curve_com_l``: one for both of the intensity's."""
@@ -241,7 +250,7 @@ class CurvesView:
             one.renderers = [renderer for renderer in one.renderers if renderer not in gone]
 
     def _add(self, roi: Roi, color: str) -> None:
-        numbers = _columns(self._model.shown(roi.name), self.places.data["x"])  # later ones might miss the page
+        numbers = _columns(self._model.drawn(roi.name), self.places.data["x"])  # later ones might miss the page
         source = ColumnDataSource(data=numbers, name=f"series:{roi.name}")
         drawn = {
             kind: ColumnDataSource(data={name: [] for name in names}, name=f"{kind}:{roi.name}", syncable=False)
@@ -282,7 +291,7 @@ class CurvesView:
     def numbers(self, name: str) -> None:
         """Take over the numbers of one ROI; the columns bear the names of the time series."""
         if name in self._sources:
-            self._sources[name].data = _columns(self._model.shown(name), self.places.data["x"])
+            self._sources[name].data = _columns(self._model.drawn(name), self.places.data["x"])
 
     # -- events -------------------------------------------------------------------------------------------------------
 
@@ -297,11 +306,18 @@ class CurvesView:
         named = [*points, *spans]
         self._marks.data = {"x": [_number(mark.start) for mark in named], "text": [mark.name for mark in named]}
         changes, bad = self._model.change_places(), self._bad()
+        span = (
+            []
+            if self._model.span is None
+            else [tuple(self.places.data["x"][[self._model.span[0], self._model.span[1] - 1]])]
+        )
         self._spans.data = {
-            "left": [_number(mark.start) for mark in spans] + [left for left, _, _ in changes] + [x for x, _ in bad],
-            "right": [_number(mark.stop) for mark in spans] + [right for _, right, _ in changes] + [x for _, x in bad],
+            "left": [_number(mark.start) for mark in spans] + [left for left, _, _ in changes]
+            + [x for x, _ in [*bad, *span]],
+            "right": [_number(mark.stop) for mark in spans] + [right for _, right, _ in changes]
+            + [x for _, x in [*bad, *span]],
             "color": ["#888888"] * len(spans) + ["#d62728" if sure else "#1f77b4" for _, _, sure in changes]
-            + [FLAGGED] * len(bad),
+            + [FLAGGED] * len(bad) + [CHOSEN] * len(span),
         }  # fmt: skip
 
     def _bad(self) -> list[tuple[float, float]]:

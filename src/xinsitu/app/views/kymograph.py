@@ -55,9 +55,9 @@ class KymographView:
         self._bars = [
             ColorBar(
                 color_mapper=mapper, orientation="horizontal", width=130, height=7, padding=3, margin=2,
-                location="top_right", major_label_text_font_size="10px", background_fill_alpha=0.7,
+                location="top_left", major_label_text_font_size="10px", background_fill_alpha=0.7,
                 ticker=LogTicker(desired_num_ticks=3) if isinstance(mapper, LogColorMapper) else
-                BasicTicker(desired_num_ticks=3), visible=False,
+                BasicTicker(desired_num_ticks=3), visible=False, formatter=ticks(),
             )
             for mapper in self._mappers
         ]  # fmt: skip

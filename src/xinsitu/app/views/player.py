@@ -17,18 +17,28 @@ class PlayerView:
 
     def __init__(self, n_frames: int, channel: Channel, frame: int = 0) -> None:
         self.slider = Slider(
-            name="frame_slider", start=0, end=max(1, n_frames - 1), value=frame, step=1, title="frame", syncable=False,
+            name="frame_slider", tags=["tip:frame: drag, or use the arrow keys"],
+            start=0, end=max(1, n_frames - 1), value=frame, step=1, title="frame", syncable=False,
             sizing_mode="stretch_width", margin=(0, 12, 0, 8),
         )  # fmt: skip
         self.toggle = Toggle(
-            name="play", label="▶▶", button_type="primary", width=38, height=26, margin=(4, 2), syncable=False
+            name="play",
+            tags=["tip:play or pause (space)"],
+            label="▶▶",
+            button_type="primary",
+            width=38,
+            height=26,
+            margin=(4, 2),
+            syncable=False,
         )
         self.goto = TextInput(
-            name="goto", title="go to", stylesheets=[UNSEEN], placeholder="go to …", width=84, height=26,
-            margin=(4, 6), syncable=True, description=f"Type {FORMS}, and press Enter.",
+            name="goto", tags=[f"tip:type {FORMS}, and press Enter"],
+            title="go to", stylesheets=[UNSEEN], placeholder="go to …", width=84, height=26,
+            margin=(4, 6), syncable=True,
         )  # fmt: skip
         self.speed = Spinner(
             name="speed",
+            tags=["tip:frames per second"],
             low=0.1,
             high=200,
             value=10,
@@ -41,8 +51,8 @@ class PlayerView:
             stylesheets=[UNSEEN],
         )
         back, forth = (
-            Button(name=f"step{frames:+d}", label=label, width=28, height=26, margin=(4, 1))
-            for label, frames in (("‹", -1), ("›", 1))
+            Button(name=f"step{frames:+d}", tags=[f"tip:{tip}"], label=label, width=28, height=26, margin=(4, 1))
+            for label, frames, tip in (("‹", -1, "previous frame (←)"), ("›", 1, "next frame (→)"))
         )
         ask = script("pump", channel=channel, slider=self.slider)
         self.slider.js_on_change("value", ask)

@@ -32,7 +32,7 @@ class SectionView:
         }  # fmt: skip
         self._plots = {axis: figure(name=f"profile_{axis}", **common) for axis in ("x", "y")}
         for axis, one in self._plots.items():
-            one.step("at", "profile", source=self.profiles[axis], mode="center", color="#1f4e79", line_width=1.5)
+            one.step("at", "profile", source=self.profiles[axis], mode="center", color="#0072b2", line_width=1.5)
             one.line("at", "level", source=self.widths[axis], color="#e6194b", line_width=2)
             one.scatter("at", "level", source=self.widths[axis], color="#e6194b", size=5, marker="circle")
         for one in self._plots.values():
