@@ -45,6 +45,7 @@ _COMMANDS: dict[str, Command] = {
     "run": _later("run_command", "run"),
     "instrument": _later("instrument_command", "instrument"),
     "convert": _later("convert_command", "convert"),
+    "completion": _later("completion_command", "completion"),
 }
 
 

@@ -123,6 +123,7 @@ def parser(version: str, commands: dict[str, Command]) -> argparse.ArgumentParse
     _run(add)
     _instrument(add)
     _convert(add)
+    _completion(add)
     return top
 
 
@@ -303,3 +304,13 @@ def _convert(add: Add) -> None:
     one.add_argument("path", type=Path, metavar="OLD.p", help="pickle of arrays, tables, numbers, texts, lists, dicts")
     one.add_argument("-o", "--output", type=Path, metavar="NEW.nc", help="file to write (default: OLD.nc)")
     one.add_argument("--force", action="store_true", help="overwrite what is there")
+
+
+def _completion(add: Add) -> None:
+    one = add(
+        "completion",
+        "print what lets a shell complete commands and options",
+        "  xinsitu completion bash > ~/.local/share/bash-completion/completions/xinsitu\n"
+        "  xinsitu completion zsh > ~/.zfunc/_xinsitu",
+    )
+    one.add_argument("shell", choices=["bash", "zsh", "tcsh"], help="which shell")
