@@ -414,3 +414,15 @@ def test_points_of_frames_that_were_renamed_are_counted(tmp_path, pattern):
     named(tmp_path, range(8), pattern)
     data = open_measurement(tmp_path, tz="UTC", time="frame")
     assert data.monitor.values.tolist() == [100.0 + number for number in range(8)]
+
+
+def test_clocks_of_points_without_a_time_are_not_compared(tmp_path):
+    """Nothing is said of clocks that are apart, and no mean of nothing is taken."""
+    for number in range(3):
+        (tmp_path / f"run_{number:04d}.tif").write_bytes(camserver_bytes(ramp(number), stamp_of(number)))
+    rows = "".join(f"run_{number:04d}.tif,,{100 + number}\n" for number in range(3))
+    (tmp_path / "run.log").write_text("file,time,monitor\n" + rows)
+    data = open_measurement(tmp_path, tz="UTC", time="frame")
+    assert data.monitor.values.tolist() == [100, 101, 102]
+    assert "later" not in data.attrs["log_join"]
+    assert "earlier" not in data.attrs["log_join"]

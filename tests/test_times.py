@@ -359,3 +359,38 @@ def test_stamps_with_their_own_offset_win_over_the_zone(tmp_path):
         data = open_measurement(folder, tz="Asia/Tokyo")
     assert epoch_seconds(data.time).tolist() == [1667346210, 1667346211]
     assert epoch_seconds(open_measurement(folder, tz="America/Los_Angeles").time)[0] == 1667346210
+
+
+def seconds_of(folder, stamps):
+    """Open frames of these stamps; seconds since 17:00:00, and the attributes of the times."""
+    folder.mkdir()
+    for number, stamp in stamps.items():
+        (folder / f"a_{number:04d}.tif").write_bytes(camserver_bytes(ramp(number), stamp))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", XinsituWarning)
+        data = open_measurement(folder, tz="UTC", time="stamp")
+    start = np.datetime64("2014-05-28T17:00:00", "ns")
+    return ((data.time.values - start) / np.timedelta64(1, "s")).tolist(), data.attrs
+
+
+def test_frames_of_one_stamp_are_spread_over_its_second_in_their_order(tmp_path):
+    stamps = [stamp_of(second) for second in (5, 6, 6, 6, 6, 7, 9, 9)]
+    found, _ = seconds_of(tmp_path / "m", dict(enumerate(stamps)))
+    assert found == [5, 6, 6.25, 6.5, 6.75, 7, 9, 9.5]
+
+
+def test_frames_without_a_stamp_lie_between_and_beyond_the_others_at_their_pace(tmp_path):
+    """Known at 10, 12 and 20 of the numbers 3, 4 and 8: 2 s a frame over all."""
+    known = {3: stamp_of(10), 4: stamp_of(12), 8: stamp_of(20)}
+    stamps = {number: known.get(number, "") for number in (1, 2, 3, 4, 6, 7, 8, 9, 12)}
+    found, _ = seconds_of(tmp_path / "m", stamps)
+    assert found == [6, 8, 10, 12, 16, 18, 20, 22, 28]
+
+
+@pytest.mark.parametrize(
+    ("stamp", "resolution"),
+    [("2014:05:28 17:01:59", 1.0), ("2014-05-28T17:01:59.25", 0.01), ("2014-05-28T17:01:59.123456789", 1e-6)],
+)
+def test_the_resolution_is_that_of_the_digits_and_never_finer_than_what_is_kept(tmp_path, stamp, resolution):
+    _, attrs = seconds_of(tmp_path / "m", {0: stamp})
+    assert attrs["time_resolution"] == pytest.approx(resolution, rel=1e-12)
