@@ -35,7 +35,7 @@ from xinsitu.variables import SAID_LATER, Called, remarks_on_frames
 from .compressed_frames import filters, write_chunks
 from .disk import new_file, refuse_existing, refuse_other_format
 from .formats.descriptors import read_at, reserve, write_at
-from .results import ENGINE, frames_per_chunk, provenance, storable
+from .results import ENGINE, in_chunks, provenance, storable
 
 try:
     import resource
@@ -164,7 +164,7 @@ def _image_variable(file: h5netcdf.File, image: xr.DataArray, **how: Any) -> h5n
 
 
 def _chunked(image: xr.DataArray) -> da.Array:
-    return image.chunk({"time": frames_per_chunk(image)}).data
+    return in_chunks(image).data
 
 
 def _check_room(path: Path, size: int) -> None:

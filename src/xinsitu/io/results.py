@@ -15,6 +15,7 @@ import xarray as xr
 
 import xinsitu
 from xinsitu import schema
+from xinsitu.defaults import frames_per_block
 from xinsitu.errors import SchemaError, XinsituError, warn
 from xinsitu.variables import as_frames
 
@@ -201,7 +202,7 @@ def _damaged(path: Path, fault: Exception) -> SchemaError:
 def _loaded(lazy: xr.Dataset) -> xr.Dataset:
     """Return the Dataset in memory, but for a stack of frames, with exact times."""
     if "image" in lazy:
-        image = as_frames(lazy["image"].chunk({"time": frames_per_chunk(lazy["image"])})).variable
+        image = as_frames(in_chunks(lazy["image"])).variable
         result = lazy.drop_vars("image").load().assign(image=image)
     else:
         with lazy:
@@ -256,12 +257,6 @@ def _groups(path: Path) -> list[str]:
         return [name for name, item in file.items() if isinstance(item, h5py.Group)]
 
 
-def frames_per_chunk(image: xr.DataArray, size: int = 24 * 2**20) -> int:
-    """Whole frames in a chunk of about ``size`` bytes.
-
-    Examples
-    --------
-    >>> frames_per_chunk(xr.DataArray(np.zeros((200, 195, 487), "int32"), dims=("time", "y", "x")))
-    66
-    """
-    return max(1, size // max(1, image.dtype.itemsize * image.sizes["y"] * image.sizes["x"]))
+def in_chunks(image: xr.DataArray) -> xr.DataArray:
+    """Return frames in chunks of whole ones."""
+    return image.chunk({"time": frames_per_block(image.dtype.itemsize * image.sizes["y"] * image.sizes["x"])})

@@ -18,10 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from xinsitu.defaults import CHUNK_BYTES, frames_per_block
 from xinsitu.errors import SchemaError
-
-CHUNK_BYTES = 20 * 2**20
-"""Raw pixels in one block: 50 frames of a PILATUS 100K, the best of what was measured."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,14 +79,14 @@ def block_function(function: Callable[Given, Made]) -> Callable[Given, Made]:
     return silent
 
 
-def frames_per_block(image: xr.DataArray) -> int:
-    """Return the number of whole frames in about 20 MiB, or what the reader prefers where that is not far from it."""
+def frames_in_block(image: xr.DataArray) -> int:
+    """Return the number of whole frames in a block, or what the reader prefers where that is not far from it."""
     frame_bytes = max(1, image.sizes["y"] * image.sizes["x"] * image.dtype.itemsize)
     preferred = image.encoding.get("preferred_chunks")
     number = preferred.get("time") if isinstance(preferred, Mapping) else None
     if isinstance(number, int) and CHUNK_BYTES < 4 * number * frame_bytes < 8 * CHUNK_BYTES:
         return number
-    return max(1, CHUNK_BYTES // frame_bytes)
+    return frames_per_block(frame_bytes)
 
 
 def is_lazy(image: xr.DataArray) -> bool:
@@ -101,7 +99,7 @@ def in_blocks(image: xr.DataArray) -> xr.DataArray:
     if not is_lazy(image):
         return image
     if image.chunks is None:
-        return image.chunk({"time": frames_per_block(image), "y": -1, "x": -1})
+        return image.chunk({"time": frames_in_block(image), "y": -1, "x": -1})
     # the image's own chunks: the engine's coordinates may be chunked otherwise, and xarray refuses to tell of both
     whole = {dim: -1 for dim in ("y", "x") if len(image.variable.chunksizes[dim]) > 1}
     return image.chunk(whole) if whole else image
@@ -222,7 +220,7 @@ def _at_once(
     """Do it now, in blocks, for frames in memory."""
     frames = image.values
     result = np.empty((len(frames), *tail), dtype=dtype)
-    for block in _slices(len(frames), frames_per_block(image)):
+    for block in _slices(len(frames), frames_in_block(image)):
         result[block] = function(frames[block], per_frame[block], plan=plan, shared=shared)
     return result
 

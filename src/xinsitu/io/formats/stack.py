@@ -21,15 +21,13 @@ import numpy.typing as npt
 from xarray.backends import BackendArray
 from xarray.core.indexing import ExplicitIndexer, IndexingSupport, explicit_indexing_adapter
 
+from xinsitu.defaults import frames_per_block
 from xinsitu.errors import FrameChanged, FrameError
 from xinsitu.kernels import UNREAD, lost
 
 from .descriptors import read_at
 from .no_value import NoValue, blank
 from .reading import READ, decode, retried
-
-CHUNK_BYTES = 24 * 2**20
-"""Raw pixels per chunk: 20 to 100 frames of a PILATUS 100K were the fastest; one frame per task is 8 times slower."""
 
 Selection = slice | npt.NDArray[np.int64]
 Positions = npt.NDArray[np.int64]
@@ -88,7 +86,7 @@ class LazyStack(BackendArray):
         >>> LazyStack.chunk_frames((195, 487), np.dtype("int32"))
         66
         """
-        return max(1, round(CHUNK_BYTES / (frame_shape[0] * frame_shape[1] * stored.itemsize)))
+        return frames_per_block(frame_shape[0] * frame_shape[1] * stored.itemsize)
 
     @property
     def preferred_chunks(self) -> dict[str, int]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import RoiError
-from xinsitu.physics.blocks import frames_per_block, in_blocks, pixel_index
+from xinsitu.physics.blocks import frames_in_block, in_blocks, pixel_index
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.schema import image_of
 from xinsitu.values import KeyFrame, Roi, RoiSet
@@ -152,7 +152,7 @@ class Follower:
 
 def _blocks(image: xr.DataArray) -> Iterator[slice]:
     """Frames that are read together: the chunks of a lazy stack, each once."""
-    number, step = image.sizes["time"], frames_per_block(image)
+    number, step = image.sizes["time"], frames_in_block(image)
     sizes = image.variable.chunksizes.get("time") if image.chunks is not None else None
     ends = np.cumsum(sizes).tolist() if sizes is not None else [*range(step, number, step), number]
     return (slice(first, behind) for first, behind in pairwise([0, *ends]))
