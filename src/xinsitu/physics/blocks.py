@@ -207,6 +207,11 @@ def _batches(chunks: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sizes)
 
 
+def in_one_piece(values: Any) -> Any:  # noqa: ANN401 - NumPy or dask
+    """Return numbers of all frames together, where they are lazy: each variable made of them is one task, not many."""
+    return values.rechunk({0: -1}) if isinstance(values, da.Array) and len(values.chunks[0]) > 1 else values
+
+
 def _at_once(
     function: Callable[..., npt.NDArray[Any]],
     image: xr.DataArray,

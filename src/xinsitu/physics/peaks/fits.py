@@ -11,7 +11,7 @@ import xarray as xr
 from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles
 from xinsitu.kernels.shapes import PARAMETERS, area_of, gaussian_width
-from xinsitu.physics.blocks import block_function, over_blocks
+from xinsitu.physics.blocks import block_function, in_one_piece, over_blocks
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.corrections.plan import units_after
 from xinsitu.physics.reduction.roi_plan import fitted
@@ -181,6 +181,7 @@ def fit_rois(
     plan = FitPlan(told.plan, model, tuple(signals.values()))
     tail = (len(AXES) * len(signals), columns_for(len(model.names)))
     values = over_blocks(fit_block, told.image, told.per_frame, plan, tail=tail, dtype=np.float64, shared=told.shared)
+    values = in_one_piece(values)
     coords: dict[Any, Any] = {name: image[name] for name in image.coords if image[name].dims in ((), ("time",))}
     coords["roi"] = np.array(list(signals))
     both = []

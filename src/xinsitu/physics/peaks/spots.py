@@ -14,7 +14,7 @@ from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles
 from xinsitu.kernels.least_squares import Fit, fit
 from xinsitu.kernels.shapes import SPOT, gaussian_2d
-from xinsitu.physics.blocks import Plan, block_function, over_blocks
+from xinsitu.physics.blocks import Plan, block_function, in_one_piece, over_blocks
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.corrections.framewise import filtered, finished
 from xinsitu.physics.corrections.plan import units_after
@@ -84,7 +84,9 @@ def fit_spots(
     )
     coords: dict[Any, Any] = {name: image[name] for name in image.coords if image[name].dims in ((), ("time",))}
     coords["roi"] = np.array(signals.names)
-    return _named(xr.DataArray(rows, dims=("time", "roi", "column"), coords=coords), units_after(image, correction))
+    return _named(
+        xr.DataArray(in_one_piece(rows), dims=("time", "roi", "column"), coords=coords), units_after(image, correction)
+    )
 
 
 def _plain(roi: Roi) -> Roi:

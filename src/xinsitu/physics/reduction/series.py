@@ -13,7 +13,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import SchemaError, warn
-from xinsitu.physics.blocks import over_batches
+from xinsitu.physics.blocks import in_one_piece, over_batches
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.corrections.plan import reference_of, units_after
 from xinsitu.schema import QUANTITIES, Quantity, attributes_of, image_of
@@ -175,7 +175,7 @@ def _together(
     attributes = attributes_of("remarks")
     if isinstance(packed, np.ndarray):
         return flagged(packed, told=told), Remarks((), remarks(packed, told=told), attributes).say()
-    merged = packed.rechunk({0: -1}) if len(packed.chunks[0]) > 1 else packed
+    merged = in_one_piece(packed)
     text = da.blockwise(
         remarks, "", merged, "trq", concatenate=True, told=told, dtype=object, meta=np.array("", object)
     )
