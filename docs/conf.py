@@ -69,7 +69,7 @@ napoleon_google_docstring = False
 napoleon_use_ivar = True
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
-autodoc_preserve_defaults = True
+autodoc_preserve_defaults = False  # signatures that are made by programs have no source to read defaults from
 autosummary_generate = True
 autosummary_ignore_module_all = False
 # names that differ in their case alone would be one file on some discs
@@ -155,6 +155,7 @@ def setup(app: Sphinx) -> None:
 
     write(GENERATED / "api.rst", api_page())
     write(GENERATED / "commands.md", commands_page.page())
-    notebooks.main(DOCS / "tutorials", GENERATED / "notebooks")
+    for pages in (DOCS, DOCS / "tutorials"):
+        notebooks.main(pages, GENERATED / "notebooks")
     if not all((GENERATED / name).is_file() for name in make_figures.OUTPUTS):
         make_figures.main(GENERATED)
