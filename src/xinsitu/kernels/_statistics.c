@@ -69,6 +69,7 @@ typedef struct {
     int32_t *near;      /* good pixels beside bad ones */
     int64_t n_near;
     int any_bad, near_known;
+    Box needed;         /* all boxes, and a pixel around them: no other pixels are looked at */
     double *whole;      /* filtered frame */
     double *box;        /* filtered box */
     double *made;       /* what a median added to a box */
@@ -154,17 +155,18 @@ static int load(Work *k, int64_t i) {
     const Job *j = k->job;
     static const int size[] = {4, 4, 2, 4, 8};
     const char *frame = (const char *)j->raw + i * j->frame_stride * size[j->type];
-    int flags = 0, w = j->width;
+    int flags = 0, w = j->width, x0 = k->needed.x0, n = k->needed.x1 - x0;
     k->any_bad = j->mask || j->dead;
     for (int turn = k->any_bad; turn < 2; turn++) {
-        for (int y = 0; y < j->height; y++) {
-            const void *r = frame + (int64_t)y * j->row_stride * size[j->type];
-            int64_t at = (int64_t)y * w;
+        if (turn && !k->near_known) memset(k->bad, 0, (size_t)j->height * w);
+        for (int y = k->needed.y0; y < k->needed.y1; y++) {
+            const void *r = frame + ((int64_t)y * j->row_stride + x0) * size[j->type];
+            int64_t at = (int64_t)y * w + x0;
             float *p = k->pixels + at;
             uint8_t *marks = k->bad + at;
             const uint8_t *mask = j->mask ? j->mask + at : NULL, *dead = j->dead ? j->dead + at : NULL;
-#define LOAD(NAME) flags |= turn ? NAME##_marked(r, w, j->code, j->negative_codes, mask, dead, j->dead_code, p, marks) \
-                                 : NAME(r, w, j->code, j->negative_codes, p)
+#define LOAD(NAME) flags |= turn ? NAME##_marked(r, n, j->code, j->negative_codes, mask, dead, j->dead_code, p, marks) \
+                                 : NAME(r, n, j->code, j->negative_codes, p)
             switch (j->type) {
             case INT32: LOAD(load_int32); break;
             case UINT32: LOAD(load_uint32); break;
@@ -178,9 +180,9 @@ static int load(Work *k, int64_t i) {
         flags = 0, k->any_bad = 1;
     }
     if (flags) return 0;
-    size_t n = (size_t)j->height * w;
-    if (!k->near_known || memcmp(k->bad, k->before, n)) {
-        memcpy(k->before, k->bad, n);
+    size_t pixels = (size_t)j->height * w;
+    if (!k->near_known || memcmp(k->bad, k->before, pixels)) {
+        memcpy(k->before, k->bad, pixels);
         find_near(k);
         k->near_known = 1;
     }
@@ -663,15 +665,19 @@ PUBLIC int xinsitu_job_size(void) { return (int)sizeof(Job); }
 /* Fill the rows of all frames; returns 0, or -1 where there is no memory.  Touches nothing of Python's. */
 PUBLIC int xinsitu_statistics(const Job *j) {
     size_t n = (size_t)j->height * j->width, most = 1, longest = 1;
+    Box needed = {j->height, 0, j->width, 0};
     for (int b = 0; b < j->rois + j->levels; b++) {
         size_t ny = j->boxes[b].y1 - j->boxes[b].y0, nx = j->boxes[b].x1 - j->boxes[b].x0;
         most = MAX(most, ny * nx), longest = MAX(longest, MAX(ny, nx));
+        needed.y0 = MIN(needed.y0, MAX(j->boxes[b].y0 - 1, 0)), needed.y1 = MAX(needed.y1, MIN(j->boxes[b].y1 + 1, j->height));
+        needed.x0 = MIN(needed.x0, MAX(j->boxes[b].x0 - 1, 0)), needed.x1 = MAX(needed.x1, MIN(j->boxes[b].x1 + 1, j->width));
     }
+    if (j->whole) needed = (Box){0, j->height, 0, j->width};
     size_t side = (MAX(longest, (size_t)j->width) + 2 + 15) & ~(size_t)15; /* a row and a pixel on each side */
     size_t doubles = (j->whole ? n : 0) + 2 * most + 7 * side + 64, floats = n + 4 * side + 64;
     char *memory = malloc(doubles * sizeof(double) + floats * sizeof(float) + n * (2 + sizeof(int32_t)) + 64);
     if (!memory) return -1;
-    Work k = {.job = j};
+    Work k = {.job = j, .needed = needed};
     double *d = (double *)memory;
     k.v = d, k.w = k.v + side, k.t = k.w + side, k.cols = k.t + side, k.wcols = k.cols + side, k.scols = k.wcols + side;
     k.tops = k.scols + side, k.box = k.tops + side, k.made = k.box + most, k.whole = k.made + most;

@@ -84,6 +84,18 @@ def half_maximum(profile: Doubles, base: Doubles, level: float = 0.5) -> HalfMax
     return HalfMaximum(positions[0], positions[1], peak, height, by_bin, height_by_bin, smooth, soft)
 
 
+def peak_of(profile: Doubles, base: Doubles, level: float = 0.5) -> Indices:
+    """Bin of the peak of profiles ``(frame, bin)``, as :func:`half_maximum` finds it, without anything else.
+
+    Examples
+    --------
+    >>> peak_of(np.array([[0.0, 4.0, 8.0, 4.0, 0.0]]), np.array([0.0])).tolist()
+    [2]
+    """
+    net = np.nan_to_num(profile - base[:, None])
+    return _soft(net, _windows(net, level)[0]).argmax(axis=1)
+
+
 def _whole(number: Doubles) -> Indices:
     return np.floor(number + 0.5).astype(np.intp)
 
@@ -115,20 +127,25 @@ def _windows(net: Doubles, level: float) -> tuple[Indices, Doubles, Doubles, Dou
     The running mean begins with a quarter of the profile, and shrinks until it is narrow against the width it shows.
     """
     n_frames, n_bins = net.shape
-    smooth = np.full(n_frames, 1 if n_bins < LEAST_BINS else (n_bins // 4) | 1, dtype=np.intp)
-    width, part = np.ones(n_frames), np.full(n_frames, 0.0 if n_bins < LEAST_BINS else 1.0)
-    noise = np.zeros(n_frames)
-    for turn in range(ROUNDS if n_bins >= LEAST_BINS else 0):
-        soft = _soft(net, smooth)
-        peak = soft.argmax(axis=1)
-        top = soft.max(axis=1)
-        first, behind = _beyond(soft, level * top, peak)
-        seen = np.minimum(behind, n_bins - 1) - np.maximum(first, 0) - 1.0
-        width = np.sqrt(np.maximum(seen**2 - 8 * np.log(2) * (smooth**2 - 1) / 12, 1))
+    wide = n_bins >= LEAST_BINS
+    smooth = np.full(n_frames, (n_bins // 4) | 1 if wide else 1, dtype=np.intp)
+    width, part, noise, top = np.ones(n_frames), np.full(n_frames, float(wide)), np.zeros(n_frames), np.ones(n_frames)
+    peak = np.zeros(n_frames, dtype=np.intp)
+    news = np.arange(n_frames)  # profiles whose running mean is another one than in the turn before
+    for turn in range(ROUNDS if wide else 0):
+        if news.size:
+            soft = _soft(net[news], smooth[news])
+            peak[news], top[news] = soft.argmax(axis=1), soft.max(axis=1)
+            first, behind = _beyond(soft, level * top[news], peak[news])
+            seen = np.minimum(behind, n_bins - 1) - np.maximum(first, 0) - 1.0
+            width[news] = np.sqrt(np.maximum(seen**2 - 8 * np.log(2) * (smooth[news] ** 2 - 1) / 12, 1))
+        if turn == ROUNDS - 2:
+            news = np.arange(n_frames)
         if turn >= ROUNDS - 2:
-            noise = _noise(net, peak, width)
-            part = np.minimum(1, (CLEAR * noise / np.maximum(top, 1e-300)) ** FALLS)
-        smooth = np.minimum(smooth, 2 * np.floor(SMOOTH * part * width / 2).astype(np.intp) + 1)
+            noise[news] = _noise(net[news], peak[news], width[news])
+            part[news] = np.minimum(1, (CLEAR * noise[news] / np.maximum(top[news], 1e-300)) ** FALLS)
+        before, smooth = smooth, np.minimum(smooth, 2 * np.floor(SMOOTH * part * width / 2).astype(np.intp) + 1)
+        news = np.flatnonzero(smooth != before)
     return smooth, width, part, noise
 
 
@@ -145,8 +162,9 @@ def _beyond(profile: Doubles, level: Doubles, peak: Indices) -> tuple[Indices, I
     """First bins at or below a level outwards from the peak; -1 and the number of bins where there are none."""
     n_bins = profile.shape[1]
     bins, below = np.arange(n_bins), (profile <= level[:, None]) & (level > 0)[:, None]
-    first = np.where(below & (bins < peak[:, None]), bins, -1).max(axis=1)
-    return first, np.where(below & (bins > peak[:, None]), bins, n_bins).min(axis=1)
+    each, left, right = np.arange(len(profile)), below & (bins < peak[:, None]), below & (bins > peak[:, None])
+    first, behind = n_bins - 1 - left[:, ::-1].argmax(axis=1), right.argmax(axis=1)
+    return np.where(left[each, first], first, -1), np.where(right[each, behind], behind, n_bins)
 
 
 def _height(net: Doubles, peak: Indices, reach: Indices) -> tuple[Doubles, Doubles]:

@@ -110,6 +110,28 @@ def algebra(rows: Doubles, per_frame: Doubles, plan: Measurements, shared: float
     return packed
 
 
+@block_function
+def centre_block(
+    raw: kernels.Frames, per_frame: Doubles, *, plan: Measurements, shared: float | None = None
+) -> Doubles:
+    """Centre of mass of the first ROI in bins along y and x, and its significance, and nothing else: ``(frame, 3)``.
+
+    The ROI has one size in all frames.
+    """
+    frames, sums = sums_of(statistics(raw, per_frame, plan, shared), plan.layout, per_frame, plan, shared)
+    own, region = sums[0], plan.regions[0]
+    below = under(own, region.under, [sums[other] for other in region.background])
+    variance, _ = _net_variance(frames, region, own, below, plan)
+    centres = [kernels.centre_of_mass(getattr(own, axis) - getattr(below, axis)) for axis in "yx"]
+    return np.stack([*centres, _significance(own.total - below.total, np.sqrt(variance))], axis=1)
+
+
+def _significance(net: Doubles, errors: Doubles) -> Doubles:
+    """Intensity in standard errors; infinite without any."""
+    noise = np.nan_to_num(errors)
+    return np.where(noise > 0, net / np.where(noise > 0, noise, 1), np.where(net > 0, np.inf, -np.inf))
+
+
 def _measured(rows: Doubles, layout: Layout, per_frame: Doubles, plan: Measurements, shared: float | None) -> Doubles:
     """Everything of ROIs of one size."""
     frames, sums = sums_of(rows, layout, per_frame, plan, shared)
@@ -219,8 +241,7 @@ def _quantities(
             elsewhere = region.under == "rois"
             height, height_variance = excess_at_edges(axis, own, below) if elsewhere else tail_at_edges(own, below)
             yield from _told(f"tail_{axis}", own.pixels * height, own.pixels**2 * height_variance, errors)
-    noise = np.nan_to_num(errors)
-    yield "significance", np.where(noise > 0, net / np.where(noise > 0, noise, 1), np.where(net > 0, np.inf, -np.inf))
+    yield "significance", _significance(net, errors)
     yield "clear", clear
     yield "n_valid", own.pixels
     yield "n_saturated", n_saturated

@@ -32,6 +32,8 @@ def width_of(
     if plan.smooth is not None:
         profile = kernels.running_mean(profile, plan.smooth)
     base = np.zeros(len(profile)) if region.under else kernels.edge_base(profile)
+    if "fwhm" not in region.measures:
+        return _unmeasured(profile, base)
     found = kernels.half_maximum(profile, base)
     variance, together = _noise(axis, found, own, below, plan)
     variance = kernels.bridged(variance, pixels)
@@ -53,14 +55,22 @@ def width_of(
     if plan.smooth is not None:
         plain = kernels.without_running_mean(width, plan.smooth)
         width, error = plain, error * width / plain
-    flags = np.where((found.peak == 0) | (found.peak == profile.shape[1] - 1), Quality.PEAK_AT_EDGE, 0)
-    if "fwhm" not in region.measures:
-        return width, error, flags, np.full(len(profile), np.inf)
-    flags |= np.where(np.isnan(width), Quality.HALF_LEVEL_NOT_CROSSED, 0)
+    flags = _at_edge(found.peak, profile) | np.where(np.isnan(width), Quality.HALF_LEVEL_NOT_CROSSED, 0)
     flags |= np.where(kernels.ambiguous(found, variance), Quality.NOISY_PROFILE, 0)
     clear = np.divide(found.height, noise, out=np.full(len(noise), np.inf), where=noise > 0)
     clear *= np.sqrt(np.fmax(width / FEW_BINS, 1))
     return width, np.where(np.isnan(width), np.nan, error), flags, clear
+
+
+def _at_edge(peak: kernels.Indices, profile: Doubles) -> kernels.Indices:
+    return np.where((peak == 0) | (peak == profile.shape[1] - 1), Quality.PEAK_AT_EDGE, 0)
+
+
+def _unmeasured(profile: Doubles, base: Doubles) -> tuple[Doubles, Doubles, kernels.Indices, Doubles]:
+    """Return no width, and whether the peak lies at an edge all the same."""
+    nothing = np.full(len(profile), np.nan)
+    flags = _at_edge(kernels.peak_of(profile, base), profile)
+    return nothing, nothing, flags, np.full(len(profile), np.inf)
 
 
 def _of_one_bin(found: kernels.HalfMaximum) -> kernels.Bools:

@@ -18,7 +18,7 @@ from xinsitu.schema import image_of
 from xinsitu.values import KeyFrame, Roi, RoiSet
 
 from .moving import Boxes, key_of
-from .quantities import COLUMN, LOW_COUNTS, measure_block
+from .quantities import LOW_COUNTS, centre_block
 from .regions import Measurements
 from .roi_plan import fitted
 
@@ -132,9 +132,9 @@ class Follower:
         here = box
         for _ in range(3):  # centre, and look again: the first look may have cut the spot
             told = np.concatenate([row, here])[None]
-            own = measure_block(raw, told, plan=self.plan, shared=self.shared)[0, 0]
-            centre = own[[COLUMN["com_y"], COLUMN["com_x"]]]
-            weak = not own[COLUMN["significance"]] > LOW_COUNTS
+            *offset, significance = centre_block(raw, told, plan=self.plan, shared=self.shared)[0]
+            centre = here[::2] + offset
+            weak = not significance > LOW_COUNTS
             if weak or not np.isfinite(centre).all() or np.hypot(*(centre - start)) > self.max_step:
                 return box, True
             middle = np.array([here[:2].mean(), here[2:].mean()]) - 0.5
