@@ -93,7 +93,7 @@ def peak_of(profile: Doubles, base: Doubles, level: float = 0.5) -> Indices:
     [2]
     """
     net = np.nan_to_num(profile - base[:, None])
-    return _soft(net, _windows(net, level)[0]).argmax(axis=1)
+    return np.asarray(_soft(net, _windows(net, level)[0]).argmax(axis=1))
 
 
 def _whole(number: Doubles) -> Indices:
