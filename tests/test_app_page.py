@@ -128,10 +128,10 @@ def test_curves_axes_events_flags_and_a_moving_roi(truth, start):
         tab.until(DATED, axis in ("local", "utc"))  # the kymograph comes after the curves
 
     tab.at_rest()
-    tab.toggle("right", "log")
+    tab.page.locator("[data-plot=intensity]").get_by_role("button", name="log", exact=True).click()
     tab.settle(lambda: model.log_intensity)
     tab.until("() => Bokeh.documents[0].get_model_by_name('curve_intensity').y_scale.type === 'LogScale'")
-    tab.toggle("right", "log")
+    tab.page.locator("[data-plot=intensity]").get_by_role("button", name="log", exact=True).click()
     tab.until("() => Bokeh.documents[0].get_model_by_name('curve_intensity').y_scale.type === 'LinearScale'")
 
     series = model.shown("WZ")
