@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from importlib import resources
+from typing import Any
 
 import panel as pn
+from bokeh.document import Document
 from bokeh.models import Div, SaveTool
 
 from xinsitu.app.state.export import name_of
@@ -53,6 +55,17 @@ def bar(part: float, alarm: bool) -> str:
     return f"linear-gradient(to right, {done} {part:.0%}, {left} {part:.0%})"
 
 
+class Page(pn.Template):  # type: ignore[misc] # panel is not typed for us
+    """A template whose parts join the document at once: Bokeh would walk through all of them for each one."""
+
+    def server_doc(self, doc: Document | None = None, *words: Any, **options: Any) -> Document:  # noqa: ANN401 - Panel's
+        """Put the page into a document."""
+        if doc is None:
+            return super().server_doc(doc, *words, **options)
+        with doc.models.freeze():
+            return super().server_doc(doc, *words, **options)
+
+
 def page(session: Session) -> pn.Template:
     """Build the page of one tab."""
     model = session.model
@@ -64,7 +77,7 @@ def page(session: Session) -> pn.Template:
         for tool in one.toolbar.tools:
             if isinstance(tool, SaveTool):
                 tool.filename = f"{stem}_{one.name}"  # otherwise the browser asks for a name
-    template = pn.Template(_text("page.html"), location=True)
+    template = Page(_text("page.html"), location=True)
     variables = {
         "page_css": _text("page.css"), "page_js": code("page"), "tabs": list(TABS), "gestures": GESTURES,
         "source_name": model.source.name, "files": FILES, "pictures": PICTURES,
