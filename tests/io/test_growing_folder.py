@@ -157,6 +157,7 @@ def test_files_and_stacks_are_refused(folder, tmp_path):
 
 @pytest.mark.parametrize("there", [900, 2700])
 def test_the_work_of_a_look_does_not_grow(folder, there, monkeypatch):
+    """Three frames have come, the last behind one that is late."""
     first = folder / name(0)
     first.write_bytes(content(0))
     for number in range(1, there):
@@ -179,8 +180,9 @@ def test_the_work_of_a_look_does_not_grow(folder, there, monkeypatch):
     note = frames._note
     monkeypatch.setattr(frames, "_note", counted(note, "entries"))
     monkeypatch.setattr(time, "time", time.time)
-    for number in range(there, there + 3):
+    new = (there, there + 1, there + 3)
+    for number in new:
         os.link(first, folder / name(number))
-    assert frames.look() == [name(number) for number in range(there, there + 3)]
+    assert frames.look() == [name(number) for number in new]
     assert calls["files"] <= HELD + NEWEST_HELD + ASKED + 20
     assert calls["entries"] <= LISTED + AT_ONCE

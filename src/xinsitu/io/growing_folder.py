@@ -35,6 +35,8 @@ AT_ONCE = 400
 """Frames that one look takes at most: the others come with the next ones."""
 LISTED, HELD, NEWEST_HELD, ASKED = 1500, 150, 50, 50
 """Entries of the folder, known frames, newest frames and missing numbers that one look goes through."""
+LATE = 3
+"""Numbers in a row that may be missing before the next one is not asked for: these frames are late."""
 MISSING = 2000
 """Missing numbers that are asked for by name; older ones are found in the list of the folder."""
 SETTLED = 0.05
@@ -204,12 +206,14 @@ class GrowingFolder:
         """Names of the frames that follow the last one, as far as they are there."""
         if not self._last:
             return
-        last = self._last[max(self._last)]
+        last, gap = self._last[max(self._last)], 0
         for number in range(last.frame + 1, last.frame + 1 + AT_ONCE):
             name = self._called(last, number)
-            if name not in self._files and not self._is_there(name):
+            gap = 0 if self._is_there(name) else gap + 1
+            if gap > LATE:
                 return
-            yield name
+            if not gap:
+                yield name
 
     def _late_ones(self) -> list[str]:
         """Names that were missing and are there now; in turn, where there are many."""

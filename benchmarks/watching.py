@@ -1,0 +1,160 @@
+"""Watch a folder that a fast writer fills: frames lost, numbers wrong, and how long a whole frame waits.
+
+A process of its own writes frames at a rate; a fifth of them half-written first, late, renamed, or written anew. Then
+the time of one look into a folder of many frames.
+
+    python benchmarks/watching.py --frames 20000 --rate 200
+    python benchmarks/watching.py --looks 100000
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import tifffile
+import xarray as xr
+
+import xinsitu as xi
+from xinsitu.io.growing_folder import GrowingFolder
+from xinsitu.io.options import OpenOptions
+
+SHAPE = 195, 487
+ROIS = [
+    xi.Roi("spot", (60, 150), (210, 270), background=["dark"]),
+    xi.Roi("dark", (0, 20), (0, 487), role="background"),
+]
+HOW = {"instrument": "generic", "tz": "UTC"}
+CORRECTION = xi.Correction(median=3, threshold=5)
+
+
+def contents(folder: Path) -> list[bytes]:
+    """Make some frames as files."""
+    folder.mkdir()
+    found = []
+    for number in range(8):
+        path = folder / f"{number}.tif"
+        frame = np.random.default_rng(number).poisson(6, SHAPE).astype("int32")
+        tifffile.imwrite(path, frame, datetime="2015:02:03 10:11:12")
+        found.append(path.read_bytes())
+    return found
+
+
+def write(folder: Path, count: int, rate: float) -> None:
+    """Fill a folder, as no detector should and some do."""
+    made, luck, later, begun = contents(folder.parent / "made"), random.Random(8), [], time.perf_counter()
+    folder.mkdir()
+
+    def place(number: int) -> Path:
+        return folder / f"run_{number:06d}.tif"
+
+    def whole(number: int, version: int = 0) -> bytes:
+        data = bytearray(made[number % 8])
+        # five rows tell frames and versions apart; a median leaves them
+        rows = np.full((5, SHAPE[1]), 9 + number % 97 + 50 * version, dtype="<i4").tobytes()
+        first = len(data) - 4 * SHAPE[1] * (SHAPE[0] - 100)
+        data[first : first + len(rows)] = rows
+        return bytes(data)
+
+    def finish(kind: str, number: int) -> None:
+        with place(number).open("ab" if kind == "half" else "wb") as file:
+            file.write(whole(number)[100_000 if kind == "half" else 0 :])
+
+    for number in range(count):
+        time.sleep(max(0.0, number / rate - (time.perf_counter() - begun)))
+        kind = luck.choice(["half", "late", "anew", "renamed"] + 16 * ["plain"])
+        if kind == "half":
+            place(number).write_bytes(whole(number)[:100_000])
+        elif kind == "anew":
+            place(number).write_bytes(whole(number, 1))
+        elif kind == "renamed":
+            (folder / f".{number}").write_bytes(whole(number))
+            (folder / f".{number}").rename(place(number))
+        elif kind == "plain":
+            place(number).write_bytes(whole(number))
+        if kind in ("half", "late", "anew"):
+            later.append((number + luck.randrange(1, 400), kind, number))
+        for one in [one for one in later if one[0] <= number]:
+            later.remove(one)
+            finish(*one[1:])
+    for one in sorted(later):
+        finish(*one[1:])
+    print(f"written in {time.perf_counter() - begun:.1f} s", flush=True)
+
+
+def watch(count: int, rate: float) -> None:
+    with tempfile.TemporaryDirectory() as room:
+        folder, lags, last = Path(room) / "time1", [], {}
+        writer = subprocess.Popen(
+            [sys.executable, __file__, "--write", str(folder), f"--frames={count}", f"--rate={rate}"]
+        )
+
+        def note(new: xr.Dataset) -> None:
+            now = time.time()
+            for number, value in zip(new.frame.values.tolist(), new.intensity.values[:, 0].tolist(), strict=True):
+                lags.append(now - os.stat(folder / f"run_{number:06d}.tif").st_mtime)
+                last[number] = value
+
+        end = xi.watch(folder, ROIS, correction=CORRECTION, on_frames=note, output=Path(room) / "o.nc",
+                       until_idle=5, order_error="ignore", **HOW)  # fmt: skip
+        writer.wait()
+        scan = xi.open_measurement(folder, order_error="ignore", **HOW)
+        expected = xi.measure(scan, ROIS, correction=CORRECTION).compute()
+        xr.testing.assert_identical(end, expected)
+        numbers = expected.intensity.values[:, 0]
+        wrong = sum(last.get(number) != value for number, value in enumerate(numbers.tolist()))
+        late = np.array([lag for lag in lags if lag >= 0])
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        print(f"{count} frames at {rate:g} a second: {count - len(numbers)} lost, {wrong} wrong")
+        print(f"lag: median {np.median(late):.2f} s, 99 % {np.quantile(late, 0.99):.2f} s, longest {late.max():.2f} s")
+        print(f"memory {used.ru_maxrss / 1024:.0f} MB, processor {used.ru_utime + used.ru_stime:.0f} s")
+
+
+def looks(count: int) -> None:
+    with tempfile.TemporaryDirectory() as room:
+        data, folder = contents(Path(room) / "made")[0], Path(room) / "time1"
+        folder.mkdir()
+        for number in range(count):
+            path = folder / f"run_{number:06d}.tif"
+            if number % 20_000 == 0:  # a file has no more than so many names
+                path.write_bytes(data)
+            else:
+                os.link(folder / f"run_{number // 20_000 * 20_000:06d}.tif", path)
+        frames = GrowingFolder(folder, OpenOptions(on_error="skip", **HOW))
+        time.sleep(0.1)
+        frames.settle()
+        times = []
+        for number in range(count, count + 60):
+            os.link(folder / "run_000000.tif", folder / f"run_{number:06d}.tif")
+            begun = time.perf_counter()
+            found = frames.look()
+            times.append(1000 * (time.perf_counter() - begun))
+            assert len(found) == 1
+        print(f"a look into {count} frames: median {np.median(times):.1f} ms, longest {max(times):.1f} ms")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--frames", type=int, default=2000)
+    parser.add_argument("--rate", type=float, default=200)
+    parser.add_argument("--looks", type=int)
+    parser.add_argument("--write", type=Path)
+    words = parser.parse_args()
+    if words.write:
+        write(words.write, words.frames, words.rate)
+    elif words.looks:
+        looks(words.looks)
+    else:
+        watch(words.frames, words.rate)
+
+
+if __name__ == "__main__":
+    main()
