@@ -73,6 +73,7 @@ class _Accessor(Generic[Data]):
     plot_rois = _Bound(lambda: xi.plot_rois)
     plot_kymograph = _Bound(lambda: xi.plot_kymograph)
     waterfall = _Bound(lambda: xi.waterfall)
+    normalise = _Bound(lambda: xi.normalise)
     explore = _Bound(_explore)
 
     @property
@@ -92,6 +93,8 @@ class DatasetAccessor(_Accessor[xr.Dataset]):
     between = _Bound(lambda: xi.between)
     elapsed = _Bound(lambda: xi.elapsed)
     with_events = _Bound(lambda: xi.with_events)
+    events_of = _Bound(lambda: xi.events_of)
+    append_measurements = _Bound(lambda: xi.append_measurements)
     fraction = _Bound(lambda: xi.fraction)
     ratio = _Bound(lambda: xi.ratio)
     find_onsets = _Bound(lambda: xi.find_onsets)
