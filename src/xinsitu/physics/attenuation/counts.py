@@ -12,11 +12,11 @@ import xarray as xr
 
 from xinsitu.errors import RoiError, StitchError
 from xinsitu.physics.moments import elapsed_seconds
-from xinsitu.schema import COUNTS, LEFT_OUT, REFERENCE, SCALED, Quality, describe, errors_name
+from xinsitu.schema import COUNTS, LEFT_OUT, SCALED, Quality, describe, errors_name
 
 from .broken_lines import Branch
-from .factors import FactorEstimate, Floats, smooth_noise
-from .transitions import LONGEST, Transition, without_beam
+from .factors import FactorEstimate, Floats, level_noise, smooth_noise
+from .transitions import LONGEST, Transition, common_mode, without_beam
 
 
 def signal_rois(sample: xr.Dataset, roi: str | Sequence[str] | None = None) -> tuple[str, ...]:
@@ -129,40 +129,6 @@ def per_second(sample: xr.Dataset) -> xr.Dataset:
     return sample.assign(divided)
 
 
-# -- one monitor -------------------------------------------------------------------------------------------------------
-
-
-def at_one_reference(datasets: Sequence[xr.Dataset]) -> list[xr.Dataset]:
-    """Bring intensities that were normalised to different references to that of the first one.
-
-    Raises
-    ------
-    StitchError
-        Some were normalised and some were not.
-
-    Examples
-    --------
-    >>> series = [xr.Dataset({"intensity": ("time", [4.0])}, attrs={REFERENCE: value}) for value in (2.0, 1.0)]
-    >>> [float(one.intensity[0]) for one in at_one_reference(series)]
-    [4.0, 8.0]
-    """
-    known = [data.attrs.get(REFERENCE) for data in datasets]
-    if all(reference is None for reference in known):
-        return list(datasets)
-    if any(reference is None for reference in known):
-        raise StitchError("some of the series are normalised by a monitor and some are not: they have no common scale")
-    references = [float(str(reference)) for reference in known]
-    first = references[0]
-    return [_scaled(data, first / own, first) for data, own in zip(datasets, references, strict=True)]
-
-
-def _scaled(data: xr.Dataset, factor: float, reference: float) -> xr.Dataset:
-    """Multiply what a change of the beam multiplies."""
-    names = [name for base in SCALED for name in (base, errors_name(base)) if name in data.data_vars]
-    scaled = {name: (data[name] * factor).assign_attrs(data[name].attrs) for name in names} if factor != 1 else {}
-    return data.assign(scaled).assign_attrs({REFERENCE: reference})
-
-
 # -- around a change ---------------------------------------------------------------------------------------------------
 
 
@@ -267,9 +233,26 @@ class Counts:
 
     def gap(self, before: int, after: int) -> float:
         """Frames that would fit between two frames, from their times."""
-        usual = float(np.median(np.diff(self.seconds))) if len(self.seconds) > 1 else 0.0
-        steps = float(self.positions[after] - self.positions[before])
-        return max(steps, (self.seconds[after] - self.seconds[before]) / usual) if usual > 0 else steps
+        return gap_between(self.seconds, before, after, float(self.positions[after] - self.positions[before]))
+
+
+def gap_between(seconds: Floats, before: int, after: int, steps: float | None = None) -> float:
+    """Frames that would fit between two frames, from their times; at least ``steps``, from one to the other by number.
+
+    Examples
+    --------
+    >>> gap_between(np.array([0.0, 2.0, 4.0, 14.0, 16.0]), 2, 3)
+    5.0
+    """
+    usual = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 0.0
+    steps = float(after - before) if steps is None else steps
+    return float(max(steps, (seconds[after] - seconds[before]) / usual)) if usual > 0 else steps
+
+
+def noise_beside(values: Floats, errors: Floats) -> Floats:
+    """Return the noise of the frames on one side of a given change: that of the level, and what the beam adds."""
+    found = level_noise(values, errors)
+    return found * common_mode(values, found)
 
 
 def _untrusted(flags: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:

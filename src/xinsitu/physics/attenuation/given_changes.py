@@ -16,10 +16,10 @@ from xinsitu.physics.moments import elapsed_seconds, frame_key, measurement_labe
 from xinsitu.schema import LEFT_OUT, Quality
 from xinsitu.values import AttenuationChange, Key
 
-from .counts import NEAR, MedianBias, read_intensity
-from .factors import FactorEstimate, Floats, common_factor, end_points, level_noise
+from .counts import NEAR, MedianBias, gap_between, noise_beside, read_intensity
+from .factors import FactorEstimate, Floats, common_factor, end_points
 from .levels import window_factor
-from .transitions import common_mode, without_beam
+from .transitions import without_beam
 
 TRANSITION = -1
 """Segment of the frames strictly between the end points of a change."""
@@ -253,16 +253,12 @@ def _beside(
     lit[without_beam(lit, errors[near])] = np.nan
     own[near] = lit
     for part in span:
-        found = level_noise(own[part], errors[part])
-        noise[part] = found * common_mode(values[part], found)
-    seconds = elapsed_seconds(sample)
-    usual = float(np.median(np.diff(seconds)))
-    steps = float(one.after - one.before)
-    gap = max(steps, (seconds[one.after] - seconds[one.before]) / usual) if usual > 0 else steps
+        noise[part] = noise_beside(own[part], errors[part])
+    gap = gap_between(elapsed_seconds(sample), one.before, one.after)
     where = f"the change after {time_text(sample, times(sample)[one.before])}"
     named_bad = left_out[[one.before, one.after]].any()
     flagged = "; a frame that it names is flagged as bad: name one beside it" if named_bad else ""
-    return _Beside(own, errors, noise, one.before, one.after, float(gap), where, span, bias, flagged)
+    return _Beside(own, errors, noise, one.before, one.after, gap, where, span, bias, flagged)
 
 
 def _settled(

@@ -15,8 +15,8 @@ from xinsitu.physics.moments import elapsed_seconds
 from xinsitu.schema import COUNTS, require
 from xinsitu.values import AttenuationChange, Key
 
-from .counts import per_second, read_intensity, signal_rois
-from .factors import Floats, level_noise
+from .counts import gap_between, noise_beside, per_second, read_intensity, signal_rois
+from .factors import Floats
 from .given_changes import placed_changes
 from .levels import sides
 
@@ -284,18 +284,15 @@ def change_reports(sample: xr.Dataset, changes: Iterable[AttenuationChange], *, 
     rois = signal_rois(sample)
     values, errors, _ = read_intensity(per_second(measured), rois)
     seconds = elapsed_seconds(sample)
-    usual = float(np.median(np.diff(seconds))) if seconds.size > 1 else 0.0
     reports = []
     for one in placed_changes(sample, changes):
         used = max(1, int(one.change.evidence.get("window", window)))
-        steps = float(one.after - one.before)
-        gap = max(steps, (seconds[one.after] - seconds[one.before]) / usual) if usual > 0 else steps
         first, last = max(0, one.before + 1 - used - AROUND), min(seconds.size, one.after + used + AROUND)
         near = slice(first, last)
         noise = np.full_like(values, np.nan)
         for part in (slice(first, one.before + 1), slice(one.after, last)):
-            noise[part] = level_noise(values[part], errors[part])
-        left, right = sides(values, noise, one.before, one.after, used, gap=gap)
+            noise[part] = noise_beside(values[part], errors[part])
+        left, right = sides(values, noise, one.before, one.after, used, gap=gap_between(seconds, one.before, one.after))
         lines = [side.level + side.slope * side.distance[:, None] for side in (left, right)]
         ratio = np.where(
             (left.level > 0) & (right.level > 0), left.level / np.where(right.level > 0, right.level, 1), np.nan

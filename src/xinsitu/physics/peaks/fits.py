@@ -19,8 +19,7 @@ from xinsitu.schema import PIXEL, image_of
 from xinsitu.values import Roi, RoiSet
 
 from .fit_blocks import AXES, FitPlan, fit_block
-from .fit_results import add, unpacked
-from .fit_rows import columns_for, fit_rows
+from .fit_rows import add, columns_for, fit_rows, unpacked
 from .start_values import Peaks
 
 Shape = Literal[

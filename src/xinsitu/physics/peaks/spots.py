@@ -25,8 +25,7 @@ from xinsitu.physics.reduction.roi_sums import factor_of, factor_variance, subtr
 from xinsitu.schema import PIXEL, Quality, image_of
 from xinsitu.values import Roi, RoiSet
 
-from .fit_results import add, unpacked
-from .fit_rows import EXTRA, SIGNIFICANT, by_scatter, columns_for, doubtful, flagged, packed, with_shared
+from .fit_rows import EXTRA, SIGNIFICANT, add, by_scatter, columns_for, doubtful, flagged, packed, unpacked, with_shared
 
 TOGETHER = 16
 """Frames fitted together: more do not fit into the processor's cache."""

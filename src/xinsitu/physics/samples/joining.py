@@ -12,7 +12,6 @@ import numpy as np
 import xarray as xr
 
 from xinsitu.errors import SchemaError, StitchError
-from xinsitu.physics.attenuation.counts import at_one_reference
 from xinsitu.physics.attenuation.finding import FoundChanges, find_attenuation_changes
 from xinsitu.physics.attenuation.scaling import (
     attenuation_changes,
@@ -22,7 +21,7 @@ from xinsitu.physics.attenuation.scaling import (
 )
 from xinsitu.physics.moments import measurement_labels, time_text, times
 from xinsitu.physics.moments import resolve_key as resolve_key
-from xinsitu.schema import SHARED_ERRORS, UNKNOWN_ZONE, Quality, describe, require
+from xinsitu.schema import REFERENCE, SCALED, SHARED_ERRORS, UNKNOWN_ZONE, Quality, describe, errors_name, require
 from xinsitu.values import AttenuationChange
 from xinsitu.variables import joined_remarks
 
@@ -361,3 +360,37 @@ def _same(value: object, other: object) -> bool:
 def _described(joined: xr.Dataset) -> xr.Dataset:
     names = ("measurement", "segment")
     return joined.assign_coords({name: describe(joined[name].reset_coords(drop=True), name).variable for name in names})
+
+
+# -- one monitor -------------------------------------------------------------------------------------------------------
+
+
+def at_one_reference(datasets: Sequence[xr.Dataset]) -> list[xr.Dataset]:
+    """Bring intensities that were normalised to different references to that of the first one.
+
+    Raises
+    ------
+    StitchError
+        Some were normalised and some were not.
+
+    Examples
+    --------
+    >>> series = [xr.Dataset({"intensity": ("time", [4.0])}, attrs={REFERENCE: value}) for value in (2.0, 1.0)]
+    >>> [float(one.intensity[0]) for one in at_one_reference(series)]
+    [4.0, 8.0]
+    """
+    known = [data.attrs.get(REFERENCE) for data in datasets]
+    if all(reference is None for reference in known):
+        return list(datasets)
+    if any(reference is None for reference in known):
+        raise StitchError("some of the series are normalised by a monitor and some are not: they have no common scale")
+    references = [float(str(reference)) for reference in known]
+    first = references[0]
+    return [_scaled(data, first / own, first) for data, own in zip(datasets, references, strict=True)]
+
+
+def _scaled(data: xr.Dataset, factor: float, reference: float) -> xr.Dataset:
+    """Multiply what a change of the beam multiplies."""
+    names = [name for base in SCALED for name in (base, errors_name(base)) if name in data.data_vars]
+    scaled = {name: (data[name] * factor).assign_attrs(data[name].attrs) for name in names} if factor != 1 else {}
+    return data.assign(scaled).assign_attrs({REFERENCE: reference})
