@@ -8,6 +8,7 @@ Needs playwright and chromium, and jupyter-lab on the path for the notebook; run
 from __future__ import annotations
 
 import contextlib
+import io
 import secrets
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ import warnings
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, Error, sync_playwright
+from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 import xinsitu as xi
 from xinsitu.app.network import free_port
@@ -62,6 +63,16 @@ def notebook(browser: Browser, folder: Path, jupyter: str) -> None:
         server.wait()
 
 
+def film(page: Page, path: Path, pictures: int = 12) -> None:
+    """Photograph the page while the frames go on, and write it as a moving picture."""
+    shots = []
+    for _ in range(pictures):
+        page.keyboard.press("Shift+ArrowRight")
+        page.wait_for_timeout(700)
+        shots.append(Image.open(io.BytesIO(page.screenshot())).convert("RGB").resize((1000, 667)))
+    shots[0].save(path, save_all=True, append_images=shots[1:], duration=600, loop=0, quality=60)
+
+
 def take(folder: Path, jupyter: str | None) -> None:
     """Simulate a sample, draw it joined, and photograph the explorer on it."""
     truth = xi.simulate_sample(folder)
@@ -79,6 +90,8 @@ def take(folder: Path, jupyter: str | None) -> None:
             page.goto(handle.url)
             page.wait_for_timeout(12_000)
             page.screenshot(path=FIGURES / f"{name}.png")
+            if size is WIDE:
+                film(page, FIGURES / "explore.webp")
         if jupyter is not None:
             notebook(browser, folder, jupyter)
         browser.close()
