@@ -54,7 +54,9 @@ def describe(path, fd, status, head):
     return FrameHeader(size=status.st_size, mtime_ns=status.st_mtime_ns, shape=(rows, columns), dtype=np.dtype(">u2"),
                        offset=len(head) - len(pixels))
 '''
-ROW = """FORMATS = (
+ROW = """from . import pgm
+
+FORMATS = (
     Format(
         name="PGM",
         endings=(".pgm",),
@@ -79,7 +81,6 @@ def test_read_another_frame_format(copy, tmp_path):
         (folder / f"frame_{number:03d}.pgm").write_bytes(b"P5\n6 5\n65535\n" + pixels)
     copy.write("io/formats/pgm.py", PGM)
     copy.replace("io/formats/reading.py", "FORMATS = (\n", ROW)
-    copy.replace("io/formats/reading.py", "from . import cbf, edf\n", "from . import cbf, edf, pgm\n")
     total = sum(value + number for number in range(4) for value in range(30))
     assert copy.run(OPEN, folder, copy.folder) == ["True", "4", "5", "6", str(total), "9", "10", "11", "4"]
     assert len(copy.touched) == 2
