@@ -208,6 +208,12 @@ def test_everything_is_on_one_screen(truth, start, size):
         assert part["top"] >= 0, name
         assert part["right"] <= width + 1, name
         assert part["bottom"] <= height + 1, name
+    aspects = tab.page.evaluate("""() => [...document.querySelectorAll("#cutouts canvas")].map((one) => {
+      const {width, height} = one.getBoundingClientRect()
+      return width / height / (one.width / one.height)
+    })""")
+    assert len(aspects) == len(truth.rois)
+    assert all(abs(aspect - 1) < 0.05 for aspect in aspects)  # pixels are square in the cut-outs, too
     used = sum(parts[name]["width"] * parts[name]["height"] for name in ("left", "right", "panel"))
     assert used >= 0.9 * width * (height - 32)
     before = parts["curve_intensity"]["width"]

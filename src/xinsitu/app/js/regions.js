@@ -50,6 +50,7 @@ for (const card of strip.children) {
   const width = Math.max(1, x1 - x0), height = Math.max(1, y1 - y0), canvas = card.firstChild
   if (canvas.width !== width) canvas.width = width
   if (canvas.height !== height) canvas.height = height
+  canvas.style.aspectRatio = `${width} / ${height}`
   const context = canvas.getContext("2d"), data = context.createImageData(width, height)
   for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) {
     const value = image[(y0 + y) * columns + x0 + x] * factor, at = 4 * (y * width + x)

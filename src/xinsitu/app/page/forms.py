@@ -99,8 +99,8 @@ def scaled(session: Session) -> pn.viewable.Viewable:
 def image_tools(session: Session) -> pn.viewable.Viewable:
     """Return what belongs to the image: its scale and its colour limits."""
     model = session.model
-    low = small(pn.widgets.FloatInput(value=model.limits[0], width=64), "lowest colour")
-    high = small(pn.widgets.FloatInput(value=model.limits[1], width=64), "highest colour")
+    low = small(pn.widgets.FloatInput(value=model.limits[0], width=76), "lowest colour")
+    high = small(pn.widgets.FloatInput(value=model.limits[1], width=76), "highest colour")
     filling = [False]
 
     def show(*_: object) -> None:
