@@ -28,10 +28,12 @@ REACH = sum(number * 2**power for power, number in enumerate(_BINS))
 """Frames of a side that are looked at."""
 _LENGTHS = 2.0 ** np.arange(7, -8, -1)
 """Frames over which the growth bends away by one standard deviation of a frame; a straight line comes on top."""
-_STRAIGHT = 30.0
-"""How much likelier a straight line is beforehand than each of these."""
+_STRAIGHT = 10.0
+"""How much likelier a straight line is beforehand than each of these; three times that where all ROIs tell."""
 _BENT = 0.01
 """Relative change of the slope per frame above which a curve is less and less likely beforehand."""
+_FAINT = 6.0
+"""Standard deviations of a frame above which the level of every ROI must be, so that together they tell how smooth."""
 _LIKE = 4.0
 """A side ends where its level is so many times larger or smaller than at its end: the walk is no longer the same."""
 PAUSE = 10
@@ -110,7 +112,8 @@ def branch(values: Floats, noise: Floats, *, single: bool = False, alike: bool =
     strongest = np.max(weight[: min(m, 6)] ** 2, axis=0, initial=0.0)
     first = 1 / np.where(strongest > 0, strongest, 1.0)
     q = first[:, None] * np.r_[0.0, _LENGTHS**-3.0]
-    if alike and (strongest > 0).any():
+    alike = alike and bool((strongest > 0).all() and (scale**2 > _FAINT**2 * first).all())
+    if alike:
         least = (first / scale**2)[strongest > 0].min()
         q = np.where(strongest > 0, least * scale**2, 1.0)[:, None] * np.r_[0.0, _LENGTHS**-3.0]
     damped = 1 / (1 + q[:, :, None] * np.maximum(spread, 0.0)[:, None, :])
@@ -128,7 +131,7 @@ def branch(values: Floats, noise: Floats, *, single: bool = False, alike: bool =
         likely = np.broadcast_to(likely.sum(axis=0), likely.shape)
     best = likely.max(axis=1, keepdims=True)
     bent = q / ((3 * _BENT if single else _BENT) * scale[:, None]) ** 2
-    chance = np.exp(likely - best) * np.r_[_STRAIGHT, np.ones(_LENGTHS.size)] / (1 + bent)
+    chance = np.exp(likely - best) * np.r_[(3 if alike else 1) * _STRAIGHT, np.ones(_LENGTHS.size)] / (1 + bent)
     evidence = best[:, 0] + np.log(chance.sum(axis=1))
     chance /= chance.sum(axis=1, keepdims=True)
     mean = np.einsum("rq,rqi->ri", chance, found)
