@@ -352,3 +352,21 @@ def test_what_cannot_be_meant_is_refused_in_one_sentence(wrong, said):
     with pytest.raises(xi.CorrectionError, match=f"^{said}") as fault:
         xi.Correction(**wrong)
     assert "\n" not in str(fault.value)
+
+
+def test_a_full_pixel_of_the_files_own_mask_is_dead_and_others_are_full():
+    """The highest number of 16 bits, where a cut-off is known, says nothing only in a pixel that the file calls bad."""
+    pixels = np.full((2, 6, 7), 9, "u2")
+    pixels[:, 2, 3] = pixels[:, 4, 5] = 65535
+    pixels[0, 1, 1] = 65534
+    mask = np.zeros((6, 7), bool)
+    mask[2, 3] = mask[1, 1] = mask[0, 6] = True
+    frames = xr.DataArray(
+        pixels, {"mask": (("y", "x"), mask)}, ("time", "y", "x"), attrs={"units": "counts", "count_cutoff": 60000}
+    )
+    for image in (frames, frames.chunk(time=1)):
+        found = xi.correct(image, xi.Correction()).values
+        assert np.argwhere(np.isnan(found)).tolist() == [[0, 2, 3], [1, 2, 3]]
+        assert found[:, 4, 5].tolist() == [65535, 65535]
+        assert found[0, 1, 1] == 65534
+        assert (found[:, 0, 6] == 9).all()

@@ -5,6 +5,7 @@ From the folder of the project, at the lowest priority::
     nice -n 19 python -m tests.fuzz.long_runs --mutants 200000
     nice -n 19 python -m tests.fuzz.long_runs --fuzz 10000000 walk stamps   # needs atheris
     nice -n 19 python -m tests.fuzz.long_runs --follow 40                   # minutes
+    nice -n 19 python -m tests.fuzz.long_runs --kills 200
 
 What must not be is written to ``found/`` below the working folder, one file each, and ends with exit code 1.
 """
@@ -80,6 +81,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fuzz", type=int, metavar="N", help="executions of each parser that is named, or of all")
     parser.add_argument("--follow", type=float, metavar="MINUTES", help="a folder that grows, followed")
+    parser.add_argument("--kills", type=int, metavar="N", help="of a writer; and half as many races of two")
     parser.add_argument("names", nargs="*", help="parsers of tests/fuzz/in_memory.py")
     told_of = parser.parse_args()
     print(f"Python {platform.python_version()}, {platform.platform()}, {os.cpu_count()} cores")
@@ -88,6 +90,10 @@ def main() -> int:
         status |= mutants(told_of.mutants, told_of.seed)
     if told_of.fuzz:
         status |= fuzz(told_of.fuzz, told_of.names)
+    if told_of.kills:
+        from tests.fuzz.kills import kills, races
+
+        status |= kills(told_of.kills, told) | races(told_of.kills // 2, told)
     if told_of.follow:
         from tests.fuzz.soak import soak
 
