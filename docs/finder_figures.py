@@ -89,7 +89,7 @@ def panel(axes: Axes, label: str, values: Sequence[float], make: Make, there: bo
     results = [outcome(make, value, runs) for value in values]
     places = np.arange(len(values))
     axes.plot(places, [100 * part for part, _ in results], "o-", color="#2e8b57" if there else "#dc322f")
-    axes.set_xticks(places, [f"{value:g}" for value in values])
+    axes.set_xticks(places, [f"{value:.0e}".replace("e+0", "e") if value >= 1e3 else f"{value:g}" for value in values])
     axes.set_xlabel(label)
     axes.set_ylabel("found, % of runs" if there else "invented, % of runs")
     axes.set_ylim(-4, 104)
