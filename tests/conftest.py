@@ -15,7 +15,7 @@ import dask
 import pytest
 from hypothesis import HealthCheck, settings
 
-from .browser import CHROMIUM, FLAGS, Tab
+from .helpers.browser import CHROMIUM, FLAGS, Tab
 
 os.environ.pop("XINSITU_INSTRUMENT", None)  # what this user has set is not what is tested
 os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="xinsitu-no-configuration-")

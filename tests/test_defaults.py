@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from tests.camserver import write_frames
+from tests.helpers.camserver import write_frames
 from xinsitu.defaults import CHUNK_BYTES, frames_per_block
 from xinsitu.io.frame_files import write_frames as write
 from xinsitu.io.measurement import open_measurement

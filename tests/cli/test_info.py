@@ -14,7 +14,7 @@ import tifffile
 import xarray as xr
 
 import xinsitu as xi
-from tests.camserver import ramp, write_frames
+from tests.helpers.camserver import ramp, write_frames
 from xinsitu.cli import main
 from xinsitu.io.measurement import open_measurement
 

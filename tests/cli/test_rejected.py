@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import xinsitu as xi
-from tests.test_stitching import series
+from tests.physics.samples.test_joining import series
 from xinsitu.cli import main
 from xinsitu.schema import Quality
 

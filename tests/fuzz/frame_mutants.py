@@ -18,8 +18,8 @@ from pathlib import Path
 import fabio
 import numpy as np
 import tifffile
-from tests.camserver import camserver_bytes, stamp_of
-from tests.hostile import epics_bytes
+from tests.helpers.camserver import camserver_bytes, stamp_of
+from tests.helpers.hostile import epics_bytes
 
 from xinsitu.errors import XinsituError
 from xinsitu.io.formats.reading import read_frame, read_header

@@ -4,8 +4,8 @@ With atheris (``pip install atheris``), from the folder of the project::
 
     python -m tests.fuzz.fuzz log -max_total_time=600 -max_len=8192 -rss_limit_mb=2000 -timeout=2 CORPUS
 
-The names of the parsers are those of ``TARGETS`` in ``tests/hostile.py``, which read files, and of ``PARSERS`` in
-``tests/fuzz/in_memory.py``, twenty times as fast.
+The names of the parsers are those of ``TARGETS`` in ``tests/helpers/hostile.py``, which read files, and of ``PARSERS``
+in ``tests/fuzz/in_memory.py``, twenty times as fast.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import atheris
 
 with atheris.instrument_imports(include=["xinsitu"]):
     from tests.fuzz.in_memory import PARSERS
-    from tests.hostile import TARGETS, attempt
+    from tests.helpers.hostile import TARGETS, attempt
 
 
 def main() -> None:

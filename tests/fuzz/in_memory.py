@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from tests.hostile import EDF_AND_CBF, ROIS, camserver_text, tiff_seeds
+from tests.helpers.hostile import EDF_AND_CBF, ROIS, camserver_text, tiff_seeds
 
 from xinsitu.clock import parse_stamp
 from xinsitu.errors import XinsituError

@@ -24,21 +24,21 @@ from pathlib import Path
 SOURCE = Path(__file__).parents[2] / "src"
 TESTS = {
     "physics/corrections/framewise.py": [
-        "test_corrections.py",
-        "test_median_bias.py",
+        "physics/corrections/test_correction.py",
+        "physics/reduction/test_median_bias.py",
         "physics/test_blocks.py",
         "test_variables.py",
     ],
-    "physics/corrections/apply.py": ["test_corrections.py"],
-    "physics/reduction/quantities.py": ["test_reductions.py", "test_uncertainties.py"],
-    "physics/attenuation/factors.py": ["test_attenuation.py", "physics/attenuation"],
-    "physics/attenuation/scaling.py": ["test_attenuation.py", "test_overlap.py"],
-    "io/disk.py": ["io/test_disk.py", "test_results.py", "stories/test_no_mount.py"],
-    "io/guard.py": ["io/test_guard.py", "test_recipe.py", "test_odd_folders.py"],
-    "io/results.py": ["test_results.py", "io/test_reopening.py"],
-    "io/times.py": ["test_times.py", "io/test_time_axis.py", "test_clock.py"],
-    "io/log_join.py": ["test_logs.py", "io/test_log_files.py"],
-    "io/formats/tiff.py": ["io/test_tiff.py", "test_headers.py", "io/formats/test_frame_mutants.py"],
+    "physics/corrections/apply.py": ["physics/corrections/test_correction.py"],
+    "physics/reduction/quantities.py": ["physics/reduction/test_series.py", "physics/reduction/test_uncertainties.py"],
+    "physics/attenuation/factors.py": ["physics/attenuation/test_scaling.py", "physics/attenuation"],
+    "physics/attenuation/scaling.py": ["physics/attenuation/test_scaling.py", "physics/attenuation/test_overlap.py"],
+    "io/disk.py": ["io/test_disk.py", "io/test_results.py", "stories/test_no_mount.py"],
+    "io/guard.py": ["io/test_guard.py", "recipe/test_steps.py", "io/test_odd_folders.py"],
+    "io/results.py": ["io/test_results.py", "io/test_reopening.py"],
+    "io/times.py": ["io/test_times.py", "io/test_time_axis.py", "test_clock.py"],
+    "io/log_join.py": ["io/test_log_join.py", "io/test_log_files.py"],
+    "io/formats/tiff.py": ["io/test_tiff.py", "io/formats/test_headers.py", "io/formats/test_frame_mutants.py"],
 }
 COMPARE = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,

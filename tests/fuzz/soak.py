@@ -16,8 +16,8 @@ from pathlib import Path
 
 import psutil
 from playwright.sync_api import sync_playwright
-from tests.browser import CHROMIUM, FLAGS, Tab
-from tests.camserver import camserver_bytes, ramp, stamp_of
+from tests.helpers.browser import CHROMIUM, FLAGS, Tab
+from tests.helpers.camserver import camserver_bytes, ramp, stamp_of
 
 SHAPE = (40, 60)
 FIRST = 60

@@ -13,7 +13,7 @@ import xarray as xr
 from dask.base import tokenize
 from dask.tests.test_tokenize import check_tokenize
 
-from tests.camserver import camserver_bytes, ramp, stamp_of
+from tests.helpers.camserver import camserver_bytes, ramp, stamp_of
 from xinsitu.errors import FrameChanged
 from xinsitu.io.measurement import open_measurement
 from xinsitu.variables import Counted

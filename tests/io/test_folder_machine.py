@@ -17,7 +17,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.camserver import aged, camserver_bytes, ramp, stamp_of
+from tests.helpers.camserver import aged, camserver_bytes, ramp, stamp_of
 from xinsitu.errors import FrameChanged, FrameError, LayoutError, XinsituWarning
 from xinsitu.io.measurement import open_measurement
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 import xinsitu as xi
-from tests.camserver import aged, camserver_bytes, ramp, stamp_of
+from tests.helpers.camserver import aged, camserver_bytes, ramp, stamp_of
 from xinsitu.io.growing_folder import ASKED, AT_ONCE, HELD, LISTED, NEWEST_HELD, GrowingFolder
 from xinsitu.io.options import OpenOptions
 from xinsitu.schema import FrameStatus

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from tests.camserver import camserver_bytes, ramp, stamp_of
+from tests.helpers.camserver import camserver_bytes, ramp, stamp_of
 from xinsitu.errors import LayoutError, ResultExists
 from xinsitu.io.guard import check_outputs, frames_in
 

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 import xarray as xr
 
-from tests.camserver import aged, camserver_bytes, ramp, stamp_of, write_frames
+from tests.helpers.camserver import aged, camserver_bytes, ramp, stamp_of, write_frames
 from xinsitu.cli import main
 from xinsitu.errors import FrameError, LayoutError, TimeError, XinsituWarning
 from xinsitu.io.measurement import open_measurement, open_sample

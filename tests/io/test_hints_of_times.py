@@ -10,7 +10,7 @@ import pytest
 import tifffile
 import xarray as xr
 
-from tests.camserver import stamp_of, write_frames
+from tests.helpers.camserver import stamp_of, write_frames
 from xinsitu.cli import main
 from xinsitu.errors import TimeError, XinsituWarning
 from xinsitu.io.measurement import open_measurement, open_sample

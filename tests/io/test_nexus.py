@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from tests.camserver import write_frames
+from tests.helpers.camserver import write_frames
 from xinsitu import Correction, Roi, measure, read_mask
 from xinsitu.errors import FrameError, LayoutError
 from xinsitu.io.measurement import open_measurement

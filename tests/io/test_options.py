@@ -14,7 +14,7 @@ import pytest
 import xarray as xr
 
 import xinsitu as xi
-from tests.camserver import write_frames
+from tests.helpers.camserver import write_frames
 from xinsitu.cli import _COMMANDS
 from xinsitu.cli.arguments import parser
 from xinsitu.cli.shared import reading

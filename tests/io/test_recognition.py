@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 import xinsitu as xi
-from tests.camserver import camserver_bytes, ramp, stamp_of, write_frames
+from tests.helpers.camserver import camserver_bytes, ramp, stamp_of, write_frames
 from xinsitu.cli import main
 from xinsitu.errors import DocumentError, StitchError, TimeError, XinsituWarning
 from xinsitu.io.recognition import configure_instrument, named_instrument, recognise

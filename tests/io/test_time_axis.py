@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from tests.camserver import camserver_bytes
+from tests.helpers.camserver import camserver_bytes
 from xinsitu import open_measurement
 from xinsitu.schema import FrameStatus
 

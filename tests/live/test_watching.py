@@ -15,7 +15,7 @@ import pytest
 import xarray as xr
 
 import xinsitu as xi
-from tests.camserver import aged, camserver_bytes, stamp_of
+from tests.helpers.camserver import aged, camserver_bytes, stamp_of
 from xinsitu.io.growing_folder import GrowingFolder
 from xinsitu.io.options import OpenOptions
 from xinsitu.live.growing_series import GrowingSeries
@@ -220,7 +220,7 @@ import random, sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from tests.live.test_watching import pixels
-from tests.camserver import camserver_bytes, stamp_of
+from tests.helpers.camserver import camserver_bytes, stamp_of
 folder, count, rate = Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 folder.mkdir(parents=True)
 luck, later, begun = random.Random(8), [], time.perf_counter()

@@ -11,7 +11,7 @@ import time
 import pytest
 
 import xinsitu as xi
-from tests.camserver import camserver_bytes, ramp, stamp_of
+from tests.helpers.camserver import camserver_bytes, ramp, stamp_of
 
 WAYS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 PAUSE = """

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import xinsitu as xi
-from tests.camserver import camserver_bytes, ramp, stamp_of
+from tests.helpers.camserver import camserver_bytes, ramp, stamp_of
 from xinsitu.errors import XinsituError
 
 SHAPE = (150, 200)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from tests.camserver import aged, camserver_bytes, ramp, stamp_of
 from tests.fuzz.frame_mutants import judged, run, seeds, wrongly
+from tests.helpers.camserver import aged, camserver_bytes, ramp, stamp_of
 from tests.io.test_tiff import entries
 from xinsitu.errors import FrameError, XinsituWarning
 from xinsitu.io.formats.tiff import SINGLE

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 import xinsitu as xi
-from tests.bl11xu import runs
+from tests.helpers.bl11xu import runs
 from xinsitu.errors import SchemaError, StitchError
 from xinsitu.physics.moments import resolve_key, time_of
 from xinsitu.plots.curves import drawing

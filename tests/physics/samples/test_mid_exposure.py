@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 import xinsitu as xi
-from tests.camserver import camserver_bytes
+from tests.helpers.camserver import camserver_bytes
 from xinsitu.schema import mid_exposure
 from xinsitu.values import Event
 

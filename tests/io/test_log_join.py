@@ -1,0 +1,427 @@
+"""Logs beside the frames: parsed as others parse them, joined by name, point or time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.helpers.camserver import camserver_bytes, ramp, stamp_of, write_frames
+from xinsitu.errors import DocumentError, XinsituWarning
+from xinsitu.io.instruments import load_instrument
+from xinsitu.io.log_files import read_log
+from xinsitu.io.measurement import open_measurement
+from xinsitu.schema import Quality
+
+LABELS = "Time  Epoch  Seconds  F.M.  bg  pico1  roi0  roi1  roi2  Monitor  Detector"
+SPEC = """#F 0799time2
+#E 1401264276
+#D Wed May 28 17:04:36 2014
+#C BL11XU  User = mbe
+
+#S 1  timescan 0.95 0
+#D Wed May 28 17:04:36 2014
+#N 11
+#L {labels}
+{first}#C a comment between points
+{second}
+#S 2  timescan 0.95 0
+#D Wed May 28 17:06:27 2014
+#N 11
+#L {labels}
+{third}"""
+
+
+def rows(count, start, epoch=0.0):
+    return "".join(f"{i} {epoch + i} 0.95 {start + i} 0 1e-7 1 2 3 {10 * start + i} 5\n" for i in range(count))
+
+
+def spec(counts=(2, 3, 4), epoch=0.0):
+    first, second, third = (rows(n, 100 * (k + 1), epoch + 1000 * k) for k, n in enumerate(counts))
+    return SPEC.format(labels=LABELS, first=first, second=second, third=third)
+
+
+def test_spec_scans_are_those_of_silx(tmp_path):
+    specfile = pytest.importorskip("silx.io.specfile")
+    path = tmp_path / "0799time2.log"
+    path.write_text(spec())
+    tables = read_log(path)
+    reference = specfile.SpecFile(str(path))
+    assert [table.scan for table in tables] == [1, 2] == [scan.number for scan in reference]
+    for table, scan in zip(tables, reference, strict=True):
+        assert list(table.columns) == scan.labels
+        for label in scan.labels:
+            np.testing.assert_array_equal(table.columns[label], scan.data_column_by_name(label))
+    assert tables[0].epoch == 1401264276
+    assert tables[0].bad_lines == 0
+
+
+def test_a_broken_line_is_left_out_and_counted(tmp_path):
+    path = tmp_path / "x.log"
+    path.write_text(spec() + "5 6 7\nnot a number at all 1 2 3 4 5 6\n")
+    table = read_log(path)[1]
+    assert (len(table), table.bad_lines) == (4, 2)
+
+
+def test_gda_files(shared_data):
+    (table,) = read_log(shared_data / "i07" / "refl" / "refl_1.dat")
+    assert table.scan == 380404
+    assert len(table) == 61
+    assert table.columns["d5i"][0] == 15.977
+    assert table.texts["file"][0] == "p100kImage_380404_5885902.tif"
+    assert table.metadata["transmission"] == "7.44052e-05"
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_tables_with_a_header_line(tmp_path, mark):
+    path = tmp_path / "t.csv"
+    lines = ["time,current,name", "2014-05-28T17:00:00+00:00,300.5,a", "2014-05-28T17:00:01+00:00,,b"]
+    path.write_text("\n".join(line.replace(",", mark) for line in lines))
+    (table,) = read_log(path)
+    np.testing.assert_array_equal(table.columns["current"], [300.5, np.nan])
+    assert table.texts["name"] == ("a", "b")
+
+
+@pytest.mark.parametrize("text", ["", "hello\n", "1 2 3\n4 5 6\n", "&SRS\n x=1\n"])
+def test_what_is_no_log_is_named(tmp_path, text):
+    path = tmp_path / "bad.log"
+    path.write_text(text)
+    with pytest.raises(DocumentError, match=r"bad\.log"):
+        read_log(path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "0799" / "time2"
+    write_frames(path, 5, name="0799time2_1_{}.tif")
+    for number in range(4):
+        pixels = camserver_bytes(ramp(10 + number), stamp_of(60 + number))
+        (path / f"0799time2_2_{number}.tif").write_bytes(pixels)
+    return path
+
+
+def test_points_are_joined_where_counts_agree(folder):
+    (folder / "0799time2.log").write_text(spec())
+    data = open_measurement(folder, tz="UTC")
+    expected = [1000, 1001, 2000, 2001, 2002, 3000, 3001, 3002, 3003]
+    assert data.monitor.values.tolist() == expected
+    assert data.monitor.attrs["position"] == "before_attenuator"
+    assert data.monitor.attrs["units"] == "counts"
+    apart = "the points are 31126 s earlier than the frames"  # these stamps are no UTC
+    assert data.attrs["log_join"] == f"0799time2.log: by point; {apart}"
+    assert data.image.coords["monitor"].dims == ("time",)
+    (folder / "0799time2_1_3.tif").unlink()
+    data = open_measurement(folder, tz="UTC")
+    assert data.monitor.values.tolist() == [value for i, value in enumerate(expected) if i != 3]
+
+
+def test_points_are_joined_by_time_where_counts_differ(tmp_path):
+    folder = tmp_path / "m"
+    write_frames(folder, 5)
+    seconds = 1_401_296_400 + np.arange(-2, 12, 2)  # every other second, from before the first frame
+    lines = [f"{second},{100 + second % 100}" for second in seconds]
+    (tmp_path / "ring.csv").write_text("epoch,current\n" + "\n".join(lines))
+    data = open_measurement(folder, tz="UTC", instrument="generic", logs=tmp_path / "ring.csv")
+    assert data.attrs["log_join"] == "ring.csv: by time"
+    assert np.abs(data.epoch.values - (1_401_296_400 + np.arange(5))).max() <= 1
+    assert data.current.values[2] == 100 + 1_401_296_402 % 100
+
+
+def test_frames_far_from_any_point_have_none(tmp_path):
+    folder = tmp_path / "m"
+    write_frames(folder, 6, exposure=0)
+    (tmp_path / "ring.csv").write_text("epoch,current\n1401296400,7\n1401296401,8\n")
+    data = open_measurement(folder, tz="UTC", instrument="generic", logs=tmp_path / "ring.csv")
+    np.testing.assert_array_equal(data.current.values, [7, 8, 8, np.nan, np.nan, np.nan])
+    assert "3 of 6 frames without a point" in data.attrs["log_join"]
+
+
+def test_a_counter_that_lags_is_shifted(tmp_path):
+    folder = tmp_path / "m"
+    write_frames(folder, 4)
+    (folder / "m.log").write_text("frame_no,ion\n0,10\n1,11\n2,12\n3,13\n")
+    table = tmp_path / "late.toml"
+    table.write_text("time_zone = 'UTC'\n[counters.monitor]\ncolumn = 'ion'\nlag = 1\nscale = 2\n")
+    data = open_measurement(folder, instrument=table)
+    np.testing.assert_array_equal(data.monitor.values, [22, 24, 26, np.nan])
+
+
+def test_a_log_that_does_not_fit(folder):
+    (folder / "other.log").write_text("#S 7\n#L a  b\n1 2\n")
+    with pytest.warns(XinsituWarning, match=r"other\.log is not joined to the frames"):
+        data = open_measurement(folder, tz="UTC")
+    assert "monitor" not in data.coords
+    assert "log_join" not in open_measurement(folder, tz="UTC", logs=None).attrs
+    with pytest.raises(DocumentError, match="other"):
+        open_measurement(folder, tz="UTC", logs=folder / "other.log")
+    with pytest.raises(DocumentError, match="gone"):
+        open_measurement(folder, tz="UTC", logs=folder / "gone.log")
+
+
+def test_i07_scans_open_with_monitor_and_attenuation(shared_data):
+    expected = {
+        "380404": (100, 7.44052e-7, 15.977),
+        "380405": (72, 3.88703e-5, 15.893),
+        "380406": (46, 1.2234e-3, 15.444),
+    }
+    for scan, (filters, transmission, first) in expected.items():
+        data = open_measurement(shared_data / "i07" / "refl" / scan, instrument="diamond-i07")
+        assert (data.attenuation == filters).all()
+        np.testing.assert_allclose(data.transmission, transmission, rtol=1e-12)
+        assert float(data.monitor[0]) == first
+        assert data.monitor.attrs["position"] == "before_attenuator"
+        assert data.attrs["log_join"].endswith("by name")
+
+
+def test_i07_scans_stitch_on_true_time(shared_data):
+    from xinsitu import Roi, measure, stitch
+
+    folders = [shared_data / "i07" / "refl" / scan for scan in ("380404", "380405", "380406")]
+    with pytest.warns(XinsituWarning, match="dcdomega move within the measurement"):
+        series = [
+            measure(open_measurement(f, instrument="diamond-i07"), [Roi("spot", (50, 90), (220, 270))]) for f in folders
+        ]
+    for one in series:  # a scan of angles: each frame stands elsewhere than the one before
+        assert ((one.quality.values & Quality.FRAME_IN_MOTION) > 0).ravel().tolist() == [False] + [True] * (
+            one.sizes["time"] - 1
+        )
+        assert one.diff1vdelta.attrs == {"units": "deg", "long_name": "motor diff1vdelta", "log_column": "diff1vdelta"}
+        assert "dcdomega_requested" not in one.coords
+    sample = stitch([one.compute() for one in series])
+    assert sample.sizes["time"] == 90
+    assert sample.time.values[0] == np.datetime64("2020-02-27T15:55:21")
+    assert sample.time.values[61] == np.datetime64("2020-02-27T15:58:05")
+    assert (np.diff(sample.time.values) > np.timedelta64(0)).all()
+    assert sample.attenuation.values[[0, 61, 76]].tolist() == [100, 72, 46]
+
+
+def test_motors_that_a_spec_file_lists_flag_the_frames_in_which_they_move(tmp_path):
+    from xinsitu import Roi, measure
+
+    folder = tmp_path / "m"
+    write_frames(folder, 5)
+    points = "".join(f"{angle} {number} 100\n" for number, angle in enumerate((1.0, 1.0, 1.5, 1.5, 1.5)))
+    head = "#F m\n#E 1401296400\n#O0 Two Theta  Chi  sample x\n#O1 Phi\n\n"
+    (folder / "m.log").write_text(head + f"#S 1 loopscan 5 1\n#N 3\n#L Two Theta  point  Monitor\n{points}")
+    scan = open_measurement(folder, instrument="generic", tz="UTC")
+    assert scan["Two_Theta"].attrs["long_name"] == "motor Two Theta"
+    assert not scan["point"].attrs["long_name"].startswith("motor")
+    with pytest.warns(XinsituWarning, match="Two_Theta moves"):
+        series = measure(scan, [Roi("a", (0, 2), (0, 2))])
+    flags = (series.quality.values.ravel() & Quality.FRAME_IN_MOTION) > 0
+    assert flags.tolist() == [False, False, True, False, False]
+
+
+def test_a_table_of_motors_that_makes_no_sense_is_refused(tmp_path):
+    table = tmp_path / "bad.toml"
+    table.write_text("time_zone = 'UTC'\n[motors]\ndeg = 'th'\n")
+    with pytest.raises(DocumentError, match="columns by their units"):
+        load_instrument(table)
+
+
+def test_values_between_two_points(tmp_path):
+    folder = tmp_path / "m"
+    write_frames(folder, 5, exposure=0)
+    rows = "".join(f"{1_401_296_400 + second},{second}\n" for second in (-4, 0, 4, 8))
+    (tmp_path / "ring.csv").write_text("epoch,current\n" + rows)
+    table = tmp_path / "ring.toml"
+    table.write_text(
+        "time_zone = 'UTC'\n[logs]\ntolerance = 3\n[counters.ring]\ncolumn = 'current'\ninterpolate = true\n"
+        "[counters.nearest]\ncolumn = 'current'\n"
+    )
+    data = open_measurement(folder, instrument=table, logs=tmp_path / "ring.csv")
+    np.testing.assert_allclose(data.ring, np.arange(5))
+    np.testing.assert_array_equal(data.nearest, [0, 0, 4, 4, 4])
+    table.write_text("time_zone = 'UTC'\n[logs]\ntolerance = 0.5\n[counters.ring]\ncolumn = 'current'\n")
+    data = open_measurement(folder, instrument=table, logs=tmp_path / "ring.csv")
+    np.testing.assert_array_equal(data.ring, [0, np.nan, np.nan, np.nan, 4])
+
+
+def test_the_log_of_a_scan_is_found_among_many(tmp_path):
+    folder = tmp_path / "visit" / "p100k"
+    write_frames(folder, 3, name="p100kImage_7_{}.tif")
+    for scan in range(100):
+        (tmp_path / "visit" / f"{scan}.dat").write_text(f"frame_no\td5i\n0\t{scan}\n1\t{scan}\n2\t{scan}\n")
+    data = open_measurement(folder, instrument="diamond-i07")
+    assert data.monitor.values.tolist() == [7, 7, 7]
+    (tmp_path / "visit" / "7.dat").unlink()
+    with pytest.warns(XinsituWarning, match=r"no log is joined to the frames: 99 files fit \.\./\*\.dat"):
+        open_measurement(folder, instrument="diamond-i07")
+
+
+@pytest.mark.parametrize("text", ["", "camserver started\n", "#S 1\n#L a  b\n"])
+def test_a_file_that_is_no_log_is_nobodys_fault(folder, text):
+    (folder / "camserver.log").write_text(text)
+    data = open_measurement(folder, tz="UTC")  # without a warning
+    assert data.attrs["log_join"].startswith("camserver.log is not joined to the frames")
+    with pytest.raises(DocumentError, match=r"camserver\.log"):
+        open_measurement(folder, tz="UTC", logs=folder / "camserver.log")
+
+
+def test_times_without_an_offset_are_the_instruments(tmp_path):
+    folder = tmp_path / "m"
+    write_frames(folder, 4)  # 17:00:00 to 17:00:03 on the clock of the detector
+    rows = "".join(f"2014-05-28T17:00:{second:02d},{second}\n" for second in range(20))
+    (tmp_path / "furnace.csv").write_text("time,power\n" + rows)
+    data = open_measurement(folder, tz="Asia/Tokyo", instrument="generic", logs=tmp_path / "furnace.csv")
+    assert data.power.values.tolist() == [0, 1, 2, 3]
+    (tmp_path / "utc.csv").write_text("time,power\n" + rows.replace(",", "+00:00,").replace("T17", "T08"))
+    data = open_measurement(folder, tz="Asia/Tokyo", instrument="generic", logs=tmp_path / "utc.csv")
+    assert data.power.values.tolist() == [0, 1, 2, 3]
+
+
+def test_two_logs_that_fit_equally_well_are_said(folder):
+    (folder / "0799time2.log").write_text(spec())
+    (folder / "0799time2_old.log").write_text(spec().replace("#E 1401264276", "#E 1401264277"))
+    with pytest.warns(XinsituWarning, match=r"0799time2\.log: joined to the frames, but so could be scan 1 of .*_old"):
+        data = open_measurement(folder, tz="UTC")
+    assert data.monitor.values[:2].tolist() == [1000, 1001]
+    one = open_measurement(folder, tz="UTC", logs=folder / "0799time2_old.log")  # without a warning
+    assert one.attrs["log_join"].startswith("0799time2_old.log: by point")
+
+
+def lines(count, *, start=0.0, broken=None):
+    rows = [f"{second} {start + second} {100 + second}" for second in range(count)]
+    if broken is not None:
+        rows[broken] = rows[broken].rsplit(" ", 1)[0]
+    return "\n".join(rows) + "\n"
+
+
+def test_a_broken_line_among_the_points_shifts_nothing(tmp_path):
+    folder = tmp_path / "m"
+    write_frames(folder, 5, exposure=0)  # 17:00:00 to 17:00:04
+    path = folder / "m.log"  # six points, the third of them cut: as many lines as frames are left
+    path.write_text(f"#S 1\n#E 1401296400\n#L Time  Epoch  Monitor\n{lines(6, broken=2)}")
+    data = open_measurement(folder, tz="UTC", instrument="generic")
+    assert data.attrs["log_join"] == "m.log: by time; 1 lines of the log made no sense"
+    assert data.Monitor.values.tolist() == [100, 101, 103, 103, 104]  # the nearest point that there is
+
+
+def test_points_of_a_scan_without_an_epoch_count_from_its_date(tmp_path):
+    folder = tmp_path / "m"
+    write_frames(folder, 4)
+    (folder / "m.log").write_text(f"#S 1\n#D Wed May 28 16:59:58 2014\n#L Time  Dead  Monitor\n{lines(9)}")
+    data = open_measurement(folder, tz="Asia/Tokyo", instrument="generic")
+    assert data.Monitor.values.tolist() == [102, 103, 104, 105]
+    assert data.attrs["log_join"] == "m.log: by time"
+
+
+def test_points_without_a_time_are_nobodys(tmp_path):
+    folder = tmp_path / "m"
+    write_frames(folder, 3, exposure=0)
+    rows = ["2014-05-28T17:00:00Z,1", ",2", "never,3", "2014-05-28T17:00:02Z,4"]
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["time,v", *rows]))
+    data = open_measurement(folder, tz="UTC", instrument="generic", logs=path)
+    assert data.v.values.tolist() == [1, 4, 4]
+    path.write_text("epoch,v\n1401296400,1\nnan,2\n1e300,3\n1401296402,4\n")
+    data = open_measurement(folder, tz="UTC", instrument="generic", logs=path)
+    assert data.v.values.tolist() == [1, 4, 4]
+
+
+def test_spectra_between_the_points_are_no_points(tmp_path):
+    specfile = pytest.importorskip("silx.io.specfile")
+    path = tmp_path / "mca.log"
+    path.write_text("#F x\n\n#S 1\n#N 2\n#L Time  Monitor\n@A 1 2\\\n 3 4\n0 10\n@A 5 6\\\n 7 8\\\n 9 9\n1 11\n")
+    (table,) = read_log(path)
+    (scan,) = specfile.SpecFile(str(path))
+    np.testing.assert_array_equal(table.columns["Monitor"], scan.data_column_by_name("Monitor"))
+    assert (len(table), table.bad_lines) == (2, 0)
+
+
+def test_a_counter_that_lags_is_shifted_before_it_is_interpolated(tmp_path):
+    folder = tmp_path / "m"
+    write_frames(folder, 5, exposure=0)
+    rows = "".join(f"{1_401_296_400 + second},{second - 4}\n" for second in (-4, 0, 4, 8))
+    (tmp_path / "ring.csv").write_text("epoch,current\n" + rows)
+    table = tmp_path / "ring.toml"
+    table.write_text("time_zone = 'UTC'\n[counters.ring]\ncolumn = 'current'\ninterpolate = true\nlag = 1\n")
+    data = open_measurement(folder, instrument=table, logs=tmp_path / "ring.csv")
+    np.testing.assert_allclose(data.ring, np.arange(5))
+
+
+@pytest.mark.parametrize(
+    ("scale", "written", "expected"), [(1, "0.25", 0.25), (0.01, "25", 0.25), (1, "4", 4)], ids=["0..1", "%", "index"]
+)
+def test_what_a_counter_means_is_in_the_table(tmp_path, scale, written, expected):
+    folder = tmp_path / "m"
+    write_frames(folder, 2)
+    (folder / "m.log").write_text(f"frame_no,att\n0,{written}\n1,{written}\n")
+    table = tmp_path / "own.toml"
+    table.write_text(
+        "time_zone = 'UTC'\n[counters.transmission]\ncolumn = 'att'\nunits = '1'\nposition = 'after_attenuator'\n"
+        f"meaning = 'of the filters'\nscale = {scale}\n"
+    )
+    counter = open_measurement(folder, instrument=table).transmission
+    np.testing.assert_allclose(counter, expected)
+    assert counter.attrs == {
+        "units": "1",
+        "long_name": "of the filters",
+        "log_column": "att",
+        "position": "after_attenuator",
+    }
+
+
+def test_what_the_headers_say_wins_over_the_log_and_is_said(tmp_path):
+    from tests.helpers.hostile import epics_bytes
+
+    folder = tmp_path / "m"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"m_{number}.tif").write_bytes(epics_bytes(ramp(number)))
+    (folder / "m.log").write_text("frame_no,Temperature,current\n0,1,7\n1,2,8\n2,3,9\n")
+    data = open_measurement(folder, tz="UTC", instrument="generic")
+    assert data.Temperature.values.tolist() == [21.5] * 3
+    assert data.current.values.tolist() == [7, 8, 9]
+    assert data.attrs["log_join"] == "m.log: by point; Temperature taken from the headers of the frames"
+
+
+def test_a_remark_about_one_frame_is_no_column_of_names(tmp_path):
+    folder = tmp_path / "m"
+    write_frames(folder, 4, name="m_{}.tif")
+    rows = [f"{number},{100 + number},{'m_2.tif' if number == 0 else 'fine'}" for number in range(4)]
+    (folder / "m.log").write_text("\n".join(["frame_no,current,remark", *rows]))
+    data = open_measurement(folder, tz="UTC", instrument="generic")
+    assert data.current.values.tolist() == [100, 101, 102, 103]
+    assert data.attrs["log_join"] == "m.log: by point"
+
+
+def named(folder, numbers, pattern="run_{:04d}.tif"):
+    rows = "".join(f"{pattern.format(number)}\t{100 + number}\n" for number in numbers)
+    (folder / "run.log").write_text("&SRS\n SRSRUN=7,SRSDAT=2014528\n&END\nfile\tmonitor\n" + rows)
+
+
+@pytest.mark.parametrize(("there", "told"), [([4], [3]), (range(30, 40), range(10)), (range(9, 19), range(10))])
+def test_points_that_bear_the_names_of_other_frames_are_never_counted(tmp_path, there, told):
+    """A log of another run, of as many points: only what it says of these frames is joined."""
+    for number in there:
+        (tmp_path / f"run_{number:04d}.tif").write_bytes(camserver_bytes(ramp(number), stamp_of(number)))
+    named(tmp_path, told)
+    if common := set(there) & set(told):
+        data = open_measurement(tmp_path, tz="UTC", time="frame")
+        expected = [100 + number if number in common else np.nan for number in there]
+        np.testing.assert_array_equal(data.monitor, expected)
+    else:
+        with pytest.warns(XinsituWarning, match=r"run\.log is not joined"):
+            data = open_measurement(tmp_path, tz="UTC", time="frame")
+        assert "monitor" not in data.coords
+
+
+@pytest.mark.parametrize("pattern", ["run_{}.tif", "run_{:04d}.edf", "elsewhere_{}.tif", "raw/run_{:06d}.cbf"])
+def test_points_of_frames_that_were_renamed_are_counted(tmp_path, pattern):
+    for number in range(8):
+        (tmp_path / f"run_{number:04d}.tif").write_bytes(camserver_bytes(ramp(number), stamp_of(number)))
+    named(tmp_path, range(8), pattern)
+    data = open_measurement(tmp_path, tz="UTC", time="frame")
+    assert data.monitor.values.tolist() == [100.0 + number for number in range(8)]
+
+
+def test_clocks_of_points_without_a_time_are_not_compared(tmp_path):
+    """Nothing is said of clocks that are apart, and no mean of nothing is taken."""
+    for number in range(3):
+        (tmp_path / f"run_{number:04d}.tif").write_bytes(camserver_bytes(ramp(number), stamp_of(number)))
+    rows = "".join(f"run_{number:04d}.tif,,{100 + number}\n" for number in range(3))
+    (tmp_path / "run.log").write_text("file,time,monitor\n" + rows)
+    data = open_measurement(tmp_path, tz="UTC", time="frame")
+    assert data.monitor.values.tolist() == [100, 101, 102]
+    assert "later" not in data.attrs["log_join"]
+    assert "earlier" not in data.attrs["log_join"]
