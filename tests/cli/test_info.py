@@ -110,7 +110,7 @@ def test_explore_tells_the_median_that_it_applies(beamtime, monkeypatch, capsys)
 
     monkeypatch.chdir(beamtime)
     said(capsys, "parse", "s/time1", "flat", "--tz", "UTC", "-o", "frames.nc")
-    monkeypatch.setattr(serve, "stay", lambda explorer, *, browser: explorer.stop())
+    monkeypatch.setattr(serve, "stay", lambda explorer, **_: explorer.stop())
     assert main(["explore", "frames.nc", "--no-browser"]) == 0
     told = capsys.readouterr().err
     assert "correction: none" in told
