@@ -49,8 +49,9 @@ class Kernel:
         """
         job = Job.from_buffer_copy(self.job)
         left, numbers = np.zeros(len(raw), dtype=np.uint8), np.ascontiguousarray(number, dtype=np.int64)
-        if raw.strides[2] != raw.itemsize or any(stride % raw.itemsize for stride in raw.strides):
-            raw = np.ascontiguousarray(raw)
+        strided = raw.strides[2] != raw.itemsize or any(stride % raw.itemsize for stride in raw.strides)
+        if strided or not raw.flags.aligned:
+            raw = np.array(raw, order="C")
         bounds = np.array([[*y, *x] for y, x in boxes], dtype=np.int32)
         factors = None if scale is None else np.ascontiguousarray(scale)
         job.raw, job.frames, job.type = raw.ctypes.data, len(raw), TYPES[raw.dtype]

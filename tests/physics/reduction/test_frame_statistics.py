@@ -122,6 +122,24 @@ def test_the_kernel_is_numpy_to_the_last_bit(case):
         np.testing.assert_array_equal(np.concatenate(parts), fast)
 
 
+@pytest.mark.parametrize("kind", ["int32", "uint16", "float32"])
+def test_frames_may_lie_in_memory_as_they_like(kind):
+    """Off the boundaries of their numbers, backwards, every second one, or columns first."""
+    plain = np.random.default_rng(8).poisson(40, (6, 30, 36)).astype(kind)
+    odd = np.frombuffer(bytes(1) + plain.tobytes(), kind, offset=1).reshape(plain.shape)
+    wide = np.repeat(np.repeat(plain, 2, axis=0), 2, axis=2)[::2, :, ::2]
+    assert not odd.flags.aligned
+    rois = [xi.Roi("a", (5, 25), (6, 30), background=("edge",))]
+
+    def measured(frames: np.ndarray) -> xr.Dataset:
+        image = xr.DataArray(frames, dims=("time", "y", "x"), attrs={"units": "counts"})
+        image = as_frames(image, Counted) if kind[0] == "f" else image
+        return xi.measure(image, rois, correction=xi.Correction(median=3, threshold=5))
+
+    for frames in (odd, plain[::-1].copy()[::-1], np.asfortranarray(plain), wide):
+        xr.testing.assert_identical(measured(frames), measured(plain))
+
+
 @needs_kernel
 def test_what_the_kernel_is_for_is_done_by_it(monkeypatch):
     """The defaults of measure, and full corrections on all common types, never fall back."""
