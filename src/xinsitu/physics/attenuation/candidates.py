@@ -133,16 +133,23 @@ class Search:
         )
 
     def estimate(self, counts: Counts, step: Transition, before: int, after: int) -> tuple[Step, FactorEstimate | None]:
-        """Compare the curves beside a step; no frame beyond the next step is used."""
-        between = step_between(
-            self._left(counts, step, before, alike=True),
-            self._right(counts, step, after, alike=True),
-            float(after - before),
-            counts.gap(before, after),
-            tolerance=self.tolerance,
+        """Compare the curves beside a step; no frame beyond the next step is used.
+
+        Each ROI for itself decides whether there is one; for the factor they tell together how smooth they are.
+        """
+        steps, gap = float(after - before), counts.gap(before, after)
+        between, together = (
+            step_between(
+                self._left(counts, step, before, alike=alike),
+                self._right(counts, step, after, alike=alike),
+                steps,
+                gap,
+                tolerance=self.tolerance,
+            )
+            for alike in (False, True)
         )
         try:
-            return between, common_factor(between.log_ratios, between.variances, counts.rois, method="lines")
+            return between, common_factor(together.log_ratios, together.variances, counts.rois, method="lines")
         except StitchError:
             return between, None
 
