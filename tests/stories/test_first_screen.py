@@ -150,7 +150,7 @@ def test_an_unseen_folder_on_the_page(unseen: Truth, tmp_path: Path, start, monk
     tab.panel("Attenuation")
     tab.press("find")
     for left in range(len(unseen.changes), 0, -1):
-        tab.settle(lambda left=left: len(explorer.model.proposals) == left)
+        tab.until("(n) => document.querySelectorAll('#changes .proposed').length === n", left)
         tab.page.locator("#changes .proposed").first.click()
         tab.settle(lambda left=left: explorer.model.looked_at == len(unseen.changes) - left)
         tab.press("accept")
