@@ -58,10 +58,9 @@ def test_what_is_no_mask_is_named(tmp_path):
 
 
 def test_a_mask_joins_the_correction(tmp_path):
+    from tests.helpers.camserver import write_frames
     from xinsitu import Correction, correct
     from xinsitu.io.measurement import open_measurement
-
-    from .camserver import write_frames
 
     write_frames(tmp_path / "m", 3)
     bad = np.zeros((13, 17), bool)

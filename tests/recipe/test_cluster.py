@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import dask
@@ -130,6 +131,7 @@ def test_processes_of_this_machine_give_the_same_bits(folder, expected, tmp_path
 def test_what_joins_is_asked_and_what_dies_is_made_up_for(folder, expected, tmp_path, capsys, monkeypatch):
     """One scheduler for all of it: they take seconds to start."""
     monkeypatch.setattr(module, "PATIENCE", 1.0)
+    slowly, blind = sent_whole()
     with processes(0) as cluster:
         monkeypatch.setenv(module.ENVIRONMENT, cluster.scheduler_address)
         # no workers: said, and waited for
@@ -170,7 +172,7 @@ def test_what_joins_is_asked_and_what_dies_is_made_up_for(folder, expected, tmp_
             assert where.client is not None
             scan = xi.open_measurement(folder, tz="UTC", chunks={"time": 1})
             pids = where.client.run(os.getpid)
-            slow = scan.assign(image=scan.image.copy(data=scan.image.data.map_blocks(_slowly, dtype="int32")))
+            slow = scan.assign(image=scan.image.copy(data=scan.image.data.map_blocks(slowly, dtype="int32")))
             timer = threading.Timer(0.5, os.kill, (next(iter(pids.values())), signal.SIGKILL))
             timer.start()
             total = slow.image.sum(("y", "x")).compute()
@@ -180,7 +182,7 @@ def test_what_joins_is_asked_and_what_dies_is_made_up_for(folder, expected, tmp_
         # frames that workers do not see: one sentence, no result, whatever is done with bad frames
         with computing([], address=cluster.scheduler_address) as where:
             assert where.client is not None
-            where.client.run(_blind, str(folder))
+            where.client.run(blind, str(folder))
         for policy in ("raise", "nan"):
             assert main(words(folder, tmp_path / "blind.nc", "--on-error", policy)) == 1
             err = capsys.readouterr().err
@@ -190,20 +192,24 @@ def test_what_joins_is_asked_and_what_dies_is_made_up_for(folder, expected, tmp_
             assert not (tmp_path / "blind.nc").exists()
 
 
-def _slowly(block: np.ndarray) -> np.ndarray:
-    time.sleep(0.05)
-    return block
+def sent_whole() -> tuple[Callable[[np.ndarray], np.ndarray], Callable[[str], None]]:
+    """Functions that travel as they are: workers do not find the modules of tests."""
 
+    def slowly(block: np.ndarray) -> np.ndarray:
+        time.sleep(0.05)
+        return block
 
-def _blind(path: str) -> None:
-    real = os.stat
+    def blind(path: str) -> None:
+        real = os.stat
 
-    def stat(one, *args, **kwargs):
-        if str(one).startswith(path):
-            raise FileNotFoundError(2, "No such file or directory", str(one))
-        return real(one, *args, **kwargs)
+        def stat(one, *args, **kwargs):
+            if str(one).startswith(path):
+                raise FileNotFoundError(2, "No such file or directory", str(one))
+            return real(one, *args, **kwargs)
 
-    os.stat = stat
+        os.stat = stat
+
+    return slowly, blind
 
 
 def test_a_worker_that_is_there_with_another_version_is_refused_by_name(folder, tmp_path, capsys):
