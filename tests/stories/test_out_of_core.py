@@ -16,8 +16,8 @@ from xinsitu.simulate import simulate_frames
 
 pytest.importorskip("resource")
 
-FRAMES, ALLOWED = 1640, 58 * 2**20
-"""1640 frames of a PILATUS 100K are 623 MB."""
+FRAMES, ALLOWED = 2500, 90 * 2**20
+"""2500 frames of a PILATUS 100K are 950 MB."""
 
 JOB = """
 import resource, sys
