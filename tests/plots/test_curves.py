@@ -124,6 +124,7 @@ class TestDrawing:
         shown = drawing(series, events=events, x=x)
         assert [mark.start for mark in shown.marks] == [shown.line.values[int(mark.name)] for mark in shown.marks]
         assert len(shown.marks) == 4
+        assert shown.line.times[0] == begin[0] + np.timedelta64(400_000_000, "ns")  # the middle of its exposure
         stamped = [Event(f"{at}", series.time.values[at]) for at in (0, 99)]
         assert len(drawing(series, events=stamped, x=x).marks) == 2
 

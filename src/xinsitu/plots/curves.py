@@ -90,7 +90,8 @@ def drawing(
     if "time" in series.indexes and not series.indexes["time"].is_monotonic_increasing:
         chosen = chosen.sortby("time")
     shown = [name for n in (*PANELS, "quality") for name in (n, errors_name(n)) if name in chosen]
-    chosen = mask_flagged(chosen[shown]).compute()
+    kept = chosen[shown].assign_coords(chosen.coords)  # time_bounds too, which a choice of variables leaves behind
+    chosen = mask_flagged(kept).compute()
     events = tuple(events) or events_of(series)
     line = timeline(chosen, x=x, start=zero(chosen, t0, events))
     shape = _Shape(parse_smoothing(smooth), derivative, log, _window(line, normalise), normalise)
