@@ -11,7 +11,8 @@ from xinsitu.cli.arguments import parser
 HEAD = """# Commands
 
 Exit code 0: done; 1: refused or failed, with one sentence on stderr that names the file; 2: wrong words. Nothing is
-overwritten without `--force`, and nothing is ever written beside the frames.
+overwritten without `--force`, and nothing is ever written beside the frames. `xinsitu --verbose COMMAND` tells what is
+done on the way (Python's `logging`, under the name `xinsitu`), `xinsitu --debug COMMAND` the traceback of an error.
 """
 
 

@@ -14,6 +14,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src"
 PACKAGE = SOURCE / "xinsitu"
 
 FLOORS: tuple[tuple[str, ...], ...] = (
+    ("explanations",),
     ("errors", "defaults", "native"),
     ("schema", "clock", "kernels"),
     ("variables",),

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,12 @@ CONDA = {"opencv-python-headless": "py-opencv", "matplotlib": "matplotlib-base",
 """Names of packages that conda-forge calls otherwise."""
 
 
-def test_there_is_one_version():
-    cited = re.search(r"^version: (\S+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)[1]
-    conda = re.search(r'^  version: "(.+)"$', (ROOT / "conda/recipe.yaml").read_text(), re.MULTILINE)[1]
-    said = PROJECT.get("version", xinsitu.__version__)
-    assert {cited, conda, said} == {xinsitu.__version__}
+def test_the_version_stands_in_one_place():
+    assert metadata.version("xinsitu") == xinsitu.__version__
+    assert "version" not in PROJECT
+    written = re.compile(rf"\b{re.escape(xinsitu.__version__)}(?![.\d])")
+    for name in ("pyproject.toml", "CITATION.cff", "conda/recipe.yaml", ".github/workflows/publish.yml"):
+        assert not written.search((ROOT / name).read_text()), name
 
 
 def test_conda_asks_for_what_pip_asks_for():

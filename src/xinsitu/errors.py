@@ -14,6 +14,8 @@ import warnings
 from collections.abc import Iterator
 from contextvars import ContextVar
 
+from .explanations import name_of
+
 PASSED_OVER = frozenset({"xinsitu", "xarray", "dask", "distributed", "contextlib", "functools"})
 """Packages whose lines are not a user's: a warning names the first line above them."""
 
@@ -228,7 +230,8 @@ _collector: ContextVar[list[str] | None] = ContextVar("xinsitu_warnings", defaul
 def warn(text: str) -> None:
     """Warn of something at the line of the person who called us, however deep it is noticed.
 
-    Lines of this package and of those that call it for a user (xarray opens our engine) are passed over.
+    Lines of this package and of those that call it for a user (xarray opens our engine) are passed over. The text ends
+    with the name of its entry in the documentation, which ``xinsitu explain NAME`` shows.
     """
     if (collector := _collector.get()) is not None:
         collector.append(text)
@@ -236,7 +239,8 @@ def warn(text: str) -> None:
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in PASSED_OVER:
         level, frame = level + 1, frame.f_back
-    warnings.warn(text, XinsituWarning, stacklevel=level)
+    name = name_of(text)
+    warnings.warn(text if name is None else f"{text} (xinsitu explain {name})", XinsituWarning, stacklevel=level)
 
 
 def plain(text: str) -> str:

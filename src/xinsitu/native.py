@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import logging
 import os
 from pathlib import Path
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 LIBRARY = "_statistics.so"
 SWITCH = "XINSITU_KERNEL"
@@ -39,13 +42,18 @@ def library() -> Any | None:  # noqa: ANN401 - a ctypes function
     """Return the kernel's function; None where it was not built, or is switched off."""
     path = Path(__file__).parent / "kernels" / LIBRARY
     if os.environ.get(SWITCH, "") == "numpy" or not path.exists():
+        log.info("NumPy computes: %s", f"{SWITCH}=numpy" if path.exists() else "the kernel was not compiled")
         return None
     try:
         loaded = ctypes.CDLL(str(path))
-        if loaded.xinsitu_job_size() != ctypes.sizeof(Job):  # built from an older source
-            return None
-    except (OSError, AttributeError):  # of another machine, or another source
+        fits = loaded.xinsitu_job_size() == ctypes.sizeof(Job)
+    except (OSError, AttributeError) as fault:  # of another machine, or another source
+        log.info("NumPy computes: %s", fault)
         return None
+    if not fits:
+        log.info("NumPy computes: %s was built from an older source", path)
+        return None
+    log.info("the compiled kernel computes: %s", path)
     function = loaded.xinsitu_statistics
     function.argtypes, function.restype = [ctypes.POINTER(Job)], ctypes.c_int
     return function

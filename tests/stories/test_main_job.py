@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -19,7 +20,6 @@ from xinsitu.simulate import Truth, simulate_frames, simulate_sample
 
 Computes = Callable[..., AbstractContextManager[object]]
 INSTRUMENT = "spring8-bl11xu"
-pytestmark = pytest.mark.filterwarnings("ignore:flatfield. .* pixels are zero:xinsitu.XinsituWarning")  # dead ones
 NUMBERS = ("intensity", "background", "maximum", "com_y", "com_x", "fwhm_y", "fwhm_x", "n_valid", "quality")
 
 
@@ -51,12 +51,17 @@ def test_the_twenty_lines(experiment: Truth, tmp_path: Path) -> None:
     np.testing.assert_allclose(ratio, ratio[0], rtol=0.01)
 
 
-def test_the_lines_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lines_of_the_readme_run_and_print_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     simulate_sample(tmp_path / "xinsitu-demo", frames=100, counts=1e7)
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    exec(readme.split("```python\n")[1].split("```")[0], names)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        exec(readme.split("```python\n")[1].split("```")[0], names)
+    assert capfd.readouterr() == ("", "")
     assert len(names["changes"]) == 3  # type: ignore[arg-type]
     assert (tmp_path / "sample.nc").exists()
     assert (tmp_path / "sample.png").exists()

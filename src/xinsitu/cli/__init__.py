@@ -44,6 +44,7 @@ _COMMANDS: dict[str, Command] = {
     "report": _later("report_command", "report"),
     "run": _later("run_command", "run"),
     "instrument": _later("instrument_command", "instrument"),
+    "explain": _later("explain_command", "explain"),
     "convert": _later("convert_command", "convert"),
     "completion": _later("completion_command", "completion"),
 }
@@ -63,10 +64,10 @@ def _signed(arguments: Sequence[str]) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = parser(xinsitu.__version__, _COMMANDS).parse_args(_signed(sys.argv[1:] if arguments is None else arguments))
-    from .console import complain, sentence, warnings_in_a_line  # dask is not needed for help
+    from .console import complain, logged, sentence, warnings_in_a_line  # dask is not needed for help
 
     try:
-        with warnings_in_a_line(), _ended_is_interrupted():
+        with warnings_in_a_line(), logged(wanted=words.verbose), _ended_is_interrupted():
             code: int = words.run(words)
         return code
     except KeyboardInterrupt:

@@ -102,6 +102,7 @@ def parser(version: str, commands: dict[str, Command]) -> argparse.ArgumentParse
         "--version", action=_Version, nargs=0, const=version, help="show the version, and which kernel runs"
     )
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    top.add_argument("--verbose", action="store_true", help="tell what is done on the way")
     made = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     def add(name: str, summary: str, examples: str) -> argparse.ArgumentParser:
@@ -122,6 +123,7 @@ def parser(version: str, commands: dict[str, Command]) -> argparse.ArgumentParse
     add_figures(add)
     _run(add)
     _instrument(add)
+    _explain(add)
     _convert(add)
     _completion(add)
     return top
@@ -297,6 +299,15 @@ def _instrument(add: Add) -> None:
     which = one.add_mutually_exclusive_group()
     which.add_argument("name", nargs="?", metavar="NAME", help="to take for all frames; a name, or a path of a table")
     which.add_argument("--forget", action="store_true", help="have none: frames are recognised by their tables again")
+
+
+def _explain(add: Add) -> None:
+    one = add(
+        "explain",
+        "say what a warning means and what to do about it",
+        "  xinsitu explain no-zone\n  xinsitu explain",
+    )
+    one.add_argument("warning", nargs="*", metavar="NAME", help="what the warning ends with, or its words; none: all")
 
 
 def _convert(add: Add) -> None:

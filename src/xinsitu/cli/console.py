@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import shutil
@@ -92,6 +93,28 @@ def warnings_in_a_line() -> Iterator[None]:
         warnings.filterwarnings("always", category=XinsituWarning)
         warnings.showwarning = show
         yield
+
+
+@contextlib.contextmanager
+def logged(*, wanted: bool) -> Iterator[None]:
+    """Show on stderr what the package logs: what is neither a warning nor a result."""
+    if not wanted:
+        yield
+        return
+    log, handler = logging.getLogger("xinsitu"), _OnStderr()
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
+
+
+class _OnStderr(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        complain(record.getMessage())
 
 
 @contextlib.contextmanager

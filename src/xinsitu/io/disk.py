@@ -7,6 +7,7 @@ import errno
 import functools
 import gc
 import hashlib
+import logging
 import os
 import platform
 import re
@@ -19,6 +20,8 @@ from pathlib import Path
 from xinsitu.errors import ResultExists, SchemaError
 
 from .formats.reading import FORMATS
+
+log = logging.getLogger(__name__)
 
 FRAMES = tuple(ending for one in FORMATS for ending in one.endings)
 """Endings of what a detector writes and nothing here does."""
@@ -143,6 +146,7 @@ def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterat
         else:
             _claim(temporary, path)
         _sync(path.parent)
+        log.info("%s: written, %d bytes", path, path.stat().st_size)
     except OSError as fault:
         if fault.errno not in _REFUSED or isinstance(fault, ResultExists) or os.fspath(path) in str(fault.strerror):
             raise
@@ -160,6 +164,7 @@ def clear_stale_parts(folder: Path) -> None:
             match = _PART.fullmatch(name)
             if match and match[1] == _here() and not _alive(int(match[2])):
                 (folder / name).unlink(missing_ok=True)
+                log.info("%s: cleared, its writer was killed", folder / name)
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 import numpy as np
@@ -23,6 +24,8 @@ from .recognition import Chosen, choose_instrument
 from .reopening import all_own, reopened
 from .times import Readings, make_times
 
+log = logging.getLogger(__name__)
+
 
 def open_lazily(path: PathOrPaths, opening: OpenOptions) -> tuple[xr.Dataset, FrameStack | Hdf5Stack]:
     """Open frames as a Dataset without dask, and the stack behind its image.
@@ -42,9 +45,10 @@ def open_lazily(path: PathOrPaths, opening: OpenOptions) -> tuple[xr.Dataset, Fr
         fill_missing=opening.fill_missing,
         scan=opening.scan,
     )
-    if all_own(source):
-        return _reopened(source, gathered, opening, chosen), gathered.stack
-    return described(source, gathered, opening, chosen), gathered.stack
+    dataset = (_reopened if all_own(source) else described)(source, gathered, opening, chosen)
+    said = source.path, dataset.sizes["time"], chosen.table.name, chosen.by, dataset.attrs.get("time_source")
+    log.info("%s: %d frames, instrument %s (%s), times from %s", *said)
+    return dataset, gathered.stack
 
 
 def described(source: Source, gathered: Gathered, opening: OpenOptions, chosen: Chosen) -> xr.Dataset:

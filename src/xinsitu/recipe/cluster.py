@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import sys
 import threading
@@ -25,6 +26,8 @@ from .worker_questions import TOPIC, answer, objection, probes, versions
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
+
+log = logging.getLogger(__name__)
 
 ENVIRONMENT = "DASK_SCHEDULER_ADDRESS"
 PATIENCE = 10.0
@@ -126,8 +129,6 @@ def _connected(where: str | LocalCluster) -> Client:
 
 def _processes(number: int, say: Say) -> LocalCluster:
     """Start workers that are processes of this machine, which no other machine can reach."""
-    import logging
-
     from distributed import LocalCluster
 
     local = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
@@ -144,6 +145,7 @@ def _asked(client: Client, looked_for: Mapping[str, int], say: Say) -> Iterator[
     _wait_for_one(client, say)
     own, where = versions()["xinsitu"], client.scheduler.address
     said = client.run(answer, looked_for, on_error="return")
+    log.info("%s: %d workers asked for xinsitu %s and %d files", where, len(said), own, len(looked_for))
     if wrong := [text for worker, one in sorted(said.items()) if (text := objection(worker, one, own))]:
         more = f" (and {len(wrong) - 1} more of {len(said)} workers)" if len(wrong) > 1 else ""
         raise XinsituError(f"{where}: {wrong[0]}{more}")

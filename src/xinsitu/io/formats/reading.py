@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import stat
 import struct
@@ -20,6 +21,8 @@ from xinsitu.schema import FrameStatus
 from .header import ALL, END, FrameFault, FrameHeader
 from .pilatus import clean
 from .tiff import NotPlain, OpenFile, walk
+
+log = logging.getLogger(__name__)
 
 HEAD = 4096
 READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -241,6 +244,7 @@ def retried(read: Callable[Parameters, Result], *arguments: Parameters.args, **k
         except OSError as error:
             if not may_pass(error):
                 raise
+            log.info("%s; read again after %g s", error, pause)
             time.sleep(pause)
     return read(*arguments, **keywords)
 

@@ -84,7 +84,8 @@ def flatfield(image: xr.DataArray, flat: xr.DataArray) -> xr.DataArray:
         ``(time, y, x)``, the whole detector or a part of it.
     flat
         ``(y, x)`` with mean 1; a cropped image is divided by the flat field at its own ``y, x``.
-        Pixels where it is zero, negative or not finite become NaN, with a warning that says how many.
+        Pixels where it is zero, negative or not finite become NaN, with a warning where they are more
+        than one in a thousand.
 
     Returns
     -------

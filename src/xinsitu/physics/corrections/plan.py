@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,8 @@ from xinsitu.variables import counted
 
 from . import framewise
 from .correction import Correction, checked
+
+log = logging.getLogger(__name__)
 
 STORED_DTYPE = "stored_dtype"
 """Attribute of an image that was converted on reading: its type on disk."""
@@ -228,13 +231,21 @@ def _detector_shape(image: xr.DataArray) -> tuple[int, int] | None:
     return (image.sizes["y"], image.sizes["x"]) if first == (0, 0) else None
 
 
+USUALLY_DEAD = 1e-3
+"""Part of its pixels that a sound detector may have lost: ROIs that hold one are flagged, and nothing is warned of."""
+
+
 def _usable_flat(flat: npt.NDArray[Any], dtype: npt.DTypeLike, said: set[str] | None) -> npt.NDArray[np.floating]:
     """Flat field as floating point, NaN where nothing can be divided by it; ``said``: what was told of it before."""
     usable = np.isfinite(flat) & (flat > 0)
-    text = f"flatfield: {flat.size - np.count_nonzero(usable)} of {flat.size} pixels are zero, negative or not finite"
-    if said is not None and not usable.all() and text not in said:
+    dead = flat.size - np.count_nonzero(usable)
+    text = f"flatfield: {dead} of {flat.size} pixels are zero, negative or not finite; they become NaN"
+    if said is not None and dead and text not in said:
         said.add(text)
-        warn(f"{text}; they become NaN")
+        if dead > USUALLY_DEAD * flat.size:
+            warn(text)
+        else:
+            log.info(text)
     return np.where(usable, flat, np.nan).astype(dtype)
 
 
