@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xinsitu import schema
-from xinsitu.errors import DocumentError, ResultExists, RoiError, SchemaError
+from xinsitu.errors import DocumentError, ResultExists, RoiError, SchemaError, XinsituWarning
 from xinsitu.io import frame_files
 from xinsitu.io.disk import new_file
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois, write_rois
@@ -351,4 +351,29 @@ def test_results_are_written_under_a_cluster_of_processes(tmp_path: Path) -> Non
 def test_a_tree_says_how_it_is_opened(tmp_path: Path) -> None:
     path = write_results(xr.DataTree.from_dict({"/time1": series()}), tmp_path / "tree.nc")
     with pytest.raises(SchemaError, match=r"several measurements \(time1\); open it with xr\.open_datatree"):
+        read_results(path)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "7", "null", '"WZ"', "[" * 100_000])
+@pytest.mark.parametrize("name", ["rois", "recipe", "correction", "events", "sources"])
+def test_attributes_that_make_no_sense_are_left_out_and_named(tmp_path: Path, name: str, text: str) -> None:
+    path = write_results(
+        series().assign_attrs(rois='{"rois": []}', events='[{"name": "open"}]', sources='["a"]'), tmp_path / "a.nc"
+    )
+    with h5py.File(path, "r+") as file:
+        file.attrs[name] = text
+    with pytest.warns(XinsituWarning, match=rf"a\.nc: {name} of its attributes make no sense"):
+        read = read_results(path)
+    assert name not in read.attrs
+    assert {"rois", "events", "sources"} - {name} <= read.attrs.keys()
+    np.testing.assert_array_equal(read.com_x, series().com_x)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"changes": []}'])
+def test_a_result_that_hides_how_it_was_scaled_is_refused(tmp_path: Path, text: str) -> None:
+    """Left out, it would be corrected a second time."""
+    path = write_results(series(), tmp_path / "a.nc")
+    with h5py.File(path, "r+") as file:
+        file.attrs["attenuation"] = text
+    with pytest.raises(SchemaError, match=r"a\.nc: its attribute 'attenuation' does not say"):
         read_results(path)

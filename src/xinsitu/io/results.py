@@ -190,9 +190,46 @@ def read_results(path: PathLike) -> xr.Dataset:
     except Exception as fault:  # noqa: BLE001 - as above
         lazy.close()
         raise _damaged(path, fault) from None
+    result = _with_sensible_documents(result, path)
     for text in remarks_of(result):
         warn(f"{path}: {text}")
     return result
+
+
+_DOCUMENTS: Mapping[str, type | None] = {
+    "rois": None, "recipe": None, "correction": None, "events": dict, "sources": str,
+}  # fmt: skip
+"""Attributes that hold a JSON object, or a list of what; without one of them a result loses no number."""
+
+
+def _with_sensible_documents(result: xr.Dataset, path: Path) -> xr.Dataset:
+    """Leave out what is no JSON of its kind, and say so; refuse a result that hides how it was scaled."""
+    if "attenuation" in result.attrs:
+        found = _document(result.attrs["attenuation"])
+        if not isinstance(found, dict) or not {"changes", "made", "scaled"} <= found.keys():
+            raise SchemaError(f"{path}: its attribute 'attenuation' does not say how it was corrected; make it again")
+    lost = [name for name, of in _DOCUMENTS.items() if name in result.attrs and not _holds(result.attrs[name], of)]
+    if not lost:
+        return result
+    warn(f"{path}: {', '.join(lost)} of its attributes make no sense and are left out")
+    kept = result.copy()
+    kept.attrs = {name: value for name, value in result.attrs.items() if name not in lost}
+    return kept
+
+
+def _holds(text: object, of: type | None) -> bool:
+    """Whether a text is a JSON object, or a list of what it should be one of."""
+    found = _document(text)
+    if of is None:
+        return isinstance(found, dict)
+    return isinstance(found, list) and all(isinstance(one, of) for one in found)
+
+
+def _document(text: object) -> Any:  # noqa: ANN401 - whatever a file holds
+    try:
+        return json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def _damaged(path: Path, fault: Exception) -> SchemaError:

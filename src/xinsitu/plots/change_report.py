@@ -7,13 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import xarray as xr
 
 from xinsitu.errors import SchemaError
-from xinsitu.physics.attenuation.reports import RejectedChange
-from xinsitu.physics.moments import resolve_key
-from xinsitu.physics.samples.bad_frames import mask_flagged
+from xinsitu.physics.attenuation.reports import RejectedChange, change_reports
 from xinsitu.schema import require
 from xinsitu.values import AttenuationChange
 
@@ -23,9 +20,6 @@ from .paper import COLUMN, FONT, plain, save
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-AROUND = 30
-"""Frames shown on each side of a change."""
 
 
 def plot_changes(
@@ -65,6 +59,7 @@ def plot_changes(
 
     Examples
     --------
+    >>> import numpy as np
     >>> time = np.datetime64("2014-05-28", "ns") + np.arange(8) * np.timedelta64(1, "s")
     >>> counts = np.where(np.arange(8) < 4, 800.0, 100.0)[:, None]
     >>> sample = xr.Dataset({"intensity": (("time", "roi"), counts)}, {"time": time, "roi": ["WZ"]})
@@ -74,19 +69,16 @@ def plot_changes(
     """
     from matplotlib.figure import Figure
 
-    require(sample, dims=("time", "roi"))
+    require(sample, dims=("time", "roi"), variables=("intensity",))
     shown: list[AttenuationChange | RejectedChange] = [*changes, *getattr(changes, "rejected", ())]
     if not shown:
         raise SchemaError("there are no attenuation changes to show")
-    name = "intensity_measured" if "intensity_measured" in sample else "intensity"
-    require(sample, variables=(name,))
-    intensity = mask_flagged(sample)[name].transpose("time", "roi")
     columns = min(2, len(shown))
     rows = -(-len(shown) // columns)
     figure = Figure(figsize=(COLUMN * columns, 0.5 + 2.2 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, change in zip(grid, shown, strict=False):
-        _change(axes, sample, intensity, change, window)
+        _change(axes, sample, change, window)
     for axes in grid[len(shown) :]:
         axes.set_visible(False)
     handles, labels = grid[0].get_legend_handles_labels()
@@ -96,46 +88,30 @@ def plot_changes(
     return figure
 
 
-def _change(
-    axes: Axes, sample: xr.Dataset, intensity: xr.DataArray, change: AttenuationChange | RejectedChange, window: int
-) -> None:
-    before = resolve_key(sample, change.before_key or change.before, side="before")
-    after = resolve_key(sample, change.after_key or change.after, side="after", later_than=before)
-    if isinstance(change, AttenuationChange):
-        window = int(change.evidence.get("window", window) or window)
-    else:
+def _change(axes: Axes, sample: xr.Dataset, change: AttenuationChange | RejectedChange, window: int) -> None:
+    placed = change
+    if not isinstance(placed, AttenuationChange):
+        placed = AttenuationChange(
+            change.before, change.after, before_key=change.before_key, after_key=change.after_key
+        )
         axes.set_facecolor("#eeeeee")
-    first, last = max(0, before - AROUND), min(sample.sizes["time"], after + AROUND + 1)
+    (report,) = change_reports(sample, [placed], window=window)
     shades = colours(sample)
-    for number, roi in enumerate(map(str, sample["roi"].values)):
-        values = np.asarray(intensity.values[:, number], dtype=float)
-        frames = np.arange(first, last)
-        axes.plot(frames, values[first:last], ".", ms=2.5, color=shades[roi], alpha=0.5, label=plain(roi))
-        for used in (
-            np.arange(max(first, before - window + 1), before + 1),
-            np.arange(after, min(last, after + window)),
-        ):
-            _line(axes, used, values[used], shades[roi])
-    axes.axvspan(before + 0.5, after - 0.5, color="#999999", alpha=0.3, lw=0)
+    sides = ((report.before, report.line_before), (report.after, report.line_after))
+    for number, roi in enumerate(report.rois):
+        values, color = report.intensity[:, number], shades[roi]
+        axes.plot(report.shown, values, ".", ms=2.5, color=color, alpha=0.5, label=plain(roi))
+        for positions, line in sides:
+            used = values[positions - report.shown[0]]
+            axes.plot(positions, used, "o", ms=3.5, mfc="none", mew=0.8, color=color)
+            axes.plot(positions, line[:, number], "-", lw=1.2, color=color)
+    axes.axvspan(report.before[-1] + 0.5, report.after[0] - 0.5, color="#999999", alpha=0.3, lw=0)
     axes.set_yscale("log")
-    axes.set_xlim(first - 1, last)
+    axes.set_xlim(report.shown[0] - 1, report.shown[-1] + 1)
     axes.tick_params(labelsize=FONT, direction="in", which="both", top=True, right=True)
     axes.set_xlabel("frame in the series", fontsize=FONT)
     axes.set_ylabel("intensity as measured", fontsize=FONT)
     axes.set_title(_title(change), fontsize=FONT)
-
-
-def _line(axes: Axes, frames: np.ndarray, values: np.ndarray, color: str) -> None:
-    """Mark the points used, and draw the straight line through them, extended by two frames."""
-    good = np.isfinite(values) & (values > 0)
-    axes.plot(frames[good], values[good], "o", ms=3.5, mfc="none", mew=0.8, color=color)
-    if good.sum() < 2:
-        return
-    slope, level = np.polyfit(frames[good] - frames[0], values[good], 1)
-    across = np.array([frames[0] - 2, frames[-1] + 2])
-    fitted = level + slope * (across - frames[0])
-    if (fitted > 0).all():
-        axes.plot(across, fitted, "-", lw=1.2, color=color)
 
 
 def _title(change: AttenuationChange | RejectedChange) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +15,7 @@ from xinsitu.physics.samples.bad_frames import mask_flagged
 from xinsitu.physics.samples.events import events_of
 from xinsitu.schema import POSITIONS, axis_name, errors_name
 from xinsitu.values import Event
+from xinsitu.values.fields import roi_records
 
 from .curve_filters import Smoothing, local_fit, parse_smoothing
 from .timeline import Mark, Timeline, breaks, marks, timeline, zero
@@ -194,25 +193,6 @@ def colours(series: xr.Dataset) -> dict[str, str]:
     elif boxes := roi_records(series):
         own = {name: str(roi.get("color") or "") for name, roi in boxes.items()}
     return {name: readable(own.get(name, "")) or PALETTE[number % len(PALETTE)] for number, name in enumerate(names)}
-
-
-def roi_records(series: xr.Dataset) -> dict[str, dict[str, Any]]:
-    """Return what the series says of its ROIs, by their names; files come from anywhere, and some say nonsense.
-
-    Examples
-    --------
-    >>> roi_records(xr.Dataset(attrs={"rois": '{"rois": [{"name": "WZ", "color": "red"}]}'}))["WZ"]["color"]
-    'red'
-    >>> roi_records(xr.Dataset(attrs={"rois": "{"}))
-    {}
-    """
-    try:
-        document = json.loads(str(series.attrs.get("rois", "{}")))
-    except ValueError:
-        return {}
-    listed = document.get("rois") if isinstance(document, dict) else None
-    boxes = [roi for roi in listed if isinstance(roi, dict)] if isinstance(listed, list) else []
-    return {str(roi.get("name")): roi for roi in boxes}
 
 
 def readable(color: str) -> str:

@@ -18,10 +18,11 @@ from xinsitu.io.results import flags_of, remarks_of
 from xinsitu.physics.attenuation.scaling import attenuation_changes, undo_attenuation
 from xinsitu.physics.samples.events import events_of
 from xinsitu.values import AttenuationChange, Event
+from xinsitu.values.fields import roi_records
 
 from .change_report import plot_changes
 from .change_rows import change_rows, local_text
-from .curves import colours, drawing, roi_records
+from .curves import colours, drawing
 from .markup import as_html, visible
 from .paper import paper_figure
 

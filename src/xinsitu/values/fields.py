@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from xinsitu.errors import RoiError, warn
 
@@ -49,3 +51,22 @@ def keep_unknown(document: Mapping[str, Any], known: Iterable[str], what: str) -
     if extra:
         warn(f"{what}: unknown keys {', '.join(sorted(extra))} are kept but not used")
     return extra
+
+
+def roi_records(series: xr.Dataset) -> dict[str, dict[str, Any]]:
+    """Return what the series says of its ROIs, by their names; files come from anywhere, and some say nonsense.
+
+    Examples
+    --------
+    >>> roi_records(xr.Dataset(attrs={"rois": '{"rois": [{"name": "WZ", "color": "red"}]}'}))["WZ"]["color"]
+    'red'
+    >>> roi_records(xr.Dataset(attrs={"rois": "{"}))
+    {}
+    """
+    try:
+        document = json.loads(str(series.attrs.get("rois", "{}")))
+    except ValueError:
+        return {}
+    listed = document.get("rois") if isinstance(document, dict) else None
+    boxes = [roi for roi in listed if isinstance(roi, dict)] if isinstance(listed, list) else []
+    return {str(roi.get("name")): roi for roi in boxes}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -11,8 +10,10 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import RoiError, StitchError
+from xinsitu.kernels import lines
 from xinsitu.physics.moments import elapsed_seconds
 from xinsitu.schema import COUNTS, LEFT_OUT, SCALED, Quality, describe, errors_name
+from xinsitu.values.fields import roi_records
 
 from .broken_lines import Branch
 from .factors import FactorEstimate, Floats, level_noise, smooth_noise
@@ -40,8 +41,7 @@ def signal_rois(sample: xr.Dataset, roi: str | Sequence[str] | None = None) -> t
         if unknown := [name for name in wanted if name not in names]:
             raise RoiError(f"there is no ROI {unknown[0]!r} in the sample; there are {', '.join(names)}")
         return wanted
-    described = json.loads(sample.attrs.get("rois", "{}")).get("rois", [])
-    empty = {one["name"] for one in described if one.get("role") == "background"}
+    empty = {name for name, one in roi_records(sample).items() if one.get("role") == "background"}
     return tuple(name for name in names if name not in empty) or tuple(names)
 
 
@@ -308,21 +308,9 @@ def _weight(values: Floats, noise: Floats, known: npt.NDArray[np.bool_]) -> Floa
 
 def _misfit_up_to(values: Floats, weight: Floats) -> Floats:
     """Chi-squared of lines through all frames up to each one, all ROIs together; dims (time)."""
-    x = np.arange(len(values), dtype=float)[:, None]
-    y = np.where(weight > 0, values, 0.0)
-    centre = np.divide(
-        (weight * y).sum(axis=0), weight.sum(axis=0), where=weight.sum(axis=0) > 0, out=np.zeros(y.shape[1])
-    )
-    y = y - np.where(weight > 0, centre, 0.0)  # against rounding
-    n, sx, sxx, sy, sxy, syy = (
-        np.cumsum(weight * part, axis=0) for part in (np.ones_like(y), x + 0 * y, x**2 + 0 * y, y, x * y, y**2)
-    )
-    det = n * sxx - sx**2
-    line = det > 1e-12 * n * sxx
-    some, det = np.where(n > 0, n, 1.0), np.where(line, det, 1.0)
-    slope = np.where(line, (n * sxy - sx * sy) / det, 0.0)
-    level = (sy - slope * sx) / some
-    return np.asarray(np.maximum(syy - level * sy - slope * sxy, 0.0).sum(axis=1))
+    up_to = np.tril(np.ones((len(values), len(values))))
+    found = lines.straight(np.arange(len(values), dtype=float), values.T[:, None, :], weight.T[:, None, :] * up_to)
+    return np.nansum(found.chi_square, axis=0)  # NaN: one frame or none, on which there is a line always
 
 
 # -- what a median took ------------------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from xinsitu.kernels import lines
+
 from .broken_lines import PAUSE
 from .factors import FactorEstimate, Floats, common_factor
 
@@ -61,25 +63,18 @@ def side(
         Fit a line; a ROI with fewer than three known frames has its mean all the same.
     """
     known = np.isfinite(values) & np.isfinite(noise)
-    n = known.sum(axis=0)
-    x = np.where(known, distance[:, None], 0.0)
-    centre = x.sum(axis=0) / np.maximum(n, 1)
-    offset = np.where(known, distance[:, None] - centre, 0.0)
-    square = (offset**2).sum(axis=0)
-    sloped = (n >= 3) & (square > 0) & line
-    tilt = np.where(sloped, offset / np.where(square > 0, square, 1.0), 0.0)
-    flat = known / np.maximum(n, 1)
-    seen, variance = np.where(known, values, 0.0), np.where(known, noise**2, 0.0)
-    weights = flat - tilt * centre
-    level = np.where(n > 0, (weights * seen).sum(axis=0), np.nan)
-    slope = (tilt * seen).sum(axis=0)
+    found = lines.straight(np.asarray(distance, dtype=np.float64), values.T, known.T.astype(np.float64))
+    sloped = (found.number >= 3) & np.isfinite(found.slope) & line
+    tilt = np.where(sloped[:, None], found.pull, 0.0)
+    at_change = found.share - tilt * (found.share * distance).sum(axis=-1)[:, None]
+    seen, variance = np.where(known, values, 0.0).T, np.where(known, noise**2, 0.0).T
     return Side(
         positions,
         distance,
-        level,
-        slope,
-        np.where(n > 0, (weights**2 * variance).sum(axis=0), np.nan),
-        np.sqrt((tilt**2 * variance).sum(axis=0)),
+        (at_change * seen).sum(axis=-1),
+        (tilt * seen).sum(axis=-1),
+        (at_change**2 * variance).sum(axis=-1),
+        np.sqrt((tilt**2 * variance).sum(axis=-1)),
     )
 
 

@@ -224,7 +224,8 @@ class ChangeReport:
     before, after
         Positions of the frames used on each side.
     line_before, line_after
-        Values of the lines at these positions, dims ``(frame, roi)``; the mean where a side has fewer than 3 frames.
+        Values of the lines at these positions, dims ``(frame, roi)``; the mean where a side has fewer than 3 frames, or
+        where the factor is one of sums.
     factors
         Factor and standard error of each ROI from these lines.
 
@@ -292,7 +293,8 @@ def change_reports(sample: xr.Dataset, changes: Iterable[AttenuationChange], *, 
         noise = np.full_like(values, np.nan)
         for part in (slice(first, one.before + 1), slice(one.after, last)):
             noise[part] = noise_beside(values[part], errors[part])
-        left, right = sides(values, noise, one.before, one.after, used, gap=gap_between(seconds, one.before, one.after))
+        gap, line = gap_between(seconds, one.before, one.after), one.change.evidence.get("method") != "sums"
+        left, right = sides(values, noise, one.before, one.after, used, gap=gap, line=line)
         lines = [side.level + side.slope * side.distance[:, None] for side in (left, right)]
         ratio = np.where(
             (left.level > 0) & (right.level > 0), left.level / np.where(right.level > 0, right.level, 1), np.nan

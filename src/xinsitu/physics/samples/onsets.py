@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from xinsitu.kernels import lines
 from xinsitu.physics.attenuation.counts import signal_rois
 from xinsitu.physics.attenuation.factors import smooth_noise
 from xinsitu.schema import LEFT_OUT, QUANTITIES, errors_name, mid_exposure, require
@@ -149,7 +150,7 @@ def _broken(t: Doubles, y: Doubles, noise: Doubles) -> tuple[_Break | None, floa
     places = np.unique(np.linspace(_LEAST // 2, t.size - 1 - _LEAST // 2, _PLACES).astype(int))
     misfits = [_fit(t, y, noise, float(t[place]))[1] for place in places]
     at = float(t[places[int(np.argmin(misfits))]])
-    straight = _straight_misfit(t, y, noise)
+    straight = float(lines.straight(t, y, 1 / noise**2).chi_square)
     found, misfit = _fit(t, y, noise, at)
     for _ in range(_STEPS):
         # a + b (t - at) + d (t - at)_+ ; moving the break adds -d for all frames behind it
@@ -182,12 +183,6 @@ def _fit(t: Doubles, y: Doubles, noise: Doubles, at: float) -> tuple[Doubles, fl
     four = np.concatenate([three, (np.where(behind, -found[2], 0.0) / noise)[:, None]], axis=1)
     moved = np.linalg.lstsq(four, y / noise, rcond=None)[0]
     return np.r_[found, moved[3]], misfit
-
-
-def _straight_misfit(t: Doubles, y: Doubles, noise: Doubles) -> float:
-    design = np.stack([np.ones_like(t), t - t.mean()], axis=1) / noise[:, None]
-    found = np.linalg.lstsq(design, y / noise, rcond=None)[0]
-    return float(((y / noise - design @ found) ** 2).sum())
 
 
 def _dataset(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
@@ -13,6 +12,7 @@ from xinsitu.errors import RoiError, SchemaError, warn
 from xinsitu.kernels import Doubles
 from xinsitu.schema import Quality, describe, require
 from xinsitu.values import OWN_EDGE
+from xinsitu.values.fields import roi_records
 
 WEAK = 5.0
 """A denominator below so many standard errors is flagged: the ratio is then biased, and its error no normal one."""
@@ -279,12 +279,12 @@ def _covariance(
 
 def _backgrounds(series: xr.Dataset, names: Sequence[str]) -> dict[int, list[int]]:
     """ROIs whose background comes from other ROIs, and from which."""
-    described = json.loads(series.attrs.get("rois", "{}")).get("rois", [])
     found = {}
-    for one in described:
-        others = [name for name in one.get("background", ()) if name not in OWN_EDGE and name in names]
-        if others and one["name"] in names:
-            found[names.index(one["name"])] = [names.index(name) for name in others]
+    for roi, one in roi_records(series).items():
+        under = one.get("background")
+        others = [name for name in under if name not in OWN_EDGE and name in names] if isinstance(under, list) else []
+        if others and roi in names:
+            found[names.index(roi)] = [names.index(name) for name in others]
     return found
 
 
