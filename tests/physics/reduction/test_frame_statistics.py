@@ -122,13 +122,36 @@ def test_the_kernel_is_numpy_to_the_last_bit(case):
         np.testing.assert_array_equal(np.concatenate(parts), fast)
 
 
-@pytest.mark.parametrize("kind", ["int32", "uint16", "float32"])
-def test_frames_may_lie_in_memory_as_they_like(kind):
-    """Off the boundaries of their numbers, backwards, every second one, or columns first."""
+@pytest.fixture
+def handed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int, str]]:
+    """Addresses, strides and types of the frames that the compiled kernel is called with."""
+    own, seen = compiled.library(), []
+    names = {number: str(dtype) for dtype, number in compiled.TYPES.items()}
+
+    def told(pointer: object) -> int:
+        job = pointer._obj  # what byref holds
+        seen.append((job.raw, job.frame_stride, job.row_stride, names[job.type]))
+        return own(pointer)
+
+    monkeypatch.setattr(compiled, "library", lambda: told)
+    return seen
+
+
+@needs_kernel
+@pytest.mark.parametrize("kind", ["int32", "uint16", "float32", "float64"])
+def test_frames_may_lie_in_memory_as_they_like(kind, handed):
+    """Off the boundaries of their numbers, backwards, every second one, or columns first.
+
+    Most processors read numbers that lie off their boundaries all the same, so that results alone do not tell: what
+    the kernel is handed must lie on them, row behind row.
+    """
     plain = np.random.default_rng(8).poisson(40, (6, 30, 36)).astype(kind)
     odd = np.frombuffer(bytes(1) + plain.tobytes(), kind, offset=1).reshape(plain.shape)
     wide = np.repeat(np.repeat(plain, 2, axis=0), 2, axis=2)[::2, :, ::2]
+    padded = np.zeros((6, 30), [("pixels", kind, (36,)), ("end", "u1")])  # rows that are no whole numbers apart
+    padded["pixels"] = plain
     assert not odd.flags.aligned
+    assert padded["pixels"].strides[1] % plain.itemsize
     rois = [xi.Roi("a", (5, 25), (6, 30), background=("edge",))]
 
     def measured(frames: np.ndarray) -> xr.Dataset:
@@ -136,8 +159,16 @@ def test_frames_may_lie_in_memory_as_they_like(kind):
         image = as_frames(image, Counted) if kind[0] == "f" else image
         return xi.measure(image, rois, correction=xi.Correction(median=3, threshold=5))
 
-    for frames in (odd, plain[::-1].copy()[::-1], np.asfortranarray(plain), wide):
-        xr.testing.assert_identical(measured(frames), measured(plain))
+    right = measured(plain)
+    for frames in (odd, plain[::-1].copy()[::-1], np.asfortranarray(plain), wide, padded["pixels"]):
+        handed.clear()
+        xr.testing.assert_identical(measured(frames), right)
+        assert handed
+        for address, frame_stride, row_stride, name in handed:
+            assert name == kind
+            assert address % np.dtype(kind).alignment == 0
+            assert row_stride > 0
+            assert frame_stride != 0
 
 
 @needs_kernel

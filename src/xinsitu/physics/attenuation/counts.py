@@ -310,7 +310,7 @@ def _misfit_up_to(values: Floats, weight: Floats) -> Floats:
     """Chi-squared of lines through all frames up to each one, all ROIs together; dims (time)."""
     up_to = np.tril(np.ones((len(values), len(values))))
     found = lines.straight(np.arange(len(values), dtype=float), values.T[:, None, :], weight.T[:, None, :] * up_to)
-    return np.nansum(found.chi_square, axis=0)  # NaN: one frame or none, on which there is a line always
+    return np.asarray(np.nansum(found.chi_square, axis=0))  # NaN: one frame or none, on which there is a line always
 
 
 # -- what a median took ------------------------------------------------------------------------------------------------
