@@ -258,6 +258,14 @@ def bare(scan):
     return scan.image.reset_coords(drop=True)
 
 
+MASK = xr.DataArray(np.arange(16 * 20).reshape(16, 20) == 300, dims=("y", "x"))
+
+
+def corrected(scan, **steps):
+    image = bare(scan) if isinstance(scan, xr.Dataset) else scan
+    return xi.correct(image, xi.Correction(**steps))
+
+
 TOGETHER = {
     "concat": lambda a, b, c: xr.concat([a, b, c], "time", coords="minimal", compat="override", join="exact").image,
     "arrays": lambda a, b, c: xr.concat([bare(a), bare(b)], "time"),
@@ -271,6 +279,19 @@ TOGETHER = {
         time=slice(2, 20)
     ),
     "sorted": lambda a, b, c: xr.concat([bare(b), bare(a)], "time").sortby("time").chunk({"time": 5}),
+    "corrected before": lambda a, b, c: xr.concat([corrected(a, mask=MASK), corrected(b, mask=MASK.copy())], "time"),
+    "corrected and selected": lambda a, b, c: xr.concat(
+        [corrected(one, mask=MASK).isel(time=slice(2, None), y=slice(0, 14)) for one in (c, a, b)], "time"
+    ),
+    "corrected datasets": lambda a, b, c: (
+        xr.concat(
+            [one.insitu.correct(xi.Correction(mask=MASK)) for one in (a, b)],
+            "time",
+            coords="minimal",
+            compat="override",
+            join="exact",
+        ).image
+    ),
 }
 APART = {
     "the first": lambda a, b, c: xr.concat([bare(a) * 0.5, bare(b)], "time"),
@@ -283,9 +304,11 @@ APART = {
     "written into": lambda a, b, c: written(xr.concat([bare(a), bare(b)], "time")),
     "in place": lambda a, b, c: in_place(xr.concat([bare(a), bare(b)], "time")),
     "in memory": lambda a, b, c: xr.concat([bare(a).load(), bare(b).load()], "time"),  # NumPy arrays say nothing
-    "corrected before": lambda a, b, c: xr.concat(
-        [xi.correct(bare(one), xi.Correction(median=3)) for one in (a, b)], "time"
-    ),
+    "corrected otherwise": lambda a, b, c: xr.concat([corrected(a, mask=MASK), corrected(b, mask=MASK[::-1])], "time"),
+    "only one corrected": lambda a, b, c: xr.concat([bare(a), corrected(b, mask=MASK)], "time"),
+    "corrected in memory": lambda a, b, c: xr.concat([corrected(one, mask=MASK).load() for one in (a, b)], "time"),
+    "corrected after": lambda a, b, c: xr.concat([corrected(bare(one) * 2, mask=MASK) for one in (a, b)], "time"),
+    "corrected and scaled": lambda a, b, c: xr.concat([corrected(a, mask=MASK) / 2, corrected(b, mask=MASK)], "time"),
 }
 
 

@@ -143,6 +143,8 @@ class Counted(Frames):
 
 FROM_READER = "xinsitu-image-"
 """What the names of the chunks of opened frames begin with."""
+FROM_CORRECT = "xinsitu-counts-"
+"""What those of counts that were corrected begin with; the fingerprint of the correction follows."""
 _SELECTING = ("getitem-", "rechunk-merge-", "rechunk-split-", "concatenate-", "transpose-")
 """Names of the steps of a dask graph that make no other numbers."""
 
@@ -151,8 +153,8 @@ def counted(variable: xr.Variable) -> bool:
     """Whether a variable holds frames of counts with which nobody has calculated.
 
     xarray puts parts together from their bare arrays (``concat``, ``combine_by_coords``), so that a plain variable
-    comes out. Where they are lazy, the graph still says that all are what our reader gave, or selections of it. NumPy
-    arrays say nothing: what was joined in memory does not count, nor what was corrected before it was joined.
+    comes out. Where they are lazy, the graph still says that all are what our reader gave, or what one and the same
+    correction made of counts, or selections of it. NumPy arrays say nothing: what was joined in memory does not count.
 
     Examples
     --------
@@ -166,17 +168,20 @@ def counted(variable: xr.Variable) -> bool:
     graph = getattr(data, "dask", None)
     if not isinstance(graph, HighLevelGraph):
         return False
-    waiting, seen = [str(data.name)], set()
+    waiting, seen, origins = [str(data.name)], set(), set()
     while waiting:
         name = waiting.pop()
-        if name in seen or name.startswith(FROM_READER):
+        if name in seen:
             continue
         seen.add(name)
+        if name.startswith((FROM_READER, FROM_CORRECT)):
+            origins.add(FROM_READER if name.startswith(FROM_READER) else name.rpartition("-")[0])
+            continue
         behind = graph.dependencies.get(name, set())
         if not behind or not name.startswith(_SELECTING):
             return False
         waiting += behind
-    return True
+    return len(origins) == 1
 
 
 def remarks_on_frames(unread: Bools, dark: Bools, called: Called | None = None) -> list[str]:

@@ -114,6 +114,7 @@ def over_blocks(
     tail: tuple[int, int],
     dtype: npt.DTypeLike,
     shared: Any = None,  # noqa: ANN401 - any plain value, or a dask collection that becomes one
+    called: str | None = None,
 ) -> Any:  # noqa: ANN401 - a NumPy or a dask array; xarray takes both
     """Apply ``function(frames, per_frame, plan=plan, shared=shared)`` to every block of an image ``(time, y, x)``.
 
@@ -132,6 +133,8 @@ def over_blocks(
         Of the result.
     shared
         A value that all blocks need.
+    called
+        What the names of the blocks of a lazy result begin with; None: as the function.
     """
     if image.chunks is None:
         return _at_once(function, image, per_frame, plan, tail=tail, dtype=dtype, shared=shared)
@@ -149,6 +152,7 @@ def over_blocks(
         adjust_chunks={"y": tail[0], "x": tail[1]},
         dtype=np.dtype(dtype),
         meta=np.empty((0, 0, 0), dtype=dtype),
+        token=called,
         concatenate=True,
         align_arrays=False,
     )

@@ -18,7 +18,7 @@ from xinsitu.errors import CorrectionError, RoiError, warn
 from xinsitu.physics.blocks import block_function, over_blocks, pixel_index
 from xinsitu.schema import APPLIED, DETECTOR_SHAPE, describe
 from xinsitu.values import Background, Bounds
-from xinsitu.variables import SAID_LATER, Counted, Frames, as_frames, spoken
+from xinsitu.variables import FROM_CORRECT, SAID_LATER, Counted, Frames, as_frames, spoken
 
 from . import framewise
 from .correction import Correction as Correction
@@ -241,8 +241,16 @@ def _applied(
     ready = prepared(data, correction, dtype=dtype)
     image, plan = ready.image, ready.steps
     tail = (image.sizes["y"], image.sizes["x"])
+    called = f"{FROM_CORRECT}{correction.fingerprint}" if holds_counts(image) else None
     values = over_blocks(
-        framewise.correct_block, image, ready.per_frame, plan, tail=tail, dtype=dtype, shared=ready.shared
+        framewise.correct_block,
+        image,
+        ready.per_frame,
+        plan,
+        tail=tail,
+        dtype=dtype,
+        shared=ready.shared,
+        called=called,
     )
     result = _labelled(image, values, correction).assign_attrs(reference_of(data, image, correction))
     divides = plan.counts and plan.mode == "divide"
