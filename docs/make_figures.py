@@ -20,6 +20,7 @@ from scipy.special import ndtr
 import xinsitu as xi
 
 sys.path.insert(0, str(Path(__file__).parent))
+import field_figures
 import finder_figures
 
 RNG_SEED = 20140528
@@ -698,6 +699,7 @@ FIGURES: dict[str, Callable[[], tuple[Figure, str]]] = {
     "moving": figure_moving,
     "calibration": figure_calibration,
     "stamps": figure_stamps,
+    **field_figures.FIGURES,
 }
 OUTPUTS = tuple(f"{name}.{kind}" for name in (*FIGURES, "frame", "sample") for kind in ("png", "table.md"))
 

@@ -19,6 +19,7 @@ from .io.documents import write_rois as write_rois
 from .io.frame_files import write_frames as write_frames
 from .io.growth_log import read_events_log as read_events_log
 from .io.measurement import open_flatfield as open_flatfield
+from .io.measurement import open_image as open_image
 from .io.measurement import open_measurement as open_measurement
 from .io.measurement import open_sample as open_sample
 from .io.pixel_maps import read_calibration as read_calibration

@@ -17,7 +17,7 @@ import xinsitu
 from xinsitu.errors import LayoutError, SchemaError, XinsituError, in_a_line
 from xinsitu.io.documents import read_rois
 from xinsitu.physics.corrections.apply import Correction
-from xinsitu.recipe import Correcting, Reading
+from xinsitu.recipe import FRAMES, Correcting, Reading
 from xinsitu.values import Background, RoiSet
 
 from .data.source import PathLike, Source, open_source
@@ -163,17 +163,18 @@ def _corrected(
 
 
 def _named(correction: Correction | None, reading: Reading) -> Correcting:
-    """Return the recipe of a correction: its flat field has a file only where that holds the very same one."""
+    """Return the recipe of a correction: its calibrations have files only where these hold the very same ones."""
     if correction is None:
         return Correcting()
     values = {item.name: getattr(correction, item.name) for item in fields(correction)}
-    flat = values["flatfield"]
-    source = None if flat is None else flat.encoding.get("source")
-    found = Correcting(**{**values, "flatfield": None if source is None else Path(str(source)), "mask": None})
+    for name in FRAMES:
+        source = None if values[name] is None else values[name].encoding.get("source")
+        values[name] = None if source is None else Path(str(source))
+    found = Correcting(**{**values, "mask": None})
     with contextlib.suppress(XinsituError, OSError):
         if found.correction(reading) == replace(correction, mask=None):
             return found
-    return replace(found, flatfield=None)
+    return replace(found, **dict.fromkeys(FRAMES))
 
 
 def _correction(

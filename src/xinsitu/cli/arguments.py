@@ -37,7 +37,7 @@ READ, CORRECT, WRITE, RARE = "what to read", "how to correct", "where to write",
 _TOPICS = {
     **dict.fromkeys(("--tz", "--instrument", "--rois", "--flatfield", "--log", "--series", "--events"), READ),
     **dict.fromkeys(("--median", "--threshold", "--background", "--background-mode", "--mask", "--crop"), CORRECT),
-    **dict.fromkeys(("--normalise-by", "--bad-frames"), CORRECT),
+    **dict.fromkeys(("--normalise-by", "--bad-frames", "--dark", "--background-image"), CORRECT),
     **dict.fromkeys(("--output", "--force", "--figure", "--report", "--proposal", "--table", "--compression"), WRITE),
     **dict.fromkeys(("--time", "--ignore-time-order", "--period", "--stamp-marks", "--on-error"), RARE),
     **dict.fromkeys(("--fill-missing", "--scan", "--flatfield-median", "--count-rate", "--scheduler"), RARE),

@@ -22,6 +22,7 @@ from xinsitu.values import Background
 from .console import complain, say, say_block, working
 from .shared import (
     background,
+    calibrations,
     check_frames_to,
     correcting,
     correction_text,
@@ -93,7 +94,7 @@ def parse(words: argparse.Namespace) -> int:
     say_measurement(scan, words.measurement)
     say(correction_text(step.correcting.of(scan), given=bool(words.background)))
     doing = f"correcting and writing {scan.sizes['time']} frames"
-    with scheduler(words, [words.measurement, words.flatfield, output.parent]) as where, working(doing):
+    with scheduler(words, [words.measurement, *calibrations(words), output.parent]) as where, working(doing):
         write_frames(
             where.recorded(step.produce()),
             output,

@@ -51,6 +51,10 @@ def correcting(one: argparse.ArgumentParser, *, threshold: float = OUTLIERS, liv
         one.set_defaults(normalise_by=None)  # counters come after their frames
     else:
         one.add_argument("--normalise-by", metavar="COUNTER", help="divide by a counter of the log, e.g. monitor")
+    one.add_argument("--dark", type=Path, metavar="D", help="folder of frames without beam, to be subtracted")
+    one.add_argument(
+        "--background-image", type=Path, metavar="B", help="folder of frames without the sample, to be subtracted"
+    )
     one.add_argument("--count-rate", type=float, metavar="TAU", help="correct for this dead time in seconds")
 
 

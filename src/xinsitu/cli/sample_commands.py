@@ -297,10 +297,10 @@ def _short_names(samples: Mapping[str, xr.Dataset]) -> dict[str, str]:
 
 
 def frames_of(steps: Sequence[Recipe]) -> list[Path]:
-    """Return the frames that recipes begin with, those of flat fields too."""
+    """Return the frames that recipes begin with, those of flat fields, darks and background images too."""
     on_frames = [step for step in steps if isinstance(step, Parse | Measure)]
-    flats = {step.correcting.flatfield for step in on_frames} - {None}
-    return [*(step.measurement for step in on_frames), *(flat for flat in flats if flat is not None)]
+    calibrations = {folder: None for step in on_frames for folder in step.correcting.folders}
+    return [*(step.measurement for step in on_frames), *calibrations]
 
 
 def draw(

@@ -26,6 +26,7 @@ from xinsitu.values import FrameRange
 from .console import complain, say, say_block, sentence, table, working
 from .shared import (
     background,
+    calibrations,
     check_frames_to,
     correcting,
     correction_text,
@@ -55,13 +56,13 @@ def measure(words: argparse.Namespace) -> int:
     ]
     into = _output_folder(words.output, words.measurements, many=len(steps) > 1)
     if len(steps) == 1:
-        with scheduler(words, [*words.measurements, words.flatfield]) as where:
+        with scheduler(words, [*words.measurements, *calibrations(words)]) as where:
             path, series = _measure_one(steps[0], words, into, set(), set(), where)
         say_block(_series_table(series))
         say(tally(series))
         say(f"wrote {path.resolve()}")
         return 0
-    with scheduler(words, [*words.measurements, words.flatfield]) as where:
+    with scheduler(words, [*words.measurements, *calibrations(words)]) as where:
         written: set[Path] = set()
         told: set[str] = set()
         rows = [_measure_row(step, words, into or Path(), written, told, where) for step in steps]

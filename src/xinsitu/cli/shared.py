@@ -17,7 +17,7 @@ from xinsitu.errors import LayoutError
 from xinsitu.io.guard import check_outputs
 from xinsitu.io.options import chosen_of
 from xinsitu.io.recognition import GIVEN
-from xinsitu.recipe import Correcting, Reading, Recipe
+from xinsitu.recipe import FRAMES, Correcting, Reading, Recipe
 from xinsitu.recipe.cluster import Cluster, computing
 from xinsitu.schema import FrameStatus, Quality, knows_utc
 from xinsitu.values import Background
@@ -52,6 +52,8 @@ def correcting(words: argparse.Namespace, region: Background | None) -> Correcti
         mask=words.mask,
         normalise=words.normalise_by,
         count_rate=words.count_rate,
+        dark=words.dark,
+        background_image=words.background_image,
     )
 
 
@@ -62,6 +64,10 @@ def correction_text(correcting: Correcting, *, given: bool = True) -> str:
         steps.append(f"dead time {correcting.count_rate:g} s")
     if correcting.mask is not None:
         steps.append(f"mask {correcting.mask}")
+    if correcting.dark is not None:
+        steps.append(f"less the dark {correcting.dark}")
+    if correcting.background_image is not None:
+        steps.append(f"less the image {correcting.background_image}")
     if correcting.median:
         every, some = correcting.threshold is None, f"outliers beyond {correcting.threshold or 0:g} standard deviations"
         kind = " of every pixel" if every else f" of {some}"
@@ -187,9 +193,14 @@ def check_frames_to(outputs: Iterable[Path], measurement: Path, words: argparse.
         inputs=[
             words.mask, log, getattr(words, "rois", None), *(one.file for one in getattr(words, "calibration", ())),
         ],
-        frames=[measurement, words.flatfield, *getattr(words, "measurements", ())],
+        frames=[measurement, *calibrations(words), *getattr(words, "measurements", ())],
         overwrite=overwrite,
     )  # fmt: skip
+
+
+def calibrations(words: argparse.Namespace) -> list[Path]:
+    """Return the folders of frames that calibrate others."""
+    return [folder for name in FRAMES if (folder := getattr(words, name, None)) is not None]
 
 
 def scheduler(words: argparse.Namespace, sources: Iterable[Path | None]) -> contextlib.AbstractContextManager[Cluster]:

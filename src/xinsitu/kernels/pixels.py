@@ -168,13 +168,22 @@ def _median_of_masked(frame: Frames, size: int, bad: Bools, out: Floats) -> None
     out[bad] = np.nan
 
 
-def despike(frames: Frames, size: int, threshold: float, *, bad: Bools | None = None, dtype: npt.DTypeLike) -> Floats:
+def despike(
+    frames: Frames,
+    size: int,
+    threshold: float,
+    *,
+    bad: Bools | None = None,
+    dtype: npt.DTypeLike,
+    ground: Doubles | float = 0.0,
+) -> Floats:
     """Replace only the outliers of each frame by the median around them; everything else stays as counted.
 
     A pixel is an outlier if it differs from the median ``m`` around it by more than
     ``threshold * s + 2 * max(0, h - l - 4 s)``, with ``s = sqrt(m + 1)`` and ``h``, ``l`` the second highest and second
     lowest of its neighbours: on even ground that is ``threshold`` times the counting noise, and in a Bragg spot the
-    slope around is allowed for, down to a FWHM of some 2 pixels.
+    slope around is allowed for, down to a FWHM of some 2 pixels. ``ground``: counts that were subtracted from pixels (a
+    dark), and have noise all the same: ``s = sqrt(m + ground + 1)``.
 
     Examples
     --------
@@ -184,19 +193,20 @@ def despike(frames: Frames, size: int, threshold: float, *, bad: Bools | None = 
     """
     values = as_floats(frames, dtype, bad)
     local = median2d(frames, size, bad=bad, dtype=dtype)
-    noise = np.sqrt(np.maximum(local, 0) + 1)
+    noise = np.sqrt(np.maximum(local + ground if np.ndim(ground) else local, 0) + 1)
     number, rows, columns = np.nonzero(np.abs(values - local) > threshold * noise)  # never true of NaN
     reach = size // 2
     padded = np.pad(values, ((0, 0), (reach, reach), (reach, reach)), constant_values=np.nan)
     step = np.arange(size)
     around = padded[number[:, None, None], (rows[:, None] + step)[:, :, None], (columns[:, None] + step)[:, None, :]]
     level = local[number, rows, columns]
-    spike = stands_out(around.reshape(len(number), size**2), level, threshold)
+    under = np.broadcast_to(ground, values.shape)[number, rows, columns] if np.ndim(ground) else 0.0
+    spike = stands_out(around.reshape(len(number), size**2), level, threshold, under)
     values[number[spike], rows[spike], columns[spike]] = level[spike]
     return values
 
 
-def stands_out(around: Floats, level: Floats, threshold: float) -> Bools:
+def stands_out(around: Floats, level: Floats, threshold: float, ground: Doubles | float = 0.0) -> Bools:
     """Which pixels are outliers, as :func:`despike` has it.
 
     Parameters
@@ -207,6 +217,8 @@ def stands_out(around: Floats, level: Floats, threshold: float) -> Bools:
         Median around each pixel.
     threshold
         In standard deviations.
+    ground
+        Counts that were subtracted from each pixel.
     """
     middle, each = around.shape[1] // 2, np.arange(len(around))
     own = around[:, middle].copy()
@@ -214,7 +226,7 @@ def stands_out(around: Floats, level: Floats, threshold: float) -> Bools:
     around.sort(axis=1)  # NaN come last
     last = np.maximum(np.count_nonzero(~np.isnan(around), axis=1) - 1, 0)
     slope = around[each, np.maximum(last - 1, 0)] - around[each, np.minimum(1, last)]
-    scatter = np.sqrt(np.maximum(level, 0) + 1)
+    scatter = np.sqrt(np.maximum(level + ground, 0) + 1)
     return np.asarray(np.abs(own - level) > threshold * scatter + 2 * np.fmax(0, slope - 4 * scatter))
 
 

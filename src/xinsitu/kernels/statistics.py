@@ -30,6 +30,8 @@ OVERLAP = ("total", "squares")
 ROI = ("top", "row", "column", "second", "gain", "raw_maximum", "saturated", "sparse", "flat")
 """Of a ROI: highest pixel, its place, the next highest one, one over the flat field there, highest good raw pixel,
 saturated ones, raw counts per pixel without hot pixels, and what the flat field's own noise weighs."""
+ASKED = ("top_varying",)
+"""Of a ROI, where they are asked for: variance of the highest pixel before the frame's factor."""
 PROFILES = ("values", "pixels", "weighted", "squares", "excess")
 """Sums over the other axis, along y and along x: corrected pixels, number of good ones, filtered pixels over the flat
 field (what was counted), squares of that, and what a median added."""
@@ -47,6 +49,7 @@ class Shape(NamedTuple):
     profiles: tuple[str, ...]
     edge: bool
     moments: bool
+    asked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Layout:
             places[pair], size = size, size + len(OVERLAP)
         rois = []
         for shape in shapes:
-            wanted = dict.fromkeys(ROI, 1)
+            wanted = dict.fromkeys((*ROI, *shape.asked), 1)
             for name in shape.profiles:
                 wanted |= {f"{name}_y": shape.rows, f"{name}_x": shape.columns}
             if shape.edge:

@@ -13,10 +13,11 @@ Each has ``produce()``, which returns the Dataset, and ``to_dict(base)``, where 
 """
 
 from .joins import ATTENUATION, Append, Recipe, Stitch, Stored, recipe_from_dict
-from .steps import Calibrating, Correcting, Measure, Parse, Reading
+from .steps import FRAMES, Calibrating, Correcting, Measure, Parse, Reading
 
 __all__ = [
     "ATTENUATION",
+    "FRAMES",
     "Append",
     "Calibrating",
     "Correcting",

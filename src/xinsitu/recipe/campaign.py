@@ -87,7 +87,7 @@ def state_of(step: Recipe) -> str:
     """Digest of all files that a step reads: names, sizes and times of changes of frames, contents of the others."""
     digest = hashlib.blake2b(digest_size=12)
     if isinstance(step, Parse | Measure):
-        files = [step.measurement, step.correcting.flatfield, step.correcting.mask]
+        files = [step.measurement, *step.correcting.folders, step.correcting.mask]
         files += [one.file for one in getattr(step, "calibrating", ())]
         for path in (path for path in files if path is not None):
             digest.update(_state(path).encode())

@@ -16,9 +16,10 @@
     [reading]                       # tz, instrument, on_error, order_error, time
     tz = "Asia/Tokyo"
 
-    [correction]                    # median, threshold, flatfield_median, background
+    [correction]                    # median, threshold, flatfield_median, background, mask, dark, background_image, ...
     median = 3                      # as without these two lines: outliers only; threshold = 0: every pixel
     threshold = 5
+    dark = "dark1"
     background = { y = [70, 90], x = [150, 170], mode = "divide" }
 
     [[calibration]]                 # one for each axis: axis, name, file, lattice_constant, transpose

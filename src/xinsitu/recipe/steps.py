@@ -12,7 +12,7 @@ import xarray as xr
 
 from xinsitu.errors import DocumentError, warn
 from xinsitu.io.instruments import Instrument, instrument_names
-from xinsitu.io.measurement import open_flatfield, open_measurement
+from xinsitu.io.measurement import open_flatfield, open_image, open_measurement
 from xinsitu.io.options import OpenOptions
 from xinsitu.io.pixel_maps import read_calibration, read_mask
 from xinsitu.io.recognition import RECOGNISED
@@ -26,6 +26,9 @@ from xinsitu.values import Background, Bounds, FrameRange, RoiSet, frame_ranges
 
 from .recipe_checks import VERSION, known, relative
 
+FRAMES = ("flatfield", "dark", "background_image")
+"""Calibrations that are folders of frames."""
+FILES = (*FRAMES, "mask")
 OneInstrument = str | os.PathLike[str] | Instrument | None
 
 
@@ -40,6 +43,10 @@ class Reading(OpenOptions):
     def open_flatfield(self, folder: Path) -> xr.DataArray:
         """Open flat-field frames, whose times play no part."""
         return open_flatfield(folder, tz=self.tz, instrument=self.instrument)
+
+    def open_image(self, path: Path) -> xr.DataArray:
+        """Open frames of a dark or a background image, averaged."""
+        return open_image(path, instrument=self.instrument)
 
     def named(self, scan: xr.Dataset) -> Reading:
         """Return how frames are opened the same way anywhere: the instrument that was set or recognised by its name."""
@@ -67,6 +74,14 @@ class Correcting:
     mask: Path | None = None
     normalise: str | None = None
     count_rate: float | None = None
+    dark: Path | None = None
+    background_image: Path | None = None
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Frames that calibrate others: of the flat field, the dark and the background image."""
+        given = (getattr(self, name) for name in FRAMES)
+        return tuple(path for path in given if path is not None)
 
     def of(self, scan: xr.Dataset) -> Correcting:
         """Return what is left to do to frames that may have been corrected before: a median never goes over them twice.
@@ -88,6 +103,8 @@ class Correcting:
             mask=None if self.mask is None else read_mask(self.mask, instrument=reading.instrument),
             normalise=self.normalise,
             count_rate=self.count_rate,
+            dark=None if self.dark is None else reading.open_image(self.dark),
+            background_image=None if self.background_image is None else reading.open_image(self.background_image),
         )
 
     def _flat(self, folder: Path, reading: Reading) -> xr.DataArray:
@@ -103,7 +120,7 @@ class Correcting:
     def to_dict(self, base: Path) -> dict[str, Any]:
         """JSON form of what is not None."""
         document: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
-        for name in ("flatfield", "mask"):
+        for name in FILES:
             if document[name] is not None:
                 document[name] = relative(document[name], base)
         if self.background is not None:
@@ -114,7 +131,7 @@ class Correcting:
     def from_dict(cls, document: Mapping[str, Any], base: Path) -> Correcting:
         """Read the JSON form."""
         values = dict(known(document, _names(cls), "correction"))
-        for name in ("flatfield", "mask"):
+        for name in FILES:
             if values.get(name) is not None:
                 values[name] = base / values[name]
         if values.get("background") is not None:

@@ -9,7 +9,8 @@ import xarray as xr
 
 from xinsitu.errors import collected
 from xinsitu.physics.corrections.apply import Correction
-from xinsitu.physics.corrections.plan import along_time, mean_monitor, prepared
+from xinsitu.physics.corrections.frame_numbers import along_time, mean_monitor
+from xinsitu.physics.corrections.plan import prepared
 from xinsitu.schema import image_of
 
 

@@ -15,6 +15,8 @@ from xinsitu.io.results import read_results
 
 from .source import Source
 
+CALIBRATION_WORDS = {"flatfield": "flat", "mask": "mask", "dark": "dark", "background_image": "background"}
+"""What calibrations beside the frames have in their names."""
 LARGEST = 10 * 2**20
 """Bytes of a ROI file at most; ours are far smaller."""
 
@@ -44,8 +46,8 @@ def roi_files(source: Source) -> dict[str, Path]:
 
 
 def calibrations(source: Source, name: str) -> dict[str, Path]:
-    """Return flat fields (folders) or masks (files) beside the frames, known by their names."""
-    word, wanted = ("flat", Path.is_dir) if name == "flatfield" else ("mask", Path.is_file)
+    """Return flat fields, darks, background images (folders) or masks (files) beside the frames, by their names."""
+    word, wanted = CALIBRATION_WORDS[name], Path.is_file if name == "mask" else Path.is_dir
     found = []
     for folder in folders(source):
         with contextlib.suppress(OSError):  # a folder that others own is none of ours

@@ -133,9 +133,9 @@ def _let_draw(session: Session) -> None:
 
 
 def _calibration(session: Session, name: Calibration) -> list[pn.viewable.Viewable]:
-    """Return the switch of a flat field or a mask, what lies beside the frames, and a field for another one."""
+    """Return the switch of a calibration, what lies beside the frames, and a field for another one."""
     model, filling = session.model, Filling(session)
-    label, what = ("flat field", "folder") if name == "flatfield" else ("mask", "file")
+    label, what = CALIBRATIONS[name]
     switch = pn.widgets.Checkbox(label=label, width=80, align="end")
     chooser = pn.widgets.TextInput(label=f"{label}: {what}", placeholder=f"another {what}", width=WIDTH - 94)
     found = beside.calibrations(model.source, name)
@@ -172,7 +172,7 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def calibrate(session: Session, name: Calibration, text: str) -> None:
-    """Read a flat field or a mask beside everything else that goes on, and take it."""
+    """Read a calibration beside everything else that goes on, and take it."""
     now, source = session.model.corrections, session.model.source
     if text.strip():
         session.later(lambda: now.calibrated(name, Path(text.strip()).expanduser(), source), session.model.correct)

@@ -16,8 +16,14 @@ from xinsitu.physics.corrections.apply import Correction
 from xinsitu.recipe import Correcting
 from xinsitu.values import Background, Box
 
-Calibration = Literal["flatfield", "mask"]
-CALIBRATIONS: tuple[Calibration, ...] = ("flatfield", "mask")
+Calibration = Literal["flatfield", "mask", "dark", "background_image"]
+CALIBRATIONS: Mapping[Calibration, tuple[str, str]] = {
+    "flatfield": ("flat field", "folder"),
+    "mask": ("mask", "file"),
+    "dark": ("dark", "folder"),
+    "background_image": ("background image", "folder"),
+}
+"""What comes from files: its name for people, and what holds it."""
 NOT_COUNTERS = ("frame", "scan", "exposure_time", "frame_status")
 """Numbers per frame that say nothing of the beam."""
 
@@ -31,11 +37,11 @@ class Corrections:
     correction
         What is done.
     files
-        Where its flat field and its mask are read from, as far as files hold them.
+        Where its flat field, mask, dark and background image are read from, as far as files hold them.
     flatfield_median
         The median over the frames of the flat field before they are averaged.
     spare
-        Flat field and mask that were switched off, to be switched on again.
+        Those of them that were switched off, to be switched on again.
 
     Examples
     --------
@@ -99,12 +105,12 @@ class Corrections:
         if on == self.has(name):
             return self
         if array is None:
-            what = "flat field: choose a folder" if name == "flatfield" else "mask: choose a file"
-            raise CorrectionError(f"there is no {what} first")
+            what, where = CALIBRATIONS[name]
+            raise CorrectionError(f"there is no {what}: choose a {where} first")
         return replace(self.changed(**{name: array if on else None}), spare={**self.spare, name: array})
 
     def calibrated(self, name: Calibration, path: Path, source: Source) -> Corrections:
-        """Return them with a flat field or a mask of another file, switched on.
+        """Return them with a calibration of another file or folder, switched on.
 
         Raises
         ------

@@ -19,6 +19,7 @@ from xinsitu.io.documents import EVENTS
 from xinsitu.io.documents import VERSION as DOCUMENT
 from xinsitu.io.results import write_results
 from xinsitu.io.tables import write_csv
+from xinsitu.physics.corrections.correction import IMAGES
 from xinsitu.plots import save_plot
 from xinsitu.recipe import Correcting, Reading
 from xinsitu.recipe.recipe_file import FORMAT, VERSION, without_defaults
@@ -83,8 +84,9 @@ def recipe_files(model: Shown) -> dict[str, str]:
     if reading := screen.reading.to_dict():
         document["reading"] = reading
     rest = replace(correcting, flatfield=None).to_dict(Path.cwd())
-    if correcting.mask is not None:
-        rest["mask"] = correcting.mask.resolve().as_posix()
+    for name in ("mask", *IMAGES):
+        if (path := getattr(correcting, name)) is not None:
+            rest[name] = path.resolve().as_posix()
     document["correction"] = without_defaults(_without_none(rest))
     document["output"] = {"result": f"{stem}.nc", "table": f"{stem}.csv", "figures": [f"{stem}.png"]}
     document["plot"] = screen.plot
@@ -170,7 +172,8 @@ def _correction_lines(screen: Screen) -> list[str]:
     plain = ("median", "threshold", "normalise", "count_rate")
     parts = [f"{name}={value!r}" for name in plain if (value := getattr(active, name)) is not None]
     lines = []
-    for name, source in (("flatfield", files.flatfield), ("mask", files.mask)):
+    for name in ("flatfield", "mask", *IMAGES):
+        source = getattr(files, name)
         if getattr(active, name) is None:
             continue
         parts.append(f"{name}={name}")
@@ -184,11 +187,12 @@ def _correction_lines(screen: Screen) -> list[str]:
 
 
 def _calibration_lines(name: str, path: str, files: Correcting, reading: Reading) -> list[str]:
-    """Return the lines that make a flat field or a mask from its file, as :class:`~xinsitu.recipe.Correcting` does."""
+    """Return the lines that make a calibration from its file, as :class:`~xinsitu.recipe.Correcting` does."""
     given = {key: value for key in ("tz", "instrument") if (value := getattr(reading, key)) is not None}
-    if name == "mask":
+    if name != "flatfield":
         given.pop("tz", None)
-        return [f"mask = xi.read_mask({path!r}{_keywords(given)})"]
+        reads = "read_mask" if name == "mask" else "open_image"
+        return [f"{name} = xi.{reads}({path!r}{_keywords(given)})"]
     if files.flatfield_median is None:
         return [f"flatfield = xi.open_flatfield({path!r}{_keywords(given)})"]
     given = {"tz": given["tz"]} if "tz" in given else {}

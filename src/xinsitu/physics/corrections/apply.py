@@ -23,6 +23,7 @@ from xinsitu.variables import FROM_CORRECT, SAID_LATER, Counted, Frames, as_fram
 from . import framewise
 from .correction import Correction as Correction
 from .correction import checked
+from .frame_numbers import reference_of
 from .plan import (
     MEDIAN_SIZE,
     MEDIAN_THRESHOLD,
@@ -31,7 +32,6 @@ from .plan import (
     holds_counts,
     plan_for,
     prepared,
-    reference_of,
     units_after,
 )
 

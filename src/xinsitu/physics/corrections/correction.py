@@ -15,13 +15,21 @@ import xarray as xr
 
 from xinsitu.errors import CorrectionError
 from xinsitu.physics.blocks import pixel_index
+from xinsitu.schema import APPLIED
 from xinsitu.values import Background
 from xinsitu.values.notebook import cell, table
+
+IMAGES = ("dark", "background_image")
+"""Images that are subtracted from frames."""
+ORDER = ("count_rate", "mask", *IMAGES, "median", "flatfield", "background", "normalise")
+"""Steps in the order in which they are done: what the detector adds goes before what looks for outliers in it."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Correction:
-    """What is done to frames, in this order: count rate, mask, median, flat field, background, normalisation.
+    """What is done to frames, in this order.
+
+    Count rate, mask, dark, background image, median, flat field, background, normalisation.
 
     Parameters
     ----------
@@ -47,6 +55,14 @@ class Correction:
     count_rate
         Dead time of a paralysable counter in seconds: raw counts of a rate m become those of the rate n with
         ``m = n exp(-n tau)``. Refused where the header says that the detector has done it.
+    dark
+        ``(y, x)``, counts of a frame without beam, e.g. :func:`~xinsitu.open_image` of a folder of them: subtracted,
+        times the exposure of the frame over that of the dark (attribute ``exposure_time``; without it as it is). Its
+        own counting noise, ``dark / n_frames`` where its attribute ``n_frames`` says how many frames it is the mean
+        of, is part of the errors.
+    background_image
+        ``(y, x)``, counts of a frame without the sample, subtracted in the same way. What a dark takes from frames it
+        takes from this image, too, unless that was done before (its attribute ``corrections``).
 
     Raises
     ------
@@ -73,6 +89,8 @@ class Correction:
     mask: xr.DataArray | None = None
     normalise: str | tuple[str, float] | None = None
     count_rate: float | None = None
+    dark: xr.DataArray | None = None
+    background_image: xr.DataArray | None = None
 
     def __post_init__(self) -> None:
         if self.median is not None:
@@ -91,7 +109,7 @@ class Correction:
             raise CorrectionError(
                 f"background must be a Background, e.g. Background(y=(0, 20), x=(0, 20)), not {self.background!r}"
             )
-        for name in ("flatfield", "mask"):
+        for name in ("flatfield", "mask", *IMAGES):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _calibration(getattr(self, name), name))
 
@@ -103,8 +121,7 @@ class Correction:
     @property
     def applied(self) -> tuple[str, ...]:
         """Names of the steps, in order."""
-        order = ("count_rate", "mask", "median", "flatfield", "background", "normalise")
-        return tuple(name for name in order if getattr(self, name) is not None)
+        return tuple(name for name in ORDER if getattr(self, name) is not None)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -118,7 +135,12 @@ class Correction:
         for item in fields(self):
             value = getattr(self, item.name)
             if isinstance(value, xr.DataArray):
-                value = {"source": str(value.attrs.get("source", "")), "fingerprint": _fingerprint(value)}
+                value = {
+                    "source": str(value.attrs.get("source", "")),
+                    "fingerprint": _fingerprint(value, facts=item.name in IMAGES),
+                }
+            elif value is None and item.name in IMAGES:  # what was written before there were any
+                continue
             document[item.name] = value.to_dict() if isinstance(value, Background) else value
         return document
 
@@ -190,6 +212,11 @@ def checked(correction: object) -> Correction | None:
     raise CorrectionError(f"correction is a Correction, e.g. {how}, not {type(correction).__name__}")
 
 
+def applied_to(image: xr.DataArray) -> tuple[str, ...]:
+    """Names of the steps that an image has been through."""
+    return tuple(str(image.attrs.get(APPLIED, "")).split())
+
+
 def _is_array(value: object) -> bool:
     return isinstance(value, dict) and set(value) == {"source", "fingerprint"}
 
@@ -220,11 +247,15 @@ def _normalise(value: object) -> str | tuple[str, float] | None:
     )
 
 
-_MAKERS = {"flatfield": "open_flatfield(folder)", "mask": "read_mask(path)"}
+MEASURED = ("exposure_time", "n_frames", APPLIED)
+"""Attributes of an image that decide what is subtracted, and how well it is known."""
+_MAKERS = {"flatfield": "open_flatfield(folder)", "mask": "read_mask(path)"} | dict.fromkeys(
+    IMAGES, "open_image(folder)"
+)
 
 
 def _calibration(array: object, what: str) -> xr.DataArray:
-    """Return a flat field or mask in memory, ``(y, x)``."""
+    """Return a flat field, a mask or an image in memory, ``(y, x)``."""
     if not isinstance(array, xr.DataArray):
         try:
             values = np.asarray(array)
@@ -241,10 +272,12 @@ def _calibration(array: object, what: str) -> xr.DataArray:
     return array.transpose("y", "x").compute()
 
 
-def _fingerprint(array: xr.DataArray) -> str:
-    """Hash of an array's numbers and of the pixels that they belong to."""
+def _fingerprint(array: xr.DataArray, *, facts: bool = False) -> str:
+    """Hash of an array's numbers and of the pixels that they belong to; ``facts``: and of how they were counted."""
     values = np.ascontiguousarray(array.values)
     said = hashlib.blake2b(digest_size=16)
     said.update(f"{values.dtype.str}{values.shape}{pixel_index(array, 'y')}{pixel_index(array, 'x')}".encode())
     said.update(values.data)
+    if facts:
+        said.update(repr([str(array.attrs.get(name, "")) for name in MEASURED]).encode())
     return said.hexdigest()

@@ -14,11 +14,21 @@ from xinsitu.values import Box
 
 Doubles = npt.NDArray[np.float64]
 
-EXPOSURE, SCALE, SCALE_VARIANCE, NUMBER = range(4)
+EXPOSURE, SCALE, SCALE_VARIANCE, NUMBER, DARK, BEHIND = range(6)
 """Columns of what block functions are told per frame: seconds, factor, relative variance of that factor, and the
-frame's number in the image, by which some are asked what changes little from frame to frame."""
+frame's number in the image, by which some are asked what changes little from frame to frame; how many times the dark
+and the background image are subtracted."""
 FEW_COUNTS = 100
 """A background region that divides frames and holds fewer counts than this adds more than 10 % noise to each."""
+
+
+@dataclass(frozen=True)
+class Subtracted:
+    """An image ``(y, x)`` that is subtracted as often as a column of what is known per frame says, and its variance."""
+
+    values: Doubles
+    variance: Doubles
+    times: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +38,7 @@ class Steps(Plan):
     ``counts``: the frames are counts. ``flat_counts``: counts behind a pixel of the flat field that is 1, if known.
     ``dead``: pixels that the file calls bad, and the number that is a code there and a full pixel elsewhere.
     ``dtype`` is that of the result. A difference of two numbers of much the same size loses digits, so what has a
-    background subtracted is worked on in float64 until then.
+    background subtracted is worked on in float64 until then. ``images``: dark and background image.
     """
 
     median: int | None
@@ -45,6 +55,7 @@ class Steps(Plan):
     dtype: np.dtype[Any]
     counts: bool
     flat_counts: float | None
+    images: tuple[Subtracted, ...] = ()
 
     @property
     def work(self) -> np.dtype[Any]:
@@ -67,6 +78,21 @@ class Steps(Plan):
             bad = masked if bad is None else bad | masked
         return bad
 
+    def below(self, per_frame: Doubles, rows: slice, columns: slice) -> tuple[Doubles, Doubles] | None:
+        """Return what dark and background image take from pixels cut at these rows and columns, and its variance.
+
+        ``(frame, y, x)``, or one frame for all where it is the same; None without them.
+        """
+        if not self.images:
+            return None
+        total = variance = np.zeros((1, 1, 1))
+        for image in self.images:
+            times = per_frame[:, image.times]
+            each = (times[:1] if (times == times[:1]).all() else times)[:, None, None]
+            total = total + each * image.values[rows, columns]
+            variance = variance + each**2 * image.variance[rows, columns]
+        return total, variance
+
 
 def filtered(raw: kernels.Frames, steps: Steps, per_frame: Doubles, box: Box | None = None) -> kernels.Floats:
     """Count rate, median and flat field of a box of a block, with its halo: the same bits as on the whole frames."""
@@ -76,13 +102,17 @@ def filtered(raw: kernels.Frames, steps: Steps, per_frame: Doubles, box: Box | N
     columns = slice(max(0, left - reach), min(raw.shape[2], right + reach))
     part = raw[:, rows, columns]
     part, bad = counted(part, steps, per_frame, steps.bad(part, rows, columns))
+    below = steps.below(per_frame, rows, columns)
+    if below is not None:
+        part = np.subtract(part, below[0]).astype(np.float32 if steps.median else steps.work)
     if steps.median is None:
         values = kernels.as_floats(part, steps.work, bad)
     else:
         if steps.threshold is None:
             values = kernels.median2d(part, steps.median, bad=bad, dtype=steps.work)
         else:
-            values = kernels.despike(part, steps.median, steps.threshold, bad=bad, dtype=steps.work)
+            ground = 0.0 if below is None else sum(below)
+            values = kernels.despike(part, steps.median, steps.threshold, bad=bad, dtype=steps.work, ground=ground)
         values = values[:, top - rows.start : bottom - rows.start, left - columns.start : right - columns.start]
     if steps.flat is not None:
         values /= steps.flat[top:bottom, left:right]

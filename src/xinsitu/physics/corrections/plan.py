@@ -13,14 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xinsitu.errors import CorrectionError, RoiError, SchemaError, warn
+from xinsitu.errors import CorrectionError, RoiError, warn
 from xinsitu.physics.blocks import in_blocks, over_blocks, pixel_index
-from xinsitu.schema import APPLIED, COUNTS, DETECTOR_SHAPE, RATIO, REFERENCE, image_of
+from xinsitu.schema import COUNTS, DETECTOR_SHAPE, RATIO, image_of
 from xinsitu.values import Box
 from xinsitu.variables import counted
 
 from . import framewise
-from .correction import Correction, checked
+from .correction import IMAGES, Correction, checked
+from .correction import applied_to as applied_to
+from .frame_numbers import per_frame_of
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +34,6 @@ FLAT_COUNTS = "total_counts"
 """Attribute of a flat field: counts of all its frames in a pixel that is 1."""
 PILATUS_COUNTER = 2**20
 """Counts at which the counter of a PILATUS pixel is full."""
-
-
-def applied_to(image: xr.DataArray) -> tuple[str, ...]:
-    """Names of the steps that an image has been through."""
-    return tuple(str(image.attrs.get(APPLIED, "")).split())
 
 
 def plain_median_before(image: xr.DataArray) -> int | None:
@@ -141,6 +138,9 @@ def plan_for(
         flat = _usable_flat(own, np.float64 if subtracts else np.float32, said if warns else None)
     if correction.mask is not None:
         mask = _at_pixels_of(image, correction.mask, "mask").values.astype(bool)
+    images, unknown = _images(image, correction)
+    if unknown is not None:
+        mask = unknown if mask is None else mask | unknown
     return framewise.Steps(
         median=correction.median,
         threshold=correction.threshold,
@@ -156,12 +156,32 @@ def plan_for(
         dtype=np.dtype(dtype),
         counts=holds_counts(image),
         flat_counts=_flat_counts(correction),
+        images=images,
     )
+
+
+def _images(
+    image: xr.DataArray, correction: Correction
+) -> tuple[tuple[framewise.Subtracted, ...], npt.NDArray[np.bool_] | None]:
+    """Dark and background image at an image's pixels, and where one of them says nothing; None where they all do."""
+    found, unknown = [], None
+    for name, column in zip(IMAGES, (framewise.DARK, framewise.BEHIND), strict=True):
+        given = getattr(correction, name)
+        if given is None:
+            continue
+        values = _at_pixels_of(image, given, name.replace("_", " ")).values.astype(np.float64)
+        lost = ~np.isfinite(values)
+        values = np.where(lost, 0.0, values)
+        frames = float(given.attrs.get("n_frames", np.inf))
+        found.append(framewise.Subtracted(values, np.maximum(values, 0) / max(frames, 1), column))
+        if lost.any():
+            unknown = lost if unknown is None else unknown | lost
+    return tuple(found), unknown
 
 
 def says_counts(image: xr.DataArray) -> bool:
     """Whether its attributes call an image counts, but for a flat field; xarray keeps them through arithmetic."""
-    return units_of(image) == COUNTS and not {"background", "normalise"} & set(applied_to(image))
+    return units_of(image) == COUNTS and not {"background", "normalise", *IMAGES} & set(applied_to(image))
 
 
 def holds_counts(image: xr.DataArray) -> bool:
@@ -287,75 +307,6 @@ def _warn_of_another_detector(flat: xr.DataArray, facts: Mapping[Any, Any]) -> N
 def facts_of(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> dict[Any, Any]:
     """Attributes of a measurement and of its image."""
     return {**data.attrs, **image.attrs}
-
-
-def per_frame_of(
-    data: xr.Dataset | xr.DataArray, image: xr.DataArray, correction: Correction | None, *, warns: bool = True
-) -> npt.NDArray[np.float64]:
-    """Exposure time, factor of the normalisation, its relative variance and a number, one row for every frame."""
-    table = np.tile([np.nan, 1.0, 0.0, 0.0], (image.sizes["time"], 1))
-    table[:, framewise.NUMBER] = np.arange(len(table))
-    if correction is None:
-        return table
-    if correction.count_rate is not None:
-        table[:, framewise.EXPOSURE] = along_time(data, image, "exposure_time")
-    if correction.normalise is not None:
-        name, reference = (
-            (correction.normalise, None) if isinstance(correction.normalise, str) else correction.normalise
-        )
-        monitor = along_time(data, image, name)
-        usable = np.isfinite(monitor) & (monitor > 0)
-        if warns and not usable.all():
-            warn(
-                f"{name} is zero, negative or missing in {np.count_nonzero(~usable)} of {usable.size} frames; "
-                "they become NaN"
-            )
-        if warns and data[name].attrs.get("position") == "after_attenuator":
-            warn(
-                f"{name} sits behind the attenuator: what is normalised by it has lost the steps of the attenuation, "
-                "which must not be corrected once more"
-            )
-        known = np.where(usable, monitor, np.nan)
-        mean = reference if reference is not None else mean_monitor(known)
-        table[:, framewise.SCALE] = mean / known
-        counted = data[name].attrs.get("units") == COUNTS
-        table[:, framewise.SCALE_VARIANCE] = 1 / known if counted else np.where(usable, 0.0, np.nan)
-    return table
-
-
-def mean_monitor(values: npt.NDArray[np.float64]) -> float:
-    """Mean over the frames in which the monitor counted; NaN where there is none."""
-    usable = values[np.isfinite(values) & (values > 0)]
-    return float(usable.mean()) if usable.size else float("nan")
-
-
-def reference_of(
-    data: xr.Dataset | xr.DataArray, image: xr.DataArray, correction: Correction | None
-) -> dict[str, float]:
-    """Attribute that says to which value of the monitor frames were brought; empty where they were not."""
-    if correction is None or correction.normalise is None:
-        told = image.attrs.get(REFERENCE)
-        return {} if told is None else {REFERENCE: float(told)}
-    if not isinstance(correction.normalise, str):
-        return {REFERENCE: correction.normalise[1]}
-    return {REFERENCE: mean_monitor(along_time(data, image, correction.normalise))}
-
-
-def along_time(data: xr.Dataset | xr.DataArray, image: xr.DataArray, name: str) -> npt.NDArray[np.float64]:
-    """Values per frame of something that a measurement says per frame, or once.
-
-    Raises
-    ------
-    SchemaError
-        It does not say it.
-    """
-    known = {str(key) for key in image.coords} | (
-        {str(key) for key in data.variables} if isinstance(data, xr.Dataset) else set()
-    )
-    if name not in known or data[name].dims not in ((), ("time",)):
-        raise SchemaError(f"the measurement has no {name!r} for every frame; it has {', '.join(sorted(known))}")
-    values = np.asarray(data[name].values, dtype=np.float64)
-    return np.broadcast_to(values, (image.sizes["time"],)).copy()
 
 
 def _mean_background(image: xr.DataArray, per_frame: npt.NDArray[np.float64], correction: Correction) -> Any:  # noqa: ANN401 - a number, or a lazy one

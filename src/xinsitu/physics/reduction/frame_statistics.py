@@ -57,6 +57,7 @@ def can_do(raw: kernels.Frames, plan: Measurements) -> bool:
         and raw.size > 0
         and steps.median in (None, 3)
         and steps.dead_time is None
+        and not steps.images
         and (raw.dtype.kind == "f" or raw.dtype.kind == stored.kind)
         and (steps.dtype == np.float32 or (steps.mode is None and not steps.scaled))
         and not (plan.cutoff is not None and plan.cutoff <= 0)

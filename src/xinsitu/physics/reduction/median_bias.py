@@ -54,16 +54,20 @@ def excess(
     own = filtered[some]
     part = raw[some, top:bottom, left:right]
     counts, _ = counted(part, steps, per_frame[some], steps.bad(part, slice(top, bottom), slice(left, right)))
-    difference = counts.astype(np.float32)
+    below = steps.below(per_frame[some], slice(top, bottom), slice(left, right))
+    ground = 0.0 if below is None else below[0].astype(np.float32)
+    difference = np.subtract(counts, ground).astype(np.float32)
     if steps.flat is not None:
         difference /= steps.flat[top:bottom, left:right]
     np.subtract(own, difference, out=difference)
-    allowed = own + np.float32(1)
+    allowed = own + ground + np.float32(1)
     allowed *= np.float32(SPIKE**2)
     far = np.flatnonzero(np.square(difference) > allowed)  # never true of NaN
     number, rows, columns = np.unravel_index(far, difference.shape)
     if number.size:
-        spikes = _stand_out(raw[some], (number, rows + top, columns + left), own[number, rows, columns], steps)
+        spikes = _stand_out(
+            raw[some], per_frame[some], (number, rows + top, columns + left), own[number, rows, columns], steps
+        )
         difference[number[spikes], rows[spikes], columns[spikes]] = 0
     made = np.nan_to_num(difference.astype(np.float64))
     if edge:
@@ -84,7 +88,7 @@ def _of_edge(difference: kernels.Floats) -> Doubles:
 
 
 def _stand_out(
-    raw: kernels.Frames, where: tuple[kernels.Indices, ...], level: kernels.Floats, steps: Steps
+    raw: kernels.Frames, per_frame: Doubles, where: tuple[kernels.Indices, ...], level: kernels.Floats, steps: Steps
 ) -> kernels.Bools:
     """Which pixels stand out of their neighbours by more than the slope around explains."""
     number, rows, columns = where
@@ -96,4 +100,9 @@ def _stand_out(
     bad = steps.bad(raw, slice(None), slice(None))
     if bad is not None:
         around[np.broadcast_to(bad, raw.shape)[number[:, None, None], y, x].reshape(around.shape)] = np.nan
-    return kernels.stands_out(around, level, SPIKE)
+    below = steps.below(per_frame, slice(None), slice(None))
+    if below is None:
+        return kernels.stands_out(around, level, SPIKE)
+    ground = np.broadcast_to(below[0], raw.shape)
+    around -= ground[number[:, None, None], y, x].reshape(around.shape)
+    return kernels.stands_out(around, level, SPIKE, ground[number, rows, columns])

@@ -88,7 +88,7 @@ def _fill(
         both = overlap(boxes[one], boxes[other])
         out[:, place : place + len(OVERLAP)] = 0.0
         if both is not None:
-            counts = _known(pixels[both]) * gain_of(steps, both)
+            counts = _varying(pixels[both], both, pixels)
             out[:, place], out[:, place + 1] = kernels.total(counts), kernels.total(counts * counts)
     level = level_of(out, layout, steps)
     for region, places in zip(plan.regions, layout.rois, strict=True):
@@ -110,9 +110,11 @@ def _fill_level(out: Doubles, layout: Layout, pixels: Filtered, plan: Measuremen
         if plan.asks_median:
             made = median_bias.excess(pixels.raw, part, pixels.per_frame, box, plan.steps)[0]
             sums["level_excess"] += kernels.sum_by_halves(made)
+        varying = _varying(part, box, pixels)
+        filtered_counts = varying if plan.steps.images else values
         sums["level_total"] += kernels.total(values)
-        sums["level_squares"] += kernels.total(values * values)
-        sums["level_variance"] += kernels.total(values * gain)
+        sums["level_squares"] += kernels.total(filtered_counts * filtered_counts)
+        sums["level_variance"] += kernels.total(varying)
         sums["level_pixels"] += np.count_nonzero(np.isfinite(part), axis=(1, 2))
         raw = pixels.raw[:, slice(*box[0]), slice(*box[1])]
         bad = plan.steps.bad(raw, slice(*box[0]), slice(*box[1]))
@@ -121,6 +123,23 @@ def _fill_level(out: Doubles, layout: Layout, pixels: Filtered, plan: Measuremen
             sums["level_flat"][asked] += kernels.total(np.square(values[asked]) * gain)
     for name, values in sums.items():
         out[:, layout.frame[name]] = values
+
+
+def _varying(part: kernels.Floats, box: Box, pixels: Filtered) -> Doubles:
+    """Variance of filtered pixels of a box: what was counted over the square of the flat field, 0 where nothing is.
+
+    With the dark and the background image, which were counted as well and vary themselves.
+    """
+    gain = gain_of(pixels.steps, box)
+    varying = _known(part) * gain
+    steps = pixels.steps
+    below = steps.below(pixels.per_frame, slice(*box[0]), slice(*box[1]))
+    if below is None:
+        return varying
+    ground = below[0] + below[1]
+    if steps.median is not None and steps.threshold is None:  # a hot pixel of the dark, and its noise, is gone as well
+        ground = kernels.median2d(ground, steps.median, dtype=np.float64).astype(np.float64, copy=False)
+    return np.where(np.isfinite(part), varying + ground * gain**2, 0.0)
 
 
 def gain_of(steps: Steps, box: Box) -> Doubles:
@@ -151,6 +170,7 @@ def _fill_roi(
         _put(out, places, "excess", made)
     if (asked := pixels.per_frame[:, NUMBER] % FLAT_ONE_IN == 0).any() and steps.flat_counts is not None:
         out[asked, places["flat"].start] = kernels.total(np.square(counted[asked]) * gain)
+    varying = _varying(part, region.box, pixels) if steps.images else None
     part = finished(part, level, steps, pixels.per_frame, shared)
     values = np.ascontiguousarray(part, dtype=np.float64)
     good = np.isfinite(values)
@@ -159,13 +179,16 @@ def _fill_roi(
         values, counted = np.where(good, values, 0.0), np.where(good, counted, 0.0)
     _put(out, places, "values", kernels.profiles(values))
     _put(out, places, "pixels", kernels.profiles(good.astype(np.float64)))
-    weighted = (values if plan.as_counted else counted) * gain
+    weighted = (values if plan.as_counted else counted) * gain if varying is None else np.where(good, varying, 0.0)
     if "weighted_y" in places:
         _put(out, places, "weighted", kernels.profiles(weighted))
     if "squares_y" in places:
         _put(out, places, "squares", kernels.profiles(weighted * weighted))
     top, row, column, second = highest_pixel(values, None if known else good)
-    at = (np.nan_to_num(place).astype(np.intp) for place in (row, column))
+    at = tuple(np.nan_to_num(place).astype(np.intp) for place in (row, column))
+    at_top = np.arange(len(top)), *at
+    if varying is not None:
+        out[:, places["top_varying"]] = varying[at_top][:, None]
     for name, found in zip(
         ("top", "row", "column", "second", "gain"), (top, row, column, second, gain[*at]), strict=True
     ):

@@ -356,5 +356,8 @@ def _maximum_errors(own: Sums, frames: Frames, plan: Measurements) -> Doubles:
     """Return the counting error of the highest pixel, where pixels are still counts."""
     if not plan.counts or plan.median or plan.steps.mode is not None:
         return np.full(len(frames), np.nan)
-    top, per_count = own.numbers["top"], own.numbers["gain"] * factor_of(frames, plan)
+    top, factor = own.numbers["top"], factor_of(frames, plan)
+    if "top_varying" in own.numbers:
+        return np.asarray(np.sqrt(own.numbers["top_varying"] * factor**2 + top**2 * frames.scale_variance))
+    per_count = own.numbers["gain"] * factor
     return np.asarray(np.sqrt(np.maximum(top * per_count, 0.0) + top**2 * frames.scale_variance))

@@ -89,7 +89,7 @@ class Measurements(Plan):
     @property
     def as_counted(self) -> bool:
         """Whether filtered pixels are the corrected ones, so that they need not be summed twice."""
-        return self.steps.boxes is None and not self.steps.scaled
+        return self.steps.boxes is None and not self.steps.scaled and not self.steps.images
 
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:
@@ -121,6 +121,7 @@ class Measurements(Plan):
                 profiles=tuple(kept),
                 edge=region.under in OWN_EDGE,
                 moments=region.under in OWN_EDGE and region.under != EDGE,
+                asked=("top_varying",) if self.steps.images else (),
             )
             for region in self.regions
         ]

@@ -13,9 +13,9 @@ import xarray as xr
 from xinsitu.errors import RoiError, SchemaError, warn
 from xinsitu.physics.blocks import pixel_index
 from xinsitu.physics.corrections.correction import Correction
+from xinsitu.physics.corrections.frame_numbers import along_time
 from xinsitu.physics.corrections.framewise import EXPOSURE, Steps
 from xinsitu.physics.corrections.plan import (
-    along_time,
     facts_of,
     holds_counts,
     plain_median_before,

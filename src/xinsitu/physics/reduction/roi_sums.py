@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from xinsitu.kernels import Doubles, counting
-from xinsitu.kernels.statistics import MOMENTS, ROI, Layout, Pair, edge_of
+from xinsitu.kernels.statistics import ASKED, MOMENTS, ROI, Layout, Pair, edge_of
 from xinsitu.physics.corrections.framewise import SCALE, SCALE_VARIANCE, divisor
 
 from .pixel_sums import level_of
@@ -101,7 +101,7 @@ class Sums:
     area: int
     """Pixels of the ROI, valid or not."""
     subtracted: Doubles
-    """What was subtracted from each pixel, as the background of the whole frame."""
+    """What was subtracted from each pixel, as the background of the whole frame or as an image: it varies, too."""
 
     @classmethod
     def of(cls, rows: Doubles, places: Mapping[str, slice], region: Region, frames: Frames, plan: Measurements) -> Sums:
@@ -117,6 +117,7 @@ class Sums:
         counted = None if not plan.counts else both("weighted") if "weighted_y" in places else values
         variances = _variances(values, counted, both("squares") if "squares_y" in places else None, frames, plan)
         nothing = np.zeros((len(rows), 1)), np.zeros((len(rows), 1))
+        factor = factor_of(frames, plan)
         whole = frames.level if frames.level is not None and plan.steps.mode == "subtract" else np.zeros(len(rows))
         edge = np.empty((len(rows), 0))
         if "edge" in places:
@@ -134,11 +135,11 @@ class Sums:
             *both("pixels"),
             *variances,
             both("excess") if "excess_y" in places else nothing,
-            {name: rows[:, places[name].start] for name in ROI},
+            {name: rows[:, places[name].start] for name in (*ROI, *ASKED) if name in places},
             edge,
             moments,
             region.size[0] * region.size[1],
-            whole * factor_of(frames, plan),
+            (whole + _below(values, counted, both("pixels"), whole, frames, plan)) * factor,
         )
 
     @property
@@ -154,7 +155,7 @@ class Sums:
 
     @cached_property
     def counted_total(self) -> Doubles:
-        """Sum of all valid pixels before the whole frame's background was subtracted: what was counted, and varies."""
+        """Sum of all valid pixels before anything was subtracted from the whole frame: what was counted, and varies."""
         return np.asarray(self.total + self.pixels * self.subtracted)
 
     @cached_property
@@ -166,6 +167,22 @@ class Sums:
     def variance(self) -> Doubles:
         """Variance of the total."""
         return np.asarray(self.variance_y.sum(axis=1))
+
+
+def _below(
+    values: tuple[Doubles, Doubles],
+    varying: tuple[Doubles, Doubles] | None,
+    pixels: tuple[Doubles, Doubles],
+    level: Doubles,
+    frames: Frames,
+    plan: Measurements,
+) -> Doubles:
+    """Return what dark and background image took from a pixel of a ROI, on average: what varies less what is left."""
+    if not plan.steps.images or varying is None:
+        return np.zeros(len(frames))
+    number = pixels[0].sum(axis=1)
+    left = values[0].sum(axis=1) / factor_of(frames, plan) + number * level
+    return np.asarray((varying[0].sum(axis=1) - left) / np.maximum(number, 1))
 
 
 def sums_of(

@@ -15,7 +15,8 @@ import xarray as xr
 from xinsitu.errors import SchemaError, warn
 from xinsitu.physics.blocks import in_one_piece, over_batches
 from xinsitu.physics.corrections.correction import Correction
-from xinsitu.physics.corrections.plan import reference_of, units_after
+from xinsitu.physics.corrections.frame_numbers import reference_of
+from xinsitu.physics.corrections.plan import units_after
 from xinsitu.schema import QUANTITIES, Quantity, attributes_of, image_of
 from xinsitu.values import EDGE, Roi, RoiSet
 from xinsitu.variables import Called, Remarks

@@ -1,0 +1,87 @@
+"""Figures of steps of a correction, further quantities, several peaks and two-time maps, from known truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+import xinsitu as xi
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """Markdown table."""
+    lines = ["| " + " | ".join(map(str, row)) + " |" for row in (header, *rows)]
+    return "\n".join([lines[0], "|" + "---|" * len(list(header)), *lines[1:]]) + "\n"
+
+
+# -- corrections ------------------------------------------------------------------------------------------------------
+
+STEPS = {
+    "count rate": "count_rate",
+    "dark": "dark",
+    "background image": "background_image",
+    "median of outliers": "median",
+    "flat field": "flatfield",
+}
+
+
+def spoilt() -> tuple[xr.Dataset, xi.Correction]:
+    """One frame of 2 s with everything that corrections are for, and all of these."""
+    rng = np.random.default_rng(11)
+    y, x = np.mgrid[:60, :70].astype(float)
+    dark, empty = rng.uniform(1, 3, y.shape), 2 + 0.04 * x
+    dark[rng.integers(0, 60, 6), rng.integers(0, 70, 6)] = 300
+    spot = np.exp(-((y - 29.3) ** 2) / 50 - (x - 31.6) ** 2 / 35)
+    flat = 1 + 0.1 * np.sin(x / 9) * np.cos(y / 7)
+    rate = (20_000 * spot / spot.sum() / 2 + empty / 2) * flat + dark
+    tau = 2e-4
+    frame = rng.poisson(2 * rate * np.exp(-rate * tau))
+    frame[rng.integers(20, 40, 4), rng.integers(20, 40, 4)] += 2000
+    coords = {"time": [0], "exposure_time": 2.0}
+    image = xr.DataArray(frame[None].astype("int32"), dims=("time", "y", "x"), attrs={"units": "counts"})
+    images = {
+        "dark": xr.DataArray(dark, dims=("y", "x"), attrs={"exposure_time": 1.0}),
+        "background_image": xr.DataArray(
+            empty * flat, dims=("y", "x"), attrs={"exposure_time": 2.0, "corrections": "dark"}
+        ),
+    }
+    correction = xi.Correction(
+        median=3, threshold=5, flatfield=xr.DataArray(flat, dims=("y", "x")), count_rate=tau, **images
+    )
+    return xr.Dataset({"image": image}, coords), correction
+
+
+def figure_steps() -> tuple[Figure, str]:
+    """What is wrong if one step is left out."""
+    from dataclasses import replace
+
+    scan, correction = spoilt()
+    roi = [xi.Roi("spot", y=(5, 55), x=(6, 62))]
+    whole = xi.measure(scan, roi, correction=correction).isel(time=0, roi=0)
+    rows = []
+    for name, step in STEPS.items():
+        without = {step: None, **({"threshold": None} if step == "median" else {})}
+        less = xi.measure(scan, roi, correction=replace(correction, **without)).isel(time=0, roi=0)
+        rows.append(
+            (
+                name,
+                f"sum {100 * float(less.intensity / whole.intensity - 1):+.1f} %, "
+                f"COM {float(less.com_y - whole.com_y):+.2f}, {float(less.com_x - whole.com_x):+.2f} px, "
+                f"FWHM {float(less.fwhm_y - whole.fwhm_y):+.2f}, {float(less.fwhm_x - whole.fwhm_x):+.2f} px",
+            )
+        )
+    figure = Figure(figsize=(8.4, 3.2), layout="constrained")
+    for axes, frame, title in zip(
+        figure.subplots(1, 2), (scan.image, xi.correct(scan, correction).image), ("as read", "corrected"), strict=True
+    ):
+        axes.imshow(frame[0], vmin=0, vmax=120, origin="lower", cmap="viridis")
+        axes.set(title=title, xlabel="x", ylabel="y")
+    return figure, table(("left out", "what it changes"), rows)
+
+
+FIGURES: dict[str, Callable[[], tuple[Figure, str]]] = {
+    "steps": figure_steps,
+}
