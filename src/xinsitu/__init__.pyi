@@ -97,9 +97,14 @@ from .simulate import simulate_frames as simulate_frames
 from .simulate import simulate_sample as simulate_sample
 from .values import AttenuationChange as AttenuationChange
 from .values import Background as Background
+from .values import Ellipse as Ellipse
 from .values import Event as Event
 from .values import Key as Key
+from .values import Mask as Mask
+from .values import Polygon as Polygon
 from .values import Roi as Roi
 from .values import RoiSet as RoiSet
+from .values import Rotated as Rotated
+from .values import Sector as Sector
 
 __version__: str

@@ -45,6 +45,7 @@ class Quantity:
     errors: bool = False
 
 
+OWN_AXES = ("across", "along")
 QUANTITIES: Mapping[str, Quantity] = {
     # measurement
     "image": Quantity(COUNTS, "detector frames"),
@@ -70,6 +71,8 @@ QUANTITIES: Mapping[str, Quantity] = {
     "com_x": Quantity(PIXEL, "centre of mass along x", errors=True),
     "fwhm_y": Quantity(PIXEL, "full width at half maximum along y", errors=True),
     "fwhm_x": Quantity(PIXEL, "full width at half maximum along x", errors=True),
+    **{f"com_{way}": Quantity(PIXEL, f"centre of mass {way} the ROI", errors=True) for way in OWN_AXES},
+    **{f"fwhm_{way}": Quantity(PIXEL, f"full width at half maximum {way} the ROI", errors=True) for way in OWN_AXES},
     "profile_y": Quantity(COUNTS, "profile along y", errors=True),
     "profile_x": Quantity(COUNTS, "profile along x", errors=True),
     "median_bias": Quantity("1", "part that the median added to the intensity"),

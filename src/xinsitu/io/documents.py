@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from xinsitu.errors import DocumentError, RoiError, XinsituError
-from xinsitu.values import AttenuationChange, Event, Roi, RoiSet
+from xinsitu.values import AttenuationChange, Event, Mask, Roi, RoiSet
 
 from .disk import ordinary, write_whole
+from .pixel_maps import read_mask
 
 ROIS, ATTENUATION, EVENTS = "xinsitu-rois", "xinsitu-attenuation", "xinsitu-events"
 VERSION = 1
@@ -80,9 +81,28 @@ def read_rois(path: PathLike) -> RoiSet:
     """
     document = read_document(path, ROIS)
     try:
-        return RoiSet.from_dict(document)
+        return RoiSet.from_dict(_with_masks(document, Path(path)))
     except XinsituError as fault:
         raise RoiError(f"{os.fspath(path)}: {fault}") from None
+
+
+def _with_masks(document: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Put the pixels of masks that lie in files of their own into a ROI file."""
+    rois = document.get("rois")
+    return {**document, "rois": [_with_mask(roi, path) for roi in rois]} if isinstance(rois, list) else document
+
+
+def _with_mask(roi: Any, path: Path) -> Any:  # noqa: ANN401 - anything that JSON has
+    shape = roi.get("shape") if isinstance(roi, Mapping) else None
+    if not isinstance(shape, Mapping) or shape.get("kind") != Mask.kind or "file" not in shape:
+        return roi
+    beside = Path(str(shape["file"]))
+    if beside.is_absolute() or ".." in beside.parts:
+        raise RoiError(f"the mask {str(beside)!r} must lie beside the ROI file or in a folder there")
+    pixels = read_mask(path.parent / beside).values
+    if not pixels.any():
+        raise RoiError(f"no pixel is set in the mask {str(beside)!r}")
+    return {**roi, "shape": Mask.of(pixels).to_dict()}
 
 
 def write_rois(rois: RoiSet | Iterable[Roi], path: PathLike, *, overwrite: bool = False) -> None:

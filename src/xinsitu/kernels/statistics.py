@@ -42,12 +42,12 @@ Pair = tuple[int, int]
 
 
 class Shape(NamedTuple):
-    """Rows and columns of a ROI, the most it ever has, and which statistics of it are kept."""
+    """Rows and columns of a ROI, the most it ever has, and which statistics of it are kept; ``edge``: pixels of it."""
 
     rows: int
     columns: int
     profiles: tuple[str, ...]
-    edge: bool
+    edge: int
     moments: bool
     asked: tuple[str, ...] = ()
 
@@ -72,7 +72,7 @@ class Layout:
 
         Examples
         --------
-        >>> layout = Layout.of([Shape(4, 5, ("values", "pixels"), False, False)], [])
+        >>> layout = Layout.of([Shape(4, 5, ("values", "pixels"), 0, False)], [])
         >>> layout.rois[0]["values_x"], layout.size
         (slice(22, 27, None), 36)
         """
@@ -87,7 +87,7 @@ class Layout:
             for name in shape.profiles:
                 wanted |= {f"{name}_y": shape.rows, f"{name}_x": shape.columns}
             if shape.edge:
-                wanted["edge"] = int(np.count_nonzero(edge_of(shape.rows, shape.columns)))
+                wanted["edge"] = shape.edge
             if shape.moments:
                 wanted |= {"moments_y": len(MOMENTS["y"]) * shape.rows, "moments_x": len(MOMENTS["x"]) * shape.columns}
             own = {}

@@ -126,7 +126,7 @@ class GrowingSeries:
             if not own or kind != (self._kind or kind):  # unlike the others: all together decide which are right
                 return []
             correction, self._kind = self._correction_for(scan), kind
-            fit = fitted(scan, self._rois, correction, self.smooth)
+            fit = fitted(scan, self._rois, correction, self.smooth, own_axes=True)
             fit.per_frame[:, NUMBER] += len(self.frames) - len(own)  # its place, if no frame is late
             numbers = _computed(fit)
         self.hear(texts)
@@ -184,7 +184,7 @@ class GrowingSeries:
         with collected() as texts:
             scan, names = self.frames.open(snapshot)
             correction = self._correction_for(scan)
-            fit = fitted(scan, self._rois, correction, self.smooth)
+            fit = fitted(scan, self._rois, correction, self.smooth, own_axes=True)
             told = _told(fit)
             found = {
                 name: row

@@ -8,8 +8,11 @@ from .background import Background
 from .changes import CAUSES, AttenuationChange, Event
 from .fields import Bounds, Box
 from .frame_ranges import FrameRange, frame_ranges
+from .key_frames import KeyFrame
 from .logbook import Key
-from .rois import EDGE, MEASURES, OWN_EDGE, PLANE, ROLES, KeyFrame, Roi, RoiSet
+from .masks import Mask
+from .region_shapes import Ellipse, Polygon, Rotated, Sector, Shape
+from .rois import EDGE, MEASURES, OWN_EDGE, PLANE, POLY_X, POLY_Y, ROLES, Roi, RoiSet
 
 __all__ = [
     "CAUSES",
@@ -17,16 +20,24 @@ __all__ = [
     "MEASURES",
     "OWN_EDGE",
     "PLANE",
+    "POLY_X",
+    "POLY_Y",
     "ROLES",
     "AttenuationChange",
     "Background",
     "Bounds",
     "Box",
+    "Ellipse",
     "Event",
     "FrameRange",
     "Key",
     "KeyFrame",
+    "Mask",
+    "Polygon",
     "Roi",
     "RoiSet",
+    "Rotated",
+    "Sector",
+    "Shape",
     "frame_ranges",
 ]

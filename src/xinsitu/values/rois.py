@@ -9,20 +9,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, overload
 
 from xinsitu.errors import RoiError
+from xinsitu.kernels import Doubles
 
 from .fields import Bounds, bounds, keep_unknown, names
-from .logbook import Key
+from .geometries import RECTANGLES, TURNS, refuse_other_shapes, shape_of
+from .key_frames import KeyFrame
 from .notebook import cell, swatch, table
+from .region_shapes import EDGES, Rotated, Shape
 
 MEASURES = ("intensity", "com", "fwhm", "background")
 """What a ROI can measure; a ROI without ``measure`` measures all of it."""
 ROLES = ("signal", "background")
-RECTANGLES = ("rectangle", "rect", "box")
-"""Names of the one geometry that is measured."""
-_KINDS = ("kind", "shape", "shape_type", "geometry")
-_TURNS = ("angle", "rotation", "theta", "tilt")
-_OTHER = ("points", "vertices", "polygon", "ellipse", "circle", "centre", "center", "axes", "radius", "radii", "mask")
-"""Keys that say that a ROI is something else than the rectangle ``y``, ``x``."""
 EDGE, PLANE, POLY_Y, POLY_X = "edge", "plane", "poly_y", "poly_x"
 OWN_EDGE = (EDGE, PLANE, POLY_Y, POLY_X)
 """Reserved background names of a ROI: its own edge's mean; through that edge a plane, a parabola along y or along x."""
@@ -33,41 +30,16 @@ MOST_ROIS = 10_000
 
 
 @dataclass(frozen=True)
-class KeyFrame:
-    """Where a moving ROI is at one moment; between key frames its corners move linearly with the frame."""
-
-    key: Key
-    y: Bounds
-    x: Bounds
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "y", bounds(self.y, "y of a key frame"))
-        object.__setattr__(self, "x", bounds(self.x, "x of a key frame"))
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON form."""
-        return {**self.key.to_dict(), "y": list(self.y), "x": list(self.x)}
-
-    @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> KeyFrame:
-        """Read the JSON form: a KEY with ``y`` and ``x`` beside it."""
-        if not isinstance(document, Mapping) or not {"y", "x"} <= set(document):
-            raise RoiError(f"a key frame needs a moment, y and x, not {document!r}")
-        _refuse_shapes({"name": "of a key frame", **document})
-        rest = {name: value for name, value in document.items() if name not in ("y", "x")}
-        return cls(Key.from_dict(rest), document["y"], document["x"])
-
-
-@dataclass(frozen=True)
 class Roi:
-    """A named half-open pixel rectangle on the full detector.
+    """A named region of the full detector: a half-open pixel rectangle, or any other shape.
 
     Parameters
     ----------
     name
         Key across measurements, e.g. ``WZ``.
     y, x
-        ``(first, behind the last)`` rows and columns, 0-based.
+        ``(first, behind the last)`` rows and columns, 0-based; of a shape the box around the pixels that count in it,
+        which follows from the shape.
     color
         For pictures; any CSS colour.
     measure
@@ -77,12 +49,18 @@ class Roi:
     background
         Names of the ROIs that give this one's background (pooled), or ``edge``, ``plane``, ``poly_y`` or ``poly_x``.
     path
-        Key frames of a moving ROI.
+        Key frames of a moving ROI; a shape keeps its size, and moves by whole pixels.
+    geometry
+        Another shape than the rectangle: :class:`Polygon`, :class:`Ellipse`, :class:`Rotated`, :class:`Sector` or
+        :class:`Mask`.
+    edges
+        ``whole``: pixels whose centre lies in the shape count; ``exact``: each as much as lies in it, so that sums
+        over a constant image are the shape's area.
 
     Raises
     ------
     RoiError
-        The box is empty, negative or not whole; an unknown role or measure.
+        The box is empty, negative or not whole; an unknown role or measure; a shape in which no pixel counts.
 
     Examples
     --------
@@ -91,21 +69,31 @@ class Roi:
     ((90, 60), 5400)
     >>> Roi.from_dict(roi.to_dict()) == roi
     True
+    >>> from xinsitu.values import Ellipse
+    >>> disc = Roi("spot", geometry=Ellipse(centre=(20, 30), axes=(5, 5)), edges="exact")
+    >>> disc.y, disc.x, round(disc.area / 25, 6)
+    ((15, 26), (25, 36), 3.141593)
     """
 
     name: str
-    y: Bounds
-    x: Bounds
+    y: Bounds = None  # type: ignore[assignment] # never None once it is made
+    x: Bounds = None  # type: ignore[assignment]
     color: str | None = None
     measure: tuple[str, ...] | None = None
     role: Literal["signal", "background"] = "signal"
     background: tuple[str, ...] = ()
     path: tuple[KeyFrame, ...] | None = None
+    geometry: Shape | None = None
+    edges: Literal["whole", "exact"] = "whole"
     extra: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip() or not self.name.isprintable():
             raise RoiError(f"a ROI needs a printable name, not {self.name!r}")
+        if self.edges not in EDGES:
+            raise RoiError(f"edges of ROI {self.name!r} must be one of {', '.join(EDGES)}, not {self.edges!r}")
+        if self.geometry is not None:
+            self._fit_box(self.geometry)
         object.__setattr__(self, "y", bounds(self.y, f"y of ROI {self.name!r}"))
         object.__setattr__(self, "x", bounds(self.x, f"x of ROI {self.name!r}"))
         if self.role not in ROLES:
@@ -118,6 +106,31 @@ class Roi:
         object.__setattr__(self, "background", names(self.background or ()))
         if self.path is not None:
             object.__setattr__(self, "path", tuple(self.path))
+            if self.weights is not None and any(_size(frame) != self.shape for frame in self.path):
+                raise RoiError(f"the key frames of ROI {self.name!r} must have the size of its shape, {self.shape}")
+
+    def _fit_box(self, geometry: Shape) -> None:
+        """Take the box around the pixels that count in a shape."""
+        if not isinstance(geometry, Shape):
+            raise RoiError(f"geometry of ROI {self.name!r} must be a shape, e.g. Ellipse, not {geometry!r}")
+        try:
+            box, weights = geometry.weights(self.edges)
+        except RoiError as fault:
+            raise RoiError(f"ROI {self.name!r} {fault}") from None
+        if min(box[0][0], box[1][0]) < 0:
+            raise RoiError(f"the shape of ROI {self.name!r} begins at pixel {(box[0][0], box[1][0])}, off the detector")
+        for axis, own, told in zip("yx", box, (self.y, self.x), strict=True):
+            if told is not None and tuple(told) != own:
+                raise RoiError(
+                    f"{axis} of ROI {self.name!r} is {list(told)}, and its shape lies in {list(own)}: leave out y and x"
+                )
+            object.__setattr__(self, axis, own)
+        object.__setattr__(self, "_weights", None if (weights == 1).all() else weights)
+
+    @property
+    def weights(self) -> Doubles | None:
+        """How much each pixel of the box counts, from 0 to 1, ``(row, column)``; None where all of them do."""
+        return getattr(self, "_weights", None)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -125,21 +138,51 @@ class Roi:
         return self.y[1] - self.y[0], self.x[1] - self.x[0]
 
     @property
-    def area(self) -> int:
-        """Number of pixels."""
+    def area(self) -> float:
+        """Number of pixels; with exact edges the area of the shape."""
+        if self.weights is not None:
+            return float(self.weights.sum()) if self.edges == "exact" else int(self.weights.sum())
         return self.shape[0] * self.shape[1]
+
+    @property
+    def has_own_axes(self) -> bool:
+        """Whether it has directions of its own, along and across."""
+        return isinstance(self.geometry, Rotated)
 
     def measures(self, what: str) -> bool:
         """Whether this ROI measures ``what``."""
         return self.measure is None or what in self.measure
 
     def moved(self, *, y: Bounds | None = None, x: Bounds | None = None) -> Roi:
-        """Return the same ROI at another place."""
-        return replace(self, y=y or self.y, x=x or self.x)
+        """Return the same ROI at another place; a shape keeps its size.
+
+        Raises
+        ------
+        RoiError
+            A shape is given a box of another size.
+        """
+        y, x = y or self.y, x or self.x
+        if self.geometry is None:
+            return replace(self, y=y, x=x)
+        if (y[1] - y[0], x[1] - x[0]) != self.shape:
+            raise RoiError(f"ROI {self.name!r} has a shape: a box of another size does not tell how to change it")
+        return self.reshaped(self.geometry.shifted(y[0] - self.y[0], x[0] - self.x[0]))
+
+    def reshaped(self, geometry: Shape | None, *, y: Bounds | None = None, x: Bounds | None = None) -> Roi:
+        """Return the same ROI with another shape; without one it is the rectangle ``y``, ``x``."""
+        if geometry is None:
+            y, x = y or self.y, x or self.x
+        return replace(self, y=y, x=x, geometry=geometry)  # type: ignore[arg-type] # the box follows from the shape
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
-        document: dict[str, Any] = {"name": self.name, "y": list(self.y), "x": list(self.x)}
+        document: dict[str, Any] = {"name": self.name}
+        if self.geometry is None:
+            document |= {"y": list(self.y), "x": list(self.x)}
+        else:
+            document["shape"] = self.geometry.to_dict()
+        if self.edges != EDGES[0]:
+            document["edges"] = self.edges
         if self.color is not None:
             document["color"] = self.color
         if self.measure is not None:
@@ -160,19 +203,27 @@ class Roi:
             A key is missing or its value makes no sense.
         """
         if not isinstance(document, Mapping):
-            raise RoiError(f"a ROI must be an object with name, y and x, not {document!r}")
-        _refuse_shapes(document)
-        if missing := [name for name in ("name", "y", "x") if name not in document]:
-            raise RoiError(f"ROI {document.get('name', '?')!r} lacks {', '.join(missing)}")
-        known = ("name", "y", "x", "color", "measure", "role", "background", "path")
+            raise RoiError(f"a ROI must be an object with name, y and x, or shape, not {document!r}")
+        called, geometry = f"ROI {document.get('name', '?')!r}", document.get("shape")
+        shaped = isinstance(geometry, Mapping) and geometry.get("kind") not in RECTANGLES
+        refuse_other_shapes({key: value for key, value in document.items() if key != "shape" or not shaped})
+        if missing := [name for name in (("name",) if shaped else ("name", "y", "x")) if name not in document]:
+            raise RoiError(f"{called} lacks {', '.join(missing)}")
+        known = ("name", "y", "x", "color", "measure", "role", "background", "path", "edges", *(("shape",) * shaped))
         for name in ("measure", "background", "path"):
             if document.get(name) is not None and not isinstance(document[name], Sequence):
                 raise RoiError(f"{name} of ROI {document['name']!r} must be a list, not {document[name]!r}")
         path = document.get("path")
+        try:
+            own_shape = shape_of(geometry) if shaped and isinstance(geometry, Mapping) else None
+        except RoiError as fault:
+            raise RoiError(f"{called}: {fault}") from None
         return cls(
             name=document["name"],
-            y=document["y"],
-            x=document["x"],
+            y=document.get("y"),  # type: ignore[arg-type] # checked
+            x=document.get("x"),  # type: ignore[arg-type]
+            geometry=own_shape,
+            edges=document.get("edges") or "whole",
             color=document.get("color"),
             measure=document.get("measure"),
             role=document.get("role") or "signal",
@@ -182,19 +233,8 @@ class Roi:
         )
 
 
-def _refuse_shapes(document: Mapping[str, Any]) -> None:
-    """Raise where a ROI says that it is no upright rectangle: its bounding box would be measured in its place."""
-    for key, value in document.items():
-        name = str(key).lower()
-        told = value.get("kind", value) if name in _KINDS and isinstance(value, Mapping) else value
-        shape = name in _KINDS and not (told is None or (isinstance(told, str) and told.lower() in RECTANGLES))
-        turned = name in _TURNS and not (value is None or (isinstance(value, int | float) and value == 0))
-        other = name in _OTHER and value is not None and value is not False
-        if shape or turned or other:
-            raise RoiError(
-                f"ROI {document.get('name', '?')!r} has {key!r} = {told!r}, and only upright rectangles are measured, "
-                f"never the box around another shape: draw it as a rectangle with y and x, and remove {key!r}"
-            )
+def _size(frame: KeyFrame) -> tuple[int, int]:
+    return frame.y[1] - frame.y[0], frame.x[1] - frame.x[0]
 
 
 def _as_rois(rois: object) -> tuple[Roi, ...]:
@@ -312,6 +352,7 @@ class RoiSet(Sequence[Roi]):
                 swatch(roi.color) + cell(roi.name),
                 cell(f"{roi.y[0]}:{roi.y[1]}"),
                 cell(f"{roi.x[0]}:{roi.x[1]}"),
+                cell("" if roi.geometry is None else roi.geometry.kind),
                 cell(roi.role),
                 cell(", ".join(roi.background)),
                 cell("all" if roi.measure is None else ", ".join(roi.measure)),
@@ -322,7 +363,7 @@ class RoiSet(Sequence[Roi]):
         title = f"{len(self)} ROIs" + (
             "" if self.detector_shape is None else " on {} x {} pixels".format(*self.detector_shape)
         )
-        return table(title, ("name", "y", "x", "role", "background", "measures", ""), rows)
+        return table(title, ("name", "y", "x", "shape", "role", "background", "measures", ""), rows)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form without the format line."""
@@ -340,7 +381,7 @@ class RoiSet(Sequence[Roi]):
         """
         if not isinstance(document.get("rois"), list):
             raise RoiError("there is no list 'rois'")
-        _refuse_shapes({"name": "of all", **{key: value for key, value in document.items() if key in _TURNS}})
+        refuse_other_shapes({"name": "of all", **{key: value for key, value in document.items() if key in TURNS}})
         shape = document.get("detector_shape")
         if shape is not None and (
             not isinstance(shape, list) or len(shape) != 2 or not all(type(n) is int and n > 0 for n in shape)

@@ -46,7 +46,19 @@ def fingerprint(rois: RoiSet, name: str, correction: Correction | None, n_frames
     """Return what the numbers of a ROI depend on: equal fingerprints, equal numbers."""
     roi = rois[name]
     backgrounds = tuple((rois[other].y, rois[other].x) for other in roi.background if other not in OWN_EDGE)
-    return roi.y, roi.x, roi.measure, roi.role, roi.background, roi.path, backgrounds, correction, n_frames
+    return (
+        roi.y,
+        roi.x,
+        roi.geometry,
+        roi.edges,
+        roi.measure,
+        roi.role,
+        roi.background,
+        roi.path,
+        backgrounds,
+        correction,
+        n_frames,
+    )
 
 
 def with_backgrounds(rois: RoiSet, names: tuple[str, ...]) -> RoiSet:

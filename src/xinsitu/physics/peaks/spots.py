@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -89,7 +89,7 @@ def fit_spots(
 
 
 def _plain(roi: Roi) -> Roi:
-    return Roi(roi.name, roi.y, roi.x, path=roi.path)
+    return replace(roi, color=None, measure=None, background=(), extra={})
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +138,7 @@ def _pixels(
         for place, (region, own) in enumerate(zip(here.regions, sums, strict=True)):
             part = filtered(raw[run], here.steps, per_frame[run], region.box)
             values = finished(part, frames.level, here.steps, per_frame[run], shared).astype(np.float64)
-            values[~np.isfinite(values)] = np.nan
+            values[~(np.isfinite(values) & region.pixels.inside)] = np.nan
             counted = own.counted_total
             pixels = (
                 np.arange(run.start, run.stop),

@@ -15,6 +15,7 @@ from xinsitu.physics.corrections.framewise import NUMBER, SCALE, Steps
 from xinsitu.values import OWN_EDGE
 
 from . import median_bias, pixel_sums
+from .region_pixels import from_middle
 from .regions import Measurements, resting
 
 
@@ -35,20 +36,23 @@ def statistics(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, shar
     for run, here in resting(per_frame, plan):
         left = np.ones(run.stop - run.start, dtype=bool)
         if compiles:
-            kernel = kernel_for(plan, raw.shape[1:], raw.dtype, tuple(region.size for region in here.regions))
-            boxes = [*(region.box for region in here.regions), *(plan.steps.boxes or ())]
+            plain = [region for region in here.regions if region.shape is None]
+            kernel = kernel_for(plan, raw.shape[1:], raw.dtype, tuple(region.size for region in plain))
+            boxes = [*(region.box for region in plain), *(plan.steps.boxes or ())]
             factor = per_frame[run, SCALE] if plan.steps.scaled else None
             mean = shared if plan.steps.needs_mean else None
             left = kernel.fill(result[run], raw[run], boxes, per_frame[run, NUMBER], factor, mean)
-        if left.any():
-            rows = result[run][left]
-            pixel_sums.fill(rows, layout, raw[run][left], per_frame[run][left], here, shared)
-            result[np.arange(run.start, run.stop)[left]] = rows
+        shapes = any(region.shape is not None for region in here.regions)
+        for some, rectangles in ((left, True), (~left, False)):
+            if some.any() and (rectangles or shapes):
+                rows = result[run][some]
+                pixel_sums.fill(rows, layout, raw[run][some], per_frame[run][some], here, shared, rectangles=rectangles)
+                result[np.arange(run.start, run.stop)[some]] = rows
     return result
 
 
 def can_do(raw: kernels.Frames, plan: Measurements) -> bool:
-    """Whether the kernel knows these frames and this recipe."""
+    """Whether the kernel knows these frames and this recipe, and some rectangle; other shapes are left to NumPy."""
     steps = plan.steps
     stored = steps.stored or raw.dtype
     return (
@@ -61,6 +65,7 @@ def can_do(raw: kernels.Frames, plan: Measurements) -> bool:
         and (raw.dtype.kind == "f" or raw.dtype.kind == stored.kind)
         and (steps.dtype == np.float32 or (steps.mode is None and not steps.scaled))
         and not (plan.cutoff is not None and plan.cutoff <= 0)
+        and any(region.shape is None for region in plan.regions)
         and all(size > 0 for region in plan.regions for size in region.size)
     )
 
@@ -69,8 +74,11 @@ def can_do(raw: kernels.Frames, plan: Measurements) -> bool:
 def kernel_for(
     plan: Measurements, shape: tuple[int, int], dtype: np.dtype[Any], sizes: tuple[tuple[int, int], ...]
 ) -> compiled.Kernel:
-    """Tell the kernel what to do with blocks of such frames, with ROIs of these sizes; kept for the next block."""
+    """Tell the kernel what to do with blocks of such frames, rectangles of these sizes; kept for the next block."""
     steps, layout, (height, width) = plan.steps, plan.layout, shape
+    plain = [number for number, region in enumerate(plan.regions) if region.shape is None]
+    boxes = (*plain, *range(len(plan.regions), len(plan.regions) + len(steps.boxes or ())))
+    known = {number: place for place, number in enumerate(boxes)}
     levels = [(y[1] - y[0], x[1] - x[0]) for y, x in steps.boxes or ()]
     area = sum(rows * columns for rows, columns in (*sizes, *levels))
     single = steps.work == np.float32
@@ -82,7 +90,11 @@ def kernel_for(
         mask=steps.mask,
         dead=None if steps.dead is None else steps.dead[0],
         levels=len(levels),
-        pairs=[(*pair, column) for pair, column in layout.pairs.items()],
+        pairs=[
+            (known[one], known[other], column)
+            for (one, other), column in layout.pairs.items()
+            if one in known and other in known
+        ],
         rois=[
             compiled.Shaped(
                 dict(places),
@@ -90,7 +102,8 @@ def kernel_for(
                 size,
                 _powers(size) if "moments_y" in places else None,
             )
-            for region, places, size in zip(plan.regions, layout.rois, sizes, strict=True)
+            for number, size in zip(plain, sizes, strict=True)
+            for region, places in [(plan.regions[number], layout.rois[number])]
         ],
         height=height,
         width=width,
@@ -124,5 +137,5 @@ def _filter(steps: Steps) -> str:
 
 def _powers(size: tuple[int, int]) -> tuple[Doubles, Doubles]:
     """Powers of the place along y and x, ``(power, bin)``."""
-    y, x = (np.stack([pixel_sums.from_middle(length) ** power for power in MOMENTS["y"]]) for length in size)
+    y, x = (np.stack([from_middle(length) ** power for power in MOMENTS["y"]]) for length in size)
     return y, x

@@ -9,6 +9,8 @@ from xinsitu.kernels import Doubles
 from xinsitu.physics.corrections.framewise import NUMBER, Steps, counted
 from xinsitu.values import Box
 
+from .region_pixels import Pixels
+
 ONE_IN = 8
 """One frame in so many is asked: each costs half of measuring it again."""
 SPIKE = 5.0
@@ -26,6 +28,7 @@ def excess(
     per_frame: Doubles,
     box: Box,
     steps: Steps,
+    pixels: Pixels | None = None,
     *,
     edge: bool = False,
 ) -> tuple[Doubles, Doubles]:
@@ -46,6 +49,8 @@ def excess(
         Of the ROI, in the block.
     steps
         With a plain median.
+    pixels
+        Which pixels of the box count; None: all.
     edge
         Take off the background from the box's own edge: its mean, or a plane through it, on all pixels.
     """
@@ -70,19 +75,18 @@ def excess(
         )
         difference[number[spikes], rows[spikes], columns[spikes]] = 0
     made = np.nan_to_num(difference.astype(np.float64))
+    pixels = pixels or Pixels((bottom - top, right - left))
     if edge:
-        made -= _of_edge(difference)[:, None, None] * np.isfinite(difference)
-    profiles = kernels.profiles(made)
+        made -= _of_edge(difference, pixels)[:, None, None] * np.isfinite(difference)
+    profiles = pixels.profiles(made if pixels.weights is None else made * pixels.weights)
     along_y, along_x = (np.full((len(raw), profile.shape[1]), np.nan) for profile in profiles)
     along_y[some], along_x[some] = profiles
     return along_y, along_x
 
 
-def _of_edge(difference: kernels.Floats) -> Doubles:
+def _of_edge(difference: kernels.Floats, pixels: Pixels) -> Doubles:
     """Return the mean of the outermost rows and columns."""
-    high, wide = (kernels.edge_width(size) for size in difference.shape[1:])
-    edge = np.isfinite(difference)
-    edge[:, high:-high, wide:-wide] = False
+    edge = np.isfinite(difference) & pixels.rim
     total = kernels.total(np.where(edge, difference, 0).astype(np.float64))
     return np.asarray(total / np.maximum(np.count_nonzero(edge, axis=(1, 2)), 1))
 

@@ -12,15 +12,18 @@ import numpy as np
 
 from xinsitu import kernels
 from xinsitu.kernels import Doubles
-from xinsitu.kernels.statistics import MOMENTS, OVERLAP, Layout, edge_of
+from xinsitu.kernels.statistics import MOMENTS, OVERLAP, Layout
 from xinsitu.physics.corrections.framewise import NUMBER, Steps, filtered, finished
 from xinsitu.values import OWN_EDGE, Box
 
 from . import median_bias
+from .region_pixels import Pixels
 from .regions import Measurements, Region, overlap
 
 TOGETHER = 16
 """Frames whose pixels are summed together: they stay in the processor's cache."""
+MOST_PIXELS = 2**22
+"""Pixels of a ROI that are summed together."""
 SPARSE_ONE_IN = 16
 """One frame in so many is asked whether there are enough counts for a median."""
 HOT = 20
@@ -30,12 +33,20 @@ FLAT_ONE_IN = 32
 
 
 def fill(
-    out: Doubles, layout: Layout, raw: kernels.Frames, per_frame: Doubles, plan: Measurements, shared: float | None
+    out: Doubles,
+    layout: Layout,
+    raw: kernels.Frames,
+    per_frame: Doubles,
+    plan: Measurements,
+    shared: float | None,
+    *,
+    rectangles: bool = True,
 ) -> None:
-    """Fill the statistics of frames in which no ROI moves, some at a time."""
-    for first in range(0, len(raw), TOGETHER):
-        some = slice(first, first + TOGETHER)
-        _fill(out[some], layout, raw[some], per_frame[some], plan, shared)
+    """Fill the statistics of frames in which no ROI moves, some at a time; without ``rectangles`` only other shapes."""
+    together = max(1, min(TOGETHER, MOST_PIXELS // max(1, *(region.pixels.inside.size for region in plan.regions))))
+    for first in range(0, len(raw), together):
+        some = slice(first, first + together)
+        _fill(out[some], layout, raw[some], per_frame[some], plan, shared, rectangles=rectangles)
 
 
 @dataclass(frozen=True)
@@ -78,21 +89,37 @@ def _fill(
     per_frame: Doubles,
     plan: Measurements,
     shared: float | None,
+    *,
+    rectangles: bool,
 ) -> None:
     """Fill the statistics of frames in which no ROI moves."""
     steps, pixels = plan.steps, Filtered.of(raw, per_frame, plan)
-    if steps.boxes is not None:
+    if steps.boxes is not None and rectangles:
         _fill_level(out, layout, pixels, plan)
     boxes = [*(region.box for region in plan.regions), *(steps.boxes or ())]
     for (one, other), place in layout.pairs.items():
+        shapes = [region for region in (plan.regions[n] for n in (one, other) if n < len(plan.regions)) if region.shape]
+        if not (rectangles or shapes):
+            continue
         both = overlap(boxes[one], boxes[other])
         out[:, place : place + len(OVERLAP)] = 0.0
         if both is not None:
             counts = _varying(pixels[both], both, pixels)
+            for region in shapes:
+                counts = counts * _part_of(region, both)
             out[:, place], out[:, place + 1] = kernels.total(counts), kernels.total(counts * counts)
     level = level_of(out, layout, steps)
     for region, places in zip(plan.regions, layout.rois, strict=True):
-        _fill_roi(out, places, region, pixels, level, plan, shared)
+        if rectangles or region.shape is not None:
+            _fill_roi(out, places, region, pixels, level, plan, shared)
+
+
+def _part_of(region: Region, box: Box) -> Doubles | float:
+    """How much the pixels of a box that lies in the region's own count."""
+    if region.pixels.weights is None:
+        return 1.0
+    rows, columns = (slice(bounds[0] - own[0], bounds[1] - own[0]) for bounds, own in zip(box, region.box, strict=True))
+    return region.pixels.weights[rows, columns]
 
 
 def _known(values: kernels.Floats) -> Doubles:
@@ -161,29 +188,33 @@ def _fill_roi(
     shared: float | None,
 ) -> None:
     """Sum the pixels of one ROI."""
-    steps, gain = plan.steps, gain_of(plan.steps, region.box)
+    steps, gain, own = plan.steps, gain_of(plan.steps, region.box), region.pixels
     part = pixels[region.box]
     counted = _known(part)
     if "excess_y" in places:
-        edge = region.under in OWN_EDGE
-        made = median_bias.excess(pixels.raw, part, pixels.per_frame, region.box, steps, edge=edge)
+        made = median_bias.excess(
+            pixels.raw, part, pixels.per_frame, region.box, steps, own, edge=region.under in OWN_EDGE
+        )
         _put(out, places, "excess", made)
     if (asked := pixels.per_frame[:, NUMBER] % FLAT_ONE_IN == 0).any() and steps.flat_counts is not None:
-        out[asked, places["flat"].start] = kernels.total(np.square(counted[asked]) * gain)
+        out[asked, places["flat"].start] = kernels.total(np.square(own.weighted(counted[asked])) * gain * own.inside)
     varying = _varying(part, region.box, pixels) if steps.images else None
     part = finished(part, level, steps, pixels.per_frame, shared)
     values = np.ascontiguousarray(part, dtype=np.float64)
     good = np.isfinite(values)
+    if own.weights is not None:
+        good &= own.inside
     known = good.all()
     if not known:
         values, counted = np.where(good, values, 0.0), np.where(good, counted, 0.0)
-    _put(out, places, "values", kernels.profiles(values))
-    _put(out, places, "pixels", kernels.profiles(good.astype(np.float64)))
+    area = own.weighted(good.astype(np.float64))
+    _put(out, places, "values", own.profiles(own.weighted(values)))
+    _put(out, places, "pixels", own.profiles(area))
     weighted = (values if plan.as_counted else counted) * gain if varying is None else np.where(good, varying, 0.0)
     if "weighted_y" in places:
-        _put(out, places, "weighted", kernels.profiles(weighted))
+        _put(out, places, "weighted", own.profiles(own.weighted(own.weighted(weighted))))
     if "squares_y" in places:
-        _put(out, places, "squares", kernels.profiles(weighted * weighted))
+        _put(out, places, "squares", own.profiles(np.square(own.weighted(weighted))))
     top, row, column, second = highest_pixel(values, None if known else good)
     at = tuple(np.nan_to_num(place).astype(np.intp) for place in (row, column))
     at_top = np.arange(len(top)), *at
@@ -195,10 +226,10 @@ def _fill_roi(
         out[:, places[name]] = found[:, None]
     _fill_raw(out, places, region, pixels, plan)
     if "edge" in places:
-        edge_pixels = np.where(good, values, np.nan)[:, edge_of(*region.size)]
+        edge_pixels = np.where(good, values, np.nan)[:, own.rim]
         out[:, places["edge"].start : places["edge"].start + edge_pixels.shape[1]] = edge_pixels
     if "moments_y" in places:
-        _fill_moments(out, places, good.astype(np.float64))
+        _fill_moments(out, places, area, own)
 
 
 def _put(out: Doubles, places: Mapping[str, slice], name: str, profiles: tuple[Doubles, Doubles]) -> None:
@@ -208,29 +239,17 @@ def _put(out: Doubles, places: Mapping[str, slice], name: str, profiles: tuple[D
         out[:, first : first + profile.shape[1]] = profile
 
 
-def _fill_moments(out: Doubles, places: Mapping[str, slice], good: Doubles) -> None:
+def _fill_moments(out: Doubles, places: Mapping[str, slice], area: Doubles, own: Pixels) -> None:
     """Sum powers of the place along rows and columns over the good pixels."""
-    y, x = (from_middle(size) for size in good.shape[1:])
+    y, x = own.places
     for axis, parts in (
-        ("y", [kernels.profiles(good * x**power)[0] for power in MOMENTS["y"]]),
-        ("x", [kernels.profiles(good * y[:, None] ** power)[1] for power in MOMENTS["x"]]),
+        ("y", [own.profiles(area * x**power)[0] for power in MOMENTS["y"]]),
+        ("x", [own.profiles(area * y**power)[1] for power in MOMENTS["x"]]),
     ):
         room = (places[f"moments_{axis}"].stop - places[f"moments_{axis}"].start) // len(parts)
         for number, part in enumerate(parts):
             first = places[f"moments_{axis}"].start + number * room
             out[:, first : first + part.shape[1]] = part
-
-
-def from_middle(size: int) -> Doubles:
-    """Bins counted from the middle, in units of half their number: from -1 to 1.
-
-    Examples
-    --------
-    >>> from_middle(5).tolist()
-    [-1.0, -0.5, 0.0, 0.5, 1.0]
-    """
-    away = np.arange(size) - 0.5 * (size - 1)
-    return np.asarray(away / max(away[-1], 1))
 
 
 def highest_pixel(values: Doubles, good: kernels.Bools | None) -> tuple[Doubles, Doubles, Doubles, Doubles]:
@@ -250,7 +269,9 @@ def _fill_raw(out: Doubles, places: Mapping[str, slice], region: Region, pixels:
     """Keep what the raw pixels tell: the highest, how many are saturated, and how sparse the counts are."""
     rows, columns = (slice(*bounds) for bounds in region.box)
     part = pixels.raw[:, rows, columns]
-    bad = plan.steps.bad(part, rows, columns)
+    bad, inside = plan.steps.bad(part, rows, columns), region.pixels.inside
+    if region.pixels.weights is not None:
+        bad = ~inside if bad is None else bad | ~inside
     counts = part if bad is None else np.where(bad, part.dtype.type(0), part)
     if plan.counts and (plan.cutoff is not None or plan.dead_time is not None):
         out[:, places["raw_maximum"].start] = kernels.in_rows(counts).max(axis=1)
@@ -258,4 +279,4 @@ def _fill_raw(out: Doubles, places: Mapping[str, slice], region: Region, pixels:
             out[:, places["saturated"].start] = np.count_nonzero(counts >= plan.cutoff, axis=(1, 2))
     if plan.asks_median and (some := pixels.per_frame[:, NUMBER] % SPARSE_ONE_IN == 0).any():
         few = np.clip(counts[some], 0, HOT).astype(np.float64)
-        out[some, places["sparse"].start] = kernels.total(few) / few[0].size
+        out[some, places["sparse"].start] = kernels.total(few) / np.count_nonzero(inside)

@@ -145,7 +145,7 @@ def _measured(rows: Doubles, layout: Layout, per_frame: Doubles, plan: Measureme
             packed[:, number, COLUMN[name]] = values
         net = own.total - below.total
         packed[:, number, COLUMN["flat_variance"]] = flat_variance(frames, region, own, others, plan, net)
-        if plan.bins is not None:
+        if plan.bins is not None and not region.own_axes:
             packed[:, number, len(COLUMNS) :] = bins_of(frames, region, own, below, plan)
         packed[:, number, COLUMN["counted"]] = own.counted
         packed[:, number, COLUMN["sparse"]] = own.numbers["sparse"]
@@ -201,7 +201,7 @@ def _quantities(
     yield "maximum_y", row + region.origin[0]
     yield "maximum_x", column + region.origin[1]
     errors, clear = np.sqrt(variance), np.full(len(net), np.inf)
-    for axis, first in (("y", region.origin[0]), ("x", region.origin[1])):
+    for axis, first in (("y", region.first("y")), ("x", region.first("x"))):
         profile = getattr(own, axis) - getattr(below, axis)
         pixels = getattr(own, f"pixels_{axis}")
         if "com" in region.measures:
@@ -231,7 +231,7 @@ def _quantities(
     n_saturated = own.numbers["saturated"] if known else np.full(len(net), -1.0)
     quality |= np.where(n_saturated > 0, Quality.SATURATED, 0)
     quality |= np.where(_doubtful(region, own, below, plan), Quality.ERRORS_DOUBTFUL, 0)
-    quality |= np.where(own.pixels < own.area, Quality.MASKED_PIXELS, 0)
+    quality |= np.where(own.pixels < own.area * (1 - 1e-9), Quality.MASKED_PIXELS, 0)
     if region.moving is not None:
         faint = ~(net > LOW_COUNTS * np.nan_to_num(errors))
         quality |= np.where(faint | ((quality & Quality.PEAK_AT_EDGE) > 0), Quality.PEAK_LOST, 0)

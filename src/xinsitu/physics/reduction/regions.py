@@ -11,19 +11,22 @@ from typing import Any
 import numpy as np
 
 from xinsitu.kernels import Doubles
-from xinsitu.kernels.statistics import Layout, Pair, Shape
+from xinsitu.kernels.statistics import Layout, Pair, Shape, edge_of
 from xinsitu.physics.blocks import Plan
 from xinsitu.physics.corrections.framewise import Steps
 from xinsitu.values import EDGE, OWN_EDGE, Box
 
+from .region_pixels import Pixels
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Region:
     """One ROI, fitted to a block: its box counted from the block's first pixel, its backgrounds by number.
 
     ``under`` is ``rois`` or one of ``OWN_EDGE``: where the background comes from; empty: there is none. ``moving``: the
     first of the four columns of what is known per frame that say where a moving one is, ``y0, y1, x0, x1``;
     ``largest``: the most rows and columns it ever has. ``origin``: its first detector pixel, one per frame if it moves.
+    ``shape``: which pixels of the box count, where not all do.
     """
 
     box: Box
@@ -33,12 +36,25 @@ class Region:
     measures: frozenset[str]
     moving: int | None = None
     largest: tuple[int, int] | None = None
+    shape: Pixels | None = None
 
     @property
     def size(self) -> tuple[int, int]:
-        """Rows and columns."""
+        """Rows and columns; bins of the axes of its own where it has some."""
+        if self.shape is not None:
+            return self.shape.size
         (top, bottom), (left, right) = self.box
         return bottom - top, right - left
+
+    @property
+    def pixels(self) -> Pixels:
+        """Which of its pixels count; ``shape`` unless it is a rectangle, of which all do."""
+        return self.shape or Pixels(self.size)
+
+    def first(self, axis: str) -> Any:  # noqa: ANN401 - a number, or one for each frame
+        """Place of the first bin: a detector pixel, or on an axis of its own the distance from the middle."""
+        at = "yx".index(axis)
+        return self.origin[at] if self.shape is None or self.shape.axes is None else -0.5 * (self.size[at] - 1)
 
     def at(self, row: Doubles) -> Region:
         """Return the region where it is in one frame."""
@@ -48,6 +64,11 @@ class Region:
         top, left = self.origin[0] - self.box[0][0], self.origin[1] - self.box[1][0]
         box = (y0 - top, y1 - top), (x0 - left, x1 - left)
         return replace(self, box=box, origin=(y0, x0), largest=self.largest or self.size)
+
+    @property
+    def own_axes(self) -> bool:
+        """Whether its profiles run along axes of its own."""
+        return self.shape is not None and self.shape.axes is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,17 +136,16 @@ class Measurements(Plan):
             kept.append("squares")
         if self.asks_median:
             kept.append("excess")
-        shapes = [
-            Shape(
-                *(region.largest or region.size),
-                profiles=tuple(kept),
-                edge=region.under in OWN_EDGE,
-                moments=region.under in OWN_EDGE and region.under != EDGE,
-                asked=("top_varying",) if self.steps.images else (),
-            )
-            for region in self.regions
-        ]
-        return Layout.of(shapes, self.pairs)
+        return Layout.of([self._kept(region, tuple(kept)) for region in self.regions], self.pairs)
+
+    def _kept(self, region: Region, profiles: tuple[str, ...]) -> Shape:
+        """Which statistics of a region are kept."""
+        if self.counts and region.pixels.fractional and "weighted" not in profiles:
+            profiles = (*profiles, "weighted")
+        largest, edge = region.largest or region.size, region.under in OWN_EDGE
+        rim = np.count_nonzero(edge_of(*largest) if region.shape is None else region.shape.rim) if edge else 0
+        asked = ("top_varying",) if self.steps.images else ()
+        return Shape(*largest, profiles=profiles, edge=int(rim), moments=edge and region.under != EDGE, asked=asked)
 
 
 def overlap(one: Box, other: Box) -> Box | None:

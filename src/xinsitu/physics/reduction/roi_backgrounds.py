@@ -8,9 +8,9 @@ import numpy as np
 
 from xinsitu import kernels
 from xinsitu.kernels import Doubles
-from xinsitu.kernels.statistics import MOMENTS, edge_of
+from xinsitu.kernels.statistics import MOMENTS
 
-from .pixel_sums import from_middle
+from .region_pixels import from_middle
 from .roi_sums import Sums
 
 
@@ -90,9 +90,9 @@ def _from_edge(own: Sums, kind: str) -> Under:
         per_pixel = np.where(np.isnan(own.variance), np.nan, np.maximum(level + own.subtracted, 0) * per_count)
         total = level * own.pixels
         return Under(along_y, along_x, total, per_pixel / area, per_pixel * area, area, nothing, nothing)
-    rows, columns = np.nonzero(edge_of(n_rows, n_columns))
+    edge_y, edge_x = own.rim
     y, x = from_middle(n_rows), from_middle(n_columns)
-    basis = np.stack([y[rows] ** p * x[columns] ** q for p, q in POWERS[kind]])
+    basis = np.stack([edge_y**p * edge_x**q for p, q in POWERS[kind]])
     fitted, inverse = _least_squares(values, weight, basis)
     along_y, along_x = _profiles(own, kind, fitted, y, x)
     noise = np.where(weight, np.maximum(values + own.subtracted[:, None], 0) * per_count[:, None], 0.0)
@@ -104,8 +104,8 @@ def _from_edge(own: Sums, kind: str) -> Under:
     both = np.einsum("na,nab,nb->n", whole, inverse, middle[:, 0]) * area / pixels
     slopes = []
     for by_y, by_x, away, half in (
-        (1, 0, y[rows], max(0.5 * (n_rows - 1), 1)),
-        (0, 1, x[columns], max(0.5 * (n_columns - 1), 1)),
+        (1, 0, edge_y, max(0.5 * (n_rows - 1), 1)),
+        (0, 1, edge_x, max(0.5 * (n_columns - 1), 1)),
     ):
         own_lever = _powers(own, kind, y, by_y, by_x) * half
         edge_lever = np.stack([kernels.sum_by_halves(noise * (term * away * half)) for term in basis], axis=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,10 @@ from xinsitu.physics.corrections.plan import (
     says_counts,
 )
 from xinsitu.schema import image_of
-from xinsitu.values import MEASURES, OWN_EDGE, Box, Roi, RoiSet
+from xinsitu.values import EDGE, MEASURES, OWN_EDGE, PLANE, POLY_X, POLY_Y, Box, Roi, RoiSet
 
 from .moving import Boxes, boxes_in_time
+from .region_pixels import Axes, Pixels
 from .regions import Measurements, Region
 
 
@@ -48,8 +49,11 @@ def fitted(
     smooth: int | None = None,
     *,
     whole: bool = False,
+    own_axes: bool = False,
 ) -> Fitted:
     """Check that ROIs, recipe and image go together, and fit them to each other; ``whole``: keep whole frames.
+
+    ``own_axes``: behind the ROIs come those with axes of their own again, on these.
 
     Raises
     ------
@@ -71,7 +75,15 @@ def fitted(
     moving = {name: per_frame.shape[1] + 4 * number for number, name in enumerate(boxes)}
     largest = {name: _largest(bounds) for name, bounds in boxes.items() if len(bounds)}
     plan = _plan(
-        ready.image, rois, moving, largest, correction or Correction(), ready.steps, facts_of(data, image), smooth
+        ready.image,
+        rois,
+        moving,
+        largest,
+        correction or Correction(),
+        ready.steps,
+        facts_of(data, image),
+        smooth,
+        own_axes,
     )
     if plan.dead_time is not None and ready.steps.dead_time is None:
         per_frame[:, EXPOSURE] = _exposure(data, image)
@@ -131,6 +143,7 @@ def _plan(
     steps: Steps,
     facts: Mapping[Any, Any],
     smooth: int | None,
+    own_axes: bool,
 ) -> Measurements:
     """Fit ROIs to an image, for the block functions."""
     (y0, _), (x0, _) = pixel_index(image, "y"), pixel_index(image, "x")
@@ -143,9 +156,14 @@ def _plan(
             measures=frozenset(roi.measure if roi.measure is not None else MEASURES),
             moving=moving.get(roi.name),
             largest=largest.get(roi.name),
+            shape=None if roi.weights is None else Pixels(roi.shape, roi.weights),
         )
         for roi in rois
     )
+    if own_axes:
+        regions += tuple(
+            _on_own_axes(region, roi) for region, roi in zip(regions, rois, strict=True) if roi.has_own_axes
+        )
     before = plain_median_before(image)
     cutoff, tau = facts.get("count_cutoff"), float(facts.get("tau", 0) or 0)
     return Measurements(
@@ -159,6 +177,15 @@ def _plan(
         already_counted=correction.count_rate is None,
         smooth=smooth,
     )
+
+
+def _on_own_axes(region: Region, roi: Roi) -> Region:
+    """Return the region of a rotated ROI with profiles across and along it in place of y and x."""
+    if region.under in (POLY_Y, POLY_X):
+        raise RoiError(
+            f"ROI {roi.name!r} is rotated, so no parabola along y or x lies under it: take {EDGE!r}, {PLANE!r} or ROIs"
+        )
+    return replace(region, largest=None, shape=Pixels(roi.shape, roi.weights, Axes.of(roi)))
 
 
 def _kind_of_background(roi: Roi) -> str:

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from xinsitu.kernels import Doubles, counting
-from xinsitu.kernels.statistics import ASKED, MOMENTS, ROI, Layout, Pair, edge_of
+from xinsitu.kernels.statistics import ASKED, MOMENTS, ROI, Layout, Pair
 from xinsitu.physics.corrections.framewise import SCALE, SCALE_VARIANCE, divisor
 
 from .pixel_sums import level_of
@@ -98,8 +98,10 @@ class Sums:
     """Pixels of the ROI's own edge, NaN where one says nothing; none where nobody asks for them."""
     moments: Mapping[str, Doubles]
     """Powers of the place, summed along rows (``y``) and columns (``x``), ``(power, frame, bin)``."""
-    area: int
+    area: float
     """Pixels of the ROI, valid or not."""
+    rim: tuple[Doubles, Doubles]
+    """Places along y and x of the pixels of the ROI's own edge, from -1 to 1."""
     subtracted: Doubles
     """What was subtracted from each pixel, as the background of the whole frame or as an image: it varies, too."""
 
@@ -115,14 +117,18 @@ class Sums:
 
         values = both("values")
         counted = None if not plan.counts else both("weighted") if "weighted_y" in places else values
-        variances = _variances(values, counted, both("squares") if "squares_y" in places else None, frames, plan)
+        variances = _variances(values, counted, both("squares") if "squares_y" in places else None, frames, plan,
+                                region.pixels.area)  # fmt: skip
         nothing = np.zeros((len(rows), 1)), np.zeros((len(rows), 1))
         factor = factor_of(frames, plan)
         whole = frames.level if frames.level is not None and plan.steps.mode == "subtract" else np.zeros(len(rows))
-        edge = np.empty((len(rows), 0))
+        edge, rim = np.empty((len(rows), 0)), (np.empty(0), np.empty(0))
         if "edge" in places:
-            start, inner = places["edge"].start, edge_of(*region.size)
-            edge = rows[:, start : start + np.count_nonzero(inner)]
+            pixels = region.pixels
+            start, which = places["edge"].start, pixels.rim
+            edge = rows[:, start : start + np.count_nonzero(which)]
+            along_y, along_x = (np.broadcast_to(place, which.shape)[which] for place in pixels.places)
+            rim = along_y, along_x
         moments = {}
         if "moments_y" in places:
             for axis in "yx":
@@ -138,7 +144,8 @@ class Sums:
             {name: rows[:, places[name].start] for name in (*ROI, *ASKED) if name in places},
             edge,
             moments,
-            region.size[0] * region.size[1],
+            region.pixels.area,
+            rim,
             (whole + _below(values, counted, both("pixels"), whole, frames, plan)) * factor,
         )
 
@@ -201,6 +208,7 @@ def _variances(
     squares: tuple[Doubles, Doubles] | None,
     frames: Frames,
     plan: Measurements,
+    area: float,
 ) -> tuple[Doubles, Doubles, Doubles, Doubles, Doubles, Doubles, Doubles]:
     """Variances of the profiles, from filtered counts ``m = v f``: ``var(v) = m / f^2 = v / f``; NaN without counts."""
     if counted is None:
@@ -223,7 +231,7 @@ def _variances(
         )
     scale = np.square(factor_of(frames, plan))
     single, each = (bin_factor * scale)[:, None], scale[:, None]
-    counted_mean = counts / (rows.shape[1] * columns.shape[1])
+    counted_mean = counts / area
     return of_rows * each, of_columns * each, rows * single, columns * single, counted_mean, bin_factor, mean
 
 

@@ -24,7 +24,8 @@ def width_of(
 ) -> tuple[Doubles, Doubles, kernels.Indices, Doubles]:
     """Width at half maximum, its error, flags, and the height of the peak over the noise of one of its bins.
 
-    The height is that above the declared background, else above the outermost bins.
+    The height is that above the declared background, else above the outermost bins; of a shape whose bins hold more
+    pixels or fewer, above what the outermost ones hold per pixel.
     """
     pixels = getattr(own, f"pixels_{axis}")
     each = np.arange(len(pixels))
@@ -32,6 +33,8 @@ def width_of(
     if plan.smooth is not None:
         profile = kernels.running_mean(profile, plan.smooth)
     base = np.zeros(len(profile)) if region.under else kernels.edge_base(profile)
+    if not region.under and region.pixels.weights is not None:
+        profile, base = profile - (base / kernels.edge_base(pixels))[:, None] * pixels, np.zeros(len(profile))
     if "fwhm" not in region.measures:
         return _unmeasured(profile, base)
     found = kernels.half_maximum(profile, base)
@@ -47,7 +50,10 @@ def width_of(
         square += np.einsum("ni,ni->n", by_bin, pixels) ** 2 * level_variance
     else:
         base_variance = kernels.edge_base(variance) / (2 * kernels.edge_width(profile.shape[1]))
-        square += by_bin.sum(axis=1) ** 2 * base_variance
+        if region.pixels.weights is None:
+            square += by_bin.sum(axis=1) ** 2 * base_variance
+        else:
+            square += np.einsum("ni,ni->n", by_bin, pixels) ** 2 * base_variance / kernels.edge_base(pixels) ** 2
     width, error = found.width, np.sqrt(np.maximum(square, 0))
     if not plan.median:
         error = np.where(_of_one_bin(found), error, WINDOWS * error)

@@ -24,6 +24,7 @@ from xinsitu.variables import Called, Remarks
 from .flags import Told, flagged, remarks
 from .frame_flags import frame_flags
 from .frame_statistics import statistics_block
+from .own_axes import on_own_axes
 from .profile_bins import n_bins, profile_variables
 from .quantities import COLUMN, COLUMNS, REPORTED, algebra_block
 from .regions import Measurements
@@ -77,9 +78,12 @@ def measure(
         - ``<name>_errors``: standard errors from counting; NaN where the image is not in ``counts``.
         - ``median_bias``: by which part a plain median raised the intensity (below 0: lowered it), measured in one
           frame in eight, spikes aside; only with such a median on counts. NaN in the others.
-        - ``n_valid``; ``n_saturated``: raw pixels at or above the attribute ``count_cutoff``, -1 where the image is not
-          in counts or no cut-off is known; ``quality``: reasons not to trust the values.
+        - ``n_valid``, with exact edges the area of the valid pixels; ``n_saturated``: raw pixels at or above the
+          attribute ``count_cutoff``, -1 where the image is not in counts or no cut-off is known; ``quality``: reasons
+          not to trust the values.
 
+        - where a ROI is a rotated box, ``com_across``, ``com_along``, ``fwhm_across``, ``fwhm_along``: the same on its
+          own axes, in pixels from its middle; NaN of other ROIs.
         - with ``profiles``: ``profile_y (time, roi, y)``, ``profile_x (time, roi, x)``, sums over the other axis less
           the declared background, with ``*_errors`` of single bins, on all detector pixels that any ROI ever covers;
           NaN outside a ROI.
@@ -123,15 +127,15 @@ def measure(
     if smooth is not None and (isinstance(smooth, bool) or smooth < 3 or smooth % 2 == 0):
         raise SchemaError(f"smooth must be an odd number of bins from 3 on, not {smooth!r}")
     _warn_of_unused(named)
-    fit = fitted(data, named, correction, smooth)
+    fit = fitted(data, named, correction, smooth, own_axes=True)
     if profiles:
         fit = replace(fit, plan=replace(fit.plan, bins=covered(named, fit.boxes)))
     packed = rows_of(fit)
     series = series_of(packed[:, :, : len(COLUMNS)], data, named, fit, correction)
     if fit.plan.bins is None:
         return series
-    bins = profile_variables(packed[:, :, len(COLUMNS) :], fit.plan.bins, image, units_after(image, correction))
-    return series.assign(bins)
+    bins = packed[:, : len(named), len(COLUMNS) :]
+    return series.assign(profile_variables(bins, fit.plan.bins, image, units_after(image, correction)))
 
 
 def rows_of(fit: Fitted) -> Any:  # noqa: ANN401 - NumPy or dask
@@ -151,9 +155,10 @@ def series_of(
     correction: Correction | None,
 ) -> xr.Dataset:
     """Return the time series of frames from the rows of all of them, with what they say together."""
-    numbers, said = _together(packed, fit.plan, rois, Called.of(data))
+    numbers, said = _together(packed[:, : len(rois)], fit.plan, rois, Called.of(data))
     series = _unpacked(numbers, data, image_of(data), rois, fit, correction)
-    return series.assign(remarks=said).set_coords("remarks")
+    turned = on_own_axes(packed[:, len(rois) :], rois)
+    return series.assign(turned).assign(remarks=said).set_coords("remarks")
 
 
 # -- from the packed numbers to a Dataset -----------------------------------------------------------------------------
@@ -225,7 +230,8 @@ def _unpacked(
     for name in REPORTED:
         if name == "median_bias" and not fit.plan.asks_median:
             continue
-        values = packed[:, :, COLUMN[name]].astype(_INTEGERS.get(name, np.float64))
+        parts = name == "n_valid" and any(region.pixels.fractional for region in fit.plan.regions)
+        values = packed[:, :, COLUMN[name]].astype(np.float64 if parts else _INTEGERS.get(name, np.float64))
         base = name.removesuffix("_errors")
         own_units = units if base in IMAGE_UNITS else None
         variables[name] = _variable(

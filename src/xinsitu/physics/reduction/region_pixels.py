@@ -1,0 +1,128 @@
+"""Which pixels of a region's box count, how much, and on which axes: what shapes other than a rectangle are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from xinsitu import kernels
+from xinsitu.kernels import Bools, Doubles
+from xinsitu.kernels.areas import rim
+from xinsitu.kernels.statistics import edge_of
+from xinsitu.values import Roi, Rotated
+
+
+@dataclass(frozen=True, eq=False)
+class Axes:
+    """Axes of a region's own, *across* in place of y and *along* in place of x.
+
+    ``across`` and ``along`` are the bins, with fractions, in which the centre of each pixel of the box lies; ``size``
+    is the number of bins of both.
+    """
+
+    across: Doubles
+    along: Doubles
+    size: tuple[int, int]
+
+    @classmethod
+    def of(cls, roi: Roi) -> Axes | None:
+        """Take those of a rotated box, bins of one pixel; None where a ROI has none of its own."""
+        if not isinstance(roi.geometry, Rotated):
+            return None
+        places = roi.geometry.places((roi.y[0], roi.x[0]), roi.shape)
+        size = (max(1, round(roi.geometry.size[0])), max(1, round(roi.geometry.size[1])))
+        across, along = (
+            np.clip(place + 0.5 * (bins - 1), 0, bins - 1) for place, bins in zip(places, size, strict=True)
+        )
+        return cls(across.round(9), along.round(9), size)
+
+    def profiles(self, values: Doubles) -> tuple[Doubles, Doubles]:
+        """Sum pixels ``(frame, y, x)`` into bins across and along: each shared by its two neighbours, the nearer more.
+
+        So the centre of mass of the bins is that of the pixels.
+        """
+        across, along = (
+            self._binned(values, place, bins) for place, bins in zip((self.across, self.along), self.size, strict=True)
+        )
+        return across, along
+
+    @staticmethod
+    def _binned(values: Doubles, place: Doubles, bins: int) -> Doubles:
+        low = np.minimum(np.floor(place).astype(np.intp), max(bins - 2, 0)).ravel()
+        part = place.ravel() - low
+        result = np.empty((len(values), bins))
+        for number, frame in enumerate(values.reshape(len(values), place.size)):
+            first = np.bincount(low, frame * (1 - part), minlength=bins)
+            result[number] = first + np.bincount(np.minimum(low + 1, bins - 1), frame * part, minlength=bins)
+        return result
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """Pixels of a region: ``weights (y, x)`` of its box, None where all count; axes of its own, if it has some."""
+
+    box: tuple[int, int]
+    weights: Doubles | None = None
+    axes: Axes | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Bins of the profiles along y and x."""
+        return self.box if self.axes is None else self.axes.size
+
+    @cached_property
+    def fractional(self) -> bool:
+        """Whether some pixels count in part."""
+        return self.weights is not None and bool(((self.weights > 0) & (self.weights < 1)).any())
+
+    @cached_property
+    def inside(self) -> Bools:
+        """Pixels that count at all."""
+        return np.ones(self.box, dtype=bool) if self.weights is None else self.weights > 0
+
+    @cached_property
+    def area(self) -> float:
+        """Number of pixels, those that count in part as much as they do."""
+        return float(self.box[0] * self.box[1] if self.weights is None else self.weights.sum())
+
+    @cached_property
+    def rim(self) -> Bools:
+        """Pixels of the region's own edge: its outermost 5 % of rows and columns, at least one; whole pixels only."""
+        if self.weights is None:
+            return edge_of(*self.box)
+        whole = self.weights == 1
+        return rim(whole if whole.any() else self.inside, *map(kernels.edge_width, self.box))
+
+    @cached_property
+    def places(self) -> tuple[Doubles, Doubles]:
+        """Places of the pixels along both axes, from -1 to 1 over the bins; they broadcast to the box."""
+        if self.axes is None:
+            y, x = (from_middle(size) for size in self.box)
+            return y[:, None], x[None, :]
+        across, along = (
+            2 * place / max(bins - 1, 1) - 1
+            for place, bins in zip((self.axes.across, self.axes.along), self.axes.size, strict=True)
+        )
+        return across, along
+
+    def weighted(self, values: Doubles) -> Doubles:
+        """Pixels ``(frame, y, x)``, each as much as it counts."""
+        return values if self.weights is None or not self.fractional else values * self.weights
+
+    def profiles(self, values: Doubles) -> tuple[Doubles, Doubles]:
+        """Sum over the other axis pixels ``(frame, y, x)``."""
+        return kernels.profiles(values) if self.axes is None else self.axes.profiles(values)
+
+
+def from_middle(size: int) -> Doubles:
+    """Bins counted from the middle, in units of half their number: from -1 to 1.
+
+    Examples
+    --------
+    >>> from_middle(5).tolist()
+    [-1.0, -0.5, 0.0, 0.5, 1.0]
+    """
+    away = np.arange(size) - 0.5 * (size - 1)
+    return np.asarray(away / max(away[-1], 1))
