@@ -96,6 +96,7 @@ class TestInABrowser:
         pages = tmp_path / poison("page")
         pages.mkdir()
         for name, options in {"elapsed": {}, "local": {"x": "local"}, "slope": {"derivative": True}}.items():
+            options |= {"roi": rois.names}  # one of the two is a background
             xi.save_plot(joined, pages / f"{poison(name)}.html", events=[event], **options)
         xi.save_plot(joined, pages / "figure.svg", events=[event])
         names = {f"{poison('one')}": series[0], f"{poison('two')}": series[1]}

@@ -116,7 +116,9 @@ class _Shape:
 
 def _choose(series: xr.Dataset, roi: str | Sequence[str] | None) -> xr.Dataset:
     if roi is None:
-        return series
+        empty = [name for name, record in roi_records(series).items() if record.get("role") == "background"]
+        signal = ~np.isin(series["roi"].values.astype(str), empty)
+        return series.isel(roi=signal) if signal.any() and not signal.all() else series
     names = [roi] if isinstance(roi, str) else list(roi)
     known = [str(name) for name in series["roi"].values]
     if unknown := [name for name in names if name not in known]:

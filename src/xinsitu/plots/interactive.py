@@ -94,7 +94,7 @@ def plot(
         ``START:STOP`` in seconds (frames with ``x="frame"``), or ``START/STOP`` as ISO 8601 times: each intensity is
         divided by its mean in this window.
     roi
-        A name or names; None: all.
+        A name or names; None: all, without those whose role is ``background``.
     quantity
         ``com``, ``fwhm``, ``intensity``, ``fraction``, or one direction, ``com_x``, or ``com_l`` by its axis;
         several of them; None: all.
@@ -321,13 +321,17 @@ def write_html(figure: hv.Dimensioned, path: Path, *, overwrite: bool = False) -
     return write_whole(path, page.encode("utf-8", "replace"), overwrite=overwrite)
 
 
+SMALLEST = 0.75
+"""Part of its height that a panel keeps in a low window."""
+
+
 def _fill(root: Model) -> None:
     """Let every figure grow with the window, wide and high; each keeps room enough to be read."""
     from bokeh.models import GridPlot, LayoutDOM, Plot
 
     for part in root.select({"type": LayoutDOM}):
         if isinstance(part, Plot):
-            part.min_height, part.min_width = part.height or HEIGHT, 300
+            part.min_height, part.min_width = int(SMALLEST * (part.height or HEIGHT)), 300
             part.sizing_mode = "stretch_both"
         elif isinstance(part, GridPlot) or hasattr(part, "children"):
             part.sizing_mode = "stretch_both"
