@@ -1,7 +1,8 @@
-"""Figures in files: as large as was asked for, with the panels and letters that were asked for, in print and on slides."""
+"""Figures in files: as large as was asked for, with the panels and letters that were asked for."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 
@@ -132,7 +133,7 @@ def test_nothing_is_cut_off_or_written_over(series, style):
         assert whole.x0 - 1 <= box.x0 < box.x1 <= whole.x1 + 1
         assert whole.y0 - 1 <= box.y0 < box.y1 <= whole.y1 + 1
     frames = sorted((axes.get_window_extent() for axes in figure.axes), key=lambda box: box.y0)
-    assert all(low.y1 <= high.y0 for low, high in zip(frames, frames[1:], strict=False))
+    assert all(low.y1 <= high.y0 for low, high in itertools.pairwise(frames))
 
 
 def test_html_fits_a_window_of_a_laptop(series, tmp_path):
