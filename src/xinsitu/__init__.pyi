@@ -10,6 +10,7 @@ from .errors import StitchError as StitchError
 from .errors import TimeError as TimeError
 from .errors import XinsituError as XinsituError
 from .errors import XinsituWarning as XinsituWarning
+from .io.documents import json_schema as json_schema
 from .io.documents import read_attenuation_changes as read_attenuation_changes
 from .io.documents import read_events as read_events
 from .io.documents import read_rois as read_rois

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from xinsitu.errors import DocumentError, RoiError, XinsituError
 from xinsitu.values import AttenuationChange, Event, Mask, Roi, RoiSet
 
 from .disk import ordinary, write_whole
+from .exchange.roi_files import FORMS, foreign_rois, form_of, write_foreign_rois
 from .pixel_maps import read_mask
 
 ROIS, ATTENUATION, EVENTS = "xinsitu-rois", "xinsitu-attenuation", "xinsitu-events"
+SCHEMAS = ("rois", "attenuation", "events", "recipe")
 VERSION = 1
 LARGEST = 10 * 2**20
 """Bytes; a larger file is no document of ours."""
@@ -53,6 +56,28 @@ def read_document(path: PathLike, form: str) -> dict[str, Any]:
     return document
 
 
+def json_schema(form: str) -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a document: ``rois``, ``attenuation``, ``events`` or ``recipe``.
+
+    It lies in the package, too, as ``xinsitu/schemas/FORM.json``, for editors that check what one types.
+
+    Raises
+    ------
+    DocumentError
+        There is no such document.
+
+    Examples
+    --------
+    >>> json_schema("rois")["required"]
+    ['format', 'version', 'rois']
+    """
+    if form not in SCHEMAS:
+        raise DocumentError(f"there are schemas of {', '.join(SCHEMAS)}, not of {form!r}")
+    text = files("xinsitu").joinpath(f"schemas/{form}.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
 def _no_constant(text: str) -> float:
     raise ValueError(f"{text} is no JSON number")
 
@@ -64,12 +89,20 @@ def write_document(document: Mapping[str, Any], path: PathLike, form: str, *, ov
 
 
 def read_rois(path: PathLike) -> RoiSet:
-    """Read a ROI file.
+    """Read a ROI file: ours, or one of another program, told by its content.
+
+    ImageJ and Fiji (``.roi``, ``.zip``; with roifile), BLISS and Lima (JSON, HDF5), areaDetector (autosave), DAWN
+    (JSON, NeXus), and masks of silx and pyFAI (``.npy``, EDF, TIFF, ``.msk``, HDF5), of which each level is a ROI.
 
     Raises
     ------
     DocumentError, RoiError
         The file is not a ROI file, or a ROI makes no sense; the message names the file.
+
+    Warns
+    -----
+    XinsituWarning
+        Something of another program's file cannot be carried over.
 
     Examples
     --------
@@ -79,6 +112,8 @@ def read_rois(path: PathLike) -> RoiSet:
     >>> read_rois(path)["WZ"].color
     'green'
     """
+    if not Path(path).is_dir() and (foreign := foreign_rois(Path(path))) is not None:
+        return foreign
     document = read_document(path, ROIS)
     try:
         return RoiSet.from_dict(_with_masks(document, Path(path)))
@@ -105,8 +140,28 @@ def _with_mask(roi: Any, path: Path) -> Any:  # noqa: ANN401 - anything that JSO
     return {**roi, "shape": Mask.of(pixels).to_dict()}
 
 
-def write_rois(rois: RoiSet | Iterable[Roi], path: PathLike, *, overwrite: bool = False) -> None:
+def write_rois(
+    rois: RoiSet | Iterable[Roi], path: PathLike, *, form: str | None = None, overwrite: bool = False
+) -> None:
     """Write a ROI file.
+
+    Parameters
+    ----------
+    rois
+        What to write.
+    path
+        Where.
+    form
+        ``xinsitu``; or, for other programs, ``imagej``, ``bliss``, ``dawn``, ``areadetector``, or ``mask`` for silx and
+        pyFAI. None: by the ending, ``imagej`` to ``.roi`` and ``.zip``, ``areadetector`` to ``.sav``, ``mask`` to
+        ``.npy`` and ``.edf``.
+    overwrite
+        Replace a file that is there.
+
+    Warns
+    -----
+    XinsituWarning
+        The other program has no word for something, e.g. backgrounds.
 
     Raises
     ------
@@ -121,7 +176,11 @@ def write_rois(rois: RoiSet | Iterable[Roi], path: PathLike, *, overwrite: bool 
     >>> read_rois(path).names
     ('WZ',)
     """
-    write_document(RoiSet.of(rois).to_dict(), path, ROIS, overwrite=overwrite)
+    chosen, named = form_of(Path(path), form), RoiSet.of(rois)
+    if chosen != FORMS[0]:
+        write_foreign_rois(named, Path(path), chosen, overwrite=overwrite)
+        return
+    write_document(named.to_dict(), path, ROIS, overwrite=overwrite)
 
 
 def _read_list(path: PathLike, form: str, name: str) -> list[Any]:

@@ -216,7 +216,7 @@ def read_mask(
     if not isinstance(path, str | os.PathLike):
         raise LayoutError(f"a mask is read from a path, not {path!r}")
     name = os.fspath(path)
-    values = _mask_values(name)
+    values = stored_mask(name)
     if values.ndim != 2 or values.dtype.kind not in "biuf" or not 0 < values.size <= MAX_PIXELS:
         raise FrameError(name, f"a mask has rows and columns of numbers, not shape {values.shape} {values.dtype}")
     whole = values if values.dtype.kind in "iu" and name.lower().endswith(_HDF5) and bits is not None else None
@@ -232,7 +232,8 @@ def read_mask(
 _HDF5 = (".h5", ".hdf5", ".hdf", ".nxs", ".nx", ".nc")
 
 
-def _mask_values(path: str) -> npt.NDArray[np.generic]:
+def stored_mask(path: str) -> npt.NDArray[np.generic]:
+    """Return a mask as it stands in its file, levels or bits included."""
     lower = path.lower()
     try:
         if lower.endswith(".npy"):

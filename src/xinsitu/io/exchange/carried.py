@@ -1,0 +1,55 @@
+"""What came out of a file of another program, and what could not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from xinsitu.errors import DocumentError, RoiError
+from xinsitu.values import Roi, RoiSet
+
+
+@dataclass
+class Carried:
+    """ROIs of a file of another program, in order, and sentences on what they lost."""
+
+    program: str
+    rois: list[Roi] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+
+    def add(self, name: str, make: Callable[[], Roi]) -> None:
+        """Take a ROI, under a name of its own; or say why it cannot be one."""
+        try:
+            roi = make()
+        except RoiError as fault:
+            self.lost.append(f"{name!r} is left out: {fault}".replace(f"ROI {name!r} ", ""))
+            return
+        names, number = {one.name for one in self.rois}, 2
+        while roi.name in names:
+            roi, number = replace(roi, name=f"{name} ({number})"), number + 1
+        self.rois.append(roi)
+
+    def as_set(self, path: object) -> RoiSet:
+        """Return what there is."""
+        if not self.rois:
+            said = "; ".join(self.lost) or "there is none"
+            raise DocumentError(f"{path}: has no region that can be measured: {said}")
+        return RoiSet(self.rois)
+
+
+def named(value: object, otherwise: str) -> str:
+    """Return a printable name."""
+    text = "".join(letter for letter in str(value or "") if letter.isprintable()).strip()
+    return text or otherwise
+
+
+@contextmanager
+def needs(package: str, what: str, extra: str) -> Iterator[None]:
+    """Say in one sentence which package is missing and how to get it."""
+    try:
+        yield
+    except ModuleNotFoundError as fault:
+        if fault.name != package:
+            raise
+        raise DocumentError(f"{what} need the package {package}: pip install 'xinsitu[{extra}]'") from None

@@ -1,0 +1,119 @@
+"""The JSON Schemas of our documents: what we write fits them, what we refuse does not, and keys are the same."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import xinsitu as xi
+from xinsitu.errors import DocumentError, XinsituError
+from xinsitu.recipe import recipe_file
+from xinsitu.recipe.joins import ATTENUATION
+from xinsitu.recipe.steps import Correcting
+from xinsitu.values import MEASURES, AttenuationChange, Ellipse, Event, KeyFrame, Mask, Polygon, Roi, Rotated, Sector
+from xinsitu.values.changes import CAUSES
+from xinsitu.values.geometries import SHAPES
+from xinsitu.values.logbook import KEY_NAMES, Key
+from xinsitu.values.rois import ROLES
+
+jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "formats"
+
+
+def checker(form):
+    schema = xi.json_schema(form)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+ROIS = [
+    Roi("box", (1, 5), (2, 9), color="red", measure=("com",), background=("edge",)),
+    Roi("moves", (1, 5), (2, 9), path=(KeyFrame(Key("time1", frame=3), (2, 6), (2, 9)),), role="background"),
+    Roi("a", geometry=Polygon([(1, 1), (9, 2), (5, 8)]), edges="exact"),
+    Roi("b", geometry=Ellipse((20, 30.5), (3, 4), 12)),
+    Roi("c", geometry=Rotated((20, 30.5), (3, 4), -12)),
+    Roi("d", geometry=Sector((20, 30.5), (3, 14), (0, 90))),
+    Roi("e", geometry=Mask(((3, 4, 7), (5, 2, 9)))),
+]
+
+
+def test_what_is_written_fits(tmp_path):
+    xi.write_rois(xi.RoiSet(ROIS, (100, 120)), tmp_path / "rois.json")
+    changes = [
+        AttenuationChange(Key("time1", frame=4), Key("time2", frame=0), factor=8.4, factor_errors=0.1, note="Al"),
+        AttenuationChange("2014-05-28T08:00:00Z", "2014-05-28T08:00:05Z"),
+    ]
+    xi.write_attenuation_changes(changes, tmp_path / "attenuation.json")
+    events = [Event("open", Key("time1", seconds=3.5)), Event("growth", "2014-05-28T08:00:00Z", Key(position=12))]
+    xi.write_events(events, tmp_path / "events.json")
+    for form in ("rois", "attenuation", "events"):
+        checker(form).validate(json.loads((tmp_path / f"{form}.json").read_text()))
+    assert checker("rois").is_valid(
+        {"format": "xinsitu-rois", "version": 1, "rois": [{"name": "a", "y": [0, 1], "x": [0, 2]}]}
+    )
+
+
+@pytest.mark.parametrize(("page", "form"), [("rois", "rois"), ("changes", "attenuation"), ("events", "events")])
+def test_every_example_of_the_pages_fits(page, form):
+    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    examples = [json.loads(one) for one in re.findall(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)]
+    assert len(examples) >= 2
+    for example in examples:
+        if "format" in example:
+            checker(form).validate(example)
+
+
+def test_recipes_fit(tmp_path):
+    text = (DOCS / "recipe.md").read_text(encoding="utf-8")
+    examples = [tomllib.loads(one) for one in re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)]
+    assert len(examples) >= 2
+    for example in examples:
+        checker("recipe").validate(example)
+    assert not checker("recipe").is_valid({**examples[0], "roi": "x"})
+
+
+REFUSED = [
+    {"name": "a"}, {"name": "", "y": [0, 1], "x": [0, 1]}, {"name": "a", "y": [0], "x": [0, 1]},
+    {"name": "a", "y": [-1, 4], "x": [0, 1]}, {"name": "a", "y": [0.5, 4], "x": [0, 1]},
+    {"name": "a", "y": [0, 1], "x": [0, 1], "role": "noise"},
+    {"name": "a", "y": [0, 1], "x": [0, 1], "measure": ["sum"]},
+    {"name": "a", "y": [0, 1], "x": [0, 1], "edges": "soft"}, {"name": "a", "shape": {"kind": "blob"}},
+    {"name": "a", "shape": {"kind": "ellipse", "centre": [3, 4], "axes": [0, 1]}},
+    {"name": "a", "shape": {"kind": "ellipse", "centre": [30, 40], "axes": [2, 1], "radius": 3}},
+    {"name": "a", "shape": {"kind": "polygon", "points": [[1, 2], [3, 4]]}}, {"name": "a", "shape": {"kind": "mask"}},
+    {"name": "a", "shape": {"kind": "sector", "centre": [30, 40], "radius": [-1, 3]}},
+    {"name": "a", "y": [0, 1], "x": [0, 1], "path": [{"frame": 3}]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("roi", REFUSED, ids=str)
+def test_what_the_schema_refuses_we_refuse_too(roi):
+    assert not checker("rois").is_valid({"format": "xinsitu-rois", "version": 1, "rois": [roi]})
+    with pytest.raises(XinsituError):
+        xi.RoiSet.from_dict({"rois": [roi]})
+
+
+def test_schemas_know_the_keys_that_the_code_knows():
+    roi = xi.json_schema("rois")["properties"]["rois"]["items"]["properties"]
+    assert {one["properties"]["kind"]["const"] for one in roi["shape"]["oneOf"]} == set(SHAPES)
+    assert set(roi["measure"]["items"]["enum"]) == set(MEASURES)
+    assert set(roi["role"]["enum"]) == set(ROLES)
+    assert set(roi) >= {key for one in ROIS for key in one.to_dict()}
+    assert set(roi["path"]["items"]["properties"]) == {*KEY_NAMES, "y", "x"}
+    change = xi.json_schema("attenuation")
+    assert set(change["$defs"]["key"]["anyOf"][0]["properties"]) == set(KEY_NAMES)
+    assert set(change["properties"]["changes"]["items"]["properties"]["cause"]["enum"]) == set(CAUSES)
+    recipe = xi.json_schema("recipe")["properties"]
+    assert set(recipe) == recipe_file._KEYS
+    assert set(recipe["correction"]["properties"]) == set(Correcting.__dataclass_fields__) - {"command"}
+    assert set(recipe["attenuation"]["properties"]) == set(ATTENUATION)
+    assert set(recipe["output"]["properties"]) == recipe_file._OUTPUTS
+
+
+def test_a_document_that_is_none_has_no_schema():
+    with pytest.raises(DocumentError, match="rois, attenuation, events, recipe"):
+        xi.json_schema("view")
