@@ -22,6 +22,7 @@ import xinsitu as xi
 sys.path.insert(0, str(Path(__file__).parent))
 import field_figures
 import finder_figures
+import shape_figures
 
 RNG_SEED = 20140528
 BOX = (60, 50)
@@ -700,6 +701,7 @@ FIGURES: dict[str, Callable[[], tuple[Figure, str]]] = {
     "calibration": figure_calibration,
     "stamps": figure_stamps,
     **field_figures.FIGURES,
+    **shape_figures.FIGURES,
 }
 OUTPUTS = tuple(f"{name}.{kind}" for name in (*FIGURES, "frame", "sample") for kind in ("png", "table.md"))
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import nbformat
+import numpy as np
 import pytest
 from matplotlib import pyplot
 
@@ -126,7 +127,8 @@ def examples(name: str, kind: str) -> list[str]:
 
 def keys_of(name: str) -> set[str]:
     """Keys that a page describes: those in the first column of its tables."""
-    rows = re.findall(r"^\| (`.*?`) \|", (DOCS / name).read_text(encoding="utf-8").split("## A KEY")[0], re.MULTILINE)
+    text = re.split("## (?:A KEY|Shapes)", (DOCS / name).read_text(encoding="utf-8"))[0]
+    rows = re.findall(r"^\| (`.*?`) \|", text, re.MULTILINE)
     return {key.strip("[]") for row in rows for key in re.findall(r"`([^`]+)`", row)}
 
 
@@ -135,9 +137,10 @@ def keys_in(document: object) -> set[str]:
         return set().union(*map(keys_in, document)) if document else set()
     if not isinstance(document, dict):
         return set()
-    return set(document).union(*(keys_in(value) for key, value in document.items() if key not in ("evidence", "key")))
+    return set(document).union(*(keys_in(value) for key, value in document.items() if key not in NESTED))
 
 
+NESTED = ("evidence", "key", "shape")
 KEY_WORDS = {"measurement", "scan", "frame", "seconds", "position", "utc", "time"}
 
 
@@ -159,7 +162,19 @@ def test_documents_are_as_their_page_says(name, read, values, tmp_path):
         found |= keys_in(json.loads(text))
     assert found - KEY_WORDS == keys_of(f"formats/{name}.md")
     own = {field.name for value in values for field in dataclasses.fields(value)} - {"extra", "before_key", "after_key"}
+    own = {"shape" if name == "geometry" else name for name in own}
     assert own <= keys_of(f"formats/{name}.md")
+
+
+def test_shapes_are_as_their_page_says(tmp_path):
+    rows = re.findall(r"^\| `(\{.*?\})` \|", (DOCS / "formats/rois.md").read_text().split("## Shapes")[1], re.MULTILINE)
+    np.save(tmp_path / "ring.npy", np.eye(9, dtype=bool))
+    kinds = set()
+    for row in rows:
+        document = {"format": "xinsitu-rois", "version": 1, "rois": [{"name": "a", "shape": json.loads(row)}]}
+        (tmp_path / "rois.json").write_text(json.dumps(document).replace("ring.edf", "ring.npy"))
+        kinds.add(xi.read_rois(tmp_path / "rois.json")["a"].geometry.kind)
+    assert kinds == {"polygon", "ellipse", "rotated", "sector", "mask"}
 
 
 def test_a_key_may_be_written_as_the_page_says():

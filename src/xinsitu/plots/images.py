@@ -309,7 +309,11 @@ def _boxes(rois: Iterable[Roi]) -> hv.Overlay:
     for number, roi in enumerate(rois):
         color = roi.color or PALETTE[number % len(PALETTE)]
         low, high = (roi.x[0] - 0.5, roi.y[0] - 0.5), (roi.x[1] - 0.5, roi.y[1] - 0.5)
-        box = hv.Rectangles([(*low, *high)]).opts(fill_alpha=0, line_color=color, line_width=2)
+        if roi.geometry is None:
+            parts.append(hv.Rectangles([(*low, *high)]).opts(fill_alpha=0, line_color=color, line_width=2))
+        else:
+            closed = [np.concatenate([line, line[:1]])[:, ::-1] for line in roi.geometry.outlines()]
+            parts.append(hv.Path(closed).opts(color=color, line_width=2))
         name = hv.Text(low[0], low[1], roi.name, halign="left", valign="bottom", fontsize=9).opts(text_color=color)
-        parts += [box, name]
+        parts.append(name)
     return hv.Overlay(parts)
