@@ -82,6 +82,51 @@ def figure_steps() -> tuple[Figure, str]:
     return figure, table(("left out", "what it changes"), rows)
 
 
+# -- further quantities -----------------------------------------------------------------------------------------------
+
+
+def figure_further() -> tuple[Figure, str]:
+    """Second moment and skewness along x of a spot, with a background beside it, against counts."""
+    rng = np.random.default_rng(7)
+    y, x = np.mgrid[:60, :100].astype(float)
+    spot = np.exp(-((y - 29.3) ** 2) / (2 * 5.0**2) - (x - 24.6) ** 2 / (2 * 4.2**2))
+    rois = xi.RoiSet(
+        [
+            xi.Roi("spot", y=(0, 60), x=(0, 50), background=("BG",)),
+            xi.Roi("BG", y=(0, 60), x=(50, 100), role="background"),
+        ]
+    ).also("sigma", "skewness")
+    quantities = {"sigma_x": 4.2, "sigma_y": 5.0, "skewness_x": 0.0}
+    rows, counts = [], (500, 2_000, 20_000, 200_000)
+    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in quantities}
+    for number in counts:
+        frames = rng.poisson(number * spot / spot.sum() + 0.5, (300, 60, 100)).astype("int32")
+        image = xr.DataArray(frames, dims=("time", "y", "x"), attrs={"units": "counts"})
+        series = xi.measure(image, rois).sel(roi="spot")
+        row: list[object] = [f"{number:,}"]
+        for name in quantities:
+            known = series[name].dropna("time")
+            if known.sizes["time"] < 290:
+                found[name].append((np.nan, np.nan, np.nan))
+                row.append(f"NaN in {300 - known.sizes['time']} of 300")
+                continue
+            mean, scatter = float(known.mean()), float(known.std())
+            stated = float(np.sqrt((series[f"{name}_errors"] ** 2).mean()))
+            found[name].append((mean, scatter, stated))
+            row.append(f"{mean:.3f} ± {scatter:.3f} (stated {stated:.3f})")
+        rows.append(row)
+    figure = Figure(figsize=(8.4, 3.0), layout="constrained")
+    for axes, (name, truth) in zip(figure.subplots(1, 3), quantities.items(), strict=True):
+        mean, scatter, stated = np.array(found[name]).T
+        axes.errorbar(counts, mean, scatter, fmt="o", label="mean and scatter")
+        axes.fill_between(counts, mean - stated, mean + stated, alpha=0.25, label="stated error")
+        axes.axhline(truth, color="k", lw=0.8)
+        axes.set(xscale="log", xlabel="counts", title=name)
+    axes.legend(fontsize=7)
+    return figure, table(("counts", *quantities), rows)
+
+
 FIGURES: dict[str, Callable[[], tuple[Figure, str]]] = {
     "steps": figure_steps,
+    "further": figure_further,
 }

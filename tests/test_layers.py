@@ -15,7 +15,7 @@ PACKAGE = SOURCE / "xinsitu"
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("explanations",),
-    ("errors", "defaults", "native"),
+    ("errors", "defaults", "native", "epoch"),
     ("schema", "clock", "kernels"),
     ("variables",),
     ("values",),

@@ -14,9 +14,15 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
+from .epoch import TIME_ENCODING as TIME_ENCODING
+from .epoch import UNKNOWN_ZONE as UNKNOWN_ZONE
+from .epoch import epoch_seconds as epoch_seconds
+from .epoch import knows_utc as knows_utc
+from .epoch import microseconds_from_time as microseconds_from_time
+from .epoch import mid_exposure as mid_exposure
+from .epoch import time_from_microseconds as time_from_microseconds
 from .errors import SchemaError
 
 CONVENTIONS = "CF-1.11"
@@ -73,6 +79,15 @@ QUANTITIES: Mapping[str, Quantity] = {
     "fwhm_x": Quantity(PIXEL, "full width at half maximum along x", errors=True),
     **{f"com_{way}": Quantity(PIXEL, f"centre of mass {way} the ROI", errors=True) for way in OWN_AXES},
     **{f"fwhm_{way}": Quantity(PIXEL, f"full width at half maximum {way} the ROI", errors=True) for way in OWN_AXES},
+    "mean": Quantity(COUNTS, "mean pixel", errors=True),
+    "minimum": Quantity(COUNTS, "lowest pixel"),
+    "std": Quantity(COUNTS, "standard deviation of the pixels"),
+    "brightest": Quantity(COUNTS, "mean of the brightest pixels"),
+    "sigma_y": Quantity(PIXEL, "root of the second moment along y", errors=True),
+    "sigma_x": Quantity(PIXEL, "root of the second moment along x", errors=True),
+    "skewness_y": Quantity("1", "skewness along y", errors=True),
+    "skewness_x": Quantity("1", "skewness along x", errors=True),
+    "n_brightest": Quantity(None, "number of the brightest pixels"),
     "profile_y": Quantity(COUNTS, "profile along y", errors=True),
     "profile_x": Quantity(COUNTS, "profile along x", errors=True),
     "median_bias": Quantity("1", "part that the median added to the intensity"),
@@ -102,7 +117,16 @@ CURVES = ("intensity", *POSITIONS)
 """Quantities of a ROI that are drawn, compared and put into tables, in their order."""
 SHARED_ERRORS = ("scale_errors", "frame_scale_errors", "level_errors")
 """Coordinates of a ROI time series that are known once its frames are measured."""
-SCALED = ("intensity", "background", "maximum", "profile_y", "profile_x")
+FURTHER: Mapping[str, tuple[str, ...]] = {
+    "mean": ("mean",),
+    "minimum": ("minimum",),
+    "std": ("std",),
+    "brightest": ("brightest",),
+    "sigma": ("sigma_y", "sigma_x"),
+    "skewness": ("skewness_y", "skewness_x"),
+}
+"""What a ROI measures only where it is asked to, and the quantities that this is."""
+SCALED = ("intensity", "background", "maximum", "mean", "minimum", "std", "brightest", "profile_y", "profile_x")
 """What a change of attenuation multiplies."""
 
 
@@ -293,88 +317,6 @@ def image_of(data: xr.DataArray | xr.Dataset) -> xr.DataArray:
         data = data["image"]
     require(data, dims=("time", "y", "x"))
     return data.transpose("time", "y", "x")
-
-
-# -- time -------------------------------------------------------------------------------------------------------------
-
-TIME_ENCODING: Mapping[str, object] = {
-    "units": "seconds since 1970-01-01",
-    "calendar": "proleptic_gregorian",
-    "dtype": "float64",
-    "_FillValue": None,
-}
-"""On disk time is UNIX epoch seconds; float64 holds them to 0.24 µs."""
-
-
-def time_from_microseconds(microseconds: npt.ArrayLike) -> npt.NDArray[np.datetime64]:
-    """UTC times as datetime64[ns] from whole microseconds since 1970-01-01.
-
-    The one place where times are made: whole microseconds survive float64 epoch seconds on disk, and the unit is
-    always ns whatever the default of the pandas in use.
-
-    Examples
-    --------
-    >>> time_from_microseconds([1_400_000_000_500_000])
-    array(['2014-05-13T16:53:20.500000000'], dtype='datetime64[ns]')
-    """
-    whole = np.asarray(microseconds, dtype="int64")
-    return whole.astype("datetime64[us]").astype("datetime64[ns]")
-
-
-def microseconds_from_time(time: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Whole microseconds since 1970-01-01 of datetime64 values, rounded to the nearest.
-
-    Examples
-    --------
-    >>> microseconds_from_time(np.datetime64("1970-01-01T00:00:01.000000400", "ns"))
-    array(1000000)
-    """
-    nanoseconds = np.asarray(time).astype("datetime64[ns]").astype("int64")
-    return np.asarray((nanoseconds + 500) // 1000, dtype="int64")
-
-
-def mid_exposure(data: xr.Dataset | xr.DataArray) -> npt.NDArray[np.datetime64]:
-    """Middle of each exposure, ``(time)``, in whole microseconds; where there are no ``time_bounds`` it is ``time``.
-
-    Examples
-    --------
-    >>> time = time_from_microseconds([5_000_000])
-    >>> bounds = ("time", "bound"), np.stack([time - np.timedelta64(900, "ms"), time], axis=1)
-    >>> mid_exposure(xr.Dataset(coords={"time": time, "time_bounds": bounds}))
-    array(['1970-01-01T00:00:04.550000000'], dtype='datetime64[ns]')
-    """
-    time = np.asarray(data["time"].values, dtype="datetime64[ns]")
-    if "time_bounds" not in data.coords:
-        return time
-    begin, end = data["time_bounds"].transpose(..., "time").values.astype("datetime64[us]")
-    middle = (begin + (end - begin) // 2).astype("datetime64[ns]")
-    return np.where(np.isnat(middle), time, middle)
-
-
-def epoch_seconds(time: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """UNIX epoch seconds (float64) of datetime64 values.
-
-    Examples
-    --------
-    >>> float(epoch_seconds(np.datetime64("1970-01-02")))
-    86400.0
-    """
-    return np.asarray(microseconds_from_time(time) / 1e6, dtype="float64")
-
-
-UNKNOWN_ZONE = "unknown"
-"""Attribute ``time_zone_source`` where nobody knows the zone of the stamps: ``time`` is what the clock showed."""
-
-
-def knows_utc(data: xr.DataArray | xr.Dataset) -> bool:
-    """Whether ``time`` is UTC, and not frame numbers or what a clock of an unknown zone showed.
-
-    Examples
-    --------
-    >>> knows_utc(xr.Dataset(attrs={"time_zone_source": "unknown"})), knows_utc(xr.Dataset())
-    (False, True)
-    """
-    return data.attrs.get("time_zone_source") != UNKNOWN_ZONE and data.attrs.get("time_source") != "frame"
 
 
 # -- axes -------------------------------------------------------------------------------------------------------------

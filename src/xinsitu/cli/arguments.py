@@ -210,6 +210,7 @@ def _measure(add: Add) -> None:
     one.add_argument("--rois", type=Path, required=True, metavar="R.json", help="ROI file")
     one.add_argument("--flatfield", type=Path, metavar="F", help="folder of flat-field frames")
     one.add_argument("--smooth", type=positive, metavar="N", help="smooth profiles over N bins for their FWHM")
+    groups.also(one)
     one.add_argument("--profiles", action="store_true", help="keep the profiles of all ROIs, too")
     one.add_argument(
         "--calibration", type=calibration, action="append", default=[], metavar="AXIS:NAME=FILE[,A]", help=_CALIBRATION
@@ -233,6 +234,7 @@ def _watch(add: Add) -> None:
     one.add_argument("--rois", type=Path, required=True, metavar="R.json", help="ROI file")
     one.add_argument("--flatfield", type=Path, metavar="F", help="folder of flat-field frames")
     one.add_argument("--smooth", type=positive, metavar="N", help="smooth profiles over N bins for their FWHM")
+    groups.also(one)
     one.add_argument("-o", "--output", type=Path, metavar="S.nc", help="file to keep up to date; whole at every moment")
     one.add_argument("--figure", type=Path, metavar="F.png|.html", help="figure to keep up to date")
     one.add_argument("--json", action="store_true", help="a line of JSON for each frame on stdout")

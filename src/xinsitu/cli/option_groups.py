@@ -7,8 +7,17 @@ from pathlib import Path
 
 from xinsitu.defaults import MEDIAN, OUTLIERS
 from xinsitu.io.options import KEYWORDS, add_options
+from xinsitu.schema import FURTHER
 
 from . import words
+
+
+def also(one: argparse.ArgumentParser) -> None:
+    """Ask for further quantities of ROIs."""
+    one.add_argument(
+        "--also", type=words.names, default=[], metavar="A,B",
+        help=f"measure these of every ROI, too: {', '.join(FURTHER)} (brightest:25 for 25 pixels)",
+    )  # fmt: skip
 
 
 def fraction(one: argparse.ArgumentParser) -> None:

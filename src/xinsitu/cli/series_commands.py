@@ -43,7 +43,7 @@ from .shared import (
 
 def measure(words: argparse.Namespace) -> int:
     """Write the ROI time series of measurements; one bad one does not stop the rest."""
-    rois = read_rois(words.rois)
+    rois = read_rois(words.rois).also(*words.also)
     words.measurements = [folder for path in words.measurements for folder in measurements_of(path)]
     for folder in words.measurements:
         refuse_swapped(folder, words.flatfield)
@@ -182,7 +182,8 @@ def _output_folder(output: str | None, measurements: Sequence[Path], *, many: bo
 
 def _series_table(series: xr.Dataset) -> str:
     """Median of each quantity of each ROI, for the eye."""
-    names = [name for name in schema.CURVES if name in series]
+    further = (name for names in schema.FURTHER.values() for name in names)
+    names = [name for name in (*schema.CURVES, *further) if name in series]
     header = ["ROI", *(_header(series, name) for name in names)]
     medians = series[names].median("time")
     rows = [[str(roi), *(f"{float(medians[name].sel(roi=roi)):.5g}" for name in names)] for roi in series["roi"].values]
@@ -190,4 +191,4 @@ def _series_table(series: xr.Dataset) -> str:
 
 
 def _header(series: xr.Dataset, name: str) -> str:
-    return name if name == "intensity" else f"{name[:-1]}{schema.axis_name(series, name[-1])}"
+    return f"{name[:-1]}{schema.axis_name(series, name[-1])}" if name.endswith(("_y", "_x")) else name

@@ -47,7 +47,7 @@ REDRAWN, TOLD = 0.2, 1.0
 def watch(words: argparse.Namespace) -> int:
     """Measure frames as they come, until nothing comes or somebody stops it; the file is whole then, as always."""
     refuse_swapped(words.measurement, words.flatfield)
-    rois, how, what = read_rois(words.rois), reading(words), correcting(words, background(words))
+    rois, how, what = read_rois(words.rois).also(*words.also), reading(words), correcting(words, background(words))
     check_frames_to([words.output, words.figure], words.measurement, words, overwrite=words.force)
     live = replace(how, on_error="skip" if how.on_error == "raise" else how.on_error)
     folder = GrowingFolder(words.measurement, OpenOptions(**live.to_dict()))

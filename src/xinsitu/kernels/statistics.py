@@ -30,8 +30,9 @@ OVERLAP = ("total", "squares")
 ROI = ("top", "row", "column", "second", "gain", "raw_maximum", "saturated", "sparse", "flat")
 """Of a ROI: highest pixel, its place, the next highest one, one over the flat field there, highest good raw pixel,
 saturated ones, raw counts per pixel without hot pixels, and what the flat field's own noise weighs."""
-ASKED = ("top_varying",)
-"""Of a ROI, where they are asked for: variance of the highest pixel before the frame's factor."""
+ASKED = ("top_varying", "lowest", "deviation", "bright")
+"""Of a ROI, where they are asked for: variance of the highest pixel before the frame's factor; lowest pixel, standard
+deviation of the pixels, mean of the brightest ones."""
 PROFILES = ("values", "pixels", "weighted", "squares", "excess")
 """Sums over the other axis, along y and along x: corrected pixels, number of good ones, filtered pixels over the flat
 field (what was counted), squares of that, and what a median added."""

@@ -13,15 +13,15 @@ from xinsitu.clock import moment
 from xinsitu.errors import RoiError, SchemaError
 from xinsitu.physics.samples.bad_frames import mask_flagged
 from xinsitu.physics.samples.events import events_of
-from xinsitu.schema import POSITIONS, axis_name, errors_name
+from xinsitu.schema import FURTHER, POSITIONS, axis_name, errors_name
 from xinsitu.values import Event
 from xinsitu.values.fields import roi_records
 
 from .curve_filters import Smoothing, local_fit, parse_smoothing
 from .timeline import Mark, Timeline, breaks, marks, timeline, zero
 
-PANELS = (*POSITIONS, "intensity", "fraction")
-"""Top to bottom, as in the BL11XU scripts: centre of mass, width, intensity; fractions where the series has them."""
+PANELS = (*POSITIONS, "intensity", "fraction", *(name for names in FURTHER.values() for name in names))
+"""Top to bottom, as in the BL11XU scripts: centre of mass, width, intensity; others where the series has them."""
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 """Okabe and Ito's colours, told apart by every eye."""
 _SLOPE = Smoothing(3, 1)

@@ -11,8 +11,9 @@ from .frame_ranges import FrameRange, frame_ranges
 from .key_frames import KeyFrame
 from .logbook import Key
 from .masks import Mask
+from .measures import MEASURES
 from .region_shapes import Ellipse, Polygon, Rotated, Sector, Shape
-from .rois import EDGE, MEASURES, OWN_EDGE, PLANE, POLY_X, POLY_Y, ROLES, Roi, RoiSet
+from .rois import EDGE, OWN_EDGE, PLANE, POLY_X, POLY_Y, ROLES, Roi, RoiSet
 
 __all__ = [
     "CAUSES",

@@ -14,11 +14,10 @@ from xinsitu.kernels import Doubles
 from .fields import Bounds, bounds, keep_unknown, names
 from .geometries import RECTANGLES, TURNS, refuse_other_shapes, shape_of
 from .key_frames import KeyFrame
+from .measures import MEASURES, checked_measure, number_of_brightest
 from .notebook import cell, swatch, table
 from .region_shapes import EDGES, Rotated, Shape
 
-MEASURES = ("intensity", "com", "fwhm", "background")
-"""What a ROI can measure; a ROI without ``measure`` measures all of it."""
 ROLES = ("signal", "background")
 EDGE, PLANE, POLY_Y, POLY_X = "edge", "plane", "poly_y", "poly_x"
 OWN_EDGE = (EDGE, PLANE, POLY_Y, POLY_X)
@@ -43,7 +42,8 @@ class Roi:
     color
         For pictures; any CSS colour.
     measure
-        Subset of ``intensity``, ``com``, ``fwhm``, ``background``; None measures all.
+        Any of ``intensity``, ``com``, ``fwhm``, ``background``, which None means, and ``mean``, ``minimum``, ``std``,
+        ``sigma``, ``skewness``, ``brightest`` (the mean of the 10 brightest pixels; ``brightest:25``: of 25).
     role
         ``signal`` or ``background``.
     background
@@ -99,10 +99,7 @@ class Roi:
         if self.role not in ROLES:
             raise RoiError(f"role of ROI {self.name!r} must be one of {', '.join(ROLES)}, not {self.role!r}")
         if self.measure is not None:
-            measure = names(self.measure)
-            if unknown := [name for name in measure if name not in MEASURES]:
-                raise RoiError(f"ROI {self.name!r} cannot measure {unknown[0]!r}; it can {', '.join(MEASURES)}")
-            object.__setattr__(self, "measure", measure)
+            object.__setattr__(self, "measure", checked_measure(self.measure, self.name))
         object.__setattr__(self, "background", names(self.background or ()))
         if self.path is not None:
             object.__setattr__(self, "path", tuple(self.path))
@@ -151,7 +148,12 @@ class Roi:
 
     def measures(self, what: str) -> bool:
         """Whether this ROI measures ``what``."""
-        return self.measure is None or what in self.measure
+        return what in {name.partition(":")[0] for name in self.measure or MEASURES}
+
+    @property
+    def n_brightest(self) -> int:
+        """Number of the pixels of which ``brightest`` is the mean."""
+        return number_of_brightest(self.measure)
 
     def moved(self, *, y: Bounds | None = None, x: Bounds | None = None) -> Roi:
         """Return the same ROI at another place; a shape keeps its size.
@@ -331,6 +333,12 @@ class RoiSet(Sequence[Roi]):
             if roi.name == key:
                 return roi
         raise RoiError(f"there is no ROI {key!r}; there are {', '.join(self.names) or 'none'}")
+
+    def also(self, *further: str) -> RoiSet:
+        """Return a set whose ROIs measure these quantities, too, e.g. ``rois.also("std", "sigma")``."""
+        asked = [tuple(dict.fromkeys((*(roi.measure or MEASURES), *further))) for roi in self.rois]
+        rois = [replace(roi, measure=measure) for roi, measure in zip(self.rois, asked, strict=True)]
+        return RoiSet(rois, self.detector_shape, self.extra) if further else self
 
     def replaced(self, roi: Roi) -> RoiSet:
         """Return a set in which this ROI stands for the one of its name, or behind the others if there was none."""

@@ -48,6 +48,10 @@ def statistics(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, shar
                 rows = result[run][some]
                 pixel_sums.fill(rows, layout, raw[run][some], per_frame[run][some], here, shared, rectangles=rectangles)
                 result[np.arange(run.start, run.stop)[some]] = rows
+        if (done := ~left).any() and plan.asks_pixels:
+            rows = result[run][done]
+            pixel_sums.fill_asked(rows, layout, raw[run][done], per_frame[run][done], here, shared)
+            result[np.arange(run.start, run.stop)[done]] = rows
     return result
 
 

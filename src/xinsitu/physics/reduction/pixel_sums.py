@@ -12,7 +12,7 @@ import numpy as np
 
 from xinsitu import kernels
 from xinsitu.kernels import Doubles
-from xinsitu.kernels.statistics import MOMENTS, OVERLAP, Layout
+from xinsitu.kernels.statistics import ASKED, MOMENTS, OVERLAP, Layout
 from xinsitu.physics.corrections.framewise import NUMBER, Steps, filtered, finished
 from xinsitu.values import OWN_EDGE, Box
 
@@ -225,11 +225,51 @@ def _fill_roi(
     ):
         out[:, places[name]] = found[:, None]
     _fill_raw(out, places, region, pixels, plan)
+    _fill_asked(out, places, region, values, good, area)
     if "edge" in places:
         edge_pixels = np.where(good, values, np.nan)[:, own.rim]
         out[:, places["edge"].start : places["edge"].start + edge_pixels.shape[1]] = edge_pixels
     if "moments_y" in places:
         _fill_moments(out, places, area, own)
+
+
+def fill_asked(
+    out: Doubles, layout: Layout, raw: kernels.Frames, per_frame: Doubles, plan: Measurements, shared: float | None
+) -> None:
+    """Fill what rectangles ask of single pixels, beside sums that are there."""
+    for region, places in zip(plan.regions, layout.rois, strict=True):
+        if region.shape is not None or not any(name in places for name in ASKED):
+            continue
+        for first in range(0, len(raw), TOGETHER):
+            some = slice(first, first + TOGETHER)
+            pixels = Filtered(raw[some], per_frame[some], plan.steps, None)
+            part = pixels[region.box]
+            part = finished(part, level_of(out[some], layout, plan.steps), plan.steps, per_frame[some], shared)
+            good = np.isfinite(part)
+            values = np.where(good, part, 0.0).astype(np.float64)
+            _fill_asked(out[some], places, region, values, good, good.astype(np.float64))
+
+
+def _fill_asked(
+    out: Doubles, places: Mapping[str, slice], region: Region, values: Doubles, good: kernels.Bools, area: Doubles
+) -> None:
+    """Fill lowest pixel, standard deviation (pixels as much as they count), and mean of the brightest pixels."""
+    if "lowest" in places:
+        lowest = kernels.in_rows(np.where(good, values, np.inf)).min(axis=1)
+        out[:, places["lowest"].start] = np.where(np.isfinite(lowest), lowest, np.nan)
+    if "deviation" in places:
+        number = kernels.total(area)
+        number = np.where(number > 0, number, np.nan)
+        away = values - (kernels.total(values * area) / number)[:, None, None]
+        out[:, places["deviation"].start] = np.sqrt(kernels.total(np.square(away) * area) / number)
+    if "bright" in places:
+        flat = kernels.in_rows(np.where(good, values, -np.inf))
+        most = min(region.n_brightest, flat.shape[1])
+        where = np.argpartition(-flat, most - 1, axis=1)[:, :most]
+        found = np.sort(np.take_along_axis(flat, where, axis=1), axis=1)  # the same order of summing in any chunks
+        known = np.isfinite(found)
+        number = np.where(known.any(axis=1), np.count_nonzero(known, axis=1), np.nan)
+        out[:, places["bright"].start] = np.where(known, found, 0.0).sum(axis=1) / number
 
 
 def _put(out: Doubles, places: Mapping[str, slice], name: str, profiles: tuple[Doubles, Doubles]) -> None:

@@ -16,6 +16,7 @@ from xinsitu.values import OWN_EDGE
 
 from .contradictions import excess_at_edges, slope_across, tail_at_edges
 from .frame_statistics import statistics
+from .further_quantities import of_pixels, of_shape
 from .profile_bins import bins_of, n_bins
 from .regions import Measurements, Region, alike
 from .roi_backgrounds import Under, follows, under
@@ -40,6 +41,19 @@ COLUMNS = (
     "com_x_errors",
     "fwhm_y_errors",
     "fwhm_x_errors",
+    "mean",
+    "minimum",
+    "std",
+    "brightest",
+    "sigma_y",
+    "sigma_x",
+    "skewness_y",
+    "skewness_x",
+    "mean_errors",
+    "sigma_y_errors",
+    "sigma_x_errors",
+    "skewness_y_errors",
+    "skewness_x_errors",
     "median_bias",
     "n_valid",
     "n_saturated",
@@ -178,13 +192,16 @@ def _quantities(
     area, empty, nothing = own.pixels, own.pixels == 0, np.zeros(len(net))
     share = area / np.maximum(others, 1) if region.background else nothing
     quality = np.zeros(len(net), dtype=np.int64)
-    if "intensity" in region.measures:
-        yield "intensity", np.where(empty, np.nan, net)
+    if {"intensity", "mean"} & region.measures:
         twice = twice_counted(
             frames, region, plan, own=1.0, under=-share, area=nothing if region.under else area, net=net
         )
-        spread = np.sqrt(np.maximum(variance + net**2 * whole + twice, 0))
-        yield "intensity_errors", np.where(empty, np.nan, spread)
+        spread = np.where(empty, np.nan, np.sqrt(np.maximum(variance + net**2 * whole + twice, 0)))
+        for name, number in (("intensity", 1.0), ("mean", np.maximum(area, 1))):
+            if name in region.measures:
+                yield name, np.where(empty, np.nan, net) / number
+                yield f"{name}_errors", spread / number
+    yield from of_pixels(own)
     if "background" in region.measures:
         yield "background", np.where(empty, np.nan, below.total)
         area = area if region.under else nothing
@@ -215,6 +232,8 @@ def _quantities(
             yield f"com_{axis}_errors", com_errors
             if not follows(region.under, axis) and plan.counts:
                 yield from _told(f"slope_{axis}", *slope_across(axis, own, below, net), com_errors)
+        if {"sigma", "skewness"} & region.measures:
+            yield from of_shape(axis, region, own, below, shared_level)
         width, width_errors, flags, sharp = width_of(axis, own, below, shared_level, region, plan)
         quality |= flags
         clear = np.minimum(clear, sharp)

@@ -18,6 +18,9 @@ from xinsitu.values import EDGE, OWN_EDGE, Box
 
 from .region_pixels import Pixels
 
+PIXEL_BY_PIXEL = {"minimum": "lowest", "std": "deviation", "brightest": "bright"}
+"""What is measured of pixels one by one, and the statistic that it is; all else follows from sums."""
+
 
 @dataclass(frozen=True, eq=False)
 class Region:
@@ -34,6 +37,7 @@ class Region:
     background: tuple[int, ...]
     under: str
     measures: frozenset[str]
+    n_brightest: int = 10
     moving: int | None = None
     largest: tuple[int, int] | None = None
     shape: Pixels | None = None
@@ -112,6 +116,11 @@ class Measurements(Plan):
         """Whether filtered pixels are the corrected ones, so that they need not be summed twice."""
         return self.steps.boxes is None and not self.steps.scaled and not self.steps.images
 
+    @property
+    def asks_pixels(self) -> bool:
+        """Whether something is measured that sums do not tell."""
+        return any(what in region.measures for region in self.regions for what in PIXEL_BY_PIXEL)
+
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:
         """Boxes that may have pixels in common and enter one quantity, by number: ROIs, then the frames' background."""
@@ -144,8 +153,10 @@ class Measurements(Plan):
             profiles = (*profiles, "weighted")
         largest, edge = region.largest or region.size, region.under in OWN_EDGE
         rim = np.count_nonzero(edge_of(*largest) if region.shape is None else region.shape.rim) if edge else 0
-        asked = ("top_varying",) if self.steps.images else ()
-        return Shape(*largest, profiles=profiles, edge=int(rim), moments=edge and region.under != EDGE, asked=asked)
+        asked = [name for what, name in PIXEL_BY_PIXEL.items() if what in region.measures]
+        asked += ["top_varying"] if self.steps.images else []
+        moments = edge and region.under != EDGE
+        return Shape(*largest, profiles=profiles, edge=int(rim), moments=moments, asked=tuple(asked))
 
 
 def overlap(one: Box, other: Box) -> Box | None:

@@ -22,7 +22,7 @@ from xinsitu.physics.corrections.plan import (
     prepared,
     says_counts,
 )
-from xinsitu.schema import image_of
+from xinsitu.schema import FURTHER, image_of
 from xinsitu.values import EDGE, MEASURES, OWN_EDGE, PLANE, POLY_X, POLY_Y, Box, Roi, RoiSet
 
 from .moving import Boxes, boxes_in_time
@@ -153,7 +153,8 @@ def _plan(
             origin=(roi.y[0], roi.x[0]),
             background=tuple(rois.names.index(name) for name in roi.background if name not in OWN_EDGE),
             under=_kind_of_background(roi),
-            measures=frozenset(roi.measure if roi.measure is not None else MEASURES),
+            measures=frozenset(what for what in (*MEASURES, *FURTHER) if roi.measures(what)),
+            n_brightest=roi.n_brightest,
             moving=moving.get(roi.name),
             largest=largest.get(roi.name),
             shape=None if roi.weights is None else Pixels(roi.shape, roi.weights),

@@ -17,7 +17,7 @@ from xinsitu.physics.blocks import in_one_piece, over_batches
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.corrections.frame_numbers import reference_of
 from xinsitu.physics.corrections.plan import units_after
-from xinsitu.schema import QUANTITIES, Quantity, attributes_of, image_of
+from xinsitu.schema import FURTHER, QUANTITIES, SCALED, Quantity, attributes_of, image_of
 from xinsitu.values import EDGE, Roi, RoiSet
 from xinsitu.variables import Called, Remarks
 
@@ -30,7 +30,8 @@ from .quantities import COLUMN, COLUMNS, REPORTED, algebra_block
 from .regions import Measurements
 from .roi_plan import Fitted, covered, fitted
 
-IMAGE_UNITS = ("intensity", "background", "maximum")
+IMAGE_UNITS = tuple(name for name in SCALED if not name.startswith("profile"))
+FURTHER_OF = {name: what for what, names in FURTHER.items() for name in names}
 _INTEGERS = {"n_valid": np.int64, "n_saturated": np.int64, "quality": np.int32}
 
 
@@ -78,6 +79,11 @@ def measure(
         - ``<name>_errors``: standard errors from counting; NaN where the image is not in ``counts``.
         - ``median_bias``: by which part a plain median raised the intensity (below 0: lowered it), measured in one
           frame in eight, spikes aside; only with such a median on counts. NaN in the others.
+        - where a ROI's ``measure`` asks for them: ``mean`` (intensity over ``n_valid``), ``minimum``, ``std`` (over the
+          valid pixels, by their number), ``brightest`` (mean of the ``n_brightest`` highest), ``sigma_y``, ``sigma_x``
+          (root of the second central moment of the profile less the declared background, in pixels), ``skewness_y``,
+          ``skewness_x``; both NaN where the moment is less than three standard errors above zero. ``minimum``,
+          ``std`` and ``brightest`` have no errors.
         - ``n_valid``, with exact edges the area of the valid pixels; ``n_saturated``: raw pixels at or above the
           attribute ``count_cutoff``, -1 where the image is not in counts or no cut-off is known; ``quality``: reasons
           not to trust the values.
@@ -217,6 +223,9 @@ def _unpacked(
     """One variable per quantity, with units, names and coordinates."""
     units = units_after(image, correction)
     coords = _riding_along(data, image) | _geometry(rois, fit.boxes, image.sizes["time"])
+    if any(roi.measures("brightest") for roi in rois):
+        number = np.array([roi.n_brightest for roi in rois], dtype=np.int64)
+        coords["n_brightest"] = _variable("n_brightest", ("roi",), number)
     flat = fit.plan.steps.flat_counts is not None
     shared = _of_frame(packed, "flat_variance") if flat else np.zeros(image.sizes["time"])
     coords["scale_errors"] = _variable("scale_errors", ("time",), shared)
@@ -229,6 +238,8 @@ def _unpacked(
     variables: dict[str, xr.Variable] = {}
     for name in REPORTED:
         if name == "median_bias" and not fit.plan.asks_median:
+            continue
+        if (what := FURTHER_OF.get(name.removesuffix("_errors"))) and not any(roi.measures(what) for roi in rois):
             continue
         parts = name == "n_valid" and any(region.pixels.fractional for region in fit.plan.regions)
         values = packed[:, :, COLUMN[name]].astype(np.float64 if parts else _INTEGERS.get(name, np.float64))
