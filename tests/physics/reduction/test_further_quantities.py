@@ -204,3 +204,24 @@ def test_they_go_through_files_changes_figures_and_commands(experiment, tmp_path
     assert quantities(series, "sigma_l") == ["sigma_x"]
     assert main(["plot", str(tmp_path / "s.nc"), "-o", str(tmp_path / "s.png")]) == 0
     assert main(["run", str(tmp_path / "s.nc")]) == 0
+
+
+@pytest.mark.parametrize("edges", ["whole", "exact"])
+def test_shapes_have_them_of_their_own_pixels(edges, kernel):
+    from xinsitu.values import Ellipse
+
+    image = made()
+    ellipse = xi.Roi("e", geometry=Ellipse(centre=(15.2, 19.6), axes=(8.3, 11.1)), edges=edges)
+    one = xi.measure(image, asked(ellipse)).isel(roi=0)
+    weights = np.asarray(ellipse.weights)
+    pixels = image.values[:, slice(*ellipse.y), slice(*ellipse.x)].astype(float)
+    inside = pixels[:, weights > 0]
+    np.testing.assert_array_equal(one["minimum"], inside.min(1))
+    np.testing.assert_allclose(one["brightest"], np.sort(inside, axis=1)[:, -10:].mean(1), rtol=1e-12)
+    mean = (pixels * weights).sum((1, 2)) / weights.sum()
+    np.testing.assert_allclose(one["mean"], mean, rtol=1e-10)
+    spread = np.sqrt((weights * (pixels - mean[:, None, None]) ** 2).sum((1, 2)) / weights.sum())
+    np.testing.assert_allclose(one["std"], spread, rtol=1e-10)
+    sigma, skewness = moments((pixels * weights)[4].sum(0))
+    assert float(one.sigma_x[4]) == pytest.approx(sigma, rel=1e-9)
+    assert float(one.skewness_x[4]) == pytest.approx(skewness, rel=1e-7)
