@@ -52,7 +52,7 @@ def said(name: str, times: list[float], wanted: float) -> None:
 
 
 def rest(page: Page, explorer: Explorer) -> None:
-    while not explorer.store.complete or explorer.model.stale():
+    while not explorer.store.complete or explorer.model.numbers.stale():
         page.wait_for_timeout(100)
     page.wait_for_timeout(500)
 

@@ -49,7 +49,7 @@ def run(frames: int) -> None:
             pages[-1].wait_for_function(
                 "() => window.Bokeh?.documents?.[0]?.get_model_by_name('image')?.inner_width > 0"
             )
-        while not explorer.store.complete or any(model.stale() for model in explorer._models):
+        while not explorer.store.complete or any(model.numbers.stale() for model in explorer._models):
             pages[0].wait_for_timeout(100)
         pages[0].wait_for_timeout(1000)
         alone = times(pages[0], frames)

@@ -40,7 +40,7 @@ def start() -> Iterator[Callable[..., Explorer]]:
             stack.callback(explorer.stop)
             explorer.store.start()
             explorer.store.wait()
-            explorer.model.measure_now()
+            explorer.model.numbers.measure_now()
             return explorer
 
         yield run
@@ -72,9 +72,11 @@ def holds(
     screen = export.result(model)
     (folder / "screen.nc").write_bytes(export.netcdf(model))
     assert differences(xi.read_results(folder / "screen.nc"), screen) == {}
-    for roi in model.rois.names:
+    for roi in model.regions.rois.names:
         for name in ("intensity", "com_y", "com_x", "fwhm_y", "fwhm_x", "background"):
-            np.testing.assert_array_equal(model.shown(roi)[name].values, screen[name].sel(roi=roi).values, name)
+            np.testing.assert_array_equal(
+                model.attenuation.shown(roi)[name].values, screen[name].sel(roi=roi).values, name
+            )
     made = again(model, folder, dict(names))
     assert set(made) == ({"script", "recipe"} if recipe else {"script"})
     for way, result in made.items():
@@ -87,24 +89,24 @@ def holds(
 
 def everything(model: ExplorerModel) -> None:
     """Set up what can be set up: moved, keyed, following and background ROIs, changes, events, axes."""
-    model.place("WZ", (70.2, 140.9), (214.0, 260.0))
-    model.set_background("WZ", ("BG",))
-    model.frame = 5
-    model.selected = "CTR"
-    model.set_key_frame()
-    model.frame = 50
-    model.place("CTR", (64.0, 152.0), (70.0, 146.0))
-    model.measure_now()
-    model.selected = "ZB"
-    model.follow_com()
-    model.add("intensity")
-    model.commit()
-    model.measure_now()
-    model.frame = 7
-    model.add_event("In shutter open")
-    model.frame = 30
-    model.end_event(0)
-    model.axis, model.log_intensity = "local", True
+    model.regions.place("WZ", (70.2, 140.9), (214.0, 260.0))
+    model.regions.set_background("WZ", ("BG",))
+    model.view.frame = 5
+    model.regions.selected = "CTR"
+    model.regions.set_key_frame()
+    model.view.frame = 50
+    model.regions.place("CTR", (64.0, 152.0), (70.0, 146.0))
+    model.numbers.measure_now()
+    model.regions.selected = "ZB"
+    model.numbers.follow_com()
+    model.regions.add("intensity")
+    model.regions.commit()
+    model.numbers.measure_now()
+    model.view.frame = 7
+    model.logbook.add_event("In shutter open")
+    model.view.frame = 30
+    model.logbook.end_event(0)
+    model.view.axis, model.curves.log_intensity = "local", True
 
 
 class TestFolders:
@@ -121,8 +123,8 @@ class TestFolders:
         )  # fmt: skip
         explorer = start(experiment.folders["time1"], rois=experiment.rois, reading=TOKYO, correcting=correcting)
         with_mask = holds(explorer, tmp_path)["intensity"]
-        explorer.model.corrected = False
-        explorer.model.measure_now()
+        explorer.model.view.corrected = False
+        explorer.model.numbers.measure_now()
         assert not with_mask.equals(holds(explorer, tmp_path)["intensity"])
 
     def test_normalised_by_a_counter(self, start, experiment: Truth, tmp_path: Path):
@@ -137,10 +139,10 @@ class TestFolders:
         explorer = start(experiment.folders["sample"], rois=experiment.rois, reading=TOKYO, correcting=correcting)
         model = explorer.model
         everything(model)
-        model.find_changes()
-        while model.proposals:
-            model.accept_change(0)
-        assert model.changes
+        model.attenuation.find_changes()
+        while model.attenuation.proposals:
+            model.attenuation.accept_change(0)
+        assert model.attenuation.changes
         screen = holds(explorer, tmp_path)
         assert json.loads(screen.attrs["events"])[0]["name"] == "In shutter open"
         assert screen["roi_y0"].dims == ("time", "roi")
@@ -154,14 +156,14 @@ class TestFolders:
         """The file of events beside the frames is that of the whole sample."""
         explorer = start(experiment.folders["time2"], rois=experiment.rois, reading=TOKYO)
         theirs = xi.Event("growth", {"measurement": "time3", "frame": 4}, {"measurement": "time3", "frame": 9})
-        explorer.model.events = (theirs, xi.Event("ours", {"measurement": "time2", "seconds": 3}))
+        explorer.model.logbook.events = (theirs, xi.Event("ours", {"measurement": "time2", "seconds": 3}))
         made = export.result(explorer.model)
         assert [event["name"] for event in json.loads(made.attrs["events"])] == ["ours"]
         assert export.netcdf(explorer.model).startswith(b"\x89HDF")
         files = export.recipe_files(explorer.model)
         assert [event["name"] for event in json.loads(files["events.json"])["events"]] == ["ours"]
         assert "growth" not in export.script(explorer.model)
-        assert "growth" in explorer.model.events_text()  # what was loaded stays loaded
+        assert "growth" in explorer.model.logbook.events_text()  # what was loaded stays loaded
 
     @pytest.mark.parametrize("fault", ["truncated", "unreadable"])
     def test_a_bad_frame_stops_neither_screen_nor_rerun(self, start, experiment: Truth, tmp_path: Path, fault: str):
@@ -185,7 +187,7 @@ class TestFolders:
         victim.write_bytes(victim.read_bytes()[:50_000])
         explorer.store.start()
         explorer.store.wait()
-        explorer.model.measure_now()
+        explorer.model.numbers.measure_now()
         assert list(explorer.store.faults) == [30]
         screen = holds(explorer, tmp_path, without=("stamp", "frame_status"))  # these are as they were at opening
         explorer.stop()

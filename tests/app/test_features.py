@@ -54,27 +54,27 @@ class TestGoTo:
         clock = str((times[at] + zone).astype("datetime64[s]"))[11:]
         seconds = (times[at] - times[0]) / np.timedelta64(1, "s")
         for text in (f"time2 {frame}", clock, f"{times[at]}+00:00", str(times[at] + zone)[:19], f"{seconds} s"):
-            model.frame = 3
-            model.goto_text(text)
-            assert times[model.frame] == times[at], text
-        model.goto_text(f" {frame + 1} ")  # of the measurement that is shown
-        assert model.frame == at + 1
-        model.goto_text("")
-        assert model.frame == at + 1
+            model.view.frame = 3
+            model.view.goto_text(text)
+            assert times[model.view.frame] == times[at], text
+        model.view.goto_text(f" {frame + 1} ")  # of the measurement that is shown
+        assert model.view.frame == at + 1
+        model.view.goto_text("")
+        assert model.view.frame == at + 1
 
     def test_a_number_is_of_the_scan_that_is_shown_first(self, make):
         model = make("sample")
         scans = model.store.data["scan"].values
         second = int(np.flatnonzero(scans == 2)[0])
         first = int(np.flatnonzero(model.store.data["measurement"].values == "time2")[0])
-        model.frame = second + 1
-        model.goto_text("0")
-        assert model.frame == second
-        model.frame = first + 1
+        model.view.frame = second + 1
+        model.view.goto_text("0")
+        assert model.view.frame == second
+        model.view.frame = first + 1
         for text, at in (("0", first), ("2 0", second), ("time2 2 1", second + 1), ("time2/1/1", first + 1)):
-            model.goto_text(text)
-            assert model.frame == at, text
-            model.frame = first + 1
+            model.view.goto_text(text)
+            assert model.view.frame == at, text
+            model.view.frame = first + 1
 
     @pytest.mark.parametrize(
         ("text", "words"),
@@ -91,24 +91,24 @@ class TestGoTo:
     def test_what_there_is_not_is_one_sentence(self, make, text, words):
         model = make("sample")
         with pytest.raises(xi.XinsituError, match=words):
-            model.goto_text(text)
-        assert model.frame == 0
+            model.view.goto_text(text)
+        assert model.view.frame == 0
 
     def test_frames_without_times_know_only_numbers(self):
         data = xr.DataArray(np.ones((3, 8, 8), "int32"), dims=("time", "y", "x")).to_dataset(name="image")
         time = np.datetime64("1970-01-01", "ns") + np.arange(3) * np.timedelta64(1, "s")
         data = data.assign_coords(time=time).assign_attrs(time_source="frame")
         model = ExplorerModel(FrameStore(open_source(data)))
-        model.goto_text("2")
-        assert model.frame == 2
+        model.view.goto_text("2")
+        assert model.view.frame == 2
         with pytest.raises(xi.StitchError, match="carry no time"):
-            model.goto_text("00:00:01")
+            model.view.goto_text("00:00:01")
 
 
 class TestImage:
     def test_changes_since_another_frame(self, make):
         model = make("time1")
-        model.frame = 30
+        model.view.frame = 30
         frames = model.store.data["image"][[0, 29, 30]].values.astype(float)
         step = np.diff(model.store.data["time"].values[[29, 30]])[0] / np.timedelta64(1, "s")
         for show, expected in (
@@ -116,53 +116,53 @@ class TestImage:
             ("first", frames[2] - frames[0]),
             ("slope", (frames[2] - frames[1]) / step),
         ):
-            model.compare = show
-            np.testing.assert_allclose(model.image().values, expected, rtol=1e-6)
-        model.fit_limits(99.0)
-        assert -model.limits[0] == model.limits[1] > 0
-        assert np.isnan(model.image(0).values).all()
-        model.compare = "first"
-        assert (model.image(0).values == 0).all()
+            model.view.compare = show
+            np.testing.assert_allclose(model.view.image().values, expected, rtol=1e-6)
+        model.view.fit_limits(99.0)
+        assert -model.view.limits[0] == model.view.limits[1] > 0
+        assert np.isnan(model.view.image(0).values).all()
+        model.view.compare = "first"
+        assert (model.view.image(0).values == 0).all()
 
     def test_bounds_hold_the_limits_and_logs_stay_positive(self, make):
         model = make("time1")
-        for model.log_image in (True, False):
+        for model.view.log_image in (True, False):
             for percentile in (100.0, 95.0):
-                model.fit_limits(percentile)
-                low, high = model.limit_bounds()
-                assert low <= model.limits[0] < model.limits[1] <= high
-                assert low > 0 or not model.log_image
+                model.view.fit_limits(percentile)
+                low, high = model.view.limit_bounds()
+                assert low <= model.view.limits[0] < model.view.limits[1] <= high
+                assert low > 0 or not model.view.log_image
 
     def test_calibrated_pixels(self, make):
         y, x = np.mgrid[:195, :487]
         maps = {"x": xi.reciprocal_axis(1.0 + 0.001 * np.arange(487), "l", axis="x"),
                 "y": xi.reciprocal_axis(0.01 * y + 0.0001 * x, "hk")}  # fmt: skip
         model = make("time1", calibration=maps)
-        found = model.calibrated(10.0, 200.5)
+        found = model.view.calibrated(10.0, 200.5)
         assert found == {"l": pytest.approx(1.2005), "hk": pytest.approx(0.1 + 0.02005)}
-        assert make("time1").calibrated(10.0, 200.0) == {}
+        assert make("time1").view.calibrated(10.0, 200.0) == {}
 
 
 class TestMovingKymograph:
     @pytest.mark.parametrize("along", ["x", "y"])
     def test_it_sums_the_box_where_it_is(self, make, along):
         model = make("time1", correcting=Correcting(median=3))
-        model.selected, model.along = "WZ", along
-        model.frame = 0
-        model.set_key_frame()
-        model.frame = 39
-        model.place("WZ", (80.0, 160.0), (240.0, 310.0))
-        model.commit()
-        assert [at for at, _ in model.key_frames()] == [0, 39]
-        assert model.key_frames()[1][1] == model.box("WZ")
-        whole = xi.correct(model.store.measurable(), model.correction).image.compute().values
-        boxes = model.boxes("WZ")
-        found = Kymograph.of(model.kymograph_request())
+        model.regions.selected, model.cutouts.along = "WZ", along
+        model.view.frame = 0
+        model.regions.set_key_frame()
+        model.view.frame = 39
+        model.regions.place("WZ", (80.0, 160.0), (240.0, 310.0))
+        model.regions.commit()
+        assert [at for at, _ in model.regions.key_frames()] == [0, 39]
+        assert model.regions.key_frames()[1][1] == model.regions.box("WZ")
+        whole = xi.correct(model.store.measurable(), model.view.correction).image.compute().values
+        boxes = model.regions.boxes("WZ")
+        found = Kymograph.of(model.cutouts.kymograph_request())
         np.testing.assert_array_equal(found.edges, boxes[:, :2] if along == "y" else boxes[:, 2:])
         first = found.pixels[0]
         for at in (0, 20, 39):
             y0, y1, x0, x1 = boxes[at]
-            pools = [model.rois[name] for name in model.roi.background]
+            pools = [model.regions.rois[name] for name in model.regions.roi.background]
             ground = np.concatenate([whole[at, slice(*one.y), slice(*one.x)].ravel() for one in pools]).mean()
             expected = whole[at, y0:y1, x0:x1].sum(axis=1 if along == "y" else 0)
             expected = expected - ground * (x1 - x0 if along == "y" else y1 - y0)
@@ -173,17 +173,17 @@ class TestMovingKymograph:
 
     def test_a_still_box_has_no_edges(self, make):
         model = make("time1")
-        assert Kymograph.of(model.kymograph_request()).edges is None
+        assert Kymograph.of(model.cutouts.kymograph_request()).edges is None
 
 
 class TestEvidence:
     def test_the_numbers_are_those_of_the_library(self, make, truth):
         model = make("sample")
-        assert model.evidence() is None
-        model.measure_now()
-        model.find_changes()
-        found = model.evidence()
-        change = model.proposals[0]
+        assert model.attenuation.evidence() is None
+        model.numbers.measure_now()
+        model.attenuation.find_changes()
+        found = model.attenuation.evidence()
+        change = model.attenuation.proposals[0]
         known = change.evidence
         assert [row.roi for row in found.rows] == [roi.name for roi in truth.rois if roi.role == "signal"]
         chi = 0.0
@@ -197,59 +197,59 @@ class TestEvidence:
         assert f"{known['degrees_of_freedom']} degrees of freedom" in found.agreement
         assert "agree" in found.agreement
         assert f"{change.factor:.5g}" in found.title
-        model.accept_change(0)
-        assert model.looked_at == 0
-        accepted = model.evidence()
+        model.attenuation.accept_change(0)
+        assert model.attenuation.looked_at == 0
+        accepted = model.attenuation.evidence()
         assert [row.before for row in accepted.rows] == [row.before for row in found.rows]  # as measured, not scaled
 
     def test_a_moved_roi_does_not_make_the_background_decide(self, make):
         model = make("sample")
-        model.measure_now()
-        model.place("CTR", (65.0, 140.0), (65.0, 135.0))
-        model.measure_now()
-        model.find_changes()
-        assert "BG" not in model.proposals[0].evidence["factors"]
+        model.numbers.measure_now()
+        model.regions.place("CTR", (65.0, 140.0), (65.0, 135.0))
+        model.numbers.measure_now()
+        model.attenuation.find_changes()
+        assert "BG" not in model.attenuation.proposals[0].evidence["factors"]
 
     @pytest.mark.filterwarnings("ignore:the ROIs disagree")
     def test_clicked_changes_have_evidence_and_deleting_goes_on(self, make):
         model = make("sample")
-        model.measure_now()
-        model.pick_change()
-        model.pick(50)
-        model.pick(52)
-        assert "disagree" in model.question
-        model.answer(yes=True)
-        assert model.looked_at == 0
-        assert len(model.evidence().rows) >= 3
-        assert "disagree" in model.evidence().agreement  # nothing happened there but growth
-        model.delete_change(0)
-        assert model.looked_at == -1
-        assert model.evidence() is None
+        model.numbers.measure_now()
+        model.attenuation.pick_change()
+        model.view.pick(50)
+        model.view.pick(52)
+        assert "disagree" in model.attenuation.question
+        model.attenuation.answer(yes=True)
+        assert model.attenuation.looked_at == 0
+        assert len(model.attenuation.evidence().rows) >= 3
+        assert "disagree" in model.attenuation.evidence().agreement  # nothing happened there but growth
+        model.attenuation.delete_change(0)
+        assert model.attenuation.looked_at == -1
+        assert model.attenuation.evidence() is None
 
 
 class TestClicks:
     def test_an_event_is_put_where_one_clicks(self, make):
         model = make("sample")
-        model.pick_event(" As shutter open ")
-        assert "As shutter open" in model.picking
-        model.pick(17)
-        assert model.picking == ""
-        assert model.events[0].name == "As shutter open"
-        assert model.events[0].start.frame == 17
-        assert model.frame == 17
-        model.pick(30)
-        assert len(model.events) == 1
+        model.logbook.pick_event(" As shutter open ")
+        assert "As shutter open" in model.view.picking
+        model.view.pick(17)
+        assert model.view.picking == ""
+        assert model.logbook.events[0].name == "As shutter open"
+        assert model.logbook.events[0].start.frame == 17
+        assert model.view.frame == 17
+        model.view.pick(30)
+        assert len(model.logbook.events) == 1
         with pytest.raises(xi.DocumentError, match="needs a name"):
-            model.pick_event(" ")
+            model.logbook.pick_event(" ")
 
     def test_one_thing_at_a_time(self, make):
         model = make("sample")
-        model.pick_event("open")
-        model.pick_change()
-        model.pick(3)
-        model.stop_picking()
-        model.pick(9)
-        assert (model.events, model.changes, model.picking) == ((), (), "")
+        model.logbook.pick_event("open")
+        model.attenuation.pick_change()
+        model.view.pick(3)
+        model.view.stop_picking()
+        model.view.pick(9)
+        assert (model.logbook.events, model.attenuation.changes, model.view.picking) == ((), (), "")
 
 
 @pytest.mark.filterwarnings("ignore:no ROI has:xinsitu.XinsituWarning")
@@ -264,7 +264,7 @@ class TestBeside:
         xi.write_results(xi.measure(scan, other).compute(), tmp_path / "results" / "0884_time2.nc")
         xi.write_rois(other, tmp_path / "other.json")
         (tmp_path / "broken.nc").write_bytes(b"nothing")
-        (tmp_path / "events.json").write_text(model.events_text())
+        (tmp_path / "events.json").write_text(model.logbook.events_text())
         return model, other
 
     def test_rois_are_copied_from_results_and_files(self, there):
@@ -273,41 +273,46 @@ class TestBeside:
         assert {"other.json", "0884_time2.nc", "rois.json"} <= set(files)
         assert "events.json" not in files
         for name in ("other.json", "0884_time2.nc"):
-            model.copy_rois(files[name])
-            assert [(roi.name, roi.y, roi.x, roi.role) for roi in model.rois] == [
+            model.regions.copy_rois(files[name])
+            assert [(roi.name, roi.y, roi.x, roi.role) for roi in model.regions.rois] == [
                 (roi.name, roi.y, roi.x, roi.role) for roi in other
             ]
-            model.undo()
-            assert model.rois.names != other.names
+            model.regions.undo()
+            assert model.regions.rois.names != other.names
         with pytest.raises(xi.XinsituError, match=r"broken\.nc"):
-            model.copy_rois(files["broken.nc"])
+            model.regions.copy_rois(files["broken.nc"])
 
     def test_results_are_opened_beside_the_curves(self, there):
         model, _ = there
         files = beside.results(model.source)
-        model.open_result(files["0884_time2.nc"])
-        assert model.result.attrs["result_name"] == "0884_time2.nc"
-        times = model.result["time"].values
-        for model.axis in ("elapsed", "utc", "local"):
+        model.curves.open_result(files["0884_time2.nc"])
+        assert model.curves.result.attrs["result_name"] == "0884_time2.nc"
+        times = model.curves.result["time"].values
+        for model.view.axis in ("elapsed", "utc", "local"):
             np.testing.assert_allclose(
-                model.places_of(times)[-1] - model.coordinates()[0],
+                model.view.places_of(times)[-1] - model.view.coordinates()[0],
                 (times[-1] - model.store.data["time"].values[0])
-                / np.timedelta64(1, "s" if model.axis == "elapsed" else "ms"),
+                / np.timedelta64(1, "s" if model.view.axis == "elapsed" else "ms"),
             )
-        model.open_result(None)
-        assert model.result is None
+        model.curves.open_result(None)
+        assert model.curves.result is None
 
 
 class TestRemembered:
     def changed(self, make):
         model = make("sample", correcting=Correcting(median=3))
-        model.measure_now()
-        model.find_changes()
-        model.accept_change(0)
-        model.frame, model.axis, model.log_image, model.limits = 17, "local", False, (3.0, 77.0)
-        model.corrected, model.selected, model.along, model.show = False, "ZB", "y", "previous"
-        model.rename("ZB", "zinc")
-        model.add_event("open")
+        model.numbers.measure_now()
+        model.attenuation.find_changes()
+        model.attenuation.accept_change(0)
+        model.view.frame, model.view.axis, model.view.log_image, model.view.limits = 17, "local", False, (3.0, 77.0)
+        model.view.corrected, model.regions.selected, model.cutouts.along, model.cutouts.show = (
+            False,
+            "ZB",
+            "y",
+            "previous",
+        )
+        model.regions.rename("ZB", "zinc")
+        model.logbook.add_event("open")
         return model
 
     def test_a_view_comes_back_as_it_was(self, make):
@@ -315,32 +320,32 @@ class TestRemembered:
         other = make("sample", correcting=Correcting(median=3))
         other.load(view_text(model))
         assert document(other) == document(model)
-        assert other.frame == 17
-        assert other.selected == "zinc"
-        assert other.rois == model.rois
-        assert other.changes == model.changes
-        assert not other.corrected
+        assert other.view.frame == 17
+        assert other.regions.selected == "zinc"
+        assert other.regions.rois == model.regions.rois
+        assert other.attenuation.changes == model.attenuation.changes
+        assert not other.view.corrected
 
     def test_what_is_in_view_and_compared_with_comes_back(self, make, truth, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         model = make("time1")
-        model.measure_now()
-        xi.write_results(model.series, tmp_path / "old.nc")
-        model.open_result(tmp_path / "old.nc")
-        model.window, model.part = ((3.0, 9.5),), ((10.0, 200.0), (150.0, 20.0))
+        model.numbers.measure_now()
+        xi.write_results(model.numbers.series, tmp_path / "old.nc")
+        model.curves.open_result(tmp_path / "old.nc")
+        model.view.window, model.view.part = ((3.0, 9.5),), ((10.0, 200.0), (150.0, 20.0))
         other = make("time1")
         other.load(view_text(model))
-        assert other.compared == "old.nc"
-        assert other.result.identical(model.result)
-        assert (other.window, other.part) == (model.window, model.part)
-        other.open_result(None)
-        assert other.compared == ""
+        assert other.curves.compared == "old.nc"
+        assert other.curves.result.identical(model.curves.result)
+        assert (other.view.window, other.view.part) == (model.view.window, model.view.part)
+        other.curves.open_result(None)
+        assert other.curves.compared == ""
         (tmp_path / "old.nc").write_bytes(b"no longer a result")
         other.load(view_text(model))
-        assert (other.result, other.window) == (None, model.window)
+        assert (other.curves.result, other.view.window) == (None, model.view.window)
         (tmp_path / "old.nc").rename(tmp_path / "elsewhere.hdf")
         other.load(view_text(model))
-        assert other.result is None
+        assert other.curves.result is None
 
     def test_what_does_not_fit_stays(self, make):
         model = self.changed(make)
@@ -350,7 +355,7 @@ class TestRemembered:
         view["changes"] = view["proposals"] = []
         del view["correction"]  # as views had none once
         plain.load(json.dumps(view))
-        assert (plain.corrected, plain.axis, plain.frame) == (False, "elapsed", 39)
+        assert (plain.view.corrected, plain.view.axis, plain.view.frame) == (False, "elapsed", 39)
 
     @pytest.mark.parametrize(
         "part",
@@ -372,11 +377,11 @@ class TestRemembered:
         model = make("time1")
         tabs = Remembered()
         name = tabs.open(model)
-        model.frame = 7
+        model.view.frame = 7
         assert tabs.view(name)["view"]["frame"] == 7
         assert tabs.view("guessed") is None
         tabs.close(model)
-        model.frame = 9
+        model.view.frame = 9
         assert tabs.view(name)["view"]["frame"] == 7
         for _ in range(TABS):
             tabs.open(model)
@@ -391,16 +396,16 @@ def test_new_measurements_and_frames_come_by_themselves(make, truth, tmp_path):
     store.start()
     store.wait()
     model = ExplorerModel(store, rois=truth.rois)
-    model.follow = True
-    model.add_event("open")
-    assert model.n_frames == 40
+    model.view.follow = True
+    model.logbook.add_event("open")
+    assert model.view.n_frames == 40
     shutil.copytree(truth.folders["time2"], sample / "time2")
     assert store.refresh() == 40
     store.wait()
-    model.grow()
-    model.measure_now()
-    assert (model.n_frames, model.frame) == (80, 79)
-    assert list(model.measurements()) == ["time1", "time2"]
-    assert model.numbers_of("WZ").sizes["time"] == 80
-    assert isinstance(model.events[0], Event)
+    model.view.grow()
+    model.numbers.measure_now()
+    assert (model.view.n_frames, model.view.frame) == (80, 79)
+    assert list(model.view.measurements()) == ["time1", "time2"]
+    assert model.numbers.of("WZ").sizes["time"] == 80
+    assert isinstance(model.logbook.events[0], Event)
     store.release()

@@ -90,9 +90,9 @@ def test_colours_are_for_all_of_the_run(tmp_path):
         tifffile.imwrite(tmp_path / f"late_{number:03d}.tif", frame)
     store = FrameStore(open_source(tmp_path, reading=Reading(time="frame")))
     model = ExplorerModel(store)
-    assert model.limits[1] == pytest.approx(1 + 10 * 3**11, rel=1e-6)
-    assert model.limits[0] <= 1
-    assert holds(model.rois["spot"], 41, 52)
+    assert model.view.limits[1] == pytest.approx(1 + 10 * 3**11, rel=1e-6)
+    assert model.view.limits[0] <= 1
+    assert holds(model.regions.rois["spot"], 41, 52)
 
 
 def test_the_reflectivity_is_seen_at_once(shared_data):
@@ -100,5 +100,5 @@ def test_the_reflectivity_is_seen_at_once(shared_data):
     model = ExplorerModel(FrameStore(open_source(folder)))
     first = xi.open_measurement(folder).image[0].values
     row, column = np.unravel_index(first.argmax(), first.shape)
-    assert holds(model.rois["spot"], row, column)
-    assert model.limits[1] > 0.5 * first.max()
+    assert holds(model.regions.rois["spot"], row, column)
+    assert model.view.limits[1] > 0.5 * first.max()

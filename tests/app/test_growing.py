@@ -53,12 +53,14 @@ def look(store) -> None:
 def holds(store, folder, frames) -> None:
     """Hold that the numbers are those of somebody who opens the folder afterwards."""
     model = ExplorerModel(store, rois=ROIS)
-    model.measure_now()
+    model.numbers.measure_now()
     expected = xi.measure(xi.open_measurement(folder, time="frame"), ROIS).compute()
     assert expected.sizes["time"] == frames
     for roi in ROIS.names:
         for name in ("intensity", "com_x", "maximum"):
-            np.testing.assert_array_equal(model.shown(roi)[name].values, expected[name].sel(roi=roi).values, name)
+            np.testing.assert_array_equal(
+                model.attenuation.shown(roi)[name].values, expected[name].sel(roi=roi).values, name
+            )
     np.testing.assert_array_equal(
         model.store.measurable()["image"].values, xi.open_measurement(folder, time="frame").image.values
     )

@@ -59,70 +59,70 @@ def test_importing_the_model_loads_no_gui():
 class TestNumbers:
     def test_what_is_shown_is_what_measure_gives(self, make, truth):
         model = make("time1")
-        model.measure_now()
+        model.numbers.measure_now()
         scan = xi.open_measurement(truth.folders["time1"], tz="Asia/Tokyo")
         expected = xi.measure(scan, truth.rois).compute()
         for name in truth.rois.names:
-            shown = model.numbers_of(name)
+            shown = model.numbers.of(name)
             for variable in ("intensity", "com_x", "fwhm_y", "quality", "intensity_errors"):
                 np.testing.assert_array_equal(shown[variable].values, expected[variable].sel(roi=name).values)
-        xr.testing.assert_equal(model.series.drop_vars("time"), expected.drop_vars("time"))
+        xr.testing.assert_equal(model.numbers.series.drop_vars("time"), expected.drop_vars("time"))
 
     def test_only_what_moved_is_measured_again(self, make):
         model = make("time1")
-        model.measure_now()
-        assert set(model.updated) == set(model.rois.names)
-        assert model.stale() == ()
-        model.place("WZ", (70.0, 140.0), (215.0, 260.0))
-        assert model.stale() == ("WZ",)
-        model.measure_now()
-        assert model.updated == ("WZ",)
-        model.place("BG", (0.0, 20.0), (0.0, 20.0))
-        model.measure_now()
-        assert set(model.updated) >= {"WZ", "BG"}  # WZ's background is BG
+        model.numbers.measure_now()
+        assert set(model.numbers.updated) == set(model.regions.rois.names)
+        assert model.numbers.stale() == ()
+        model.regions.place("WZ", (70.0, 140.0), (215.0, 260.0))
+        assert model.numbers.stale() == ("WZ",)
+        model.numbers.measure_now()
+        assert model.numbers.updated == ("WZ",)
+        model.regions.place("BG", (0.0, 20.0), (0.0, 20.0))
+        model.numbers.measure_now()
+        assert set(model.numbers.updated) >= {"WZ", "BG"}  # WZ's background is BG
 
     def test_the_correction_is_a_switch(self, make):
         model = make("time1", correcting=Correcting(median=3))
-        model.measure_now()
-        corrected = model.numbers_of("WZ")["intensity"].values
-        model.corrected = False
-        assert set(model.stale()) == set(model.rois.names)
-        model.measure_now()
-        assert not np.array_equal(model.numbers_of("WZ")["intensity"].values, corrected)
-        model.corrected = True
-        model.measure_now()
-        np.testing.assert_array_equal(model.numbers_of("WZ")["intensity"].values, corrected)
+        model.numbers.measure_now()
+        corrected = model.numbers.of("WZ")["intensity"].values
+        model.view.corrected = False
+        assert set(model.numbers.stale()) == set(model.regions.rois.names)
+        model.numbers.measure_now()
+        assert not np.array_equal(model.numbers.of("WZ")["intensity"].values, corrected)
+        model.view.corrected = True
+        model.numbers.measure_now()
+        np.testing.assert_array_equal(model.numbers.of("WZ")["intensity"].values, corrected)
 
     def test_an_answer_for_a_roi_that_is_gone_is_dropped(self, make):
         from xinsitu.app.state.measuring import answer
 
         model = make("time1")
-        request = model.request()
-        model.remove("TW")
-        model.rename("ZB", "zinc blende")
-        model.accept(request, answer(request))
-        assert model.stale() == ("zinc blende",)
+        request = model.numbers.request()
+        model.regions.remove("TW")
+        model.regions.rename("ZB", "zinc blende")
+        model.numbers.accept(request, answer(request))
+        assert model.numbers.stale() == ("zinc blende",)
 
     def test_profiles_and_kymograph_are_sums_of_the_corrected_frames(self, make):
         from xinsitu.app.data.cutouts import Kymograph, Section
 
         background = xi.Background(y=(0, 20), x=(0, 40), mode="subtract")
         model = make("time1", correcting=Correcting(median=3, background=background))
-        model.selected = "WZ"
-        model.frame = 7
-        whole = xi.correct(model.store.measurable(), model.correction).image.compute()
-        (y0, y1), (x0, x1) = model.roi.y, model.roi.x
+        model.regions.selected = "WZ"
+        model.view.frame = 7
+        whole = xi.correct(model.store.measurable(), model.view.correction).image.compute()
+        (y0, y1), (x0, x1) = model.regions.roi.y, model.regions.roi.x
         cut = whole.values[:, y0:y1, x0:x1]
-        pools = [model.rois[name] for name in model.roi.background]
+        pools = [model.regions.rois[name] for name in model.regions.roi.background]
         ground = [
             np.concatenate([one[slice(*pool.y), slice(*pool.x)].ravel() for pool in pools]).mean() if pools else 0.0
             for one in whole.values
         ]
         net = cut.sum(axis=1) - (y1 - y0) * np.array(ground)[:, None]
-        section = Section.of(model.section_request())
+        section = Section.of(model.cutouts.section_request())
         np.testing.assert_allclose(section.image, cut[7], rtol=1e-5, atol=1e-4)
         np.testing.assert_allclose(section.x, net[7], rtol=1e-4, atol=0.5)
-        kymograph = Kymograph.of(model.kymograph_request())
+        kymograph = Kymograph.of(model.cutouts.kymograph_request())
         assert kymograph.pixels == (x0, x1)
         np.testing.assert_allclose(kymograph.values[:, 0], net[0], rtol=1e-4, atol=0.5)
         np.testing.assert_allclose(kymograph.values[:, -1], net[-1], rtol=1e-4, atol=0.5)
@@ -147,56 +147,56 @@ class TestRois:
 
     def test_everything_that_can_be_done_to_them_can_be_undone(self, make):
         model = make("time1")
-        start = model.rois
-        model.add("com")
-        assert (model.roi.color, model.roi.measure) == ("yellow", ("com",))
-        model.type_box(model.selected, "10:20, 30:45")
-        model.rename(model.selected, "mine")
-        model.duplicate("mine")
-        assert model.selected == "mine 2"
-        assert model.roi.y != (10, 20)
-        model.set_kind("mine 2", "background")
-        model.set_background("mine", ("mine 2",))
-        model.rename("mine 2", "under")
-        assert model.rois["mine"].background == ("under",)
-        model.remove("under")
-        assert model.rois["mine"].background == ()
-        model.place("mine", (0.2, 10.4), (5.0, 9.0))
-        model.commit()
-        last = model.rois
+        start = model.regions.rois
+        model.regions.add("com")
+        assert (model.regions.roi.color, model.regions.roi.measure) == ("yellow", ("com",))
+        model.regions.type_box(model.regions.selected, "10:20, 30:45")
+        model.regions.rename(model.regions.selected, "mine")
+        model.regions.duplicate("mine")
+        assert model.regions.selected == "mine 2"
+        assert model.regions.roi.y != (10, 20)
+        model.regions.set_kind("mine 2", "background")
+        model.regions.set_background("mine", ("mine 2",))
+        model.regions.rename("mine 2", "under")
+        assert model.regions.rois["mine"].background == ("under",)
+        model.regions.remove("under")
+        assert model.regions.rois["mine"].background == ()
+        model.regions.place("mine", (0.2, 10.4), (5.0, 9.0))
+        model.regions.commit()
+        last = model.regions.rois
         for _ in range(20):
-            model.undo()
-        assert model.rois == start
+            model.regions.undo()
+        assert model.regions.rois == start
         for _ in range(20):
-            model.redo()
-        assert model.rois == last
+            model.regions.redo()
+        assert model.regions.rois == last
 
     def test_refusals_change_nothing(self, make):
         model = make("time1")
-        before = model.rois
+        before = model.regions.rois
         for action in (
-            lambda: model.rename("WZ", "ZB"),
-            lambda: model.rename("WZ", " "),
-            lambda: model.set_background("WZ", ("WZ",)),
-            lambda: model.type_box("WZ", "0:1"),
+            lambda: model.regions.rename("WZ", "ZB"),
+            lambda: model.regions.rename("WZ", " "),
+            lambda: model.regions.set_background("WZ", ("WZ",)),
+            lambda: model.regions.type_box("WZ", "0:1"),
             lambda: model.load('{"format": "xinsitu-rois", "version": 1, "rois": []}'),
             lambda: model.load("{" * 100_000),
             lambda: model.load('["rois"]'),
         ):
             with pytest.raises(xi.XinsituError):
                 action()
-        assert model.rois == before
+        assert model.regions.rois == before
 
     def test_the_file_comes_back_the_same(self, make, tmp_path):
         model = make("time1")
-        model.add("fwhm")
-        text = model.rois_text()
+        model.regions.add("fwhm")
+        text = model.regions.rois_text()
         (tmp_path / "rois.json").write_text(text)
-        assert list(xi.read_rois(tmp_path / "rois.json")) == list(model.rois)
+        assert list(xi.read_rois(tmp_path / "rois.json")) == list(model.regions.rois)
         other = make("time2", rois=None)
         other.load(text)
-        assert list(other.rois) == list(model.rois)
-        assert other.selected == other.rois.names[0]
+        assert list(other.regions.rois) == list(model.regions.rois)
+        assert other.regions.selected == other.regions.rois.names[0]
 
     def test_a_roi_outside_is_named(self, make):
         with pytest.raises(xi.RoiError, match="'far'"):
@@ -204,63 +204,69 @@ class TestRois:
 
     def test_key_frames_move_a_roi(self, make, truth):
         model = make("time1")
-        model.frame = 0
-        model.selected = "CTR"
-        model.type_box("CTR", "60:150, 60:140")
-        model.set_key_frame()
-        model.frame = 39
-        model.type_box("CTR", "60:150, 80:160")
-        model.set_key_frame()
-        model.set_key_frame()
-        assert [key.key.frame for key in model.roi.path] == [0, 39]
-        model.measure_now()
-        moved = model.numbers_of("CTR")
+        model.view.frame = 0
+        model.regions.selected = "CTR"
+        model.regions.type_box("CTR", "60:150, 60:140")
+        model.regions.set_key_frame()
+        model.view.frame = 39
+        model.regions.type_box("CTR", "60:150, 80:160")
+        model.regions.set_key_frame()
+        model.regions.set_key_frame()
+        assert [key.key.frame for key in model.regions.roi.path] == [0, 39]
+        model.numbers.measure_now()
+        moved = model.numbers.of("CTR")
         scan = xi.open_measurement(truth.folders["time1"], tz="Asia/Tokyo")
-        expected = xi.measure(scan, [model.roi, *[r for r in model.rois if r.name == "BG"]]).sel(roi="CTR").compute()
+        expected = (
+            xi.measure(scan, [model.regions.roi, *[r for r in model.regions.rois if r.name == "BG"]])
+            .sel(roi="CTR")
+            .compute()
+        )
         np.testing.assert_array_equal(moved["intensity"].values, expected["intensity"].values)
-        assert model.box("CTR") == ((60, 150), (80, 160))
-        model.frame = 0
-        assert model.box("CTR") == ((60, 150), (60, 140))
-        model.place("CTR", (59.5, 149.5), (64.5, 144.5))
-        assert [key.x for key in model.roi.path] == [(65, 145), (80, 160)]
-        model.clear_path()
-        assert model.roi.path is None
+        assert model.regions.box("CTR") == ((60, 150), (80, 160))
+        model.view.frame = 0
+        assert model.regions.box("CTR") == ((60, 150), (60, 140))
+        model.regions.place("CTR", (59.5, 149.5), (64.5, 144.5))
+        assert [key.x for key in model.regions.roi.path] == [(65, 145), (80, 160)]
+        model.regions.clear_path()
+        assert model.regions.roi.path is None
 
     def test_a_roi_follows_its_centre_of_mass(self, make, truth):
         model = make("sample")
-        model.selected = "CTR"
+        model.regions.selected = "CTR"
         with pytest.raises(xi.RoiError, match="measured"):
-            model.follow_com()
-        model.measure_now()
-        com = model.numbers_of("CTR")["com_x"].values
-        model.follow_com()
-        middle = (model.boxes("CTR")[:, 2] + model.boxes("CTR")[:, 3] - 1) / 2
+            model.numbers.follow_com()
+        model.numbers.measure_now()
+        com = model.numbers.of("CTR")["com_x"].values
+        model.numbers.follow_com()
+        middle = (model.regions.boxes("CTR")[:, 2] + model.regions.boxes("CTR")[:, 3] - 1) / 2
         assert np.abs(middle - com).max() < 3
         assert np.ptp(middle) > 5
-        model.measure_now()
-        np.testing.assert_allclose(model.numbers_of("CTR")["com_x"].values, com, atol=0.3)
+        model.numbers.measure_now()
+        np.testing.assert_allclose(model.numbers.of("CTR")["com_x"].values, com, atol=0.3)
 
 
 class TestFramesAndTime:
     def test_frame_text_says_what_is_known(self, make):
         model = make("sample")
-        model.frame = 40
-        text = model.frame_text()
+        model.view.frame = 40
+        text = model.view.frame_text()
         assert "measurement time2" in text
         assert "Asia/Tokyo" in text
         assert "stamp 2014:05:28" in text
 
     def test_goto_and_step(self, make):
         model = make("time1")
-        model.goto(12.3)
-        assert model.store.data.time.values[model.frame] <= model.store.data.time.values[0] + np.timedelta64(13, "s")
-        model.axis = "local"
-        model.goto(model.coordinates()[17])
-        assert model.coordinates()[model.frame] == model.coordinates()[17]
-        model.step(10_000)
-        assert model.frame == 39
-        model.step(-10_000)
-        assert model.frame == 0
+        model.view.goto(12.3)
+        assert model.store.data.time.values[model.view.frame] <= model.store.data.time.values[0] + np.timedelta64(
+            13, "s"
+        )
+        model.view.axis = "local"
+        model.view.goto(model.view.coordinates()[17])
+        assert model.view.coordinates()[model.view.frame] == model.view.coordinates()[17]
+        model.view.step(10_000)
+        assert model.view.frame == 39
+        model.view.step(-10_000)
+        assert model.view.frame == 0
 
     def test_a_frame_that_cannot_be_read_is_said_and_masked(self, make, truth, tmp_path):
 
@@ -275,10 +281,10 @@ class TestFramesAndTime:
         model = ExplorerModel(store, rois=truth.rois)
         assert list(store.faults) == [5]
         with pytest.raises(xi.FrameError, match=frames[5].name):
-            model.image(5)
-        assert model.image(6).shape == (195, 487)
-        model.measure_now()
-        series = model.numbers_of("WZ")
+            model.view.image(5)
+        assert model.view.image(6).shape == (195, 487)
+        model.numbers.measure_now()
+        series = model.numbers.of("WZ")
         assert np.isnan(series["intensity"].values[5])
         assert np.isfinite(series["intensity"].values[[4, 6]]).all()
         assert series["quality"].values[5] & 1024
@@ -290,10 +296,10 @@ class TestFramesAndTime:
         assert model.store.tiled
         assert not list(tmp_path.glob("xinsitu-*/*"))  # without a name its space comes back however the program ends
         for one in (model, plain):
-            one.measure_now()
-        for name in model.rois.names:
-            xr.testing.assert_identical(model.numbers_of(name), plain.numbers_of(name))
-        np.testing.assert_array_equal(model.image(3).values, plain.image(3).values)
+            one.numbers.measure_now()
+        for name in model.regions.rois.names:
+            xr.testing.assert_identical(model.numbers.of(name), plain.numbers.of(name))
+        np.testing.assert_array_equal(model.view.image(3).values, plain.view.image(3).values)
         model.store.release()
         assert not list(tmp_path.glob("xinsitu-*"))
 
@@ -316,9 +322,9 @@ class TestFramesAndTime:
         assert "has no room for a tiled copy" in model.store.note
         assert not list(tmp_path.glob("xinsitu-*"))
         for one in (model, plain):
-            one.measure_now()
-        for name in model.rois.names:
-            xr.testing.assert_identical(model.numbers_of(name), plain.numbers_of(name))
+            one.numbers.measure_now()
+        for name in model.regions.rois.names:
+            xr.testing.assert_identical(model.numbers.of(name), plain.numbers.of(name))
         model.store.release()
 
     def test_new_frames_appear_and_half_written_ones_wait(self, truth, tmp_path):
@@ -333,105 +339,105 @@ class TestFramesAndTime:
         store.start()
         store.wait()
         model = ExplorerModel(store, rois=truth.rois)
-        model.follow = True
-        assert model.n_frames == 10
+        model.view.follow = True
+        assert model.view.n_frames == 10
         assert store.refresh() == 0
         for path in frames[10:12]:
             shutil.copy2(path, folder)
         (folder / frames[12].name).write_bytes(frames[12].read_bytes()[:5000])
         store.refresh()
         store.wait()
-        model.grow()
-        model.measure_now()
-        assert model.frame == model.n_frames - 1 >= 11
-        assert np.isfinite(model.numbers_of("WZ")["intensity"].values[:12]).all()
+        model.view.grow()
+        model.numbers.measure_now()
+        assert model.view.frame == model.view.n_frames - 1 >= 11
+        assert np.isfinite(model.numbers.of("WZ")["intensity"].values[:12]).all()
         (folder / frames[12].name).write_bytes(frames[12].read_bytes())
         store.refresh()
         store.wait()
-        model.grow()
-        model.measure_now()
-        assert model.n_frames == 13
+        model.view.grow()
+        model.numbers.measure_now()
+        assert model.view.n_frames == 13
         scan = xi.open_measurement(folder, tz="Asia/Tokyo")
         expected = xi.measure(scan, truth.rois).sel(roi="WZ").compute()
-        np.testing.assert_array_equal(model.numbers_of("WZ")["intensity"].values, expected["intensity"].values)
+        np.testing.assert_array_equal(model.numbers.of("WZ")["intensity"].values, expected["intensity"].values)
         store.release()
 
 
 class TestSample:
     def test_changes_are_found_accepted_moved_deleted(self, make, truth):
         model = make("sample")
-        model.measure_now()
-        model.find_changes()
-        assert len(model.proposals) == len(truth.changes)
-        assert model.changes == ()
-        model.accept_change(0)
-        assert len(model.changes) == 1
-        (settled,) = model.settled()
+        model.numbers.measure_now()
+        model.attenuation.find_changes()
+        assert len(model.attenuation.proposals) == len(truth.changes)
+        assert model.attenuation.changes == ()
+        model.attenuation.accept_change(0)
+        assert len(model.attenuation.changes) == 1
+        (settled,) = model.attenuation.settled()
         assert settled.factor == pytest.approx(truth.changes[0].factor, rel=0.02)
-        before = model.numbers_of("WZ")["intensity"].values
-        shown = model.shown("WZ")["intensity"].values
+        before = model.numbers.of("WZ")["intensity"].values
+        shown = model.attenuation.shown("WZ")["intensity"].values
         assert np.nanmax(np.abs(shown - before)) > 0
-        model.scaled = False
-        np.testing.assert_array_equal(model.shown("WZ")["intensity"].values, before)
-        model.pick_change(0)
-        model.pick(30)
-        assert model.picking
-        model.pick(25)
-        assert not model.picking
-        assert (model.changes[0].before_key.frame, model.changes[0].after_key.frame) == (25, 30)
-        model.delete_change(0)
-        assert model.changes == ()
+        model.attenuation.scaled = False
+        np.testing.assert_array_equal(model.attenuation.shown("WZ")["intensity"].values, before)
+        model.attenuation.pick_change(0)
+        model.view.pick(30)
+        assert model.view.picking
+        model.view.pick(25)
+        assert not model.view.picking
+        assert (model.attenuation.changes[0].before_key.frame, model.attenuation.changes[0].after_key.frame) == (25, 30)
+        model.attenuation.delete_change(0)
+        assert model.attenuation.changes == ()
 
     def test_clicks_without_asking_do_nothing(self, make):
         model = make("time1")
-        model.pick(3)
-        assert model.changes == ()
+        model.view.pick(3)
+        assert model.attenuation.changes == ()
 
     def test_events(self, make):
         model = make("sample")
-        model.frame = 3
-        model.add_event("In shutter open")
-        model.frame = 50
-        model.end_event(0)
+        model.view.frame = 3
+        model.logbook.add_event("In shutter open")
+        model.view.frame = 50
+        model.logbook.end_event(0)
         other = make("sample")
-        other.load(model.events_text())
-        assert other.events == model.events
-        assert other.events[0].stop.measurement == "time2"
-        model.delete_event(0)
-        assert model.events == ()
+        other.load(model.logbook.events_text())
+        assert other.logbook.events == model.logbook.events
+        assert other.logbook.events[0].stop.measurement == "time2"
+        model.logbook.delete_event(0)
+        assert model.logbook.events == ()
         with pytest.raises(xi.DocumentError, match="needs a name"):
-            model.add_event(" ")
+            model.logbook.add_event(" ")
 
     def test_changes_come_back_from_their_file(self, make):
         model = make("sample")
-        model.measure_now()
-        model.find_changes()
-        model.accept_change(0)
+        model.numbers.measure_now()
+        model.attenuation.find_changes()
+        model.attenuation.accept_change(0)
         other = make("sample")
-        other.load(model.changes_text())
-        assert other.changes == model.changes
+        other.load(model.attenuation.changes_text())
+        assert other.attenuation.changes == model.attenuation.changes
 
     def test_saturation_is_an_alarm(self, make):
         model = make("time1")
-        model.measure_now()
-        assert model.alarm() == ""
-        _, series = model._numbers["WZ"]
+        model.numbers.measure_now()
+        assert model.numbers.alarm() == ""
+        _, series = model.numbers._numbers["WZ"]
         series["n_saturated"][-1] = 3
-        assert "WZ" in model.alarm()
+        assert "WZ" in model.numbers.alarm()
 
 
 class TestOut:
     def prepared(self, make, truth):
         correcting = Correcting(median=3, flatfield=truth.folders["flatfield"])
         model = make("sample", correcting=correcting)
-        model.place("WZ", (70.0, 140.0), (215.0, 260.0))
-        model.commit()
-        model.measure_now()
-        model.find_changes()
-        while model.proposals:
-            model.accept_change(0)
-        model.frame = 4
-        model.add_event('"); import os; os.abort() #')
+        model.regions.place("WZ", (70.0, 140.0), (215.0, 260.0))
+        model.regions.commit()
+        model.numbers.measure_now()
+        model.attenuation.find_changes()
+        while model.attenuation.proposals:
+            model.attenuation.accept_change(0)
+        model.view.frame = 4
+        model.logbook.add_event('"); import os; os.abort() #')
         return model
 
     @pytest.mark.slow
@@ -457,10 +463,10 @@ class TestOut:
         assert len(table) == 1 + 120
         assert export.figure(model, "png").startswith(b"\x89PNG")
         assert b"<script" in export.figure(model, "html")
-        (tmp_path / "c.json").write_text(model.changes_text())
-        assert xi.read_attenuation_changes(tmp_path / "c.json") == model.changes
-        (tmp_path / "e.json").write_text(model.events_text())
-        assert xi.read_events(tmp_path / "e.json") == model.events
+        (tmp_path / "c.json").write_text(model.attenuation.changes_text())
+        assert xi.read_attenuation_changes(tmp_path / "c.json") == model.attenuation.changes
+        (tmp_path / "e.json").write_text(model.logbook.events_text())
+        assert xi.read_events(tmp_path / "e.json") == model.logbook.events
 
     def test_one_measurement_is_a_plain_series(self, make, truth):
         model = make("time1")
@@ -473,8 +479,8 @@ class TestOut:
         store = FrameStore(open_source(image.assign_coords(time=time)))
         model = ExplorerModel(store, rois=RoiSet([Roi("a", y=(0, 10), x=(0, 10))]))
         assert store.complete
-        model.measure_now()
-        assert model.numbers_of("a")["intensity"].values.tolist() == [100.0] * 3
+        model.numbers.measure_now()
+        assert model.numbers.of("a")["intensity"].values.tolist() == [100.0] * 3
         assert export.recipe(model) is None
         assert list(export.recipe_files(model)) == ["frames.py"]
         compile(export.script(model), "script", "exec")

@@ -38,12 +38,14 @@ def test_with_the_mouse_alone(truth, start, tmp_path, monkeypatch):
         assert np.isfinite(tab.column(name, "intensity")).any()
     tab.panel("Attenuation")
     tab.press("find")
-    tab.settle(lambda: bool(model.proposals))
+    tab.settle(lambda: bool(model.attenuation.proposals))
     page.locator("#changes .proposed").first.click()
     tab.press("accept")
-    tab.settle(lambda: len(model.changes) == 1)
-    before, after = model.place_of(model.changes[0])
-    assert any(abs(before - place) <= 2 for place in [model.place_of(change)[0] for change in truth.changes])
+    tab.settle(lambda: len(model.attenuation.changes) == 1)
+    before, after = model.attenuation.place_of(model.attenuation.changes[0])
+    assert any(
+        abs(before - place) <= 2 for place in [model.attenuation.place_of(change)[0] for change in truth.changes]
+    )
     assert after > before
     for entry, ending in (("netCDF", ".nc"), ("ROIs", "rois.json"), ("PNG", ".png")):
         page.locator("#save").click()

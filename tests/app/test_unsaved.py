@@ -37,15 +37,15 @@ def interrupt(explorer: Explorer, monkeypatch) -> None:
 
 
 def test_nothing_was_changed_and_nothing_is_kept(opened: Explorer, state, monkeypatch):
-    assert opened.model.rois
+    assert opened.model.regions.rois
     interrupt(opened, monkeypatch)
     assert opened.kept == []
     assert not state.exists()
 
 
 def test_a_new_roi_is_kept_and_offered(experiment: Truth, opened: Explorer, state, monkeypatch):
-    opened.model.add("all")
-    opened.model.frame = 7
+    opened.model.regions.add("all")
+    opened.model.view.frame = 7
     interrupt(opened, monkeypatch)
     (path,) = opened.kept
     assert path.parent == state
@@ -66,7 +66,7 @@ def test_a_new_roi_is_kept_and_offered(experiment: Truth, opened: Explorer, stat
 
 
 def test_what_was_saved_is_not_kept(opened: Explorer, state, monkeypatch):
-    opened.model.add("all")
+    opened.model.regions.add("all")
     opened.model.safe.update(unsaved.parts(opened.model).values())
     interrupt(opened, monkeypatch)
     assert opened.kept == []
@@ -74,7 +74,7 @@ def test_what_was_saved_is_not_kept(opened: Explorer, state, monkeypatch):
 
 def test_without_a_home_it_ends_all_the_same(opened: Explorer, state, monkeypatch):
     state.parent.parent.write_text("in the way")
-    opened.model.add("all")
+    opened.model.regions.add("all")
     interrupt(opened, monkeypatch)
     assert opened.kept == []
     assert unsaved.latest(opened.source) is None

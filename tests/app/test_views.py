@@ -46,7 +46,7 @@ def session(truth):
     with ThreadPoolExecutor(3) as pool:
         one = Session(ExplorerModel(store, rois=truth.rois), Document(), pool)
         one.document.add_root(one.image.figure)
-        for figure in (one.curves.column, one.kymograph.figure, one.section.row, one.player.row):
+        for figure in (one.curves.column, one.kymograph.figure, one.section.root, one.player.root):
             one.document.add_root(figure)
         one.start()
         drain(one)
@@ -57,7 +57,6 @@ def session(truth):
 def drain(session, seconds=20):
     """Run what waits for the next tick, or a moment, until everything rests."""
     end = time.monotonic() + seconds
-    jobs = (session.frames, session.measuring, session.kymographs, session.sections)
     while True:
         waiting = [
             one for one in session.document.session_callbacks if isinstance(one, NextTickCallback | TimeoutCallback)
@@ -65,7 +64,7 @@ def drain(session, seconds=20):
         for one in waiting:
             session.document.callbacks.remove_session_callback(one)
             one.callback()
-        if not waiting and all(job.idle for job in jobs):
+        if not waiting and all(job.idle for job in session.jobs):
             return
         assert time.monotonic() < end, "the explorer never rests"
         time.sleep(0.002)
@@ -86,52 +85,52 @@ def test_names_are_those_of_the_contract(session):
         "kymograph",
     ):
         assert named(session, name).name == name
-    for roi in session.model.rois.names:
+    for roi in session.model.regions.rois.names:
         assert isinstance(named(session, f"roi:{roi}"), BoxAnnotation)
         assert isinstance(session.curves._sources[roi], ColumnDataSource)
         assert session.curves._sources[roi].name == f"series:{roi}"
 
 
 def test_curves_hold_what_the_model_measured(session):
-    expected = session.model.numbers_of("WZ")
+    expected = session.model.numbers.of("WZ")
     data = session.curves._sources["WZ"].data
     for column in ("intensity", "com_x", "fwhm_y_errors", "quality"):
         np.testing.assert_array_equal(data[column], expected[column].values)
-    np.testing.assert_array_equal(data["x"], session.model.coordinates())
-    assert session.channel.breaks == session.model.breaks().tolist()
+    np.testing.assert_array_equal(data["x"], session.model.view.coordinates())
+    assert session.channel.breaks == session.model.view.breaks().tolist()
     assert 20 in session.channel.breaks
 
 
 def test_the_browser_moves_a_box(session):
     box = named(session, "roi:WZ")
-    before = session.model.rois["WZ"]
+    before = session.model.regions.rois["WZ"]
     box.left, box.right = before.x[0] + 4.3, before.x[1] + 4.3
     drain(session)
-    assert session.model.rois["WZ"].x == (before.x[0] + 5, before.x[1] + 5)
+    assert session.model.regions.rois["WZ"].x == (before.x[0] + 5, before.x[1] + 5)
     assert box.left == before.x[0] + 4.3  # still under the mouse
     session.channel.drag = ("roi:WZ", "pan:end", 1)
     drain(session)
     assert box.left == before.x[0] + 4.5
     session.channel.key = ("ctrl+z", 1)
     drain(session)
-    assert session.model.rois["WZ"] == before
+    assert session.model.regions.rois["WZ"] == before
     assert box.left == before.x[0] - 0.5
 
 
 def test_boxes_and_curves_follow_the_model(session):
-    session.do(lambda: session.model.add("com"))
+    session.do(lambda: session.model.regions.add("com"))
     drain(session)
     assert named(session, "roi:COM").line_color == "yellow"
     assert named(session, "roi:COM").line_width > named(session, "roi:WZ").line_width
     assert json.loads(session.channel.regions)[-1] == {"name": "COM", "color": "yellow", "hidden": False}
-    session.do(lambda: session.model.rename("COM", "peak"))
+    session.do(lambda: session.model.regions.rename("COM", "peak"))
     drain(session)
     assert named(session, "roi:COM") is None
     assert len(session.curves._sources["peak"].data["com_x"]) == 40
     drawn = session.curves._drawn["peak"]["lines"]
     assert drawn not in [one.data_source for one in named(session, "curve_intensity").renderers[2:]]
     assert drawn in [one.data_source for one in named(session, "curve_com_l").renderers[2:]]
-    session.do(lambda: session.model.remove("peak"))
+    session.do(lambda: session.model.regions.remove("peak"))
     drain(session)
     assert named(session, "roi:peak") is None
     assert "peak" not in session.curves._sources
@@ -141,8 +140,8 @@ def test_the_browser_asks_for_a_frame(session):
     session.channel.ask = (17, 5)
     drain(session)
     assert session.channel.done == (17, 5)
-    assert session.model.frame == 17
-    np.testing.assert_array_equal(session.image.source.data["image"][0], session.model.image(17).values)
+    assert session.model.view.frame == 17
+    np.testing.assert_array_equal(session.image.source.data["image"][0], session.model.view.image(17).values)
 
 
 def test_a_frame_that_cannot_be_read_frees_the_way_and_is_said(session):
@@ -160,78 +159,78 @@ def test_a_frame_that_cannot_be_read_frees_the_way_and_is_said(session):
 
 def test_scales_axes_and_events(session):
     model = session.model
-    model.log_image = False
+    model.view.log_image = False
     assert [layer.visible for layer in session.image.layers] == [False, True, False]
-    model.compare = "previous"
+    model.view.compare = "previous"
     assert [layer.visible for layer in session.image.layers] == [False, False, True]
-    assert -model.limits[0] == model.limits[1]
-    model.compare = "values"
-    model.axis = "local"
-    np.testing.assert_array_equal(session.curves.places.data["x"], model.coordinates())
-    model.log_intensity = True
+    assert -model.view.limits[0] == model.view.limits[1]
+    model.view.compare = "values"
+    model.view.axis = "local"
+    np.testing.assert_array_equal(session.curves.places.data["x"], model.view.coordinates())
+    model.curves.log_intensity = True
     assert session.curves.figures["intensity_log"] in session.curves.column.children
     assert session.curves.figures["intensity"] not in session.curves.column.children
     assert [one.name for one in session.curves.column.children] == [
         "curve_com_l", "curve_com_hk", "curve_fwhm_l", "curve_fwhm_hk", "curve_intensity", "kymograph"
     ]  # fmt: skip
-    model.events = (Event("open", model.store.data.time.values[3]),)
+    model.logbook.events = (Event("open", model.store.data.time.values[3]),)
     assert session.curves._marks.data["text"] == ["open"]
-    assert session.curves._marks.data["x"] == [model.coordinates()[3]]
+    assert session.curves._marks.data["x"] == [model.view.coordinates()[3]]
 
 
 def test_a_click_picks_an_end_of_a_change(session):
-    session.model.pick_change()
+    session.model.attenuation.pick_change()
     session.channel.click = ("curve_com_l", 12, 1)
     drain(session)
     session.channel.click = ("curve_com_l", 15, 2)
     drain(session)
-    (change,) = session.model.changes
+    (change,) = session.model.attenuation.changes
     assert (change.before_key.frame, change.after_key.frame) == (12, 15)
-    assert session.curves._spans.data["left"] == [session.model.coordinates()[12]]
+    assert session.curves._spans.data["left"] == [session.model.view.coordinates()[12]]
 
 
 def test_a_saved_result_lies_below_the_curves(session, tmp_path):
     model, figure = session.model, named(session, "curve_com_l")
     before = len(figure.renderers)
-    joined = xi.stitch([xi.measure(part, model.rois).compute() for part in model.source.parts])
-    model.open_result(xi.write_results(joined, tmp_path / "joined.nc"))
+    joined = xi.stitch([xi.measure(part, model.regions.rois).compute() for part in model.source.parts])
+    model.curves.open_result(xi.write_results(joined, tmp_path / "joined.nc"))
     assert len(figure.renderers) > before
     assert figure.renderers[0].data_source in session.result.sources.values()
     data = session.result.sources["WZ"].data
     shown = data["intensity"][np.isfinite(data["x"])]
     np.testing.assert_array_equal(shown, joined["intensity"].sel(roi="WZ").values)
-    model.open_result(None)
+    model.curves.open_result(None)
     assert len(figure.renderers) == before
 
 
 def test_evidence_is_a_table_of_text(session):
-    assert not session.evidence.row.visible
-    session.model.rename("WZ", "<b>WZ</b>")
+    assert not session.evidence.root.visible
+    session.model.regions.rename("WZ", "<b>WZ</b>")
     drain(session)
-    session.model.find_changes()
-    assert session.evidence.row.visible
+    session.model.attenuation.find_changes()
+    assert session.evidence.root.visible
     assert "<b>WZ</b>" in html.unescape(session.evidence.table.text)
     assert "<b>" not in session.evidence.table.text
-    number = len(session.model.evidence().rows)
+    number = len(session.model.attenuation.evidence().rows)
     assert len(session.evidence.lines.data["xs"]) == 2 * number
-    session.model.looked_at = -1
-    assert not session.evidence.row.visible
+    session.model.attenuation.looked_at = -1
+    assert not session.evidence.root.visible
 
 
 def test_what_is_refused_is_said(session):
-    session.do(lambda: session.model.rename("WZ", "ZB"))
+    session.do(lambda: session.model.regions.rename("WZ", "ZB"))
     drain(session)
-    assert "already" in session.model.message
+    assert "already" in session.model.view.message
 
 
 def test_scrolling_back_ends_following(session):
-    session.model.follow = True
+    session.model.view.follow = True
     session.channel.ask = (30, 1)
     drain(session)
-    assert session.model.follow
+    assert session.model.view.follow
     session.channel.ask = (29, 2)
     drain(session)
-    assert not session.model.follow
+    assert not session.model.view.follow
 
 
 def test_large_frames_travel_with_their_highest_pixels():

@@ -112,14 +112,16 @@ class Tab:
     def measured(self, explorer, roi):
         """Wait until the numbers in the browser are those of the ROIs in the model."""
         model = explorer.model
-        self.settle(lambda: not model.stale() and explorer.store.complete, lambda: f"not measured: {model.message}")
+        self.settle(
+            lambda: not model.numbers.stale() and explorer.store.complete, lambda: f"not measured: {model.view.message}"
+        )
         self.shows(model, roi)
 
     def shows(self, model, roi):
         """Wait until the curves of a ROI have the numbers that the model gives for them."""
 
         def same():
-            expected = model.shown(roi)
+            expected = model.attenuation.shown(roi)
             return expected is not None and all(
                 np.array_equal(self.column(roi, name), expected[name].values, equal_nan=True)
                 for name in ("n_valid", "intensity", "com_x", "com_y")
@@ -173,12 +175,12 @@ class Tab:
         """Wait until the box on the page is that of the model, and return the ROI."""
 
         def same():
-            roi = model.rois[name]
+            roi = model.regions.rois[name]
             edges = [self.get(f"roi:{name}", edge) + 0.5 for edge in ("top", "bottom", "left", "right")]
             return edges == [*roi.y, *roi.x]
 
         self.settle(same, f"{name} is not where it is on the page")
-        return model.rois[name]
+        return model.regions.rois[name]
 
     def middle(self, box):
         place = self.page.evaluate(PLACE, box)

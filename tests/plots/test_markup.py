@@ -147,15 +147,15 @@ class TestInABrowser:
         model = explorer.model
 
         def act() -> None:
-            model.message = poison("message")
-            model.add_event(poison("event"))
-            model.pick_change()
-            model.pick(8)
-            model.pick(9)
+            model.view.message = poison("message")
+            model.logbook.add_event(poison("event"))
+            model.attenuation.pick_change()
+            model.view.pick(8)
+            model.view.pick(9)
 
         tab.page.evaluate("() => 0")
         explorer._loop.call_soon_threadsafe(lambda: next(iter(explorer._documents)).add_next_tick_callback(act))
-        tab.settle(lambda: len(model.events) == 1 and len(model.changes) == 1)
+        tab.settle(lambda: len(model.logbook.events) == 1 and len(model.attenuation.changes) == 1)
         tab.until("(text) => Bokeh.documents[0].get_model_by_name('message').text === text", poison("message"))
         tab.at_rest()
         hovered = ""

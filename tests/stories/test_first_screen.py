@@ -152,9 +152,9 @@ def test_an_unseen_folder_on_the_page(unseen: Truth, tmp_path: Path, start, monk
     for left in range(len(unseen.changes), 0, -1):
         tab.until("(n) => document.querySelectorAll('#changes .proposed').length === n", left)
         tab.page.locator("#changes .proposed").first.click()
-        tab.settle(lambda left=left: explorer.model.looked_at == len(unseen.changes) - left)
+        tab.settle(lambda left=left: explorer.model.attenuation.looked_at == len(unseen.changes) - left)
         tab.press("accept")
-    tab.settle(lambda: len(explorer.model.changes) == len(unseen.changes))
+    tab.settle(lambda: len(explorer.model.attenuation.changes) == len(unseen.changes))
     files = [tab.save(label, tmp_path) for label in ("netCDF", "PNG", "recipe")]
     assert time.monotonic() - begin < 600
     joined = xi.read_results(files[0]).load()

@@ -84,3 +84,69 @@ def test_read_another_frame_format(copy, tmp_path):
     total = sum(value + number for number in range(4) for value in range(30))
     assert copy.run(OPEN, folder, copy.folder) == ["True", "4", "5", "6", str(total), "9", "10", "11", "4"]
     assert len(copy.touched) == 2
+
+
+VIEW = '''
+"""The sum of the pixels of the selected ROI, said in a line."""
+from bokeh.models import Div
+from xinsitu.app.data.cutouts import Section
+from .drawing import Drawing
+
+class TotalView(Drawing):
+    at, of_frame = "total", True
+    work = staticmethod(lambda request: Section.of(request).image.sum())
+
+    def __init__(self, model):
+        self._model, self.root = model, Div(name="total")
+
+    def request(self):
+        return self._model.cutouts.section_request()
+
+    def take(self, found):
+        self.root.text = f"{found:.0f}"
+'''
+SHOW = """
+import time
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np, xarray as xr
+from bokeh.document import Document
+import xinsitu as xi
+from xinsitu.app.data.source import open_source
+from xinsitu.app.data.store import FrameStore
+from xinsitu.app.page.page import page
+from xinsitu.app.page.session import Session
+from xinsitu.app.state.model import ExplorerModel
+
+time_axis = np.datetime64("2015-06-01", "ns") + np.arange(3) * np.timedelta64(1, "s")
+counts = np.arange(3)[:, None, None] + np.ones((3, 8, 9), "int32")
+image = xr.DataArray(counts, {"time": time_axis, "y": np.arange(8), "x": np.arange(9)}, ("time", "y", "x"))
+store = FrameStore(open_source(image.rename("image").to_dataset()))
+store.start(); store.wait()
+document = Document()
+with ThreadPoolExecutor(2) as pool:
+    session = Session(ExplorerModel(store, rois=xi.RoiSet([xi.Roi("a", (2, 4), (3, 6))])), document, pool)
+    page(session).server_doc(document)
+    for frame in (0, 2):
+        session.channel.ask = (frame, frame)
+        waiting = True
+        while waiting or not all(job.idle for job in session.jobs):
+            waiting = [one for one in document.session_callbacks if not hasattr(one, "period")]
+            for one in waiting:
+                document.callbacks.remove_session_callback(one)
+                one.callback()
+            time.sleep(0.01)
+        print(document.get_model_by_name("total").text)
+"""
+
+
+def test_add_a_view_to_the_explorer(copy):
+    copy.write("app/views/total.py", VIEW)
+    entry = "            ChangeList(model, self.channel), "
+    with_it = entry.replace("ChangeList", "TotalView(model), ChangeList")
+    copy.replace("app/page/session.py", entry, with_it)
+    use = "from .hands import wire\n"
+    copy.replace("app/page/session.py", use, f"from xinsitu.app.views.total import TotalView\n{use}")
+    place = '<div class="profiles">'
+    copy.replace("app/page/page.html", place, f"{{{{ embed(roots.at_total) }}}}{place}")
+    assert copy.run(SHOW) == ["6", "18"]
+    assert copy.touched == {"app/views/total.py", "app/page/session.py", "app/page/page.html"}

@@ -131,13 +131,13 @@ class Explorer:
     @property
     def rois(self) -> RoiSet:
         """ROIs as they are on the screen."""
-        rois: RoiSet = self.model.rois
+        rois: RoiSet = self.model.regions.rois
         return rois
 
     @property
     def changes(self) -> tuple[AttenuationChange, ...]:
         """Changes of attenuation that were accepted, with the factors of the data."""
-        changes: tuple[AttenuationChange, ...] = self.model.settled()
+        changes: tuple[AttenuationChange, ...] = self.model.attenuation.settled()
         return changes
 
     @property
@@ -155,7 +155,7 @@ class Explorer:
         """Raise what would go wrong in every tab: ROIs or a correction that do not fit these frames."""
         model = self.model
         with contextlib.suppress(FrameError, OSError):  # a frame that cannot be read is shown as such
-            model.store.image(0, model.active_correction)
+            model.store.image(0, model.view.active_correction)
 
     def stop(self) -> None:
         """Stop serving; frames in memory and tiled copies are given back."""
@@ -219,10 +219,10 @@ class Explorer:
             return waiting(lambda: self._opened is not None, self.waiting_for, lambda: self.why)
         self.store.start()
         model = self._new_model()
-        model.follow = self._following
+        model.view.follow = self._following
         self._remember(model)
         if unsaved.latest(self.source) is not None and set(unsaved.parts(model).values()) <= self._safe:
-            model.message = "There are ROIs that were not saved last time: Files, take up unsaved"
+            model.view.message = "There are ROIs that were not saved last time: Files, take up unsaved"
         self._models.append(model)
         self._documents.add(pn.state.curdoc)
         session = Session(model, pn.state.curdoc, self._pool)
@@ -249,7 +249,8 @@ class Explorer:
         self._idle = model = session.model
         self._tabs.close(model)
         self._models.remove(model)
-        model.param.watchers = {}
+        for part in model.parts:
+            part.param.watchers = {}
         vars(session).clear()  # a task of Panel's keeps the first document of a process for ever, and with it all views
         if not self._models:
             self.store.release()

@@ -82,10 +82,15 @@ def _no_constant(text: str) -> float:
     raise ValueError(f"{text} is no JSON number")
 
 
+def document_text(document: Mapping[str, Any], form: str) -> str:
+    """Return a JSON object with its format and version, as it stands in a file."""
+    whole = {"format": form, "version": VERSION, **document}
+    return json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
 def write_document(document: Mapping[str, Any], path: PathLike, form: str, *, overwrite: bool = False) -> None:
     """Write a JSON object with its format and version, whole or not at all."""
-    text = json.dumps({"format": form, "version": VERSION, **document}, indent=2, ensure_ascii=False, allow_nan=False)
-    write_whole(path, f"{text}\n".encode(), overwrite=overwrite)
+    write_whole(path, document_text(document, form).encode(), overwrite=overwrite)
 
 
 def read_rois(path: PathLike) -> RoiSet:

@@ -31,7 +31,7 @@ def same_everywhere(tab, model, name):
     (y0, y1), (x0, x1) = roi.y, roi.x
     edges = [[x0 - 0.5, x1 - 0.5, y0 - 0.5, y1 - 0.5]]
     tab.settle(lambda: tab.page.evaluate(code, f"roi:{name}") == edges, f"{name} is not there once, where it is")
-    if model.selected == name:
+    if model.regions.selected == name:
         tab.settle(lambda: tab.field(WORDS).input_value() == f"{y0}:{y1}, {x0}:{x1}", "the panel says something else")
         tab.settle(lambda: tab.field("name").first.input_value() == name)
     return roi
@@ -50,7 +50,7 @@ def moved(tab, model, name, part=0.3, step=(40, 20)):
     drags = tab.get("channel", "drag[2]")
     tab.drag(inside(tab, name, part), step)
     tab.until("(n) => Bokeh.documents[0].get_model_by_name('channel').drag[2] >= n", drags + 2)
-    tab.settle(lambda: model.rois[name] != before, f"{name} was not moved")
+    tab.settle(lambda: model.regions.rois[name] != before, f"{name} was not moved")
     tab.at_rest()
     after = same_everywhere(tab, model, name)
     assert after.shape == before.shape, "it was resized, not moved"
@@ -66,22 +66,22 @@ def test_every_roi_is_clicked_and_dragged(truth, start):
     tab = start(explorer)
     model = explorer.model
     tab.measured(explorer, "wide")
-    assert model.selected == "wide"
+    assert model.regions.selected == "wide"
     before, after = moved(tab, model, "wide", part=0.12)  # selected, and not by its middle
     assert (after.y[0] > before.y[0], after.x[0] > before.x[0]) == (True, True)
     for name in ("within", "spot", "edge", "wide"):
         x, y = inside(tab, name, 0.5 if name != "wide" else 0.05)
-        shown = list(model.rois)
+        shown = list(model.regions.rois)
         tab.at_rest()
         tab.page.mouse.click(x, y)
-        tab.settle(lambda: model.selected == name, f"{name} was not selected")  # noqa: B023 - settled in this turn
-        assert list(model.rois) == shown, "a click moves nothing"
+        tab.settle(lambda: model.regions.selected == name, f"{name} was not selected")  # noqa: B023 - settled in this turn
+        assert list(model.regions.rois) == shown, "a click moves nothing"
         same_everywhere(tab, model, name)
     moved(tab, model, "spot", part=0.5, step=(-60, -30))  # 6 x 6 pixels, not selected before
-    assert model.selected == "spot"
+    assert model.regions.selected == "spot"
     moved(tab, model, "spot", part=0.5, step=(20, 10))
     tab.page.mouse.click(*tab.middle("roi:edge"))
-    tab.settle(lambda: model.selected == "edge")
+    tab.settle(lambda: model.regions.selected == "edge")
     assert tab.errors == []
 
 
@@ -90,38 +90,38 @@ def test_every_new_roi_lies_where_the_model_has_it(truth, start, tmp_path):
     tab = start(explorer)
     model = explorer.model
     tab.measured(explorer, "WZ")
-    for name in model.rois.names:
+    for name in model.regions.rois.names:
         same_everywhere(tab, model, name)
 
     tab.press("add")
     tab.page.get_by_text("intensity", exact=True).last.click()
-    tab.settle(lambda: model.selected == "intensity")
+    tab.settle(lambda: model.regions.selected == "intensity")
     moved(tab, model, "intensity")
     tab.type("name", "new")
-    tab.settle(lambda: model.selected == "new")
+    tab.settle(lambda: model.regions.selected == "new")
     moved(tab, model, "new", step=(-30, 15))
     tab.press("duplicate")
-    tab.settle(lambda: model.selected == "new 2")
+    tab.settle(lambda: model.regions.selected == "new 2")
     _, placed = moved(tab, model, "new 2", part=0.8, step=(10, 10))
     tab.press("remove")
-    tab.settle(lambda: "new 2" not in model.rois.names)
+    tab.settle(lambda: "new 2" not in model.regions.rois.names)
     tab.press("undo")
-    tab.settle(lambda: "new 2" in model.rois.names)
+    tab.settle(lambda: "new 2" in model.regions.rois.names)
     assert same_everywhere(tab, model, "new 2") == placed
-    for name in model.rois.names:
+    for name in model.regions.rois.names:
         same_everywhere(tab, model, name)
 
-    document = json.loads(model.rois_text())
+    document = json.loads(model.regions.rois_text())
     for number, one in enumerate(document["rois"]):
         one["name"] = f"loaded {number}"
         one["background"] = []
     (tmp_path / "rois.json").write_text(json.dumps(document))
     tab.page.locator("input[type=file]").set_input_files(tmp_path / "rois.json")
-    tab.settle(lambda: "loaded 0" in model.rois.names)
+    tab.settle(lambda: "loaded 0" in model.regions.rois.names)
     moved(tab, model, "loaded 0", step=(15, 8))
     tab.page.reload()
     tab.there()
     tab.settle(lambda: explorer.model is not model)
-    for name in model.rois.names:
-        assert same_everywhere(tab, explorer.model, name) == model.rois[name]
+    for name in model.regions.rois.names:
+        assert same_everywhere(tab, explorer.model, name) == model.regions.rois[name]
     assert tab.errors == []

@@ -78,7 +78,7 @@ def test_drag_type_play_click(truth, start):
     for _ in range(3):
         tab.page.keyboard.press("ArrowRight")
     tab.until(FRAME, shown + 3)
-    assert explorer.model.frame == shown + 3
+    assert explorer.model.view.frame == shown + 3
     assert tab.errors == []
     assert [url for url in tab.requests if not url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "blob:"))] == []
 
@@ -89,11 +89,11 @@ def test_sample_changes_files_and_the_same_state_again(truth, start, tmp_path):
     tab.measured(explorer, "WZ")
     tab.panel("Attenuation")
     tab.press("find")
-    tab.settle(lambda: len(explorer.model.proposals) == len(truth.changes))
+    tab.settle(lambda: len(explorer.model.attenuation.proposals) == len(truth.changes))
     tab.press("accept")
-    tab.settle(lambda: len(explorer.model.changes) == 1)
+    tab.settle(lambda: len(explorer.model.attenuation.changes) == 1)
     tab.shows(explorer.model, "WZ")
-    shown = explorer.model.shown("WZ")["intensity"].values
+    shown = explorer.model.attenuation.shown("WZ")["intensity"].values
     np.testing.assert_array_equal(tab.column("WZ", "intensity"), shown)
     opened = {}
     for label in ("netCDF", "CSV", "ROIs", "recipe", "code", "changes", "PNG", "HTML"):
@@ -134,8 +134,8 @@ def test_two_sessions_stay_apart_and_memory_comes_back(truth, start):
     two.has_box(second, "WZ")
     two.set("frame_slider", "value", 20)
     two.until(FRAME, 20)
-    assert second.rois["WZ"] != first.rois["WZ"] == truth.rois["WZ"]
-    assert (first.frame, second.frame) == (0, 20)
+    assert second.regions.rois["WZ"] != first.regions.rois["WZ"] == truth.rois["WZ"]
+    assert (first.view.frame, second.view.frame) == (0, 20)
     assert one.get("frame_slider", "value") == 0
     explorer.stop()
     assert explorer.store.loaded == 0

@@ -47,7 +47,7 @@ def make():
         store = FrameStore(open_source(data, reading=Reading()))
         stores.append(store)
         model = ExplorerModel(store, rois=ROIS)
-        model.measure_now()
+        model.numbers.measure_now()
         return model
 
     yield build
@@ -58,77 +58,77 @@ def make():
 def test_it_is_walked_and_all_are_accepted(make):
     model = make(frames(steps=[(30, 4.0), (60, 0.2)]))
     with pytest.raises(DocumentError, match="find some first"):
-        model.accept_all()
-    model.find_changes()
-    assert len(model.proposals) == 2
-    assert model.looked_at == 0
-    model.look_next()
-    model.look_next()
-    assert model.looked_at == len(model.listed) - 1 or model.looked_at == 2
-    model.accept_all()
-    assert [round(change.factor, 1) for change in model.settled()] == [4.0, 0.2]
-    assert model.proposals == ()
+        model.attenuation.accept_all()
+    model.attenuation.find_changes()
+    assert len(model.attenuation.proposals) == 2
+    assert model.attenuation.looked_at == 0
+    model.attenuation.look_next()
+    model.attenuation.look_next()
+    assert model.attenuation.looked_at == len(model.attenuation.listed) - 1 or model.attenuation.looked_at == 2
+    model.attenuation.accept_all()
+    assert [round(change.factor, 1) for change in model.attenuation.settled()] == [4.0, 0.2]
+    assert model.attenuation.proposals == ()
     with pytest.raises(DocumentError, match="accepted already"):
-        model.accept_listed(0)
+        model.attenuation.accept_listed(0)
 
 
 def test_what_was_rejected_says_why_and_is_taken_after_a_question_only(make):
     model = make(frames(steps=[(30, 4.0)], decay=60))
-    model.find_changes()
-    assert model.rejected
-    assert all(change.note for change in model.rejected)
-    number = len(model.proposals)
-    model.accept_listed(number)
-    assert model.rejected[0].note in model.question
-    assert model.changes == ()
-    model.answer(yes=False)
-    assert (model.changes, model.question) == ((), "")
-    model.accept_listed(number)
-    taken = model.rejected[0]
-    model.answer(yes=True)
-    (change,) = model.changes
-    assert model.place_of(change) == model.place_of(taken)
+    model.attenuation.find_changes()
+    assert model.attenuation.rejected
+    assert all(change.note for change in model.attenuation.rejected)
+    number = len(model.attenuation.proposals)
+    model.attenuation.accept_listed(number)
+    assert model.attenuation.rejected[0].note in model.attenuation.question
+    assert model.attenuation.changes == ()
+    model.attenuation.answer(yes=False)
+    assert (model.attenuation.changes, model.attenuation.question) == ((), "")
+    model.attenuation.accept_listed(number)
+    taken = model.attenuation.rejected[0]
+    model.attenuation.answer(yes=True)
+    (change,) = model.attenuation.changes
+    assert model.attenuation.place_of(change) == model.attenuation.place_of(taken)
     assert change.note == ""
-    assert taken not in model.rejected
+    assert taken not in model.attenuation.rejected
 
 
 def test_clicks_that_the_rois_speak_against_are_asked_about(make):
     model = make(frames(steps=[(30, 4.0)], alone=60))
-    model.pick_change()
-    model.pick(29)
-    model.pick(30)
-    assert len(model.changes) == 1  # all agree: no question
-    assert model.question == ""
-    model.pick_change()
-    model.pick(59)
-    model.pick(60)
-    assert "disagree" in model.question
-    assert len(model.changes) == 1
-    model.answer(yes=False)
-    assert len(model.changes) == 1
-    model.pick_change(0)  # the good one is moved to where they disagree: it stays until the answer
-    model.pick(59)
-    model.pick(60)
-    assert model.place_of(model.changes[0]) == (29, 30)
-    model.answer(yes=True)
-    assert [model.place_of(change) for change in model.changes] == [(59, 60)]
+    model.attenuation.pick_change()
+    model.view.pick(29)
+    model.view.pick(30)
+    assert len(model.attenuation.changes) == 1  # all agree: no question
+    assert model.attenuation.question == ""
+    model.attenuation.pick_change()
+    model.view.pick(59)
+    model.view.pick(60)
+    assert "disagree" in model.attenuation.question
+    assert len(model.attenuation.changes) == 1
+    model.attenuation.answer(yes=False)
+    assert len(model.attenuation.changes) == 1
+    model.attenuation.pick_change(0)  # the good one is moved to where they disagree: it stays until the answer
+    model.view.pick(59)
+    model.view.pick(60)
+    assert model.attenuation.place_of(model.attenuation.changes[0]) == (29, 30)
+    model.attenuation.answer(yes=True)
+    assert [model.attenuation.place_of(change) for change in model.attenuation.changes] == [(59, 60)]
 
 
 def test_the_kymograph_follows_corrected(make):
     model = make(frames(steps=[(30, 4.0)]))
-    model.selected = "C"
-    measured = Kymograph.of(model.kymograph_request()).values
-    model.find_changes()
-    model.accept_all()
-    corrected = Kymograph.of(model.kymograph_request()).values
-    factors = model.factors()
+    model.regions.selected = "C"
+    measured = Kymograph.of(model.cutouts.kymograph_request()).values
+    model.attenuation.find_changes()
+    model.attenuation.accept_all()
+    corrected = Kymograph.of(model.cutouts.kymograph_request()).values
+    factors = model.attenuation.factors()
     assert factors[10] == 1
     assert factors[50] == pytest.approx(4, rel=0.02)
     before, after = corrected[:, :25].mean(), corrected[:, 40:].mean()
     assert after == pytest.approx(before, rel=0.05)
-    model.scaled = False
-    np.testing.assert_array_equal(Kymograph.of(model.kymograph_request()).values, measured)
-    assert model.factors() is None
+    model.attenuation.scaled = False
+    np.testing.assert_array_equal(Kymograph.of(model.cutouts.kymograph_request()).values, measured)
+    assert model.attenuation.factors() is None
 
 
 class TestPage:
@@ -141,30 +141,32 @@ class TestPage:
         model, keyboard, options = explorer.model, tab.page.keyboard, tab.page.locator("#changes [role=option]")
         tab.panel("Attenuation")
         tab.press("find")
-        tab.settle(lambda: len(model.proposals) == 2)
-        tab.until("(n) => document.querySelectorAll('#changes [role=option]').length === n", len(model.listed))
+        tab.settle(lambda: len(model.attenuation.proposals) == 2)
+        tab.until(
+            "(n) => document.querySelectorAll('#changes [role=option]').length === n", len(model.attenuation.listed)
+        )
         assert options.last.get_attribute("class") == "rejected"
-        assert model.rejected[-1].note in options.last.inner_text()
+        assert model.attenuation.rejected[-1].note in options.last.inner_text()
         options.first.click()
         tab.page.locator("#changes").focus()
         keyboard.press("ArrowDown")
-        tab.settle(lambda: model.looked_at == 1)
+        tab.settle(lambda: model.attenuation.looked_at == 1)
         keyboard.press("Enter")
-        tab.settle(lambda: len(model.changes) == 1)
+        tab.settle(lambda: len(model.attenuation.changes) == 1)
         tab.press("accept all")
-        tab.settle(lambda: len(model.changes) == 2)
+        tab.settle(lambda: len(model.attenuation.changes) == 2)
         tab.until("() => Bokeh.documents[0].get_model_by_name('channel').factors.length === 90")
         options.last.click()
-        tab.settle(lambda: model.looked_at == len(model.listed) - 1)
+        tab.settle(lambda: model.attenuation.looked_at == len(model.attenuation.listed) - 1)
         tab.page.locator("#changes").focus()
         keyboard.press("Enter")
         tab.page.locator("#sure").wait_for()
         tab.page.locator("#sure").get_by_role("button", name="leave it").click()
-        tab.settle(lambda: model.question == "")
-        assert len(model.changes) == 2
-        left = len(model.listed)
+        tab.settle(lambda: model.attenuation.question == "")
+        assert len(model.attenuation.changes) == 2
+        left = len(model.attenuation.listed)
         tab.page.locator("#changes").focus()
         keyboard.press("Delete")
-        tab.settle(lambda: len(model.listed) == left - 1)
-        assert len(model.changes) == 2
+        tab.settle(lambda: len(model.attenuation.listed) == left - 1)
+        assert len(model.attenuation.changes) == 2
         assert tab.errors == []

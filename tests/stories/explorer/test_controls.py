@@ -44,43 +44,43 @@ def model(truth):
     store.start()
     store.wait()
     model = ExplorerModel(store, rois=truth.rois)
-    model.measure_now()
+    model.numbers.measure_now()
     yield model
     store.release()
 
 
 def test_smoothed_curves_are_those_of_smooth_and_slopes_those_of_derivative(model):
-    series = model.shown("WZ")
-    assert model.drawn("WZ") is series or model.drawn("WZ").equals(series)
-    model.smooth = True
+    series = model.attenuation.shown("WZ")
+    assert model.curves.drawn("WZ") is series or model.curves.drawn("WZ").equals(series)
+    model.curves.smooth = True
     expected = xi.smooth(series["com_x"], 11)
-    np.testing.assert_allclose(model.drawn("WZ")["com_x"].values, expected.values, rtol=1e-9)
-    model.derivative = True
+    np.testing.assert_allclose(model.curves.drawn("WZ")["com_x"].values, expected.values, rtol=1e-9)
+    model.curves.derivative = True
     expected = xi.derivative(series["intensity"], 11)
-    np.testing.assert_allclose(model.drawn("WZ")["intensity"].values, expected.values, rtol=1e-6, atol=1e-6)
-    model.measure_now()
+    np.testing.assert_allclose(model.curves.drawn("WZ")["intensity"].values, expected.values, rtol=1e-6, atol=1e-6)
+    model.numbers.measure_now()
     np.testing.assert_array_equal(export.result(model)["com_x"].sel(roi="WZ").values, series["com_x"].values)
     assert "smooth='savgol:11,2', derivative=True" in export.script(model)
     assert export.figure(model, "png").startswith(b"\x89PNG")
 
 
 def test_a_window_says_mean_and_slope_and_divides(model):
-    x = model.coordinates()
-    model.selected = "WZ"
-    model.choose_window(float(x[20]) + 0.1, float(x[4]) - 0.1)  # either way round
-    assert model.span == (4, 21)
-    assert model.message.startswith("WZ, 17 frames; COM l ")
-    series = model.shown("WZ")
+    x = model.view.coordinates()
+    model.regions.selected = "WZ"
+    model.curves.choose_window(float(x[20]) + 0.1, float(x[4]) - 0.1)  # either way round
+    assert model.curves.span == (4, 21)
+    assert model.view.message.startswith("WZ, 17 frames; COM l ")
+    series = model.attenuation.shown("WZ")
     line = xi.slope(series["com_x"][4:21])
-    stated = model.message.split("COM l ")[1].split(";")[0]
+    stated = model.view.message.split("COM l ")[1].split(";")[0]
     assert abs(float(stated.split(" ± ")[0]) - float(series["com_x"][4:21].mean())) < 0.01
     assert abs(float(stated.split("slope ")[1].split(" ± ")[0]) - float(line["slope"])) < float(line["slope_errors"])
-    model.normalised = True
-    drawn = model.drawn("WZ")["intensity"].values
+    model.curves.normalised = True
+    drawn = model.curves.drawn("WZ")["intensity"].values
     assert np.nanmean(drawn[4:21]) == pytest.approx(1)
     np.testing.assert_allclose(drawn * float(series["intensity"][4:21].mean()), series["intensity"].values)
     with pytest.raises(SchemaError, match="three frames"):
-        model.choose_window(float(x[3]), float(x[4]))
+        model.curves.choose_window(float(x[3]), float(x[4]))
 
 
 class TestPage:
@@ -114,9 +114,9 @@ class TestPage:
             page.locator(f"[data-plot={plot}]").get_by_role("button", name=name, exact=True).click()
             tab.settle(lambda attribute=attribute: getattr(model, attribute))
         tab.until("() => Bokeh.documents[0].get_model_by_name('curve_com_l').left[0].axis_label.includes('px/s')")
-        expected = model.drawn("WZ")["com_x"].values
+        expected = model.curves.drawn("WZ")["com_x"].values
         tab.settle(lambda: np.array_equal(tab.column("WZ", "com_x"), expected, equal_nan=True))
-        begin, end = (tab.place("curve_fwhm_l", float(model.coordinates()[at])) for at in (5, 25))
+        begin, end = (tab.place("curve_fwhm_l", float(model.view.coordinates()[at])) for at in (5, 25))
         page.keyboard.down("Shift")
         page.mouse.move(begin["x"] - 2, begin["y"])
         page.mouse.down()
@@ -124,11 +124,11 @@ class TestPage:
         page.mouse.move(end["x"] + 2, end["y"], steps=4)
         page.mouse.up()
         page.keyboard.up("Shift")
-        tab.settle(lambda: model.span is not None)
-        assert abs(model.span[0] - 5) <= 1
-        assert abs(model.span[1] - 26) <= 1
-        assert model.window is None  # it did not zoom
-        tab.settle(lambda: "slope" in model.message)
+        tab.settle(lambda: model.curves.span is not None)
+        assert abs(model.curves.span[0] - 5) <= 1
+        assert abs(model.curves.span[1] - 26) <= 1
+        assert model.view.window is None  # it did not zoom
+        tab.settle(lambda: "slope" in model.view.message)
         assert tab.errors == []
 
     def test_dark_figures_where_the_page_is_dark(self, truth, start):

@@ -54,13 +54,15 @@ def holds(model: ExplorerModel, truth, folder: Path, monkeypatch, correction: xi
     """Hold that screen, image, script and recipe are what the public functions give."""
     scan = xi.open_measurement(truth.folders["time1"], tz="Asia/Tokyo")
     expected = xi.measure(scan, truth.rois, correction=correction).compute()
-    model.measure_now()
+    model.numbers.measure_now()
     for roi in truth.rois.names:
-        np.testing.assert_array_equal(model.shown(roi)["intensity"].values, expected["intensity"].sel(roi=roi).values)
-    np.testing.assert_allclose(model.image(7).values, xi.correct(scan, correction)["image"][7].values, rtol=1e-5)
-    model.frame = 7
-    shown = Section.of(model.section_request())
-    expected_x = xi.profiles(scan, model.roi, along="x", rois=truth.rois, correction=correction)[7].values
+        np.testing.assert_array_equal(
+            model.attenuation.shown(roi)["intensity"].values, expected["intensity"].sel(roi=roi).values
+        )
+    np.testing.assert_allclose(model.view.image(7).values, xi.correct(scan, correction)["image"][7].values, rtol=1e-5)
+    model.view.frame = 7
+    shown = Section.of(model.cutouts.section_request())
+    expected_x = xi.profiles(scan, model.regions.roi, along="x", rois=truth.rois, correction=correction)[7].values
     np.testing.assert_allclose(shown.x, expected_x, rtol=1e-5)
     for name, text in export.recipe_files(model).items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -77,26 +79,26 @@ def test_every_step_can_be_switched_and_comes_out(model, truth, tmp_path, monkey
     flat, mask = other_flat(truth, tmp_path / "flat_2"), np.zeros((195, 487), dtype=bool)
     mask[100:103, 230:236] = True
     np.save(tmp_path / "bad_mask.npy", mask)
-    model.correct(model.corrections.changed(median=5, threshold=None))
-    model.calibrate("flatfield", str(flat))
-    model.calibrate("mask", str(tmp_path / "bad_mask.npy"))
-    model.draw_background((0.2, 24.9), (449.7, 480.1))
-    region = model.corrections.correction.background
+    model.view.correct(model.view.corrections.changed(median=5, threshold=None))
+    model.view.calibrate("flatfield", str(flat))
+    model.view.calibrate("mask", str(tmp_path / "bad_mask.npy"))
+    model.view.draw_background((0.2, 24.9), (449.7, 480.1))
+    region = model.view.corrections.correction.background
     assert region.boxes == (((1, 25), (450, 481)),)
-    model.correct(model.corrections.with_background(region.boxes, "divide, keep counts"))
+    model.view.correct(model.view.corrections.with_background(region.boxes, "divide, keep counts"))
     correction = xi.Correction(
         median=5, flatfield=xi.open_flatfield(flat), mask=xi.read_mask(tmp_path / "bad_mask.npy"),
         background=xi.Background(regions=region.boxes, mode="divide", normalise="mean"),
     )  # fmt: skip
     (tmp_path / "all").mkdir()
     holds(model, truth, tmp_path / "all", monkeypatch, correction)
-    model.correct(model.corrections.switched("flatfield", on=False))
-    model.type_background("")
-    model.correct(model.corrections.changed(median=None))
+    model.view.correct(model.view.corrections.switched("flatfield", on=False))
+    model.view.type_background("")
+    model.view.correct(model.view.corrections.changed(median=None))
     (tmp_path / "less").mkdir()
     holds(model, truth, tmp_path / "less", monkeypatch, xi.Correction(mask=correction.mask))
-    model.correct(model.corrections.switched("flatfield", on=True))
-    model.correct(model.corrections.switched("mask", on=False))
+    model.view.correct(model.view.corrections.switched("flatfield", on=True))
+    model.view.correct(model.view.corrections.switched("mask", on=False))
     (tmp_path / "flat").mkdir()
     holds(model, truth, tmp_path / "flat", monkeypatch, xi.Correction(flatfield=correction.flatfield))
 
@@ -106,52 +108,52 @@ def test_normalised_by_a_counter(model, truth, tmp_path, monkeypatch):
 
     assert "frame" not in counters(model.store.data)
     name = counters(model.store.data)[0]
-    model.correct(model.corrections.changed(normalise=name))
+    model.view.correct(model.view.corrections.changed(normalise=name))
     holds(model, truth, tmp_path, monkeypatch, xi.Correction(normalise=name))
 
 
 def test_what_does_not_fit_is_refused_and_changes_nothing(model, tmp_path):
-    before = model.corrections
+    before = model.view.corrections
     np.save(tmp_path / "small_mask.npy", np.ones((3, 3)))
     for act in (
-        lambda: model.calibrate("mask", str(tmp_path / "small_mask.npy")),
-        lambda: model.calibrate("flatfield", str(tmp_path / "nowhere")),
-        lambda: model.correct(model.corrections.switched("flatfield", on=True)),
-        lambda: model.type_background("0:20, 400:900"),
-        lambda: model.correct(model.corrections.changed(median=4)),
+        lambda: model.view.calibrate("mask", str(tmp_path / "small_mask.npy")),
+        lambda: model.view.calibrate("flatfield", str(tmp_path / "nowhere")),
+        lambda: model.view.correct(model.view.corrections.switched("flatfield", on=True)),
+        lambda: model.view.type_background("0:20, 400:900"),
+        lambda: model.view.correct(model.view.corrections.changed(median=4)),
     ):
         with pytest.raises(XinsituError):
             act()
-        assert model.corrections == before
-    assert not model.corrected
+        assert model.view.corrections == before
+    assert not model.view.corrected
     with pytest.raises(CorrectionError, match="flat field"):
-        model.corrections.switched("flatfield", on=True)
+        model.view.corrections.switched("flatfield", on=True)
 
 
 def test_what_a_step_warns_of_is_said(model):
     pixels = np.ones((195, 487))
     pixels[4, 5:9] = 0
     flat = xr.DataArray(pixels, dims=("y", "x"))
-    model.correct(model.corrections.changed(flatfield=flat))
-    assert "4 of 94965 pixels" in model.message
+    model.view.correct(model.view.corrections.changed(flatfield=flat))
+    assert "4 of 94965 pixels" in model.view.message
 
 
 def test_a_view_keeps_them_but_opens_no_files_of_strangers(model, truth, tmp_path):
-    model.calibrate("flatfield", str(truth.folders["flatfield"]))  # lies beside the frames
-    model.correct(model.corrections.changed(median=3, threshold=4.0))
+    model.view.calibrate("flatfield", str(truth.folders["flatfield"]))  # lies beside the frames
+    model.view.correct(model.view.corrections.changed(median=3, threshold=4.0))
     text = view_text(model)
     fresh = ExplorerModel(model.store, rois=truth.rois)
     fresh.load(text)
-    assert fresh.active_correction == model.active_correction
-    assert fresh.corrections.correcting == model.corrections.correcting
+    assert fresh.view.active_correction == model.view.active_correction
+    assert fresh.view.corrections.correcting == model.view.corrections.correcting
     strange = json.loads(text)
     strange["correction"]["flatfield"] = other_flat(truth, tmp_path / "flat_elsewhere").as_posix().lstrip("/")
     another = ExplorerModel(model.store, rois=truth.rois)
     another.load(json.dumps(strange))
-    assert not another.corrections.has("flatfield")
-    model.correct(model.corrections.switched("flatfield", on=False))
+    assert not another.view.corrections.has("flatfield")
+    model.view.correct(model.view.corrections.switched("flatfield", on=False))
     fresh.load(json.dumps(document(model)))
-    assert fresh.active_correction == xi.Correction(median=3, threshold=4.0)
+    assert fresh.view.active_correction == xi.Correction(median=3, threshold=4.0)
 
 
 class TestPage:
@@ -165,29 +167,29 @@ class TestPage:
         model, raw = explorer.model, tab.column("WZ", "intensity")
         tab.panel("Corrections")
         tab.page.get_by_label("flat field: beside the frames").select_option("flat_other")
-        tab.settle(lambda: model.corrections.has("flatfield"))
+        tab.settle(lambda: model.view.corrections.has("flatfield"))
         tab.measured(explorer, "WZ")
         assert not np.array_equal(tab.column("WZ", "intensity"), raw)
         tab.page.get_by_label("median", exact=True).select_option("median 3 x 3")
-        tab.settle(lambda: model.corrections.correction.median == 3)
+        tab.settle(lambda: model.view.corrections.correction.median == 3)
         tab.press("draw background")
         tab.until("() => Bokeh.documents[0].get_model_by_name('channel').tool[0] === 'background'")
         corner, end = (tab.page.evaluate(PIXEL, place) for place in ([4, 400], [30, 470]))
         tab.drag((corner["x"], corner["y"]), (end["x"] - corner["x"], end["y"] - corner["y"]))
-        tab.settle(lambda: model.corrections.correction.background is not None)
+        tab.settle(lambda: model.view.corrections.correction.background is not None)
         assert explorer.rois.names == truth.rois.names  # none was drawn
         tab.until("() => Bokeh.documents[0].get_model_by_name('background').data.left.length === 1")
         tab.measured(explorer, "WZ")
-        region = model.corrections.correction.background
+        region = model.view.corrections.correction.background
         scan = xi.open_measurement(truth.folders["time1"], tz="Asia/Tokyo")
         correction = xi.Correction(median=3, flatfield=xi.open_flatfield(flat), background=region)
         expected = xi.measure(scan, truth.rois, correction=correction).compute()
         np.testing.assert_array_equal(tab.column("WZ", "intensity"), expected["intensity"].sel(roi="WZ").values)
         tab.page.locator("#panel .shown input[type=checkbox]").nth(1).uncheck()
-        tab.settle(lambda: not model.corrections.has("flatfield"))
+        tab.settle(lambda: not model.view.corrections.has("flatfield"))
         tab.field("background: rows y0:y1, columns x0:x1").fill("")
         tab.page.keyboard.press("Enter")
-        tab.settle(lambda: model.corrections.correction.background is None)
+        tab.settle(lambda: model.view.corrections.correction.background is None)
         corrected = xi.correct(scan, xi.Correction(median=3))["image"][0].values
         tab.settle(lambda: np.array_equal(tab.image(), corrected.ravel()))
         assert tab.errors == []

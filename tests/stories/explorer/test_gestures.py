@@ -38,9 +38,9 @@ def say_the_same(tab, explorer, name):
     model = explorer.model
 
     def same():
-        if name not in model.rois.names or model.selected != name:
+        if name not in model.regions.rois.names or model.regions.selected != name:
             return False
-        (y0, y1), (x0, x1) = model.rois[name].y, model.rois[name].x
+        (y0, y1), (x0, x1) = model.regions.rois[name].y, model.regions.rois[name].x
         typed = tab.field("rows y0:y1, columns x0:x1").input_value()
         return tab.page.evaluate(BOX, f"roi:{name}") == [y0, y1, x0, x1] and typed == f"{y0}:{y1}, {x0}:{x1}"
 
@@ -134,7 +134,7 @@ def test_every_gesture_from_every_state(truth, start, tmp_path):
     tab.panel("ROIs")
     moved(tab, explorer, "tiny")  # loaded, and small
     tab.page.locator("#cutouts figure").filter(has_text="far").click()
-    tab.settle(lambda: model.selected == "far")
+    tab.settle(lambda: model.regions.selected == "far")
     tab.until("() => location.search.includes('view=')")
     tab.page.reload()
     tab.there()
@@ -147,7 +147,7 @@ def test_a_click_beside_all_rois_changes_nothing(truth, start):
     explorer = explore(truth.folders["time1"], rois=truth.rois, reading=TOKYO, browser=False)
     tab = start(explorer, size=(1366, 768))
     tab.measured(explorer, "WZ")
-    before, selected = explorer.rois, explorer.model.selected
+    before, selected = explorer.rois, explorer.model.regions.selected
     place = tab.page.evaluate(PIXEL, [180, 20])
     tab.page.mouse.click(place["x"], place["y"])
     tab.drag((place["x"], place["y"]), (30, -8))  # on empty ground, without the tool
@@ -155,8 +155,8 @@ def test_a_click_beside_all_rois_changes_nothing(truth, start):
     tab.page.keyboard.press("Escape")
     tab.drag((place["x"], place["y"]), (30, -8))
     tab.page.keyboard.press("ArrowRight")
-    tab.settle(lambda: explorer.model.frame == 1)
-    assert (list(explorer.rois), explorer.model.selected) == (list(before), selected)
+    tab.settle(lambda: explorer.model.view.frame == 1)
+    assert (list(explorer.rois), explorer.model.regions.selected) == (list(before), selected)
 
 
 def test_space_pans_or_plays_and_chips_hide(truth, start):
@@ -166,27 +166,27 @@ def test_space_pans_or_plays_and_chips_hide(truth, start):
     model, mouse, keyboard = explorer.model, tab.page.mouse, tab.page.keyboard
     mouse.move(*spot(tab, "WZ"))
     mouse.wheel(0, -400)
-    tab.settle(lambda: model.part is not None)
-    zoomed, before = model.part, explorer.rois["WZ"]
+    tab.settle(lambda: model.view.part is not None)
+    zoomed, before = model.view.part, explorer.rois["WZ"]
     keyboard.down(" ")
     tab.drag(spot(tab, "WZ"), (25, 10))
     keyboard.up(" ")
-    tab.settle(lambda: model.part != zoomed)
+    tab.settle(lambda: model.view.part != zoomed)
     assert explorer.rois["WZ"] == before
-    assert model.frame == 0
+    assert model.view.frame == 0
     keyboard.press("f")
-    tab.settle(lambda: model.part is None)
+    tab.settle(lambda: model.view.part is None)
     keyboard.press(" ")
-    tab.settle(lambda: model.frame > 2)
+    tab.settle(lambda: model.view.frame > 2)
     keyboard.press(" ")
     chip = tab.page.locator("#chips button")
     chip.filter(has_text="WZ").click()
-    tab.settle(lambda: model.hidden == ("WZ",))
+    tab.settle(lambda: model.regions.hidden == ("WZ",))
     visible = """(name) => Bokeh.documents[0].get_model_by_name("curve_com_l").renderers
       .filter((one) => one.data_source.name === `lines:${name}`).every((one) => one.visible)"""
     tab.until(f"() => !({visible})('WZ') && ({visible})('ZB')")
     chip.filter(has_text="ZB").click(modifiers=["Alt"])
-    tab.settle(lambda: set(model.hidden) == set(model.rois.names) - {"ZB"})
+    tab.settle(lambda: set(model.regions.hidden) == set(model.regions.rois.names) - {"ZB"})
     assert tab.errors == []
 
 
@@ -230,9 +230,9 @@ def test_below_that_there_are_two_tabs(truth, start):
     tab.page.locator("nav.narrow").get_by_role("tab", name="curves").click()
     assert tab.page.locator("#curves").is_visible()
     assert tab.page.get_by_role("slider").first.is_visible()
-    moved_to = explorer.model.frame + 1
+    moved_to = explorer.model.view.frame + 1
     tab.page.keyboard.press("ArrowRight")
-    tab.settle(lambda: explorer.model.frame == moved_to)
+    tab.settle(lambda: explorer.model.view.frame == moved_to)
     assert tab.errors == []
 
 

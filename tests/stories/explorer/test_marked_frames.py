@@ -36,7 +36,7 @@ def make(truth):
         store.start()
         store.wait()
         model = ExplorerModel(store, rois=truth.rois)
-        model.measure_now()
+        model.numbers.measure_now()
         return model
 
     yield build
@@ -51,18 +51,18 @@ def flagged(series):
 
 def mark(model, *frames):
     for frame in frames:
-        model.frame = frame
-        model.mark_bad()
+        model.view.frame = frame
+        model.numbers.mark_bad()
 
 
 def test_a_mark_comes_and_goes(make):
     model = make("time1")
     mark(model, 4, 17)
-    assert model.bad_places() == (4, 17)
-    assert flagged(model.shown("WZ")) == [4, 17]
+    assert model.numbers.bad_places() == (4, 17)
+    assert flagged(model.attenuation.shown("WZ")) == [4, 17]
     mark(model, 4)
-    assert model.bad_places() == (17,)
-    assert flagged(model.shown("WZ")) == [17]
+    assert model.numbers.bad_places() == (17,)
+    assert flagged(model.attenuation.shown("WZ")) == [17]
 
 
 @pytest.mark.parametrize(("which", "frames"), [("time1", (3, 12)), ("sample", (7, 33, 41))])
@@ -83,18 +83,18 @@ def test_all_that_comes_out_says_so(make, tmp_path, monkeypatch, which, frames):
     assert flagged(xi.read_results(f"{export.name_of(model)}.nc").load()) == list(frames)
     fresh = make(which)
     fresh.load(view_text(model))
-    assert fresh.bad_places() == frames
+    assert fresh.numbers.bad_places() == frames
     assert "bad_frames" in unsaved.parts(model)
 
 
 def test_they_decide_no_factor(make):
     model = make("sample")
-    model.find_changes()
-    model.accept_all()
-    first = model.settled()[0]
-    before, _ = model.place_of(first)
+    model.attenuation.find_changes()
+    model.attenuation.accept_all()
+    first = model.attenuation.settled()[0]
+    before, _ = model.attenuation.place_of(first)
     mark(model, before - 1)
-    used = model.settled()[0]
+    used = model.attenuation.settled()[0]
     assert used.evidence != first.evidence
     assert np.isfinite(used.factor)
 
@@ -107,21 +107,21 @@ class TestPage:
         tab = start(explorer, size=(1366, 768))
         tab.measured(explorer, "WZ")
         model = explorer.model
-        tab.click_curve("curve_intensity", float(model.coordinates()[9]))
-        tab.settle(lambda: model.frame == 9)
+        tab.click_curve("curve_intensity", float(model.view.coordinates()[9]))
+        tab.settle(lambda: model.view.frame == 9)
         tab.panel("Events")
         tab.press("bad frame")
-        tab.settle(lambda: model.bad_places() == (9,))
+        tab.settle(lambda: model.numbers.bad_places() == (9,))
         tab.until("""() => {
           const {x, intensity} = Bokeh.documents[0].get_model_by_name("series:WZ").data
           const drawn = Bokeh.documents[0].get_model_by_name("lines:WZ").data
           return !drawn.intensity.includes(intensity[9]) && drawn.intensity.includes(intensity[8])
         }""")
         tab.page.keyboard.press("ArrowRight")
-        tab.settle(lambda: model.frame == 10)
+        tab.settle(lambda: model.view.frame == 10)
         tab.page.keyboard.press("b")
-        tab.settle(lambda: model.bad_places() == (9, 10))
+        tab.settle(lambda: model.numbers.bad_places() == (9, 10))
         tab.page.keyboard.press("b")
-        tab.settle(lambda: model.bad_places() == (9,))
+        tab.settle(lambda: model.numbers.bad_places() == (9,))
         assert json.loads(view_text(model))["bad_frames"]
         assert tab.errors == []

@@ -42,7 +42,7 @@ def truth(tmp_path_factory):
 
 
 def click_curve(tab, explorer, frame):
-    tab.click_curve("curve_com_l", float(explorer.model.coordinates()[frame]))
+    tab.click_curve("curve_com_l", float(explorer.model.view.coordinates()[frame]))
 
 
 def test_image_hover_goto_limits_changes(truth, start):
@@ -60,7 +60,7 @@ def test_image_hover_goto_limits_changes(truth, start):
       .filter((one) => one.data_source.name === "lines:WZ").some((one) => one.data_source.data.com_x?.length === 40)"""
     tab.until(drawn)  # also what was measured before the page came
     tab.page.get_by_label("selected").select_option("WZ")
-    tab.settle(lambda: model.selected == "WZ")
+    tab.settle(lambda: model.regions.selected == "WZ")
     tab.at_rest()
     tab.page.get_by_label("kind", exact=True).select_option("centre of mass")
     tab.until("() => Bokeh.documents[0].get_model_by_name('roi:WZ')?.line_color === 'yellow'")
@@ -75,7 +75,7 @@ def test_image_hover_goto_limits_changes(truth, start):
     column, row = 300, 30
     tab.settle(lambda: f"column {column}, row {row}" in tip.text_content())
     text = tip.text_content()
-    assert f"{float(model.image().values[row, column]):.3f}".rstrip("0").rstrip(".") in text
+    assert f"{float(model.view.image().values[row, column]):.3f}".rstrip("0").rstrip(".") in text
     inside = [float(word) for word in text.replace(",", " ").split() if word.replace(".", "").isdigit()]
     assert any(abs(value - (1 + 0.001 * column)) < 0.001 for value in inside), text
     assert any(abs(value - (0.01 * row + 0.0001 * column)) < 0.01 for value in inside), text
@@ -87,28 +87,29 @@ def test_image_hover_goto_limits_changes(truth, start):
     tab.until(FRAME, 17)
     go(str(model.store.data["time"].values[9] + np.timedelta64(9, "h"))[11:19])
     tab.until(FRAME, 9)
-    assert model.frame == 9
+    assert model.view.frame == 9
     go("4000")
     tab.until("() => Bokeh.documents[0].get_model_by_name('message').visible")
     assert "no frame 4000" in tab.get("message", "text")
-    assert model.frame == 9
+    assert model.view.frame == 9
 
     tab.panel("Corrections")
     slider = tab.page.locator("#panel .noUi-handle-upper").first
-    high = model.limits[1]
+    high = model.view.limits[1]
     slider.focus()
     for _ in range(5):
         slider.press("ArrowLeft")
-    tab.settle(lambda: model.limits[1] < 0.99 * high)
+    tab.settle(lambda: model.view.limits[1] < 0.99 * high)
     tab.page.get_by_label("percentile").select_option("95.0")
-    tab.settle(lambda: model.limits[1] == pytest.approx(np.percentile(model.image().values, 95)))
+    tab.settle(lambda: model.view.limits[1] == pytest.approx(np.percentile(model.view.image().values, 95)))
 
     tab.page.get_by_label("image shows", exact=True).select_option("change since previous")
-    tab.settle(lambda: model.compare == "previous")
+    tab.settle(lambda: model.view.compare == "previous")
     tab.until("() => Bokeh.documents[0].get_model_by_name('frame').data.image[0].some((value) => value < 0)")
     shown = tab.image()
     expected = (
-        model.store.image(9, model.correction).values.astype(float) - model.store.image(8, model.correction).values
+        model.store.image(9, model.view.correction).values.astype(float)
+        - model.store.image(8, model.view.correction).values
     )
     np.testing.assert_allclose(shown, expected.ravel(), atol=1e-3)
     assert tab.errors == []
@@ -121,38 +122,38 @@ def test_curves_axes_events_flags_and_a_moving_roi(truth, start):
     model = explorer.model
     for axis in ("local", "utc", "frame", "elapsed"):
         tab.page.get_by_label("time axis").select_option(axis)
-        tab.settle(lambda axis=axis: model.axis == axis)
-        places = [float(model.coordinates()[at]) for at in (0, -1)]
+        tab.settle(lambda axis=axis: model.view.axis == axis)
+        places = [float(model.view.coordinates()[at]) for at in (0, -1)]
         tab.until(X_RANGE, places)
         tab.until(DATED, axis in ("local", "utc"))  # the kymograph comes after the curves
 
     tab.at_rest()
     tab.page.locator("[data-plot=intensity]").get_by_role("button", name="log", exact=True).click()
-    tab.settle(lambda: model.log_intensity)
+    tab.settle(lambda: model.curves.log_intensity)
     tab.until("() => Bokeh.documents[0].get_model_by_name('curve_intensity').y_scale.type === 'LogScale'")
     tab.page.locator("[data-plot=intensity]").get_by_role("button", name="log", exact=True).click()
     tab.until("() => Bokeh.documents[0].get_model_by_name('curve_intensity').y_scale.type === 'LinearScale'")
 
-    series = model.shown("WZ")
+    series = model.attenuation.shown("WZ")
     x, low, high = (np.array(tab.page.evaluate(BARS, name)) for name in ("x", "fwhm_x_low", "fwhm_x_high"))
-    frames = np.arange(0, model.n_frames, 2)  # of more bars than 75, each second one
-    np.testing.assert_array_equal(x, model.coordinates()[frames])
+    frames = np.arange(0, model.view.n_frames, 2)  # of more bars than 75, each second one
+    np.testing.assert_array_equal(x, model.view.coordinates()[frames])
     half = series["fwhm_x_errors"].values[frames]
     np.testing.assert_allclose((high - low) / 2, half, rtol=1e-6)
     np.testing.assert_allclose((high + low) / 2, series["fwhm_x"].values[frames], rtol=1e-12)
 
-    x, other = (tab.place("curve_fwhm_l", float(model.coordinates()[at])) for at in (0, 30))
+    x, other = (tab.place("curve_fwhm_l", float(model.view.coordinates()[at])) for at in (0, 30))
     tab.drag((x["x"], x["y"]), (other["x"] - x["x"], 0))  # the cursor leads to the frame
     tab.until("() => Math.abs(Bokeh.documents[0].get_model_by_name('channel').done[0] - 30) <= 2")
 
-    gap = int(model.breaks()[0])
+    gap = int(model.view.breaks()[0])
     drawn = tab.page.evaluate(
         """() => Bokeh.documents[0].get_model_by_name('curve_intensity').renderers
         .filter((r) => r.glyph.type === 'Line' && r.glyph.line_alpha?.value !== 0.3)
         .map((r) => Array.from(r.data_source.data[r.glyph.y.field], (v) => isFinite(v)))[0]"""
     )
     assert drawn[gap] is False  # the curve is interrupted before the second measurement
-    assert sum(drawn) == model.n_frames
+    assert sum(drawn) == model.view.n_frames
 
     tab.panel("Events")
     tab.page.get_by_placeholder("In shutter open").fill("As <b>open</b>")
@@ -160,37 +161,37 @@ def test_curves_axes_events_flags_and_a_moving_roi(truth, start):
     tab.press("by a click")
     tab.until("() => Bokeh.documents[0].get_model_by_name('picking').visible")
     click_curve(tab, explorer, 12)
-    tab.settle(lambda: len(model.events) == 1)
-    assert abs(model.events[0].start.frame - 12) <= 1
+    tab.settle(lambda: len(model.logbook.events) == 1)
+    assert abs(model.logbook.events[0].start.frame - 12) <= 1
     tab.until("(name) => Bokeh.documents[0].get_model_by_name('events').data.text?.[0] === name", "As <b>open</b>")
     assert tab.get("picking", "visible") is False
     tab.until("(n) => Math.abs(Bokeh.documents[0].get_model_by_name('channel').done[0] - n) <= 1", 12)
 
     tab.page.mouse.click(5, 5)
-    model_frame = model.frame
+    model_frame = model.view.frame
     tab.page.keyboard.press("k")
-    tab.settle(lambda: model.roi.path is not None)
+    tab.settle(lambda: model.regions.roi.path is not None)
     tab.page.keyboard.press("Home")
     tab.until(FRAME, 0)
-    tab.drag_roi(model.selected, (40, 20))
-    tab.settle(lambda: len(model.roi.path) == 2)
-    tab.measured(explorer, model.selected)
-    keys = [float(model.coordinates()[at]) for at in (0, model_frame)]
+    tab.drag_roi(model.regions.selected, (40, 20))
+    tab.settle(lambda: len(model.regions.roi.path) == 2)
+    tab.measured(explorer, model.regions.selected)
+    keys = [float(model.view.coordinates()[at]) for at in (0, model_frame)]
     tab.until(COLUMN, ["kymograph_keys", "x", keys])
-    tab.until(COLUMN, ["kymograph_path", "low", (model.boxes(model.selected)[:, 2] - 0.5).tolist()])
+    tab.until(COLUMN, ["kymograph_path", "low", (model.regions.boxes(model.regions.selected)[:, 2] - 0.5).tolist()])
     assert len(tab.page.evaluate("Array.from(Bokeh.documents[0].get_model_by_name('path_keys').data.x)")) == 2
     tab.page.keyboard.press("Control+z")
-    tab.settle(lambda: len(model.roi.path) == 1)
+    tab.settle(lambda: len(model.regions.roi.path) == 1)
     tab.page.keyboard.press("Control+y")
-    tab.settle(lambda: len(model.roi.path) == 2)
+    tab.settle(lambda: len(model.regions.roi.path) == 2)
     tab.panel("ROIs")
     tab.type("name", "moving")
-    tab.settle(lambda: model.selected == "moving")
+    tab.settle(lambda: model.regions.selected == "moving")
     tab.until("() => Bokeh.documents[0].get_model_by_name('roi:moving') != null")
     tab.measured(explorer, "moving")
     for words, names in (("duplicate", 6), ("remove", 5)):
         tab.press(words)
-        tab.settle(lambda names=names: len(model.rois) == names)
+        tab.settle(lambda names=names: len(model.regions.rois) == names)
     assert tab.errors == []
 
 
@@ -203,7 +204,7 @@ def test_evidence_and_changes_by_clicks(truth, start):
     tab.panel("Attenuation")
     tab.press("find")
     tab.until("() => Bokeh.documents[0].get_model_by_name('evidence_row').visible")
-    found = model.evidence()
+    found = model.attenuation.evidence()
     used = len(found.rows) * (len(found.report.before) + len(found.report.after))
     tab.until("(n) => Bokeh.documents[0].get_model_by_name('evidence_used').data.x.length === n", used)
     tab.at_rest()
@@ -215,36 +216,39 @@ def test_evidence_and_changes_by_clicks(truth, start):
     assert found.agreement in tab.get("evidence_table", "text").replace("&lt;", "<")
 
     tab.press("accept")
-    tab.settle(lambda: len(model.changes) == 1 and model.looked_at == 0)
-    corrected = model.shown("WZ")["intensity"].values
-    measured = model.numbers_of("WZ")["intensity"].values
+    tab.settle(lambda: len(model.attenuation.changes) == 1 and model.attenuation.looked_at == 0)
+    corrected = model.attenuation.shown("WZ")["intensity"].values
+    measured = model.numbers.of("WZ")["intensity"].values
     assert not np.array_equal(corrected, measured)
     tab.press("measured")
-    tab.settle(lambda: not model.scaled)
+    tab.settle(lambda: not model.attenuation.scaled)
     tab.settle(lambda: np.array_equal(tab.column("WZ", "intensity"), measured))
     tab.press("corrected")
-    tab.settle(lambda: model.scaled)
+    tab.settle(lambda: model.attenuation.scaled)
     tab.settle(lambda: np.array_equal(tab.column("WZ", "intensity"), corrected, equal_nan=True))
 
     tab.press("move by clicks")
-    tab.settle(lambda: bool(model.picking))
+    tab.settle(lambda: bool(model.view.picking))
     click_curve(tab, explorer, 50)
-    tab.settle(lambda: "other end" in model.picking)
+    tab.settle(lambda: "other end" in model.view.picking)
     click_curve(tab, explorer, 60)
-    tab.settle(lambda: "disagree" in model.question)  # nothing changes there: the page asks
+    tab.settle(lambda: "disagree" in model.attenuation.question)  # nothing changes there: the page asks
     tab.page.locator("#sure").get_by_role("button", name="take it").click()
-    tab.settle(lambda: [abs(model.place_of(change)[0] - 50) <= 1 for change in model.changes] == [True])
-    before, after = model.place_of(model.changes[0])
+    tab.settle(
+        lambda: [abs(model.attenuation.place_of(change)[0] - 50) <= 1 for change in model.attenuation.changes] == [True]
+    )
+    before, after = model.attenuation.place_of(model.attenuation.changes[0])
     assert abs(after - 60) <= 1
     tab.until(
-        "(x) => Bokeh.documents[0].get_model_by_name('spans').data.left[0] === x", float(model.coordinates()[before])
+        "(x) => Bokeh.documents[0].get_model_by_name('spans').data.left[0] === x",
+        float(model.view.coordinates()[before]),
     )
     tab.press("reject")
-    tab.settle(lambda: model.changes == ())
+    tab.settle(lambda: model.attenuation.changes == ())
     tab.press("add by clicks")
-    tab.settle(lambda: bool(model.picking))
+    tab.settle(lambda: bool(model.view.picking))
     tab.page.keyboard.press("Escape")
-    tab.settle(lambda: not model.picking)
+    tab.settle(lambda: not model.view.picking)
     assert tab.errors == []
 
 
@@ -262,41 +266,41 @@ def test_copy_compare_and_the_same_state_after_a_reload(truth, start, tmp_path, 
     model = explorer.model
     tab.panel("Compare")
     tab.page.get_by_label("compare with result").select_option("joined.nc")
-    tab.settle(lambda: model.result is not None)
+    tab.settle(lambda: model.curves.result is not None)
     tab.until("() => Bokeh.documents[0].get_model_by_name('result:WZ') != null")
-    last = float(model.places_of(model.result["time"].values)[-1])
+    last = float(model.view.places_of(model.curves.result["time"].values)[-1])
     tab.until("(last) => Bokeh.documents[0].get_model_by_name('curve_com_l').x_range.end >= last", last)
     tab.panel("ROIs")
     tab.page.get_by_label("copy ROIs from").select_option("other.json")
-    tab.settle(lambda: model.rois.names == ("far",))
+    tab.settle(lambda: model.regions.rois.names == ("far",))
     tab.until("() => Bokeh.documents[0].get_model_by_name('roi:far') != null")
 
     tab.field("go to").fill("23")
     tab.field("go to").press("Enter")
     tab.until(FRAME, 23)
     tab.page.get_by_label("time axis").select_option("local")
-    tab.settle(lambda: model.axis == "local")
+    tab.settle(lambda: model.view.axis == "local")
     tab.until("() => Bokeh.documents[0].get_model_by_name('curve_com_l').x_range.start > 1e11")  # dates are there
-    point = tab.place("curve_com_l", float(model.coordinates()[10]))
+    point = tab.place("curve_com_l", float(model.view.coordinates()[10]))
     tab.page.mouse.move(point["x"], point["y"])
     tab.page.mouse.wheel(0, -300)
-    tab.settle(lambda: model.window is not None)
+    tab.settle(lambda: model.view.window is not None)
     pixel = tab.page.evaluate(PIXEL, [100, 250])
     tab.page.mouse.move(pixel["x"], pixel["y"])
     tab.page.mouse.wheel(0, -300)
-    tab.settle(lambda: model.part is not None)
+    tab.settle(lambda: model.view.part is not None)
     tab.at_rest()
     tab.toggle("left", "log")
-    tab.settle(lambda: not model.log_image)
+    tab.settle(lambda: not model.view.log_image)
     tab.panel("Corrections")
     tab.page.locator(".bk-Checkbox").filter(has_text="corrected").first.locator("input").click()
-    tab.settle(lambda: not model.corrected)
+    tab.settle(lambda: not model.view.corrected)
     tab.at_rest()
     tab.panel("Events")
     tab.page.get_by_placeholder("In shutter open").fill("open")
     tab.page.get_by_placeholder("In shutter open").press("Enter")
     tab.press("at this frame")
-    tab.settle(lambda: len(model.events) == 1)
+    tab.settle(lambda: len(model.logbook.events) == 1)
     before = document(model)
     tab.until("() => location.search.includes('view=')")
     tab.page.reload()
@@ -318,9 +322,9 @@ def test_copy_compare_and_the_same_state_after_a_reload(truth, start, tmp_path, 
     saved = tab.save("view", tmp_path)
     assert json.loads(saved.read_text()) == json.loads(json.dumps(after))
     second = start(explorer)
-    assert explorer.model.rois.names != ("far",)
+    assert explorer.model.regions.rois.names != ("far",)
     second.page.locator("input[type=file]").set_input_files(saved)
-    second.settle(lambda: explorer.model.rois.names == ("far",))
+    second.settle(lambda: explorer.model.regions.rois.names == ("far",))
     second.until(FRAME, 23)
     second.settle(lambda: document(explorer.model) == after)
     assert tab.errors == second.errors == []
@@ -364,12 +368,12 @@ def test_frames_and_measurements_appear_while_they_are_written(truth, start, tmp
     writer.start()
     try:
         halves.wait(60)
-        tab.settle(lambda: model.n_frames == 20)
+        tab.settle(lambda: model.view.n_frames == 20)
         tab.until(FRAME, 19)  # the newest frame is shown by itself
         tab.measured(explorer, "WZ")
         seen = len(looks)
         tab.settle(lambda: len(looks) >= seen + 3)
-        assert model.n_frames == 20  # the half-written one waits
+        assert model.view.n_frames == 20  # the half-written one waits
         assert "error" not in tab.get("message", "text")
         scan = xi.open_measurement(truth.folders["time1"], tz="Asia/Tokyo").isel(time=slice(0, 20))
         expected = xi.measure(scan, truth.rois).sel(roi="WZ")["intensity"].values
@@ -377,22 +381,22 @@ def test_frames_and_measurements_appear_while_they_are_written(truth, start, tmp
         tab.page.mouse.click(5, 5)
         tab.page.keyboard.press("ArrowLeft")  # somebody looks back
         tab.until(FRAME, 18)
-        tab.settle(lambda: not model.follow)
+        tab.settle(lambda: not model.view.follow)
     finally:
         whole.set()
         writer.join()
-    tab.settle(lambda: model.n_frames == 27)
+    tab.settle(lambda: model.view.n_frames == 27)
     tab.measured(explorer, "WZ")
-    assert list(model.measurements()) == ["time1", "time2"]
-    assert model.frame == 18  # and stays where they are
+    assert list(model.view.measurements()) == ["time1", "time2"]
+    assert model.view.frame == 18  # and stays where they are
     assert tab.get("frame_slider", "end") == 26
     _, end = tab.page.evaluate(
         "(() => {const r = Bokeh.documents[0].get_model_by_name('curve_com_l').x_range; return [r.start, r.end]})()"
     )
-    assert end > model.coordinates()[-1]
-    assert model.numbers_of("WZ").sizes["time"] == 27
+    assert end > model.view.coordinates()[-1]
+    assert model.numbers.of("WZ").sizes["time"] == 27
     tab.until("() => Bokeh.documents[0].get_model_by_name('state').text.includes('saturated: WZ - insert a filter')")
-    place = float(model.coordinates()[-1])
+    place = float(model.view.coordinates()[-1])
     tab.until("(x) => Bokeh.documents[0].get_model_by_name('flags:WZ').data.intensity_x.includes(x)", place)
     assert tab.errors == []
 

@@ -118,7 +118,7 @@ class TestPage:
             tab.page.locator("#save").click()
             tab.page.locator("#files [data-file=netCDF]").click()
             tab.settle(lambda number=number: len(list(tmp_path.glob("*.nc"))) == number)
-            tab.settle(lambda: "saved as" in explorer.model.message)
+            tab.settle(lambda: "saved as" in explorer.model.view.message)
         assert sorted(path.name for path in tmp_path.glob("*.nc")) == ["0884_time1.nc", "0884_time1_2.nc"]
         saved = xi.read_results(tmp_path / "0884_time1.nc")
         expected = xi.measure(xi.open_measurement(truth.folders["time1"], tz="Asia/Tokyo"), truth.rois).compute()

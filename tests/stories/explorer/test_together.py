@@ -48,16 +48,16 @@ def test_two_people_at_once_mix_nothing(truth, start):
         for n, tab in enumerate(tabs):
             tab.until(FRAME, 10 * number + n)
     for model, box, n in zip(models, boxes, range(2), strict=True):
-        one.settle(lambda model=model: not model.stale() and model.rois["WZ"] != truth.rois["WZ"])
-        (y0, y1), (x0, x1) = model.rois["WZ"].y, model.rois["WZ"].x
+        one.settle(lambda model=model: not model.numbers.stale() and model.regions.rois["WZ"] != truth.rois["WZ"])
+        (y0, y1), (x0, x1) = model.regions.rois["WZ"].y, model.regions.rois["WZ"].x
         assert f"{y0}:{y1}, {x0}:{x1}" == box
-        assert model.frame == 20 + n
+        assert model.view.frame == 20 + n
     one.field("name").first.fill("mine")
     one.field("name").first.press("Enter")
     one.settle(lambda: "mine" in models[0].rois.names)
     assert "mine" not in models[1].rois.names
     for tab, model, roi in zip(tabs, models, ("mine", "WZ"), strict=True):
-        tab.settle(lambda model=model: not model.stale())
+        tab.settle(lambda model=model: not model.numbers.stale())
         tab.shows(model, roi)
     assert not np.array_equal(one.column("mine", "intensity"), two.column("WZ", "intensity"))
     assert one.errors == two.errors == []
@@ -146,14 +146,14 @@ def test_no_text_becomes_a_script(truth, start, tmp_path):
     model = explorer.model
     tab.page.evaluate("window.hacked = undefined")
     for act in (
-        lambda: model.add_event(EVIL),
+        lambda: model.logbook.add_event(EVIL),
         lambda: setattr(model, "message", EVIL),
-        lambda: model.add_event(EVIL + " again"),
+        lambda: model.logbook.add_event(EVIL + " again"),
     ):
         explorer._loop.call_soon_threadsafe(model_tick(explorer, model, act))
-    tab.settle(lambda: len(model.events) == 2)
+    tab.settle(lambda: len(model.logbook.events) == 2)
     tab.until("() => Bokeh.documents[0].get_model_by_name('events').data.text?.length === 2")
-    names = [event.name for event in model.events]
+    names = [event.name for event in model.logbook.events]
     assert EVIL in names
     page = tab.save("HTML", tmp_path)
     script = tab.save("code", tmp_path)

@@ -22,7 +22,7 @@ def copied(session: Session) -> list[pn.viewable.Viewable]:
 
     def copy(path: Path | None) -> None:
         if path is not None:
-            model.copy_rois(path)
+            model.regions.copy_rois(path)
 
     return [_with_button(*_chooser(session, "copy ROIs from", lambda: beside.roi_files(model.source), copy))]
 
@@ -33,18 +33,20 @@ def compared(session: Session) -> list[pn.viewable.Viewable]:
 
     def compare(path: Path | None) -> None:
         if path is None:
-            model.open_result(None)
-        elif path != beside.results(model.source).get(model.compared):  # otherwise a view that was loaded chose it
-            model.open_result(path)
+            model.curves.open_result(None)
+        elif path != beside.results(model.source).get(
+            model.curves.compared
+        ):  # otherwise a view that was loaded chose it
+            model.curves.open_result(path)
 
     chooser, look = _chooser(session, "compare with result", lambda: beside.results(model.source), compare)
 
     def show(*_: object) -> None:
-        if model.compared not in chooser.options:
+        if model.curves.compared not in chooser.options:
             look()
-        chooser.value = model.compared if model.compared in chooser.options else NONE
+        chooser.value = model.curves.compared if model.curves.compared in chooser.options else NONE
 
-    model.param.watch(show, ["compared"])
+    model.curves.param.watch(show, ["compared"])
     show()
     return [_with_button(chooser, look)]
 

@@ -71,19 +71,19 @@ def _steps(session: Session) -> list[pn.viewable.Viewable]:
     modes = pn.widgets.Select(label="background mode", options=list(MODES), width=WIDTH // 2 - 3)
 
     def change(**steps: object) -> None:
-        model.correct(model.corrections.changed(**steps))
+        model.view.correct(model.view.corrections.changed(**steps))
 
     def filter_by(name: object) -> None:
-        size, threshold = _medians(model.corrections)[str(name)]
+        size, threshold = _medians(model.view.corrections)[str(name)]
         change(median=size, threshold=threshold)
 
     def use_mode(name: object) -> None:
-        region = model.corrections.correction.background
+        region = model.view.corrections.correction.background
         if region is not None:
-            model.correct(model.corrections.with_background(region.boxes, str(name)))
+            model.view.correct(model.view.corrections.with_background(region.boxes, str(name)))
 
     def fill(*_: object) -> None:
-        now = model.corrections
+        now = model.view.corrections
         one = now.correction
         with filling:
             medians.options = list(_medians(now))
@@ -99,9 +99,9 @@ def _steps(session: Session) -> list[pn.viewable.Viewable]:
 
     filling.on(medians, filter_by)
     filling.on(monitors, lambda name: change(normalise=None if name == NONE else name))
-    filling.on(places, lambda text: model.type_background(str(text)))
+    filling.on(places, lambda text: model.view.type_background(str(text)))
     filling.on(modes, use_mode)
-    model.param.watch(fill, ["corrections"])
+    model.view.param.watch(fill, ["corrections"])
     fill()
     draw = button(
         session,
@@ -129,7 +129,9 @@ def _medians(now: Corrections) -> dict[str, tuple[int | None, float | None]]:
 
 def _let_draw(session: Session) -> None:
     session.channel.tool = ("background", session.channel.tool[1] + 1)
-    session.model.message = "drag over an empty area of the image: its mean becomes the background (Esc: not at all)"
+    session.model.view.message = (
+        "drag over an empty area of the image: its mean becomes the background (Esc: not at all)"
+    )
 
 
 def _calibration(session: Session, name: Calibration) -> list[pn.viewable.Viewable]:
@@ -143,7 +145,7 @@ def _calibration(session: Session, name: Calibration) -> list[pn.viewable.Viewab
     listed.visible = bool(found)
 
     def fill(*_: object) -> None:
-        now = model.corrections
+        now = model.view.corrections
         path = now.files.get(name)
         with filling:
             switch.value = now.has(name)
@@ -155,14 +157,14 @@ def _calibration(session: Session, name: Calibration) -> list[pn.viewable.Viewab
             calibrate(session, name, str(found[str(key)]))
 
     def type_path(text: object) -> None:
-        path = model.corrections.files.get(name)
+        path = model.view.corrections.files.get(name)
         if path is None or str(text) != path.name:
             calibrate(session, name, str(text))
 
-    filling.on(switch, lambda on: model.correct(model.corrections.switched(name, bool(on))))
+    filling.on(switch, lambda on: model.view.correct(model.view.corrections.switched(name, bool(on))))
     filling.on(chooser, type_path)
     filling.on(listed, choose)
-    model.param.watch(fill, ["corrections"])
+    model.view.param.watch(fill, ["corrections"])
     fill()
     return [row(switch, chooser), listed]
 
@@ -173,27 +175,27 @@ def _same(one: Path, other: Path) -> bool:
 
 def calibrate(session: Session, name: Calibration, text: str) -> None:
     """Read a calibration beside everything else that goes on, and take it."""
-    now, source = session.model.corrections, session.model.source
+    now, source = session.model.view.corrections, session.model.source
     if text.strip():
-        session.later(lambda: now.calibrated(name, Path(text.strip()).expanduser(), source), session.model.correct)
+        session.later(lambda: now.calibrated(name, Path(text.strip()).expanduser(), source), session.model.view.correct)
 
 
 def _limits(session: Session) -> list[pn.viewable.Viewable]:
     """Return slider, numbers and percentile of the colour limits; the slider runs evenly on the scale that is shown."""
     model = session.model
-    low = pn.widgets.FloatInput(label="from", value=model.limits[0], width=91)
-    high = pn.widgets.FloatInput(label="to", value=model.limits[1], width=91)
+    low = pn.widgets.FloatInput(label="from", value=model.view.limits[0], width=91)
+    high = pn.widgets.FloatInput(label="to", value=model.view.limits[1], width=91)
     slider = pn.widgets.RangeSlider(label="colours", start=0, end=1, step=0.01, width=WIDTH - 10)
     percentile = pn.widgets.Select(label="percentile", options=[100.0, 99.9, 99.0, 95.0], value=99.9, width=76)
     filling = [False]
 
     def logarithmic() -> bool:
-        return bool(model.log_image and model.compare == "values")
+        return bool(model.view.log_image and model.view.compare == "values")
 
     def show(*_: object) -> None:
         filling[0] = True
-        low.value, high.value = map(rounded, model.limits)
-        ends = (model.limit_bounds(), model.limits)
+        low.value, high.value = map(rounded, model.view.limits)
+        ends = (model.view.limit_bounds(), model.view.limits)
         (start, end), value = [tuple(np.log10(np.maximum(pair, 1e-6))) if logarithmic() else pair for pair in ends]
         shown = CustomJSTickFormatter(code=f"return ({'10 ** tick' if logarithmic() else 'tick'}).toPrecision(3)")
         slider.param.update(start=start, end=end, step=(end - start) / 400, value=value, format=shown)
@@ -201,7 +203,7 @@ def _limits(session: Session) -> list[pn.viewable.Viewable]:
 
     def put(pair: tuple[float, float]) -> None:
         if not filling[0] and pair[0] != pair[1]:
-            session.do(lambda: model.param.update(limits=tuple(sorted(pair)), each_frame=False))
+            session.do(lambda: model.view.param.update(limits=tuple(sorted(pair)), each_frame=False))
 
     def typed(*_: object) -> None:
         if low.value is not None and high.value is not None:
@@ -212,19 +214,19 @@ def _limits(session: Session) -> list[pn.viewable.Viewable]:
         put((10.0**first, 10.0**last) if logarithmic() else (float(first), float(last)))
 
     def fit() -> None:
-        model.fit_limits(percentile.value)
+        model.view.fit_limits(percentile.value)
 
     for one in (low, high):
         one.param.watch(typed, ["value"])
     slider.param.watch(slid, ["value"])
     percentile.param.watch(lambda *_: session.do(fit), ["value"])
-    model.param.watch(show, ["limits", "log_image", "compare"])
+    model.view.param.watch(show, ["limits", "log_image", "compare"])
     show()
     return [
         slider,
         row(low, high, percentile),
         row(
             button(session, "fit to frame", fit, width=120, tip="colours for this frame"),
-            button(session, "fit to run", model.fit_run, width=120, tip="colours for all frames"),
+            button(session, "fit to run", model.view.fit_run, width=120, tip="colours for all frames"),
         ),
     ]

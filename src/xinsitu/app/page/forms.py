@@ -19,7 +19,9 @@ from .widgets import WIDTH, bound, button, rounded, row, small, tipped, toggle
 
 def _roi(session: Session) -> list[pn.viewable.Viewable]:
     model = session.model
-    chosen = pn.widgets.Select(label="selected", options=list(model.rois.names), value=model.selected, width=WIDTH)
+    chosen = pn.widgets.Select(
+        label="selected", options=list(model.regions.rois.names), value=model.regions.selected, width=WIDTH
+    )
     name = pn.widgets.TextInput(label="name", width=WIDTH // 2 - 3)
     kind = pn.widgets.Select(label="kind", options=dict(KIND_LABELS), width=WIDTH // 2 - 3)
     box = pn.widgets.TextInput(label="rows y0:y1, columns x0:x1", width=WIDTH)
@@ -27,15 +29,15 @@ def _roi(session: Session) -> list[pn.viewable.Viewable]:
     filling = [False]
 
     def fill(*_: object) -> None:
-        roi = model.roi
+        roi = model.regions.roi
         if roi is None:
             return
         filling[0] = True
-        chosen.param.update(options=list(model.rois.names), value=roi.name)
+        chosen.param.update(options=list(model.regions.rois.names), value=roi.name)
         name.value, kind.value = roi.name, kind_of(roi)
-        (y0, y1), (x0, x1) = model.box(roi.name)
+        (y0, y1), (x0, x1) = model.regions.box(roi.name)
         box.value = f"{y0}:{y1}, {x0}:{x1}"
-        others = [other.name for other in model.rois if other.name != roi.name and not other.background]
+        others = [other.name for other in model.regions.rois if other.name != roi.name and not other.background]
         backgrounds.param.update(options=others, value=[one for one in roi.background if one in others])
         filling[0] = False
 
@@ -46,16 +48,16 @@ def _roi(session: Session) -> list[pn.viewable.Viewable]:
 
         widget.param.watch(act, ["value"])
 
-    on(chosen, lambda value: setattr(model, "selected", value))
-    on(name, lambda value: model.rename(model.selected, value))
-    on(kind, lambda value: model.set_kind(model.selected, value))
-    on(box, lambda value: model.type_box(model.selected, value))
-    on(backgrounds, lambda value: model.set_background(model.selected, tuple(value)))
-    model.param.watch(fill, ["selected"])
+    on(chosen, lambda value: setattr(model.regions, "selected", value))
+    on(name, lambda value: model.regions.rename(model.regions.selected, value))
+    on(kind, lambda value: model.regions.set_kind(model.regions.selected, value))
+    on(box, lambda value: model.regions.type_box(model.regions.selected, value))
+    on(backgrounds, lambda value: model.regions.set_background(model.regions.selected, tuple(value)))
+    model.regions.param.watch(fill, ["selected"])
     session.at_rest.append(fill)
     fill()
     new = pn.widgets.MenuButton(label="add", items=[(KINDS[one].label, one) for one in KINDS], width=85, margin=(3, 3))
-    new.on_click(lambda event: session.do(lambda: model.add(event.new)))
+    new.on_click(lambda event: session.do(lambda: model.regions.add(event.new)))
     return [
         chosen,
         row(name, kind),
@@ -63,17 +65,33 @@ def _roi(session: Session) -> list[pn.viewable.Viewable]:
         backgrounds,
         row(
             new,
-            button(session, "duplicate", lambda: model.duplicate(model.selected), tip="copy it (Ctrl+C, Ctrl+V)"),
-            button(session, "remove", lambda: model.remove(model.selected), tip="remove the region (Delete)"),
+            button(
+                session,
+                "duplicate",
+                lambda: model.regions.duplicate(model.regions.selected),
+                tip="copy it (Ctrl+C, Ctrl+V)",
+            ),
+            button(
+                session,
+                "remove",
+                lambda: model.regions.remove(model.regions.selected),
+                tip="remove the region (Delete)",
+            ),
         ),
         row(
-            button(session, "undo", model.undo, tip="take the last change of regions back (Ctrl+Z)"),
-            button(session, "redo", model.redo, tip="do it again (Ctrl+Shift+Z)"),
-            button(session, "key frame", model.set_key_frame, tip="the region is here at this frame (K)"),
+            button(session, "undo", model.regions.undo, tip="take the last change of regions back (Ctrl+Z)"),
+            button(session, "redo", model.regions.redo, tip="do it again (Ctrl+Shift+Z)"),
+            button(session, "key frame", model.regions.set_key_frame, tip="the region is here at this frame (K)"),
         ),
         row(
-            button(session, "follow peak", model.follow_com, width=125, tip="let the region follow its centre of mass"),
-            button(session, "stand still", model.clear_path, width=125, tip="let the region stand still again"),
+            button(
+                session,
+                "follow peak",
+                model.numbers.follow_com,
+                width=125,
+                tip="let the region follow its centre of mass",
+            ),
+            button(session, "stand still", model.regions.clear_path, width=125, tip="let the region stand still again"),
         ),
     ]
 
@@ -83,9 +101,9 @@ def measurement(session: Session) -> pn.viewable.Viewable:
     model = session.model
     if not model.source.several:
         return pn.Spacer(width=0, height=0)
-    names = model.measurements()
+    names = model.view.measurements()
     chooser = small(pn.widgets.Select(options=list(names), width=110, name=""), "go to a measurement")
-    chooser.param.watch(lambda event: session.do(lambda: model.param.update(frame=names[event.new])), ["value"])
+    chooser.param.watch(lambda event: session.do(lambda: model.view.param.update(frame=names[event.new])), ["value"])
     return chooser
 
 
@@ -99,23 +117,23 @@ def scaled(session: Session) -> pn.viewable.Viewable:
 def image_tools(session: Session) -> pn.viewable.Viewable:
     """Return what belongs to the image: its scale and its colour limits."""
     model = session.model
-    low = small(pn.widgets.FloatInput(value=model.limits[0], width=76), "lowest colour")
-    high = small(pn.widgets.FloatInput(value=model.limits[1], width=76), "highest colour")
+    low = small(pn.widgets.FloatInput(value=model.view.limits[0], width=76), "lowest colour")
+    high = small(pn.widgets.FloatInput(value=model.view.limits[1], width=76), "highest colour")
     filling = [False]
 
     def show(*_: object) -> None:
         filling[0] = True
-        low.value, high.value = map(rounded, model.limits)
+        low.value, high.value = map(rounded, model.view.limits)
         filling[0] = False
 
     def typed(*_: object) -> None:
         if not filling[0] and low.value is not None and high.value is not None:
             pair = sorted((float(low.value), float(high.value)))
-            session.do(lambda: model.param.update(limits=tuple(pair), each_frame=False))
+            session.do(lambda: model.view.param.update(limits=tuple(pair), each_frame=False))
 
     for one in (low, high):
         one.param.watch(typed, ["value"])
-    model.param.watch(show, ["limits"])
+    model.view.param.watch(show, ["limits"])
     show()
     each = {"limits: lock": False, "each frame": True}
     tools = [
@@ -130,14 +148,14 @@ def image_tools(session: Session) -> pn.viewable.Viewable:
 
 def curve_tools(session: Session) -> pn.viewable.Viewable:
     """Return the chooser of the time axis."""
-    options = list(session.model.axes)
+    options = list(session.model.view.axes)
     return small(bound(session, pn.widgets.Select(options=options, width=84), "axis"), "time axis")
 
 
 def plot_tools(session: Session) -> dict[str, pn.viewable.Viewable]:
     """Return the switches that stand at a plot, by the quantity that it shows."""
     model = session.model
-    directions = {model.direction(axis): axis for axis in ("x", "y")}
+    directions = {model.view.direction(axis): axis for axis in ("x", "y")}
     along = small(bound(session, pn.widgets.RadioButtonGroup(options=directions, width=64), "along"), "along")
     groups = {
         "com": [
@@ -158,7 +176,7 @@ def plot_tools(session: Session) -> dict[str, pn.viewable.Viewable]:
 
 
 def _attenuation(session: Session) -> list[pn.viewable.Viewable]:
-    return [*attenuation(session), session.evidence.row]
+    return [*attenuation(session), session.evidence.root]
 
 
 TABS: Mapping[str, Callable[[Session], list[pn.viewable.Viewable]]] = {

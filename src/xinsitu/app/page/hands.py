@@ -21,12 +21,12 @@ def wire(session: Session) -> None:
     channel.on_change("ask", lambda attr, old, new: session.frames.ask())
     channel.on_change("drag", lambda attr, old, new: session.dragged(new[0].removeprefix("roi:"), new[1]))
     channel.on_change("drawn", lambda attr, old, new: do(lambda: _drawn(session, new[:2], new[2:4], new[4])))
-    channel.on_change("rename", lambda attr, old, new: do(lambda: model.rename(new[0], new[1])))
+    channel.on_change("rename", lambda attr, old, new: do(lambda: model.regions.rename(new[0], new[1])))
     channel.on_change("chip", lambda attr, old, new: do(lambda: _chip(session, new[0], new[1])))
-    channel.on_change("click", lambda attr, old, new: do(lambda: model.pick(new[1])))
-    channel.on_change("chosen", lambda attr, old, new: do(lambda: model.choose_window(new[0], new[1])))
+    channel.on_change("click", lambda attr, old, new: do(lambda: model.view.pick(new[1])))
+    channel.on_change("chosen", lambda attr, old, new: do(lambda: model.curves.choose_window(new[0], new[1])))
     channel.on_change("walk", lambda attr, old, new: do(lambda: _walk(session, new[0], new[1])))
-    channel.on_change("reply", lambda attr, old, new: do(lambda: model.answer(new[0])))
+    channel.on_change("reply", lambda attr, old, new: do(lambda: model.attenuation.answer(new[0])))
     channel.on_change("key", lambda attr, old, new: do(lambda: pressed(model, new[0])))
     session.player.goto.on_change("value", lambda attr, old, new: _go_to(session, new))
 
@@ -37,7 +37,7 @@ def _scripts(session: Session) -> None:
     figure = image.figure
     place = {"channel": channel, "figure": figure, "source": image.source}
     fit = script("fit", figure=figure, aspect=image.aspect)
-    hands = script("gestures", **place, shape=session.model.shape, maps=image.maps)
+    hands = script("gestures", **place, shape=session.model.view.shape, maps=image.maps)
     keys = script("keys", channel=channel, slider=player.slider, toggle=player.toggle)
     regions = script("regions", **place, mappers=list(zip(image.layers, image.mappers, strict=True)))
     for change in ("inner_width", "inner_height"):
@@ -59,7 +59,7 @@ def _scripts(session: Session) -> None:
 def _theme(session: Session) -> None:
     """Let figures have the colours of the page, and their switches stand where they are."""
     theme = script("theme")  # without models among its arguments: Bokeh walks from each to all others, for every root
-    for one in (session.image.figure, *session.curves.figures.values(), session.kymograph.figure):
+    for one in session.figures:
         for change in ("inner_width", "inner_height"):
             one.js_on_change(change, theme)
     session.curves.column.js_on_change("children", theme)
@@ -84,24 +84,24 @@ def _cursors(session: Session) -> None:
 def _chip(session: Session, name: str, how: str) -> None:
     """Select a ROI, or hide its curves."""
     model = session.model
-    if name in model.rois.names and how == "select":
-        model.selected = name
-    elif name in model.rois.names:
-        model.show_curves(name, alone=how == "alone")
+    if name in model.regions.rois.names and how == "select":
+        model.regions.selected = name
+    elif name in model.regions.rois.names:
+        model.regions.show_curves(name, alone=how == "alone")
 
 
 def _walk(session: Session, what: str, number: int) -> None:
     """Look at a change of the list, accept it, or reject it."""
     model = session.model
     if what == "look":
-        model.looked_at = number
+        model.attenuation.looked_at = number
     else:
-        {"accept": model.accept_listed, "reject": model.delete_change}[what](number)
+        {"accept": model.attenuation.accept_listed, "reject": model.attenuation.delete_change}[what](number)
 
 
 def _drawn(session: Session, y: tuple[float, float], x: tuple[float, float], tool: str) -> None:
     """Take over what was drawn: a region to measure, or one of the background."""
-    take = session.model.draw_background if tool == "background" else session.model.draw
+    take = session.model.view.draw_background if tool == "background" else session.model.regions.draw
     take(y, x)
 
 
@@ -109,7 +109,7 @@ def _go_to(session: Session, text: str) -> None:
     """Show the frame that was typed; what could not be found stays in its field."""
 
     def go() -> None:
-        session.model.goto_text(text)
+        session.model.view.goto_text(text)
         session.player.goto.value = ""
 
     if text:

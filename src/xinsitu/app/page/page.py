@@ -12,6 +12,7 @@ from bokeh.models import Div, SaveTool
 from xinsitu.app.state.export import name_of
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.app.views.channel import code, script
+from xinsitu.app.views.drawing import watch
 
 from .file_form import FILES, wire_files
 from .forms import TABS, curve_tools, image_tools, measurement, plot_tools, scaled
@@ -69,11 +70,11 @@ class Page(pn.Template):  # type: ignore[misc] # panel is not typed for us
 def page(session: Session) -> pn.Template:
     """Build the page of one tab."""
     model = session.model
-    text = Div(name="frame_text", text=model.frame_text(), render_as_text=True, styles=SMALL)
+    text = Div(name="frame_text", text=model.view.frame_text(), render_as_text=True, styles=SMALL)
     session.channel.js_on_change("text", script("label", channel=session.channel, label=text))
-    model.param.watch(lambda *_: session.channel.update(text=model.frame_text()), ["frame"])
+    watch(model.view, lambda: session.channel.update(text=model.view.frame_text()), "frame")
     stem = name_of(model)
-    for one in (session.image.figure, *session.curves.figures.values(), session.kymograph.figure):
+    for one in session.figures:
         for tool in one.toolbar.tools:
             if isinstance(tool, SaveTool):
                 tool.filename = f"{stem}_{one.name}"  # otherwise the browser asks for a name
@@ -87,10 +88,10 @@ def page(session: Session) -> pn.Template:
         template.add_variable(name, value)
     parts = {
         "measurement": measurement(session), "frame_text": text, "state": _state(session), "scaled": scaled(session),
-        "image_tools": image_tools(session), "image": session.image.figure, "player": session.player.row,
-        "profiles": session.section.row, "curve_tools": curve_tools(session), "curves": session.curves.column,
-        "notice": _notice(model), "picking": _picking(model),
+        "image_tools": image_tools(session), "curve_tools": curve_tools(session), "notice": _notice(model),
+        "picking": _picking(model),
     }  # fmt: skip
+    parts |= {view.at: view.root for view in session.views if view.at}
     parts |= {f"plot_{name}": tools for name, tools in plot_tools(session).items()}
     for name, part in parts.items():
         template.add_panel(f"at_{name}", part)
@@ -110,24 +111,28 @@ def _text(file: str) -> str:
 
 def _notice(model: ExplorerModel) -> Div:
     """Return what is said over the lower left corner: nothing else moves for it."""
-    notice = Div(name="message", text=model.message, render_as_text=True, visible=bool(model.message), styles=NOTICE)
+    notice = Div(
+        name="message", text=model.view.message, render_as_text=True, visible=bool(model.view.message), styles=NOTICE
+    )
     notice.js_on_change("visible", script("notice", notice=notice))
     notice.js_on_change("text", script("notice", notice=notice))
 
     def say(*_: object) -> None:
-        color = "#b00020" if model.failed else "#33393f"
-        notice.update(tags=["error"] if model.failed else [], styles={**NOTICE, "background": color})
-        notice.update(text=model.message, visible=bool(model.message))
+        color = "#b00020" if model.view.failed else "#33393f"
+        notice.update(tags=["error"] if model.view.failed else [], styles={**NOTICE, "background": color})
+        notice.update(text=model.view.message, visible=bool(model.view.message))
 
-    model.param.watch(say, ["message"], onlychanged=False)
+    model.view.param.watch(say, ["message"], onlychanged=False)
     return notice
 
 
 def _picking(model: ExplorerModel) -> Div:
     styles = {**NOTICE, "background": "#0072b2"}
-    picking = Div(name="picking", text=model.picking, render_as_text=True, visible=bool(model.picking), styles=styles)
+    picking = Div(
+        name="picking", text=model.view.picking, render_as_text=True, visible=bool(model.view.picking), styles=styles
+    )
     ends = " (Esc: not at all)"
-    model.param.watch(lambda event: picking.update(text=event.new + ends, visible=bool(event.new)), ["picking"])
+    model.view.param.watch(lambda event: picking.update(text=event.new + ends, visible=bool(event.new)), ["picking"])
     return picking
 
 
@@ -138,7 +143,7 @@ def _state(session: Session) -> Div:
     model = session.model
 
     def progress() -> None:
-        store, alarm = model.store, model.alarm()
+        store, alarm = model.store, model.numbers.alarm()
         reading = "" if store.complete else f"reading {store.loaded:,} of {store.n_frames:,} frames"
         said = " · ".join(part for part in (alarm, store.note, reading) if part)
         state.update(text=said, visible=bool(said))

@@ -15,30 +15,30 @@ from .widgets import WIDTH, button, row
 
 def attenuation(session: Session) -> list[pn.viewable.Viewable]:
     """Return the buttons below the list of changes of attenuation."""
-    model = session.model
+    part = session.model.attenuation
 
     def number() -> int:
-        if not 0 <= model.looked_at < len(model.listed):
+        if not 0 <= part.looked_at < len(part.listed):
             raise DocumentError("choose a change from the list first")
-        return int(model.looked_at)
+        return int(part.looked_at)
 
     def accept() -> None:
-        looked, first = model.looked_at, len(model.changes)
-        model.accept_listed(looked if looked >= 0 else first)
+        looked, first = part.looked_at, len(part.changes)
+        part.accept_listed(looked if looked >= 0 else first)
 
     return [
         row(
-            button(session, "find", model.find_changes, tip="propose changes that the intensities show"),
+            button(session, "find", part.find_changes, tip="propose changes that the intensities show"),
             button(session, "accept", accept, tip="accept the change that is chosen (Enter)"),
-            button(session, "reject", lambda: model.delete_change(number()), tip="take it from the list (Delete)"),
+            button(session, "reject", lambda: part.delete_change(number()), tip="take it from the list (Delete)"),
         ),
         row(
-            button(session, "next", model.look_next, tip="look at the next change (arrow down)"),
-            button(session, "accept all", model.accept_all, width=125, tip="accept all that are proposed"),
+            button(session, "next", part.look_next, tip="look at the next change (arrow down)"),
+            button(session, "accept all", part.accept_all, width=125, tip="accept all that are proposed"),
         ),
         row(
-            button(session, "add by clicks", model.pick_change, width=125, tip="click both ends on a curve"),
-            button(session, "move by clicks", lambda: model.pick_change(number()), width=125,
+            button(session, "add by clicks", part.pick_change, width=125, tip="click both ends on a curve"),
+            button(session, "move by clicks", lambda: part.pick_change(number()), width=125,
                    tip="click the new ends of the change that is chosen"),
         ),
     ]  # fmt: skip
@@ -51,7 +51,7 @@ def events(session: Session) -> list[pn.viewable.Viewable]:
     listed = pn.widgets.Select(label="events", options={}, size=4, width=WIDTH)
 
     def fill(*_: object) -> None:
-        listed.options = {f"{number + 1} {_event(event)}": number for number, event in enumerate(model.events)}
+        listed.options = {f"{number + 1} {_event(event)}": number for number, event in enumerate(model.logbook.events)}
 
     def chosen(action: Callable[[int], object]) -> Callable[[], None]:
         def act() -> None:
@@ -61,7 +61,7 @@ def events(session: Session) -> list[pn.viewable.Viewable]:
 
         return act
 
-    model.param.watch(fill, ["events"])
+    model.logbook.param.watch(fill, ["events"])
     fill()
     return [
         name,
@@ -69,22 +69,26 @@ def events(session: Session) -> list[pn.viewable.Viewable]:
             button(
                 session,
                 "at this frame",
-                lambda: model.add_event(name.value),
+                lambda: model.logbook.add_event(name.value),
                 width=125,
                 tip="the event is at the frame that is shown",
             ),
             button(
                 session,
                 "by a click",
-                lambda: model.pick_event(name.value),
+                lambda: model.logbook.pick_event(name.value),
                 width=125,
                 tip="click a curve where the event is",
             ),
         ),
         listed,
         row(
-            button(session, "until here", chosen(model.end_event), width=125, tip="let the event last until here"),
-            button(session, "delete", chosen(model.delete_event), width=125, tip="forget the event that is chosen"),
+            button(
+                session, "until here", chosen(model.logbook.end_event), width=125, tip="let the event last until here"
+            ),
+            button(
+                session, "delete", chosen(model.logbook.delete_event), width=125, tip="forget the event that is chosen"
+            ),
         ),
         *_bad_frames(session),
     ]
@@ -96,17 +100,17 @@ def _bad_frames(session: Session) -> list[pn.viewable.Viewable]:
     said = pn.pane.Str("", margin=(0, 10), width=WIDTH)
 
     def fill(*_: object) -> None:
-        places = model.bad_places()
+        places = model.numbers.bad_places()
         numbers = model.store.data.get("frame")
         named = ", ".join(
             str(at if numbers is None or numbers.dims == () else numbers.values[at]) for at in places[:12]
         )
         said.object = f"not trusted: {named}{' …' if len(places) > 12 else ''}" if places else "all frames are trusted"
 
-    model.param.watch(fill, ["bad_frames"])
+    model.numbers.param.watch(fill, ["bad_frames"])
     fill()
     tip = "this frame takes no part in factors, slopes and figures; again: it does (B)"
-    return [button(session, "bad frame", model.mark_bad, width=125, tip=tip), said]
+    return [button(session, "bad frame", model.numbers.mark_bad, width=125, tip=tip), said]
 
 
 def _event(event: Event) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
 from contextlib import nullcontext
 from typing import Any, TypeVar
@@ -12,14 +12,15 @@ import numpy as np
 import numpy.typing as npt
 from bokeh.document import Document
 from bokeh.models import Div
+from bokeh.plotting import figure
 
-from xinsitu.app.data.cutouts import Kymograph, Section
 from xinsitu.app.state.kinds import color_of
 from xinsitu.app.state.measuring import Answer, Request, answer
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.app.views.change_list import ChangeList
 from xinsitu.app.views.channel import Channel
 from xinsitu.app.views.curves_view import CurvesView
+from xinsitu.app.views.drawing import Drawing, watch
 from xinsitu.app.views.evidence import EvidenceView
 from xinsitu.app.views.image import ImageView
 from xinsitu.app.views.kymograph import KymographView
@@ -52,33 +53,30 @@ class Session:
 
     def __init__(self, model: ExplorerModel, document: Document, pool: Executor) -> None:
         self.model, self.document, self.pool = model, document, pool
-        self.channel = Channel(name="channel", ask=(model.frame, 0), done=(model.frame, 0))
+        self.channel = Channel(name="channel", ask=(model.view.frame, 0), done=(model.view.frame, 0))
         self.image = ImageView(model)
-        self.player = PlayerView(model.n_frames, self.channel, model.frame)
+        self.player = PlayerView(model.view.n_frames, self.channel, model.view.frame)
         self.curves = CurvesView(model, self.channel)
         self.kymograph = KymographView(model, self.curves.x_range)
         self.section = SectionView(model)
         self.evidence = EvidenceView(model)
         self.result = ResultView(model, self.curves)
-        self.changes = ChangeList(model, self.channel)
-        self.zooms = (
-            Zoom(model, "window", (self.curves.x_range,)),
+        self.rois = RoiView(model, self.image.figure, self.channel, self._moved)
+        self.views: tuple[Drawing, ...] = (
+            self.image, self.player, self.curves, self.kymograph, self.section, self.evidence, self.result, self.rois,
+            ChangeList(model, self.channel), Zoom(model, "window", (self.curves.x_range,)),
             Zoom(model, "part", (self.image.figure.x_range, self.image.figure.y_range)),
-        )
+        )  # fmt: skip
         self.frames: Latest[int, npt.NDArray[Any]] = self._latest(
             self._wanted, self._image, self._arrived, self._no_image
         )
         self.measuring: Latest[Request, Answer] = self._latest(self._request, answer, self._measured, self._fault)
-        self.kymographs: Latest[object, Kymograph] = self._latest(
-            model.kymograph_request, Kymograph.of, self._kymograph, self._fault
-        )
-        self.sections: Latest[object, Section] = self._latest(
-            model.section_request, Section.of, self._section, self._no_section
-        )
-        self.rois = RoiView(model, self.image.figure, self.channel, self._moved)
+        self.drawing: dict[Drawing, Latest[Any, Any]] = {
+            view: self._job(view, view.work) for view in self.views if view.work is not None
+        }
         self.at_rest: list[Callable[[], object]] = []
         self.at_progress: list[Callable[[], object]] = []
-        self._frame_rest = self._resting(self.sections.ask)
+        self._frame_rest = self._resting(lambda: self._draw(view for view in self.drawing if view.of_frame))
         self._numbers_rest = self._resting(self._measurements)
         self._measured_frames = 0
         self._gathering = False
@@ -89,6 +87,25 @@ class Session:
         self._regions()
         wire(self)
         self._watch()
+
+    @property
+    def figures(self) -> tuple[figure, ...]:
+        """All figures of the page that have its colours and a name of their own."""
+        return tuple(one for view in self.views for one in view.figures.values())
+
+    @property
+    def jobs(self) -> tuple[Latest[Any, Any], ...]:
+        """All that is done on threads of the pool."""
+        return (self.frames, self.measuring, *self.drawing.values())
+
+    def _job(self, view: Drawing, work: Callable[[Any], Any]) -> Latest[Any, Any]:
+        def failed(fault: Exception) -> None:
+            try:
+                view.failed(fault)
+            except Exception as said:  # noqa: BLE001 - whatever went wrong is said, and the app goes on
+                self._fault(said)
+
+        return self._latest(view.request, work, lambda _, found: view.take(found), failed)
 
     def _latest(self, collect: Any, work: Any, apply: Any, fault: Any) -> Latest[Any, Any]:  # noqa: ANN401 - as Latest
         return Latest(
@@ -102,7 +119,7 @@ class Session:
     def start(self) -> None:
         """Show the first frame and measure."""
         self.document.add_periodic_callback(self.poll, POLL)
-        if self.model.result is not None:  # of a view that was there before
+        if self.model.curves.result is not None:  # of a view that was there before
             self.result.update()
         self.frames.ask()
         self.measuring.ask()
@@ -110,7 +127,7 @@ class Session:
 
     def close(self) -> None:
         """Drop everything that is still being done."""
-        for job in (self.frames, self.measuring, self.kymographs, self.sections):
+        for job in self.jobs:
             job.close()
 
     # -- what a person does -------------------------------------------------------------------------------------------
@@ -118,11 +135,11 @@ class Session:
     def dragged(self, name: str, phase: str) -> None:
         """Select what is taken into the hand; put down, it snaps to the pixels and can be taken back."""
         if phase == "pan:start":
-            if name in self.model.rois.names:
-                self.model.selected = name
+            if name in self.model.regions.rois.names:
+                self.model.regions.selected = name
         else:
             self.rois.collect()
-            self.model.commit()
+            self.model.regions.commit()
             self.rois.update()
             self.rest()
 
@@ -144,7 +161,7 @@ class Session:
         """
 
         def act() -> None:
-            self.model.param.update(message="", failed=False)
+            self.model.view.param.update(message="", failed=False)
             try:
                 action()
             except Exception as fault:  # noqa: BLE001 - whatever went wrong is said, and the app goes on
@@ -164,20 +181,23 @@ class Session:
 
     def say(self, text: str) -> None:
         """Say something to the person, from anywhere."""
-        self.do(lambda: self.model.param.update(message=text))
+        self.do(lambda: self.model.view.param.update(message=text))
 
     # -- model to views -----------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
         """Ask for what has to be read or measured; what is drawn, each view watches by itself."""
-        watch = self.model.param.watch
-        watch(lambda *_: self._rois_changed(), ["rois", "selected"])
-        watch(lambda *_: self._regions(), ["rois", "selected", "hidden"])
-        watch(lambda *_: self._fit(), ["each_frame", "compare", "corrected", "corrections"])
-        watch(lambda *_: self._correction_changed(), ["corrected", "corrections"])
-        watch(lambda *_: self.frames.ask(), ["compare"])
-        watch(lambda *_: self.rest(), ["axis", "along", "show", "selected", "changes", "scaled"])
-        watch(lambda event: self._frame_changed(event.new), ["frame"])
+        model = self.model
+        watch(model.regions, self._rois_changed, "rois", "selected")
+        watch(model.regions, self._regions, "rois", "selected", "hidden")
+        watch(model.regions, self.rest, "selected")
+        watch(model.view, self._fit, "each_frame", "compare", "corrected", "corrections")
+        watch(model.view, self._correction_changed, "corrected", "corrections")
+        watch(model.view, self.frames.ask, "compare")
+        watch(model.view, self.rest, "axis")
+        watch(model.view, lambda: self._frame_changed(model.view.frame), "frame")
+        watch(model.attenuation, self.rest, "changes", "scaled")
+        watch(model.cutouts, self.rest, "along", "show")
 
     def _rois_changed(self) -> None:
         # Bokeh walks through all models for each new one, and once at the end of a freeze: never while a box is dragged
@@ -189,20 +209,20 @@ class Session:
 
     def _regions(self) -> None:
         """Tell the page of names, colours and hiding, where these have changed."""
-        rois = self.model.rois
+        rois = self.model.regions.rois
         told = [
-            {"name": roi.name, "color": color_of(roi, at), "hidden": roi.name in self.model.hidden}
+            {"name": roi.name, "color": color_of(roi, at), "hidden": roi.name in self.model.regions.hidden}
             for at, roi in enumerate(rois)
         ]
-        self.channel.update(regions=json.dumps(told), selected=self.model.selected)
+        self.channel.update(regions=json.dumps(told), selected=self.model.regions.selected)
 
     def _fit(self) -> None:
         """Set the colour limits anew: other things are shown."""
-        whole = self.model.compare == "values" and not self.model.each_frame
+        whole = self.model.view.compare == "values" and not self.model.view.each_frame
         if whole:
-            self.model.fit_run()
+            self.model.view.fit_run()
         else:
-            self.model.fit_limits()
+            self.model.view.fit_limits()
 
     _dragging = False
 
@@ -214,35 +234,38 @@ class Session:
 
     def _frame_changed(self, frame: int) -> None:
         """Let the slider follow a model that went to another frame by itself; it asks for the image."""
-        if any(roi.path for roi in self.model.rois):
+        if any(roi.path for roi in self.model.regions.rois):
             self.rois.update()
         if frame != self._asked:
             self.channel.goto = (frame, self.channel.goto[1] + 1)
 
     def rest(self) -> None:
         """Do what waits until the mouse rests: kymograph, cut-out, profiles."""
-        self.kymographs.ask()
-        self.sections.ask()
+        self._draw(self.drawing)
         for one in self.at_rest:
             one()
+
+    def _draw(self, views: Iterable[Drawing]) -> None:
+        for view in views:
+            self.drawing[view].ask()
 
     # -- frames -------------------------------------------------------------------------------------------------------
 
     def _wanted(self) -> int:
         frame, self._number = self.channel.ask
-        before, self._asked = self._asked, min(max(frame, 0), self.model.n_frames - 1)
+        before, self._asked = self._asked, min(max(frame, 0), self.model.view.n_frames - 1)
         if self._asked < before:
-            self.model.follow = False  # somebody scrolls back: the last frame no longer runs away from under them
-        self.model.frame = self._asked
+            self.model.view.follow = False  # somebody scrolls back: the last frame no longer runs away from under them
+        self.model.view.frame = self._asked
         return self._asked
 
     def _image(self, frame: int) -> npt.NDArray[Any]:
-        return np.asarray(self.model.image(frame).values)
+        return np.asarray(self.model.view.image(frame).values)
 
     def _arrived(self, frame: int, values: npt.NDArray[Any]) -> None:
         self.image.show(values)
-        if self.model.each_frame:
-            self.model.fit_limits()
+        if self.model.view.each_frame:
+            self.model.view.fit_limits()
         self._done(frame)
 
     def _no_image(self, fault: Exception) -> None:
@@ -259,37 +282,27 @@ class Session:
         self._dragging = True
         self.rois.collect()
         self._dragging = False
-        return self.model.request()
+        return self.model.numbers.request()
 
     def _measured(self, request: Request, found: Answer) -> None:
-        self.model.accept(request, found)
-        everything = self.model.scaled and self.model.changes
-        for name in self.model.rois.names if everything else self.model.updated:
+        self.model.numbers.accept(request, found)
+        everything = self.model.attenuation.scaled and self.model.attenuation.changes
+        for name in self.model.regions.rois.names if everything else self.model.numbers.updated:
             self.curves.numbers(name)
         self._numbers_rest.ask()
-        if self.model.stale() and self.model.store.complete:
+        if self.model.numbers.stale() and self.model.store.complete:
             self.measuring.ask()
 
     def _measurements(self) -> None:
         """Draw what was measured over kymograph and profiles, and sound the alarm: after the curves."""
-        self.kymograph.traces()
-        self.section.numbers()
-        self.evidence.update()
+        for view in self.views:
+            view.measured()
         for one in self.at_progress:
             one()
 
-    def _kymograph(self, _: object, found: Kymograph) -> None:
-        self.kymograph.show(found)
-
-    def _section(self, _: object, found: Section) -> None:
-        self.section.show(found)
-
-    def _no_section(self, _: Exception) -> None:
-        self.section.clear()
-
     def _fault(self, fault: Exception) -> None:
         said = str(fault) if isinstance(fault, XinsituError) else f"{type(fault).__name__}: {fault}"
-        self.model.param.update(message=said, failed=True)
+        self.model.view.param.update(message=said, failed=True)
 
     # -- as time goes by ----------------------------------------------------------------------------------------------
 
@@ -301,10 +314,10 @@ class Session:
             return
         for one in self.at_progress:
             one()
-        grown, self._seen = store.n_frames != self.model.n_frames, seen
+        grown, self._seen = store.n_frames != self.model.view.n_frames, seen
         if grown:
             self.player.grow(store.n_frames)  # before the model goes to the newest one
-            self.model.grow()
+            self.model.view.grow()
             self.curves.axis()
         if store.complete or store.loaded >= 1.3 * self._measured_frames:  # not all of it for every new block
             self._measured_frames = store.loaded

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from xinsitu.app.state.model import ExplorerModel
+from xinsitu.app.state.roi_state import Regions
 from xinsitu.errors import RoiError
 from xinsitu.values import Roi
 
@@ -24,29 +25,29 @@ def pressed(model: ExplorerModel, chord: str) -> None:
     RoiError
         It cannot be done: nothing to paste, the last ROI to be removed.
     """
-    *held, last = chord.split("+")
+    regions, (*held, last) = model.regions, chord.split("+")
     if "alt" in held:
         rows, columns = ARROWS[last]
         step = FAR if "shift" in held else 1
-        model.nudge(step * rows, step * columns, size="ctrl" in held)
+        regions.nudge(step * rows, step * columns, size="ctrl" in held)
         return
     actions: dict[str, Callable[[], object]] = {
-        "ctrl+z": model.undo, "ctrl+shift+z": model.redo, "ctrl+y": model.redo, "k": model.set_key_frame,
-        "b": model.mark_bad,
-        "escape": model.stop_picking, "tab": model.select_next, "shift+tab": lambda: model.select_next(-1),
-        "delete": lambda: model.remove(model.selected), "backspace": lambda: model.remove(model.selected),
-        "ctrl+c": lambda: _copy(model), "ctrl+v": lambda: _paste(model),
-        "ctrl+a": lambda: model.param.update(hidden=()),
+        "ctrl+z": regions.undo, "ctrl+shift+z": regions.redo, "ctrl+y": regions.redo, "k": regions.set_key_frame,
+        "b": model.numbers.mark_bad, "escape": model.view.stop_picking,
+        "tab": regions.select_next, "shift+tab": lambda: regions.select_next(-1),
+        "delete": lambda: regions.remove(regions.selected), "backspace": lambda: regions.remove(regions.selected),
+        "ctrl+c": lambda: _copy(regions), "ctrl+v": lambda: _paste(regions),
+        "ctrl+a": lambda: regions.param.update(hidden=()),
     }  # fmt: skip
     actions[chord]()
 
 
-def _copy(model: ExplorerModel) -> None:
-    if model.roi is not None:
-        _copied[:] = [model.roi]
+def _copy(regions: Regions) -> None:
+    if regions.roi is not None:
+        _copied[:] = [regions.roi]
 
 
-def _paste(model: ExplorerModel) -> None:
+def _paste(regions: Regions) -> None:
     if not _copied:
         raise RoiError("there is no region to paste: Ctrl+C copies the selected one")
-    model.paste(_copied[0])
+    regions.paste(_copied[0])

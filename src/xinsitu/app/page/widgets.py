@@ -40,11 +40,11 @@ def tipped(widget: pn.widgets.Widget, tip: str) -> pn.widgets.Widget:
 
 
 def bound(session: Session, widget: pn.widgets.Widget, name: str) -> pn.widgets.Widget:
-    """Tie a widget to a parameter of the model, both ways."""
-    model = session.model
-    widget.value = getattr(model, name)
-    widget.param.watch(lambda event: session.do(lambda: setattr(model, name, event.new)), ["value"])
-    model.param.watch(lambda event: widget.param.update(value=event.new), [name])
+    """Tie a widget to a parameter of a part of the model, both ways."""
+    part = session.model.part_with(name)
+    widget.value = getattr(part, name)
+    widget.param.watch(lambda event: session.do(lambda: setattr(part, name, event.new)), ["value"])
+    part.param.watch(lambda event: widget.param.update(value=event.new), [name])
     return widget
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -12,42 +9,35 @@ import numpy.typing as npt
 import param
 import xarray as xr
 
-from xinsitu.app.data.cutouts import KymographRequest
-from xinsitu.app.data.store import FrameStore
 from xinsitu.clock import nanoseconds
 from xinsitu.errors import DocumentError, XinsituError, collected
+from xinsitu.io.documents import ATTENUATION, document_text
 from xinsitu.physics.attenuation.scaling import attenuation_changes, correct_attenuation, find_attenuation_changes
-from xinsitu.physics.corrections.apply import Correction
-from xinsitu.physics.moments import frame_key, frames_in, resolve_key
-from xinsitu.physics.samples.bad_frames import flagged
-from xinsitu.schema import Quality
-from xinsitu.values import AttenuationChange, FrameRange, RoiSet
+from xinsitu.physics.moments import frame_key, resolve_key
+from xinsitu.values import AttenuationChange
 
 from .change_evidence import Evidence
-from .numbers import NumbersState
+from .numbers import Numbers
+from .view import View
 
 
-class ChangesState(NumbersState):
-    """A view with changes of attenuation: ``changes`` are accepted, ``proposals`` wait for a person to say so.
-
-    While ``picking`` holds a text, clicks on a curve say where something is instead of only leading to the frame.
-    """
+class Changes(param.Parameterized):  # type: ignore[misc] # param has no types
+    """Changes of attenuation: ``changes`` are accepted, ``proposals`` wait for a person to say so."""
 
     changes = param.Parameter(default=())
     proposals = param.Parameter(default=())
     rejected = param.Parameter(default=(), doc="what was looked at and not proposed, with the reason as its note")
-    bad_frames = param.Parameter(default=(), doc="frames that a person does not trust, as FrameRange")
     question = param.String("", doc="what a person is asked before a change is taken; empty: nothing")
     looked_at = param.Integer(-1, doc="number of the change whose evidence is shown; -1: none")
     scaled = param.Boolean(True, doc="show intensities with the changes corrected")
-    picking = param.String("", doc="what the next click on a curve is")
 
-    def __init__(self, store: FrameStore, *, rois: RoiSet | None = None, correction: Correction | None = None) -> None:
+    def __init__(self, view: View, numbers: Numbers) -> None:
+        super().__init__()
+        self.view, self.numbers, self.store = view, numbers, view.store
         self._joined: tuple[object, xr.Dataset | None] = (None, None)
         self._picked: list[int] = []
         self._moving: AttenuationChange | None = None
         self._doubted: AttenuationChange | None = None
-        super().__init__(store, rois=rois, correction=correction)
 
     # -- which there are ----------------------------------------------------------------------------------------------
 
@@ -60,7 +50,7 @@ class ChangesState(NumbersState):
 
     def change_places(self) -> list[tuple[float, float, bool]]:
         """Places of the changes on the time axis: last frame before, first frame after, and whether it is accepted."""
-        x = self.coordinates()
+        x = self.view.coordinates()
         both = [(change, True) for change in self.changes] + [(change, False) for change in self.proposals]
         ends = [(*self.place_of(change), sure) for change, sure in both]
         return [(float(x[before]), float(x[after]), sure) for before, after, sure in ends]
@@ -68,15 +58,15 @@ class ChangesState(NumbersState):
     def evidence(self) -> Evidence | None:
         """Return what speaks for the change that is looked at; None: no such change, or nothing measured yet."""
         listed = self.listed
-        if not 0 <= self.looked_at < len(listed) or not any(roi.name in self._numbers for roi in self.rois):
+        if not 0 <= self.looked_at < len(listed) or not self.numbers.known:
             return None
-        return Evidence.of(self._measured(), listed[self.looked_at])
+        return Evidence.of(self.numbers.measured(), listed[self.looked_at])
 
     # -- changing them ------------------------------------------------------------------------------------------------
 
     def find_changes(self) -> None:
         """Propose changes that the intensities show, and look at the first one."""
-        found = find_attenuation_changes(self._measured())
+        found = find_attenuation_changes(self.numbers.measured())
         known = {self.place_of(change) for change in self.changes}
         self.proposals = tuple(change for change in found if self.place_of(change) not in known)
         self.rejected = tuple(
@@ -85,7 +75,7 @@ class ChangesState(NumbersState):
             )
             for one in found.rejected
         )
-        self.message = "" if self.proposals else "no further change of attenuation was found"
+        self.view.message = "" if self.proposals else "no further change of attenuation was found"
         if self.proposals:
             self.looked_at = len(self.changes)
 
@@ -116,7 +106,7 @@ class ChangesState(NumbersState):
         if number < behind:
             self.accept_change(number - first)
             return
-        self._doubted = self.rejected[number - behind]
+        self._doubted, self._moving = self.rejected[number - behind], None
         self.question = f"This was not taken for a change: {self._doubted.note}. Take it all the same?"
 
     def accept_all(self) -> None:
@@ -151,26 +141,17 @@ class ChangesState(NumbersState):
         """Take the next two clicks on a curve as end points: of a new change, or of one that is moved."""
         self._moving = None if move is None else (*self.changes, *self.proposals, *self.rejected)[move]
         self._picked = []
-        self.picking = "click the last frame before the change, then the first one after it"
+        self.view.let_pick("click the last frame before the change, then the first one after it", self._pick)
 
-    def stop_picking(self) -> None:
-        """Let clicks on a curve only lead to the frame again."""
-        self._picked, self.picking = [], ""
-        if not self.question:
-            self._moving = None
-
-    def pick(self, frame: int) -> None:
-        """Take a click on a curve."""
-        if not self.picking:
-            return
+    def _pick(self, frame: int) -> None:
         self._picked = sorted({*self._picked, frame})
         if len(self._picked) < 2:
-            self.picking = "now click the other end of the change"
+            self.view.picking = "now click the other end of the change"
             return
         try:
             self._set_change(*self._picked)
         finally:
-            self.stop_picking()  # last: when nothing is picked any more, the change is there
+            self.view.stop_picking()  # last: when nothing is picked any more, the change is there
 
     def _set_change(self, before: int, after: int) -> None:
         """Add a change with these end points, instead of the one that is moved."""
@@ -190,7 +171,7 @@ class ChangesState(NumbersState):
     def _doubt(self, change: AttenuationChange) -> str:
         """Say why the intensities speak against a change; empty where they do not."""
         try:
-            measured = self._measured()
+            measured = self.numbers.measured()
             with collected():  # what it warns of is what is asked
                 (settled,) = attenuation_changes(correct_attenuation(measured, (change,)))
             found = Evidence.of(measured, settled)
@@ -215,43 +196,6 @@ class ChangesState(NumbersState):
         before = resolve_key(data, change.before_key or change.before, side="before")
         return before, resolve_key(data, change.after_key or change.after, side="after", later_than=before)
 
-    # -- frames that are not to be trusted ----------------------------------------------------------------------------
-
-    def mark_bad(self) -> None:
-        """Say that the frame that is shown is not to be trusted; said again, that it is.
-
-        Raises
-        ------
-        DocumentError
-            The frames have no numbers that could be named.
-        """
-        key = frame_key(self.store.data, self.frame)
-        if key is None:
-            raise DocumentError("these frames have no numbers, so none can be named as bad")
-        here = {self.frame}
-        kept = tuple(one for one in self.bad_frames if self._places([one]) != here)
-        self.bad_frames = kept if len(kept) < len(self.bad_frames) else (*self.bad_frames, FrameRange(key))
-
-    def bad_places(self) -> tuple[int, ...]:
-        """Positions of the frames that are not to be trusted."""
-        return tuple(sorted(self._places(self.bad_frames)))
-
-    def _places(self, ranges: Iterable[FrameRange]) -> set[int]:
-        found: set[int] = set()
-        for one in ranges:
-            with contextlib.suppress(XinsituError):  # of another measurement, or not there yet
-                found |= set(np.flatnonzero(frames_in(self.store.data, [one])).tolist())
-        return found
-
-    def _flagged(self, series: xr.Dataset) -> xr.Dataset:
-        """Return a series, dims ``(time, roi)``, with the flags of these frames."""
-        at = [place for place in self.bad_places() if place < series.sizes["time"]]
-        if not at:
-            return series
-        bad = np.zeros(series.sizes["time"], dtype=bool)
-        bad[at] = True
-        return flagged(series, xr.DataArray(bad, dims="time"), Quality.BAD_FRAME)
-
     # -- correcting by them -------------------------------------------------------------------------------------------
 
     def settled(self) -> tuple[AttenuationChange, ...]:
@@ -261,44 +205,29 @@ class ChangesState(NumbersState):
 
     def joined(self) -> xr.Dataset | None:
         """Return all numbers with the accepted changes corrected; None without changes or numbers."""
-        names = [roi.name for roi in self.rois if roi.name in self._numbers]
-        if not self.changes or not names:
+        if not self.changes or not self.numbers.known:
             return None
-        key = (self.numbers, self.changes, self.bad_frames, tuple(names))
+        key = (self.numbers.count, self.changes, self.numbers.bad_frames, self.numbers.known)
         if self._joined[0] != key:
             try:
-                self._joined = key, correct_attenuation(self._measured(), self.changes)
+                self._joined = key, correct_attenuation(self.numbers.measured(), self.changes)
             except XinsituError as fault:
-                self.message = str(fault)
+                self.view.message = str(fault)
                 self._joined = key, None
         return self._joined[1]
-
-    def _measured(self) -> xr.Dataset:
-        """All numbers that are there; the ROIs that they are of stand beside them, as in a result."""
-        parts = [self._numbers[roi.name][1] for roi in self.rois if roi.name in self._numbers]
-        if not parts:
-            raise DocumentError("nothing has been measured yet; try again in a moment")
-        least = min(part.sizes["time"] for part in parts)
-        joined = xr.concat(
-            [part.isel(time=slice(0, least)) for part in parts], "roi", coords="minimal", compat="override",
-            join="override", combine_attrs="override",
-        )  # fmt: skip
-        return self._flagged(joined).assign_attrs(rois=json.dumps(self.rois.to_dict()))
 
     def factors(self) -> npt.NDArray[np.float64] | None:
         """Return what the intensities of each frame are multiplied by as they are shown; None: by nothing."""
         joined = self.joined() if self.scaled else None
         return None if joined is None else np.asarray(joined["attenuation_factor"].values, dtype="float64")
 
-    def kymograph_request(self) -> KymographRequest | None:
-        """Return what the kymograph needs, with the factors of the changes where they are corrected."""
-        request = super().kymograph_request()
-        return None if request is None else replace(request, factors=self.factors())
-
     def shown(self, name: str) -> xr.Dataset | None:
         """Return what the curves of a ROI show: as measured, or with the changes corrected."""
         joined = self.joined() if self.scaled else None
         if joined is None or name not in joined["roi"].values:
-            found = self._numbers.get(name)
-            return None if found is None else self._flagged(found[1]).isel(roi=0)
+            return self.numbers.trusted(name)
         return joined.sel(roi=name)
+
+    def changes_text(self) -> str:
+        """Return the file of the accepted changes."""
+        return document_text({"changes": [change.to_dict() for change in self.changes]}, ATTENUATION)

@@ -2,18 +2,78 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
+import param
 import xarray as xr
 
+from xinsitu.app.data import beside
 from xinsitu.errors import SchemaError
 from xinsitu.physics.samples.growth import slope
 from xinsitu.plots.curve_filters import local_fit, parse_smoothing
 from xinsitu.schema import CURVES
 
+from .change_state import Changes
+from .roi_state import Regions
+from .view import View
+
 SMOOTH = "savgol:11,2"
 """What *smooth* does, in the words of ``plot --smooth``."""
 Floats = npt.NDArray[np.float64]
+
+
+class Curves(param.Parameterized):  # type: ignore[misc] # param has no types
+    """How the numbers are drawn against time, and which saved result lies below them."""
+
+    log_intensity = param.Boolean(False)
+    smooth = param.Boolean(False, doc="curves smoothed on the true time axis, never across a gap")
+    derivative = param.Boolean(False, doc="slopes per second instead of values")
+    span = param.Parameter(default=None, doc="frames (first, behind the last) that somebody chose on a curve")
+    normalised = param.Boolean(False, doc="intensities divided by their mean in these frames")
+    shift = param.Boolean(True, doc="centre of mass from its first frames instead of detector pixels")
+    result = param.Parameter(default=None, doc="a saved result whose curves are shown, too; None: none")
+    compared = param.String("", doc="the file of that result, by its name among those beside the frames")
+
+    def __init__(self, view: View, regions: Regions, attenuation: Changes) -> None:
+        super().__init__()
+        self.view, self.regions, self.attenuation = view, regions, attenuation
+
+    def drawn(self, name: str) -> xr.Dataset | None:
+        """Return the numbers of a ROI as its curves show them: smoothed, as slopes, divided, changes corrected."""
+        series = self.attenuation.shown(name)
+        window = slice(*self.span) if self.span is not None and self.normalised else None
+        if series is None or not (self.smooth or self.derivative or window):
+            return series
+        return drawn(series, self.view.breaks(), smooth=self.smooth, derivative=self.derivative, window=window)
+
+    def choose_window(self, start: float, end: float) -> None:
+        """Take frames between two places of the time axis, and say mean and slope of the selected ROI there.
+
+        Raises
+        ------
+        SchemaError
+            There are less than three frames.
+        """
+        x, (low, high) = self.view.coordinates(), sorted((start, end))
+        inside = np.flatnonzero((x >= low) & (x <= high))
+        if len(inside) < 3:
+            raise SchemaError("a window needs three frames: drag farther with Shift held down")
+        self.span = int(inside[0]), int(inside[-1]) + 1
+        selected = self.regions.selected
+        series = self.attenuation.shown(selected)
+        if series is not None:
+            directions = {axis: self.view.direction(axis) for axis in ("x", "y")}
+            labels = {f"com_{axis}": f"COM {name}" for axis, name in directions.items()}
+            labels |= {f"fwhm_{axis}": f"FWHM {name}" for axis, name in directions.items()}
+            self.view.message = said(selected, series, slice(*self.span), {**labels, "intensity": "intensity"})
+
+    def open_result(self, path: Path | None) -> None:
+        """Show the curves of a saved result, too, to compare with; None: no longer."""
+        self.result = None if path is None else beside.open_result(path)
+        names = [name for name, one in beside.results(self.view.source).items() if one == path]
+        self.compared = names[0] if names else ""
 
 
 def drawn(

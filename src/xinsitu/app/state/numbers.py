@@ -1,105 +1,108 @@
-"""The numbers of one view: which are stale, which have come, and what kymograph and profiles need."""
+"""The numbers of one view: which are stale, which have come, and which frames nobody trusts."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import contextlib
+import json
+from collections.abc import Iterable
 
+import numpy as np
 import param
 import xarray as xr
 
-from xinsitu.app.data.cutouts import KymographRequest, SectionRequest
-from xinsitu.app.data.store import FrameStore
-from xinsitu.errors import RoiError
-from xinsitu.physics.corrections.apply import Correction
-from xinsitu.values import RoiSet
+from xinsitu.errors import DocumentError, RoiError, XinsituError
+from xinsitu.physics.moments import frame_key, frames_in
+from xinsitu.physics.samples import bad_frames
+from xinsitu.schema import Quality
+from xinsitu.values import FrameRange, RoiSet
 
 from .measuring import Answer, Request, answer, fingerprint, masked, with_backgrounds
-from .roi_state import RoiState
+from .roi_state import Regions
+from .view import View
 
 
-class NumbersState(RoiState):
-    """A view whose ROIs are measured; ``numbers`` counts the answers, ``updated`` names what the last one changed."""
+class Numbers(param.Parameterized):  # type: ignore[misc] # param has no types
+    """What is measured of the ROIs; ``count`` counts the answers, ``updated`` names what the last one changed."""
 
-    along = param.Selector(default="x", objects=["x", "y"])
-    show = param.Selector(default="values", objects=["values", "previous", "first", "slope"])
-    numbers = param.Integer(0)
+    count = param.Integer(0)
     updated = param.Parameter(default=())
+    bad_frames = param.Parameter(default=(), doc="frames that a person does not trust, as FrameRange")
 
-    def __init__(self, store: FrameStore, *, rois: RoiSet | None = None, correction: Correction | None = None) -> None:
+    def __init__(self, view: View, regions: Regions) -> None:
+        super().__init__()
+        self.view, self.regions, self.store = view, regions, view.store
         self._numbers: dict[str, tuple[tuple[object, ...], xr.Dataset]] = {}
-        super().__init__(store, rois=rois, correction=correction)
 
     def stale(self) -> tuple[str, ...]:
         """Names of the ROIs whose numbers are not those of what is shown."""
         loaded = self.store.loaded
         return tuple(
             roi.name
-            for roi in self.rois
+            for roi in self.regions.rois
             if self._numbers.get(roi.name, (None,))[0] != self._fingerprint(roi.name, loaded)
         )
 
     def _fingerprint(self, name: str, loaded: int) -> tuple[object, ...]:
-        return fingerprint(self.rois, name, self.active_correction, loaded)
+        return fingerprint(self.regions.rois, name, self.view.active_correction, loaded)
 
     def request(self) -> Request | None:
         """Return what has to be measured now; None: nothing."""
         wanted, data = self.stale(), self.store.measurable()
         if not wanted or not data.sizes["time"]:
             return None
-        rois = with_backgrounds(self.rois, wanted)
-        return Request(data, rois, wanted, self.active_correction, self.store.faults)
+        rois = with_backgrounds(self.regions.rois, wanted)
+        return Request(data, rois, wanted, self.view.active_correction, self.store.faults)
 
     def accept(self, request: Request, found: Answer) -> None:
         """Take an answer in; what was moved, renamed or removed meanwhile is asked for again by :meth:`stale`."""
         n_frames = request.data.sizes["time"]
         for name in request.wanted:
-            if name in self.rois.names:
+            if name in self.regions.rois.names:
                 key = fingerprint(request.rois, name, request.correction, n_frames)
                 self._numbers[name] = key, found.series.sel(roi=[name])
         if found.remarks:
-            self.message = found.remarks[0]
-        self.updated = tuple(name for name in request.wanted if name in self.rois.names)
-        self.numbers += 1
+            self.view.message = found.remarks[0]
+        self.updated = tuple(name for name in request.wanted if name in self.regions.rois.names)
+        self.count += 1
 
     def measure_now(self) -> None:
         """Measure what is stale, here and now."""
         if (request := self.request()) is not None:
             self.accept(request, answer(request))
 
-    def numbers_of(self, name: str) -> xr.Dataset | None:
+    def of(self, name: str) -> xr.Dataset | None:
         """Return the time series of one ROI as far as it is measured, dims ``(time,)``."""
         found = self._numbers.get(name)
         return None if found is None else found[1].isel(roi=0)
 
+    def trusted(self, name: str) -> xr.Dataset | None:
+        """Return :meth:`of` a ROI, with the flags of the frames that nobody trusts."""
+        found = self._numbers.get(name)
+        return None if found is None else self.flagged(found[1]).isel(roi=0)
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Names of the ROIs that have numbers."""
+        return tuple(name for name in self.regions.rois.names if name in self._numbers)
+
+    def measured(self) -> xr.Dataset:
+        """All numbers that are there; the ROIs that they are of stand beside them, as in a result."""
+        parts = [self._numbers[name][1] for name in self.known]
+        if not parts:
+            raise DocumentError("nothing has been measured yet; try again in a moment")
+        least = min(part.sizes["time"] for part in parts)
+        joined = xr.concat(
+            [part.isel(time=slice(0, least)) for part in parts], "roi", coords="minimal", compat="override",
+            join="override", combine_attrs="override",
+        )  # fmt: skip
+        return self.flagged(joined).assign_attrs(rois=json.dumps(self.regions.rois.to_dict()))
+
     def follow_com(self) -> None:
         """Let the selected ROI follow its own centre of mass."""
-        series = self.numbers_of(self.selected)
-        if series is None or series.sizes["time"] < self.n_frames:
+        series = self.of(self.regions.selected)
+        if series is None or series.sizes["time"] < self.view.n_frames:
             raise RoiError("the ROI can follow its centre of mass when all frames are measured")
-        self.follow_peak((series["com_y"].values, series["com_x"].values))
-
-    def section_request(self) -> SectionRequest | None:
-        """Return what cut-out and profiles need; None without a ROI."""
-        if self.roi is None:
-            return None
-        boxes = {roi.name: self.box(roi.name) for roi in self.rois}
-        here = RoiSet([replace(roi.moved(y=boxes[roi.name][0], x=boxes[roi.name][1]), path=None) for roi in self.rois])
-        one, correction = self.store.around(self.frame), self.active_correction
-        if correction is None:
-            return SectionRequest(one, here[self.selected], None, here)
-        alone = self.store.alone(correction)
-        return SectionRequest(one, here[self.selected], alone.correction, here, alone.factor)
-
-    def kymograph_request(self) -> KymographRequest | None:
-        """Return what the kymograph needs; None where nothing has been read yet."""
-        data = self.store.measurable()
-        if self.roi is None or not data.sizes["time"]:
-            return None
-        boxes = self.boxes(self.selected)[: data.sizes["time"]] if self.roi.path else None
-        return KymographRequest(
-            data, self.roi, self.active_correction, self.along, self.show, self.coordinates(), self.breaks(), boxes,
-            RoiSet(list(self.rois)),
-        )  # fmt: skip
+        self.regions.follow_peak((series["com_y"].values, series["com_x"].values))
 
     @property
     def series(self) -> xr.Dataset:
@@ -113,5 +116,53 @@ class NumbersState(RoiState):
         data = self.store.measurable()
         if not data.sizes["time"]:
             raise RoiError("no frame has been read yet")
-        request = Request(data, RoiSet(list(self.rois)), self.rois.names, self.active_correction, {})
+        request = Request(
+            data, RoiSet(list(self.regions.rois)), self.regions.rois.names, self.view.active_correction, {}
+        )
         return masked(answer(request).series, self.store.faults)
+
+    def alarm(self, last: int = 5) -> str:
+        """Say which ROIs were saturated in the newest frames; empty where none is."""
+        bright = []
+        for name in self.regions.rois.names:
+            series = self.of(name)
+            if series is not None and np.any(series["n_saturated"].values[-last:] > 0):
+                bright.append(name)
+        return f"saturated: {', '.join(bright)} - insert a filter" if bright else ""
+
+    # -- frames that are not to be trusted ----------------------------------------------------------------------------
+
+    def mark_bad(self) -> None:
+        """Say that the frame that is shown is not to be trusted; said again, that it is.
+
+        Raises
+        ------
+        DocumentError
+            The frames have no numbers that could be named.
+        """
+        key = frame_key(self.store.data, self.view.frame)
+        if key is None:
+            raise DocumentError("these frames have no numbers, so none can be named as bad")
+        here = {self.view.frame}
+        kept = tuple(one for one in self.bad_frames if self._places([one]) != here)
+        self.bad_frames = kept if len(kept) < len(self.bad_frames) else (*self.bad_frames, FrameRange(key))
+
+    def bad_places(self) -> tuple[int, ...]:
+        """Positions of the frames that are not to be trusted."""
+        return tuple(sorted(self._places(self.bad_frames)))
+
+    def _places(self, ranges: Iterable[FrameRange]) -> set[int]:
+        found: set[int] = set()
+        for one in ranges:
+            with contextlib.suppress(XinsituError):  # of another measurement, or not there yet
+                found |= set(np.flatnonzero(frames_in(self.store.data, [one])).tolist())
+        return found
+
+    def flagged(self, series: xr.Dataset) -> xr.Dataset:
+        """Return a series, dims ``(time, roi)``, with the flags of these frames."""
+        at = [place for place in self.bad_places() if place < series.sizes["time"]]
+        if not at:
+            return series
+        bad = np.zeros(series.sizes["time"], dtype=bool)
+        bad[at] = True
+        return bad_frames.flagged(series, xr.DataArray(bad, dims="time"), Quality.BAD_FRAME)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import param
 
-from xinsitu.app.data.store import FrameStore
+from xinsitu.app.data import beside
 from xinsitu.errors import DocumentError, RoiError, XinsituError
-from xinsitu.io.documents import ROIS, VERSION
-from xinsitu.physics.corrections.apply import Correction
+from xinsitu.io.documents import ROIS, VERSION, document_text
 from xinsitu.physics.moments import frame_key, resolve_key
 from xinsitu.physics.reduction.moving import Boxes, boxes_in_time
 from xinsitu.values import Box, Key, KeyFrame, Roi, RoiSet
@@ -22,22 +22,23 @@ from .first_rois import first_rois
 from .history import History
 from .kinds import as_kind
 from .measuring import measurements
-from .view import State
+from .view import View
 
 Doubles = npt.NDArray[np.float64]
 
 
-class RoiState(State):
-    """A view with ROIs, one of them selected."""
+class Regions(param.Parameterized):  # type: ignore[misc] # param has no types
+    """The ROIs of a view, one of them selected."""
 
     rois = param.ClassSelector(class_=RoiSet, default=RoiSet())
     selected = param.String("", doc="name of the ROI that profiles and kymograph show")
     hidden = param.Parameter(default=(), doc="names of the ROIs whose curves are not shown")
 
-    def __init__(self, store: FrameStore, *, rois: RoiSet | None = None, correction: Correction | None = None) -> None:
+    def __init__(self, view: View, rois: RoiSet | None = None) -> None:
+        super().__init__()
+        self.view, self.store, self.shape = view, view.store, view.shape
         self._boxes: dict[str, tuple[object, Boxes]] = {}
-        super().__init__(store, correction=correction)
-        chosen = rois if rois is not None and len(rois) else first_rois(store.glimpse(), self.shape)
+        chosen = rois if rois is not None and len(rois) else first_rois(self.store.glimpse(), self.shape)
         self.rois = roi_edits.inside(chosen, self.shape)
         self._history = History(self.rois)
         self.selected = self.rois.names[0]
@@ -62,13 +63,13 @@ class RoiState(State):
         roi = self.rois[name]
         if not roi.path:
             return roi.y, roi.x
-        y0, y1, x0, x1 = (int(edge) for edge in self.boxes(name)[self.frame])
+        y0, y1, x0, x1 = (int(edge) for edge in self.boxes(name)[self.view.frame])
         return (y0, y1), (x0, x1)
 
     def boxes(self, name: str) -> Boxes:
         """Bounds ``y0, y1, x0, x1`` of a ROI in every frame, ``(time, 4)``; it moves within a measurement only."""
         roi = self.rois[name]
-        key = roi, self.n_frames
+        key = roi, self.view.n_frames
         if self._boxes.get(name, (None,))[0] != key:
             runs = measurements(self.store.data[["image"]])
             self._boxes[name] = key, np.concatenate([boxes_in_time(run, roi) for run in runs])
@@ -184,11 +185,14 @@ class RoiState(State):
             raise DocumentError("the ROI file holds no ROI")
         self._set(rois, rois.names[0])
 
+    def copy_rois(self, path: Path) -> None:
+        """Take the ROIs of a ROI file or of a saved result: those of another measurement."""
+        self.load_rois(beside.rois_text(path))
+
     def rois_text(self) -> str:
         """Return the ROI file of what is shown."""
         shape = (self.shape[0][1], self.shape[1][1])
-        document = RoiSet(self.rois, shape, self.rois.extra).to_dict()
-        return json.dumps({"format": ROIS, "version": VERSION, **document}, indent=2, ensure_ascii=False) + "\n"
+        return document_text(RoiSet(self.rois, shape, self.rois.extra).to_dict(), ROIS)
 
     def set_key_frame(self) -> None:
         """Say that the selected ROI is here at the frame that is shown; between key frames it moves linearly."""
@@ -207,7 +211,7 @@ class RoiState(State):
 
     def _keyed(self, roi: Roi) -> Roi:
         """Return the ROI with a key frame at the frame that is shown, where its box is."""
-        key = frame_key(self.store.data, self.frame)
+        key = frame_key(self.store.data, self.view.frame)
         if key is None:
             raise RoiError("these frames have no numbers, so a ROI cannot be tied to one")
         kept = [one for one in roi.path or () if _same(one.key) != _same(key)]

@@ -46,17 +46,18 @@ class Screen:
         """Take what a model shows, at once."""
         if isinstance(model, Screen):
             return model
-        store = model.store
+        store, view, curves = model.store, model.view, model.curves
         files = {
-            "rois": model.rois_text(),
-            "changes": model.changes_text(),
-            "events": model.events_text(),
+            "rois": model.regions.rois_text(),
+            "changes": model.attenuation.changes_text(),
+            "events": model.logbook.events_text(),
             "view": view_text(model),
         }
         return cls(
-            model.source, store.measurable(), dict(store.faults), RoiSet(list(model.rois)), model.corrections,
-            model.corrected, tuple(model.changes), _events_of(model), tuple(model.bad_frames), model.axis,
-            model.log_intensity, SMOOTH if model.smooth else None, model.derivative, files,
+            model.source, store.measurable(), dict(store.faults), RoiSet(list(model.regions.rois)),
+            view.corrections, view.corrected, tuple(model.attenuation.changes), _events_of(model),
+            tuple(model.numbers.bad_frames), view.axis, curves.log_intensity, SMOOTH if curves.smooth else None,
+            curves.derivative, files,
         )  # fmt: skip
 
     @property
@@ -101,7 +102,7 @@ def _events_of(model: ExplorerModel) -> tuple[Event, ...]:
     def elsewhere(end: object) -> bool:
         return isinstance(end, Key) and end.measurement is not None and end.measurement not in shown
 
-    return tuple(event for event in model.events if not elsewhere(event.start) and not elsewhere(event.stop))
+    return tuple(event for event in model.logbook.events if not elsewhere(event.start) and not elsewhere(event.stop))
 
 
 Shown = ExplorerModel | Screen

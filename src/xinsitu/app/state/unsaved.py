@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 def parts(model: ExplorerModel) -> dict[str, str]:
     """Return what would be lost, as text: ROIs, changes, events, bad frames."""
     return {
-        "rois": json.dumps(model.rois.to_dict(), sort_keys=True),
-        "changes": json.dumps([change.to_dict() for change in model.changes], sort_keys=True),
-        "events": json.dumps([event.to_dict() for event in model.events], sort_keys=True),
-        "bad_frames": json.dumps([one.to_dict() for one in model.bad_frames], sort_keys=True),
+        "rois": json.dumps(model.regions.rois.to_dict(), sort_keys=True),
+        "changes": json.dumps([change.to_dict() for change in model.attenuation.changes], sort_keys=True),
+        "events": json.dumps([event.to_dict() for event in model.logbook.events], sort_keys=True),
+        "bad_frames": json.dumps([one.to_dict() for one in model.numbers.bad_frames], sort_keys=True),
     }
 
 

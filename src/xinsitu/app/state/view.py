@@ -1,9 +1,9 @@
-"""Where one person is: the frame, its colours, the time axis. No word about how it is shown."""
+"""Where one person is: the frame, its colours, the time axis, and what is said. No word about how it is shown."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +26,8 @@ from .first_rois import without_single_pixels
 from .goto import find_frame
 
 
-class State(param.Parameterized):  # type: ignore[misc] # param has no types
-    """Frame, colours and time axis of one view; its views watch the parameters."""
+class View(param.Parameterized):  # type: ignore[misc] # param has no types
+    """Frame, colours and time axis; while ``picking`` holds a text, a click on a curve says where something is."""
 
     frame = param.Integer(0, bounds=(0, None), doc="position of the frame that is shown")
     corrected = param.Boolean(False, doc="show corrected frames and measure them")
@@ -36,24 +36,21 @@ class State(param.Parameterized):  # type: ignore[misc] # param has no types
     limits = param.Range((0.5, 1000.0), doc="colour limits")
     compare = param.Selector(default="values", objects=["values", "previous", "first", "slope"], doc="image less what")
     axis = param.Selector(default="elapsed", objects=list(AXES))
-    log_intensity = param.Boolean(False)
-    log_kymograph = param.Boolean(False)
-    smooth = param.Boolean(False, doc="curves smoothed on the true time axis, never across a gap")
-    derivative = param.Boolean(False, doc="slopes per second instead of values")
-    span = param.Parameter(default=None, doc="frames (first, behind the last) that somebody chose on a curve")
-    normalised = param.Boolean(False, doc="intensities divided by their mean in these frames")
-    shift = param.Boolean(True, doc="centre of mass from its first frames instead of detector pixels")
     follow = param.Boolean(False, doc="show the newest frame as it comes")
     n_frames = param.Integer(0)
     message = param.String("")
     failed = param.Boolean(False, doc="the message is of something that went wrong")
     each_frame = param.Boolean(False, doc="colour limits of each frame instead of those of the run")
+    picking = param.String("", doc="what the next click on a curve is")
+    window = param.Parameter(default=None, doc="part of the time axis in view, ((start, end),); None: all of it")
+    part = param.Parameter(default=None, doc="part of the image in view, ((left, right), (bottom, top)); None: all")
 
     def __init__(self, store: FrameStore, *, correction: Correction | None = None) -> None:
         super().__init__()
         self.store = store
         self.corrections = Corrections.of(correction, store.source.correcting)
         self.calibration: Mapping[str, xr.DataArray] = {}
+        self._take: Callable[[int], object] | None = None
         self.corrected = correction is not None
         self.n_frames = store.n_frames
         image = image_of(store.data)
@@ -185,6 +182,21 @@ class State(param.Parameterized):  # type: ignore[misc] # param has no types
     def step(self, frames: int) -> None:
         """Go on by so many frames, staying inside."""
         self.frame = int(np.clip(self.frame + frames, 0, self.n_frames - 1))
+
+    # -- clicks on curves ---------------------------------------------------------------------------------------------
+
+    def let_pick(self, what: str, take: Callable[[int], object]) -> None:
+        """Let clicks on a curve say where something is, until :meth:`stop_picking`."""
+        self._take, self.picking = take, what
+
+    def pick(self, frame: int) -> None:
+        """Take a click on a curve; without anything that waits for it, it only led to the frame."""
+        if self._take is not None:
+            self._take(frame)
+
+    def stop_picking(self) -> None:
+        """Let clicks on a curve only lead to the frame again."""
+        self._take, self.picking = None, ""
 
     # -- time ---------------------------------------------------------------------------------------------------------
 

@@ -38,20 +38,24 @@ TABS = 50
 
 def document(model: ExplorerModel) -> dict[str, Any]:
     """Return the JSON form of a view: what is shown, ROIs, changes, proposals, events."""
-    shown = {name: getattr(model, name) for name in SHOWN}
+    shown = {name: getattr(model.part_with(name), name) for name in SHOWN}
     return {
         "format": VIEW_FORMAT,
         "version": VERSION,
-        "view": {**shown, "limits": list(model.limits)},
-        "in_view": {name: [list(ends) for ends in getattr(model, name) or ()] for name in IN_VIEW},
-        "compared": model.compared,
-        "correction": model.corrections.correcting.to_dict(ROOT),
-        "given": [name for name in CALIBRATIONS if model.corrections.has(name) and name not in model.corrections.files],
-        "rois": model.rois.to_dict(),
-        "changes": [change.to_dict() for change in model.changes],
-        "proposals": [change.to_dict() for change in model.proposals],
-        "events": [event.to_dict() for event in model.events],
-        "bad_frames": [one.to_dict() for one in model.bad_frames],
+        "view": {**shown, "limits": list(model.view.limits)},
+        "in_view": {name: [list(ends) for ends in getattr(model.view, name) or ()] for name in IN_VIEW},
+        "compared": model.curves.compared,
+        "correction": model.view.corrections.correcting.to_dict(ROOT),
+        "given": [
+            name
+            for name in CALIBRATIONS
+            if model.view.corrections.has(name) and name not in model.view.corrections.files
+        ],
+        "rois": model.regions.rois.to_dict(),
+        "changes": [change.to_dict() for change in model.attenuation.changes],
+        "proposals": [change.to_dict() for change in model.attenuation.proposals],
+        "events": [event.to_dict() for event in model.logbook.events],
+        "bad_frames": [one.to_dict() for one in model.numbers.bad_frames],
     }
 
 
@@ -76,31 +80,32 @@ def restore(model: ExplorerModel, view: Mapping[str, Any]) -> None:
         for kind, one in zip((AttenuationChange, AttenuationChange, Event), lists, strict=True)
     )
     for change in (*changes, *proposals):
-        model.place_of(change)
+        model.attenuation.place_of(change)
     bad = frame_ranges(view.get("bad_frames", []))
     parts = {name: _part(view.get("in_view", {}), name) for name in IN_VIEW}
     if "correction" in view:
-        model.corrections = _corrections(model, view)
+        model.view.corrections = _corrections(model, view)
     if view.get("rois"):
-        model.load_rois(json.dumps({"format": ROIS, "version": VERSION, **view["rois"]}))
-    model.param.update(changes=changes, proposals=proposals, events=events, bad_frames=bad)
+        model.regions.load_rois(json.dumps({"format": ROIS, "version": VERSION, **view["rois"]}))
+    model.attenuation.param.update(changes=changes, proposals=proposals)
+    model.logbook.events, model.numbers.bad_frames = events, bad
     for name in SHOWN:
         value = shown.get(name)
         if name == "frame" and isinstance(value, int):
-            value = min(max(value, 0), model.n_frames - 1)
-        corrected = (False,) if model.correction is None else (False, True)
-        fits = {"selected": model.rois.names, "axis": model.axes, "corrected": corrected}.get(name)
+            value = min(max(value, 0), model.view.n_frames - 1)
+        corrected = (False,) if model.view.correction is None else (False, True)
+        fits = {"selected": model.regions.rois.names, "axis": model.view.axes, "corrected": corrected}.get(name)
         if value is not None and (fits is None or value in fits):
             _set(model, name, tuple(value) if isinstance(value, list) else value)
-    model.param.update(**parts)
+    model.view.param.update(**parts)
     if path := beside.results(model.source).get(str(view.get("compared", ""))):  # of those beside the frames only
         with contextlib.suppress(XinsituError):  # another file by now
-            model.open_result(path)
+            model.curves.open_result(path)
 
 
 def _corrections(model: ExplorerModel, view: Mapping[str, Any]) -> Corrections:
     """Return the corrections that a document says; of files only those that were given or lie beside the frames."""
-    wanted, now, given = Correcting.from_dict(view["correction"], ROOT), model.corrections, view.get("given", ())
+    wanted, now, given = Correcting.from_dict(view["correction"], ROOT), model.view.corrections, view.get("given", ())
     plain = ("median", "threshold", "background", "normalise", "count_rate")
     result: Corrections = now.changed(**{name: getattr(wanted, name) for name in plain})
     for name in CALIBRATIONS:
@@ -127,7 +132,7 @@ def _part(parts: object, name: str) -> tuple[tuple[float, float], ...] | None:
 def _set(model: ExplorerModel, name: str, value: object) -> None:
     """Set a parameter; a value that it refuses is none of ours."""
     try:
-        setattr(model, name, value)
+        setattr(model.part_with(name), name, value)
     except (ValueError, TypeError):
         raise DocumentError(f"{name} cannot be {str(value)[:40]!r}") from None
 

@@ -8,32 +8,35 @@ from xinsitu.app.state.model import ExplorerModel
 from xinsitu.values import AttenuationChange
 
 from .channel import Channel
+from .drawing import Drawing, watch
 
 STATES = {"accepted": "✓", "proposed": "?", "rejected": "✗"}
 
 
-class ChangeList:
+class ChangeList(Drawing):
     """Tells the page what stands in the list, and what each frame is multiplied by."""
 
     def __init__(self, model: ExplorerModel, channel: Channel) -> None:
         self._model, self._channel = model, channel
-        model.param.watch(lambda *_: self.update(), ["changes", "proposals", "rejected", "numbers", "scaled"])
-        model.param.watch(lambda event: channel.update(looked=event.new), ["looked_at"])
-        model.param.watch(lambda event: channel.update(question=event.new), ["question"])
+        part = model.attenuation
+        watch(part, self.update, "changes", "proposals", "rejected", "scaled")
+        watch(model.numbers, self.update, "count")
+        watch(part, lambda: channel.update(looked=part.looked_at), "looked_at")
+        watch(part, lambda: channel.update(question=part.question), "question")
         self.update()
 
     def update(self) -> None:
         """Bring the list in line with the model."""
-        model = self._model
-        lengths = (len(model.changes), len(model.proposals), len(model.rejected))
+        part = self._model.attenuation
+        lengths = (len(part.changes), len(part.proposals), len(part.rejected))
         states = [state for state, many in zip(STATES, lengths, strict=True) for _ in range(many)]
         listed = [
             {"text": f"{STATES[state]} {said(change)}", "state": state, "reason": change.note}
-            for change, state in zip(model.listed, states, strict=True)
+            for change, state in zip(part.listed, states, strict=True)
         ]
-        factors = model.factors()
+        factors = part.factors()
         known = [] if factors is None else [factor if factor > 0 else 1.0 for factor in factors.tolist()]
-        self._channel.update(changes=json.dumps(listed), looked=model.looked_at, factors=known)
+        self._channel.update(changes=json.dumps(listed), looked=part.looked_at, factors=known)
 
 
 def said(change: AttenuationChange) -> str:

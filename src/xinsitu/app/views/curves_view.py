@@ -30,6 +30,7 @@ from xinsitu.schema import image_of
 from xinsitu.values import Roi
 
 from .channel import Channel, script, ticks
+from .drawing import Drawing, watch
 from .image import quiet
 
 FIGURES = {
@@ -60,16 +61,18 @@ PLAIN = {f"{state}_glyph": None for state in ("hover", "muted", "nonselection", 
 """Glyphs of a renderer that nobody sees; Bokeh would make and send every one of them."""
 
 
-class CurvesView:
+class CurvesView(Drawing):
     """Draws the numbers of a model; ``column`` goes into the page, ``places`` knows where each frame is in time.
 
     Of ``figures`` the intensity has two, for its two scales, under one name: the one that is not in the column has no
     view in the browser, and costs nothing there.
     """
 
+    at = "curves"
+
     def __init__(self, model: ExplorerModel, channel: Channel) -> None:
         self._model, self._channel = model, channel
-        self.places = ColumnDataSource(data={"x": model.coordinates()}, name="places")
+        self.places = ColumnDataSource(data={"x": model.view.coordinates()}, name="places")
         start, end = self._extent()
         self.x_range = Range1d(start, end, reset_start=start, reset_end=end)
         self.figures = {name: self._figure(name) for name in FIGURES}
@@ -92,16 +95,18 @@ class CurvesView:
             one.vstrip(x0="left", x1="right", source=self._spans, fill_color="color", fill_alpha=0.15, line_alpha=0)
         self.axis()
         self.update()
-        watch = model.param.watch
-        watch(lambda *_: self.hide(), ["hidden"])
-        watch(lambda *_: self._another_axis(), ["axis"])
-        watch(
-            lambda *_: self.labels(), ["log_intensity", "shift", "corrected", "corrections", "derivative", "normalised"]
-        )
-        watch(lambda *_: self.marks(), ["events", "changes", "proposals", "bad_frames", "span"])
-        watch(
-            lambda *_: self._again(), ["changes", "scaled", "bad_frames", "smooth", "derivative", "normalised", "span"]
-        )
+        self.root = self.column
+        watch(model.regions, self.hide, "hidden")
+        watch(model.view, self._another_axis, "axis")
+        watch(model.view, self.labels, "corrected", "corrections")
+        watch(model.curves, self.labels, "log_intensity", "shift", "derivative", "normalised")
+        watch(model.curves, self.marks, "span")
+        watch(model.curves, self._again, "smooth", "derivative", "normalised", "span")
+        watch(model.logbook, self.marks, "events")
+        watch(model.attenuation, self.marks, "changes", "proposals")
+        watch(model.attenuation, self._again, "changes", "scaled")
+        watch(model.numbers, self.marks, "bad_frames")
+        watch(model.numbers, self._again, "bad_frames")
 
     # -- figures ------------------------------------------------------------------------------------------------------
 
@@ -135,9 +140,9 @@ class CurvesView:
     def axis(self) -> None:
         """Take over the time axis, its label and its range."""
         model = self._model
-        self.places.data = {"x": model.coordinates()}
-        self._channel.breaks = [int(position) for position in model.breaks()]
-        self._channel.shift = model.shift and not model.derivative
+        self.places.data = {"x": model.view.coordinates()}
+        self._channel.breaks = [int(position) for position in model.view.breaks()]
+        self._channel.shift = model.curves.shift and not model.curves.derivative
         self.fit()
         for source in self._sources.values():
             source.data.update(x=self.places.data["x"][: len(source.data["x"])])
@@ -145,12 +150,12 @@ class CurvesView:
         self.labels()
 
     def _another_axis(self) -> None:
-        self._model.window = None  # of the axis before
+        self._model.view.window = None  # of the axis before
         self.axis()
 
     def _again(self) -> None:
         """Show all numbers again: another change of attenuation is corrected, or none."""
-        for name in self._model.rois.names:
+        for name in self._model.regions.rois.names:
             self.numbers(name)
 
     def fit(self) -> None:
@@ -160,47 +165,47 @@ class CurvesView:
     def show(self, start: float, end: float) -> None:
         """Let the time axis go from here to there."""
         self.x_range.update(reset_start=start, reset_end=end)  # first: what is in view is compared with them
-        if self._model.window is None:
+        if self._model.view.window is None:
             self.x_range.update(start=start, end=end)
 
     def labels(self) -> None:
         """Name the vertical axes, show the intensity on the scale that was chosen, and only what a ROI measures."""
         model = self._model
-        slope = "/s" if model.derivative else ""
+        slope = "/s" if model.curves.derivative else ""
         for axis in ("x", "y"):
-            direction = model.direction(axis)
-            shift = "\nshift" if model.shift and not model.derivative else ""
+            direction = model.view.direction(axis)
+            shift = "\nshift" if model.curves.shift and not model.curves.derivative else ""
             self.figures[f"com_{axis}"].yaxis.axis_label = f"COM {direction} (px{slope}){shift}"
             self.figures[f"fwhm_{axis}"].yaxis.axis_label = f"FWHM {direction} (px{slope})"
         units = str(image_of(model.store.data).attrs.get("units", ""))
-        counts = units == "counts" and not (model.corrected and model.correction is not None)
-        units = f"counts{slope}" if counts and not model.normalised else "1/s" if slope else ""
+        counts = units == "counts" and not (model.view.corrected and model.view.correction is not None)
+        units = f"counts{slope}" if counts and not model.curves.normalised else "1/s" if slope else ""
         for name in ("intensity", "intensity_log"):
             self.figures[name].yaxis.axis_label = f"intensity\n({units})" if units else "intensity"
-        hidden = "intensity" if model.log_intensity else "intensity_log"
-        measured = [name for name in FIGURES if any(roi.measures(name.split("_")[0]) for roi in model.rois)]
+        hidden = "intensity" if model.curves.log_intensity else "intensity_log"
+        measured = [name for name in FIGURES if any(roi.measures(name.split("_")[0]) for roi in model.regions.rois)]
         for name, one in self.figures.items():
             one.name = None if name == hidden else self.shown_as(name)  # the page knows figures that it no longer has
         children = [*(self.figures[name] for name in measured if name != hidden), *self.below]
         for one in children:
             last = one is children[-1]
             number, date = [axis for axis in one.below if isinstance(axis, LinearAxis)][:2]
-            number.visible, date.visible = not model.line.dated, model.line.dated
+            number.visible, date.visible = not model.view.line.dated, model.view.line.dated
             for axis in (number, date):
-                axis.axis_label = model.line.label if last else None
+                axis.axis_label = model.view.line.label if last else None
                 axis.major_label_text_font_size = "11px" if last else "0px"
         if self.column.children != children:
             self.column.children = children
-        self._channel.shift = model.shift and not model.derivative
+        self._channel.shift = model.curves.shift and not model.curves.derivative
 
     def shown_as(self, name: str) -> str:
         """Return the name of a figure on the page, such as ``curve_com_l``: one for both of the intensity's."""
         quantity, _, axis = name.removesuffix("_log").partition("_")
-        return f"curve_{quantity}" + (f"_{self._model.direction(axis)}" if axis else "")
+        return f"curve_{quantity}" + (f"_{self._model.view.direction(axis)}" if axis else "")
 
     def hide(self) -> None:
         """Show the curves of the ROIs that are not hidden."""
-        hidden = {source for name in self._model.hidden for source in self._drawn.get(name, {}).values()}
+        hidden = {source for name in self._model.regions.hidden for source in self._drawn.get(name, {}).values()}
         for one in self.figures.values():
             for renderer in one.renderers:
                 visible = getattr(renderer, "data_source", None) not in hidden
@@ -216,7 +221,8 @@ class CurvesView:
 
     def _wanted(self) -> dict[str, tuple[object, ...]]:
         return {
-            roi.name: (color_of(roi, position), roi.measure, roi.role) for position, roi in enumerate(self._model.rois)
+            roi.name: (color_of(roi, position), roi.measure, roi.role)
+            for position, roi in enumerate(self._model.regions.rois)
         }
 
     def update(self) -> None:
@@ -224,7 +230,7 @@ class CurvesView:
         wanted = self._wanted()
         for name in [name for name in self._sources if name not in wanted]:
             self._drop(name)
-        for position, roi in enumerate(self._model.rois):
+        for position, roi in enumerate(self._model.regions.rois):
             if self._styles.get(roi.name) != wanted[roi.name]:
                 if roi.name in self._sources:
                     self._drop(roi.name)
@@ -250,7 +256,7 @@ class CurvesView:
             one.renderers = [renderer for renderer in one.renderers if renderer not in gone]
 
     def _add(self, roi: Roi, color: str) -> None:
-        numbers = _columns(self._model.drawn(roi.name), self.places.data["x"])  # later ones might miss the page
+        numbers = _columns(self._model.curves.drawn(roi.name), self.places.data["x"])  # later ones might miss the page
         source = ColumnDataSource(data=numbers, name=f"series:{roi.name}")
         drawn = {
             kind: ColumnDataSource(data={name: [] for name in names}, name=f"{kind}:{roi.name}", syncable=False)
@@ -291,7 +297,7 @@ class CurvesView:
     def numbers(self, name: str) -> None:
         """Take over the numbers of one ROI; the columns bear the names of the time series."""
         if name in self._sources:
-            self._sources[name].data = _columns(self._model.drawn(name), self.places.data["x"])
+            self._sources[name].data = _columns(self._model.curves.drawn(name), self.places.data["x"])
 
     # -- events -------------------------------------------------------------------------------------------------------
 
@@ -299,17 +305,17 @@ class CurvesView:
         """Show events and changes of attenuation."""
         from xinsitu.plots.timeline import marks
 
-        line = self._model.line
-        found = marks(self._model.store.data, line, self._model.events)
+        line = self._model.view.line
+        found = marks(self._model.store.data, line, self._model.logbook.events)
         points = [mark for mark in found if mark.stop is None]
         spans = [mark for mark in found if mark.stop is not None]
         named = [*points, *spans]
         self._marks.data = {"x": [_number(mark.start) for mark in named], "text": [mark.name for mark in named]}
-        changes, bad = self._model.change_places(), self._bad()
+        changes, bad = self._model.attenuation.change_places(), self._bad()
         span = (
             []
-            if self._model.span is None
-            else [tuple(self.places.data["x"][[self._model.span[0], self._model.span[1] - 1]])]
+            if self._model.curves.span is None
+            else [tuple(self.places.data["x"][[self._model.curves.span[0], self._model.curves.span[1] - 1]])]
         )
         self._spans.data = {
             "left": [_number(mark.start) for mark in spans] + [left for left, _, _ in changes]
@@ -322,9 +328,9 @@ class CurvesView:
 
     def _bad(self) -> list[tuple[float, float]]:
         """Where frames that are not to be trusted begin and end on the time axis."""
-        x = self._model.coordinates()
+        x = self._model.view.coordinates()
         half = 0.5 * float(np.median(np.diff(x))) if len(x) > 1 else 0.5
-        return [(float(x[at]) - half, float(x[at]) + half) for at in self._model.bad_places()]
+        return [(float(x[at]) - half, float(x[at]) + half) for at in self._model.numbers.bad_places()]
 
 
 def in_time(one: figure) -> None:

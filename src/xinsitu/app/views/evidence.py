@@ -15,6 +15,7 @@ from xinsitu.plots.curves import readable
 from xinsitu.plots.markup import as_html
 
 from .channel import ticks
+from .drawing import Drawing, watch
 
 HEADS = ("ROI", "before", "after", "ln(before/after)", "off by")
 STYLE = """<style>
@@ -25,8 +26,8 @@ p { margin: 3px 0; font-size: 11px; } p.title { font-weight: bold; font-size: 12
 </style>"""
 
 
-class EvidenceView:
-    """``row`` goes into the page; it is there only while a change is looked at."""
+class EvidenceView(Drawing):
+    """It stands in the tab of the attenuation, and is there only while a change is looked at."""
 
     def __init__(self, model: ExplorerModel) -> None:
         self._model = model
@@ -48,17 +49,19 @@ class EvidenceView:
         self.figure.scatter("x", "y", source=self.used, line_color="color", fill_color=None, size=6)
         self.figure.multi_line("xs", "ys", source=self.lines, color="color", line_width=1.5)
         self.table = Div(name="evidence_table", text="", width=365)
-        self.row = row(self.figure, self.table, name="evidence_row", visible=False, sizing_mode="stretch_width")
-        self.update()
-        model.param.watch(lambda *_: self.update(), ["looked_at", "changes", "proposals"])
+        self.root = self._shown = row(
+            self.figure, self.table, name="evidence_row", visible=False, sizing_mode="stretch_width"
+        )
+        self.measured()
+        watch(model.attenuation, self.measured, "looked_at", "changes", "proposals")
 
-    def update(self) -> None:
+    def measured(self) -> None:
         """Show the change that is looked at, or nothing."""
         try:
-            found = self._model.evidence()
+            found = self._model.attenuation.evidence()
         except XinsituError:
             found = None  # its frames are not measured yet
-        self.row.visible = found is not None
+        self._shown.visible = found is not None
         if found is not None:
             self._draw(found)
             self.table.text = STYLE + table(found)
@@ -87,7 +90,7 @@ class EvidenceView:
         self.gap.data = {"left": [report.before[-1] + 0.5], "right": [report.after[0] - 0.5]}
 
     def _color(self, name: str) -> str:
-        rois = self._model.rois
+        rois = self._model.regions.rois
         if name not in rois.names:
             return "#555555"
         return readable(color_of(rois[name], rois.names.index(name)))

@@ -20,6 +20,7 @@ from bokeh.plotting import figure
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.schema import image_of
 
+from .drawing import Drawing, watch
 from .hover import grids
 
 LARGEST = 600_000
@@ -28,15 +29,17 @@ NOTHING = "#bbbbbb"
 """Colour of pixels without a value."""
 
 
-class ImageView:
+class ImageView(Drawing):
     """Draws the frames of a model; ``figure`` goes into the page."""
+
+    at = "image"
 
     def __init__(self, model: ExplorerModel) -> None:
         self._model = model
-        (top, bottom), (left, right) = model.shape
+        (top, bottom), (left, right) = model.view.shape
         empty = [np.zeros((2, 2), dtype="float32")]
         self.source = ColumnDataSource(data={"image": empty, "hidden": empty}, name="frame")
-        self.maps = grids(model.calibration)
+        self.maps = grids(model.view.calibration)
         image = image_of(model.store.data)
         self.figure = figure(
             name="image",
@@ -77,12 +80,13 @@ class ImageView:
         )  # fmt: skip
         self.figure.add_layout(self.fault)
         self.scale()
-        model.param.watch(lambda *_: self.scale(), ["limits", "log_image", "compare"])
+        self.root, self.figures = self.figure, {"image": self.figure}
+        watch(model.view, self.scale, "limits", "log_image", "compare")
 
     @property
     def aspect(self) -> float:
         """Height of the frame over its width."""
-        (top, bottom), (left, right) = self._model.shape
+        (top, bottom), (left, right) = self._model.view.shape
         return (bottom - top) / (right - left)
 
     def scale(self) -> None:
@@ -90,8 +94,8 @@ class ImageView:
 
         The others have no frame, as Bokeh would colour it for them, too.
         """
-        low, high = self._model.limits
-        chosen = 2 if self._model.compare != "values" else 0 if self._model.log_image else 1
+        low, high = self._model.view.limits
+        chosen = 2 if self._model.view.compare != "values" else 0 if self._model.view.log_image else 1
         for number, (mapper, layer, bar) in enumerate(zip(self.mappers, self.layers, self._bars, strict=True)):
             if number == chosen:
                 mapper.update(low=max(low, 1e-6) if number == 0 else low, high=max(high, low + 1e-6, 2e-6))

@@ -21,15 +21,18 @@ from xinsitu.app.state.model import ExplorerModel
 
 from .channel import ticks
 from .curves_view import TIMED, in_time
+from .drawing import Drawing, watch
 
 
-class KymographView:
-    """Time runs as in the curves, and is linked with them; of two layers one is visible."""
+class KymographView(Drawing):
+    """Time runs as in the curves, below which it stands; of its layers one is visible."""
+
+    work = staticmethod(Kymograph.of)
 
     def __init__(self, model: ExplorerModel, x_range: Range1d) -> None:
         self._model = model
         self._found: Kymograph | None = None
-        model.param.watch(lambda *_: self.scale(), ["log_kymograph"])
+        watch(model.cutouts, self.scale, "log_kymograph")
         self.source = ColumnDataSource(
             data={"image": [np.zeros((2, 2), "float32")], "x": [0], "y": [0], "dw": [1], "dh": [1]}
         )
@@ -40,6 +43,7 @@ class KymographView:
         self.figure.grid.visible = False
         self.figure.styles = {"flex": "1.5 1 0px"}
         in_time(self.figure)
+        self.figures = {"kymograph": self.figure}
         self.figure.yaxis.formatter = ticks()
         self._mappers = (
             LinearColorMapper(palette=Viridis256, nan_color="white"),
@@ -76,7 +80,11 @@ class KymographView:
         )  # fmt: skip
         self.figure.add_layout(self.cursor)
 
-    def show(self, found: Kymograph) -> None:
+    def request(self) -> object | None:
+        """Return the frames and the ROI."""
+        return self._model.cutouts.kymograph_request()
+
+    def take(self, found: Kymograph) -> None:
         """Show a kymograph and, over it, what was measured."""
         low, high = found.pixels
         place = {"x": [found.left], "y": [low - 0.5], "dw": [found.right - found.left], "dh": [high - low]}
@@ -84,17 +92,17 @@ class KymographView:
         self.figure.y_range.update(start=low - 0.5, end=high - 0.5)
         self._found = found
         self.scale()
-        roi, along = self._model.roi, self._model.along
-        self.figure.yaxis.axis_label = f"{'' if roi is None else roi.name}\n{self._model.direction(along)} (px)"
+        roi, along = self._model.regions.roi, self._model.cutouts.along
+        self.figure.yaxis.axis_label = f"{'' if roi is None else roi.name}\n{self._model.view.direction(along)} (px)"
         self._draw_path(found)
-        self.traces()
+        self.measured()
 
     def scale(self) -> None:
         """Colour what is shown, evenly or by its logarithm; a change evenly about zero."""
         if self._found is None:
             return
         signed, values = self._found.signed, self._found.values
-        log = self._model.log_kymograph and not signed
+        log = self._model.cutouts.log_kymograph and not signed
         finite = values[np.isfinite(values)]
         finite = finite[finite > 0] if log else finite
         top = float(np.percentile(np.abs(finite) if signed else finite, 99.8)) if finite.size else 1.0
@@ -108,27 +116,27 @@ class KymographView:
 
     def _draw_path(self, found: Kymograph) -> None:
         """Draw the edges of a ROI that moves, and the middle of its key frames."""
-        x, number = self._model.coordinates(), 0 if self._model.along == "y" else 1
+        x, number = self._model.view.coordinates(), 0 if self._model.cutouts.along == "y" else 1
         if found.edges is None:
             self.path.data = {"x": [], "low": [], "high": []}
         else:
             self.path.data = {
                 "x": x[: len(found.edges)], "low": found.edges[:, 0] - 0.5, "high": found.edges[:, 1] - 0.5
             }  # fmt: skip
-        keys = [(x[at], (box[number][0] + box[number][1] - 1) / 2) for at, box in self._model.key_frames()]
+        keys = [(x[at], (box[number][0] + box[number][1] - 1) / 2) for at, box in self._model.regions.key_frames()]
         self.keys.data = {"x": [place for place, _ in keys], "at": [middle for _, middle in keys]}
 
-    def traces(self) -> None:
+    def measured(self) -> None:
         """Draw centre of mass and half-maximum width of the selected ROI, as far as they are measured."""
-        along = self._model.along
-        series = self._model.numbers_of(self._model.selected)
+        along = self._model.cutouts.along
+        series = self._model.numbers.of(self._model.regions.selected)
         if series is None:
             self.trace.data = {"x": [], "com": [], "low": [], "high": []}
             return
         com, width = series[f"com_{along}"].values, series[f"fwhm_{along}"].values
-        cuts = self._model.breaks()
+        cuts = self._model.view.breaks()
         cuts = cuts[cuts < len(com)]
         columns = {
-            "x": self._model.coordinates()[: len(com)], "com": com, "low": com - width / 2, "high": com + width / 2
+            "x": self._model.view.coordinates()[: len(com)], "com": com, "low": com - width / 2, "high": com + width / 2
         }  # fmt: skip
         self.trace.data = {name: np.insert(values, cuts, np.nan) for name, values in columns.items()}

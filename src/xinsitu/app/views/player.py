@@ -7,13 +7,16 @@ from bokeh.models import Button, Row, Slider, Spinner, TextInput, Toggle
 from xinsitu.app.state.goto import FORMS
 
 from .channel import Channel, script
+from .drawing import Drawing
 
 UNSEEN = "label { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }"
 """Labels that only a screen reader needs."""
 
 
-class PlayerView:
-    """``row`` goes into the page; ``slider`` is the one place that says which frame is wanted."""
+class PlayerView(Drawing):
+    """``slider`` is the one place that says which frame is wanted."""
+
+    at = "player"
 
     def __init__(self, n_frames: int, channel: Channel, frame: int = 0) -> None:
         self.slider = Slider(
@@ -61,7 +64,7 @@ class PlayerView:
         self.toggle.js_on_change("active", play)
         for button, frames in ((back, -1), (forth, 1)):
             button.js_on_click(script("step", slider=self.slider, frames=frames))
-        self.row = Row(
+        self.root = Row(
             children=[self.slider, back, forth, self.toggle, self.speed, self.goto],
             sizing_mode="stretch_width",
             spacing=4,

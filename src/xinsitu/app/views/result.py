@@ -14,15 +14,17 @@ from xinsitu.plots.curves import PALETTE, readable
 from xinsitu.plots.timeline import breaks
 
 from .curves_view import COLUMNS, FIGURES, PLAIN, CurvesView
+from .drawing import Drawing, watch
 
 
-class ResultView:
-    """Draws ``model.result`` into the figures of the curves."""
+class ResultView(Drawing):
+    """Draws ``model.curves.result`` into the figures of the curves."""
 
     def __init__(self, model: ExplorerModel, curves: CurvesView) -> None:
         self._model, self._curves = model, curves
         self.sources: dict[str, ColumnDataSource] = {}
-        model.param.watch(lambda *_: self.update(), ["result", "axis", "shift"])
+        watch(model.curves, self.update, "result", "shift")
+        watch(model.view, self.update, "axis")
 
     def update(self) -> None:
         """Show the result that was chosen, on the time axis that is shown; or none."""
@@ -31,7 +33,7 @@ class ResultView:
             self._update()
 
     def _update(self) -> None:
-        result = self._model.result
+        result = self._model.curves.result
         if self.sources:
             self._clear()
             self._curves.fit()
@@ -57,10 +59,10 @@ class ResultView:
         present = [column for column in COLUMNS if column in series and np.isfinite(series[column].values).any()]
         seconds = (series["time"].values - series["time"].values[0]) / np.timedelta64(1, "s")
         cuts = breaks(series, seconds)
-        data = {"x": np.insert(self._model.places_of(series["time"].values), cuts, np.nan)}
+        data = {"x": np.insert(self._model.view.places_of(series["time"].values), cuts, np.nan)}
         for column in present:
             values = np.asarray(series[column].values, dtype="float64")
-            if column.startswith("com") and self._model.shift:
+            if column.startswith("com") and self._model.curves.shift:
                 values = values - np.median(values[np.isfinite(values)][:10])
             data[column] = np.insert(values, cuts, np.nan)
         source = self.sources[name] = ColumnDataSource(data=data, name=f"result:{name}")
@@ -71,11 +73,11 @@ class ResultView:
 
     def _color(self, name: str, number: int) -> str:
         """Return the colour of the ROI of that name, or another one."""
-        rois = self._model.rois
+        rois = self._model.regions.rois
         own = color_of(rois[name], rois.names.index(name)) if name in rois.names else PALETTE[number % len(PALETTE)]
         return "#777777" if own == "white" else readable(own)
 
     def _widen(self, result: xr.Dataset) -> None:
         """Show all of the result where it reaches beyond the frames."""
-        places, shown = self._model.places_of(result["time"].values[[0, -1]]), self._curves.x_range
+        places, shown = self._model.view.places_of(result["time"].values[[0, -1]]), self._curves.x_range
         self._curves.show(min(shown.reset_start, places[0]), max(shown.reset_end, places[1]))

@@ -14,9 +14,10 @@ from xinsitu.app.state.model import ExplorerModel
 from xinsitu.values import Roi
 
 from .channel import Channel
+from .drawing import Drawing
 
 
-class RoiView:
+class RoiView(Drawing):
     """Keeps one box with a name on the figure for every ROI of the model.
 
     ``moved`` is called whenever the browser has changed a box, many times during a drag.
@@ -46,12 +47,12 @@ class RoiView:
 
     def update(self) -> None:
         """Bring the boxes in line with the model: new, gone, renamed, moved, recoloured."""
-        for name in [name for name in self._boxes if name not in self._model.rois.names]:
+        for name in [name for name in self._boxes if name not in self._model.regions.rois.names]:
             for part in self._boxes.pop(name):
                 part.name = None  # the page knows for a while what it no longer has
                 self._figure.center.remove(part)
         self._own = True
-        for position, roi in enumerate(self._model.rois):
+        for position, roi in enumerate(self._model.regions.rois):
             if roi.name in self._boxes:
                 self._draw(roi, color_of(roi, position))
             else:
@@ -62,17 +63,17 @@ class RoiView:
 
     def background(self) -> None:
         """Draw the regions that the background is taken from, while frames are corrected by it."""
-        correction = self._model.active_correction
+        correction = self._model.view.active_correction
         region = None if correction is None else correction.background
         boxes = np.array([] if region is None else region.boxes, dtype=float).reshape(-1, 4) - 0.5
         self._regions.data = {name: boxes[:, at] for at, name in enumerate(("top", "bottom", "left", "right"))}
 
     def _draw_path(self) -> None:
         """Draw the way of the selected ROI's middle, if it moves."""
-        roi = self._model.roi
-        bounds = self._model.boxes(roi.name) if roi is not None and roi.path else np.empty((0, 4))
+        roi = self._model.regions.roi
+        bounds = self._model.regions.boxes(roi.name) if roi is not None and roi.path else np.empty((0, 4))
         self._path.data = {"x": (bounds[:, 2] + bounds[:, 3] - 1) / 2, "y": (bounds[:, 0] + bounds[:, 1] - 1) / 2}
-        boxes = [box for _, box in self._model.key_frames()]
+        boxes = [box for _, box in self._model.regions.key_frames()]
         self._keys.data = {"x": [sum(x) / 2 - 0.5 for _, x in boxes], "y": [sum(y) / 2 - 0.5 for y, _ in boxes]}
 
     def _new(self, roi: Roi, color: str) -> tuple[BoxAnnotation, Label]:
@@ -99,9 +100,9 @@ class RoiView:
 
     def _look(self, roi: Roi, color: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """Where box and name are, and how they look."""
-        (y0, y1), (x0, x1) = self._model.box(roi.name)
+        (y0, y1), (x0, x1) = self._model.regions.box(roi.name)
         edges = {"left": x0 - 0.5, "right": x1 - 0.5, "top": y0 - 0.5, "bottom": y1 - 0.5}
-        width = 3 if roi.name == self._model.selected else 1.5
+        width = 3 if roi.name == self._model.regions.selected else 1.5
         return (
             {**edges, "line_color": color, "fill_color": color, "line_width": width},
             {"text": roi.name, "text_color": on_top(color), "background_fill_color": color, "x": x0 - 0.5,
@@ -115,7 +116,7 @@ class RoiView:
     def collect(self) -> None:
         """Tell the model where the boxes are now."""
         for name, (box, _) in self._boxes.items():
-            self._model.place(name, (box.top, box.bottom), (box.left, box.right))
+            self._model.regions.place(name, (box.top, box.bottom), (box.left, box.right))
 
 
 def on_top(color: str) -> str:

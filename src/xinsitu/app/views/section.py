@@ -12,10 +12,15 @@ from xinsitu.app.state.model import ExplorerModel
 from xinsitu.plots.images import Along
 
 from .channel import ticks
+from .drawing import Drawing
 
 
-class SectionView:
+class SectionView(Drawing):
     """Two small figures side by side."""
+
+    at = "profiles"
+    work = staticmethod(Section.of)
+    of_frame = True
 
     def __init__(self, model: ExplorerModel) -> None:
         self._model = model
@@ -41,38 +46,42 @@ class SectionView:
             one.yaxis.formatter = ticks()
             one.yaxis.ticker = BasicTicker(desired_num_ticks=5)
             one.grid.grid_line_alpha = 0.4
-        self.row = row(*self._plots.values(), sizing_mode="stretch_both")
+        self.root = row(*self._plots.values(), sizing_mode="stretch_both")
 
-    def numbers(self) -> None:
+    def measured(self) -> None:
         """Say centre and width again: the selected ROI was measured after its cut-out was shown."""
         for axis in ALONG:
             if self._found is not None:
-                self._width(axis, self._found, *self._measured(axis))
+                self._width(axis, self._found, *self._numbers(axis))
 
-    def clear(self) -> None:
+    def failed(self, fault: Exception) -> None:
         """Show nothing: there is no frame."""
         self._found = None
         for source in (*self.profiles.values(), *self.widths.values()):
             source.data = {name: [] for name in source.data}
 
-    def show(self, found: Section) -> None:
+    def request(self) -> object | None:
+        """Return the frame and the ROI."""
+        return self._model.cutouts.section_request()
+
+    def take(self, found: Section) -> None:
         """Show the profiles of a cut-out."""
         self._found = found
         for axis in ALONG:
             values, first = getattr(found, axis), getattr(found.roi, axis)[0]
             self.profiles[axis].data = {"at": first + np.arange(len(values)), "profile": values}
-            self._width(axis, found, *self._measured(axis))
+            self._width(axis, found, *self._numbers(axis))
 
-    def _measured(self, axis: str) -> tuple[float, float]:
+    def _numbers(self, axis: str) -> tuple[float, float]:
         """Return centre of mass and width of the frame that is shown, as they stand in the curves."""
-        series, frame = self._model.numbers_of(self._model.selected), self._model.frame
+        series, frame = self._model.numbers.of(self._model.regions.selected), self._model.view.frame
         if series is None or frame >= series.sizes["time"]:
             return float("nan"), float("nan")
         return float(series[f"com_{axis}"].values[frame]), float(series[f"fwhm_{axis}"].values[frame])
 
     def _width(self, axis: Along, found: Section, com: float, width: float) -> None:
         """Draw the half-maximum width where it was found, at half height."""
-        self._plots[axis].title.text = f"{self._model.direction(axis)} {said(com)}, FWHM {said(width)}"
+        self._plots[axis].title.text = f"{self._model.view.direction(axis)} {said(com)}, FWHM {said(width)}"
         if not (np.isfinite(com) and np.isfinite(width)):
             self.widths[axis].data = {"at": [], "level": []}
             return

@@ -1,0 +1,44 @@
+"""What the page asks of a view: where it stands, what it works out beside the page, when it is drawn anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import param
+from bokeh.models import UIElement
+from bokeh.plotting import figure
+
+
+class Drawing:
+    """A view of a part of the model; one entry in the list of a session, all else is its own.
+
+    ``at`` names its place in ``page.html``, and ``root`` stands there; ``figures`` have the page's colours and names.
+    A view that needs pixels gives ``work``: it gets what :meth:`request` returns, on another thread, latest wins.
+    """
+
+    at: str = ""
+    root: UIElement | None = None
+    figures: Mapping[str, figure] = {}
+    work: Callable[[Any], Any] | None = None
+    of_frame: bool = False
+    """Whether it shows one frame, and is another one at each."""
+
+    def request(self) -> object | None:
+        """Return what ``work`` is to be done on; None: nothing."""
+        return None
+
+    def take(self, found: Any) -> None:  # noqa: ANN401 - what its work returned
+        """Draw what ``work`` found."""
+
+    def failed(self, fault: Exception) -> None:
+        """Take the error of ``work``: it is said on the page, where nothing better is known."""
+        raise fault
+
+    def measured(self) -> None:
+        """Draw what numbers are drawn over it; they have come, and the hand rests."""
+
+
+def watch(part: param.Parameterized, action: Callable[[], object], *names: str) -> None:
+    """Do something whenever one of these parameters of a part has changed."""
+    part.param.watch(lambda *_: action(), list(names))
