@@ -13,6 +13,7 @@ from xinsitu.app.data import beside
 from xinsitu.errors import SchemaError
 from xinsitu.physics.samples.growth import slope
 from xinsitu.plots.curve_filters import local_fit, parse_smoothing
+from xinsitu.plots.timeline import Timeline
 from xinsitu.schema import CURVES
 
 from .change_state import Changes
@@ -47,6 +48,11 @@ class Curves(param.Parameterized):  # type: ignore[misc] # param has no types
         if series is None or not (self.smooth or self.derivative or window):
             return series
         return drawn(series, self.view.breaks(), smooth=self.smooth, derivative=self.derivative, window=window)
+
+    @property
+    def window_text(self) -> str | None:
+        """The window that intensities are divided by the mean of, as ``plot`` takes it; None: they are not."""
+        return window_text(self.view.line, *self.span) if self.span is not None and self.normalised else None
 
     def choose_window(self, start: float, end: float) -> None:
         """Take frames between two places of the time axis, and say mean and slope of the selected ROI there.
@@ -104,6 +110,21 @@ def _filtered(
         if len(part):
             found[part], doubt[part] = local_fit(seconds[part], values[part], errors[part], how, derivative=derivative)
     return found, doubt
+
+
+def window_text(line: Timeline, first: int, behind: int) -> str:
+    """Return frames as ``plot --normalise`` takes them: from between two frames, as nothing is exact in text.
+
+    Where places along the axis do not follow each other, as numbers of frames in a joined sample, times stand for them.
+    """
+    places = line.values if line.axis == "frame" else (line.times - line.start) / np.timedelta64(1, "s")
+    places = np.asarray(places, dtype="float64")
+    if (np.diff(places) > 0).all():
+        ends = np.concatenate([[places[0] - 0.5], (places[1:] + places[:-1]) / 2, [places[-1] + 0.5]])
+        return f"{ends[first]:.9g}:{ends[behind]:.9g}"
+    last = line.times[behind - 1] + np.timedelta64(999, "ns")  # whole microseconds are written: none too few
+    start, stop = (np.datetime_as_string(time, unit="us") for time in (line.times[first], last))
+    return f"{start}Z/{stop}Z"
 
 
 def said(name: str, series: xr.Dataset, window: slice, labels: dict[str, str]) -> str:

@@ -39,6 +39,7 @@ class Screen:
     log_intensity: bool
     smooth: str | None
     derivative: bool
+    normalise: str | None
     files: Mapping[str, str]
 
     @classmethod
@@ -57,7 +58,7 @@ class Screen:
             model.source, store.measurable(), dict(store.faults), RoiSet(list(model.regions.rois)),
             view.corrections, view.corrected, tuple(model.attenuation.changes), _events_of(model),
             tuple(model.numbers.bad_frames), view.axis, curves.log_intensity, SMOOTH if curves.smooth else None,
-            curves.derivative, files,
+            curves.derivative, curves.window_text, files,
         )  # fmt: skip
 
     @property
@@ -85,7 +86,7 @@ class Screen:
     @property
     def plot(self) -> dict[str, object]:
         """Keywords of :func:`~xinsitu.plot` that draw the curves as they are shown."""
-        more = {"smooth": self.smooth, "derivative": self.derivative}
+        more = {"smooth": self.smooth, "derivative": self.derivative, "normalise": self.normalise}
         return {"x": self.axis, "log": self.log_intensity, **{name: value for name, value in more.items() if value}}
 
     @property

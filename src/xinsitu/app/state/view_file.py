@@ -25,9 +25,8 @@ ROOT = Path("/")
 """What paths in a view are relative to: it may be loaded from anywhere."""
 VIEW_FORMAT = "xinsitu-view"
 SHOWN = (
-    "corrected", "compare", "log_image", "limits", "axis", "log_intensity", "log_kymograph", "smooth",
-    "derivative", "shift", "along", "show",
-    "scaled", "selected", "frame", "follow",
+    "corrected", "compare", "log_image", "each_frame", "limits", "axis", "log_intensity", "log_kymograph", "smooth",
+    "derivative", "span", "normalised", "shift", "along", "show", "scaled", "selected", "hidden", "frame", "follow",
 )  # fmt: skip
 """What is shown and how, in the order in which it is set."""
 IN_VIEW = {"window": 1, "part": 2}
@@ -93,14 +92,26 @@ def restore(model: ExplorerModel, view: Mapping[str, Any]) -> None:
         value = shown.get(name)
         if name == "frame" and isinstance(value, int):
             value = min(max(value, 0), model.view.n_frames - 1)
-        corrected = (False,) if model.view.correction is None else (False, True)
-        fits = {"selected": model.regions.rois.names, "axis": model.view.axes, "corrected": corrected}.get(name)
-        if value is not None and (fits is None or value in fits):
-            _set(model, name, tuple(value) if isinstance(value, list) else value)
+        if isinstance(value, list):
+            value = tuple(value)
+        if value is not None and _fits(model, name, value):
+            _set(model, name, value)
     model.view.param.update(**parts)
     if path := beside.results(model.source).get(str(view.get("compared", ""))):  # of those beside the frames only
         with contextlib.suppress(XinsituError):  # another file by now
             model.curves.open_result(path)
+
+
+def _fits(model: ExplorerModel, name: str, value: Any) -> bool:  # noqa: ANN401 - JSON
+    """Whether a value can be shown of these frames: they may be others than when it was kept."""
+    if name == "span":
+        ends = isinstance(value, tuple) and len(value) == 2 and all(type(end) is int for end in value)
+        return ends and 0 <= value[0] < value[1] <= model.view.n_frames
+    if name == "hidden":
+        return isinstance(value, tuple) and all(one in model.regions.rois.names for one in value)
+    corrected = (False,) if model.view.correction is None else (False, True)
+    known = {"selected": model.regions.rois.names, "axis": model.view.axes, "corrected": corrected}.get(name)
+    return known is None or value in known
 
 
 def _corrections(model: ExplorerModel, view: Mapping[str, Any]) -> Corrections:
