@@ -29,7 +29,7 @@ from xinsitu.io.results import read_results, write_results
 from . import Measure, Parse, Recipe
 from .recipe_file import FORMAT, SampleRecipe
 
-SOURCES, LEFT_OUT = "sources", "measurements_left_out"
+SOURCES, LEFT_OUT = "sources_token", "measurements_left_out"
 """Attributes of a sample: the state of all that it was made from, and what could not be measured."""
 COLUMNS = ("sample", "measurement", "frames", "state", "result", "error")
 SUMMARY = "summary.csv"
