@@ -132,10 +132,10 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(model, tmp_path):
 
 def test_what_a_step_warns_of_is_said(model):
     pixels = np.ones((195, 487))
-    pixels[4, 5:9] = 0
+    pixels[4, 5:205] = 0
     flat = xr.DataArray(pixels, dims=("y", "x"))
     model.view.correct(model.view.corrections.changed(flatfield=flat))
-    assert "4 of 94965 pixels" in model.view.message
+    assert "200 of 94965 pixels" in model.view.message
 
 
 def test_a_view_keeps_them_but_opens_no_files_of_strangers(model, truth, tmp_path):
