@@ -117,8 +117,8 @@ def window_text(line: Timeline, first: int, behind: int) -> str:
 
     Where places along the axis do not follow each other, as numbers of frames in a joined sample, times stand for them.
     """
-    places = line.values if line.axis == "frame" else (line.times - line.start) / np.timedelta64(1, "s")
-    places = np.asarray(places, dtype="float64")
+    along = line.values if line.axis == "frame" else (line.times - line.start) / np.timedelta64(1, "s")
+    places = np.asarray(along, dtype="float64")
     if (np.diff(places) > 0).all():
         ends = np.concatenate([[places[0] - 0.5], (places[1:] + places[:-1]) / 2, [places[-1] + 0.5]])
         return f"{ends[first]:.9g}:{ends[behind]:.9g}"
