@@ -21,7 +21,7 @@ from xinsitu.values import AttenuationChange, Event, RoiSet
 from .change_state import Changes
 from .curve_state import Curves
 from .cutout_state import Cutouts
-from .logbook import Logbook
+from .event_state import Logbook
 from .numbers import Numbers
 from .roi_state import Regions
 from .view import View
