@@ -118,6 +118,18 @@ def test_a_bad_measurement_is_a_row_and_is_made_up_for(beamtime, produced, capsy
     assert not [path for path in beamtime.iterdir() if path.name.startswith(".")]
 
 
+def test_results_of_a_run_say_where_they_are_from_and_can_be_joined(beamtime, capsys):
+    for sample in ("0901", "0902"):
+        assert main(["run", str(beamtime / f"{sample}.toml")]) == 0
+    results = [beamtime / f"{sample}.nc" for sample in ("0901", "0902")]
+    listed = [json.loads(xi.read_results(path).attrs["sources"]) for path in results]
+    assert [[Path(one).name for one in some] for some in listed] == [["time1", "time2"]] * 2
+    joined = beamtime / "both.nc"
+    words = ["--append-to", str(results[0]), "-o", str(joined)]
+    main(["stitch", str(results[1]), *words])  # whatever it says of the times of copied frames
+    assert "fault of xinsitu" not in capsys.readouterr().err
+
+
 def test_an_interrupted_run_goes_on_with_the_same_numbers(beamtime, produced, monkeypatch):
     produce = Measure.produce
 

@@ -9,7 +9,7 @@
     exclude = "test*"
     rois = "rois.json"
     flatfield = "flatfield1"
-    changes = "changes.json"        # or find = true
+    changes = "changes.json"        # or find = true, or overlap = "qdcd": from what scans of it share
     events = "events.json"
     bad_frames = ["time2:71", "time2:80-85", { position = 1080 }]      # or "time1:5..time2:3"
 
@@ -62,7 +62,7 @@ from . import ATTENUATION, Calibrating, Correcting, Measure, Reading, Stitch
 FORMAT, VERSION = "xinsitu-recipe", 1
 _KEYS = {
     "format", "version", "sample", "measurements", "include", "exclude", "rois", "flatfield", "changes", "find",
-    "events", "bad_frames", "reading", "correction", "calibration", "attenuation", "output", "plot",
+    "overlap", "events", "bad_frames", "reading", "correction", "calibration", "attenuation", "output", "plot",
 }  # fmt: skip
 _OUTPUTS = {"result", "table", "figures"}
 
@@ -136,6 +136,7 @@ def _sample_recipe(document: Mapping[str, Any], base: Path) -> SampleRecipe:
         find=bool(document.get("find", False)),
         events=read_events(base / document["events"]) if "events" in document else (),
         attenuation=_attenuation(document),
+        overlap=document.get("overlap"),
         bad_frames=frame_ranges(document.get("bad_frames", ())),
     )
     output = document.get("output", {})

@@ -200,7 +200,10 @@ def test_motors_that_move_with_a_step_are_the_reason_unless_the_attenuator_is_re
     elsewhere = np.roll(moved, 9, axis=0)
     assert len(xi.find_attenuation_changes(counted(rates, rng, quality=elsewhere))) == 1
     scanned = np.full((120, 3), int(Quality.FRAME_IN_MOTION), "int32")
-    assert len(xi.find_attenuation_changes(counted(rates, rng, quality=scanned))) == 1
+    with pytest.warns(xi.XinsituWarning, match="motors move in 120 of 120 frames, .* overlap"):
+        assert len(xi.find_attenuation_changes(counted(rates, rng, quality=scanned))) == 1
+    steady = np.ones_like(rates) * rates[:1]
+    assert xi.find_attenuation_changes(counted(steady, rng, quality=scanned)) == []  # and nothing is said
 
 
 # -- ends and insertions ----------------------------------------------------------------------------------------------

@@ -153,12 +153,17 @@ class Search:
         except StitchError:
             return between, None
 
+    @property
+    def scanned(self) -> bool:
+        """Whether motors move in so many frames that they are scanned."""
+        return bool(self.counts.moved.size > _SCANNED * self.sample.sizes["time"])
+
     def _motors_move(self, before: int, after: int) -> bool:
         """Whether motors that mostly stand still move between two frames, where nothing records the attenuator."""
-        counts, axis = self.counts, self.sample.sizes["time"]
+        counts = self.counts
         first, last = (int(counts.positions[end]) for end in (before, after))
         here = (counts.moved > first) & (counts.moved <= last)
-        if not here.any() or counts.moved.size > _SCANNED * axis:
+        if not here.any() or self.scanned:
             return False
         return record_evidence(self.sample, first, last, factor=1.0).get("record_lag_frames") is None
 

@@ -105,7 +105,8 @@ def find_attenuation_changes(
     Warns
     -----
     XinsituWarning
-        The log has a change of transmission that the intensities do not show.
+        The log has a change of transmission that the intensities do not show; or changes were found where motors are
+        scanned.
 
     References
     ----------
@@ -135,6 +136,12 @@ def find_attenuation_changes(
     rejected = [one for one in rejected if one.doubtful or not any(_meets(one, other) for other in lone)] + lone
     rejected += _all_flagged(search, every, least=least, threshold=threshold)
     found.sort(key=lambda one: str(one.before))
+    if found and search.scanned:
+        warn(
+            f"motors move in {counts.moved.size} of {sample.sizes['time']} frames, so that a step between two frames "
+            "need not be the attenuator, and its factor may be wrong; where scans share points of a coordinate take "
+            "the factors from these: stitch --overlap COORDINATE, or attenuation_from_overlap"
+        )
     return FoundChanges(found, sorted(rejected, key=lambda one: str(one.before)))
 
 
