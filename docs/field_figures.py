@@ -126,7 +126,29 @@ def figure_further() -> tuple[Figure, str]:
     return figure, table(("counts", *quantities), rows)
 
 
+# -- two-time ---------------------------------------------------------------------------------------------------------
+
+
+def figure_two_time() -> tuple[Figure, str]:
+    """Map of a spot that drifts, jumps, and is hidden in two frames."""
+    rng = np.random.default_rng(5)
+    y, x = np.mgrid[:30, :50].astype(float)
+    frames = []
+    for number in range(200):
+        place = 15 + 0.06 * max(0, number - 60) + 8 * (number >= 130)
+        spot = np.exp(-((y - 14) ** 2) / 30 - (x - place) ** 2 / 30)
+        frames.append(rng.poisson((0 if number in (30, 31) else 2000) * spot / spot.sum() + 0.3))
+    time = np.datetime64("2014-05-28T08:00", "ns") + np.arange(200) * np.timedelta64(1, "s")
+    image = xr.DataArray(np.array(frames, "int32"), dims=("time", "y", "x"), coords={"time": time})
+    found = xi.two_time(image)
+    same = [found.similarity.values[a, b] for a, b in ((10, 20), (100, 129), (129, 130), (10, 190))]
+    pairs = ("10 and 20, nothing between", "100 and 129, drift", "129 and 130, jump", "10 and 190, all of it")
+    rows = [(pair, f"{value:.2f}") for pair, value in zip(pairs, same, strict=True)]
+    return xi.plot_two_time(found, x="frame"), table(("frames", "similarity"), rows)
+
+
 FIGURES: dict[str, Callable[[], tuple[Figure, str]]] = {
     "steps": figure_steps,
     "further": figure_further,
+    "two_time": figure_two_time,
 }

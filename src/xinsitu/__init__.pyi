@@ -54,6 +54,7 @@ from .physics.peaks.fringes import fringe_size as fringe_size
 from .physics.peaks.fringes import scherrer_size as scherrer_size
 from .physics.peaks.spots import fit_spots as fit_spots
 from .physics.reduction.cuts import line_cut as line_cut
+from .physics.reduction.frame_similarity import two_time as two_time
 from .physics.reduction.roi_profiles import profiles as profiles
 from .physics.reduction.series import measure as measure
 from .physics.reduction.tracking import Track as Track
@@ -91,6 +92,7 @@ from .plots import plot_comparison as plot_comparison
 from .plots import plot_frames as plot_frames
 from .plots import plot_kymograph as plot_kymograph
 from .plots import plot_rois as plot_rois
+from .plots import plot_two_time as plot_two_time
 from .plots import save_plot as save_plot
 from .plots import waterfall as waterfall
 from .schema import epoch_seconds as epoch_seconds

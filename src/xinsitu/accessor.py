@@ -67,6 +67,7 @@ class _Accessor(Generic[Data]):
     fit_rois = _Bound(lambda: xi.fit_rois)
     fit_spots = _Bound(lambda: xi.fit_spots)
     profiles = _Bound(lambda: xi.profiles)
+    two_time = _Bound(lambda: xi.two_time)
     line_cut = _Bound(lambda: xi.line_cut)
     track = _Bound(lambda: xi.track)
     plot_frames = _Bound(lambda: xi.plot_frames)

@@ -38,6 +38,7 @@ _COMMANDS: dict[str, Command] = {
     "explore": _later("frame_commands", "explore"),
     "measure": _later("series_commands", "measure"),
     "watch": _later("watch_command", "watch"),
+    "two-time": _later("two_time_command", "two_time"),
     "stitch": _later("sample_commands", "stitch"),
     "plot": _later("sample_commands", "plot"),
     "compare": _later("sample_commands", "compare"),

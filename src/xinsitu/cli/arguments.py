@@ -119,6 +119,7 @@ def parser(version: str, commands: dict[str, Command]) -> argparse.ArgumentParse
     _explore(add)
     _measure(add)
     _watch(add)
+    _two_time(add)
     _stitch(add)
     add_figures(add)
     _run(add)
@@ -241,6 +242,27 @@ def _watch(add: Add) -> None:
     one.add_argument("--until-idle", type=not_negative, metavar="S", help="end when no frame has come for S seconds")
     groups.correcting(one, live=True)
     groups.reading(one, live=True)
+    one.add_argument("--force", action="store_true", help="overwrite what is there")
+
+
+def _two_time(add: Add) -> None:
+    one = add(
+        "two-time",
+        "show when anything changed: how alike every frame is to every other one",
+        "  xinsitu two-time 0884/time1 --rois rois.json --roi WZ -o WZ.png",
+    )
+    one.add_argument("measurement", type=Path, help="folder of frames")
+    one.add_argument("--rois", type=Path, required=True, metavar="R.json", help="ROI file")
+    one.add_argument("--roi", metavar="NAME", help="which ROI (default: the first signal)")
+    one.add_argument("--flatfield", type=Path, metavar="F", help="folder of flat-field frames")
+    one.add_argument(
+        "--kind", choices=["correlation", "intensity"], default="correlation",
+        help="of the pixels about their mean, or of intensities as in photon correlation",
+    )  # fmt: skip
+    one.add_argument("--x", choices=["elapsed", "local", "utc", "frame"], default="elapsed", help="axes")
+    groups.correcting(one)
+    groups.reading(one)
+    one.add_argument("-o", "--output", type=Path, metavar="F.png|.pdf|.svg", help="file (default: S_M_two_time.png)")
     one.add_argument("--force", action="store_true", help="overwrite what is there")
 
 

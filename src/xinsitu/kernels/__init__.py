@@ -27,6 +27,7 @@ from .pixels import stands_out as stands_out
 from .pixels import true_rate as true_rate
 from .profile_moments import propagated as propagated
 from .profile_moments import shape_of as shape_of
+from .similarity import alike as alike
 from .sums import EDGE_FRACTION as EDGE_FRACTION
 from .sums import Crossings as Crossings
 from .sums import Indices as Indices

@@ -64,7 +64,7 @@ def fitted(
     """
     image = image_of(data)
     boxes = {roi.name: boxes_in_time(data, roi) for roi in rois if roi.path is not None}
-    _check_inside(image, rois, boxes)
+    check_inside(image, rois, boxes)
     if says_counts(image) and not holds_counts(image):
         warn(
             "the image says that it holds counts, but somebody has calculated with it, or it came as floating point: "
@@ -122,7 +122,7 @@ def covered(rois: RoiSet, boxes: Mapping[str, Boxes]) -> Box:
     return (int(low[0, 0]), int(high[0, 1])), (int(low[1, 0]), int(high[1, 1]))
 
 
-def _check_inside(image: xr.DataArray, rois: RoiSet, boxes: Mapping[str, Boxes]) -> None:
+def check_inside(image: xr.DataArray, rois: RoiSet, boxes: Mapping[str, Boxes]) -> None:
     """Every ROI lies in the image, wherever it is."""
     y, x = pixel_index(image, "y"), pixel_index(image, "x")
     for roi in rois:
