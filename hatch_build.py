@@ -19,7 +19,7 @@ SOURCE = Path("src/xinsitu/kernels/_statistics.c")
 # no -ffast-math and no fused multiply-add: the same bits on every machine
 OPTIONS = (
     *("-std=gnu99", "-O3", "-fPIC", "-shared", "-fvisibility=hidden"),
-    *("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),
+    *("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"),
 )
 
 

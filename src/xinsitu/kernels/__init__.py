@@ -40,6 +40,6 @@ from .sums import fwhm as fwhm
 from .sums import half_crossings as half_crossings
 from .sums import profiles as profiles
 from .sums import running_mean as running_mean
-from .sums import sum_by_halves as sum_by_halves
+from .sums import sum_in_lanes as sum_in_lanes
 from .sums import total as total
 from .sums import without_running_mean as without_running_mean

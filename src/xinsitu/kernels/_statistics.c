@@ -1,7 +1,7 @@
 /* Statistics of frames and of the ROIs in them: what physics/reduction/pixel_sums.py does in NumPy, in one pass over
  * each frame while it is in the processor's cache.  The NumPy way is the truth; a test holds both equal to the last bit.
  *
- * Sums have the order of kernels/sums.py: a row by halves, a column from the first row to the last.  Compile without
+ * Sums have the order of kernels/sums.py: a row in sixteen lanes, a column from the first row to the last.  Compile without
  * -ffast-math and with -ffp-contract=off; then every processor and every number of threads gives the same bits.
  * Pixels are held as float (whole numbers up to 2^24 are exact; frames with larger ones are left to NumPy), and what is
  * computed from them as double.  A result that NumPy has in float32 is rounded to it after each step, which for
@@ -74,22 +74,41 @@ typedef struct {
     double *box;        /* filtered box */
     double *made;       /* what a median added to a box */
     float *low, *middle, *high, *line;
-    double *v, *w, *t, *cols, *wcols, *scols, *tops;
+    double *v, *w, *cols, *wcols, *scols, *tops;
 } Work;
 
 /* ---- sums -------------------------------------------------------------------------------------------------------- */
 
-CLONES static double halves(const double *restrict v, double *restrict t, int n) {
-    if (n < 2) return n ? v[0] : 0.0;
-    int half = (n + 1) / 2, pairs = n / 2;
-    for (int i = 0; i < pairs; i++) t[i] = v[i] + v[half + i];
-    if (pairs < half) t[pairs] = v[pairs];
-    for (n = half; n > 1; n = half) {
-        half = (n + 1) / 2, pairs = n / 2;
-        const double *restrict u = t + half;
-        for (int i = 0; i < pairs; i++) t[i] += u[i];
-    }
-    return t[0];
+typedef double Eight __attribute__((vector_size(64)));
+typedef Eight Near __attribute__((aligned(8), may_alias)); /* anywhere in a row */
+typedef int64_t NearBits __attribute__((vector_size(64), aligned(8), may_alias));
+typedef float EightFloats __attribute__((vector_size(32)));
+typedef int64_t EightBits __attribute__((vector_size(64)));
+typedef float Sixteen __attribute__((vector_size(64)));
+typedef Sixteen NearFloats __attribute__((aligned(4), may_alias));
+typedef int32_t SixteenBits __attribute__((vector_size(64)));
+#define AT(p) (*(const Near *)(p))
+#define SINGLE(v) __builtin_convertvector(__builtin_convertvector(v, EightFloats), Eight)
+#define WHERE(mask, v) ((Eight)((EightBits)(v) & (mask)))
+#define LANES 16
+
+/* Lanes 0 to 7 and 8 to 15, by halves. */
+#define TOGETHER(low, high, result)                                                                                    \
+    do {                                                                                                               \
+        Eight all_ = (low) + (high);                                                                                   \
+        double four_[4] = {all_[0] + all_[4], all_[1] + all_[5], all_[2] + all_[6], all_[3] + all_[7]};                \
+        (result) = (four_[0] + four_[2]) + (four_[1] + four_[3]);                                                      \
+    } while (0)
+
+CLONES static double sum(const double *restrict v, int n) {
+    Eight low = {0}, high = {0};
+    int x = 0;
+    for (; x + LANES <= n; x += LANES) low += AT(v + x), high += AT(v + x + 8);
+    double rest[LANES] = {0}, result;
+    for (int i = 0; i < n - x; i++) rest[i] = v[x + i];
+    low += AT(rest), high += AT(rest + 8);
+    TOGETHER(low, high, result);
+    return result;
 }
 
 static double squeezed(double v, int single) { return single ? (double)(float)v : v; }
@@ -253,6 +272,12 @@ CLONES static void divided_single(double *restrict d, const double *restrict f, 
 CLONES static void widened(const float *restrict p, double *restrict d, int n) {
     for (int x = 0; x < n; x++) d[x] = (double)p[x];
 }
+CLONES static void widened_divided(const float *restrict p, const double *restrict f, double *restrict d, int n) {
+    for (int x = 0; x < n; x++) d[x] = (double)p[x] / f[x];
+}
+CLONES static void widened_divided_single(const float *restrict p, const double *restrict f, double *restrict d, int n) {
+    for (int x = 0; x < n; x++) d[x] = (double)(float)((double)p[x] / f[x]);
+}
 CLONES static int unusual(const float *restrict p, const float *restrict m, int n, float least) {
     int any = 0; /* a little earlier than the rule says: who is unusual is asked exactly */
     for (int x = 0; x < n; x++) {
@@ -260,6 +285,12 @@ CLONES static int unusual(const float *restrict p, const float *restrict m, int 
         any |= d * d > least * s;
     }
     return any;
+}
+
+/* Pixels as double, over the flat field if there is one. */
+static void filled(const float *p, const double *f, int single, double *out, int n) {
+    if (!f) widened(p, out, n);
+    else (single ? widened_divided_single : widened_divided)(p, f, out, n);
 }
 
 /* Median or outliers, and flat field, of a box into `out`; NaN where a pixel says nothing. */
@@ -270,17 +301,17 @@ static void filter_box(Work *k, Box b, double *out, int pitch) {
     for (int y = b.y0; y < b.y1; y++) {
         const float *row = k->pixels + (int64_t)y * w;
         double *o = out + (int64_t)(y - b.y0) * pitch;
+        const double *f = j->flat && !k->any_bad ? j->flat + (int64_t)y * w + b.x0 : NULL;
         if (j->filter == PLAIN) {
-            widened(row + b.x0, o, n);
+            filled(row + b.x0, f, j->single, o, n);
             continue;
         }
         median_row(y ? row - w : row, row, y + 1 < j->height ? row + w : row, w, b.x0, b.x1, k->low, k->middle, k->high, k->line);
-        if (j->filter == MEDIAN) {
-            widened(k->line, o, n);
+        if (j->filter == MEDIAN || !unusual(row + b.x0, k->line, n, least)) {
+            filled(j->filter == MEDIAN ? k->line : row + b.x0, f, j->single, o, n);
             continue;
         }
         widened(row + b.x0, o, n);
-        if (!unusual(row + b.x0, k->line, n, least)) continue;
         for (int x = 0; x < n; x++) {
             double v[9], own = row[b.x0 + x], m = k->line[x];
             if (k->any_bad) { /* medians beside bad pixels follow below */
@@ -295,6 +326,7 @@ static void filter_box(Work *k, Box b, double *out, int pitch) {
             int number = neighbours(k, y, b.x0 + x, 0, 0, j->single, v);
             if (stands_out(v, number, own, m, j->threshold, j->single, j->single)) o[x] = m;
         }
+        if (f) (j->single ? divided_single : divided)(o, f, n);
     }
     if (k->any_bad) {
         for (int64_t i = 0; j->filter != PLAIN && i < k->n_near; i++) {
@@ -315,12 +347,9 @@ static void filter_box(Work *k, Box b, double *out, int pitch) {
         for (int y = b.y0; y < b.y1; y++)
             for (int x = b.x0; x < b.x1; x++)
                 if (k->bad[(int64_t)y * w + x]) out[(int64_t)(y - b.y0) * pitch + x - b.x0] = NAN;
+        for (int y = b.y0; j->flat && y < b.y1; y++)
+            (j->single ? divided_single : divided)(out + (int64_t)(y - b.y0) * pitch, j->flat + (int64_t)y * w + b.x0, n);
     }
-    if (j->flat)
-        for (int y = b.y0; y < b.y1; y++) {
-            const double *f = j->flat + (int64_t)y * w + b.x0;
-            (j->single ? divided_single : divided)(out + (int64_t)(y - b.y0) * pitch, f, n);
-        }
 }
 
 static const double *filtered(Work *k, Box b, int *pitch) {
@@ -335,23 +364,45 @@ static const double *filtered(Work *k, Box b, int *pitch) {
 
 /* ---- what a median added ------------------------------------------------------------------------------------------- */
 
+/* Filtered pixels less the raw ones; returns whether one may be a spike. */
+CLONES static int made(const double *restrict o, const float *restrict p, const double *restrict f, int single,
+                       double *restrict d, int n) {
+    int any = 0;
+    (void)f;
+    for (int x = 0; x < n; x++) {
+        d[x] = (double)(float)(o[x] - (double)p[x]);
+        double allowed = single ? (double)((float)(o[x] + 1) * 25) : (o[x] + 1) * 25;
+        any |= (double)(float)(d[x] * d[x]) > allowed;
+    }
+    return any;
+}
+CLONES static int made_over(const double *restrict o, const float *restrict p, const double *restrict f, int single,
+                            double *restrict d, int n) {
+    int any = 0;
+    for (int x = 0; x < n; x++) {
+        d[x] = (double)(float)(o[x] - (double)(float)((double)p[x] / f[x]));
+        double allowed = single ? (double)((float)(o[x] + 1) * 25) : (o[x] + 1) * 25;
+        any |= (double)(float)(d[x] * d[x]) > allowed;
+    }
+    return any;
+}
+
 /* Filtered pixels of a box less the raw ones, spikes aside, summed to profiles; `edge`: less their mean at the edge. */
 static void excess(Work *k, Box b, const double *own, int pitch, int edge, int high, int wide, double *along_y, double *along_x) {
     const Job *j = k->job;
     int ny = b.y1 - b.y0, nx = b.x1 - b.x0;
-    for (int y = 0; y < ny; y++)
+    for (int y = 0; y < ny; y++) {
+        int64_t at = (int64_t)(y + b.y0) * j->width + b.x0;
+        const double *o = own + (int64_t)y * pitch, *f = j->flat ? j->flat + at : NULL;
+        double *d = k->made + (int64_t)y * nx;
+        if (!(f ? made_over : made)(o, k->pixels + at, f, j->single, d, nx)) continue;
         for (int x = 0; x < nx; x++) {
-            int64_t at = (int64_t)(y + b.y0) * j->width + x + b.x0;
-            double o = own[(int64_t)y * pitch + x], raw = k->pixels[at];
-            double d = (double)(float)(o - (j->flat ? (double)(float)(raw / j->flat[at]) : raw));
-            double allowed = squeezed(squeezed(o + 1, j->single) * 25, j->single);
-            if ((double)(float)(d * d) > allowed) {
-                double v[9];
-                int n = neighbours(k, y + b.y0, x + b.x0, 0, 1, 0, v);
-                if (stands_out(v, n, raw, o, 5.0, j->single, 0)) d = 0;
-            }
-            k->made[(int64_t)y * nx + x] = d;
+            if (!((double)(float)(d[x] * d[x]) > squeezed(squeezed(o[x] + 1, j->single) * 25, j->single))) continue;
+            double v[9];
+            int n = neighbours(k, y + b.y0, x + b.x0, 0, 1, 0, v);
+            if (stands_out(v, n, k->pixels[at + x], o[x], 5.0, j->single, 0)) d[x] = 0;
         }
+    }
     double mean = 0;
     if (edge) {
         int inner = ny > 2 * high && nx > 2 * wide;
@@ -363,13 +414,13 @@ static void excess(Work *k, Box b, const double *own, int pitch, int edge, int h
                 double d = k->made[(int64_t)y * nx + x];
                 if (isfinite(d)) k->cols[x] += d, number++;
             }
-        mean = halves(k->cols, k->t, nx) / (double)MAX(number, 1);
+        mean = sum(k->cols, nx) / (double)MAX(number, 1);
     }
     memset(along_x, 0, nx * sizeof(double));
     for (int y = 0; y < ny; y++) {
         double *d = k->made + (int64_t)y * nx;
         for (int x = 0; x < nx; x++) d[x] = isfinite(d[x]) ? d[x] - mean : 0.0;
-        along_y[y] = halves(d, k->t, nx);
+        along_y[y] = sum(d, nx);
         for (int x = 0; x < nx; x++) along_x[x] += d[x];
     }
 }
@@ -394,7 +445,7 @@ static void level_sums(Work *k, Box b, int64_t number, double *out) {
     if (j->ask_excess) {
         if (number % j->excess_one_in == 0) {
             excess(k, b, values, pitch, 0, 0, 0, k->w, k->v); /* w has room for the longer side */
-            out[LEVEL_EXCESS] += halves(k->w, k->t, ny);
+            out[LEVEL_EXCESS] += sum(k->w, ny);
         } else
             out[LEVEL_EXCESS] = NAN;
     }
@@ -405,7 +456,7 @@ static void level_sums(Work *k, Box b, int64_t number, double *out) {
         const double *n = values + (int64_t)y * pitch;
         const double *g = j->gain ? j->gain + (int64_t)(y + b.y0) * j->width + b.x0 : NULL;
         const float *p = k->pixels + (int64_t)(y + b.y0) * j->width + b.x0;
-        if (!isfinite(halves(n, k->t, nx))) {
+        if (!isfinite(sum(n, nx))) {
             for (int x = 0; x < nx; x++) k->v[x] = isfinite(n[x]) ? (good++, n[x]) : 0.0;
             n = k->v;
         } else
@@ -415,12 +466,12 @@ static void level_sums(Work *k, Box b, int64_t number, double *out) {
         if (asked)
             for (int x = 0; x < nx; x++) flat[x] += n[x] * n[x] * (g ? g[x] : 1.0);
     }
-    out[LEVEL_TOTAL] += halves(a, k->t, nx);
-    out[LEVEL_SQUARES] += halves(s, k->t, nx);
-    out[LEVEL_VARIANCE] += halves(v, k->t, nx);
+    out[LEVEL_TOTAL] += sum(a, nx);
+    out[LEVEL_SQUARES] += sum(s, nx);
+    out[LEVEL_VARIANCE] += sum(v, nx);
     out[LEVEL_PIXELS] += (double)good;
-    out[LEVEL_COUNTS] += halves(raw, k->t, nx);
-    if (asked) out[LEVEL_FLAT] += halves(flat, k->t, nx);
+    out[LEVEL_COUNTS] += sum(raw, nx);
+    if (asked) out[LEVEL_FLAT] += sum(flat, nx);
 }
 
 /* Sum of filtered pixels of a box over the flat field, and of the squares of that. */
@@ -435,7 +486,7 @@ static void overlap(Work *k, Box b, double *out) {
             k->cols[x] += n;
             k->scols[x] += n * n;
         }
-    out[0] = halves(k->cols, k->t, nx), out[1] = halves(k->scols, k->t, nx);
+    out[0] = sum(k->cols, nx), out[1] = sum(k->scols, nx);
 }
 
 CLONES static void subtracted(const double *restrict n, double level, int nx, double *restrict v) {
@@ -447,31 +498,64 @@ CLONES static void over_level(const double *restrict n, double level, int nx, do
 CLONES static void scaled(double *restrict v, double factor, int nx) {
     for (int x = 0; x < nx; x++) v[x] = (double)(float)(v[x] * factor);
 }
-CLONES static void times(const double *restrict n, const double *restrict g, int nx, double *restrict w) {
-    for (int x = 0; x < nx; x++) w[x] = n[x] * g[x];
+static void finished(const Job *j, const double *n, double level, double divisor, double factor, int nx, double *v) {
+    if (j->mode == SUBTRACT) subtracted(n, level, nx, v);
+    else if (j->mode == DIVIDE) over_level(n, divisor, nx, v);
+    else memcpy(v, n, nx * sizeof(double));
+    if (j->scale) scaled(v, factor, nx);
 }
-CLONES static void add(const double *restrict v, int nx, double *restrict cols) {
+
+typedef struct { double values, weighted, squares, highest; } Row;
+
+static const int64_t MASKS[2 * LANES] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+
+/* Sums of a row and its highest pixel; `w` becomes what was counted, over the flat field, and may be `counted`. */
+CLONES static Row row_sums(const double *v, const double *counted, const double *gain, int nx, int weighs, double *w) {
+    Eight low = {0}, high = {0}, w_low = {0}, w_high = {0}, s_low = {0}, s_high = {0}, top = {0};
+    Row row = {0, 0, 0, 0};
+    top -= INFINITY;
+    for (int x = 0; x < nx; x += LANES) {
+        const int64_t *mask = MASKS + LANES - MIN(nx - x, LANES); /* lanes behind the end of the row add nothing */
+        EightBits here = *(const NearBits *)mask, there = *(const NearBits *)(mask + 8), above;
+        Eight one = WHERE(here, AT(v + x)), other = WHERE(there, AT(v + x + 8));
+        low += one, high += other;
+        above = (one > top) & here, top = (Eight)(((EightBits)one & above) | ((EightBits)top & ~above));
+        above = (other > top) & there, top = (Eight)(((EightBits)other & above) | ((EightBits)top & ~above));
+        if (!weighs) continue;
+        one = WHERE(here, AT(counted + x)), other = WHERE(there, AT(counted + x + 8));
+        if (gain) one *= AT(gain + x), other *= AT(gain + x + 8);
+        *(Near *)(w + x) = one, *(Near *)(w + x + 8) = other;
+        w_low += one, w_high += other;
+        s_low += one * one, s_high += other * other;
+    }
+    TOGETHER(low, high, row.values);
+    TOGETHER(w_low, w_high, row.weighted);
+    TOGETHER(s_low, s_high, row.squares);
+    row.highest = top[0];
+    for (int i = 1; i < 8; i++) row.highest = MAX(row.highest, top[i]);
+    return row;
+}
+CLONES static void add_row(const double *restrict v, const double *restrict w, int nx, double *restrict cols,
+                           double *restrict wcols, double *restrict scols) {
     for (int x = 0; x < nx; x++) cols[x] += v[x];
-}
-CLONES static void square(double *restrict w, int nx, double *restrict cols) {
-    for (int x = 0; x < nx; x++) w[x] *= w[x];
-    for (int x = 0; x < nx; x++) cols[x] += w[x];
-}
-CLONES static double highest(const double *restrict v, int nx) {
-    double m[8];
-    for (int i = 0; i < 8; i++) m[i] = -INFINITY;
-    int x = 0;
-    for (; x + 8 <= nx; x += 8)
-        for (int i = 0; i < 8; i++) m[i] = v[x + i] > m[i] ? v[x + i] : m[i];
-    for (; x < nx; x++) m[0] = v[x] > m[0] ? v[x] : m[0];
-    for (int i = 1; i < 8; i++) m[0] = m[i] > m[0] ? m[i] : m[0];
-    return m[0];
+    for (int x = 0; wcols && x < nx; x++) wcols[x] += w[x];
+    for (int x = 0; scols && x < nx; x++) scols[x] += w[x] * w[x];
 }
 
 CLONES static float raw_highest(const float *restrict p, int n) {
-    float m = p[0];
-    for (int x = 1; x < n; x++) m = p[x] > m ? p[x] : m;
-    return m;
+    float most = p[0];
+    int x = 0;
+    if (n >= 16) {
+        Sixteen top = *(const NearFloats *)p;
+        for (x = 16; x + 16 <= n; x += 16) {
+            Sixteen here = *(const NearFloats *)(p + x);
+            SixteenBits above = here > top;
+            top = (Sixteen)(((SixteenBits)here & above) | ((SixteenBits)top & ~above));
+        }
+        for (int i = 0; i < 16; i++) most = MAX(most, top[i]);
+    }
+    for (; x < n; x++) most = MAX(most, p[x]);
+    return most;
 }
 
 static void raw_sums(Work *k, Box b, int64_t number, double *scalars) {
@@ -495,7 +579,7 @@ static void raw_sums(Work *k, Box b, int64_t number, double *scalars) {
         memset(k->cols, 0, nx * sizeof(double));
         for (int y = b.y0; y < b.y1; y++)
             for (int x = 0; x < nx; x++) k->cols[x] += MIN(MAX(k->pixels[(int64_t)y * j->width + b.x0 + x], 0), j->hot);
-        scalars[SPARSE] = halves(k->cols, k->t, nx) / ((double)nx * (b.y1 - b.y0));
+        scalars[SPARSE] = sum(k->cols, nx) / ((double)nx * (b.y1 - b.y0));
     }
 }
 
@@ -511,7 +595,7 @@ static void bad_moments(Work *k, int roi, int ny, int nx, const uint8_t *good, d
                 k->v[x] = is * x_powers[p * nx + x];
                 along_x[x] += is * y_powers[p * ny + y];
             }
-            along_y[y] = halves(k->v, k->t, nx);
+            along_y[y] = sum(k->v, nx);
         }
     }
 }
@@ -535,7 +619,7 @@ static void roi_sums(Work *k, int roi, int64_t i, double level, double *out) {
                 double n = filtered_box[(int64_t)y * pitch + x];
                 if (isfinite(n)) k->cols[x] += n * n * (j->gain ? j->gain[(int64_t)(y + b.y0) * j->width + b.x0 + x] : 1.0);
             }
-        scalars[FLAT] = halves(k->cols, k->t, nx);
+        scalars[FLAT] = sum(k->cols, nx);
     }
     double divisor = j->mode == DIVIDE ? level / j->shared : 0;
     divisor = divisor > 0 ? (double)(float)divisor : NAN;
@@ -554,58 +638,41 @@ static void roi_sums(Work *k, int roi, int64_t i, double level, double *out) {
     for (int y = 0; y < ny; y++) {
         const double *n = filtered_box + (int64_t)y * pitch;
         const double *g = j->gain ? j->gain + (int64_t)(y + b.y0) * j->width + b.x0 : NULL;
-        double *v = k->v;
-        if (j->mode == SUBTRACT) subtracted(n, level, nx, v);
-        else if (j->mode == DIVIDE) over_level(n, divisor, nx, v);
-        else memcpy(v, n, bytes);
-        if (j->scale) scaled(v, factor, nx);
-        double sum = halves(v, k->t, nx), bads = 0;
+        double *v = k->v, bads = 0;
+        finished(j, n, level, divisor, factor, nx, v);
         if (edge) {
             int all = !inner || y < at[HIGH] || y >= ny - at[HIGH];
             for (int x = 0; x < nx; x++)
                 if (all || x < at[WIDE] || x >= nx - at[WIDE]) *edge++ = isfinite(v[x]) ? v[x] : NAN;
         }
         const double *counted = j->as_counted ? v : n;
-        if (!isfinite(sum)) {
+        Row row = row_sums(v, counted, g, nx, wcols || scols, k->w);
+        if (!isfinite(row.values)) {
             if (!any) memset(good, 1, (size_t)ny * nx);
             any = 1;
             double best = -INFINITY;
             for (int x = 0; x < nx; x++) {
                 int is = isfinite(v[x]);
-                k->w[x] = is ? (j->as_counted ? v[x] : n[x]) : 0.0;
+                k->w[x] = is ? counted[x] : 0.0;
                 if (is) best = v[x] > best ? v[x] : best;
                 else v[x] = 0, bads++, pixels_x[x]--, good[(int64_t)y * nx + x] = 0;
             }
-            counted = k->w;
-            sum = halves(v, k->t, nx);
-            k->tops[y] = best;
-        } else
-            k->tops[y] = highest(v, nx);
+            row = row_sums(v, k->w, g, nx, wcols || scols, k->w);
+            row.highest = best;
+        }
+        k->tops[y] = row.highest;
         if (k->tops[y] > top) top = k->tops[y], top_row = y;
-        out[at[VALUES_Y] + y] = sum;
+        out[at[VALUES_Y] + y] = row.values;
         out[at[PIXELS_Y] + y] = nx - bads;
-        add(v, nx, cols);
-        if (!wcols && !scols) continue;
-        if (g) times(counted, g, nx, k->w), counted = k->w;
-        if (wcols) {
-            out[at[WEIGHTED_Y] + y] = halves(counted, k->t, nx);
-            add(counted, nx, wcols);
-        }
-        if (scols) {
-            if (counted != k->w) memcpy(k->w, counted, bytes);
-            square(k->w, nx, scols);
-            out[at[SQUARES_Y] + y] = halves(k->w, k->t, nx);
-        }
+        if (wcols) out[at[WEIGHTED_Y] + y] = row.weighted;
+        if (scols) out[at[SQUARES_Y] + y] = row.squares;
+        add_row(v, k->w, nx, cols, wcols, scols);
     }
     scalars[TOP] = scalars[ROW] = scalars[COLUMN] = NAN;
     int64_t corner = (int64_t)b.y0 * j->width + b.x0;
     if (top_row >= 0) { /* the first of the highest pixels, and the highest of all others */
-        const double *n = filtered_box + (int64_t)top_row * pitch;
         double *v = k->v;
-        if (j->mode == SUBTRACT) subtracted(n, level, nx, v);
-        else if (j->mode == DIVIDE) over_level(n, divisor, nx, v);
-        else memcpy(v, n, bytes);
-        if (j->scale) scaled(v, factor, nx);
+        finished(j, filtered_box + (int64_t)top_row * pitch, level, divisor, factor, nx, v);
         int column = -1;
         for (int x = 0; x < nx; x++) {
             if (column < 0 && v[x] == top) column = x;
@@ -674,12 +741,12 @@ PUBLIC int xinsitu_statistics(const Job *j) {
     }
     if (j->whole) needed = (Box){0, j->height, 0, j->width};
     size_t side = (MAX(longest, (size_t)j->width) + 2 + 15) & ~(size_t)15; /* a row and a pixel on each side */
-    size_t doubles = (j->whole ? n : 0) + 2 * most + 7 * side + 64, floats = n + 4 * side + 64;
+    size_t doubles = (j->whole ? n : 0) + 2 * most + 6 * side + 64, floats = n + 4 * side + 64;
     char *memory = malloc(doubles * sizeof(double) + floats * sizeof(float) + n * (2 + sizeof(int32_t)) + 64);
     if (!memory) return -1;
     Work k = {.job = j, .needed = needed};
     double *d = (double *)memory;
-    k.v = d, k.w = k.v + side, k.t = k.w + side, k.cols = k.t + side, k.wcols = k.cols + side, k.scols = k.wcols + side;
+    k.v = d, k.w = k.v + side, k.cols = k.w + side, k.wcols = k.cols + side, k.scols = k.wcols + side;
     k.tops = k.scols + side, k.box = k.tops + side, k.made = k.box + most, k.whole = k.made + most;
     float *f = (float *)(d + doubles);
     k.low = f, k.middle = k.low + side, k.high = k.middle + side, k.line = k.high + side, k.pixels = k.line + side;

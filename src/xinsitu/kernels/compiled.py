@@ -14,7 +14,7 @@ from xinsitu.native import Job as Job
 from xinsitu.native import library as library
 
 from .pixels import Bools, Doubles, Frames
-from .sums import edge_width, profiles
+from .sums import LANES, edge_width, profiles
 
 TYPES = {np.dtype(name): number for number, name in enumerate(("int32", "uint32", "uint16", "float32", "float64"))}
 Box = tuple[tuple[int, int], tuple[int, int]]
@@ -93,7 +93,8 @@ def kernel_of(
     """Put together what is the same for all blocks; ``numbers`` are further fields of :class:`Job`."""
     triples = np.array([*pairs, (0, 0, 0)], dtype=np.int32)
     flags = [None if part is None else np.ascontiguousarray(part, dtype=np.uint8) for part in (mask, dead)]
-    floats = [None if part is None else np.ascontiguousarray(part, dtype=np.float64) for part in (flat, gain)]
+    behind = np.zeros(LANES)  # the last lanes of the last row are looked at, and not used
+    floats = [None if part is None else np.concatenate([np.ravel(part), behind]) for part in (flat, gain)]
     places = np.array([_places(roi) for roi in rois], dtype=np.int64)
     whole = [part for roi in rois for part in _whole_moments(roi)]
     powers = [part for roi in rois for part in (roi.powers or (None, None))]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import xinsitu as xi
 from xinsitu.errors import RoiError
 from xinsitu.kernels import UNREAD, compiled, lost
-from xinsitu.kernels.sums import profiles, sum_by_halves
+from xinsitu.kernels.sums import profiles, sum_in_lanes
 from xinsitu.native import SWITCH, kernel_name
 from xinsitu.physics.reduction import frame_statistics, pixel_sums
 from xinsitu.physics.reduction.regions import Measurements, resting
@@ -217,12 +217,12 @@ def test_without_the_kernel_everything_is_done_by_numpy(tmp_path):
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 80, 487])
-def test_sums_by_halves_are_exact_to_rounding(size):
+def test_sums_in_lanes_are_exact_to_rounding(size):
     import math
 
     values = np.random.default_rng(size).normal(0, 1, (3, 4, size)) * 10.0 ** np.arange(-6, 6).reshape(3, 4, 1)
     expected = [[math.fsum(row) for row in frame] for frame in values]
-    np.testing.assert_allclose(sum_by_halves(values), expected, rtol=0, atol=1e-12 * np.abs(values).max())
+    np.testing.assert_allclose(sum_in_lanes(values), expected, rtol=0, atol=1e-12 * np.abs(values).max())
     across, down = profiles(np.ascontiguousarray(values))
     np.testing.assert_allclose(across, expected, rtol=0, atol=1e-12 * np.abs(values).max())
     np.testing.assert_allclose(down.sum(axis=1), np.sum(expected, axis=1), rtol=1e-9)

@@ -116,7 +116,9 @@ def kernel_for(
         single=single,
         mode=compiled.MODES.index(steps.mode),
         as_counted=plan.as_counted,
-        whole=steps.median is not None and len(sizes) + len(levels) > 1 and 2 * area > height * width,
+        whole=steps.median is not None
+        and len(sizes) + len(levels) > 1
+        and area > height * width,
         negative_codes=stored.kind == "i",
         code=float(kernels.lowest_code(stored)) if stored.kind == "u" else np.inf,
         dead_code=float(steps.dead[1]) if steps.dead is not None else np.inf,

@@ -136,7 +136,7 @@ def _fill_level(out: Doubles, layout: Layout, pixels: Filtered, plan: Measuremen
         values, gain = _known(part), gain_of(plan.steps, box)
         if plan.asks_median:
             made = median_bias.excess(pixels.raw, part, pixels.per_frame, box, plan.steps)[0]
-            sums["level_excess"] += kernels.sum_by_halves(made)
+            sums["level_excess"] += kernels.sum_in_lanes(made)
         varying = _varying(part, box, pixels)
         filtered_counts = varying if plan.steps.images else values
         sums["level_total"] += kernels.total(values)

@@ -82,7 +82,7 @@ def _from_edge(own: Sums, kind: str) -> Under:
     values = np.where(weight, own.edge, 0.0)
     number = np.count_nonzero(weight, axis=1).astype(np.float64)
     area = np.where(number > 0, number, np.nan)
-    level = kernels.sum_by_halves(values) / area
+    level = kernels.sum_in_lanes(values) / area
     per_count = np.divide(own.variance, own.counted_total, out=np.zeros(len(level)), where=own.counted_total > 0)
     nothing = np.zeros(len(level))
     if kind == "edge":
@@ -108,7 +108,7 @@ def _from_edge(own: Sums, kind: str) -> Under:
         (0, 1, edge_x, max(0.5 * (n_columns - 1), 1)),
     ):
         own_lever = _powers(own, kind, y, by_y, by_x) * half
-        edge_lever = np.stack([kernels.sum_by_halves(noise * (term * away * half)) for term in basis], axis=1)
+        edge_lever = np.stack([kernels.sum_in_lanes(noise * (term * away * half)) for term in basis], axis=1)
         own_share = np.einsum("na,nab->nb", own_lever, inverse)
         alone = np.einsum("na,nab,nb->n", own_lever, covariance, own_lever)
         slopes.append(alone - 2 * np.einsum("na,na->n", own_share, edge_lever))
@@ -143,7 +143,7 @@ def _products(weight: Doubles, basis: Doubles) -> Doubles:
     result = np.empty((len(weight), len(basis), len(basis)))
     for a, one in enumerate(basis):
         for b, other in enumerate(basis[: a + 1]):
-            result[:, a, b] = result[:, b, a] = kernels.sum_by_halves(weight * (one * other))
+            result[:, a, b] = result[:, b, a] = kernels.sum_in_lanes(weight * (one * other))
     return result
 
 
@@ -156,5 +156,5 @@ def _least_squares(values: Doubles, weight: kernels.Bools, basis: Doubles) -> tu
     if sound.any():
         inverse[sound] = np.linalg.inv(normal[sound])
     inverse = np.broadcast_to(inverse, (len(values), *inverse.shape[1:]))
-    right = np.stack([kernels.sum_by_halves(values * term) for term in basis], axis=1)
+    right = np.stack([kernels.sum_in_lanes(values * term) for term in basis], axis=1)
     return np.einsum("nab,nb->na", inverse, right), inverse
