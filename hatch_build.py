@@ -1,10 +1,11 @@
-"""Builds the compiled kernel with what C compiler there is, into the package; without one the package is built without.
+"""Builds the compiled kernels with what C compiler there is, into the package; without one it is built without them.
 
-Runs at ``pip install .``, at ``pip install -e .`` and, to build anew after a change of the C source, by itself.
+Runs at ``pip install .``, at ``pip install -e .`` and, to build anew after a change of the C sources, by itself.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import subprocess
@@ -15,7 +16,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SOURCE = Path("src/xinsitu/kernels/_statistics.c")
+FOLDER, LIBRARY = Path("src/xinsitu/kernels"), "_compiled.so"
 # no -ffast-math and no fused multiply-add: the same bits on every machine
 OPTIONS = (
     *("-std=gnu99", "-O3", "-fPIC", "-shared", "-fvisibility=hidden"),
@@ -37,15 +38,18 @@ class KernelHook(BuildHookInterface):
 
 def build(root: Path) -> Path | None:
     """Compile the kernel; None where that cannot be done."""
-    source = root / SOURCE
-    library = source.with_suffix(".so")
+    library = root / FOLDER / LIBRARY
     unfinished = library.with_suffix(f".{os.getpid()}.tmp")
+    sources = sorted((root / FOLDER).glob("_*.c"))
+    content = b"".join(path.read_bytes() for path in sorted((root / FOLDER).glob("_*.[ch]")))
+    said = f'-DSOURCES="{hashlib.blake2b(content, digest_size=8).hexdigest()}"'  # as xinsitu.native asks for it
     compiler = shlex.split(os.environ.get("CC", "cc"))
     try:
-        subprocess.run([*compiler, *OPTIONS, str(source), "-o", str(unfinished), "-lm"], check=True)  # noqa: S603
+        command = [*compiler, *OPTIONS, said, *map(str, sources), "-o", str(unfinished), "-lm"]
+        subprocess.run(command, check=True)  # noqa: S603
     except (OSError, subprocess.CalledProcessError) as error:
         library.unlink(missing_ok=True)  # one of an older source would not fit
-        sys.stderr.write(f"xinsitu is built without its compiled kernel, NumPy does its work: {error}\n")
+        sys.stderr.write(f"xinsitu is built without its compiled kernels, NumPy does its work: {error}\n")
         return None
     finally:
         if unfinished.exists() and unfinished.stat().st_size:

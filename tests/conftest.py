@@ -98,3 +98,9 @@ def start(chromium):
             return Tab(context.new_page(), explorer.url, there=there)
 
         yield open_tab
+
+
+@pytest.fixture
+def files_one_by_one(monkeypatch):
+    """Every file is opened by Python, none by the compiled kernel."""
+    monkeypatch.setattr("xinsitu.io.formats.many_files.compiled", lambda name: None)

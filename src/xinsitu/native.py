@@ -1,6 +1,6 @@
-"""The compiled kernel of the statistics, where there is one: a plain shared library without Python in it.
+"""The compiled kernels, where there are any: a plain shared library without Python in it.
 
-``pip install`` builds it where it finds a C compiler; without one everything is computed by NumPy, to the same bits.
+``pip install`` builds it where it finds a C compiler; without one everything is computed by NumPy.
 Its calls hold no lock of Python's, so threads work side by side. Nothing heavy is loaded here.
 """
 
@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import hashlib
 import logging
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 log = logging.getLogger(__name__)
 
-LIBRARY = "_statistics.so"
+KERNELS = Path(__file__).parent / "kernels"
+SOURCES, LIBRARY = "_*.[ch]", "_compiled.so"
 SWITCH = "XINSITU_KERNEL"
-"""Environment variable; ``numpy`` leaves the compiled kernel out."""
+"""Environment variable; ``numpy`` leaves the compiled kernels out."""
 
 
 class Job(ctypes.Structure):
-    """What the kernel is told; the same fields in the same order stand in ``_statistics.c``."""
+    """What the kernel of the statistics is told; the same fields in the same order stand in ``_statistics.c``."""
 
     _fields_ = (
         ("raw", ctypes.c_void_p),
@@ -34,29 +37,107 @@ class Job(ctypes.Structure):
         *((name, ctypes.c_int32) for name in ("rois", "levels", "overlaps", "negative_codes", "whole")),
         *((name, ctypes.c_int32) for name in ("ask_excess", "ask_flat", "ask_sparse", "ask_raw", "ask_saturated")),
         *((name, ctypes.c_int32) for name in ("excess_one_in", "flat_one_in", "sparse_one_in", "hot")),
+        *((name, ctypes.c_void_p) for name in ("corrected", "background")),
     )
 
 
+class Widths(ctypes.Structure):
+    """What the kernel of the widths is told; the same fields in the same order stand in ``_half_maximum.c``."""
+
+    _fields_ = (
+        ("net", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("frames", "bins")),
+        ("level", ctypes.c_double),
+        *((name, ctypes.c_void_p) for name in ("left", "right", "height", "width_by_bin", "height_by_bin", "profile")),
+        *((name, ctypes.c_void_p) for name in ("peak", "smooth")),
+    )
+
+
+class Doubts(ctypes.Structure):
+    """What is asked of widths that were found."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("profile", "variance", "height_by_bin", "left", "right", "height")),
+        *((name, ctypes.c_void_p) for name in ("peak", "smooth")),
+        *((name, ctypes.c_int64) for name in ("frames", "bins")),
+        ("level", ctypes.c_double),
+        ("doubtful", ctypes.c_void_p),
+    )
+
+
+class Files(ctypes.Structure):
+    """Files that are read in one call; the same fields in the same order stand in ``_files.c``, as those below."""
+
+    _fields_ = (
+        ("folder", ctypes.c_char_p),
+        ("names", ctypes.c_char_p),
+        ("count", ctypes.c_int64),
+        ("left", ctypes.c_void_p),
+    )
+
+
+class Rows(ctypes.Structure):
+    """Rows of pixels of files."""
+
+    _fields_ = (
+        ("files", Files),
+        *((name, ctypes.c_void_p) for name in ("sizes", "mtimes", "offsets")),
+        *((name, ctypes.c_int64) for name in ("skip", "bytes")),
+        ("out", ctypes.c_void_p),
+    )
+
+
+class Heads(ctypes.Structure):
+    """Heads of files."""
+
+    _fields_ = (
+        ("files", Files),
+        *((name, ctypes.c_char_p) for name in ("before", "behind")),
+        *((name, ctypes.c_int64) for name in ("n_before", "n_stamp", "n_behind", "size")),
+        *((name, ctypes.c_void_p) for name in ("mtimes", "stamps")),
+    )
+
+
+def fingerprint(sources: Iterable[Path]) -> str:
+    """Hash of C sources, by which a library that was built from older ones is known."""
+    content = b"".join(path.read_bytes() for path in sorted(sources))
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
+
+
 @functools.cache
-def library() -> Any | None:  # noqa: ANN401 - a ctypes function
-    """Return the kernel's function; None where it was not built, or is switched off."""
-    path = Path(__file__).parent / "kernels" / LIBRARY
+def _loaded() -> ctypes.CDLL | None:
+    path = KERNELS / LIBRARY
     if os.environ.get(SWITCH, "") == "numpy" or not path.exists():
-        log.info("NumPy computes: %s", f"{SWITCH}=numpy" if path.exists() else "the kernel was not compiled")
+        log.info("NumPy computes: %s", f"{SWITCH}=numpy" if path.exists() else "the kernels were not compiled")
         return None
     try:
         loaded = ctypes.CDLL(str(path))
-        fits = loaded.xinsitu_job_size() == ctypes.sizeof(Job)
+        loaded.xinsitu_sources.restype = ctypes.c_char_p
+        built_from = loaded.xinsitu_sources().decode()
     except (OSError, AttributeError) as fault:  # of another machine, or another source
         log.info("NumPy computes: %s", fault)
         return None
-    if not fits:
-        log.info("NumPy computes: %s was built from an older source", path)
+    if built_from != fingerprint(KERNELS.glob(SOURCES)):
+        log.info("NumPy computes: %s was built from older sources", path)
         return None
-    log.info("the compiled kernel computes: %s", path)
-    function = loaded.xinsitu_statistics
-    function.argtypes, function.restype = [ctypes.POINTER(Job)], ctypes.c_int
-    return function
+    log.info("the compiled kernels compute: %s", path)
+    return loaded
+
+
+@functools.cache
+def function(name: str) -> Any | None:  # noqa: ANN401 - a ctypes function
+    """Return a compiled function, which takes one pointer; None where it was not built, or is switched off."""
+    loaded = _loaded()
+    if loaded is None:
+        return None
+    found = getattr(loaded, f"xinsitu_{name}")
+    found.argtypes, found.restype = [ctypes.c_void_p], ctypes.c_int
+    return found
+
+
+def library() -> Any | None:  # noqa: ANN401 - a ctypes function
+    """Return the kernel of the statistics; None where it was not built, or is switched off."""
+    return function("statistics")
 
 
 def kernel_name() -> str:

@@ -178,7 +178,7 @@ def test_names_of_files_stay_in_their_folder(tmp_path, name):
     assert in_a_line(made) == made
 
 
-def test_pixels_that_come_in_pieces_are_all_there(tmp_path, monkeypatch):
+def test_pixels_that_come_in_pieces_are_all_there(tmp_path, monkeypatch, files_one_by_one):
     truth = np.arange(3 * 20 * 30, dtype="i4").reshape(3, 20, 30)
     for number, pixels in enumerate(truth):
         tifffile.imwrite(tmp_path / f"x_{number}.tif", pixels, metadata=None)

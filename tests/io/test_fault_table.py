@@ -266,7 +266,7 @@ def test_several_pages_are_all_read_or_refused(folder, tmp_path):
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.EAGAIN])
-def test_network_disc(folder, monkeypatch, code):
+def test_network_disc(folder, monkeypatch, code, files_one_by_one):
     """Errors that may pass are tried again three times; sizes are checked at each read."""
     monkeypatch.setattr(clock, "sleep", lambda seconds: None)
     real, left = os.open, {"failures": 3}

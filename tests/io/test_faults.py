@@ -303,7 +303,7 @@ def test_the_source_is_untouched_and_may_be_read_only(folder):
     }
 
 
-def test_every_file_is_opened_for_reading_only(folder, monkeypatch):
+def test_every_file_is_opened_for_reading_only(folder, monkeypatch, files_one_by_one):
     import builtins
 
     opened: list[tuple[str, object]] = []
@@ -318,7 +318,7 @@ def test_every_file_is_opened_for_reading_only(folder, monkeypatch):
     assert all(mode == "rb" or not int(mode) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC) for mode in ours)
 
 
-def test_passing_errors_of_a_network_disc_are_tried_again(folder, monkeypatch):
+def test_passing_errors_of_a_network_disc_are_tried_again(folder, monkeypatch, files_one_by_one):
     import errno
     import time
 

@@ -39,16 +39,18 @@ def read_headers(folder: str, files: Sequence[FrameName]) -> list[Found]:
     found: list[Found] = []
     like: Sibling | None = None
     start = os.path.join(folder, "")
-    for file in files:
+    together: list[FrameHeader | None] = []
+    for number, file in enumerate(files):
         path = start + file.name
         try:
-            header = (like and like.header_of(path)) or read_header(path)
+            header = together[number - len(files)] if together else None
+            header = header or (like and like.header_of(path)) or read_header(path)
         except FrameFault as fault:
             found.append(fault)
             continue
         found.append(header)
-        if like is None:
-            like = sibling(path, header)
+        if like is None and (like := sibling(path, header)) is not None:
+            together = like.headers_of(folder, [other.name for other in files[number + 1 :]])
     return compared(folder, files, found)
 
 

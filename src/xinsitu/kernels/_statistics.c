@@ -12,19 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
-#define CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define CLONES
-#endif
-#ifdef _WIN32
-#define PUBLIC __declspec(dllexport)
-#else
-#define PUBLIC __attribute__((visibility("default")))
-#endif
+#include "_compiled.h"
 
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
 #define MED3(a, b, c) MAX(MIN(a, b), MIN(MAX(a, b), c))
 
 enum { INT32, UINT32, UINT16, FLOAT32, FLOAT64 };
@@ -60,6 +49,8 @@ typedef struct {
     int32_t type, height, width, filter, single, mode, as_counted;
     int32_t rois, levels, overlaps, negative_codes, whole;
     int32_t ask_excess, ask_flat, ask_sparse, ask_raw, ask_saturated, excess_one_in, flat_one_in, sparse_one_in, hot;
+    float *corrected;     /* whole frames, where these are wanted, and the background of each */
+    double *background;
 } Job;
 
 typedef struct {
@@ -726,12 +717,50 @@ static void one_frame(Work *k, int64_t i) {
     for (int roi = 0; roi < j->rois; roi++) roi_sums(k, roi, i, level, out);
 }
 
-/* What a caller must believe a job to be: a library of another source is not used. */
-PUBLIC int xinsitu_job_size(void) { return (int)sizeof(Job); }
+/* ---- corrected frames ----------------------------------------------------------------------------------------------- */
 
-/* Fill the rows of all frames; returns 0, or -1 where there is no memory.  Touches nothing of Python's. */
+CLONES static void stored(const double *restrict n, double level, double divisor, double factor, int mode, int scales, int nx,
+                          float *restrict out) {
+    if (mode == SUBTRACT)
+        for (int x = 0; x < nx; x++) out[x] = (float)(n[x] - level);
+    else if (mode == DIVIDE)
+        for (int x = 0; x < nx; x++) out[x] = (float)(n[x] / divisor);
+    else
+        for (int x = 0; x < nx; x++) out[x] = (float)n[x];
+    for (int x = 0; scales && x < nx; x++) out[x] = (float)((double)out[x] * factor);
+}
+
+#define STRIP 16
+
+static void corrected_frame(Work *k, int64_t i) {
+    const Job *j = k->job;
+    double sums[LEVEL_FLAT + 1] = {0}, level = NAN, divisor = 0, factor = j->scale ? (double)(float)j->scale[i] : 1;
+    if (!load(k, i)) {
+        j->left[i] = 1;
+        return;
+    }
+    for (int b = 0; b < j->levels; b++) level_sums(k, j->boxes[b], j->number[i], sums);
+    if (sums[LEVEL_PIXELS] > 0) level = sums[LEVEL_TOTAL] / sums[LEVEL_PIXELS];
+    j->background[i] = level;
+    if (j->mode == DIVIDE) divisor = level / j->shared, divisor = divisor > 0 ? (double)(float)divisor : NAN;
+    int step = k->any_bad ? j->height : STRIP; /* a few rows stay in the cache; bad pixels are looked for in all at once */
+    for (int y = 0; y < j->height; y += step) {
+        Box strip = {y, MIN(y + step, j->height), 0, j->width};
+        filter_box(k, strip, k->box, j->width);
+        for (int row = y; row < strip.y1; row++)
+            stored(k->box + (int64_t)(row - y) * j->width, level, divisor, factor, j->mode, j->scale != NULL, j->width,
+                   j->corrected + (i * j->height + row) * j->width);
+    }
+}
+
+/* ---- what is called -------------------------------------------------------------------------------------------------- */
+
+/* Of what the library was built: one of other sources is not used. */
+PUBLIC const char *xinsitu_sources(void) { return SOURCES; }
+
+/* Fill the rows of all frames, or correct them; returns 0, or -1 where there is no memory.  Touches nothing of Python's. */
 PUBLIC int xinsitu_statistics(const Job *j) {
-    size_t n = (size_t)j->height * j->width, most = 1, longest = 1;
+    size_t n = (size_t)j->height * j->width, most = j->corrected ? n : 1, longest = 1;
     Box needed = {j->height, 0, j->width, 0};
     for (int b = 0; b < j->rois + j->levels; b++) {
         size_t ny = j->boxes[b].y1 - j->boxes[b].y0, nx = j->boxes[b].x1 - j->boxes[b].x0;
@@ -739,7 +768,7 @@ PUBLIC int xinsitu_statistics(const Job *j) {
         needed.y0 = MIN(needed.y0, MAX(j->boxes[b].y0 - 1, 0)), needed.y1 = MAX(needed.y1, MIN(j->boxes[b].y1 + 1, j->height));
         needed.x0 = MIN(needed.x0, MAX(j->boxes[b].x0 - 1, 0)), needed.x1 = MAX(needed.x1, MIN(j->boxes[b].x1 + 1, j->width));
     }
-    if (j->whole) needed = (Box){0, j->height, 0, j->width};
+    if (j->whole || j->corrected) needed = (Box){0, j->height, 0, j->width};
     size_t side = (MAX(longest, (size_t)j->width) + 2 + 15) & ~(size_t)15; /* a row and a pixel on each side */
     size_t doubles = (j->whole ? n : 0) + 2 * most + 6 * side + 64, floats = n + 4 * side + 64;
     char *memory = malloc(doubles * sizeof(double) + floats * sizeof(float) + n * (2 + sizeof(int32_t)) + 64);
@@ -752,7 +781,7 @@ PUBLIC int xinsitu_statistics(const Job *j) {
     k.low = f, k.middle = k.low + side, k.high = k.middle + side, k.line = k.high + side, k.pixels = k.line + side;
     k.near = (int32_t *)(f + floats);
     k.bad = (uint8_t *)(k.near + n), k.before = k.bad + n;
-    for (int64_t i = 0; i < j->frames; i++) one_frame(&k, i);
+    for (int64_t i = 0; i < j->frames; i++) (j->corrected ? corrected_frame : one_frame)(&k, i);
     free(memory);
     return 0;
 }

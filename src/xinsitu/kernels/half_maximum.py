@@ -9,12 +9,15 @@ noise asks for it; where it does not, they are those of single bins.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import ctypes
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from xinsitu import native
+
 from .pixels import Bools, Doubles
-from .sums import Indices, running_mean
+from .sums import Indices, running_mean, sum_in_lanes
 
 HEIGHT, SIDES, SMOOTH = 0.27, 0.2, 0.28
 """Windows over the width, of what noise leaves of them: half that of the parabola through the highest bins, half those
@@ -65,14 +68,31 @@ def half_maximum(profile: Doubles, base: Doubles, level: float = 0.5) -> HalfMax
     >>> found.width.tolist(), found.width_by_bin.tolist()
     ([2.0], [[0.0, 0.25, -0.25, 0.25, 0.0]])
     """
-    net = np.nan_to_num(profile - base[:, None])  # what is not known crosses nothing
+    net = np.ascontiguousarray(np.nan_to_num(profile - base[:, None]))  # what is not known crosses nothing
+    compiled = native.function("half_maximum")
+    return _by_numpy(net, level) if compiled is None or not net.size else _compiled(compiled, net, level)
+
+
+def _compiled(function: Any, net: Doubles, level: float) -> HalfMaximum:  # noqa: ANN401 - a ctypes function
+    """Ask the compiled kernel, which goes through the profiles one by one."""
+    numbers, bins = np.empty((3, len(net))), np.empty((3, *net.shape))
+    peak, smooth = np.empty((2, len(net)), dtype=np.intp)
+    outputs = [array.ctypes.data for array in (*numbers, *bins, peak, smooth)]
+    if function(ctypes.byref(native.Widths(net.ctypes.data, *net.shape, level, *outputs))):
+        return _by_numpy(net, level)
+    (left, right, height), (width_by_bin, height_by_bin, soft) = numbers, bins
+    return HalfMaximum(left, right, peak, height, width_by_bin, height_by_bin, smooth, soft)
+
+
+def _by_numpy(net: Doubles, level: float) -> HalfMaximum:
+    """Return the same, step by step for all profiles at once."""
     smooth, width, part, noise = _windows(net, level)
     soft = _soft(net, smooth)
     peak = soft.argmax(axis=1)
     flank = np.minimum(*(np.abs(edge - peak) for edge in _beyond(soft, FLANK * soft.max(axis=1), peak)))
     height, height_by_bin = _height(net, peak, np.minimum(_whole(HEIGHT * part * width - 0.25), flank))
     by_luck = (np.count_nonzero(height_by_bin, axis=1) == 1) & (width > NARROW)
-    height = height - np.where(by_luck, _luck(net, height, noise), 0.0)
+    height[by_luck] -= _luck(net[by_luck], height[by_luck], noise[by_luck])
     half = level * height
     first, behind = _beyond(soft, half, peak)
     reach = np.maximum(_whole(SIDES * part * width), 1)
@@ -113,7 +133,7 @@ def rivals(profile: Doubles, top: Doubles, noise: Doubles) -> Doubles:
     """How many bins are as high as the highest one, as far as the noise of a bin lets tell; 1 or more."""
     below = np.square(top[:, None] - profile)
     far = np.divide(below, 4 * noise[:, None] ** 2, out=np.full(below.shape, np.inf), where=noise[:, None] > 0)
-    return np.asarray(np.maximum(np.exp(-far).sum(axis=1), 1))
+    return np.asarray(np.maximum(sum_in_lanes(np.exp(-far)), 1))
 
 
 def _luck(net: Doubles, top: Doubles, noise: Doubles) -> Doubles:
@@ -155,7 +175,7 @@ def _noise(net: Doubles, peak: Indices, width: Doubles) -> Doubles:
     away = np.abs(np.arange(differences.shape[1]) + 2 - peak[:, None])
     near = away <= np.maximum(0.75 * width[:, None], 4)
     number = np.maximum(np.count_nonzero(near, axis=1), 1)
-    return np.asarray(np.sqrt(np.where(near, differences**2, 0.0).sum(axis=1) / (70 * number)))
+    return np.asarray(np.sqrt(sum_in_lanes(np.where(near, differences**2, 0.0)) / (70 * number)))
 
 
 def _beyond(profile: Doubles, level: Doubles, peak: Indices) -> tuple[Indices, Indices]:
@@ -181,11 +201,11 @@ def _height(net: Doubles, peak: Indices, reach: Indices) -> tuple[Doubles, Doubl
     by_level = np.where(wide[:, None], (fourth[:, None] - square[:, None] * away**2) / spread[:, None], 1.0)
     by_slope = away / square[:, None]
     by_bend = np.where(wide[:, None], (n[:, None] * away**2 - square[:, None]) / spread[:, None], 0.0)
-    slope, bend = (np.einsum("ni,ni->n", np.where(inside, part, 0.0), net) for part in (by_slope, by_bend))
+    slope, bend = (sum_in_lanes(np.where(inside, part, 0.0) * net) for part in (by_slope, by_bend))
     bent = wide & (bend < 0)
     vertex = np.where(bent, np.clip(-slope / np.where(bent, 2 * bend, -1.0), -0.5 * reach, 0.5 * reach), 0.0)[:, None]
     by_bin = np.where(inside, by_level + vertex * by_slope + vertex**2 * by_bend, 0.0)
-    return np.einsum("ni,ni->n", by_bin, net), by_bin
+    return sum_in_lanes(by_bin * net), by_bin
 
 
 def _crossing(
@@ -204,8 +224,8 @@ def _crossing(
         inside = (bins >= first[:, None]) & (bins <= last[:, None])
         number, middle = last - first + 1.0, 0.5 * (first + last)
         away = np.where(inside, bins - middle[:, None], 0.0)
-        square = np.maximum(np.einsum("ni,ni->n", away, away), 0.5)  # that of two bins is the least
-        mean, slope = np.einsum("ni,ni->n", inside, net) / number, np.einsum("ni,ni->n", away, net) / square
+        square = np.maximum(sum_in_lanes(away * away), 0.5)  # that of two bins is the least
+        mean, slope = sum_in_lanes(inside * net) / number, sum_in_lanes(away * net) / square
         falls = crossed & (slope * side < 0)
         place = np.clip(middle + (level - mean) / np.where(falls, slope, np.inf), first, last)
         if again:  # the line lies about the place where it crosses
@@ -220,6 +240,18 @@ def ambiguous(found: HalfMaximum, variance: Doubles, level: float = 0.5) -> Bool
 
     A valley close to the half level, or a second peak that is nearly as high.
     """
+    compiled = native.function("ambiguous")
+    if compiled is None or not found.profile.size:
+        return _ambiguous_by_numpy(found, variance, level)
+    doubtful = np.empty(len(found.profile), dtype=bool)
+    arrays = (found.profile, np.ascontiguousarray(variance), found.height_by_bin, found.left, found.right, found.height)
+    inputs = [array.ctypes.data for array in (*arrays, found.peak, found.smooth)]
+    compiled(ctypes.byref(native.Doubts(*inputs, *found.profile.shape, level, doubtful.ctypes.data)))
+    return doubtful
+
+
+def _ambiguous_by_numpy(found: HalfMaximum, variance: Doubles, level: float) -> Bools:
+    """Return the same, for all profiles at once."""
     n_frames, n_bins = found.profile.shape
     each, bins = np.arange(n_frames), np.arange(n_bins)
     half = level * found.height
@@ -238,6 +270,6 @@ def ambiguous(found: HalfMaximum, variance: Doubles, level: float = 0.5) -> Bool
             doubtful |= known & (away > 2.5 * 4 * noise / np.maximum(steep, 1e-300) + 2)
         outside = (bins < found.left[:, None] - 1) | (bins > found.right[:, None] + 1)
         rival = np.where(outside, found.profile, -np.inf).max(axis=1)
-        spread = np.sqrt(np.einsum("ni,ni->n", found.height_by_bin**2, variance))
+        spread = np.sqrt(sum_in_lanes(found.height_by_bin**2 * variance))
         doubtful |= rival > found.profile.max(axis=1) - 3 * spread
     return doubtful

@@ -17,6 +17,8 @@ import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from dask.array.core import getter, getter_nofancy
+from dask.system import CPU_COUNT
 
 from xinsitu.defaults import CHUNK_BYTES, frames_per_block
 from xinsitu.errors import SchemaError
@@ -60,6 +62,12 @@ def _digest(value: object) -> bytes:
 
 BATCH = 512
 """Frames whose numbers are worked on together: from there on a call costs less than what it does."""
+LEAST = 64
+"""Of these, where there are processors that would have nothing to do otherwise."""
+IN_CACHE = 2**22
+"""Bytes of pixels that are read and summed together."""
+GETTERS = (getter, getter_nofancy)
+"""What dask reads chunks of an array with."""
 
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
@@ -177,7 +185,7 @@ def over_batches(
     Parameters
     ----------
     pixels
-        Block function as in :func:`over_blocks`; returns ``(n, 1, columns)``.
+        Block function as in :func:`over_blocks`; returns ``(n, 1, columns)``, in ``out`` where it is given one.
     algebra
         Block function of such rows, the rows of ``per_frame`` that belong to them, ``plan`` and ``shared``; returns
         ``(n, *tail)``.
@@ -189,13 +197,16 @@ def over_batches(
             rows = pixels(frames[batch], per_frame[batch], plan=plan, shared=shared)
             result[batch] = algebra(rows, per_frame[batch], plan=plan, shared=shared)
         return result
+    stored = Stored.behind(image)
+    if stored is not None:
+        return _over_stored(pixels, algebra, stored, per_frame, plan, columns=columns, tail=tail, shared=shared)
     rows = over_blocks(pixels, image, per_frame, plan, tail=(1, columns), dtype=np.float64, shared=shared)
     rows = rows.rechunk({0: _batches(rows.chunks[0])})
     lazy = xr.DataArray(rows, dims=("time", "y", "x"))
     return over_blocks(algebra, lazy, per_frame, plan, tail=tail, dtype=np.float64, shared=shared)
 
 
-def _batches(chunks: tuple[int, ...]) -> tuple[int, ...]:
+def _batches(chunks: tuple[int, ...], least: int = BATCH) -> tuple[int, ...]:
     """Whole chunks together, as many as make a batch.
 
     Examples
@@ -205,10 +216,138 @@ def _batches(chunks: tuple[int, ...]) -> tuple[int, ...]:
     """
     sizes = [0]
     for chunk in chunks:
-        if sizes[-1] >= BATCH:
+        if sizes[-1] >= least:
             sizes.append(0)
         sizes[-1] += chunk
     return tuple(sizes)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Frames that lie in files, and are read and nothing else before they are worked on.
+
+    ``array`` is indexed as NumPy's are, under the name ``key`` in graphs of dask; ``frames`` are the positions in it of
+    all frames, ``rows`` and ``columns`` the same part of each; ``sizes`` are those of the chunks.
+    """
+
+    array: Any
+    key: str
+    frames: npt.NDArray[np.int64]
+    rows: slice
+    columns: slice
+    sizes: tuple[int, ...]
+
+    @classmethod
+    def behind(cls, image: xr.DataArray) -> Stored | None:
+        """Return what is behind a lazy image; None where more is done to it than to cut a part out of files."""
+        (data,) = dask.optimize(image.data)  # cuts go into the reading
+        graph, array, key = data.__dask_graph__(), None, ""
+        parts: list[tuple[slice, ...]] = []
+        for name in (chunk[0][0] for chunk in data.__dask_keys__()):
+            task = _behind(graph, name)
+            if getattr(task, "func", None) not in GETTERS:
+                return None
+            source, part = task.args[:2]
+            array, key = getattr(_behind(graph, getattr(source, "key", None)), "value", None), str(source.key)
+            plain = isinstance(part, tuple) and len(part) == 3 and all(isinstance(cut, slice) for cut in part)
+            if array is None or not plain or any((cut.step or 1) < 1 for cut in part):
+                return None
+            parts.append(part)
+        if not parts or any(part[1:] != parts[0][1:] for part in parts):
+            return None
+        frames = np.concatenate([np.arange(*part[0].indices(array.shape[0])) for part in parts])
+        return cls(array, key, frames, *parts[0][1:], data.chunks[0])
+
+    @property
+    def together(self) -> int:
+        """Frames that are read at once: as many as stay in the cache where each has a file of its own."""
+        array = self.array
+        while not hasattr(array, "file_per_frame") and hasattr(array, "array"):
+            array = array.array
+        if not getattr(array, "file_per_frame", False):
+            return max(self.sizes)
+        rows, columns = (
+            len(range(*cut.indices(size)))
+            for cut, size in zip((self.rows, self.columns), self.array.shape[1:], strict=True)
+        )
+        return max(1, IN_CACHE // max(1, rows * columns * self.array.dtype.itemsize))
+
+    @staticmethod
+    def read(array: Any, frames: npt.NDArray[np.int64], part: tuple[slice, slice]) -> npt.NDArray[Any]:  # noqa: ANN401
+        """Read the same part of some frames, those together that lie one behind the other."""
+        runs = np.split(frames, np.flatnonzero(np.diff(frames) != 1) + 1)
+        read = [np.asarray(array[(slice(int(run[0]), int(run[-1]) + 1), *part)]) for run in runs]
+        return read[0] if len(read) == 1 else np.concatenate(read)
+
+
+def _behind(graph: Mapping[Any, Any], key: Any) -> Any:  # noqa: ANN401 - a task of dask's
+    """Task of a key, through other names of it."""
+    task = graph.get(key)
+    while task is not None:
+        if hasattr(task, "target"):
+            task = graph.get(task.target)
+        elif getattr(getattr(task, "func", None), "__name__", "") == "_execute_subgraph":  # tasks that dask has fused
+            graph = task.args[0]
+            task = graph.get(task.args[1])
+        else:
+            break
+    return task
+
+
+def _over_stored(
+    pixels: Callable[..., npt.NDArray[np.float64]],
+    algebra: Callable[..., npt.NDArray[np.float64]],
+    stored: Stored,
+    per_frame: npt.NDArray[np.float64],
+    plan: Plan,
+    *,
+    columns: int,
+    tail: tuple[int, int],
+    shared: Any,  # noqa: ANN401
+) -> da.Array:
+    """Read, sum and reckon a batch of frames in one task."""
+    batches = _batches(stored.sizes, max(LEAST, min(BATCH, -(-len(per_frame) // (2 * CPU_COUNT)))))
+    told = da.from_array(np.column_stack([stored.frames, per_frame]), chunks=(batches, -1))
+    name = f"{algebra.__name__.strip('_')}-{plan.fingerprint[:16]}"
+    return da.blockwise(
+        _of_batch,
+        "tyx",
+        told,
+        "tk",
+        array=dask.delayed(stored.array, name=f"stored-{stored.key}", traverse=False),
+        part=(stored.rows, stored.columns),
+        together=stored.together,
+        functions=(pixels, algebra),
+        plan=dask.delayed(plan, name=f"plan-{name}", traverse=False),
+        shared=shared,
+        columns=columns,
+        new_axes={"y": tail[0], "x": tail[1]},
+        dtype=np.float64,
+        meta=np.empty((0, 0, 0)),
+        concatenate=True,
+        align_arrays=False,
+    )
+
+
+def _of_batch(
+    told: npt.NDArray[np.float64],
+    *,
+    array: Any,  # noqa: ANN401 - indexed as NumPy's are
+    part: tuple[slice, slice],
+    together: int,
+    functions: tuple[Callable[..., npt.NDArray[np.float64]], Callable[..., npt.NDArray[np.float64]]],
+    plan: Plan,
+    shared: Any,  # noqa: ANN401
+    columns: int,
+) -> npt.NDArray[np.float64]:
+    """Pixels pass through the cache some at a time, their rows of numbers are worked on all at once."""
+    pixels, algebra = functions
+    frames, per_frame = told[:, 0].astype(np.int64), told[:, 1:]
+    rows = np.empty((len(told), 1, columns))
+    for some in _slices(len(told), together):
+        raw = Stored.read(array, frames[some], part)
+        pixels(raw, per_frame[some], plan=plan, shared=shared, out=rows[some])
+    return algebra(rows, per_frame, plan=plan, shared=shared)
 
 
 def in_one_piece(values: Any) -> Any:  # noqa: ANN401 - NumPy or dask

@@ -102,17 +102,25 @@ def test_vectorized_indexers(stack, data):
     np.testing.assert_array_equal(found.values, expected.values)
 
 
-@pytest.fixture
-def reads(monkeypatch):
-    """Bytes of every read."""
+@pytest.fixture(params=["many files in one call", "one by one"])
+def reads(monkeypatch, request):
+    """Bytes of every read, by the compiled kernel, if there is one, and without."""
     counted = []
-    original = frame_stack._read_into
+    original, together = frame_stack._read_into, frame_stack.read_rows
 
     def counting(descriptor, block, position, path):
         counted.append(block.nbytes)
         return original(descriptor, block, position, path)
 
+    def counting_all(folder, names, opened, skip, out):
+        if request.param == "one by one":
+            return np.ones(len(names), dtype=bool)
+        left = together(folder, names, opened, skip, out)
+        counted.extend([out.nbytes // len(names)] * np.count_nonzero(~left))
+        return left
+
     monkeypatch.setattr(frame_stack, "_read_into", counting)
+    monkeypatch.setattr(frame_stack, "read_rows", counting_all)
     return counted
 
 

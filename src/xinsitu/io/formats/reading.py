@@ -8,7 +8,7 @@ import os
 import stat
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
@@ -19,6 +19,7 @@ from xinsitu.io.formats import cbf, edf
 from xinsitu.schema import FrameStatus
 
 from .header import ALL, END, FrameFault, FrameHeader
+from .many_files import read_heads
 from .pilatus import clean
 from .tiff import NotPlain, OpenFile, walk
 
@@ -275,6 +276,16 @@ class Sibling(NamedTuple):
             if may_pass(error):
                 return None
             raise unreadable(path, error) from None
+
+    def headers_of(self, folder: str, names: Sequence[str]) -> list[FrameHeader | None]:
+        """Headers of many such files, read in one call; None for each that must be looked at by itself."""
+        around = (self.before, self.behind)
+        left, stamps, mtimes = read_heads(folder, names, around, _STAMP.stop - _STAMP.start, self.header.size)
+        common = self.header[:-3]
+        return [
+            None if missed or not (stamp := clean(text)) else FrameHeader(*common, mtime, stamp, 0)
+            for missed, text, mtime in zip(left.tolist(), stamps, mtimes.tolist(), strict=True)
+        ]
 
     def _header_of(self, path: str) -> FrameHeader | None:
         fd = os.open(path, READ)

@@ -14,7 +14,7 @@ import functools
 import hashlib
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from xinsitu.errors import FrameChanged, FrameError
 from xinsitu.kernels import UNREAD, lost
 
 from .descriptors import read_at
+from .many_files import read_rows
 from .no_value import NoValue, blank
 from .reading import READ, decode, retried
 
@@ -47,6 +48,8 @@ class LazyStack(BackendArray):
         Frames that are stored together.
     no_value
         Which stored numbers are no values; where there are any, the array is floating point with NaN in their places.
+    file_per_frame
+        Every frame has a file of its own, so that some are read as quickly as many.
     """
 
     frame_shape: tuple[int, int]
@@ -54,6 +57,7 @@ class LazyStack(BackendArray):
     promote: bool
     step: int = 1
     no_value: tuple[NoValue, ...] = ()
+    file_per_frame: ClassVar[bool] = False
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -170,6 +174,8 @@ def normalised(key: ExplicitIndexer, shape: tuple[int, ...]) -> ExplicitIndexer:
     return type(key)(tuple(rewritten(part, size) for part, size in zip(key.tuple, shape, strict=True)))
 
 
+TOGETHER = 16
+"""Frames that are read together where not all of their pixels are wanted: they stay in the processor's cache."""
 ABSENT = -2
 """``offset`` of a frame that is filled with NaN."""
 DECODED = -1
@@ -211,6 +217,7 @@ class FrameStack(LazyStack):
     stored: np.dtype[np.generic]
     promote: bool = False
     no_value: tuple[NoValue, ...] = ()
+    file_per_frame: ClassVar[bool] = True
 
     def __repr__(self) -> str:
         return f"FrameStack({self.folder!r}, {self.shape}, {self.dtype}, token={self.token[:8]})"
@@ -234,20 +241,44 @@ class FrameStack(LazyStack):
         first, behind = int(rows.min()), int(rows.max()) + 1
         inside = _inside(rows - first, columns)
         whole = self._is_block(rows, columns)
-        scratch = np.empty((behind - first, self.frame_shape[1]), dtype=self.stored)
-        for target, frame in zip(result, frames, strict=True):
-            direct = whole and target.dtype == self.stored
-            block = target if direct else scratch
+        direct = whole and result.dtype == self.stored
+        together = len(frames) if direct else TOGETHER
+        scratch = np.empty((0 if direct else together, behind - first, self.frame_shape[1]), dtype=self.stored)
+        for begin in range(0, len(frames), together):
+            some, target = frames[begin : begin + together], result[begin : begin + together]
+            blocks = target if direct else scratch[: len(some)]
+            missed = self._read_together(some, blocks, first)
+            if not direct:
+                target[...] = blocks if whole else blocks[:, *inside]
+            for place in missed:  # was there at opening: marked, and whoever computes it says so, and flags it
+                absent = self.offsets[some[place]] == ABSENT
+                target[place] = np.nan if absent else lost(target.dtype, UNREAD)
+
+    def _read_together(self, frames: Positions, blocks: Pixels, first: int) -> list[int]:
+        """Read rows from ``first`` on of some frames into C-contiguous blocks; returns places of those that are lost.
+
+        Raises
+        ------
+        FrameError
+            One is lost, where none may be.
+        """
+        left, missed = self._left_by_kernel(frames, blocks, first), []
+        for place in np.flatnonzero(left).tolist():
             try:
-                self._read_rows(int(frame), block, first)
+                self._read_rows(int(frames[place]), blocks[place], first)
             except FrameError:
                 if not self.promote:
                     raise
-                # what was there at opening is marked: whoever computes it says so, and flags it
-                target[...] = np.nan if self.offsets[frame] == ABSENT else lost(target.dtype, UNREAD)
-                continue
-            if not direct:
-                target[...] = block if whole else block[inside]
+                missed.append(place)
+        return missed
+
+    def _left_by_kernel(self, frames: Positions, blocks: Pixels, first: int) -> npt.NDArray[np.bool_]:
+        """Read plain frames in one call; returns which frames are left."""
+        opened = (self.sizes[frames], self.mtimes[frames], self.offsets[frames])
+        if (opened[2] < 0).any() or self.swapped[frames].any():
+            return np.ones(len(frames), dtype=bool)
+        names = [self.names[frame] for frame in frames.tolist()]
+        return read_rows(self.folder, names, opened, first * self.frame_shape[1] * self.stored.itemsize, blocks)
 
     def _is_block(self, rows: Positions, columns: Positions) -> bool:
         """Whether rows without a gap and all columns in order were asked for."""

@@ -21,16 +21,24 @@ from .regions import Measurements, resting
 
 @block_function
 def statistics_block(
-    raw: kernels.Frames, per_frame: Doubles, *, plan: Measurements, shared: float | None = None
+    raw: kernels.Frames,
+    per_frame: Doubles,
+    *,
+    plan: Measurements,
+    shared: float | None = None,
+    out: Doubles | None = None,
 ) -> Doubles:
-    """Statistics of each frame of a block, ``(frame, 1, column)``."""
-    return statistics(raw, per_frame, plan, shared)[:, None, :]
+    """Statistics of each frame of a block, ``(frame, 1, column)``; into ``out`` where that is given."""
+    return statistics(raw, per_frame, plan, shared, None if out is None else out[:, 0])[:, None, :]
 
 
-def statistics(raw: kernels.Frames, per_frame: Doubles, plan: Measurements, shared: float | None) -> Doubles:
+def statistics(
+    raw: kernels.Frames, per_frame: Doubles, plan: Measurements, shared: float | None, out: Doubles | None = None
+) -> Doubles:
     """Statistics of each frame, ``(frame, column)``, as :attr:`Measurements.layout` has them."""
     layout, compiles = plan.layout, can_do(raw, plan)
-    result = np.full((len(raw), layout.size), np.nan)
+    result = np.empty((len(raw), layout.size)) if out is None else out
+    result[...] = np.nan
     result[:, layout.frame["unread"]] = kernels.marked(raw, kernels.UNREAD)
     result[:, layout.frame["dark"]] = kernels.marked(raw, kernels.DARK)
     for run, here in resting(per_frame, plan):
@@ -116,9 +124,7 @@ def kernel_for(
         single=single,
         mode=compiled.MODES.index(steps.mode),
         as_counted=plan.as_counted,
-        whole=steps.median is not None
-        and len(sizes) + len(levels) > 1
-        and area > height * width,
+        whole=steps.median is not None and len(sizes) + len(levels) > 1 and area > height * width,
         negative_codes=stored.kind == "i",
         code=float(kernels.lowest_code(stored)) if stored.kind == "u" else np.inf,
         dead_code=float(steps.dead[1]) if steps.dead is not None else np.inf,

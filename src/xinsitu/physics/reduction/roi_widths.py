@@ -42,7 +42,8 @@ def width_of(
     variance = kernels.bridged(variance, pixels)
     by_bin = found.width_by_bin if plan.smooth is None else kernels.running_mean(found.width_by_bin, plan.smooth)
     square = np.einsum("ni,ni,ni->n", by_bin, by_bin, variance)
-    square -= np.square(by_bin[each, found.peak]) * _tamed(found, variance)
+    one_bin = np.count_nonzero(found.height_by_bin, axis=1) <= 1  # the height is that of the highest bin
+    square[one_bin] -= np.square(by_bin[each, found.peak])[one_bin] * _tamed(found, variance, one_bin)
     for lag, shared in enumerate(together, start=1):
         both = np.sqrt(variance[:, lag:] * variance[:, :-lag]) * shared[:, lag:]
         square += 2 * np.einsum("ni,ni,ni->n", by_bin[:, lag:], by_bin[:, :-lag], both)
@@ -56,7 +57,7 @@ def width_of(
             square += np.einsum("ni,ni->n", by_bin, pixels) ** 2 * base_variance / kernels.edge_base(pixels) ** 2
     width, error = found.width, np.sqrt(np.maximum(square, 0))
     if not plan.median:
-        error = np.where(_of_one_bin(found), error, WINDOWS * error)
+        error = np.where(one_bin, error, WINDOWS * error)
     noise = np.sqrt(variance[each, found.peak] / (plan.smooth or 1))
     if plan.smooth is not None:
         plain = kernels.without_running_mean(width, plan.smooth)
@@ -79,19 +80,14 @@ def _unmeasured(profile: Doubles, base: Doubles) -> tuple[Doubles, Doubles, kern
     return nothing, nothing, flags, np.full(len(profile), np.inf)
 
 
-def _of_one_bin(found: kernels.HalfMaximum) -> kernels.Bools:
-    """Whether a profile's height is that of its highest bin."""
-    return np.asarray(np.count_nonzero(found.height_by_bin, axis=1) <= 1)
-
-
-def _tamed(found: kernels.HalfMaximum, variance: Doubles) -> Doubles:
+def _tamed(found: kernels.HalfMaximum, variance: Doubles, some: kernels.Bools) -> Doubles:
     """Return what the highest bin's variance lacks for being the highest of ``m`` of much the same height.
 
     It scatters less than one bin, by ``1 / sqrt(m)`` in variance.
     """
-    noise = variance[np.arange(len(variance)), found.peak]
-    rivals = kernels.rivals(found.profile, found.profile.max(axis=1), np.sqrt(noise))
-    return np.where(_of_one_bin(found), noise * (1 - 1 / np.sqrt(rivals)), 0.0)
+    profile, noise = found.profile[some], variance[some, found.peak[some]]
+    rivals = kernels.rivals(profile, profile.max(axis=1, initial=-np.inf), np.sqrt(noise))
+    return np.asarray(noise * (1 - 1 / np.sqrt(rivals)))
 
 
 def _noise(

@@ -1,0 +1,57 @@
+"""The compiled kernel of the widths follows the one in NumPy in every decision."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xinsitu import native
+from xinsitu.kernels import half_maximum as found_in
+from xinsitu.kernels.half_maximum import _by_numpy
+
+needs_kernel = pytest.mark.skipif(
+    native.function("half_maximum") is None, reason="the compiled kernels are not built here: python hatch_build.py"
+)
+
+
+@st.composite
+def profiles(draw: st.DrawFn) -> np.ndarray:
+    """Peaks of any height and width, at the border or beyond it, on any ground; flat ones; ones with unknown bins."""
+    rng = np.random.default_rng(draw(st.integers(0, 10_000)))
+    frames, bins = draw(st.integers(1, 12)), draw(st.integers(1, 130))
+    place, width = rng.uniform(-3, bins + 3, (frames, 1)), rng.uniform(0.3, 1 + bins / 2, (frames, 1))
+    height = rng.choice([0.0, 2.0, 40.0, 9e3], (frames, 1))
+    counts = rng.poisson(
+        height * np.exp(-(((np.arange(bins) - place) / width) ** 2)) + draw(st.sampled_from([0, 1, 25]))
+    )
+    values = counts.astype(float) * draw(st.sampled_from([1.0, 0.37, -1.0]))
+    if draw(st.booleans()):
+        values = np.round(values / 7)  # many bins of one height
+    if draw(st.integers(0, 5)) == 0:
+        values[rng.random(values.shape) < 0.2] = np.nan
+    return values
+
+
+@needs_kernel
+@settings(max_examples=300, deadline=None)
+@given(profiles(), st.sampled_from([0.0, 1.0, 25.0]), st.sampled_from([0.5, 0.1, 0.8]))
+def test_the_kernel_decides_as_numpy_does(values, base, level):
+    """Windows, peaks and crossings are the same; numbers but for the last digit, as exp and pow are each library's."""
+    bases = np.full(len(values), base)
+    fast = found_in(values, bases, level)
+    with np.errstate(all="ignore"):
+        slow = _by_numpy(np.nan_to_num(values - bases[:, None]), level)
+    for name, one, other in zip(fast._fields, fast, slow, strict=True):
+        if name in ("peak", "smooth"):
+            np.testing.assert_array_equal(one, other, err_msg=name)
+        else:
+            np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-13, err_msg=name)
+
+
+@needs_kernel
+def test_frames_need_not_lie_in_a_row():
+    values = np.random.default_rng(3).poisson(30, (8, 40)).astype(float)
+    base = np.zeros(4)
+    np.testing.assert_array_equal(found_in(values[::2, ::2], base).width, found_in(values[::2, ::2].copy(), base).width)
