@@ -18,7 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "defaults", "native", "epoch"),
     ("schema", "clock", "kernels"),
     ("variables",),
-    ("values",),
+    ("values", "physics.stored"),
     ("io.units", "physics.moments", "physics.blocks"),
     ("io.formats",),
     ("io", "physics.corrections", "physics.attenuation"),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import dask
 import numpy as np
 import pytest
+import tifffile
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 import xinsitu as xi
 from xinsitu.errors import XinsituWarning
 from xinsitu.kernels import DARK, UNREAD, lost
+from xinsitu.physics.stored import Stored
 from xinsitu.schema import Quality
 from xinsitu.variables import as_frames
 
@@ -266,3 +268,52 @@ def test_a_plan_is_known_by_its_content_alone():
         replace(steps, dead_time=1e-7),
     ]
     assert len({plan.fingerprint, *(one.fingerprint for one in changed)}) == 1 + len(changed)
+
+
+def stored_frames(folder, number: int) -> tuple[xr.Dataset, np.ndarray]:
+    truth = np.random.default_rng(7).poisson(9, (number, 30, 40)).astype("int32")
+    for place, pixels in enumerate(truth):
+        tifffile.imwrite(folder / f"a_{place:04}.tif", pixels, metadata=None)
+    return xi.open_measurement(folder, time="frame", chunks={"time": 7}), truth
+
+
+def test_frames_of_files_are_summed_a_batch_at_a_time(tmp_path):
+    """What is only cut out of files is read some frames at a time, whatever was cut, to the same bits."""
+    scan, truth = stored_frames(tmp_path, 90)
+    rois = [xi.Roi("a", (5, 25), (6, 36), background=("edge",)), xi.Roi("b", (8, 20), (4, 30))]
+    recipe = xi.Correction(median=3, background=xi.Background(y=(0, 6), x=(0, 10), mode="subtract"))
+    images = {
+        "all": scan, "some": scan.isel(time=slice(3, 80)), "every second": scan.isel(time=slice(1, 70, 2)),
+        "part": xi.crop(scan, y=(0, 28), x=(0, 38)), "backwards": scan.isel(time=slice(None, None, -1)),
+    }  # fmt: skip
+    for name, image in images.items():
+        found = Stored.behind(image.image)
+        assert found is not None, name
+        np.testing.assert_array_equal(
+            Stored.read(found.array, found.frames, (found.rows, found.columns)), image.image.values
+        )
+        lazy, now = (xi.measure(one, rois, correction=recipe) for one in (image, image.compute()))
+        assert len(dask.optimize(lazy.intensity.data)[0].__dask_graph__()) < 30
+        xr.testing.assert_identical(lazy.compute().drop_vars("remarks"), now.drop_vars("remarks"))
+    np.testing.assert_array_equal(images["all"].image.values, truth)
+
+
+def test_what_is_more_than_cut_out_is_worked_on_in_its_own_blocks(tmp_path):
+    """Joined, turned, calculated with, or picked one by one: never taken for what lies in the files."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    scan, _ = stored_frames(tmp_path / "one", 20)
+    other, _ = stored_frames(tmp_path / "two", 20)
+    how = {"coords": "minimal", "compat": "override", "join": "override"}
+    joined, both = (xr.concat([scan.image, one], "time", **how) for one in (other.image + 0, other.image))
+    for image in (
+        joined,
+        both,
+        scan.image * 2,
+        scan.image[:, ::-1].drop_vars("y"),
+        scan.image.chunk({"y": 9}),
+        scan.image[[3, 1, 7]],
+    ):
+        assert Stored.behind(image) is None
+        lazy, now = (xi.measure(one, [xi.Roi("a", (5, 25), (6, 36))]) for one in (image, image.compute()))
+        xr.testing.assert_equal(lazy.compute().drop_vars("remarks"), now.drop_vars("remarks"))

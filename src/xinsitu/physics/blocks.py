@@ -17,11 +17,12 @@ import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-from dask.array.core import getter, getter_nofancy
 from dask.system import CPU_COUNT
 
 from xinsitu.defaults import CHUNK_BYTES, frames_per_block
 from xinsitu.errors import SchemaError
+
+from .stored import Stored
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,10 +65,6 @@ BATCH = 512
 """Frames whose numbers are worked on together: from there on a call costs less than what it does."""
 LEAST = 64
 """Of these, where there are processors that would have nothing to do otherwise."""
-IN_CACHE = 2**22
-"""Bytes of pixels that are read and summed together."""
-GETTERS = (getter, getter_nofancy)
-"""What dask reads chunks of an array with."""
 
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
@@ -220,78 +217,6 @@ def _batches(chunks: tuple[int, ...], least: int = BATCH) -> tuple[int, ...]:
             sizes.append(0)
         sizes[-1] += chunk
     return tuple(sizes)
-
-
-@dataclass(frozen=True)
-class Stored:
-    """Frames that lie in files, and are read and nothing else before they are worked on.
-
-    ``array`` is indexed as NumPy's are, under the name ``key`` in graphs of dask; ``frames`` are the positions in it of
-    all frames, ``rows`` and ``columns`` the same part of each; ``sizes`` are those of the chunks.
-    """
-
-    array: Any
-    key: str
-    frames: npt.NDArray[np.int64]
-    rows: slice
-    columns: slice
-    sizes: tuple[int, ...]
-
-    @classmethod
-    def behind(cls, image: xr.DataArray) -> Stored | None:
-        """Return what is behind a lazy image; None where more is done to it than to cut a part out of files."""
-        (data,) = dask.optimize(image.data)  # cuts go into the reading
-        graph, array, key = data.__dask_graph__(), None, ""
-        parts: list[tuple[slice, ...]] = []
-        for name in (chunk[0][0] for chunk in data.__dask_keys__()):
-            task = _behind(graph, name)
-            if getattr(task, "func", None) not in GETTERS:
-                return None
-            source, part = task.args[:2]
-            array, key = getattr(_behind(graph, getattr(source, "key", None)), "value", None), str(source.key)
-            plain = isinstance(part, tuple) and len(part) == 3 and all(isinstance(cut, slice) for cut in part)
-            if array is None or not plain or any((cut.step or 1) < 1 for cut in part):
-                return None
-            parts.append(part)
-        if not parts or any(part[1:] != parts[0][1:] for part in parts):
-            return None
-        frames = np.concatenate([np.arange(*part[0].indices(array.shape[0])) for part in parts])
-        return cls(array, key, frames, *parts[0][1:], data.chunks[0])
-
-    @property
-    def together(self) -> int:
-        """Frames that are read at once: as many as stay in the cache where each has a file of its own."""
-        array = self.array
-        while not hasattr(array, "file_per_frame") and hasattr(array, "array"):
-            array = array.array
-        if not getattr(array, "file_per_frame", False):
-            return max(self.sizes)
-        rows, columns = (
-            len(range(*cut.indices(size)))
-            for cut, size in zip((self.rows, self.columns), self.array.shape[1:], strict=True)
-        )
-        return max(1, IN_CACHE // max(1, rows * columns * self.array.dtype.itemsize))
-
-    @staticmethod
-    def read(array: Any, frames: npt.NDArray[np.int64], part: tuple[slice, slice]) -> npt.NDArray[Any]:  # noqa: ANN401
-        """Read the same part of some frames, those together that lie one behind the other."""
-        runs = np.split(frames, np.flatnonzero(np.diff(frames) != 1) + 1)
-        read = [np.asarray(array[(slice(int(run[0]), int(run[-1]) + 1), *part)]) for run in runs]
-        return read[0] if len(read) == 1 else np.concatenate(read)
-
-
-def _behind(graph: Mapping[Any, Any], key: Any) -> Any:  # noqa: ANN401 - a task of dask's
-    """Task of a key, through other names of it."""
-    task = graph.get(key)
-    while task is not None:
-        if hasattr(task, "target"):
-            task = graph.get(task.target)
-        elif getattr(getattr(task, "func", None), "__name__", "") == "_execute_subgraph":  # tasks that dask has fused
-            graph = task.args[0]
-            task = graph.get(task.args[1])
-        else:
-            break
-    return task
 
 
 def _over_stored(

@@ -1,0 +1,101 @@
+"""Frames that lie in files and are read when their pixels are summed, some at a time."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from operator import getitem
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from dask.array.chunk import getitem as chunk_getitem
+from dask.array.core import getter, getter_nofancy
+
+IN_CACHE = 2**22
+"""Bytes of pixels that are read and summed together."""
+GETTERS, CUTTERS = (getter, getter_nofancy), (getitem, chunk_getitem)
+"""What dask reads chunks of an array with, and cuts out of them."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Frames that lie in files, and are read and nothing else before they are worked on.
+
+    ``array`` is indexed as NumPy's are, under the name ``key`` in graphs of dask; ``frames`` are the positions in it of
+    all frames, ``rows`` and ``columns`` the same part of each; ``sizes`` are those of the chunks.
+    """
+
+    array: Any
+    key: str
+    frames: npt.NDArray[np.int64]
+    rows: slice
+    columns: slice
+    sizes: tuple[int, ...]
+
+    @classmethod
+    def behind(cls, image: xr.DataArray) -> Stored | None:
+        """Return what is behind a lazy image; None where more is done to it than to cut a part out of files."""
+        if image.data.numblocks[1:] != (1, 1):
+            return None
+        graph = image.data.__dask_graph__().to_dict()
+        found = [_cut_out(graph, chunk[0][0]) for chunk in image.data.__dask_keys__()]
+        sources = {source for source, _ in found}
+        source = graph.get(sources.pop() if len(sources) == 1 else None)
+        array: Any = getattr(source, "value", source)
+        if array is None:
+            return None
+        frames, *parts = ([_of_range(size, [cut[axis] for cut in cuts]) for _, cuts in found]
+                          for axis, size in enumerate(array.shape))  # fmt: skip
+        if any(one != part[0] or one.step < 1 for part in parts for one in part):
+            return None
+        rows, columns = (slice(part[0].start, part[0].stop, part[0].step) for part in parts)
+        return cls(array, found[0][0], np.concatenate(frames).astype(np.int64), rows, columns, image.chunks[0])
+
+    @property
+    def together(self) -> int:
+        """Frames that are read at once: as many as stay in the cache where each has a file of its own."""
+        array = self.array
+        while not hasattr(array, "file_per_frame") and hasattr(array, "array"):
+            array = array.array
+        if not getattr(array, "file_per_frame", False):
+            return max(self.sizes)
+        rows, columns = (
+            len(range(*cut.indices(size)))
+            for cut, size in zip((self.rows, self.columns), self.array.shape[1:], strict=True)
+        )
+        return max(1, IN_CACHE // max(1, rows * columns * int(self.array.dtype.itemsize)))
+
+    @staticmethod
+    def read(array: Any, frames: npt.NDArray[np.int64], part: tuple[slice, slice]) -> npt.NDArray[Any]:  # noqa: ANN401
+        """Read the same part of some frames, those together that lie one behind the other."""
+        runs = np.split(frames, np.flatnonzero(np.diff(frames) != 1) + 1)
+        read = [np.asarray(array[(slice(int(run[0]), int(run[-1]) + 1), *part)]) for run in runs]
+        return read[0] if len(read) == 1 else np.concatenate(read)
+
+
+def _cut_out(graph: Mapping[Any, Any], key: Any) -> tuple[Any, list[tuple[slice, slice, slice]]]:  # noqa: ANN401
+    """Follow a chunk down to what it is cut out of: its name, and the cuts from there; no name where more is done."""
+    cuts: list[tuple[slice, slice, slice]] = []
+    while True:
+        task = graph.get(key)
+        if hasattr(task, "target"):  # another name
+            key = task.target
+            continue
+        read = getattr(task, "func", None) in GETTERS
+        if not read and getattr(task, "func", None) not in CUTTERS:
+            return None, cuts
+        source, cut = task.args[0], getattr(task.args[1], "value", task.args[1])
+        if not isinstance(cut, tuple) or len(cut) != 3 or not all(isinstance(part, slice) for part in cut):
+            return None, cuts
+        cuts.insert(0, cut)
+        key = getattr(source, "key", None)
+        if read:
+            return (None if any(task.args[3:]) else key), cuts  # a lock is not ours to hold
+
+
+def _of_range(size: int, cuts: list[slice]) -> range:
+    """Positions that cuts, one after the other, leave of an axis."""
+    return functools.reduce(lambda left, cut: left[cut], cuts, range(size))
