@@ -52,7 +52,7 @@ class Stored:
         if any(one != part[0] or one.step < 1 for part in parts for one in part):
             return None
         rows, columns = (slice(part[0].start, part[0].stop, part[0].step) for part in parts)
-        return cls(array, found[0][0], np.concatenate(frames).astype(np.int64), rows, columns, image.chunks[0])
+        return cls(array, found[0][0], np.concatenate(frames).astype(np.int64), rows, columns, image.data.chunks[0])
 
     @property
     def together(self) -> int:
@@ -80,7 +80,7 @@ def _cut_out(graph: Mapping[Any, Any], key: Any) -> tuple[Any, list[tuple[slice,
     """Follow a chunk down to what it is cut out of: its name, and the cuts from there; no name where more is done."""
     cuts: list[tuple[slice, slice, slice]] = []
     while True:
-        task = graph.get(key)
+        task: Any = graph.get(key)
         if hasattr(task, "target"):  # another name
             key = task.target
             continue
