@@ -468,3 +468,63 @@ def test_a_lone_frame_beside_dark_ones_is_left_out_even_if_it_counts_like_the_we
     series = counted(2e3 * ROIS * opened[:, None], rng)
     (change,) = xi.find_attenuation_changes(series)
     assert ends(series, [change]) == [(59, 63) if factor > 1 else (56, 60)]
+
+
+def test_growth_that_begins_in_the_gap_of_a_change_is_uncertain_for_all_rois_at_once():
+    """When it began, between two frames, is not known; more ROIs that begin together do not tell."""
+    pulls = []
+    for seed in range(24):
+        rng = np.random.default_rng([seed, 77])
+        t = np.maximum(np.arange(130) - 64 - seed / 24, 0)  # anywhere between frames 64 and 65
+        factor = (0.15, 6.5)[seed % 2]
+        opened = np.where(np.arange(130) < 65, min(factor, 1.0), min(1 / factor, 1.0))
+        rates = 2e6 * np.array([1, 0.9, 1.1, 0.8]) * ((1 + 0.12 * t) * opened)[:, None]
+        (change,) = xi.find_attenuation_changes(counted(rates, rng))
+        pulls.append(np.log(change.factor / factor) * change.factor / change.factor_errors)
+    assert 0.7 < np.sqrt(np.mean(np.square(pulls))) < 1.2
+    assert np.abs(pulls).max() < 2.2  # an end of the gap is 1.7 from its middle
+
+
+@pytest.mark.parametrize("tau", [6.0, 12.0])
+def test_growth_that_saturates_right_behind_a_change_keeps_its_factor(tau):
+    pulls = []
+    for seed in range(12):
+        rng = np.random.default_rng([seed, 78])
+        t = np.maximum(np.arange(150) - 69.5, 0)
+        grown = 1 + np.array([0.1, 0.06, 0.14]) * tau * (1 - np.exp(-t / tau))[:, None]
+        rates = 1e5 * ROIS * grown / np.where(np.arange(150) < 70, 1, 5.0)[:, None]
+        series = counted(rates, rng)
+        (change,) = xi.find_attenuation_changes(series)
+        ((before, after),) = ends(series, [change])
+        assert before == 69
+        assert after <= 74  # what is left out is not scaled
+        pulls.append(np.log(change.factor / 5.0) * change.factor / change.factor_errors)
+    assert np.abs(pulls).max() < 4
+    assert np.sqrt(np.mean(np.square(pulls))) < 2
+
+
+@pytest.mark.parametrize("moving", [8, 10])
+def test_an_irregular_way_of_many_frames_gives_no_wrong_factor(moving):
+    wrong = 0
+    for seed in range(16):
+        rng = np.random.default_rng([moving, seed, 79])
+        factor, cut = (4.4, 0.12)[seed % 2], int(rng.integers(60, 110))
+        opened = np.where(np.arange(190) < cut, 1, 1 / factor)
+        opened[cut : cut + moving] = 1 / factor + (1 - 1 / factor) * np.sort(rng.random(moving))[::-1]
+        found = xi.find_attenuation_changes(counted(4e4 * ROIS * (opened / opened.max())[:, None], rng))
+        assert found or found.rejected
+        product = np.prod([one.factor for one in found])
+        doubt = np.sqrt(sum((one.factor_errors / one.factor) ** 2 for one in found))
+        wrong += bool(found) and abs(np.log(product / factor)) > max(5 * doubt, 0.01)
+    assert wrong <= 1
+
+
+def test_what_is_left_of_a_long_way_is_no_change_of_its_own():
+    rng = np.random.default_rng(80)
+    way = np.array([0.97, 0.96, 0.78, 0.75, 0.51, 0.5, 0.33, 0.31, 0.24])
+    opened = np.r_[np.ones(70), way, np.full(3, 0.22), np.full(80, 0.16)]
+    found = xi.find_attenuation_changes(counted(6e5 * ROIS * opened[:, None], rng))
+    assert found == []
+    assert any("longer than an attenuator moves" in one.reason for one in found.rejected)
+    flagged = xi.correct_attenuation(counted(6e5 * ROIS * opened[:, None], rng), found).quality
+    assert (flagged.isel(time=slice(72, 79)) & int(Quality.NEAR_CHANGE)).all()

@@ -34,6 +34,8 @@ _BENT = 0.01
 """Relative change of the slope per frame above which a curve is less and less likely beforehand."""
 _FAINT = 6.0
 """Standard deviations of a frame above which the level of every ROI must be, so that together they tell how smooth."""
+_NEAR_ONLY = (np.inf, 6.0)
+"""Frames over which the bending fades away from the end of a side: never, or as growth that saturates behind it."""
 _LIKE = 4.0
 """A side ends where its level is so many times larger or smaller than at its end: the walk is no longer the same."""
 PAUSE = 10
@@ -97,17 +99,18 @@ def branch(values: Floats, noise: Floats, *, single: bool = False, alike: bool =
     >>> side.level.round(6), side.slope.round(6), side.at(2.0)[0].round(6)
     (array([100.]), array([1.]), array([102.]))
     """
-    starts, distance, walk = _bins(len(values[:REACH]), single)
+    starts, distance, walks = _bins(len(values[:REACH]), single)
     y, weight = _binned(values[:REACH], noise[:REACH], starts, cut=not single)
     m = distance.size
     scale = np.max(np.abs(y[:6]), axis=0, initial=0.0)
     scale = np.where(scale > 0, scale, 1.0)
-    whitened = weight.T[:, :, None] * walk * weight.T[:, None, :]
-    each = [dsyevd(one) for one in whitened]  # numpy's eigh starts threads for tiny matrices
-    spread, axes = np.stack([one[0] for one in each]), np.stack([one[1] for one in each])  # (roi, m), (roi, m, m)
+    whitened = weight.T[:, None, :, None] * walks * weight.T[:, None, None, :]
+    each = [[dsyevd(one) for one in own] for own in whitened]  # numpy's eigh starts threads for tiny matrices
+    spread = np.array([[one[0] for one in own] for own in each])  # (roi, walk, m)
+    axes = np.array([[one[1] for one in own] for own in each])
     design = np.stack([np.ones(m), -distance], axis=1)
-    seen = np.einsum("rij,ri->rj", axes, (weight * y).T)
-    line = np.einsum("rij,rik->rjk", axes, weight.T[:, :, None] * design)
+    seen = np.einsum("rwij,ri->rwj", axes, (weight * y).T)
+    line = np.einsum("rwij,rik->rwjk", axes, weight.T[:, :, None] * design)
     # q: variance of the walk per cubic frame, in units of what one frame is uncertain by
     strongest = np.max(weight[: min(m, 6)] ** 2, axis=0, initial=0.0)
     first = 1 / np.where(strongest > 0, strongest, 1.0)
@@ -116,33 +119,34 @@ def branch(values: Floats, noise: Floats, *, single: bool = False, alike: bool =
     if alike:
         least = (first / scale**2)[strongest > 0].min()
         q = np.where(strongest > 0, least * scale**2, 1.0)[:, None] * np.r_[0.0, _LENGTHS**-3.0]
-    damped = 1 / (1 + q[:, :, None] * np.maximum(spread, 0.0)[:, None, :])
-    normal = np.einsum("rqm,rmi,rmj->rqij", damped, line, line)
-    normal[..., 1, 1] += 1 / (_STEEPEST * scale[:, None]) ** 2
-    normal[..., 0, 0] += 1e-12 / scale[:, None] ** 2
-    projected = np.einsum("rqm,rmi,rm->rqi", damped, line, seen)
+    damped = 1 / (1 + q[:, None, :, None] * np.maximum(spread, 0.0)[:, :, None, :])
+    normal = np.einsum("rwqm,rwmi,rwmj->rwqij", damped, line, line)
+    normal[..., 1, 1] += 1 / (_STEEPEST * scale[:, None, None]) ** 2
+    normal[..., 0, 0] += 1e-12 / scale[:, None, None] ** 2
+    projected = np.einsum("rwqm,rwmi,rwm->rwqi", damped, line, seen)
     determinant = normal[..., 0, 0] * normal[..., 1, 1] - normal[..., 0, 1] ** 2
     covariance = np.stack([normal[..., 1, 1], -normal[..., 0, 1], -normal[..., 0, 1], normal[..., 0, 0]], axis=-1)
     covariance = (covariance / determinant[..., None]).reshape(*normal.shape)
-    found = np.einsum("rqij,rqj->rqi", covariance, projected)
-    misfit = np.einsum("rqm,rm,rm->rq", damped, seen, seen) - np.einsum("rqi,rqi->rq", projected, found)
+    found = np.einsum("rwqij,rwqj->rwqi", covariance, projected)
+    misfit = np.einsum("rwqm,rwm,rwm->rwq", damped, seen, seen) - np.einsum("rwqi,rwqi->rwq", projected, found)
     likely = 0.5 * (np.log(damped).sum(axis=-1) - np.log(determinant) - misfit)
     if alike:
         likely = np.broadcast_to(likely.sum(axis=0), likely.shape)
-    best = likely.max(axis=1, keepdims=True)
+    best = likely.max(axis=(1, 2), keepdims=True)
     bent = q / ((3 * _BENT if single else _BENT) * scale[:, None]) ** 2
-    chance = np.exp(likely - best) * np.r_[(3 if alike else 1) * _STRAIGHT, np.ones(_LENGTHS.size)] / (1 + bent)
-    evidence = best[:, 0] + np.log(chance.sum(axis=1))
-    chance /= chance.sum(axis=1, keepdims=True)
-    mean = np.einsum("rq,rqi->ri", chance, found)
-    away = found - mean[:, None]
-    total = np.einsum("rq,rqij->rij", chance, covariance + away[..., :, None] * away[..., None, :])
+    prior = np.r_[(3 if alike else 1) * _STRAIGHT, np.ones(_LENGTHS.size)] / (1 + bent)
+    chance = np.exp(likely - best) * prior[:, None, :] / len(walks)
+    evidence = best[:, 0, 0] + np.log(chance.sum(axis=(1, 2)))
+    chance /= chance.sum(axis=(1, 2), keepdims=True)
+    mean = np.einsum("rwq,rwqi->ri", chance, found)
+    away = found - mean[:, None, None]
+    total = np.einsum("rwq,rwqij->rij", chance, covariance + away[..., :, None] * away[..., None, :])
     used = 4 * np.nanmedian(first / np.maximum(total[:, 0, 0], 1e-300))
     return Branch(
         mean[:, 0],
         mean[:, 1],
         total,
-        (chance * q).sum(axis=1),
+        (chance.sum(axis=1) * q).sum(axis=1),
         int(np.clip(np.nan_to_num(used, nan=1.0), 1, len(values))),
         evidence,
     )
@@ -174,8 +178,17 @@ def _bins(frames: int, single: bool) -> tuple[npt.NDArray[np.intp], Floats, Floa
     starts = np.cumsum([0, *sizes])
     starts = starts[starts < frames]
     d = (starts + np.r_[starts[1:], frames] - 1) / 2
+    return starts, d, np.stack([_walk(d, fades) for fades in (_NEAR_ONLY[:1] if single else _NEAR_ONLY)])
+
+
+def _walk(d: Floats, fades: float) -> Floats:
+    """Covariance of a walk twice integrated whose steps become less with the distance: exp(-s / fades)."""
     near, far = np.minimum(d[:, None], d), np.maximum(d[:, None], d)
-    return starts, d, near**2 * (3 * far - near) / 6
+    if not np.isfinite(fades):
+        return np.asarray(near**2 * (3 * far - near) / 6)
+    x = near / fades
+    none, one, two = -np.expm1(-x), 1 - np.exp(-x) * (1 + x), 2 - np.exp(-x) * (x**2 + 2 * x + 2)
+    return fades * near * far * none - fades**2 * (near + far) * one + fades**3 * two
 
 
 @dataclass(frozen=True)
@@ -185,8 +198,10 @@ class Step:
     Parameters
     ----------
     log_ratios, variances
-        Logarithm of the level before over the level after, half way through the gap, and its variance: that of the
-        two curves, and what a kink anywhere in the gap would add; NaN where a level is not above zero.
+        Logarithm of the level before over the level after, half way through the gap, and its variance, that of the two
+        curves; NaN where a level is not above zero.
+    shared
+        What a kink anywhere in the gap, or growth that stops in a pause, may add to each of them, all at once.
     significance
         Of the step common to all ROIs half way, in standard deviations, with its sign.
     beyond_a_kink
@@ -197,6 +212,7 @@ class Step:
 
     log_ratios: Floats
     variances: Floats
+    shared: Floats
     significance: float
     beyond_a_kink: float
     frames: int
@@ -228,12 +244,13 @@ def step_between(before: Branch, after: Branch, steps: float, gap: float, *, tol
     # where in the gap the slope changed, if it did, is not known
     bend = wide * (before.slope / left + after.slope / right)
     doubt = wide**2 * (before.covariance[:, 1, 1] / left**2 + after.covariance[:, 1, 1] / right**2)
-    extra = np.maximum(bend**2 - doubt, 0.0) / 12
+    shared = [np.sign(bend) * np.sqrt(np.maximum(bend**2 - doubt, 0.0) / 12)]
     if paused:
-        extra += ((gap - wide) / 2 * (before.slope / left - after.slope / right)) ** 2 / 3
+        shared.append((gap - wide) / 2 * (before.slope / left - after.slope / right) / np.sqrt(3))
     return Step(
         np.log(left / right),
-        left_variance / left**2 + right_variance / right**2 + extra,
+        left_variance / left**2 + right_variance / right**2,
+        np.stack(shared),
         middle,
         beyond,
         min(before.frames, after.frames),

@@ -22,11 +22,15 @@ from .transitions import FLICKERS, LONGEST, SHORT, Transition
 
 _TOO_SHORT = "one frame does not make a level"
 _SAME = "the levels on its two sides are the same, and between them are too few frames to make one"
-_BENDS = "the intensities bend so much beside it that no step is sure"
+ON_ITS_WAY = "longer than an attenuator moves"
+_BENDS = f"it bends, or takes {ON_ITS_WAY}"
 _BESIDE = 3
 """Frames on each side with which a single frame is compared."""
 DUMP = 5
 """More frames than this without beam are a dump or a closed shutter, not an attenuator on its way."""
+_SHIFT, _CURVE, _CLEARLY, _LEFT = 6, 8, 5.0, 0.03
+"""Frames by which an end point may move to where the curves are smoother, frames that a curve needs, by how much more
+likely (logarithm) they must be then, and the part by which a frame must be off its level to be left out for that."""
 _LOCAL, _AROUND = 24, 4
 """Frames on each side in which a kink is looked for instead of a step, and how far from the step it may be."""
 _NEAREST, _EVEN, _OFF, _PART = 4, 0.003, 3.0, 0.1
@@ -68,7 +72,7 @@ class Search:
     ) -> AttenuationChange | RejectedChange | None:
         """Make a change of a step, or say why it is none; None where there is nothing to speak of."""
         counts = self.counts.around(step)
-        before, after = self._narrowed(counts, step, *settle(counts, step))
+        before, after = self._narrowed(counts, step, *self._smoothest(counts, step, *settle(counts, step)))
         between, estimate = self.estimate(counts, step, before, after)
         unrest = step.unrest if step.unrest > FLICKERS else 1.0
         significance, beyond = (abs(one) / unrest for one in (between.significance, between.beyond_a_kink))
@@ -102,9 +106,7 @@ class Search:
         ):
             return refused("growth that begins, ends or bends explains it as well")
         if after - before - 1 > LONGEST:
-            return refused(
-                f"it takes {after - before - 1} frames, longer than an attenuator moves", range(before + 1, after)
-            )
+            return refused(f"it takes {after - before - 1} frames, {ON_ITS_WAY}", range(before + 1, after))
         if estimate is None or not _is_common(estimate, self.tolerance):
             return refused(_disagreement(estimate))
         if self.bias is not None:
@@ -149,7 +151,9 @@ class Search:
             for alike in (False, True)
         )
         try:
-            return between, common_factor(together.log_ratios, together.variances, counts.rois, method="lines")
+            return between, common_factor(
+                together.log_ratios, together.variances, counts.rois, method="lines", shared=together.shared
+            )
         except StitchError:
             return between, None
 
@@ -175,24 +179,36 @@ class Search:
         part = slice(after, min(step.stop, after + (self.window or REACH)))
         return branch(counts.values[part], counts.noise[part], alike=alike)
 
+    def _smoothest(self, counts: Counts, step: Transition, before: int, after: int) -> tuple[int, int]:
+        """Last frame before and first one after, where smooth curves on both sides explain another pair much better.
+
+        Straight lines leave out too much of a curve, and too little of a way that takes many frames.
+        """
+        low, high = max(step.start, before + 1 - _SHIFT - _LOCAL), min(step.stop, after + _SHIFT + _LOCAL)
+        first, last = min(before, step.before) - _SHIFT, max(after, step.after) + _SHIFT
+        befores = np.arange(max(min(before, low + _CURVE), first), min(after, before + _SHIFT + 1))
+        afters = np.arange(max(before + 1, after - _SHIFT), min(max(after + 1, high - _CURVE), last + 1))
+        ways = counts, counts.in_logarithms(low, high)  # steep growth is smooth in one of them
+        left, right = (
+            np.max([[one.evidence.sum() for one in _curves(way, parts, turn)] for way in ways], axis=0)
+            for parts, turn in (([slice(low, at + 1) for at in befores], -1), ([slice(at, high) for at in afters], 1))
+        )
+        between = afters - befores[:, None] - 1
+        likely = left[:, None] + right - half_way_cost(1, counts.values.shape[1]) * between
+        kept = ((befores >= before) | (counts.gone(befores, before, after) > _LEFT))[:, None]
+        kept = kept & ((afters <= after) | (counts.gone(afters, after, before) > _LEFT))
+        likely[(between < 0) | ~kept] = -np.inf
+        likely[befores == before, afters == after] += _CLEARLY
+        row, column = np.unravel_index(int(likely.argmax()), likely.shape)
+        return int(befores[row]), int(afters[column])
+
     def _narrowed(self, counts: Counts, step: Transition, before: int, after: int) -> tuple[int, int]:
-        """Take frames in the gap that agree with a side, or lie on its curve, to it: nothing moved in them."""
+        """Take frames in the gap that agree with a side to it: nothing moved in them."""
         ends = before, after
         while after - before > 1 and counts.agree(ends[0], before + 1, ends[1]):
             before += 1
         while after - before > 1 and counts.agree(ends[1], after - 1, ends[0]):
             after -= 1
-        left, right = self._left(counts, step, before), self._right(counts, step, after)
-        while after - before > 1:
-            off = [counts.off(left, before + 1, before), counts.off(right, after - 1, after)]
-            if min(off) > 1:
-                break
-            if off[0] <= off[1]:
-                before += 1
-                left = self._left(counts, step, before)
-            else:
-                after -= 1
-                right = self._right(counts, step, after)
         # one frame between frames without beam and the other side may be half way, whatever it counts
         before -= before - step.start >= SHORT and counts.cut_off(before - 1, before)
         after += step.stop - after > SHORT and counts.cut_off(after, after + 1)
@@ -222,18 +238,11 @@ class Search:
         low, high = max(step.start, before + 1 - _LOCAL), min(step.stop, after + _LOCAL)
         kinks = range(max(step.start + 2, before - _AROUND), min(step.stop - 3, after + _AROUND))
         pairs = [(before, after), *((at, at + 1) for at in kinks)]
-        ends = [end for last, first in pairs for end in (slice(low, last + 1), slice(first, high))]
+        lefts = _curves(counts, [slice(low, last + 1) for last, _ in pairs], -1)
+        rights = _curves(counts, [slice(first, high) for _, first in pairs], 1)
         rois = counts.values.shape[1]
-        longest = max(one.stop - one.start for one in ends)
-        stacked = np.full((2, longest, len(ends), rois), np.nan)  # each side from its end outwards, all at once
-        for number, one in enumerate(ends):
-            turn = -1 if number % 2 == 0 else 1
-            stacked[0, : one.stop - one.start, number] = counts.values[one][::turn]
-            stacked[1, : one.stop - one.start, number] = counts.noise[one][::turn]
-        sides = branch(*stacked.reshape(2, longest, -1), single=True)
         evidence, needed = [], []
-        for number, (last, first) in enumerate(pairs):
-            left, right = (sides.of(slice(k * rois, (k + 1) * rois)) for k in (2 * number, 2 * number + 1))
+        for left, right, (last, first) in zip(lefts, rights, pairs, strict=True):
             gap = float(first - last)
             evidence.append(left.evidence.sum() + right.evidence.sum())
             needed.append(step_between(left, right, gap, gap, tolerance=self.tolerance).beyond_a_kink ** 2 / 2)
@@ -319,6 +328,17 @@ class Search:
             reason=reason,
             doubtful=tuple(int(at[frame]) for frame in frames),
         )
+
+
+def _curves(counts: Counts, parts: Sequence[slice], turn: int) -> list[Branch]:
+    """Fit smooth curves to parts of the frames, all at once; ``turn`` -1 where the last frame is the end."""
+    rois, longest = counts.values.shape[1], max(part.stop - part.start for part in parts)
+    stacked = np.full((2, longest, len(parts), rois), np.nan)
+    for number, part in enumerate(parts):
+        stacked[0, : part.stop - part.start, number] = counts.values[part][::turn]
+        stacked[1, : part.stop - part.start, number] = counts.noise[part][::turn]
+    every = branch(*stacked.reshape(2, longest, -1), single=True)
+    return [every.of(slice(number * rois, (number + 1) * rois)) for number in range(len(parts))]
 
 
 def glides(counts: Counts, before: int, after: int) -> bool:

@@ -15,7 +15,6 @@ from xinsitu.physics.moments import elapsed_seconds
 from xinsitu.schema import COUNTS, LEFT_OUT, SCALED, Quality, describe, errors_name
 from xinsitu.values.fields import roi_records
 
-from .broken_lines import Branch
 from .factors import FactorEstimate, Floats, level_noise, smooth_noise
 from .transitions import LONGEST, Transition, common_mode, without_beam
 
@@ -142,6 +141,8 @@ _EVEN = 0.003
 """Relative deviation from a line that is nothing special, however well a frame is known."""
 _PART = 0.1
 """Part of the step by which a frame may be off the end of a side without being half way."""
+CLEAR = 6.0
+"""Standard deviations of a frame above which a logarithm is as good as the value."""
 _COST = 12.0
 """Chi-squared that a frame must take away to be left out as half way."""
 _NO_MONITOR = 1e-3
@@ -208,13 +209,14 @@ class Counts:
         noise[step.before + 1 : step.after] = np.fmax(noise[step.before], noise[step.after])
         return replace(self, noise=noise)
 
-    def off(self, side: Branch, frame: int, end: int) -> float:
-        """How far a frame next to the end of a side is off its curve, in units of what is left out as half way."""
-        expected, variance = side.at(1.0)
-        spread = variance + self.noise[end] ** 2 + (_EVEN * expected) ** 2
-        known = np.isfinite(self.values[frame]) & (spread > 0)
-        away = np.where(known, self.values[frame] - expected, 0.0) ** 2 / np.where(known, spread, 1.0)
-        return float(away.sum() / (_COST + known.sum()))
+    def in_logarithms(self, low: int, high: int) -> Counts:
+        """Logarithms, in which growth by a part per frame is straight, of ROIs well above their noise all the time."""
+        values, noise = self.values[low:high], self.noise[low:high]
+        known = np.isfinite(values) & np.isfinite(noise)
+        clear = (~known | (values > CLEAR * noise)).all(axis=0)
+        safe = np.where(clear & (self.values > 0), self.values, 1.0)
+        values = np.where(clear & np.isfinite(self.values), np.log(safe), self.values)
+        return replace(self, values=values, noise=np.where(clear, self.noise / safe, self.noise))
 
     def agree(self, end: int, frame: int, other: int) -> bool:
         """Whether a frame is what the end of a side is, by chance and not on its way to the other end."""
@@ -225,6 +227,13 @@ class Counts:
         if not off.size or np.median(part) > _PART:
             return False
         return bool(off.sum() < 1.5 * np.sqrt(off.size) and (off**2).sum() < off.size + 2 * np.sqrt(2 * off.size))
+
+    def gone(self, frames: npt.NDArray[np.intp], end: int, other: int) -> Floats:
+        """By which part an end lies off each of some frames, towards the other end; dims ``(frame)``."""
+        values, towards = self.values[frames], np.sign(self.values[other] - self.values[end])
+        least = np.maximum(np.minimum(values, self.values[end]), 1e-300)
+        off = towards * (self.values[end] - values) / least
+        return np.nanmedian(np.where(np.isfinite(off).any(axis=1)[:, None], off, 0.0), axis=1)
 
     def cut_off(self, one: int, other: int) -> bool:
         """Whether there are frames without beam between two frames."""

@@ -61,7 +61,9 @@ class FactorEstimate:
         }
 
 
-def common_factor(log_ratios: Floats, variances: Floats, rois: Sequence[str], *, method: str) -> FactorEstimate:
+def common_factor(
+    log_ratios: Floats, variances: Floats, rois: Sequence[str], *, method: str, shared: Floats | None = None
+) -> FactorEstimate:
     """One factor from the ROIs: inverse-variance mean of the logarithms of their ratios.
 
     ROIs with other backgrounds or boxes follow a change to a per cent or so, whatever they count. Where their scatter
@@ -78,6 +80,9 @@ def common_factor(log_ratios: Floats, variances: Floats, rois: Sequence[str], *,
         Names of the ROIs.
     method
         How the levels were taken.
+    shared
+        Standard deviations, with their signs, of what is not known of all ROIs together; dims ``(source, roi)``. More
+        ROIs do not make it less.
 
     Raises
     ------
@@ -97,11 +102,16 @@ def common_factor(log_ratios: Floats, variances: Floats, rois: Sequence[str], *,
     usable = np.isfinite(log_ratios) & np.isfinite(variances)
     if not usable.any():
         raise StitchError("no ROI has intensities above zero on both sides")
-    ratios, variance = log_ratios[usable], np.maximum(variances[usable], _LEAST_RELATIVE_ERROR**2)
+    together = np.zeros((0, usable.sum())) if shared is None else shared[:, usable]
+    ratios, own = log_ratios[usable], np.maximum(variances[usable], _LEAST_RELATIVE_ERROR**2)
+    variance = own + (together**2).sum(axis=0)
     mean, _ = _weighted(ratios, variance)
     chi_squared, freedom = float(np.sum((ratios - mean) ** 2 / variance)), ratios.size - 1
     extra = _extra_variance(ratios, variance)
-    mean, error = _weighted(ratios, variance + extra)
+    mean, _ = _weighted(ratios, variance + extra)
+    weights = 1 / (variance + extra) / (1 / (variance + extra)).sum()
+    at_once = np.maximum((weights * together).sum(axis=1) ** 2, (weights**2 * together**2).sum(axis=1)).sum()
+    error = float(np.sqrt((weights**2 * (own + extra)).sum() + at_once))
     factor = float(np.exp(mean))
     each = np.exp(ratios)
     names = [str(roi) for roi, used in zip(rois, usable, strict=True) if used]

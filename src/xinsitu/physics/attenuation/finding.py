@@ -14,7 +14,7 @@ from xinsitu.physics.moments import frame_key, time_text, times
 from xinsitu.schema import require
 from xinsitu.values import AttenuationChange
 
-from .candidates import Search
+from .candidates import ON_ITS_WAY, Search
 from .counts import Counts, MedianBias, per_second
 from .reports import (
     LAG,
@@ -23,9 +23,10 @@ from .reports import (
     exposure_evidence,
     recorded_moves,
 )
-from .transitions import Transition, find_transitions
+from .transitions import LONGEST, Transition, find_transitions
 
 _NOT_TRUSTED = "on one side all ROIs are saturated, count too fast or are faulty, so there is no factor: give it"
+_PART_OF = "it is a part of what takes longer than an attenuator moves"
 CHECK = 10
 """Frames on each side without which a change that the log has is not looked for."""
 
@@ -128,6 +129,7 @@ def find_attenuation_changes(
     search = Search(sample, counts, window, common_tolerance, MedianBias.read(sample, counts.rois))
     steps = find_transitions(counts.values, counts.errors, threshold=threshold, least=least, tolerance=common_tolerance)
     looked_at = [search.proposed(step, least=least, threshold=threshold) for step in steps]
+    looked_at = _with_their_ways(search, looked_at)
     found = [one for one in looked_at if isinstance(one, AttenuationChange)]
     found += _recorded(search, found)
     found += _exposure_only(sample, found)
@@ -143,6 +145,32 @@ def find_attenuation_changes(
             "the factors from these: stitch --overlap COORDINATE, or attenuation_from_overlap"
         )
     return FoundChanges(found, sorted(rejected, key=lambda one: str(one.before)))
+
+
+def _with_their_ways(
+    search: Search, looked_at: Sequence[AttenuationChange | RejectedChange | None]
+) -> list[AttenuationChange | RejectedChange | None]:
+    """Take no change of one that lies beside frames too many to be an attenuator on its way: it is a part of it."""
+    axis = times(search.sample)
+    ways = [one for one in looked_at if isinstance(one, RejectedChange) and one.reason.endswith(ON_ITS_WAY)]
+    told: list[AttenuationChange | RejectedChange | None] = []
+    for one in looked_at:
+        beside = [other for other in ways if len(other.doubtful) > 1 and other is not one]
+        ends = [] if one is None else [int(np.searchsorted(axis, np.asarray(end))) for end in (one.before, one.after)]
+        near = [other for other in beside if _between(ends, other.doubtful) <= LONGEST] if ends else []
+        if isinstance(one, AttenuationChange) and near:
+            frames = [*ends, *(frame for other in near for frame in other.doubtful)]
+            inner = tuple(range(min(frames) + 1, max(frames)))
+            keys = (one.before_key, one.after_key)
+            strength = float(one.evidence["significance"])
+            one = RejectedChange(one.before, one.after, *keys, one.factor, one.factor_errors, strength, _PART_OF, inner)  # type: ignore[arg-type] # found ones are times
+        told.append(one)
+    return told
+
+
+def _between(ends: Sequence[int], frames: Sequence[int]) -> int:
+    """Frames between a change and others."""
+    return max(frames[0] - ends[1], ends[0] - frames[-1])
 
 
 def _meets(one: RejectedChange, other: RejectedChange) -> bool:
