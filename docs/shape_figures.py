@@ -68,4 +68,35 @@ def figure_shapes() -> tuple[Figure, str]:
     return figure, table(("pixels", "truth", "mean of 200 frames", "scatter", "error as told"), rows)
 
 
-FIGURES: dict[str, Callable[[], tuple[Figure, str]]] = {"shapes": figure_shapes}
+def figure_geometry() -> tuple[Figure, str]:
+    """Rings of a powder that grows: a ROI in q, its intensity, and profiles along q by pyFAI."""
+    geometry = xi.DetectorGeometry(0.2, 1e-10, (60, 70), (172e-6, 172e-6), (0.02, -0.05, 0.0))
+    empty = xr.Dataset({"image": (("time", "y", "x"), np.zeros((1, 160, 220), "int32"))})
+    scan = xi.with_geometry(empty, geometry)
+    rng, widths, places = np.random.default_rng(8), (0.012, 0.02), (0.62, 0.9)
+    mean = 3 + sum(
+        np.linspace(0, 60, 30)[:, None, None] * np.exp(-4 * np.log(2) * ((scan.q.values - at) / wide / 2) ** 2)
+        for at, wide in zip(places, widths, strict=True)
+    )
+    image = xr.DataArray(rng.poisson(mean).astype("int32"), dims=("time", "y", "x"), attrs={"units": "counts"})
+    roi = xi.roi_in_q(image, geometry, "ring", q=(0.87, 0.93), chi=(-30, 60))
+    profiles = xi.radial_profiles(image, geometry, bins=120, q=(0.5, 1.1), solid_angle=False)
+    figure = Figure(figsize=(8.4, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.imshow(image[-1], origin="lower", cmap="viridis")
+    for line in roi.geometry.outlines():
+        left.plot(line[:, 1], line[:, 0], color="#dc322f", lw=0.8)
+    left.set(title="frame 29, ROI q = 0.87 to 0.93, chi = -30 to 60", xlabel="x", ylabel="y")
+    right.pcolormesh(profiles.q, np.arange(30), profiles.intensity, cmap="viridis")
+    right.set(title="intensity per pixel", xlabel="q (1/angstrom)", ylabel="frame")
+    fits = xi.fit_profiles(
+        profiles.intensity.isel(time=-1), "q", peaks=2, errors=profiles.intensity_errors.isel(time=-1)
+    )
+    rows = [
+        (number, f"{at:.3f}", f"{float(fits.centre[number]):.4f}", f"{2 * wide:.3f}", f"{float(fits.fwhm[number]):.4f}")
+        for number, (at, wide) in enumerate(zip(places, widths, strict=True))
+    ]
+    return figure, table(("ring", "q", "fitted", "FWHM", "fitted"), rows)
+
+
+FIGURES: dict[str, Callable[[], tuple[Figure, str]]] = {"shapes": figure_shapes, "geometry": figure_geometry}

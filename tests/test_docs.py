@@ -166,12 +166,22 @@ def test_documents_are_as_their_page_says(name, read, values, tmp_path):
     assert own <= keys_of(f"formats/{name}.md")
 
 
+PONI = """Detector_config: {"pixel1": 0.000172, "pixel2": 0.000172}
+Distance: 0.1
+Poni1: 0.034
+Poni2: 0.002
+Wavelength: 1e-10
+"""
+
+
 def test_shapes_are_as_their_page_says(tmp_path):
     rows = re.findall(r"^\| `(\{.*?\})` \|", (DOCS / "formats/rois.md").read_text().split("## Shapes")[1], re.MULTILINE)
     np.save(tmp_path / "ring.npy", np.eye(9, dtype=bool))
+    (tmp_path / "waxs.poni").write_text(PONI)
     kinds = set()
     for row in rows:
         document = {"format": "xinsitu-rois", "version": 1, "rois": [{"name": "a", "shape": json.loads(row)}]}
+        document["detector_shape"] = [400, 400]
         (tmp_path / "rois.json").write_text(json.dumps(document).replace("ring.edf", "ring.npy"))
         kinds.add(xi.read_rois(tmp_path / "rois.json")["a"].geometry.kind)
     assert kinds == {"polygon", "ellipse", "rotated", "sector", "mask"}

@@ -25,6 +25,7 @@ from .io.measurement import open_measurement as open_measurement
 from .io.measurement import open_sample as open_sample
 from .io.pixel_maps import read_calibration as read_calibration
 from .io.pixel_maps import read_mask as read_mask
+from .io.poni import read_geometry as read_geometry
 from .io.results import read_results as read_results
 from .io.results import write_results as write_results
 from .io.tables import to_dataframe as to_dataframe
@@ -55,6 +56,9 @@ from .physics.peaks.fringes import scherrer_size as scherrer_size
 from .physics.peaks.spots import fit_spots as fit_spots
 from .physics.reduction.cuts import line_cut as line_cut
 from .physics.reduction.frame_similarity import two_time as two_time
+from .physics.reduction.radial import radial_profiles as radial_profiles
+from .physics.reduction.reciprocal_maps import roi_in_q as roi_in_q
+from .physics.reduction.reciprocal_maps import with_geometry as with_geometry
 from .physics.reduction.roi_profiles import profiles as profiles
 from .physics.reduction.series import measure as measure
 from .physics.reduction.tracking import Track as Track
@@ -100,6 +104,7 @@ from .simulate import simulate_frames as simulate_frames
 from .simulate import simulate_sample as simulate_sample
 from .values import AttenuationChange as AttenuationChange
 from .values import Background as Background
+from .values import DetectorGeometry as DetectorGeometry
 from .values import Ellipse as Ellipse
 from .values import Event as Event
 from .values import Key as Key

@@ -11,6 +11,7 @@ import pytest
 
 import xinsitu as xi
 from xinsitu.errors import DocumentError, XinsituError
+from xinsitu.io.documents import IN_Q
 from xinsitu.recipe import recipe_file
 from xinsitu.recipe.joins import ATTENUATION
 from xinsitu.recipe.steps import Correcting
@@ -99,7 +100,7 @@ def test_what_the_schema_refuses_we_refuse_too(roi):
 
 def test_schemas_know_the_keys_that_the_code_knows():
     roi = xi.json_schema("rois")["properties"]["rois"]["items"]["properties"]
-    assert {one["properties"]["kind"]["const"] for one in roi["shape"]["oneOf"]} == set(SHAPES)
+    assert {one["properties"]["kind"]["const"] for one in roi["shape"]["oneOf"]} == {*SHAPES, IN_Q}
     assert set(roi["measure"]["items"]["enum"]) == set(MEASURES)
     assert set(roi["role"]["enum"]) == set(ROLES)
     assert set(roi) >= {key for one in ROIS for key in one.to_dict()}

@@ -10,15 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from xinsitu.errors import DocumentError, RoiError, XinsituError
+from xinsitu.kernels.scattering import within
 from xinsitu.values import AttenuationChange, Event, Mask, Roi, RoiSet
+from xinsitu.values.detector_geometry import LIMITS, checked_limits
 
 from .disk import ordinary, write_whole
 from .exchange.roi_files import FORMS, foreign_rois, form_of, write_foreign_rois
 from .pixel_maps import read_mask
+from .poni import read_geometry
 
 ROIS, ATTENUATION, EVENTS = "xinsitu-rois", "xinsitu-attenuation", "xinsitu-events"
 SCHEMAS = ("rois", "attenuation", "events", "recipe")
 VERSION = 1
+IN_Q = "q"
+"""Kind of a shape in a ROI file that a geometry turns into pixels when it is read."""
 LARGEST = 10 * 2**20
 """Bytes; a larger file is no document of ours."""
 
@@ -128,21 +133,48 @@ def read_rois(path: PathLike) -> RoiSet:
 
 def _with_masks(document: dict[str, Any], path: Path) -> dict[str, Any]:
     """Put the pixels of masks that lie in files of their own into a ROI file."""
-    rois = document.get("rois")
-    return {**document, "rois": [_with_mask(roi, path) for roi in rois]} if isinstance(rois, list) else document
+    rois, size = document.get("rois"), document.get("detector_shape")
+    return {**document, "rois": [_with_mask(roi, path, size) for roi in rois]} if isinstance(rois, list) else document
 
 
-def _with_mask(roi: Any, path: Path) -> Any:  # noqa: ANN401 - anything that JSON has
+def _with_mask(roi: Any, path: Path, size: Any) -> Any:  # noqa: ANN401 - anything that JSON has
     shape = roi.get("shape") if isinstance(roi, Mapping) else None
-    if not isinstance(shape, Mapping) or shape.get("kind") != Mask.kind or "file" not in shape:
+    if not isinstance(shape, Mapping):
         return roi
-    beside = Path(str(shape["file"]))
-    if beside.is_absolute() or ".." in beside.parts:
-        raise RoiError(f"the mask {str(beside)!r} must lie beside the ROI file or in a folder there")
-    pixels = read_mask(path.parent / beside).values
+    if shape.get("kind") == Mask.kind and "file" in shape:
+        pixels = read_mask(_beside(path, shape["file"])).values
+    elif shape.get("kind") == IN_Q:
+        pixels = _in_q(shape, path, size)
+    else:
+        return roi
     if not pixels.any():
-        raise RoiError(f"no pixel is set in the mask {str(beside)!r}")
+        raise RoiError(f"no pixel lies in ROI {roi.get('name', '?')!r}, {dict(shape)}")
     return {**roi, "shape": Mask.of(pixels).to_dict()}
+
+
+def _beside(path: Path, name: object) -> Path:
+    """File that a ROI file names: beside it, or in a folder there."""
+    beside = Path(str(name))
+    if beside.is_absolute() or ".." in beside.parts:
+        raise RoiError(f"the file {str(beside)!r} must lie beside the ROI file or in a folder there")
+    return path.parent / beside
+
+
+def _in_q(shape: Mapping[str, Any], path: Path, size: Any) -> Any:  # noqa: ANN401 - pixels; anything that JSON has
+    """Pixels within limits of q and angles, by the geometry that the ROI names."""
+    known = ("kind", "geometry", "incidence", "surface", *LIMITS)
+    if strange := set(shape) - set(known):
+        raise RoiError(f"a shape of kind {IN_Q} has no {', '.join(sorted(strange))}, only {', '.join(known)}")
+    limits = checked_limits(**{name: shape.get(name) for name in LIMITS})
+    if not limits or "geometry" not in shape:
+        raise RoiError(f"a shape of kind {IN_Q} needs a geometry, a .poni file, and limits: {', '.join(LIMITS)}")
+    if not isinstance(size, list) or len(size) != 2 or not all(type(number) is int and number > 0 for number in size):
+        raise RoiError(f"a shape of kind {IN_Q} needs the detector_shape of the ROI file, [rows, columns]")
+    surface, incidence = shape.get("surface", "y"), shape.get("incidence", 0.0)
+    if surface not in ("y", "x") or not isinstance(incidence, int | float):
+        raise RoiError(f"surface is 'y' or 'x' and incidence a number of degrees, not {surface!r}, {incidence!r}")
+    geometry = read_geometry(_beside(path, shape["geometry"]), incidence=incidence)
+    return within(geometry.maps((0, size[0]), (0, size[1]), surface=surface), limits)
 
 
 def write_rois(

@@ -6,6 +6,7 @@ Keys that a newer version wrote are kept in ``extra`` and written back.
 
 from .background import Background
 from .changes import CAUSES, AttenuationChange, Event
+from .detector_geometry import DetectorGeometry
 from .fields import Bounds, Box
 from .frame_ranges import FrameRange, frame_ranges
 from .key_frames import KeyFrame
@@ -28,6 +29,7 @@ __all__ = [
     "Background",
     "Bounds",
     "Box",
+    "DetectorGeometry",
     "Ellipse",
     "Event",
     "FrameRange",

@@ -1,0 +1,110 @@
+"""Where a detector stands behind the sample."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from xinsitu.errors import RoiError, SchemaError
+from xinsitu.kernels import Doubles
+from xinsitu.kernels.scattering import angles, places
+
+from .fields import Bounds
+
+ANGSTROM = 1e-10
+Limits = tuple[float, float]
+LIMITS = ("q", "two_theta", "chi", "exit_angle")
+"""What a ROI may be given in."""
+
+
+@dataclass(frozen=True)
+class DetectorGeometry:
+    """Distance, wavelength, beam centre and tilts of an area detector, as pyFAI has them.
+
+    Parameters
+    ----------
+    distance
+        From the sample to the detector, along its normal, in metres.
+    wavelength
+        In metres.
+    beam_centre
+        ``(y, x)`` in pixels, pixel centres at whole numbers: the point of normal incidence, where the direct beam
+        would be if the detector were not tilted.
+    pixel_size
+        ``(y, x)`` in metres.
+    rotation
+        pyFAI's ``rot1, rot2, rot3`` in radians.
+    incidence
+        Angle of the beam to the sample's surface in degrees, for exit angles.
+
+    Raises
+    ------
+    SchemaError
+        A value makes no sense.
+
+    Examples
+    --------
+    >>> geometry = DetectorGeometry(0.5, 1e-10, beam_centre=(97, 243), pixel_size=(172e-6, 172e-6))
+    >>> [round(float(part), 6) for part in geometry.poni]
+    [0.01677, 0.041882]
+    """
+
+    distance: float
+    wavelength: float
+    beam_centre: tuple[float, float]
+    pixel_size: tuple[float, float]
+    rotation: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    incidence: float = 0.0
+
+    def __post_init__(self) -> None:
+        lengths = {"distance": (self.distance,), "wavelength": (self.wavelength,), "pixel_size": self.pixel_size}
+        for name, count in (("beam_centre", 2), ("pixel_size", 2), ("rotation", 3)):
+            value = getattr(self, name)
+            if not isinstance(value, Sequence) or len(value) != count:
+                raise SchemaError(f"{name} must be {count} numbers, not {value!r}")
+            object.__setattr__(self, name, tuple(map(float, value)))
+        numbers = (self.distance, self.wavelength, *self.beam_centre, *self.pixel_size, *self.rotation, self.incidence)
+        if not all(math.isfinite(number) for number in numbers):
+            raise SchemaError("a geometry has finite numbers only")
+        for name, values in lengths.items():
+            if min(values) <= 0:
+                raise SchemaError(f"{name} must be positive, in metres, not {values}")
+        if not 1e-12 < self.wavelength < 1e-8:
+            raise SchemaError(f"wavelength must be that of X-rays in metres, e.g. 1e-10, not {self.wavelength}")
+
+    @property
+    def poni(self) -> tuple[float, float]:
+        """Point of normal incidence from the corner of the first pixel, in metres, as pyFAI has it."""
+        y, x = ((centre + 0.5) * size for centre, size in zip(self.beam_centre, self.pixel_size, strict=True))
+        return y, x
+
+    def maps(self, y: Bounds, x: Bounds, *, surface: Literal["y", "x"] = "y") -> dict[str, Doubles]:
+        """Return ``q`` (1/angstrom), ``two_theta``, ``chi`` and ``exit_angle`` (degrees) of the pixels of a box."""
+        p1, p2 = (
+            (np.arange(*bounds, dtype=np.float64) - centre) * size
+            for bounds, centre, size in zip((y, x), self.beam_centre, self.pixel_size, strict=True)
+        )
+        at = places(p1[:, None], p2[None, :], self.distance, self.rotation)
+        return angles(*at, self.wavelength / ANGSTROM, math.radians(self.incidence), surface)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return {
+            "distance": self.distance, "wavelength": self.wavelength, "beam_centre": list(self.beam_centre),
+            "pixel_size": list(self.pixel_size), "rotation": list(self.rotation), "incidence": self.incidence,
+        }  # fmt: skip
+
+
+def checked_limits(**limits: Limits | None) -> dict[str, Limits]:
+    """Return the limits that are given, each two growing numbers."""
+    given: dict[str, Any] = {name: value for name, value in limits.items() if value is not None}
+    for name, value in given.items():
+        if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
+            raise RoiError(f"{name} must be two growing numbers, not {value!r}")
+        if not all(isinstance(end, int | float) and math.isfinite(end) for end in value) or not value[0] < value[1]:
+            raise RoiError(f"{name} must be two growing numbers, not {value!r}")
+    return {name: (float(first), float(last)) for name, (first, last) in given.items()}

@@ -1,0 +1,229 @@
+"""From a detector's geometry to q: maps, ROIs and profiles, against pyFAI and against rings of known radius."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.util import find_spec
+
+import dask
+import numpy as np
+import pytest
+import xarray as xr
+
+import xinsitu as xi
+from xinsitu.errors import DocumentError, RoiError, SchemaError
+from xinsitu.values import DetectorGeometry
+
+needs_pyfai = pytest.mark.skipif(find_spec("pyFAI") is None, reason="pyFAI is not installed")
+
+TILTED = DetectorGeometry(0.31, 1.2e-10, (45.3, -20.7), (172e-6, 150e-6), (0.12, -0.07, 0.4))
+FLAT = DetectorGeometry(0.03, 1e-10, (60, 70), (172e-6, 172e-6))
+SHAPE = (120, 140)
+
+
+def integrator(geometry):
+    from pyFAI.integrator.azimuthal import AzimuthalIntegrator
+
+    (high, wide), (poni1, poni2) = geometry.pixel_size, geometry.poni
+    return AzimuthalIntegrator(
+        geometry.distance, poni1, poni2, *geometry.rotation, high, wide, wavelength=geometry.wavelength
+    )
+
+
+def frames(values, **attrs):
+    return xr.DataArray(np.asarray(values), dims=("time", "y", "x"), attrs=attrs)
+
+
+def rings(n_frames=6, geometry=FLAT):
+    """Poisson frames of a powder ring at q = 2 that grows, and half as strong for azimuths below 0."""
+    scan = xi.with_geometry(xr.Dataset({"image": frames(np.zeros((1, *SHAPE)))}), geometry)
+    ring = np.exp(-(((scan.q - 2) / 0.05) ** 2)) * xr.where(scan.chi < 0, 0.5, 1.0)
+    mean = 20 + 100 * np.arange(1, n_frames + 1)[:, None, None] * ring.values
+    return frames(np.random.default_rng(5).poisson(mean).astype("int32"), units="counts")
+
+
+@needs_pyfai
+@pytest.mark.parametrize("geometry", [TILTED, FLAT], ids=["tilted", "flat"])
+def test_maps_are_those_of_pyfai(geometry):
+    scan = xi.with_geometry(xr.Dataset({"image": frames(np.zeros((1, *SHAPE)))}), geometry)
+    other = integrator(geometry)
+    np.testing.assert_allclose(scan.q, other.center_array(SHAPE, unit="q_A^-1"), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(scan.two_theta, other.center_array(SHAPE, unit="2th_deg"), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(scan.chi, np.degrees(other.center_array(SHAPE, unit="chi_rad")), rtol=1e-9, atol=1e-9)
+    assert {scan[name].attrs["units"] for name in ("two_theta", "chi", "exit_angle")} == {"degree"}
+    assert json.loads(scan.attrs["geometry"])["distance"] == geometry.distance
+
+
+def test_maps_of_a_crop_are_those_of_its_pixels():
+    whole = xi.with_geometry(xr.Dataset({"image": frames(np.zeros((1, *SHAPE)))}), TILTED)
+    part = xr.Dataset({"image": frames(np.zeros((1, *SHAPE))).assign_coords(y=np.arange(120), x=np.arange(140))})
+    part = xi.with_geometry(part.isel(y=slice(20, 50), x=slice(30, 90)), TILTED)
+    np.testing.assert_array_equal(part.q, whole.q[20:50, 30:90])
+
+
+def test_exit_angles_at_grazing_incidence():
+    """The specular beam leaves at the angle of incidence, the horizon at 0; both 2 a and a above the direct beam."""
+    incidence = 0.4
+    geometry = DetectorGeometry(1.0, 1e-10, (10, 5), (1e-4, 1e-4), incidence=incidence)
+    rows = 10 + np.tan(np.radians([incidence, 2 * incidence])) / 1e-4
+    scan = xi.with_geometry(xr.Dataset({"image": frames(np.zeros((1, 200, 11)))}), geometry)
+    found = np.interp(rows, np.arange(200), scan.exit_angle[:, 5])
+    np.testing.assert_allclose(found, [0, incidence], atol=1e-6)
+    turned = xi.with_geometry(
+        xr.Dataset({"image": frames(np.zeros((1, 11, 200)))}),
+        DetectorGeometry(1.0, 1e-10, (5, 10), (1e-4, 1e-4), incidence=incidence),
+        surface="x",
+    )
+    np.testing.assert_allclose(turned.exit_angle, scan.exit_angle.T)
+
+
+def test_a_roi_in_q_holds_the_pixels_between_its_limits():
+    image = rings(1)
+    scan = xi.with_geometry(xr.Dataset({"image": image}), FLAT)
+    roi = xi.roi_in_q(image, FLAT, "ring", q=(1.9, 2.1), chi=(160, 200), color="red", background=("edge",))
+    inside = (scan.q >= 1.9) & (scan.q < 2.1) & (abs(scan.chi) >= 160)
+    assert roi.area == inside.sum()
+    plain = xi.roi_in_q(image, FLAT, "ring", q=(1.9, 2.1), chi=(160, 200))
+    assert xi.measure(image, [plain]).intensity.item() == image.values[0][inside].sum()
+    assert (roi.color, roi.background) == ("red", ("edge",))
+    assert xi.Roi.from_dict(roi.to_dict()) == roi
+    cropped = image.assign_coords(y=np.arange(7, 127), x=np.arange(140))
+    assert xi.roi_in_q(cropped, FLAT, "part", q=(1.9, 2.1)).y[0] >= 7
+    for wrong in ({}, {"q": (2, 1)}, {"q": (90, 99)}, {"q": (1,)}):
+        with pytest.raises(RoiError):
+            xi.roi_in_q(image, FLAT, "none", **wrong)
+
+
+def test_a_roi_file_may_speak_of_q(tmp_path):
+    config = {"pixel1": 172e-6, "pixel2": 172e-6, "orientation": 3}
+    y, x = FLAT.poni
+    (tmp_path / "waxs.poni").write_text(
+        f"# calibration\nDetector: Detector\nDetector_config: {json.dumps(config)}\nDistance: 9\nPoni1: {y}\n"
+        f"Poni2: {x}\nRot1: 0\nRot2: 0\nRot3: 0\nWavelength: 1e-10\n# again\nDistance: 0.03\n"
+    )
+    assert xi.read_geometry(tmp_path / "waxs.poni") == FLAT
+    shape = {"kind": "q", "geometry": "waxs.poni", "q": [1.9, 2.1], "chi": [-5, 5]}
+    rois = [{"name": "a", "shape": shape}]
+    document = {"format": "xinsitu-rois", "version": 1, "detector_shape": [*SHAPE], "rois": rois}
+    (tmp_path / "rois.json").write_text(json.dumps(document))
+    expected = xi.roi_in_q(frames(np.zeros((1, *SHAPE))), FLAT, "a", q=(1.9, 2.1), chi=(-5, 5))
+    assert xi.read_rois(tmp_path / "rois.json")["a"] == expected
+    for change, said in (
+        ({"q": None, "chi": None}, "limits"), ({"geometry": "../waxs.poni"}, "beside"), ({"radius": 3}, "no radius"),
+        ({"q": [99, 100]}, "no pixel"), ({"surface": "up"}, "surface"),
+    ):  # fmt: skip
+        rois[0]["shape"] = {**shape, **change}
+        (tmp_path / "rois.json").write_text(json.dumps(document))
+        with pytest.raises(RoiError, match=said):
+            xi.read_rois(tmp_path / "rois.json")
+
+
+@needs_pyfai
+def test_poni_files_that_pyfai_writes(tmp_path):
+    made = integrator(TILTED)
+    made.save(str(tmp_path / "one.poni"))
+    found = xi.read_geometry(tmp_path / "one.poni", incidence=0.3)
+    np.testing.assert_allclose(found.beam_centre, TILTED.beam_centre, rtol=1e-9)
+    np.testing.assert_allclose(found.rotation, TILTED.rotation)
+    assert (found.pixel_size, found.incidence) == (TILTED.pixel_size, 0.3)
+    text = "Detector: Pilatus100k\nDistance: 0.3\nPoni1: 0.01\nPoni2: 0.02\nWavelength: 1e-10\n"
+    (tmp_path / "two.poni").write_text(text)
+    assert xi.read_geometry(tmp_path / "two.poni").pixel_size == (172e-6, 172e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Distance: 0.3", "lacks Poni1, Poni2, Wavelength"),
+        ("Distance: x\nPoni1: 0\nPoni2: 0\nWavelength: 1e-10", "could not convert"),
+        ("Distance: 1\nPoni1: 0\nPoni2: 0\nWavelength: 1e-10", "neither a detector"),
+        ('Detector_config: {"orientation": 2}\nDistance: 1\nPoni1: 0\nPoni2: 0\nWavelength: 1e-10', "mirrored"),
+        ('Detector_config: {"pixel1": 1, "pixel2": 1}\nDistance: 1\nPoni1: 0\nPoni2: 0\nWavelength: 1', "in metres"),
+    ],
+)
+def test_poni_files_that_say_too_little_are_refused_by_name(text, said, tmp_path):
+    (tmp_path / "bad.poni").write_text(text)
+    with pytest.raises(DocumentError, match=rf"bad\.poni.*{said}"):
+        xi.read_geometry(tmp_path / "bad.poni")
+
+
+@needs_pyfai
+def test_radial_profiles_follow_a_ring_in_time():
+    image = rings()
+    profiles = xi.radial_profiles(image, FLAT, bins=60, q=(1.5, 2.5), chi=(20, 160), solid_angle=False)
+    assert profiles.intensity.dims == ("time", "q")
+    assert profiles.q.attrs["units"] == "1/angstrom"
+    top = profiles.intensity.idxmax("q")
+    np.testing.assert_allclose(top, 2, atol=0.03)
+    assert 530 < float(profiles.intensity.max()) < 620  # a pixel is 0.03 of q, a bin half of that
+    lower = xi.radial_profiles(image, FLAT, bins=60, q=(1.5, 2.5), chi=(-160, -20), solid_angle=False)
+    strong, weak = (float(part.intensity.isel(time=-1).max()) - 20 for part in (profiles, lower))
+    assert weak / strong == pytest.approx(0.5, abs=0.05)
+    azimuthal = xi.radial_profiles(image, FLAT, along="chi", bins=36, q=(1.95, 2.05))
+    mean = azimuthal.intensity.isel(time=-1)
+    assert float(mean.sel(chi=slice(30, 150)).mean()) > 1.7 * float(mean.sel(chi=slice(-150, -30)).mean())
+
+
+@needs_pyfai
+def test_lazy_profiles_are_those_in_memory_and_nothing_is_computed_before(computes):
+    image = rings()
+    now = xi.radial_profiles(image, TILTED, bins=50)
+    with computes(0):
+        lazy = xi.radial_profiles(image.chunk(time=2), TILTED, bins=50)
+    assert dask.is_dask_collection(lazy)
+    xr.testing.assert_identical(lazy.compute(scheduler="sync"), now)
+
+
+@needs_pyfai
+def test_errors_of_profiles_are_their_scatter_and_bad_pixels_take_no_part():
+    mean = np.full(SHAPE, 30.0)
+    image = frames(np.random.default_rng(2).poisson(mean, (150, *SHAPE)).astype("int32"), units="counts")
+    profiles = xi.radial_profiles(image, FLAT, bins=40, chi=(0, 90), solid_angle=False)
+    told, seen = profiles.intensity_errors.mean("time"), profiles.intensity.std("time")
+    assert float((told / seen).median()) == pytest.approx(1, abs=0.25)
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[50:60, 50:60] = True
+    loud = image.copy(data=np.where(mask, 10**6, image.values))
+    masked = [
+        xi.radial_profiles(one, FLAT, bins=40, correction=xi.Correction(mask=xr.DataArray(mask, dims=("y", "x"))))
+        for one in (image, loud)
+    ]
+    xr.testing.assert_identical(*masked)
+    assert float(masked[1].intensity.max()) < 60
+    filtered = xi.radial_profiles(image[:3], FLAT, bins=40, correction=xi.Correction(median=3))
+    assert filtered.intensity_errors.isnull().all()
+
+
+@needs_pyfai
+def test_bins_without_pixels_are_nan_and_wrong_words_are_refused():
+    image = rings(1)
+    profiles = xi.radial_profiles(image, FLAT, bins=40, q=(1.0, 9.0))
+    assert profiles.intensity.isnull().any()
+    assert profiles.intensity.notnull().any()
+    for wrong in ({"along": "l"}, {"bins": 1}, {"q": (90, 91)}):
+        with pytest.raises(SchemaError):
+            xi.radial_profiles(image, FLAT, **wrong)
+
+
+def test_a_missing_pyfai_is_said_in_one_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyFAI.integrator.azimuthal", None)
+    monkeypatch.setitem(sys.modules, "pyFAI", None)
+    with pytest.raises(SchemaError, match=r"pip install 'xinsitu\[geometry\]'"):
+        xi.radial_profiles(rings(1), FLAT)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"distance": -1},
+        {"wavelength": 1.0},
+        {"beam_centre": (1,)},
+        {"pixel_size": (0, 1e-4)},
+        {"distance": float("nan")},
+    ],
+)
+def test_a_geometry_that_makes_no_sense_is_refused(wrong):
+    good = {"distance": 0.2, "wavelength": 1e-10, "beam_centre": (1, 2), "pixel_size": (1e-4, 1e-4)}
+    with pytest.raises(SchemaError):
+        DetectorGeometry(**{**good, **wrong})
