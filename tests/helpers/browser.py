@@ -74,6 +74,7 @@ class Tab:
         self.page, self.requests, self.errors = page, [], []
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.set_default_timeout(1000 * SECONDS)
         page.goto(url)
         if there:
             self.there()

@@ -68,13 +68,14 @@ class Changes(param.Parameterized):  # type: ignore[misc] # param has no types
         """Propose changes that the intensities show, and look at the first one."""
         found = find_attenuation_changes(self.numbers.measured())
         known = {self.place_of(change) for change in self.changes}
-        self.proposals = tuple(change for change in found if self.place_of(change) not in known)
-        self.rejected = tuple(
+        proposals = tuple(change for change in found if self.place_of(change) not in known)
+        rejected = tuple(
             AttenuationChange(
                 one.before, one.after, before_key=one.before_key, after_key=one.after_key, note=one.reason
             )
             for one in found.rejected
         )
+        self.param.update(proposals=proposals, rejected=rejected)
         self.view.message = "" if self.proposals else "no further change of attenuation was found"
         if self.proposals:
             self.looked_at = len(self.changes)
