@@ -88,7 +88,7 @@ def test_a_correction_that_is_none(wrong: Any, advice: str) -> None:
 # -- names of files ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["x.csv", "x.CSV", "x.zarr", "x.png", "x.txt", "x.tif"])
+@pytest.mark.parametrize("name", ["x.csv", "x.CSV", "x.n5", "x.png", "x.txt", "x.tif"])
 def test_netcdf_is_never_written_under_another_format_s_name(tmp_path: Path, name: str) -> None:
     series = xi.measure(frames(), ROIS)
     for write, data in ((xi.write_results, series), (xi.write_frames, frames().to_dataset(name="image"))):
@@ -101,7 +101,7 @@ def test_netcdf_is_never_written_under_another_format_s_name(tmp_path: Path, nam
 @pytest.mark.filterwarnings("ignore::xinsitu.XinsituWarning")
 def test_outputs_of_commands(experiment: Truth, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scan, rois = experiment.folders["time1"], experiment.files["rois"]
-    assert "F.zarr" in sentence(capsys, "parse", scan, "-o", tmp_path / "F.zarr")
+    assert "F.n5" in sentence(capsys, "parse", scan, "-o", tmp_path / "F.n5")
     assert "a.csv" in sentence(capsys, "measure", scan, "--rois", rois, "-o", tmp_path / "a.csv")
     assert not list(tmp_path.iterdir())
 

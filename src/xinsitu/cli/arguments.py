@@ -165,7 +165,7 @@ def _parse(add: Add) -> None:
     )
     one.add_argument("measurement", type=Path, help="folder of frames")
     one.add_argument("flatfield", type=Path, nargs="?", help="folder of flat-field frames")
-    one.add_argument("-o", "--output", type=Path, metavar="F.nc", help="file to write (SAMPLE_MEASUREMENT_frames.nc)")
+    one.add_argument("-o", "--output", type=Path, metavar="F.nc|F.zarr", help="to write (SAMPLE_MEASUREMENT_frames.nc)")
     one.add_argument("--crop", type=box, metavar="Y0:Y1,X0:X1", help="keep only these rows and columns")
     one.add_argument("--compression", choices=["deflate", "bitshuffle-lz4"], help="smaller; the second is fast")
     groups.correcting(one, threshold=0.0)

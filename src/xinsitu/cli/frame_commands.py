@@ -11,8 +11,10 @@ import xarray as xr
 
 from xinsitu.errors import LayoutError, collected, in_a_line
 from xinsitu.io.disk import refuse_other_format
+from xinsitu.io.formats.zarr_stack import attributes_of
 from xinsitu.io.frame_files import write_frames
 from xinsitu.io.instruments import GENERIC, load_instrument
+from xinsitu.io.measurement import open_measurement
 from xinsitu.io.results import flags_of, read_results, remarks_of
 from xinsitu.io.survey import survey
 from xinsitu.physics.moments import time_text
@@ -40,6 +42,11 @@ def info(words: argparse.Namespace) -> int:
     """Say what is there."""
     if words.path.suffix == ".nc" and words.path.is_file() and (text := _told(words.path)):
         say_block(text)
+        return 0
+    if attributes_of(words.path) is not None:
+        scan = open_measurement(words.path, tz=words.tz, instrument=words.instrument, chunks=None)
+        say_measurement(scan, words.path)
+        say(tally(scan))
         return 0
     try:
         found = survey(words.path, tz=words.tz, instrument=words.instrument, check=words.check, scan=words.scan)
@@ -83,7 +90,7 @@ def parse(words: argparse.Namespace) -> int:
     how = reading(words)
     scan = how.open(words.measurement)
     output = words.output or Path(default_name(scan, "_frames"))
-    refuse_other_format(output)
+    refuse_other_format(output, stores=True)
     check_frames_to([output], words.measurement, words, overwrite=words.force)
     step = Parse(
         words.measurement,
@@ -102,8 +109,9 @@ def parse(words: argparse.Namespace) -> int:
             compression=words.compression,
             recipe=document(replace(step, reading=how.named(scan)), output),
         )
-    size = output.stat().st_size / 2**20
-    say(tally(read_results(output)))
+    files = output.rglob("*") if output.is_dir() else [output]
+    size = sum(file.stat().st_size for file in files) / 2**20
+    say(tally(open_measurement(output, chunks=None) if output.is_dir() else read_results(output)))
     say(f"wrote {output.resolve()} ({size:.0f} MiB) in {time.perf_counter() - started:.1f} s")
     return 0
 

@@ -12,6 +12,7 @@ import os
 import platform
 import re
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from pathlib import Path
 from xinsitu.errors import ResultExists, SchemaError
 
 from .formats.reading import FORMATS
+from .formats.zarr_stack import attributes_of
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,12 @@ def refuse_existing(path: str | os.PathLike[str], *, overwrite: bool = False) ->
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path.parent}: there is no such folder to write {path.name} in; make it first")
+    if attributes_of(path) is not None and not path.is_symlink():
+        if not overwrite:
+            raise ResultExists(f"{path}: already exists; choose another name, or overwrite it with --force")
+        if "xinsitu_version" not in (attributes_of(path) or {}):
+            raise ResultExists(f"{path}: is a Zarr store of another program and is not replaced; choose another name")
+        return path
     if path.is_symlink() or (path.exists() and not stat.S_ISREG(path.stat().st_mode)):
         raise ResultExists(f"{path}: is no ordinary file and is not replaced; choose another name")
     if path.exists() and path.suffix.lower() in FRAMES:
@@ -93,10 +101,12 @@ def write_whole(path: str | os.PathLike[str], content: bytes | memoryview, *, ov
 
 NETCDF = (".nc", ".nc4", ".h5", ".hdf5", ".hdf", ".nxs", "")
 """Endings of names under which netCDF4, which is HDF5, may be written."""
+ZARR = ".zarr"
+ENDING_OF_STORES = f"{ZARR}.part"
 
 
-def refuse_other_format(path: str | os.PathLike[str]) -> None:
-    """Raise where a name promises another format than netCDF4.
+def refuse_other_format(path: str | os.PathLike[str], *, stores: bool = False) -> None:
+    """Raise where a name promises another format than netCDF4; ``stores``: or Zarr.
 
     Raises
     ------
@@ -104,7 +114,7 @@ def refuse_other_format(path: str | os.PathLike[str]) -> None:
         It ends in ``.csv``, ``.zarr``, ``.png`` or the like.
     """
     ending = Path(path).suffix
-    if ending.lower() not in NETCDF:
+    if ending.lower() not in (*NETCDF, *([ZARR] if stores else [])):
         other = "; a table is what write_csv writes, or [output] table in a recipe" if ending.lower() == ".csv" else ""
         raise SchemaError(f"{path}: netCDF4 (HDF5) is written, which is not called {ending}; name it .nc{other}")
 
@@ -137,7 +147,7 @@ def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterat
     clear_stale_parts(path.parent)
     # a name of 255 bytes is the longest that there is, and this one gets an ending
     begin = path.name.encode("utf-8", "surrogateescape")[:60].decode("utf-8", "ignore")
-    temporary = path.parent / f".{begin}.{_here()}-{os.getpid()}-{secrets.token_hex(4)}.part"
+    temporary = path.parent / f".{begin}.{here()}-{os.getpid()}-{secrets.token_hex(4)}.part"
     try:
         yield temporary
         _sync(temporary)
@@ -162,13 +172,13 @@ def clear_stale_parts(folder: Path) -> None:
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
             match = _PART.fullmatch(name)
-            if match and match[1] == _here() and not _alive(int(match[2])):
+            if match and match[1] == here() and not is_alive(int(match[2])):
                 (folder / name).unlink(missing_ok=True)
                 log.info("%s: cleared, its writer was killed", folder / name)
 
 
 @functools.cache
-def _here() -> str:
+def here() -> str:
     """Digest of the machine and of the numbering of its processes, which each container has for itself."""
     numbering = ""
     with contextlib.suppress(OSError):
@@ -176,7 +186,8 @@ def _here() -> str:
     return hashlib.blake2b(f"{platform.node()} {numbering}".encode(), digest_size=4).hexdigest()
 
 
-def _alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Whether a process of this machine runs."""
     if os.name != "posix":
         return True
     try:
@@ -186,6 +197,30 @@ def _alive(process: int) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def claimed(part: Path, path: Path, *, overwrite: bool) -> None:
+    """Give a folder that was written whole its name; a store that has it is put aside first, and removed after.
+
+    Raises
+    ------
+    ResultExists
+        Somebody else has written it meanwhile.
+    """
+    old = path.with_name(f".{path.name[:60]}.{secrets.token_hex(4)}.old")
+    if overwrite and path.exists():
+        refuse_existing(path, overwrite=True)
+        os.replace(path, old)
+    try:
+        os.rename(part, path)
+    except OSError as fault:
+        if old.exists():
+            os.replace(old, path)
+        if path.exists():
+            raise ResultExists(f"{path}: was written by somebody else meanwhile and is not replaced") from None
+        raise fault from None
+    shutil.rmtree(old, ignore_errors=True)
+    _sync(path.parent)
 
 
 def _claim(temporary: Path, path: Path) -> None:

@@ -33,7 +33,7 @@ from xinsitu.schema import FrameStatus
 from xinsitu.variables import SAID_LATER, Called, remarks_on_frames
 
 from .compressed_frames import filters, write_chunks
-from .disk import new_file, refuse_existing, refuse_other_format
+from .disk import ZARR, new_file, refuse_existing, refuse_other_format
 from .formats.descriptors import read_at, reserve, write_at
 from .results import ENGINE, in_chunks, provenance, storable
 
@@ -58,7 +58,9 @@ def write_frames(
     measurement
         Dataset with ``image (time, y, x)``; lazy images are computed chunk by chunk.
     path
-        Of the file to write; ``time`` (UNIX epoch seconds) and ``image`` are root datasets in it.
+        Of the file to write; ``time`` (UNIX epoch seconds) and ``image`` are root datasets in it. ``NAME.zarr`` is
+        a Zarr store (format 3; needs zarr): its chunks are written in parallel, by all threads or workers, and what was
+        written before an interruption is not written again.
     overwrite
         Replace a file of this name.
     compression
@@ -92,7 +94,11 @@ def write_frames(
     ...     h5py.File(path)["image"][:].sum().item()
     15
     """
-    refuse_other_format(path)
+    refuse_other_format(path, stores=True)
+    if Path(path).suffix.lower() == ZARR:
+        from .zarr_frames import write_zarr
+
+        return write_zarr(measurement, Path(path), overwrite=overwrite, compression=compression, recipe=recipe)
     path = refuse_existing(path, overwrite=overwrite)
     image = schema.image_of(measurement)
     if compression is not None:

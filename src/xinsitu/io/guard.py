@@ -51,7 +51,7 @@ def check_outputs(
         It would lie among frames, or outside ``below``.
     """
     sources = [Path(path) for path in frames if path is not None]
-    files = [*(Path(path) for path in inputs if path is not None), *_files(sources)]
+    files = [*(Path(path) for path in inputs if path is not None), *_files(sources), *sources]
     taken: dict[object, Path] = {}
     for output in (Path(path) for path in outputs if path is not None):
         refuse_outside(output, below)

@@ -19,6 +19,7 @@ from .discover import HDF5_SUFFIXES, look, natural_key, why_none
 from .disk import uncollected
 from .formats.hdf5_stack import Hdf5Stack
 from .formats.stack import FrameStack
+from .formats.zarr_stack import ZarrStack
 from .gather import Gathered
 from .instruments import PATTERNS, Instrument
 from .mean_frames import flat_of, image_of
@@ -76,7 +77,9 @@ def open_measurement(
     return dataset if chunks is None else _chunked(dataset, stack, chunks)
 
 
-def _chunked(dataset: xr.Dataset, stack: FrameStack | Hdf5Stack, chunks: Mapping[str, Any] | int | str) -> xr.Dataset:
+def _chunked(
+    dataset: xr.Dataset, stack: FrameStack | Hdf5Stack | ZarrStack, chunks: Mapping[str, Any] | int | str
+) -> xr.Dataset:
     """Return the Dataset with its image in dask chunks."""
     given = chunks
     if isinstance(chunks, Mapping) and (strange := [name for name in chunks if name not in dataset["image"].dims]):

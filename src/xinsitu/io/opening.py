@@ -15,19 +15,20 @@ from xinsitu.schema import UNKNOWN_ZONE, microseconds_from_time, mid_exposure
 from .assemble import Clock, assemble
 from .formats.hdf5_stack import Hdf5Stack
 from .formats.stack import FrameStack
+from .formats.zarr_stack import ZarrStack, attributes_of
 from .gather import Gathered, gather
 from .instruments import Instrument
 from .log_join import FrameKeys, NoLog, find_logs, join_logs
 from .options import NO_ZONE, OpenOptions
 from .paths import NEWEST, PathOrPaths, Source, resolve, settled
 from .recognition import Chosen, choose_instrument
-from .reopening import all_own, reopened
+from .reopening import all_own, reopened, reopened_store
 from .times import Readings, make_times
 
 log = logging.getLogger(__name__)
 
 
-def open_lazily(path: PathOrPaths, opening: OpenOptions) -> tuple[xr.Dataset, FrameStack | Hdf5Stack]:
+def open_lazily(path: PathOrPaths, opening: OpenOptions) -> tuple[xr.Dataset, FrameStack | Hdf5Stack | ZarrStack]:
     """Open frames as a Dataset without dask, and the stack behind its image.
 
     Raises
@@ -36,6 +37,9 @@ def open_lazily(path: PathOrPaths, opening: OpenOptions) -> tuple[xr.Dataset, Fr
         As in :func:`~xinsitu.io.measurement.open_measurement`.
     """
     path = settled(path)
+    if not isinstance(path, list) and attributes_of(store := os.path.abspath(os.path.expanduser(path))) is not None:
+        dataset, stack = reopened_store(store, opening)
+        return dataset, stack
     chosen = choose_instrument(opening.instrument, path)
     source = resolve(path, chosen.table.patterns, opening.series)
     gathered = gather_source(

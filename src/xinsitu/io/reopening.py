@@ -7,7 +7,7 @@ again it gives the Dataset that was written, coordinate by coordinate; nothing i
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import h5py
@@ -22,18 +22,20 @@ from xinsitu.schema import APPLIED, QUANTITIES, TIME_ENCODING, UNKNOWN_ZONE
 from xinsitu.variables import Counted
 
 from .formats.hdf5_links import opened
+from .formats.stack import LazyStack
+from .formats.zarr_stack import COMPLETE, IMAGE, ROOT, ZarrStack, attributes_of, zarr
 from .gather import Gathered
-from .instruments import Instrument
+from .instruments import GENERIC, Instrument, load_instrument
 from .nexus import decoded, read_attributes
 from .options import OpenOptions
 from .paths import Source
-from .recognition import Chosen
+from .recognition import NOBODY, Chosen, named_instrument
 from .results import ENGINE
 from .times import Readings, make_times
 
 PARTS = frozenset({"frame", "scan", "stamp", "frame_status"})
 """Coordinates that a file of frames has where its attributes are lost, as after ``scan.image.to_netcdf(...)``."""
-_OF_THE_FILE = ("recipe", "versions")
+_OF_THE_FILE = ("recipe", "versions", COMPLETE)
 """Attributes that say how the file was made, and nothing of what is computed from it."""
 
 
@@ -72,8 +74,52 @@ def reopened(source: Source, gathered: Gathered, opening: OpenOptions, chosen: C
         Times that these frames do not have are asked for.
     """
     rest = _together([_rest(path) for path in dict.fromkeys(getattr(gathered.stack, "paths", ()))], source.path)
-    stack = gathered.stack
-    image = Counted(("time", "y", "x"), LazilyIndexedArray(stack), dict(gathered.image_attributes))
+    return _rebuilt(rest, gathered.stack, gathered.image_attributes, source.path, opening, chosen)
+
+
+def reopened_store(path: str, opening: OpenOptions) -> tuple[xr.Dataset, ZarrStack]:
+    """Return the Dataset that a Zarr store holds, its image lazy, and its stack.
+
+    Raises
+    ------
+    LayoutError
+        It holds no frames of xinsitu, or zarr is not installed.
+    """
+    attributes = attributes_of(path) or {}
+    if "xinsitu_version" not in attributes:
+        raise LayoutError(f"{path}: holds no frames that xinsitu wrote; open it with xr.open_zarr")
+    status = os.stat(os.path.join(path, ROOT))
+    zarr()
+    try:
+        with xr.open_zarr(path, consolidated=False, chunks=None, zarr_format=3) as store:
+            image, rest = store[IMAGE], store.drop_vars(IMAGE).load()
+    except Exception as error:  # noqa: BLE001 - whatever a library throws at a damaged store is a fault of that store
+        raise LayoutError(f"{path}: the Zarr store is damaged ({' '.join(str(error).split())})") from None
+    if image.dims != ("time", "y", "x"):
+        raise LayoutError(f"{path}: its image has dims {', '.join(map(str, image.dims))}, not time, y, x")
+    count, rows, columns = image.shape
+    stack = ZarrStack(
+        path=path, root_bytes=status.st_size, mtime_ns=status.st_mtime_ns, frames=count, frame_shape=(rows, columns),
+        stored=image.dtype, step=int(image.encoding["chunks"][0]), promote=opening.on_error == "nan",
+        complete=bool(attributes.get(COMPLETE)),
+    )  # fmt: skip
+    chosen = named_instrument(opening.instrument) or Chosen(load_instrument(GENERIC), NOBODY)
+    for variable in (image.variable, *rest.variables.values()):  # JSON knows lists, CF arrays of the variable's kind
+        lists = {name: value for name, value in variable.attrs.items() if isinstance(value, list)}
+        variable.attrs |= {name: np.asarray(value, variable.dtype) for name, value in lists.items()}
+    return _rebuilt(_plain(rest), stack, image.attrs, path, opening, chosen), stack
+
+
+def _rebuilt(
+    rest: xr.Dataset,
+    stack: LazyStack,
+    image_attributes: Mapping[Any, Any],
+    path: str,
+    opening: OpenOptions,
+    chosen: Chosen,
+) -> xr.Dataset:
+    """Put pixels and everything else together again."""
+    image = Counted(("time", "y", "x"), LazilyIndexedArray(stack), dict(image_attributes))
     image.encoding["preferred_chunks"] = stack.preferred_chunks
     if stack.dtype != stack.stored:
         image.attrs.setdefault("stored_dtype", stack.stored.str)
@@ -82,23 +128,28 @@ def reopened(source: Source, gathered: Gathered, opening: OpenOptions, chosen: C
             rest = rest.assign_coords({axis: (axis, np.arange(size, dtype="int64"), schema.attributes_of(axis))})
     dataset = xr.Dataset({"image": image, **rest.data_vars}, coords=rest.coords, attrs=rest.attrs)
     dataset.attrs["source_token"] = stack.token
-    dataset = _of_instrument(dataset, source.path, opening, chosen.table)
-    dataset = _on_the_clock(dataset, source.path, opening, chosen.table)
-    dataset = _with_times(dataset, source.path, opening)
+    dataset = _of_instrument(dataset, path, opening, chosen.table)
+    dataset = _on_the_clock(dataset, path, opening, chosen.table)
+    dataset = _with_times(dataset, path, opening)
     dataset["time"].encoding = dict(TIME_ENCODING)
-    dataset.encoding["source"] = dataset["image"].encoding["source"] = source.path
+    dataset.encoding["source"] = dataset["image"].encoding["source"] = path
     return dataset
 
 
 def _rest(path: str) -> xr.Dataset:
-    """Everything in a file but its pixels, with texts as texts and times in whole microseconds."""
+    """Everything in a file but its pixels."""
     with xr.open_dataset(path, engine=ENGINE, drop_variables="image") as file:
         rest = file.load()
+    return _plain(rest)
+
+
+def _plain(rest: xr.Dataset) -> xr.Dataset:
+    """Texts as texts, times in whole microseconds, without what says how the file was made."""
     for name, variable in rest.variables.items():
         if variable.dtype.kind == "M":
             values = schema.time_from_microseconds(schema.microseconds_from_time(variable.values))
-        elif variable.dtype.kind == "O":
-            values = np.asarray(variable.values).astype("U")
+        elif variable.dtype.kind in "OT":
+            values = np.array(variable.values.tolist(), dtype="U")
         else:
             continue
         rest = rest.assign({name: (variable.dims, values, variable.attrs)})
