@@ -185,3 +185,19 @@ def test_camservers_text_with_other_units(tmp_path):
     tifffile.imwrite(tmp_path / "b_1.tif", PIXELS[0], description="# Exposure_time 3 jiffies", metadata=None)
     with pytest.warns(XinsituWarning, match=r"b_1\.tif: the header's Exposure_time 3 jiffies has an unknown unit"):
         assert "exposure_time" not in open_measurement(tmp_path / "b_1.tif", **WHERE).coords
+
+
+@pytest.mark.parametrize(
+    ("keys", "name"),
+    [
+        ({"WaveLength": "0.9919"}, "wavelength"),
+        ({"PSize_1": "172", "PSize_2": "0.172"}, "psize"),
+        ({"Dummy": "none"}, "dummy"),
+    ],
+)
+def test_a_number_that_cannot_be_meant_in_metres_is_said_and_not_used(tmp_path, keys, name):
+    path = edf(tmp_path / "a_0002.edf", PIXELS[0], **keys)
+    with pytest.warns(XinsituWarning, match=f"{name}.* cannot be understood"):
+        data = open_measurement(path, **WHERE)
+    assert not {"wavelength", "pixel_size_x", "pixel_size_y"} & data.attrs.keys()
+    assert data.image.dtype == PIXELS.dtype

@@ -16,6 +16,7 @@ from tests.helpers.camserver import aged, ramp
 from xinsitu import Correction, Roi, measure, stitch, write_frames
 from xinsitu.cli import main
 from xinsitu.errors import FrameChanged, FrameError, LayoutError, TimeError, XinsituWarning
+from xinsitu.io.formats import hdf5_links
 from xinsitu.io.measurement import open_flatfield, open_measurement, open_sample
 from xinsitu.io.survey import survey
 from xinsitu.schema import FrameStatus, epoch_seconds
@@ -430,3 +431,46 @@ def test_times_that_are_none_are_not_invented(tmp_path, bad):
         said = pytest.warns(XinsituWarning, match="frame_time") if name == "b_1.h5" else contextlib.nullcontext()
         with said, pytest.warns(XinsituWarning, match="no frame has a time stamp"):
             assert open_measurement(tmp_path / name).attrs["time_source"] == "frame"
+
+
+# -- what lies beside frames ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("beside", ["pixel_mask", "flatfield", "data_errors", "weights"])
+@pytest.mark.parametrize("frames", [1, 4])
+def test_maps_of_the_shape_of_frames_are_no_second_stack(tmp_path, beside, frames):
+    """In a detector of any name; one for all frames or one for each."""
+    with h5py.File(tmp_path / "a.nxs", "w") as file:
+        group = file.create_group("scan7/instrument/merlin")
+        group.attrs["NX_class"] = "NXdetector"
+        group["counts"] = TRUTH[:4]
+        group[beside] = np.zeros((frames, *TRUTH.shape[1:]), "uint32")
+    data = open_measurement(tmp_path / "a.nxs", tz="UTC", instrument="generic", time="frame")
+    np.testing.assert_array_equal(data.image, TRUTH[:4])
+
+
+def test_a_file_of_nothing_but_such_a_map_is_opened_all_the_same(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["calibration/flatfield"] = TRUTH[:3]
+    data = open_measurement(tmp_path / "a.h5", tz="UTC", instrument="generic", time="frame")
+    np.testing.assert_array_equal(data.image, TRUTH[:3])
+
+
+def test_a_file_of_many_groups_is_looked_through_once(tmp_path, monkeypatch, capsys):
+    """By ``info``, which asks whose detector it is, what is linked, and what is in it; again once it has changed."""
+    scan_file(tmp_path / "a.h5", TRUTH[:2])
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        for number in range(40):
+            file[f"{number}.1/measurement/mon"] = np.arange(3.0)
+    walks, looks = [], []
+    walk, look = hdf5_links.links_of, hdf5_links.what_breaks
+    monkeypatch.setattr(hdf5_links, "links_of", lambda file: walks.append(file.filename) or walk(file))
+    monkeypatch.setattr(hdf5_links, "what_breaks", lambda path: looks.append(path) or look(path))
+    assert main(["info", str(tmp_path / "a.h5")]) == 0
+    assert (len(walks), len(looks)) == (1, 1)
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file["more"] = h5py.ExternalLink("../elsewhere.h5", "data")
+    main(["info", str(tmp_path / "a.h5")])
+    assert (len(walks), len(looks)) == (2, 2)
+    said = capsys.readouterr()
+    assert "refers to another file" in said.out + said.err

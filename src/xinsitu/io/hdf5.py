@@ -33,6 +33,8 @@ from .pixel_maps import pixel_mask
 _PLACES = ("image", "entry/data/data", "entry/instrument/detector/data", "entry1/data/data", "exchange/data")
 MOST_FRAMES = 1_000_000
 """A file can declare any number of frames without holding one."""
+_NO_FRAMES = re.compile("mask|flat_?field|errors?$|weight|efficiency", re.IGNORECASE)
+"""Names of what lies beside frames and has their shape: maps of the detector, one or one for each frame."""
 _COLOURS = 4
 """An axis so short at the end of several is that of colours, not of columns."""
 
@@ -358,7 +360,8 @@ def _stacks(group: object) -> dict[str, h5py.Dataset]:
                 waiting.append((f"{where}{name}/", item))
             elif item.ndim > 2 and _is_stack(item):
                 found[f"{where}{name}"] = item
-    return found
+    frames = {place: item for place, item in found.items() if not _NO_FRAMES.search(place.rpartition("/")[2])}
+    return frames or found
 
 
 def _default(file: h5py.Group) -> str | None:

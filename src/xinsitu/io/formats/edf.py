@@ -36,6 +36,8 @@ _ORDERS = {"lowbytefirst": "<", "highbytefirst": ">"}
 _END = re.compile(rb"[;{]\s*\}|\n[ \t]*\}")
 """Where a header ends: a brace behind a finished key or at the begin of a line; one inside a value ends nothing."""
 _EXPOSURES = ("exposure_time", "exposuretime", "count_time", "acq_expo_time", "exposure")
+_LONGEST_WAVE, _LARGEST_PIXEL = 1e-7, 1e-2
+"""In m, as bare numbers are by the format: who writes ångströms or millimetres is far above."""
 _DDUMMY = 0.1
 """How far from ``Dummy`` a number may be and still mean it, where ``DDummy`` does not say."""
 
@@ -178,20 +180,22 @@ def _text(keys: dict[str, str]) -> tuple[PilatusText, list[str]]:
     """Return what the keys, or camserver's lines in the title, say of the detector, and the keys that say nothing."""
     unusable: list[str] = []
 
-    def found(names: Iterable[str], unit: str) -> float | None:
+    def found(names: Iterable[str], unit: str, most: float = math.inf) -> float | None:
         for name in (name for name in names if keys.get(name)):
             value = quantity(keys[name], unit, default=unit)
-            if value is not None:
+            if value is not None and value < most:
                 return value
             unusable.append(f"{name} = {keys[name]!r}")
         return None
 
-    wavelength = found(("wavelength",), "m")
+    wavelength = found(("wavelength",), "m", _LONGEST_WAVE)
+    if keys.get("dummy") and _number(keys["dummy"]) is None:
+        unusable.append(f"dummy = {keys['dummy']!r}")
     own = PilatusText(
         exposure_time=found(_EXPOSURES, "s"),
-        pixel_size_x=found(("psize_1",), "m"),
-        pixel_size_y=found(("psize_2",), "m"),
-        wavelength=None if wavelength is None or wavelength > 1 else round(wavelength * 1e10, 12),
+        pixel_size_x=found(("psize_1",), "m", _LARGEST_PIXEL),
+        pixel_size_y=found(("psize_2",), "m", _LARGEST_PIXEL),
+        wavelength=None if wavelength is None else round(wavelength * 1e10, 12),
     )
     title = keys.get("title", "")
     camserver = parse_pilatus(title.encode("latin-1")) if title.startswith("#") else PilatusText()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 import os
 import stat
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -36,14 +39,13 @@ def linked_files(path: str) -> tuple[tuple[str, int, int], ...]:
         A link leaves the folder, or what it names is not there or is too short.
     """
     folder = os.path.dirname(path)
-    waiting, found = [path], {}
-    lost = {*missing_pieces(path), *missing_sources(path)} if os.path.isfile(path) else set()
+    waiting, found, references = [path], {}, {}
+    lost: set[str] = set()
     while waiting:
         one = waiting.pop()
         try:
-            refuse_outside_links(one, inside=folder)
+            references[one] = _within(Path(one), Path(folder).resolve())
             status = os.stat(one)
-            linked = list(_linked_files(one))
         except Exception as error:  # noqa: BLE001 - whatever HDF5 throws at a damaged file is a fault of that file
             text = " ".join(str(error).removeprefix(f"{one}: ").split())
             if one == path:
@@ -51,11 +53,15 @@ def linked_files(path: str) -> tuple[tuple[str, int, int], ...]:
             said = f"links to {os.path.relpath(one, folder)}: {text}"
             raise FrameFault(path, said, FrameStatus.MISSING) from None
         found[one] = (one, status.st_size, status.st_mtime_ns)
+        if one == path:
+            lost = {*missing_pieces(path), *_missing_sources(path, references[path])}
+        names = sorted({said.file for said in references[one] if said.kind != STORAGE and said.file != "."})
+        linked = [target_of(os.path.dirname(one), name) for name in names]
         waiting += [name for name in linked if name not in found and name not in lost]
     taken: Sources = {}
     for one in found:
         try:
-            taken |= _check_sources(one, lost)
+            taken |= _check_sources(one, references[one], lost)
         except XinsituError:
             raise
         except Exception as error:  # noqa: BLE001 - as above
@@ -80,51 +86,83 @@ def missing_pieces(path: str) -> dict[str, str]:
     return {target: name for target, name in targets.items() if not os.path.lexists(target)}
 
 
+LINK, SOURCE, STORAGE = "link", "source", "storage"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What in a file refers to a file.
+
+    Parameters
+    ----------
+    kind
+        An external link, a source of a virtual dataset (``file`` is ``.`` for the file itself), external storage.
+    name
+        Of the link or dataset.
+    file
+        As it is written.
+    dataset
+        In that file.
+    frames
+        Whether the virtual dataset may be one of frames, of which some may be missing; never a mask.
+    address
+        Where the virtual dataset lies.
+    bounds, points
+        Sizes that the source is said to have, and how many points are taken from it.
+    """
+
+    kind: str
+    name: str
+    file: str
+    dataset: str = ""
+    frames: bool = False
+    address: int = 0
+    bounds: tuple[int, ...] = ()
+    points: int = 0
+
+    def larger_than(self, shape: tuple[int, ...]) -> bool:
+        """Whether more is taken than a source of this shape has: a part of it with bounds, or all of it."""
+        if self.bounds:
+            sizes = zip(shape, self.bounds, strict=True)
+            return len(shape) == len(self.bounds) and any(one < other for one, other in sizes)
+        return math.prod(shape) < self.points
+
+
 Place = tuple[str, int]
 """A dataset: its file, and where it lies in it."""
 Sources = dict[Place, set[Place]]
 
 
-def missing_sources(path: str) -> set[str]:
+def _missing_sources(path: str, references: Sequence[Reference]) -> set[str]:
     """Files that are not there of those that virtual datasets take frames from; HDF5 would give zeros for theirs."""
-    try:
-        with opened(path) as file:
-            names = {source.file_name for name, item, source in _virtual_sources(file) if _are_frames(item, name)} - {
-                "."
-            }
-    except Exception:  # noqa: BLE001 - said where the file is opened for good
-        return set()
+    names = {one.file for one in references if one.kind == SOURCE and one.frames} - {"."}
     targets = {target_of(os.path.dirname(path), name) for name in names}
     return {target for target in targets if not os.path.lexists(target)}
 
 
-def _are_frames(item: h5py.Dataset, name: str) -> bool:
-    """Whether a virtual dataset may be one of frames, of which some may be missing; never a mask."""
-    return item.ndim > 2 and "mask" not in name.lower()
-
-
-def _check_sources(path: str, lost: Set[str]) -> Sources:
+def _check_sources(path: str, references: Sequence[Reference], lost: Set[str]) -> Sources:
     """Raise where a virtual dataset takes frames from where there are none: HDF5 would give zeros."""
     taken: Sources = {}
-    with opened(path) as file:
-        for name, item, source in _virtual_sources(file):
-            here = source.file_name == "."
-            target = path if here else target_of(os.path.dirname(path), source.file_name)
-            if target in lost and _are_frames(item, name):
-                continue
-            if target in lost:
-                raise FrameFault(path, f"{name} takes values from {source.file_name}, which is not there")
-            with opened(target) as other:
-                dataset = other.get(source.dset_name)
-                shape = dataset.shape if isinstance(dataset, h5py.Dataset) else None
-                if shape is not None:
-                    place = (os.path.realpath(target), h5py.h5o.get_info(dataset.id).addr)
-                    taken.setdefault((os.path.realpath(path), h5py.h5o.get_info(item.id).addr), set()).add(place)
-            if shape is None:
-                raise FrameFault(path, f"{name} takes frames from {source.file_name}, which has no {source.dset_name}")
-            if _too_small(shape, source):
-                said = f"{name} takes more from {source.file_name} than the {shape} that it has"
-                raise FrameFault(path, said, FrameStatus.TRUNCATED)
+    folder = os.path.dirname(path)
+    wanted = [
+        (path if one.file == "." else target_of(folder, one.file), one) for one in references if one.kind == SOURCE
+    ]
+    for target, sources in itertools.groupby(wanted, key=lambda pair: pair[0]):
+        some = [one for _, one in sources if not (target in lost and one.frames)]
+        if some and target in lost:
+            raise FrameFault(path, f"{some[0].name} takes values from {some[0].file}, which is not there")
+        if not some:
+            continue
+        with opened(target) as other:
+            for one in some:
+                dataset = other.get(one.dataset)
+                if not isinstance(dataset, h5py.Dataset):
+                    raise FrameFault(path, f"{one.name} takes frames from {one.file}, which has no {one.dataset}")
+                if one.larger_than(dataset.shape):
+                    said = f"{one.name} takes more from {one.file} than the {dataset.shape} that it has"
+                    raise FrameFault(path, said, FrameStatus.TRUNCATED)
+                place = (os.path.realpath(target), h5py.h5o.get_info(dataset.id).addr)
+                taken.setdefault((os.path.realpath(path), one.address), set()).add(place)
     return taken
 
 
@@ -144,38 +182,11 @@ def _check_depth(path: str, taken: Sources) -> None:
             raise FrameFault(path, f"its virtual datasets refer to each other more than {DEEPEST} deep")
 
 
-def _too_small(shape: tuple[int, ...], source: h5py._hl.vds.VDSmap) -> bool:
-    """Whether a source has not all that is taken from it: a part of it with bounds, or all of it."""
-    bounds = source.src_space.get_simple_extent_dims()
-    if bounds:
-        return len(shape) == len(bounds) and any(one < other for one, other in zip(shape, bounds, strict=True))
-    return math.prod(shape) < int(source.vspace.get_select_npoints())
-
-
-def _virtual_sources(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset, h5py._hl.vds.VDSmap]]:
-    for name, _, item in links_of(file):
-        if isinstance(item, h5py.Dataset) and item.is_virtual:
-            yield from ((name, item, source) for source in item.virtual_sources())
-
-
 def _state(path: str, said: str) -> FrameStatus:
     if not os.path.exists(path):
         return FrameStatus.MISSING
     cut = "truncated file" in said or not os.path.getsize(path)
     return FrameStatus.TRUNCATED if cut else FrameStatus.UNREADABLE
-
-
-def _linked_files(path: str) -> Iterator[str]:
-    """Absolute paths of files that the links and virtual datasets of a file name."""
-    folder = os.path.dirname(path)
-    names: set[str] = set()
-    with opened(path) as file:
-        for _, link, item in links_of(file):
-            if isinstance(link, h5py.ExternalLink):
-                names.add(link.filename)
-            elif isinstance(item, h5py.Dataset) and item.is_virtual:
-                names.update(source.file_name for source in item.virtual_sources() if source.file_name != ".")
-    return iter(target_of(folder, name) for name in sorted(names))
 
 
 MOST_OBJECTS = 100_000
@@ -212,15 +223,51 @@ def refuse_outside_links(path: str | os.PathLike[str], *, inside: str | os.PathL
     SchemaError
         The file refers elsewhere, or is no HDF5 file.
     """
-    path = Path(path)
-    refuse_unsound(path)
+    _within(Path(path), None if inside is None else Path(inside).resolve())
+
+
+def _within(path: Path, inside: Path | None) -> tuple[Reference, ...]:
+    """Return what a file refers to; raise where it must not."""
     try:
-        with opened(path) as file:
-            _check_links(file, path, None if inside is None else Path(inside).resolve())
-    except XinsituError:
+        status = path.stat()
+    except OSError:
+        refuse_unsound(path)
+        raise
+    try:
+        found = _references(path, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode))
+        for one in found:
+            if one.kind != SOURCE or one.file != ".":
+                _check_target(path, one.name, one.file, inside, beside=one.kind != STORAGE)
+    except (XinsituError, FileNotFoundError, PermissionError):
         raise
     except Exception as fault:  # noqa: BLE001 - whatever HDF5 throws at a damaged file is a fault of that file
         raise SchemaError(f"{path}: is no readable HDF5 file ({' '.join(str(fault).split())})") from None
+    return found
+
+
+@functools.lru_cache(maxsize=64)
+def _references(path: Path, identity: tuple[int, ...]) -> tuple[Reference, ...]:
+    """Return what a sound file refers to; a file that is the same as before is not looked through again."""
+    refuse_unsound(path)
+    with opened(path) as file:
+        return tuple(_listed(file))
+
+
+def _listed(file: h5py.File) -> Iterator[Reference]:
+    for name, link, item in links_of(file):
+        if isinstance(link, h5py.ExternalLink):
+            yield Reference(LINK, name, link.filename)
+        elif isinstance(item, h5py.Dataset):
+            if item.is_virtual:
+                address = h5py.h5o.get_info(item.id).addr
+                frames = item.ndim > 2 and "mask" not in name.lower()
+                for one in item.virtual_sources():
+                    bounds, points = one.src_space.get_simple_extent_dims(), int(one.vspace.get_select_npoints())
+                    yield Reference(
+                        SOURCE, name, one.file_name, one.dset_name, frames, address, tuple(bounds or ()), points
+                    )
+            for target, _, _ in item.external or ():  # HDF5 looks for these nowhere else
+                yield Reference(STORAGE, name, os.path.join(os.path.dirname(file.filename), target))
 
 
 def refuse_unsound(path: Path) -> None:
@@ -269,23 +316,6 @@ def links_of(file: h5py.File) -> Iterator[tuple[str, object, object]]:
             if isinstance(item, h5py.Group) and (address := h5py.h5o.get_info(item.id).addr) not in seen:
                 seen.add(address)
                 waiting.append(item)
-
-
-def _check_links(file: h5py.File, path: Path, inside: Path | None) -> None:
-    for name, link, item in links_of(file):
-        if isinstance(link, h5py.ExternalLink):
-            _check_target(path, name, link.filename, inside)
-        elif isinstance(item, h5py.Dataset):
-            for target in _targets(item):
-                _check_target(path, name, target, inside)
-            for target, _, _ in item.external or ():  # HDF5 looks for these nowhere else
-                _check_target(path, name, os.path.join(path.parent, target), inside, beside=False)
-
-
-def _targets(dataset: h5py.Dataset) -> list[str]:
-    """Files other than its own that a virtual dataset takes its values from."""
-    names = [source.file_name for source in dataset.virtual_sources()] if dataset.is_virtual else []
-    return [name for name in names if name != "."]
 
 
 def _check_target(path: Path, where: str, target: str, inside: Path | None, *, beside: bool = True) -> None:
