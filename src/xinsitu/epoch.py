@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 TIME_ENCODING: Mapping[str, object] = {
     "units": "seconds since 1970-01-01",
@@ -51,6 +54,7 @@ def mid_exposure(data: xr.Dataset | xr.DataArray) -> npt.NDArray[np.datetime64]:
     --------
     >>> time = time_from_microseconds([5_000_000])
     >>> bounds = ("time", "bound"), np.stack([time - np.timedelta64(900, "ms"), time], axis=1)
+    >>> import xarray as xr
     >>> mid_exposure(xr.Dataset(coords={"time": time, "time_bounds": bounds}))
     array(['1970-01-01T00:00:04.550000000'], dtype='datetime64[ns]')
     """
@@ -82,6 +86,7 @@ def knows_utc(data: xr.DataArray | xr.Dataset) -> bool:
 
     Examples
     --------
+    >>> import xarray as xr
     >>> knows_utc(xr.Dataset(attrs={"time_zone_source": "unknown"})), knows_utc(xr.Dataset())
     (False, True)
     """

@@ -11,10 +11,9 @@ import enum
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import xarray as xr
 
 from .epoch import TIME_ENCODING as TIME_ENCODING
 from .epoch import UNKNOWN_ZONE as UNKNOWN_ZONE
@@ -24,6 +23,9 @@ from .epoch import microseconds_from_time as microseconds_from_time
 from .epoch import mid_exposure as mid_exposure
 from .epoch import time_from_microseconds as time_from_microseconds
 from .errors import SchemaError
+
+if TYPE_CHECKING:  # the help of the command line needs names and units, and no arrays
+    import xarray as xr
 
 CONVENTIONS = "CF-1.11"
 COUNTS = "counts"
@@ -39,7 +41,7 @@ DETECTOR_SHAPE = "detector_shape"
 APPLIED = "corrections"
 """Attribute of an image that lists the steps it has been through."""
 
-Xarray = TypeVar("Xarray", xr.DataArray, xr.Dataset)
+Xarray = TypeVar("Xarray", "xr.DataArray", "xr.Dataset")
 
 
 @dataclass(frozen=True)
@@ -230,6 +232,7 @@ def describe(
 
     Examples
     --------
+    >>> import xarray as xr
     >>> describe(xr.DataArray([1.0], dims="time"), "com_y").attrs
     {'units': 'pixel', 'long_name': 'centre of mass along y'}
     """
@@ -268,6 +271,8 @@ def check_data(data: object) -> None:
     SchemaError
         It is an array without names, a path, ROIs, or anything else.
     """
+    import xarray as xr
+
     if isinstance(data, xr.DataArray | xr.Dataset):
         return
     if isinstance(data, str | os.PathLike):
@@ -286,11 +291,14 @@ def require(data: xr.DataArray | xr.Dataset, *, dims: Iterable[str] = (), variab
 
     Examples
     --------
+    >>> import xarray as xr
     >>> require(xr.DataArray([0], dims="time", name="image"), dims=("time", "y", "x"))
     Traceback (most recent call last):
     ...
     xinsitu.errors.SchemaError: 'image' has dims (time) and lacks the dims y, x
     """
+    import xarray as xr
+
     check_data(data)
     lacks = [dim for dim in dims if dim not in data.dims]
     absent = [] if isinstance(data, xr.DataArray) else [name for name in variables if name not in data.variables]
@@ -311,6 +319,8 @@ def image_of(data: xr.DataArray | xr.Dataset) -> xr.DataArray:
     SchemaError
         There is no ``image``, or it lacks a dimension.
     """
+    import xarray as xr
+
     check_data(data)
     if isinstance(data, xr.Dataset):
         require(data, variables=("image",))
@@ -329,10 +339,13 @@ def axis_name(data: xr.DataArray | xr.Dataset, axis: str) -> str:
 
     Examples
     --------
+    >>> import xarray as xr
     >>> com = describe(xr.DataArray([1.0], dims="time"), "com_y", long_name="centre of mass along hk")
     >>> axis_name(com.to_dataset(), "y"), axis_name(com.to_dataset(), "x")
     ('hk', 'x')
     """
+    import xarray as xr
+
     if axis in data.coords:
         name = str(data[axis].attrs.get("long_name", axis))
         return axis if name == QUANTITIES[axis].long_name else name

@@ -33,7 +33,7 @@ def _later(module: str, name: str) -> Command:
 
 _COMMANDS: dict[str, Command] = {
     "demo": lambda words: importlib.import_module("xinsitu.cli.demo").demo(words, main),
-    "info": _later("frame_commands", "info"),
+    "info": _later("info_command", "info"),
     "parse": _later("frame_commands", "parse"),
     "explore": _later("frame_commands", "explore"),
     "measure": _later("series_commands", "measure"),

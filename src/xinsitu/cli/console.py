@@ -13,10 +13,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
-from dask.diagnostics import ProgressBar
-
 from xinsitu.errors import XinsituError, XinsituWarning, in_a_line
-from xinsitu.recipe.cluster import client_in_use, progress
 
 
 def sentence(fault: Exception, about: object = None) -> str:
@@ -123,6 +120,10 @@ def working(text: str) -> Iterator[None]:
     started = time.perf_counter()
     with contextlib.ExitStack() as stack:
         if sys.stderr.isatty():
+            from dask.diagnostics import ProgressBar  # what is said without a bar needs no dask
+
+            from xinsitu.recipe.cluster import client_in_use, progress
+
             print(f"{in_a_line(text)} …", file=sys.stderr, flush=True)
             client = client_in_use()
             bar = ProgressBar(minimum=0.5, out=sys.stderr) if client is None else progress(client, sys.stderr)

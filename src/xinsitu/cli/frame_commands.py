@@ -1,4 +1,4 @@
-"""``info``, ``parse`` and ``explore``: commands on frames."""
+"""``parse`` and ``explore``: commands on frames."""
 
 from __future__ import annotations
 
@@ -9,19 +9,15 @@ from pathlib import Path
 
 import xarray as xr
 
-from xinsitu.errors import LayoutError, collected, in_a_line
 from xinsitu.io.disk import refuse_other_format
-from xinsitu.io.formats.zarr_stack import attributes_of
 from xinsitu.io.frame_files import write_frames
 from xinsitu.io.instruments import GENERIC, load_instrument
 from xinsitu.io.measurement import open_measurement
-from xinsitu.io.results import flags_of, read_results, remarks_of
-from xinsitu.io.survey import survey
-from xinsitu.physics.moments import time_text
+from xinsitu.io.results import read_results
 from xinsitu.recipe import Parse
 from xinsitu.values import Background
 
-from .console import complain, say, say_block, working
+from .console import complain, say, working
 from .shared import (
     background,
     calibrations,
@@ -36,49 +32,6 @@ from .shared import (
     scheduler,
     tally,
 )
-
-
-def info(words: argparse.Namespace) -> int:
-    """Say what is there."""
-    if words.path.suffix == ".nc" and words.path.is_file() and (text := _told(words.path)):
-        say_block(text)
-        return 0
-    if attributes_of(words.path) is not None:
-        scan = open_measurement(words.path, tz=words.tz, instrument=words.instrument, chunks=None)
-        say_measurement(scan, words.path)
-        say(tally(scan))
-        return 0
-    try:
-        found = survey(words.path, tz=words.tz, instrument=words.instrument, check=words.check, scan=words.scan)
-    except LayoutError:
-        results = [text for path in sorted(words.path.glob("*.nc")) if (text := _told(path))]
-        if not results:
-            raise
-        say_block("\n\n".join(results))
-        return 0
-    say_block(str(found))
-    return 0
-
-
-def _told(path: Path) -> str:
-    """Return what is to be said of a ROI time series; empty for other files."""
-    with collected():
-        result = read_results(path)
-    return _result_text(result, path) if "roi" in result.dims else ""
-
-
-def _result_text(result: xr.Dataset, path: Path) -> str:
-    """Return what a ROI time series holds, and what of it is not to be trusted."""
-    first, last = (time_text(result, moment) for moment in result["time"].values[[0, -1]])
-    lines = [
-        str(path),
-        f"  series    {tally(result)}, ROIs {', '.join(map(str, result['roi'].values))}",
-        f"  times     {first} to {last}",
-        *(f"  doubt     {text}" for text in (*remarks_of(result), *flags_of(result))),
-        f"  next      xinsitu plot {path}",
-    ]
-    return "\n".join(map(in_a_line, lines))
-
 
 # -- parse ------------------------------------------------------------------------------------------------------------
 

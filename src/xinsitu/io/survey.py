@@ -26,7 +26,6 @@ from .instruments import GENERIC, Instrument
 from .options import OpenOptions, check_instrument
 from .paths import PathOrPaths, Source, hdf5_files, resolve, settled
 from .recognition import GIVEN, Chosen, choose_instrument
-from .reopening import said_of
 from .series_survey import SHOWN, SeriesSurvey
 from .times import Readings, TimeAxis, make_times
 
@@ -214,6 +213,8 @@ def _survey_hdf5(source: Source, how: _How, chosen: Chosen) -> SeriesSurvey:
             for name, scan, frame, header in zip(names, whole.scan, whole.frame, whole.headers, strict=True)
             if header is not None
         ]
+    from .reopening import said_of  # a netCDF file is read with more than frames need
+
     written, (zone, zone_source), instrument = said_of(source), how.zone(chosen), str(chosen)
     if written:
         known = written.get("time_zone_source", UNKNOWN_ZONE)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from xinsitu.native import Job as Job
 from xinsitu.native import library as library
 
-from .pixels import Bools, Doubles, Frames
+from .pixels import Bools, Doubles, Floats, Frames
 from .sums import LANES, edge_width, profiles
 
 TYPES = {np.dtype(name): number for number, name in enumerate(("int32", "uint32", "uint16", "float32", "float64"))}
@@ -47,6 +47,28 @@ class Kernel:
         ``boxes`` are the ROIs and then the regions of the frames' background; ``number`` and ``scale`` are those of
         each frame, ``shared`` is what backgrounds are divided by before frames are divided by them.
         """
+        return self._run(raw, boxes, number, scale, shared, out=out.ctypes.data, columns=out.strides[0] // out.itemsize)
+
+    def correct(
+        self, out: Floats, raw: Frames, boxes: Sequence[Box], scale: Doubles | None, shared: float | None
+    ) -> tuple[Bools, Doubles]:
+        """Correct whole frames into float32; returns which of them are left to NumPy, and the background of each.
+
+        ``boxes`` are the regions of the background.
+        """
+        background = np.full(len(raw), np.nan)
+        places = {"corrected": out.ctypes.data, "background": background.ctypes.data}
+        return self._run(raw, boxes, np.zeros(len(raw)), scale, shared, **places), background
+
+    def _run(
+        self,
+        raw: Frames,
+        boxes: Sequence[Box],
+        number: Doubles,
+        scale: Doubles | None,
+        shared: float | None,
+        **places: int,
+    ) -> Bools:
         job = Job.from_buffer_copy(self.job)
         left, numbers = np.zeros(len(raw), dtype=np.uint8), np.ascontiguousarray(number, dtype=np.int64)
         strided = raw.strides[2] != raw.itemsize or any(stride % raw.itemsize for stride in raw.strides)
@@ -59,7 +81,8 @@ class Kernel:
         job.boxes = bounds.ctypes.data
         job.number, job.scale, job.left = numbers.ctypes.data, _address(factors), left.ctypes.data
         job.shared = 1.0 if shared is None else shared
-        job.out, job.columns = out.ctypes.data, out.strides[0] // out.itemsize
+        for name, place in places.items():
+            setattr(job, name, place)
         function = library()
         if function is None or function(ctypes.byref(job)):
             left[:] = 1

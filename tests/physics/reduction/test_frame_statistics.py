@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 
 import xinsitu as xi
 from xinsitu.errors import RoiError
-from xinsitu.kernels import UNREAD, compiled, lost
+from xinsitu.kernels import DARK, UNREAD, compiled, lost, marked
 from xinsitu.kernels.sums import profiles, sum_in_lanes
 from xinsitu.native import SWITCH, kernel_name
+from xinsitu.physics.corrections.framewise import correct_block
+from xinsitu.physics.corrections.plan import prepared
 from xinsitu.physics.reduction import frame_statistics, pixel_sums
 from xinsitu.physics.reduction.regions import Measurements, resting
 from xinsitu.physics.reduction.roi_plan import fitted
@@ -120,6 +122,28 @@ def test_the_kernel_is_numpy_to_the_last_bit(case):
         parts = [frame_statistics.statistics(raw[some], per_frame[some], told.plan, shared)
                  for some in (slice(0, cut), slice(cut, None)) if len(raw[some])]  # fmt: skip
         np.testing.assert_array_equal(np.concatenate(parts), fast)
+
+
+@needs_kernel
+@settings(max_examples=100, deadline=None)
+@given(cases())
+def test_frames_are_corrected_by_the_kernel_as_by_numpy(case):
+    image, _, recipe = case
+    if recipe is None:
+        reject()
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ready = prepared(image, recipe, dtype=np.float32)
+        told = {"plan": ready.steps, "shared": 7.3 if ready.steps.needs_mean else None}
+        fast = correct_block(image.values, ready.per_frame, **told)
+        own, compiled.library = compiled.library, lambda: None
+        try:
+            slow = correct_block(image.values, ready.per_frame, **told)
+        finally:
+            compiled.library = own
+    np.testing.assert_array_equal(fast, slow)
+    for why in (DARK, UNREAD):
+        np.testing.assert_array_equal(marked(fast, why), marked(slow, why))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xinsitu import kernels
+from xinsitu.kernels import compiled
 from xinsitu.physics.blocks import Plan, block_function
 from xinsitu.values import Box
 
@@ -137,10 +139,9 @@ def pooled_mean(parts: list[kernels.Floats]) -> Doubles:
     total = np.zeros(len(parts[0]))
     number = np.zeros(len(parts[0]))
     for part in parts:
-        values = np.ascontiguousarray(kernels.in_rows(part), dtype=np.float64)
-        good = np.isfinite(values)
-        total += np.where(good, values, 0.0).sum(axis=1)
-        number += np.count_nonzero(good, axis=1)
+        good = np.isfinite(part)
+        total += kernels.total(np.where(good, part, 0.0).astype(np.float64))
+        number += np.count_nonzero(good, axis=(1, 2))
     result = np.full(len(total), np.nan)
     np.divide(total, number, out=result, where=number > 0)
     return result
@@ -190,15 +191,65 @@ def correct_block(
     """
     result = np.empty(raw.shape, dtype=plan.dtype)
     unread, dark = kernels.marked(raw, kernels.UNREAD), kernels.marked(raw, kernels.DARK)
-    for number in range(len(raw)):
+    left, levels = np.ones(len(raw), dtype=bool), np.full(len(raw), np.nan)
+    if compiles(raw, plan) and plan.dtype == np.float32:
+        kernel = kernel_for(plan, raw.shape[1:], raw.dtype)
+        factor = per_frame[:, SCALE] if plan.scaled else None
+        left, levels = kernel.correct(result, raw, plan.boxes or (), factor, shared if plan.needs_mean else None)
+    for number in np.flatnonzero(left & ~unread & ~dark).tolist():
         one = slice(number, number + 1)
-        if unread[number] or dark[number]:
-            result[number] = kernels.lost(plan.dtype, kernels.UNREAD if unread[number] else kernels.DARK)
-            continue
         values, level = corrected(raw[one], plan, per_frame[one], shared)
-        dark[number] = level is not None and plan.mode == "divide" and level[0] <= 0
-        result[number] = kernels.lost(plan.dtype, kernels.DARK) if dark[number] else values[0]
+        result[number] = values[0]
+        if level is not None:
+            levels[number] = level[0]
+    if plan.boxes is not None and plan.mode == "divide":
+        dark |= levels <= 0
+    for lost, why in ((dark, kernels.DARK), (unread, kernels.UNREAD)):
+        if lost.any():
+            result[lost] = kernels.lost(plan.dtype, why)
     return result
+
+
+def compiles(raw: kernels.Frames, steps: Steps) -> bool:
+    """Whether the compiled kernel knows these frames and this recipe."""
+    stored = steps.stored or raw.dtype
+    return (
+        compiled.library() is not None
+        and raw.dtype in compiled.TYPES
+        and raw.size > 0
+        and steps.median in (None, 3)
+        and steps.dead_time is None
+        and not steps.images
+        and (raw.dtype.kind == "f" or raw.dtype.kind == stored.kind)
+        and (steps.dtype == np.float32 or (steps.mode is None and not steps.scaled))
+    )
+
+
+def told(steps: Steps, shape: tuple[int, int], dtype: np.dtype[Any]) -> dict[str, Any]:
+    """Return what the compiled kernel is told of the pixels of frames and of what is done to them."""
+    stored, single, threshold = steps.stored or dtype, steps.work == np.float32, steps.threshold or 0.0
+    filtering = "plain" if steps.median is None else "median" if steps.threshold is None else "outliers"
+    return {
+        "flat": None if steps.flat is None else steps.flat.astype(np.float64),
+        "mask": steps.mask,
+        "dead": None if steps.dead is None else steps.dead[0],
+        "levels": len(steps.boxes or ()),
+        "height": shape[0],
+        "width": shape[1],
+        "filter": compiled.FILTERS.index(filtering),
+        "threshold": float(np.float32(threshold)) if single else threshold,
+        "single": single,
+        "mode": compiled.MODES.index(steps.mode),
+        "negative_codes": stored.kind == "i",
+        "code": float(kernels.lowest_code(stored)) if stored.kind == "u" else np.inf,
+        "dead_code": float(steps.dead[1]) if steps.dead is not None else np.inf,
+    }
+
+
+@functools.lru_cache(maxsize=16)
+def kernel_for(steps: Steps, shape: tuple[int, int], dtype: np.dtype[Any]) -> compiled.Kernel:
+    """Tell the compiled kernel how to correct such frames; kept for the next block."""
+    return compiled.kernel_of(gain=None, pairs=(), rois=(), **told(steps, shape, dtype))
 
 
 def corrected(

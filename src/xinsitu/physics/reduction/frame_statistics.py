@@ -11,7 +11,7 @@ from xinsitu import kernels
 from xinsitu.kernels import Doubles, compiled
 from xinsitu.kernels.statistics import MOMENTS
 from xinsitu.physics.blocks import block_function
-from xinsitu.physics.corrections.framewise import NUMBER, SCALE, Steps
+from xinsitu.physics.corrections.framewise import NUMBER, SCALE, compiles, told
 from xinsitu.values import OWN_EDGE
 
 from . import median_bias, pixel_sums
@@ -36,14 +36,14 @@ def statistics(
     raw: kernels.Frames, per_frame: Doubles, plan: Measurements, shared: float | None, out: Doubles | None = None
 ) -> Doubles:
     """Statistics of each frame, ``(frame, column)``, as :attr:`Measurements.layout` has them."""
-    layout, compiles = plan.layout, can_do(raw, plan)
+    layout, able = plan.layout, can_do(raw, plan)
     result = np.empty((len(raw), layout.size)) if out is None else out
     result[...] = np.nan
     result[:, layout.frame["unread"]] = kernels.marked(raw, kernels.UNREAD)
     result[:, layout.frame["dark"]] = kernels.marked(raw, kernels.DARK)
     for run, here in resting(per_frame, plan):
         left = np.ones(run.stop - run.start, dtype=bool)
-        if compiles:
+        if able:
             plain = [region for region in here.regions if region.shape is None]
             kernel = kernel_for(plan, raw.shape[1:], raw.dtype, tuple(region.size for region in plain))
             boxes = [*(region.box for region in plain), *(plan.steps.boxes or ())]
@@ -65,17 +65,8 @@ def statistics(
 
 def can_do(raw: kernels.Frames, plan: Measurements) -> bool:
     """Whether the kernel knows these frames and this recipe, and some rectangle; other shapes are left to NumPy."""
-    steps = plan.steps
-    stored = steps.stored or raw.dtype
     return (
-        compiled.library() is not None
-        and raw.dtype in compiled.TYPES
-        and raw.size > 0
-        and steps.median in (None, 3)
-        and steps.dead_time is None
-        and not steps.images
-        and (raw.dtype.kind == "f" or raw.dtype.kind == stored.kind)
-        and (steps.dtype == np.float32 or (steps.mode is None and not steps.scaled))
+        compiles(raw, plan.steps)
         and not (plan.cutoff is not None and plan.cutoff <= 0)
         and any(region.shape is None for region in plan.regions)
         and all(size > 0 for region in plan.regions for size in region.size)
@@ -93,15 +84,9 @@ def kernel_for(
     known = {number: place for place, number in enumerate(boxes)}
     levels = [(y[1] - y[0], x[1] - x[0]) for y, x in steps.boxes or ()]
     area = sum(rows * columns for rows, columns in (*sizes, *levels))
-    single = steps.work == np.float32
-    threshold = steps.threshold or 0.0
-    stored = steps.stored or dtype
     return compiled.kernel_of(
-        flat=None if steps.flat is None else steps.flat.astype(np.float64),
+        **told(steps, shape, dtype),
         gain=None if steps.flat is None else pixel_sums.gain_of(steps, ((0, height), (0, width))),
-        mask=steps.mask,
-        dead=None if steps.dead is None else steps.dead[0],
-        levels=len(levels),
         pairs=[
             (known[one], known[other], column)
             for (one, other), column in layout.pairs.items()
@@ -117,17 +102,8 @@ def kernel_for(
             for number, size in zip(plain, sizes, strict=True)
             for region, places in [(plan.regions[number], layout.rois[number])]
         ],
-        height=height,
-        width=width,
-        filter=compiled.FILTERS.index(_filter(steps)),
-        threshold=float(np.float32(threshold)) if single else threshold,
-        single=single,
-        mode=compiled.MODES.index(steps.mode),
         as_counted=plan.as_counted,
         whole=steps.median is not None and len(sizes) + len(levels) > 1 and area > height * width,
-        negative_codes=stored.kind == "i",
-        code=float(kernels.lowest_code(stored)) if stored.kind == "u" else np.inf,
-        dead_code=float(steps.dead[1]) if steps.dead is not None else np.inf,
         cutoff=np.inf if plan.cutoff is None else plan.cutoff,
         ask_excess=plan.asks_median,
         ask_flat=steps.flat_counts is not None,
@@ -139,12 +115,6 @@ def kernel_for(
         sparse_one_in=pixel_sums.SPARSE_ONE_IN,
         hot=pixel_sums.HOT,
     )
-
-
-def _filter(steps: Steps) -> str:
-    if steps.median is None:
-        return "plain"
-    return "median" if steps.threshold is None else "outliers"
 
 
 def _powers(size: tuple[int, int]) -> tuple[Doubles, Doubles]:
