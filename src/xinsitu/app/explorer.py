@@ -32,7 +32,7 @@ from .network import LOCAL, free_port, guard, origins
 from .state import unsaved
 from .state.model import ExplorerModel
 from .state.screen import result
-from .state.view_file import Remembered, restore
+from .state.view_file import Remembered, restore, view_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -190,9 +190,11 @@ class Explorer:
     def _keep(self) -> None:
         """Write aside what nobody has saved."""
         for model in {id(one): one for one in (*self._models, self._idle) if one is not None}.values():
-            if not set(unsaved.parts(model).values()) <= self._safe:
+            if unsaved.at_risk(model):
                 with contextlib.suppress(OSError, RuntimeError):  # no home: nothing can be kept
-                    self.kept.append(unsaved.keep(model))
+                    path = model.aside or unsaved.new_place(model.source)
+                    unsaved.keep(path, view_text(model))
+                    self.kept.append(path)
 
     def _repr_html_(self) -> str:
         """In a notebook: the explorer itself."""
@@ -221,7 +223,8 @@ class Explorer:
         model = self._new_model()
         model.view.follow = self._following
         self._remember(model)
-        if unsaved.latest(self.source) is not None and set(unsaved.parts(model).values()) <= self._safe:
+        model.left = unsaved.latest(self.source, [one.aside for one in self._models if one.aside is not None])
+        if model.left is not None and not unsaved.at_risk(model):
             model.view.message = "There are ROIs that were not saved last time: Files, take up unsaved"
         self._models.append(model)
         self._documents.add(pn.state.curdoc)
@@ -294,6 +297,7 @@ class Explorer:
         self.url = f"http://{host}:{port}/?token={self.token}"
         server.start()
         self._loop.call_soon(started.set)
+        self._loop.call_soon(_load_page)
         self._loop.run_forever()
         for connection in list(server._tornado._clients):  # their pages say at once that the server has ended
             connection._socket.close()
@@ -319,3 +323,10 @@ class Explorer:
 
         self._following = True
         threading.Thread(target=run, name="xinsitu-follow", daemon=True).start()
+
+
+def _load_page() -> None:
+    """Load what pages are made of, while the browser of the first one starts."""
+    from .page import page
+
+    page  # noqa: B018 - is loaded

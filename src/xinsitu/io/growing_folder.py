@@ -320,6 +320,15 @@ class GrowingFolder:
         files = sorted((self._files[name] for name in found), key=lambda file: (*file.number, file.name))
         return Snapshot(tuple(files), tuple(found[file.name] for file in files))
 
+    def in_order(self) -> Snapshot:
+        """Return the whole frames before the first one that is still being written: what follows comes with it."""
+        whole = self.snapshot()
+        waiting = [self._files[name].number for name in (*self._waiting, *self._new)]
+        if not waiting:
+            return whole
+        behind = sum(file.number < min(waiting) for file in whole.files)
+        return Snapshot(whole.files[:behind], whole.headers[:behind])
+
     def open(self, snapshot: Snapshot, *, alone: bool = False) -> tuple[xr.Dataset, tuple[str, ...]]:
         """Open frames as :func:`~xinsitu.open_measurement` does, their image lazy, and say their names.
 

@@ -112,7 +112,7 @@ class TestPage:
             ("kymograph", "log", "log_kymograph"),
         ):
             page.locator(f"[data-plot={plot}]").get_by_role("button", name=name, exact=True).click()
-            tab.settle(lambda attribute=attribute: getattr(model, attribute))
+            tab.settle(lambda attribute=attribute: getattr(model.part_with(attribute), attribute))
         tab.until("() => Bokeh.documents[0].get_model_by_name('curve_com_l').left[0].axis_label.includes('px/s')")
         expected = model.curves.drawn("WZ")["com_x"].values
         tab.settle(lambda: np.array_equal(tab.column("WZ", "com_x"), expected, equal_nan=True))

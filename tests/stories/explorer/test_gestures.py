@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import xinsitu as xi
-from tests.helpers.browser import PIXEL, PLACE, TOKYO, in_a_browser
+from tests.helpers.browser import PIXEL, PLACE, TOKYO, VIEW, in_a_browser
 from xinsitu.app.serve import explore
 
 pytestmark = in_a_browser
@@ -190,50 +190,118 @@ def test_space_pans_or_plays_and_chips_hide(truth, start):
     assert tab.errors == []
 
 
-@pytest.mark.parametrize("size", [(1100, 650), (1366, 768), (1920, 1080), (2560, 1440), (3840, 2160)])
-def test_everything_is_on_one_screen(truth, start, size):
+SIZES = [(3840, 2160), (2560, 1440), (1920, 1080), (1366, 768), (1100, 650)]
+OVERLAID = f"""() => {{
+  const figures = Object.fromEntries(["curve_com_l", "curve_intensity", "kymograph"].map((name) => {{
+    const figure = Bokeh.documents[0].get_model_by_name(name)
+    {VIEW}
+    const area = view.canvas_view.el.getBoundingClientRect(), {{bbox}} = view.frame
+    return [name, [area.left + bbox.left, area.top + bbox.top, area.left + bbox.right, area.top + bbox.bottom]]
+  }}))
+  const over = (one, other) => one[0] < other[2] && other[0] < one[2] && one[1] + 1 < other[3] && other[1] + 1 < one[3]
+  const found = []
+  for (const group of document.querySelectorAll("[data-plot]")) {{
+    const {{left, top, right, bottom}} = group.getBoundingClientRect()
+    for (const [name, frame] of Object.entries(figures))
+      if (right > left && over([left, top, right, bottom], frame)) found.push(`${{group.dataset.plot}} over ${{name}}`)
+  }}
+  return found
+}}"""
+LABELS = f"""() => {{
+  const figure = Bokeh.documents[0].get_model_by_name("image")
+  {VIEW}
+  const pen = document.createElement("canvas").getContext("2d")
+  pen.font = "11px sans-serif"
+  return figure.center.filter((one) => one.name?.startsWith("label:") && one.visible).map((one) => {{
+    const x = view.frame.x_scale.compute(one.x) + one.x_offset, y = view.frame.y_scale.compute(one.y) - one.y_offset
+    return {{name: one.text, left: x, right: x + pen.measureText(one.text).width, top: y - 14, bottom: y}}
+  }})
+}}"""
+
+
+def crossing(labels):
+    """Return pairs of names that cover each other."""
+    pairs = [(one, other) for at, one in enumerate(labels) for other in labels[:at]]
+    return [
+        (one["name"], other["name"])
+        for one, other in pairs
+        if one["left"] < other["right"] and other["left"] < one["right"]
+        and one["top"] < other["bottom"] and other["top"] < one["bottom"]
+    ]  # fmt: skip
+
+
+def test_everything_is_on_one_screen(truth, start):
     explorer = explore(truth.folders["time1"], rois=truth.rois, reading=TOKYO, browser=False)
-    tab = start(explorer, size=size)
+    tab = start(explorer, size=SIZES[0])
     tab.measured(explorer, "WZ")
+    for size in SIZES:
+        tab.page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+        tab.at_rest()
+        on_one_screen(tab, size, len(truth.rois))
+    before = tab.page.evaluate(WHOLE)["parts"]["curve_intensity"]["width"]
+    tab.page.locator("#fold").click()
     tab.at_rest()
+    assert tab.page.evaluate(WHOLE)["parts"]["curve_intensity"]["width"] > before + 100  # the panel's room
+    tab.page.locator("#fold").click()
+    below_that_there_are_two_tabs(tab, explorer)
+    tab.page.set_viewport_size({"width": 1100, "height": 650})
+    tab.page.locator("#panel").wait_for()  # is there again
+    assert tab.errors == []
+
+
+def on_one_screen(tab, size, rois):
     found = tab.page.evaluate(WHOLE)
     parts, (width, height) = found["parts"], size
     assert found["scrolls"] == [height, width]
     assert parts["bar"]["height"] <= 33
     for name, part in parts.items():
-        assert part["width"] > 40, name
-        assert part["height"] > 25, name
-        assert part["left"] >= 0, name
-        assert part["top"] >= 0, name
-        assert part["right"] <= width + 1, name
-        assert part["bottom"] <= height + 1, name
+        assert part["width"] > 40, (size, name)
+        assert part["height"] > 25, (size, name)
+        assert part["left"] >= 0, (size, name)
+        assert part["top"] >= 0, (size, name)
+        assert part["right"] <= width + 1, (size, name)
+        assert part["bottom"] <= height + 1, (size, name)
     aspects = tab.page.evaluate("""() => [...document.querySelectorAll("#cutouts canvas")].map((one) => {
       const {width, height} = one.getBoundingClientRect()
       return width / height / (one.width / one.height)
     })""")
-    assert len(aspects) == len(truth.rois)
+    assert len(aspects) == rois
     assert all(abs(aspect - 1) < 0.05 for aspect in aspects)  # pixels are square in the cut-outs, too
     used = sum(parts[name]["width"] * parts[name]["height"] for name in ("left", "right", "panel"))
     assert used >= 0.9 * width * (height - 32)
-    before = parts["curve_intensity"]["width"]
-    tab.page.locator("#fold").click()
+    tab.until(f"() => ({OVERLAID})().length === 0")  # switches cover no data
+    where = "() => {const one = document.querySelector('header .where'); return one.scrollWidth <= one.clientWidth}"
+    assert tab.page.evaluate(where), f"the line about the frame is cut at {size}"
+    assert crossing(tab.page.evaluate(LABELS)) == [], size
+
+
+def below_that_there_are_two_tabs(tab, explorer):
+    tab.page.set_viewport_size({"width": 800, "height": 600})
+    tab.page.locator("nav.narrow").wait_for()
     tab.at_rest()
-    assert tab.page.evaluate(WHOLE)["parts"]["curve_intensity"]["width"] > before + 100  # the panel's room
-
-
-def test_below_that_there_are_two_tabs(truth, start):
-    explorer = explore(truth.folders["time1"], rois=truth.rois, reading=TOKYO, browser=False)
-    tab = start(explorer, size=(800, 600))
-    tab.measured(explorer, "WZ")
     assert tab.page.locator("#image").is_visible()
     assert not tab.page.locator("#curves").is_visible()
+    assert not tab.page.locator("#panel").is_visible()  # it would stand over the image
     tab.page.locator("nav.narrow").get_by_role("tab", name="curves").click()
     assert tab.page.locator("#curves").is_visible()
     assert tab.page.get_by_role("slider").first.is_visible()
     moved_to = explorer.model.view.frame + 1
     tab.page.keyboard.press("ArrowRight")
     tab.settle(lambda: explorer.model.view.frame == moved_to)
-    assert tab.errors == []
+
+
+def test_names_of_close_regions_cover_each_other_nowhere(truth, start):
+    close = [xi.Roi(f"spot number {n}", y=(60 + 3 * n, 80 + 3 * n), x=(200 + 4 * n, 216 + 4 * n)) for n in range(6)]
+    explorer = explore(truth.folders["time1"], rois=xi.RoiSet(close), reading=TOKYO, browser=False)
+    tab = start(explorer, size=(1100, 650))
+    tab.at_rest()
+    for name in ("spot number 0", "spot number 5"):
+        tab.page.locator(f"#cutouts [data-roi='{name}']").click()
+        tab.settle(lambda name=name: explorer.model.regions.selected == name)
+        tab.at_rest()
+        labels = tab.page.evaluate(LABELS)
+        assert name in [one["name"] for one in labels]  # that of the selected one is always there
+        assert crossing(labels) == []
 
 
 def test_the_page_says_when_the_server_is_gone(truth, start):

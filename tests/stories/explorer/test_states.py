@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,11 @@ from tests.helpers.browser import TOKYO, Tab, in_a_browser
 from xinsitu.app.page.file_form import _written
 from xinsitu.app.serve import explore
 from xinsitu.errors import LayoutError, XinsituError
+
+PLACES = """() => ["header", "#image", "#cutouts", ".profiles", "#curves", "#panel"].map((one) => {
+  const {x, y, width, height} = document.querySelector(one).getBoundingClientRect()
+  return [x, y, width, height]
+})"""
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +148,51 @@ class TestPage:
         assert "kept in" in err
         assert list((tmp_path / "state" / "xinsitu" / "unsaved").glob("*.json"))
         context.close()
+
+    def test_a_line_that_dies_silently_and_a_server_that_is_killed(self, truth, chromium, command):
+        process = command(truth.folders["time1"])
+        context = chromium.new_context(viewport={"width": 1366, "height": 768})
+        tab = Tab(context.new_page(), process.stdout.readline().strip())
+        lost, begin = tab.page.locator("#lost"), json.loads(tab.get("channel", "regions"))[0]["name"]
+        assert tab.get("channel", "kept") == ""
+        tab.page.keyboard.press("Alt+ArrowRight")
+        tab.until("() => Bokeh.documents[0].get_model_by_name('channel').kept.endsWith('.json')")
+        kept = Path(tab.get("channel", "kept"))
+        box = [tab.get(f"roi:{begin}", edge) + 0.5 for edge in ("top", "bottom", "left", "right")]
+        process.send_signal(signal.SIGSTOP)  # the line is open, and nobody answers
+        lost.wait_for()
+        assert "connection lost, trying again" in lost.inner_text()
+        process.send_signal(signal.SIGCONT)
+        lost.wait_for(state="hidden")
+        assert not tab.page.evaluate("document.getElementById('app').classList.contains('lost')")
+        process.kill()  # no time for a last word
+        tab.until(f"() => document.getElementById('lost').textContent.includes('your ROIs are saved in {kept}')")
+        (roi,) = [one for one in json.loads(kept.read_text())["rois"]["rois"] if one["name"] == begin]
+        assert [*roi["y"], *roi["x"]] == box
+        again = command(truth.folders["time1"])
+        tab = Tab(context.new_page(), again.stdout.readline().strip())
+        tab.until("() => Bokeh.documents[0].get_model_by_name('message').text.includes('not saved last time')")
+        context.close()
+
+    def test_what_was_said_stays_behind_the_bell(self, truth, start):
+        explorer = explore(truth.folders["time1"], rois=truth.rois, reading=TOKYO, browser=False)
+        tab = start(explorer, size=(1366, 768))
+        tab.at_rest()
+        layout = tab.page.evaluate(PLACES)
+        bell, told, notice = (tab.page.locator(where) for where in ("#bell", "#told", "#notices"))
+        for name in ("ZB", "TW"):
+            tab.type("name", name)  # taken
+            notice.get_by_text(f"there is a ROI '{name}' already").wait_for()
+        assert tab.page.evaluate(PLACES) == layout  # nothing moved
+        tab.page.wait_for_timeout(5500)
+        assert notice.get_by_text("already").is_visible()  # an error stays
+        notice.get_by_text("already").click()
+        notice.get_by_text("already").wait_for(state="hidden")
+        assert bell.inner_text() == "2"
+        bell.click()
+        assert [line[8:] for line in told.inner_text().splitlines()] == [
+            "there is a ROI 'TW' already", "there is a ROI 'ZB' already"
+        ]  # fmt: skip
+        bell.click()
+        assert not told.is_visible()
+        assert tab.errors == []

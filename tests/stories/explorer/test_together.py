@@ -147,7 +147,7 @@ def test_no_text_becomes_a_script(truth, start, tmp_path):
     tab.page.evaluate("window.hacked = undefined")
     for act in (
         lambda: model.logbook.add_event(EVIL),
-        lambda: setattr(model, "message", EVIL),
+        lambda: setattr(model.view, "message", EVIL),
         lambda: model.logbook.add_event(EVIL + " again"),
     ):
         explorer._loop.call_soon_threadsafe(model_tick(explorer, model, act))

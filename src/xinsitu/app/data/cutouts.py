@@ -33,7 +33,7 @@ class SectionRequest:
     correction: Correction | None
     rois: RoiSet | None = None
     factor: float = 1.0
-    """What the corrected frame is multiplied by, as it stands among others: see :class:`~.alone.Alone`."""
+    """What the corrected frame is multiplied by, as it stands among others, and by changes of attenuation."""
 
 
 @dataclass(frozen=True)

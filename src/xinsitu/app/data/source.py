@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from xinsitu.errors import FrameError, LayoutError, SchemaError, XinsituError, collected, without
+from xinsitu.io.growing_folder import AT_ONCE, GrowingFolder
 from xinsitu.io.measurement import select
 from xinsitu.io.options import NO_ZONE
 from xinsitu.recipe import Correcting, Reading
@@ -126,9 +127,44 @@ def _opened(path: Path, reading: Reading, correcting: Correcting, again: Callabl
         return _joined(parts, name=path.resolve().name, reading=reading, correcting=correcting, reopen=again)
     if not part.sizes["time"]:
         raise LayoutError(f"{path}: no frame is whole yet; with --follow (follow=True) the explorer waits for one")
-    return Source(
+    first = Source(
         part, str(part.attrs.get("source", path.name)), (path.resolve(),), (part,), reading, correcting, (), again
     )
+    return replace(first, reopen=_Growing(path, first)) if reading.on_error != "nan" else first
+
+
+class _Growing:
+    """Opens a folder again as ``xinsitu watch`` looks at it: where nothing has come, however much is there, at once.
+
+    What is known of the frames stays known; a folder that cannot be watched (HDF5 files) is opened anew each time.
+    """
+
+    def __init__(self, path: Path, first: Source) -> None:
+        self._path, self._last, self._anew = path, first, first.reopen
+        self._frames: GrowingFolder | None = None
+
+    def __call__(self) -> Source:
+        try:
+            return self._looked()
+        except LayoutError:
+            if self._anew is None:
+                raise
+            return self._anew()
+
+    def _looked(self) -> Source:
+        if self._frames is None:
+            bad = "skip" if self._last.reading.on_error == "raise" else self._last.reading.on_error
+            frames = GrowingFolder(self._path, replace(self._last.reading, on_error=bad))
+            new, self._frames = frames.settle(), frames
+        else:
+            new = self._frames.look()
+            if len(new) >= AT_ONCE:  # a folder that is copied comes faster than a detector counts
+                new += self._frames.settle()
+        if new:
+            with without(r"left out, .* files in all"):  # what is bad now may still be being written
+                part, _ = self._frames.open(self._frames.in_order())
+            self._last = replace(self._last, data=part, parts=(part,), reopen=self)
+        return self._last
 
 
 def _open(folder: Path, reading: Reading) -> xr.Dataset:

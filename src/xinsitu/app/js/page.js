@@ -45,8 +45,14 @@
     fold.setAttribute("aria-expanded", !now)
     dispatchEvent(new Event("resize"))
   }
-  fold.addEventListener("click", () => folded(!app.classList.contains("folded")))
-  folded(innerWidth < 1100)
+  const small = matchMedia("(max-width: 1099px)")
+  let wide = false  // whether it is folded where there is room for it
+  fold.addEventListener("click", () => {
+    folded(!app.classList.contains("folded"))
+    if (!small.matches) wide = app.classList.contains("folded")
+  })
+  small.addEventListener("change", () => folded(small.matches || wide))  // never over the image unasked
+  folded(small.matches)
 
   // -- the splitter between image and curves
   const splitter = document.getElementById("splitter"), main = document.querySelector("main")
@@ -93,31 +99,66 @@
     channel.save = [one.dataset.file, channel.beside && !event.shiftKey, channel.save[2] + 1]
   })
 
+  // -- what was said
+  const bell = document.getElementById("bell"), told = document.getElementById("told"), unseen = document.getElementById("unseen")
+  const listed = (now) => {
+    told.hidden = !now
+    bell.setAttribute("aria-expanded", now)
+    if (now) { unseen.textContent = ""; unseen.hidden = true }
+  }
+  bell.addEventListener("click", (event) => { listed(told.hidden); opened(false); event.stopPropagation() })
+  told.addEventListener("click", (event) => event.stopPropagation())
+  document.addEventListener("click", () => listed(false))
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") listed(false) })
+
   // -- help
   const help = document.getElementById("help")
   document.getElementById("help-button").addEventListener("click", () => help.showModal())
 
-  // -- the line to the server: every web socket of the page is watched, whoever opens it
+  // -- the line to the server: every web socket of the page is watched, whoever opens it; a line may also die silently
   const lost = document.getElementById("lost")
   const Plain = window.WebSocket
-  let open = 0, timer = 0
+  const channel = () => window.Bokeh?.documents?.[0]?.get_model_by_name?.("channel")
+  const BEAT = 400, SILENT = 4, OFF = 14  // beats without an answer after which it is said, and after which nothing works
+  let open = 0, timer = 0, silent = 0
+  const say = (text) => { lost.hidden = text == null; if (text != null) lost.textContent = text }
+  const ended = () => {
+    const kept = channel()?.kept
+    if (kept === "-") return "the server has ended; what was not saved is lost: there is no folder to keep it in"
+    return kept ? `the server has ended: your ROIs are saved in ${kept}; the next xinsitu explore of these frames offers them`
+      : "the server has ended; there was nothing that was not saved"
+  }
   const gone = () => {
     app.classList.add("lost")
-    lost.hidden = false
-    lost.textContent = "connection lost, trying again …"
+    say("connection lost, trying again …")
     clearInterval(timer)
-    let tries = 0
-    timer = setInterval(async () => {
+    let refused = 0
+    const look = async () => {
       try {
-        await fetch(location.href, {cache: "no-store", signal: AbortSignal.timeout(600)})
-        if (open === 0) location.reload()  // the view is remembered by its address
+        await fetch(location.href, {cache: "no-store", signal: AbortSignal.timeout(450)})
         clearInterval(timer)
-      } catch {
-        tries += 1
-        if (tries >= 2) lost.textContent = "the server has ended; what was not saved is kept, and xinsitu explore offers it next time"
+        if (open === 0) location.reload()  // the view is remembered by its address
+      } catch (fault) {
+        if (fault.name === "TypeError") refused += 1  // nobody listens there; whoever is slow may still come
+        if (refused === 2) say(ended())
       }
-    }, 700)
+    }
+    timer = setInterval(look, 500)
+    look()
   }
+  setInterval(() => {
+    const line = channel()
+    if (line == null || open <= 0) return
+    if (line.pong === line.ping) {
+      if (silent >= SILENT) { say(null); app.classList.remove("lost") }
+      silent = 0
+      line.ping += 1
+      return
+    }
+    silent += 1
+    if (silent === SILENT) say("connection lost, trying again …")
+    if (silent === OFF) app.classList.add("lost")
+  }, BEAT)
   window.WebSocket = class extends Plain {
     constructor(...words) {
       super(...words)
@@ -125,7 +166,7 @@
         open += 1
         clearInterval(timer)
         app.classList.remove("lost")
-        lost.hidden = true
+        say(null)
       })
       this.addEventListener("close", () => { open -= 1; if (open <= 0 && !window.leaving) gone() })
     }

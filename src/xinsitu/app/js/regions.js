@@ -20,7 +20,7 @@ if (channel._chips !== channel.regions + channel.selected) {
   strip.replaceChildren(...regions.map(({name, color}) => {
     const card = document.createElement("figure"), canvas = document.createElement("canvas"), text = document.createElement("figcaption")
     card.dataset.roi = name
-    card.style.borderColor = color
+    card.style.borderColor = color === "white" ? "var(--pale)" : color
     card.setAttribute("role", "option")
     card.setAttribute("aria-selected", name === channel.selected)
     card.title = `${name}: click selects`

@@ -27,7 +27,7 @@ for (const group of document.querySelectorAll(".at-plot")) {
   const named = (one) => one.model.name?.startsWith(group.dataset.plot === "kymograph" ? "kymograph" : `curve_${group.dataset.plot}`)
   const area = views.find((one) => named(one) && one.el.isConnected)?.el.getBoundingClientRect()
   group.hidden = !area || area.height < 40
-  if (area) group.style.top = `${area.top - group.parentElement.getBoundingClientRect().top + 2}px`
+  if (area) group.style.top = `${area.top - group.parentElement.getBoundingClientRect().top - 1}px`
 }
 if (!app._themed) {
   app._themed = true

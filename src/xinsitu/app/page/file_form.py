@@ -95,9 +95,14 @@ def files(session: Session) -> list[pn.viewable.Viewable]:
             session.do(lambda: model.load(_text(content)))
 
     load.param.watch(loaded, ["value"])
-    again = unsaved.latest(model.source)
+    again = model.left
+
+    def take_up(path: Path) -> None:
+        model.load(path.read_text(encoding="utf-8"))
+        model.aside = path  # kept up to date from here on, and gone once it is saved
+
     taken_up = [] if again is None else [
-        button(session, "take up unsaved", lambda: model.load(again.read_text(encoding="utf-8")), width=WIDTH,
+        button(session, "take up unsaved", lambda: take_up(again), width=WIDTH,
                tip="what was on the screen when the explorer ended without being saved")
     ]  # fmt: skip
     return [*taken_up, pn.pane.Str("Load ROIs, changes, events or a view:", margin=(8, 10, 0, 10)), load]

@@ -114,11 +114,11 @@ def scaled(session: Session) -> pn.viewable.Viewable:
     return tipped(small(bound(session, pn.widgets.RadioButtonGroup(options=options, width=140), "scaled")), tip)
 
 
-def image_tools(session: Session) -> pn.viewable.Viewable:
-    """Return what belongs to the image: its scale and its colour limits."""
+def image_tools(session: Session) -> dict[str, pn.viewable.Viewable]:
+    """Return what belongs to the image: its scale, and its colour limits."""
     model = session.model
-    low = small(pn.widgets.FloatInput(value=model.view.limits[0], width=76), "lowest colour")
-    high = small(pn.widgets.FloatInput(value=model.view.limits[1], width=76), "highest colour")
+    low = small(pn.widgets.FloatInput(value=model.view.limits[0], width=70), "lowest colour")
+    high = small(pn.widgets.FloatInput(value=model.view.limits[1], width=70), "highest colour")
     filling = [False]
 
     def show(*_: object) -> None:
@@ -138,12 +138,11 @@ def image_tools(session: Session) -> pn.viewable.Viewable:
     each = {"limits: lock": False, "each frame": True}
     tools = [
         toggle(session, "log", "log_image", "logarithmic colours"),
-        low, high,
         small(bound(session, pn.widgets.Select(options=each, width=100), "each_frame"), "colour limits"),
-    ]  # fmt: skip
+    ]
     if model.source.reopen is not None:
         tools.append(toggle(session, "newest", "follow", "show the newest frame as it comes"))
-    return pn.Row(*tools, margin=0, height=28)
+    return {"image_tools": pn.Row(*tools, margin=0, height=28), "image_limits": pn.Row(low, high, margin=0, height=28)}
 
 
 def curve_tools(session: Session) -> pn.viewable.Viewable:

@@ -18,6 +18,7 @@ def wire(session: Session) -> None:
     _cursors(session)
     _theme(session)
     model, channel, do = session.model, session.channel, session.do
+    channel.on_change("ping", lambda attr, old, new: channel.update(pong=new))
     channel.on_change("ask", lambda attr, old, new: session.frames.ask())
     channel.on_change("drag", lambda attr, old, new: session.dragged(new[0].removeprefix("roi:"), new[1]))
     channel.on_change("drawn", lambda attr, old, new: do(lambda: _drawn(session, new[:2], new[2:4], new[4])))
@@ -46,6 +47,12 @@ def _scripts(session: Session) -> None:
         figure.js_on_change("inner_width", one)
     for change in ("regions", "selected", "boxes", "done"):
         channel.js_on_change(change, regions)
+    labels = script("labels", channel=channel, figure=figure)
+    for change in ("boxes", "selected"):
+        channel.js_on_change(change, labels)
+    for one, change in ((figure, "inner_width"), (figure, "inner_height"), (figure.x_range, "start"),
+                        (figure.y_range, "start")):  # fmt: skip
+        one.js_on_change(change, labels)
     changes = script("changes", channel=channel)
     for change in ("changes", "looked", "question"):
         channel.js_on_change(change, changes)

@@ -59,6 +59,10 @@ def bar(part: float, alarm: bool) -> str:
 class Page(pn.Template):  # type: ignore[misc] # panel is not typed for us
     """A template whose parts join the document at once: Bokeh would walk through all of them for each one."""
 
+    def __repr__(self) -> str:
+        """Say no more than its kind: Panel asks with each part that is added, and would go through all of them."""
+        return type(self).__name__
+
     def server_doc(self, doc: Document | None = None, *words: Any, **options: Any) -> Document:  # noqa: ANN401 - Panel's
         """Put the page into a document."""
         if doc is None:
@@ -70,9 +74,14 @@ class Page(pn.Template):  # type: ignore[misc] # panel is not typed for us
 def page(session: Session) -> pn.Template:
     """Build the page of one tab."""
     model = session.model
-    text = Div(name="frame_text", text=model.view.frame_text(), render_as_text=True, styles=SMALL)
+    text = Div(name="frame_text", text=model.view.frame_line(), render_as_text=True, styles=SMALL)
     session.channel.js_on_change("text", script("label", channel=session.channel, label=text))
-    watch(model.view, lambda: session.channel.update(text=model.view.frame_text()), "frame")
+
+    def tell() -> None:
+        session.channel.update(known=model.view.frame_text(), text=model.view.frame_line())
+
+    watch(model.view, tell, "frame", "n_frames")
+    tell()
     stem = name_of(model)
     for one in session.figures:
         for tool in one.toolbar.tools:
@@ -88,7 +97,7 @@ def page(session: Session) -> pn.Template:
         template.add_variable(name, value)
     parts = {
         "measurement": measurement(session), "frame_text": text, "state": _state(session), "scaled": scaled(session),
-        "image_tools": image_tools(session), "curve_tools": curve_tools(session), "notice": _notice(model),
+        **image_tools(session), "curve_tools": curve_tools(session), "notice": _notice(model),
         "picking": _picking(model),
     }  # fmt: skip
     parts |= {view.at: view.root for view in session.views if view.at}

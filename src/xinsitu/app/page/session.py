@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,9 +15,11 @@ from bokeh.document import Document
 from bokeh.models import Div
 from bokeh.plotting import figure
 
+from xinsitu.app.state import unsaved
 from xinsitu.app.state.kinds import color_of
 from xinsitu.app.state.measuring import Answer, Request, answer
 from xinsitu.app.state.model import ExplorerModel
+from xinsitu.app.state.view_file import view_text
 from xinsitu.app.views.change_list import ChangeList
 from xinsitu.app.views.channel import Channel
 from xinsitu.app.views.curves_view import CurvesView
@@ -74,8 +77,16 @@ class Session:
         self.drawing: dict[Drawing, Latest[Any, Any]] = {
             view: self._job(view, view.work) for view in self.views if view.work is not None
         }
+        self.keeping: Latest[tuple[Path, str], None] = self._latest(
+            self._at_risk,
+            lambda kept: unsaved.keep(*kept),
+            lambda kept, _: self._is_kept(kept),
+            lambda _: self.channel.update(kept="-"),
+        )
         self.at_rest: list[Callable[[], object]] = []
         self.at_progress: list[Callable[[], object]] = []
+        self._kept: dict[str, str] | None = None
+        self.at_rest.append(self.keeping.ask)
         self._frame_rest = self._resting(lambda: self._draw(view for view in self.drawing if view.of_frame))
         self._numbers_rest = self._resting(self._measurements)
         self._measured_frames = 0
@@ -96,7 +107,7 @@ class Session:
     @property
     def jobs(self) -> tuple[Latest[Any, Any], ...]:
         """All that is done on threads of the pool."""
-        return (self.frames, self.measuring, *self.drawing.values())
+        return (self.frames, self.measuring, self.keeping, *self.drawing.values())
 
     def _job(self, view: Drawing, work: Callable[[Any], Any]) -> Latest[Any, Any]:
         def failed(fault: Exception) -> None:
@@ -248,6 +259,24 @@ class Session:
     def _draw(self, views: Iterable[Drawing]) -> None:
         for view in views:
             self.drawing[view].ask()
+
+    # -- what nobody has saved ----------------------------------------------------------------------------------------
+
+    def _at_risk(self) -> tuple[Path, str] | None:
+        """Return what is to be kept aside, and where: no end of the server, however it comes, is to lose it."""
+        model, parts = self.model, unsaved.parts(self.model)
+        if set(parts.values()) <= model.safe:
+            if model.aside is not None:
+                model.aside.unlink(missing_ok=True)
+            model.aside, self._kept, self.channel.kept = None, None, ""
+            return None
+        if parts == self._kept:
+            return None
+        self._kept = parts
+        return model.aside or unsaved.new_place(model.source), view_text(model)
+
+    def _is_kept(self, kept: tuple[Path, str]) -> None:
+        self.model.aside, self.channel.kept = kept[0], str(kept[0])
 
     # -- frames -------------------------------------------------------------------------------------------------------
 

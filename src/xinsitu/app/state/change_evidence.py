@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import xarray as xr
-from scipy import stats
+from scipy.special import chdtrc
 
 from xinsitu.physics.attenuation.reports import ChangeReport, change_reports
 from xinsitu.values import AttenuationChange
@@ -74,7 +74,7 @@ class Evidence:
         if not known.get("degrees_of_freedom"):
             return math.nan, 0, 1.0
         chi, freedom = float(known["chi_squared"]), int(known["degrees_of_freedom"])
-        return chi, freedom, float(stats.chi2.sf(chi, freedom))
+        return chi, freedom, float(chdtrc(freedom, chi))
 
     @property
     def disagrees(self) -> bool:

@@ -222,6 +222,12 @@ class Changes(param.Parameterized):  # type: ignore[misc] # param has no types
         joined = self.joined() if self.scaled else None
         return None if joined is None else np.asarray(joined["attenuation_factor"].values, dtype="float64")
 
+    def factor(self, frame: int) -> float:
+        """Return what the counts of a frame are multiplied by as they are shown; 1 where nobody knows."""
+        factors = self.factors()
+        known = factors is not None and frame < len(factors) and factors[frame] > 0
+        return float(factors[frame]) if factors is not None and known else 1.0
+
     def shown(self, name: str) -> xr.Dataset | None:
         """Return what the curves of a ROI show: as measured, or with the changes corrected."""
         joined = self.joined() if self.scaled else None

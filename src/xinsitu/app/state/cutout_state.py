@@ -33,10 +33,11 @@ class Cutouts(param.Parameterized):  # type: ignore[misc] # param has no types
         boxes = {roi.name: regions.box(roi.name) for roi in rois}
         here = RoiSet([replace(roi.moved(y=boxes[roi.name][0], x=boxes[roi.name][1]), path=None) for roi in rois])
         one, correction = self.store.around(self.view.frame), self.view.active_correction
+        factor = self.attenuation.factor(self.view.frame)
         if correction is None:
-            return SectionRequest(one, here[regions.selected], None, here)
+            return SectionRequest(one, here[regions.selected], None, here, factor)
         alone = self.store.alone(correction)
-        return SectionRequest(one, here[regions.selected], alone.correction, here, alone.factor)
+        return SectionRequest(one, here[regions.selected], alone.correction, here, alone.factor * factor)
 
     def kymograph_request(self) -> KymographRequest | None:
         """Return what the kymograph needs, with the factors of changes that are corrected; None: nothing is read."""

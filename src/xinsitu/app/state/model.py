@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import param
 import xarray as xr
@@ -50,7 +51,12 @@ class ExplorerModel:
         calibration: Mapping[str, xr.DataArray] | None = None,
     ) -> None:
         self.store = store
-        self.safe: set[str] = set()  # what is in a file somewhere, as `unsaved.parts` has it
+        self.safe: set[str] = set()
+        """What is in a file somewhere, as :func:`.unsaved.parts` has it."""
+        self.aside: Path | None = None
+        """Where what nobody has saved is kept; None: everything is saved."""
+        self.left: Path | None = None
+        """What was kept of these frames when an explorer ended before."""
         self.view = View(store, correction=correction)
         self.view.calibration = dict(calibration or {})
         self.regions = Regions(self.view, rois)

@@ -1,4 +1,4 @@
-"""ROIs, changes and events that nobody saved when the explorer was stopped: kept aside, and offered the next time."""
+"""ROIs, changes and events that nobody has saved: kept aside as they change, and offered the next time."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xinsitu.app.data.source import Source
-from xinsitu.io.disk import new_file
-
-from .view_file import view_text
+from xinsitu.io.disk import write_whole
 
 if TYPE_CHECKING:
     from .model import ExplorerModel
@@ -28,6 +27,11 @@ def parts(model: ExplorerModel) -> dict[str, str]:
     }
 
 
+def at_risk(model: ExplorerModel) -> bool:
+    """Whether something would be lost that no file holds."""
+    return not set(parts(model).values()) <= model.safe
+
+
 def folder() -> Path:
     """Return the user's folder for what programs keep between two runs (XDG base directories)."""
     state = os.environ.get("XDG_STATE_HOME", "")
@@ -39,25 +43,27 @@ def _stem(source: Source) -> str:
     return hashlib.sha256(places.encode("utf-8", "surrogateescape")).hexdigest()[:24]
 
 
-def keep(model: ExplorerModel) -> Path:
-    """Write the view of a tab aside.
+def new_place(source: Source) -> Path:
+    """Return where a tab keeps what it has not saved; nothing is there yet."""
+    return folder() / f"{_stem(source)}-{time.time_ns()}.json"
+
+
+def keep(path: Path, text: str) -> None:
+    """Write the view of a tab aside, in place of what was kept of it before.
 
     Raises
     ------
     OSError
         The folder cannot be written.
     """
-    folder().mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = folder() / f"{_stem(model.source)}-{time.time_ns()}.json"
-    with new_file(path) as temporary:
-        temporary.write_text(view_text(model), encoding="utf-8")
-    return path
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_whole(path, text.encode(), overwrite=True)
 
 
-def latest(source: Source) -> Path | None:
-    """Return what was kept last of these frames; None: nothing."""
+def latest(source: Source, besides: Collection[Path] = ()) -> Path | None:
+    """Return what was kept last of these frames, ``besides`` what tabs of now keep; None: nothing."""
     try:
-        found = sorted(folder().glob(f"{_stem(source)}-*.json"))
+        found = sorted(set(folder().glob(f"{_stem(source)}-*.json")) - set(besides))
     except (OSError, RuntimeError):  # no home, or none that can be read
         return None
     return found[-1] if found else None

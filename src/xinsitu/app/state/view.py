@@ -232,6 +232,22 @@ class View(param.Parameterized):  # type: ignore[misc] # param has no types
         times = self.store.data["time"].values
         return breaks(self.store.data, (times - times[0]) / np.timedelta64(1, "s"))
 
+    def frame_line(self) -> str:
+        """Say which frame is shown, in a short line: its place, its number, the time of day and since the first one."""
+        data, at = self.store.data, self.frame
+        number = f" (no. {data['frame'].values[at]})" if "frame" in data.coords and data["frame"].dims else ""
+        parts = [f"{at + 1:,} of {self.n_frames:,}{number}"]
+        if data.attrs.get("time_source") != "frame":
+            times = np.asarray(data["time"].values[[0, at]], dtype="datetime64[ns]")
+            zone = str(data.attrs.get("time_zone", "")) if knows_utc(data) else ""
+            local = in_zone(times, zone)[1] if zone else times[1]
+            clock = np.datetime_as_string(local, unit="s")[11:]
+            parts.append(f"{clock} {zone or ('UTC' if knows_utc(data) else 'on the detector’s clock')}")
+            minutes, seconds = divmod(int((times[1] - times[0]) / np.timedelta64(1, "s")), 60)
+            hours, minutes = divmod(minutes, 60)
+            parts.append(f"+{hours}:{minutes:02d}:{seconds:02d}" if hours else f"+{minutes:02d}:{seconds:02d}")
+        return "  ·  ".join(parts)
+
     def frame_text(self, position: int | None = None) -> str:
         """Say what is known of a frame: measurement, number, stamp, UTC and local time, instrument. Plain text."""
         data = self.store.data.isel(time=self.frame if position is None else position)

@@ -56,6 +56,8 @@ TIMED = {
     "min_border_bottom": 3, "output_backend": "canvas",
 }  # fmt: skip
 """What all figures along time have in common, so that they share their axis to the pixel."""
+ABOVE = {**TIMED, "min_border_top": 28}
+"""Room above a figure for its switches, so that they cover nothing."""
 WHOLE = "range.setv({start: range.reset_start, end: range.reset_end})"
 PLAIN = {f"{state}_glyph": None for state in ("hover", "muted", "nonselection", "selection")}
 """Glyphs of a renderer that nobody sees; Bokeh would make and send every one of them."""
@@ -114,10 +116,12 @@ class CurvesView(Drawing):
         log = name.endswith("_log")
         one = figure(
             name=self.shown_as(name), x_range=self.x_range, y_range=DataRange1d(only_visible=True),
-            y_axis_type="log" if log else "linear", **TIMED,
+            y_axis_type="log" if log else "linear", **(ABOVE if name.startswith("intensity") else TIMED),
         )  # fmt: skip
         if not log:
             one.yaxis.formatter = ticks()
+        if name.startswith("intensity"):
+            one.styles = {"flex": "1.3 1 0px"}  # as high as the others, and its switches
         in_time(one)
         dated = DatetimeAxis(visible=False)
         one.add_layout(dated, "below")

@@ -20,7 +20,7 @@ from xinsitu.app.data.cutouts import Kymograph
 from xinsitu.app.state.model import ExplorerModel
 
 from .channel import ticks
-from .curves_view import TIMED, in_time
+from .curves_view import ABOVE, in_time
 from .drawing import Drawing, watch
 
 
@@ -39,9 +39,9 @@ class KymographView(Drawing):
         self.trace = ColumnDataSource(data={"x": [], "com": [], "low": [], "high": []}, name="kymograph_trace")
         self.path = ColumnDataSource(data={"x": [], "low": [], "high": []}, name="kymograph_path")
         self.keys = ColumnDataSource(data={"x": [], "at": []}, name="kymograph_keys")
-        self.figure = figure(name="kymograph", x_range=x_range, y_range=Range1d(0, 1), **TIMED)
+        self.figure = figure(name="kymograph", x_range=x_range, y_range=Range1d(0, 1), **ABOVE)
         self.figure.grid.visible = False
-        self.figure.styles = {"flex": "1.5 1 0px"}
+        self.figure.styles = {"flex": "1.8 1 0px"}
         in_time(self.figure)
         self.figures = {"kymograph": self.figure}
         self.figure.yaxis.formatter = ticks()
@@ -59,14 +59,14 @@ class KymographView(Drawing):
         self._bars = [
             ColorBar(
                 color_mapper=mapper, orientation="horizontal", width=130, height=7, padding=3, margin=2,
-                location="top_left", major_label_text_font_size="10px", background_fill_alpha=0.7,
+                location=(0, 0), major_label_text_font_size="10px", background_fill_alpha=0,
                 ticker=LogTicker(desired_num_ticks=3) if isinstance(mapper, LogColorMapper) else
                 BasicTicker(desired_num_ticks=3), visible=False, formatter=ticks(),
             )
             for mapper in self._mappers
         ]  # fmt: skip
-        for bar in self._bars:  # over the picture: beside it the time axis would be another one
-            self.figure.add_layout(bar, "center")
+        for bar in self._bars:  # above the picture: beside it the time axis would be another one
+            self.figure.add_layout(bar, "above")
         for column, dash in (("com", "solid"), ("low", "dashed"), ("high", "dashed")):
             self.figure.line("x", column, source=self.trace, color="#e6194b", line_width=1.2, line_dash=dash)
         for column in ("low", "high"):

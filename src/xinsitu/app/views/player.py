@@ -11,6 +11,8 @@ from .drawing import Drawing
 
 UNSEEN = "label { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }"
 """Labels that only a screen reader needs."""
+UNTITLED = ".bk-slider-title { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }"
+"""The frame stands in the bar."""
 
 
 class PlayerView(Drawing):
@@ -22,21 +24,21 @@ class PlayerView(Drawing):
         self.slider = Slider(
             name="frame_slider", tags=["tip:frame: drag, or use the arrow keys"],
             start=0, end=max(1, n_frames - 1), value=frame, step=1, title="frame", syncable=False,
-            sizing_mode="stretch_width", margin=(0, 12, 0, 8),
+            sizing_mode="stretch_width", margin=(2, 14, 0, 14), stylesheets=[UNTITLED],
         )  # fmt: skip
         self.toggle = Toggle(
             name="play",
             tags=["tip:play or pause (space)"],
             label="▶▶",
             button_type="primary",
-            width=38,
+            width=34,
             height=26,
             margin=(4, 2),
             syncable=False,
         )
         self.goto = TextInput(
             name="goto", tags=[f"tip:type {FORMS}, and press Enter"],
-            title="go to", stylesheets=[UNSEEN], placeholder="go to …", width=84, height=26,
+            title="go to", stylesheets=[UNSEEN], placeholder="go to …", width=72, height=26,
             margin=(4, 6), syncable=True,
         )  # fmt: skip
         self.speed = Spinner(
@@ -54,7 +56,7 @@ class PlayerView(Drawing):
             stylesheets=[UNSEEN],
         )
         back, forth = (
-            Button(name=f"step{frames:+d}", tags=[f"tip:{tip}"], label=label, width=28, height=26, margin=(4, 1))
+            Button(name=f"step{frames:+d}", tags=[f"tip:{tip}"], label=label, width=24, height=26, margin=(4, 1))
             for label, frames, tip in (("‹", -1, "previous frame (←)"), ("›", 1, "next frame (→)"))
         )
         ask = script("pump", channel=channel, slider=self.slider)

@@ -83,6 +83,7 @@ class RoiView(Drawing):
             name=f"roi:{roi.name}", editable=False, level="overlay", fill_alpha=0.06, line_alpha=1, **of_box
         )  # fmt: skip
         label = Label(
+            name=f"label:{roi.name}",
             level="overlay", text_font_size="11px", text_baseline="bottom", background_fill_alpha=0.85, padding=2,
             **of_label,
         )  # fmt: skip

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import xarray as xr
 from bokeh.layouts import row
 from bokeh.models import BasicTicker, ColumnDataSource
 from bokeh.plotting import figure
 
 from xinsitu.app.data.cutouts import ALONG, Section
+from xinsitu.app.state.curve_state import with_error
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.plots.images import Along
+from xinsitu.schema import Quality
 
 from .channel import ticks
 from .drawing import Drawing
@@ -52,7 +55,7 @@ class SectionView(Drawing):
         """Say centre and width again: the selected ROI was measured after its cut-out was shown."""
         for axis in ALONG:
             if self._found is not None:
-                self._width(axis, self._found, *self._numbers(axis))
+                self._width(axis, self._found)
 
     def failed(self, fault: Exception) -> None:
         """Show nothing: there is no frame."""
@@ -70,31 +73,43 @@ class SectionView(Drawing):
         for axis in ALONG:
             values, first = getattr(found, axis), getattr(found.roi, axis)[0]
             self.profiles[axis].data = {"at": first + np.arange(len(values)), "profile": values}
-            self._width(axis, found, *self._numbers(axis))
+            self._width(axis, found)
 
-    def _numbers(self, axis: str) -> tuple[float, float]:
-        """Return centre of mass and width of the frame that is shown, as they stand in the curves."""
+    def _width(self, axis: Along, found: Section) -> None:
+        """Say centre and width as they stand in the curves; draw the width where it was found, at half height."""
         series, frame = self._model.numbers.of(self._model.regions.selected), self._model.view.frame
-        if series is None or frame >= series.sizes["time"]:
-            return float("nan"), float("nan")
-        return float(series[f"com_{axis}"].values[frame]), float(series[f"fwhm_{axis}"].values[frame])
-
-    def _width(self, axis: Along, found: Section, com: float, width: float) -> None:
-        """Draw the half-maximum width where it was found, at half height."""
-        self._plots[axis].title.text = f"{self._model.view.direction(axis)} {said(com)}, FWHM {said(width)}"
-        if not (np.isfinite(com) and np.isfinite(width)):
+        known = series is not None and frame < series.sizes["time"]
+        one = series.isel(time=frame) if series is not None and known else xr.Dataset()
+        words = [f"{label} {said(one, f'{name}_{axis}')}" for label, name in (("COM", "com"), ("FWHM", "fwhm"))]
+        self._plots[axis].title.text = "\n".join([f"{self._model.view.direction(axis)}: {words[0]}", *words[1:]])
+        if not all(np.isfinite(one.get(f"{name}_{axis}", np.nan)) for name in ("com", "fwhm")):
             self.widths[axis].data = {"at": [], "level": []}
             return
         left, right, half = found.half_maximum(axis)
         self.widths[axis].data = {"at": [left, right], "level": [half, half]}
 
 
-def said(value: float) -> str:
-    """Return a number of pixels as text; a dash where nothing was measured.
+WHY = {
+    Quality.BAD_FRAME: "not trusted", Quality.FRAME_FAULT: "not read",
+    Quality.HALF_LEVEL_NOT_CROSSED: "half level not crossed",
+    Quality.PEAK_LOST: "no peak", Quality.ZERO_BACKGROUND: "background is 0", Quality.MASKED_PIXELS: "masked",
+    Quality.LOW_COUNTS: "too few counts", Quality.NO_BEAM: "no beam",
+}  # fmt: skip
+"""Why there is no number, the first that holds."""
+
+
+def said(one: xr.Dataset, name: str) -> str:
+    """Return a number of a frame with its error and unit; a dash and the reason where nothing was measured.
 
     Examples
     --------
-    >>> said(12.345), said(float("nan"))
-    ('12.35', '–')
+    >>> one = xr.Dataset({"com_x": 12.346, "com_x_errors": 0.052, "fwhm_x": np.nan, "quality": 16})
+    >>> said(one, "com_x"), said(one, "fwhm_x"), said(one.drop_vars("quality"), "fwhm_x"), said(xr.Dataset(), "com_x")
+    ('12.35 ± 0.05 px', '– (half level not crossed)', '– (not asked for)', '–')
     """
-    return f"{value:.2f}" if np.isfinite(value) else "–"
+    if name not in one:
+        return "–"
+    if np.isfinite(one[name]):
+        return f"{with_error(float(one[name]), float(one.get(f'{name}_errors', np.nan)))} px"
+    flags = int(one.get("quality", 0))
+    return f"– ({next((why for flag, why in WHY.items() if flags & flag), 'not asked for')})"
