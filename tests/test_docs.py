@@ -263,3 +263,48 @@ def load(name: str):
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+# -- tables of what was measured --------------------------------------------------------------------------------------
+
+TABLE = """# Page
+
+| what | bar | figure | measured | command |
+|---|---|---|---|---|
+| three lines | none | old | – | `python -c "print('a', 1); print('b', chr(124), 'c'); print()"` |
+| fails | none | old | – | `WORD=five python -c "import os, sys; print(os.environ['WORD']); sys.exit(3)"` (a note) |
+| left alone | none | old | – | `python -c "print(4)"` |
+
+| other | command |
+|---|---|
+| x | `rm -rf /` |
+"""
+
+
+def test_rows_are_remade_by_their_commands(tmp_path, capsys):
+    module, page = load("remeasure"), tmp_path / "page.md"
+    page.write_text(TABLE)
+    assert module.main([str(page), "three", "fails"]) == 1
+    done = {row.name: row.cells for row in module.rows(page.read_text())}
+    assert list(done) == ["three lines", "fails", "left alone"]
+    assert done["three lines"]["figure"] == "a 1; b / c"
+    assert done["fails"]["figure"] == "FAILED (3): five"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d, \d+ cores .*", done["fails"]["measured"])
+    assert (done["left alone"]["figure"], done["left alone"]["measured"]) == ("old", "–")
+    assert page.read_text().splitlines()[-3:] == TABLE.splitlines()[-3:]
+    capsys.readouterr()
+    assert module.main([str(page)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    with pytest.raises(SystemExit):
+        module.main([str(page), "nothing of this name"])
+
+
+@pytest.mark.parametrize("page", ["performance.md", "reliability.md"])
+def test_each_row_has_a_command_that_there_is(page):
+    found = list(load("remeasure").rows((DOCS / page).read_text(encoding="utf-8")))
+    assert len(found) > 8
+    for row in found:
+        assert row.commands, row.name
+        for word in " ".join(row.commands).split():
+            if re.fullmatch(r"(tests|benchmarks|docs|\.ci)/[\w./]+", word):
+                assert (DOCS.parent / word).exists(), word
