@@ -15,10 +15,12 @@ from xinsitu.io.documents import IN_Q
 from xinsitu.recipe import recipe_file
 from xinsitu.recipe.joins import ATTENUATION
 from xinsitu.recipe.steps import Correcting
-from xinsitu.values import MEASURES, AttenuationChange, Ellipse, Event, KeyFrame, Mask, Polygon, Roi, Rotated, Sector
+from xinsitu.schema import FURTHER
+from xinsitu.values import AttenuationChange, Ellipse, Event, KeyFrame, Mask, Polygon, Roi, Rotated, Sector
 from xinsitu.values.changes import CAUSES
 from xinsitu.values.geometries import SHAPES
 from xinsitu.values.logbook import KEY_NAMES, Key
+from xinsitu.values.measures import MEASURES
 from xinsitu.values.rois import ROLES
 
 jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
@@ -101,7 +103,7 @@ def test_what_the_schema_refuses_we_refuse_too(roi):
 def test_schemas_know_the_keys_that_the_code_knows():
     roi = xi.json_schema("rois")["properties"]["rois"]["items"]["properties"]
     assert {one["properties"]["kind"]["const"] for one in roi["shape"]["oneOf"]} == {*SHAPES, IN_Q}
-    assert set(roi["measure"]["items"]["enum"]) == set(MEASURES)
+    assert set(roi["measure"]["items"]["anyOf"][0]["enum"]) == {*MEASURES, *FURTHER}
     assert set(roi["role"]["enum"]) == set(ROLES)
     assert set(roi) >= {key for one in ROIS for key in one.to_dict()}
     assert set(roi["path"]["items"]["properties"]) == {*KEY_NAMES, "y", "x"}

@@ -6,7 +6,8 @@ channel._gestures = true
 const NEAR = 6, STILL = 3, WIRE = "roi:"
 const element = view.canvas_view.el, under = document.getElementById("under")
 const [[top, bottom], [left, right]] = shape
-let tool = "select", space = false, hand = null
+let tool = "select", space = false, hand = null, corners = null
+const kinds = document.getElementById("drawn-shape")
 
 const drawing = () => tool === "draw" || tool === "background"
 const boxes = () => figure.center.filter((one) => one.type === "BoxAnnotation" && one.name?.startsWith(WIRE))
@@ -39,10 +40,18 @@ const hit = ({sx, sy}) => {
   found.sort((one, other) => one.rank - other.rank || one.area - other.area)
   return found[0] ?? null
 }
+// handles of the selected shape lie over all boxes
+const handle = ({sx, sy}) => {
+  const {x_scale, y_scale} = view.frame, points = channel.handles
+  for (let i = 0; i < points.length; i += 2)
+    if (Math.hypot(x_scale.compute(points[i + 1]) - sx, y_scale.compute(points[i]) - sy) <= NEAR) return i / 2
+  return -1
+}
 const cursor = (at) => {
   if (hand?.kind === "pan") return "grabbing"
   if (space || tool === "pan") return "grab"
   if (drawing()) return "crosshair"
+  if (handle(at) >= 0) return "crosshair"
   const found = hit(at)
   if (found == null) return "default"
   const {left, right, top, bottom} = found.part
@@ -74,14 +83,17 @@ const down = (event) => {
   document.activeElement?.blur?.()
   finish()
   element.setPointerCapture(event.pointerId)
-  const found = pans || drawing() ? null : hit(at)
+  const point = pans || drawing() ? -1 : handle(at)
+  const found = pans || drawing() || point >= 0 ? null : hit(at)
   hand = {start: at, pointer: event.pointerId, moved: false}
   if (pans) Object.assign(hand, {kind: "pan", x: [figure.x_range.start, figure.x_range.end], y: [figure.y_range.start, figure.y_range.end]})
   else if (found != null) {
     const {left, right, top, bottom} = found.box
     Object.assign(hand, {kind: found.edge ? "resize" : "move", ...found, before: {left, right, top, bottom}})
     send("drag", found.box.name, "pan:start")
-  } else if (drawing()) hand.kind = "draw"
+  } else if (point >= 0) Object.assign(hand, {kind: "handle", number: point})
+  else if (tool === "draw" && kinds?.value === "polygon") hand.kind = "corner"
+  else if (drawing()) hand.kind = "draw"
   else hand.kind = "none"
 }
 const ghost = document.createElement("div")
@@ -89,6 +101,7 @@ ghost.style.cssText = "position:absolute;border:1.5px dashed #fff;outline:1px da
 element.appendChild(ghost)
 const move = (event) => {
   const at = place(event)
+  if (corners != null) sketch(at)
   if (hand == null) { element.style.cursor = cursor(at); said(at); return }
   if (Math.hypot(at.sx - hand.start.sx, at.sy - hand.start.sy) > STILL) hand.moved = true
   if (!hand.moved) return
@@ -111,6 +124,8 @@ const move = (event) => {
     if (part.top) now.top = clamp(before.top + dy, top - 0.5, before.bottom - 1)
     if (part.bottom) now.bottom = clamp(before.bottom + dy, before.top + 1, bottom - 0.5)
     box.setv(now)
+  } else if (hand.kind === "handle") {
+    send("handle", hand.number, at.y, at.x, "pan")
   } else if (hand.kind === "draw") {
     const style = {left: Math.min(at.sx, hand.start.sx), top: Math.min(at.sy, hand.start.sy),
                    width: Math.abs(at.sx - hand.start.sx), height: Math.abs(at.sy - hand.start.sy)}
@@ -125,13 +140,44 @@ const up = (event) => {
   ghost.style.display = "none"
   event.stopPropagation()
   if (done.kind === "move" || done.kind === "resize") send("drag", done.box.name, "pan:end")
+  else if (done.kind === "handle" && done.moved) send("handle", done.number, at.y, at.x, "pan:end")
+  else if (done.kind === "corner") corner(at)
   else if (done.kind === "draw" && done.moved) {
     if (tool === "draw") fresh = new Set(boxes().map((one) => one.name))
-    send("drawn", done.start.y, at.y, done.start.x, at.x, tool)
+    send("drawn", done.start.y, at.y, done.start.x, at.x, tool === "draw" ? `draw:${kinds?.value ?? "rectangle"}` : tool)
     choose("select")
   }
 }
+// corners of a polygon are clicked; a double click, or Enter, is the last one
+const line = document.createElementNS("http://www.w3.org/2000/svg", "svg")
+line.style.cssText = "position:absolute;inset:0;width:100%;height:100%;pointer-events:none;display:none;z-index:5"
+line.innerHTML = '<polyline fill="none" stroke="#000" stroke-width="3"/><polyline fill="none" stroke="#fff" stroke-width="1.5"/>'
+element.appendChild(line)
+const sketch = (to = null) => {
+  line.style.display = corners == null ? "none" : "block"
+  if (corners == null) return
+  const points = to == null ? corners : [...corners, to]
+  const text = points.map(({x, y}) => `${view.frame.x_scale.compute(x)},${view.frame.y_scale.compute(y)}`).join(" ")
+  for (const one of line.children) one.setAttribute("points", text)
+}
+const corner = (at) => {
+  const last = corners?.at(-1)
+  if (last == null || Math.hypot(last.sx - at.sx, last.sy - at.sy) > STILL) corners = [...(corners ?? []), at]
+  sketch()
+}
+const close = () => {
+  const points = corners ?? []
+  corners = null
+  sketch()
+  if (points.length >= 3) {
+    fresh = new Set(boxes().map((one) => one.name))
+    send("outline", points.flatMap(({x, y}) => [y, x]))
+  }
+  choose("select")
+}
 const cancel = () => {
+  corners = null
+  sketch()
   if (hand?.box) { hand.box.setv(hand.before); send("drag", hand.box.name, "pan:end") }
   hand = null
   ghost.style.display = "none"
@@ -167,6 +213,7 @@ const rename = (box, x, y) => {
   field.select()
 }
 const twice = (event) => {
+  if (corners != null) { event.stopPropagation(); close(); return }
   const at = place(event), found = at.inside ? hit(at) : null
   if (found == null) return
   event.stopPropagation()
@@ -221,6 +268,7 @@ document.addEventListener("keydown", (event) => {
   else if (key === "v") choose("select")
   else if (key === "f") fit()
   else if (key === "?") document.getElementById("help").showModal()
+  else if (key === "enter" && corners != null) close()
   else if (key === "escape") cancel()
 })
 document.addEventListener("keyup", (event) => { if (event.key === " ") space = false })

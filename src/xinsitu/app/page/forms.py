@@ -8,6 +8,7 @@ import panel as pn
 
 from xinsitu.app.state.kinds import KINDS, kind_of
 from xinsitu.app.state.roi_edits import KIND_LABELS
+from xinsitu.app.state.shape_edits import DRAWN, RECTANGLE, text_of
 
 from .besidebar import compared, copied
 from .correction_form import corrections
@@ -25,6 +26,11 @@ def _roi(session: Session) -> list[pn.viewable.Viewable]:
     name = pn.widgets.TextInput(label="name", width=WIDTH // 2 - 3)
     kind = pn.widgets.Select(label="kind", options=dict(KIND_LABELS), width=WIDTH // 2 - 3)
     box = pn.widgets.TextInput(label="rows y0:y1, columns x0:x1", width=WIDTH)
+    shape = pn.widgets.Select(label="shape", options=[*DRAWN, "mask"], disabled_options=["mask"], width=WIDTH // 2 - 3)
+    edges = pn.widgets.Select(
+        label="pixels on its line", options={"whole": "whole", "in part": "exact"}, width=WIDTH // 2 - 3
+    )
+    outline = pn.widgets.TextInput(label="shape as in files", width=WIDTH)
     backgrounds = pn.widgets.MultiSelect(label="background from", width=WIDTH, size=2)
     filling = [False]
 
@@ -37,6 +43,8 @@ def _roi(session: Session) -> list[pn.viewable.Viewable]:
         name.value, kind.value = roi.name, kind_of(roi)
         (y0, y1), (x0, x1) = model.regions.box(roi.name)
         box.value = f"{y0}:{y1}, {x0}:{x1}"
+        shape.value = RECTANGLE if roi.geometry is None else roi.geometry.kind
+        edges.value, outline.value = roi.edges, text_of(roi)
         others = [other.name for other in model.regions.rois if other.name != roi.name and not other.background]
         backgrounds.param.update(options=others, value=[one for one in roi.background if one in others])
         filling[0] = False
@@ -52,6 +60,9 @@ def _roi(session: Session) -> list[pn.viewable.Viewable]:
     on(name, lambda value: model.regions.rename(model.regions.selected, value))
     on(kind, lambda value: model.regions.set_kind(model.regions.selected, value))
     on(box, lambda value: model.regions.type_box(model.regions.selected, value))
+    on(shape, lambda value: model.regions.set_shape(model.regions.selected, value))
+    on(edges, lambda value: model.regions.set_edges(model.regions.selected, value))
+    on(outline, lambda value: model.regions.type_shape(model.regions.selected, value))
     on(backgrounds, lambda value: model.regions.set_background(model.regions.selected, tuple(value)))
     model.regions.param.watch(fill, ["selected"])
     session.at_rest.append(fill)
@@ -62,6 +73,8 @@ def _roi(session: Session) -> list[pn.viewable.Viewable]:
         chosen,
         row(name, kind),
         box,
+        row(shape, edges),
+        outline,
         backgrounds,
         row(
             new,

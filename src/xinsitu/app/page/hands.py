@@ -22,6 +22,8 @@ def wire(session: Session) -> None:
     channel.on_change("ask", lambda attr, old, new: session.frames.ask())
     channel.on_change("drag", lambda attr, old, new: session.dragged(new[0].removeprefix("roi:"), new[1]))
     channel.on_change("drawn", lambda attr, old, new: do(lambda: _drawn(session, new[:2], new[2:4], new[4])))
+    channel.on_change("outline", lambda attr, old, new: do(lambda: model.regions.draw_polygon(new[0])))
+    channel.on_change("handle", lambda attr, old, new: session.reshaped(*new[:4]))
     channel.on_change("rename", lambda attr, old, new: do(lambda: model.regions.rename(new[0], new[1])))
     channel.on_change("chip", lambda attr, old, new: do(lambda: _chip(session, new[0], new[1])))
     channel.on_change("click", lambda attr, old, new: do(lambda: model.view.pick(new[1])))
@@ -108,8 +110,10 @@ def _walk(session: Session, what: str, number: int) -> None:
 
 def _drawn(session: Session, y: tuple[float, float], x: tuple[float, float], tool: str) -> None:
     """Take over what was drawn: a region to measure, or one of the background."""
-    take = session.model.view.draw_background if tool == "background" else session.model.regions.draw
-    take(y, x)
+    if tool == "background":
+        session.model.view.draw_background(y, x)
+    else:
+        session.model.regions.draw(y, x, tool.partition(":")[2] or "rectangle")
 
 
 def _go_to(session: Session, text: str) -> None:

@@ -11,6 +11,7 @@ from bokeh.models import Div, SaveTool
 
 from xinsitu.app.state.export import name_of
 from xinsitu.app.state.model import ExplorerModel
+from xinsitu.app.state.shape_edits import DRAWN
 from xinsitu.app.views.channel import code, script
 from xinsitu.app.views.drawing import watch
 
@@ -24,7 +25,9 @@ GESTURES = (
     ("drag inside", "moves it, selected or not"),
     ("drag an edge or corner", "resizes it"),
     ("double click", "its name is typed in place"),
-    ("R, then drag", "draws a new region; Esc: not at all"),
+    ("R, then drag", "draws a new region of the chosen shape; Esc: not at all"),
+    ("R, polygon: clicks", "its corners; a double click or Enter is the last one"),
+    ("drag a small square", "changes the shape of the selected region"),
     ("wheel", "zooms at the cursor; F shows everything"),
     ("space or middle button and drag", "pans"),
     ("← →, Shift: ten", "frames; Home, End: first and last; space plays"),
@@ -90,6 +93,7 @@ def page(session: Session) -> pn.Template:
     template = Page(_text("page.html"), location=True)
     variables = {
         "page_css": _text("page.css"), "page_js": code("page"), "tabs": list(TABS), "gestures": GESTURES,
+        "shapes": DRAWN,
         "source_name": model.source.name, "files": FILES, "pictures": PICTURES,
         "beside": session.channel.beside,
     }  # fmt: skip

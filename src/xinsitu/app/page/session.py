@@ -154,6 +154,14 @@ class Session:
             self.rois.update()
             self.rest()
 
+    def reshaped(self, number: int, y: float, x: float, phase: str) -> None:
+        """Let the selected ROI follow one of its handles; put down, that can be taken back."""
+        self.model.regions.move_handle(number, y, x)
+        if phase == "pan:end":
+            self.model.regions.commit()
+            self.rois.update()
+            self.rest()
+
     def _moved(self) -> None:
         """Measure once all edges of a box have arrived."""
 

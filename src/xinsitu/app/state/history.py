@@ -21,6 +21,11 @@ class History(Generic[Value]):
     def __init__(self, value: Value, limit: int = 200) -> None:
         self._past, self._future, self._limit = [value], list[Value](), limit
 
+    @property
+    def now(self) -> Value:
+        """The value that was remembered last."""
+        return self._past[-1]
+
     def add(self, value: Value) -> None:
         """Remember a new value; what was undone is forgotten."""
         if value != self._past[-1]:

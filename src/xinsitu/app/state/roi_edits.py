@@ -11,6 +11,7 @@ from xinsitu.errors import RoiError
 from xinsitu.values import OWN_EDGE, Bounds, Roi, RoiSet
 
 from .kinds import KINDS, as_kind, kind_of
+from .shape_edits import on_image
 
 _TYPED = re.compile(r"\s*(\d+)\s*[:\-, ]\s*(\d+)\s*[,;x ]\s*(\d+)\s*[:\-, ]\s*(\d+)\s*$")
 Shape = tuple[Bounds, Bounds]
@@ -186,7 +187,7 @@ def inside(rois: RoiSet, shape: Shape) -> RoiSet:
         if any(low >= high for low, high in box.values()):
             (y0, y1), (x0, x1) = shape
             raise RoiError(f"ROI {roi.name!r} lies outside the image, y = {y0}:{y1}, x = {x0}:{x1}")
-        clipped.append(roi.moved(y=box["y"], x=box["x"]))
+        clipped.append(on_image(roi, shape) if roi.geometry is not None else roi.moved(y=box["y"], x=box["x"]))
     return RoiSet(clipped, None, rois.extra)
 
 

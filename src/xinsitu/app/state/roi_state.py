@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from xinsitu.physics.moments import frame_key, resolve_key
 from xinsitu.physics.reduction.moving import Boxes, boxes_in_time
 from xinsitu.values import Box, Key, KeyFrame, Roi, RoiSet
 
-from . import roi_edits
+from . import roi_edits, shape_edits
 from .first_rois import first_rois
 from .history import History
 from .kinds import as_kind
@@ -41,6 +43,7 @@ class Regions(param.Parameterized):  # type: ignore[misc] # param has no types
         chosen = rois if rois is not None and len(rois) else first_rois(self.store.glimpse(), self.shape)
         self.rois = roi_edits.inside(chosen, self.shape)
         self._history = History(self.rois)
+        self._placed: tuple[str, Box] | None = None
         self.selected = self.rois.names[0]
 
     @property
@@ -54,9 +57,17 @@ class Regions(param.Parameterized):  # type: ignore[misc] # param has no types
         A ROI that moves is put there at the frame that is shown.
         """
         box = roi_edits.snapped(*y, self.shape[0]), roi_edits.snapped(*x, self.shape[1])
-        if box != self.box(name):
-            roi = self.rois[name].moved(y=box[0], x=box[1])
+        roi = self.rois[name]
+        if box == self.box(name) or (name, box) == self._placed:
+            return
+        if roi.geometry is None or roi.path:
+            roi = roi.moved(y=box[0], x=box[1])
             self.rois = self.rois.replaced(self._keyed(roi) if roi.path else roi)
+            return
+        before, self._placed = self._history.now, (name, box)
+        with suppress(RoiError):  # it stays as it was
+            roi = shape_edits.placed(before[name] if name in before.names else roi, box)  # as often as it is dragged
+            self.rois = self.rois.replaced(shape_edits.on_image(roi, self.shape))
 
     def box(self, name: str) -> Box:
         """Rows and columns of a ROI at the frame that is shown."""
@@ -77,6 +88,7 @@ class Regions(param.Parameterized):  # type: ignore[misc] # param has no types
 
     def commit(self) -> None:
         """Remember the ROIs as they are, for undo."""
+        self._placed = None
         self._history.add(self.rois)
 
     def _set(self, rois: RoiSet, selected: str | None = None) -> None:
@@ -90,13 +102,45 @@ class Regions(param.Parameterized):  # type: ignore[misc] # param has no types
     def type_box(self, name: str, text: str) -> None:
         """Put a ROI where somebody typed it, ``y0:y1, x0:x1``."""
         y, x = roi_edits.typed(text, self.shape)
-        roi = self.rois[name].moved(y=y, x=x)
-        self._set(self.rois.replaced(self._keyed(roi) if roi.path else roi))
+        roi = shape_edits.placed(self.rois[name], (y, x))
+        self._set(self.rois.replaced(self._keyed(roi) if roi.path else shape_edits.on_image(roi, self.shape)))
 
-    def draw(self, y: tuple[float, float], x: tuple[float, float]) -> None:
-        """Add a ROI where the mouse drew it, edges between pixels in any order, and select it."""
+    def draw(self, y: tuple[float, float], x: tuple[float, float], kind: str = shape_edits.RECTANGLE) -> None:
+        """Add a ROI of a shape in the box that the mouse drew, edges between pixels in any order, and select it."""
         box = roi_edits.snapped(*y, self.shape[0]), roi_edits.snapped(*x, self.shape[1])
-        self._set(*roi_edits.drawn(self.rois, *box))
+        rois, name = roi_edits.drawn(self.rois, *box)
+        self._set(rois.replaced(shape_edits.reshaped(rois[name], kind)), name)
+
+    def draw_polygon(self, corners: Sequence[float]) -> None:
+        """Add a polygon whose corners ``y, x, y, x, …`` were clicked, and select it."""
+        shape = shape_edits.polygon(corners)
+        roi = shape_edits.on_image(Roi("ROI", geometry=shape), self.shape)
+        rois, name = roi_edits.drawn(self.rois, roi.y, roi.x)
+        self._set(rois.replaced(rois[name].reshaped(shape)), name)
+
+    def set_shape(self, name: str, kind: str) -> None:
+        """Give a ROI another shape, in the box that it has."""
+        self._set(self.rois.replaced(shape_edits.reshaped(self.rois[name], kind)))
+
+    def type_shape(self, name: str, text: str) -> None:
+        """Give a ROI the shape that somebody typed, as files have it; nothing: a rectangle."""
+        self._set(self.rois.replaced(shape_edits.on_image(shape_edits.typed_shape(self.rois[name], text), self.shape)))
+
+    def set_edges(self, name: str, edges: str) -> None:
+        """Count whole pixels, or parts of them where the shape's line crosses."""
+        self._set(self.rois.replaced(replace(self.rois[name], edges=edges)))
+
+    def handles(self) -> tuple[tuple[float, float], ...]:
+        """Points ``(y, x)`` by which the mouse changes the shape of the selected ROI; none of one that moves."""
+        return () if self.roi is None or self.roi.path else shape_edits.handles(self.roi.geometry)
+
+    def move_handle(self, number: int, y: float, x: float) -> None:
+        """Change the selected ROI by one of its handles; where that gives no shape on the image it stays as it was."""
+        roi = self.roi
+        if roi is not None and roi.geometry is not None and number < len(self.handles()):
+            with suppress(RoiError):
+                changed = roi.reshaped(shape_edits.with_handle(roi.geometry, number, (y, x)))
+                self.rois = self.rois.replaced(shape_edits.on_image(changed, self.shape))
 
     def nudge(self, rows: int, columns: int, *, size: bool = False) -> None:
         """Move the selected ROI by whole pixels, or its lower right corner, as far as the image goes."""

@@ -20,6 +20,11 @@ class Channel(DataModel):  # type: ignore[misc] # bokeh is not typed for us
         Float, Float, Float, Float, Text, Int, default=(0, 0, 0, 0, "", 0),
         help="edges y, y, x, x drawn, the tool, and a counter",
     )  # fmt: skip
+    outline = Tuple(List(Float), Int, default=([], 0), help="corners y, x, y, x of a polygon, and a counter")
+    handles = List(Float, help="points y, x, y, x by which the shape of the selected ROI is changed")
+    handle = Tuple(
+        Int, Float, Float, Text, Int, default=(0, 0, 0, "", 0), help="handle, where it is, phase, and a counter"
+    )
     tool = Tuple(Text, Int, default=("select", 0), help="tool that the server wants in the hand, and a counter")
     rename = Tuple(Text, Text, Int, default=("", "", 0), help="ROI, its new name, and a counter")
     chip = Tuple(Text, Text, Int, default=("", "", 0), help="ROI, what a click on it does, and a counter")

@@ -14,7 +14,7 @@ from xinsitu.app.state.model import ExplorerModel
 from xinsitu.values import Roi
 
 from .channel import Channel
-from .drawing import Drawing
+from .drawing import Drawing, watch
 
 
 class RoiView(Drawing):
@@ -42,8 +42,18 @@ class RoiView(Drawing):
             "x", "y", source=self._keys, marker="diamond", size=9, fill_color="white", line_color="black",
             level="overlay",
         )  # fmt: skip
+        self._outlines = ColumnDataSource(data={"xs": [], "ys": [], "color": [], "width": []}, name="outlines")
+        figure.multi_line(
+            "xs", "ys", source=self._outlines, line_color="color", line_width="width", level="overlay"
+        )  # fmt: skip
+        self._handles = ColumnDataSource(data={"x": [], "y": []}, name="handles")
+        figure.scatter(
+            "x", "y", source=self._handles, marker="square", size=8, fill_color="white", line_color="black",
+            level="overlay",
+        )  # fmt: skip
         self.update()
         self.background()
+        watch(model.regions, self.outlines, "rois", "selected")
 
     def update(self) -> None:
         """Bring the boxes in line with the model: new, gone, renamed, moved, recoloured."""
@@ -59,7 +69,29 @@ class RoiView(Drawing):
                 self._boxes[roi.name] = self._new(roi, color_of(roi, position))
         self._own = False
         self._draw_path()
+        self.outlines()
         self._channel.boxes += 1
+
+    def outlines(self) -> None:
+        """Draw the lines of ROIs that are no rectangles, and the handles of the selected one."""
+        found: dict[str, list[Any]] = {"xs": [], "ys": [], "color": [], "width": []}
+        for position, roi in enumerate(self._model.regions.rois):
+            if roi.geometry is None:
+                continue
+            (y0, _), (x0, _) = self._model.regions.box(roi.name)
+            for line in roi.geometry.outlines():
+                closed = np.concatenate([line, line[:1]])
+                found["ys"].append(closed[:, 0] + (y0 - roi.y[0]))
+                found["xs"].append(closed[:, 1] + (x0 - roi.x[0]))
+                found["color"].append(color_of(roi, position))
+                found["width"].append(3 if roi.name == self._model.regions.selected else 1.5)
+        if found["xs"] or self._outlines.data["xs"]:
+            self._outlines.data = found
+        points = np.array(self._model.regions.handles(), dtype=float).reshape(-1, 2)
+        flat = points.ravel().tolist()
+        if flat != self._channel.handles:
+            self._handles.data = {"x": points[:, 1], "y": points[:, 0]}
+            self._channel.handles = flat
 
     def background(self) -> None:
         """Draw the regions that the background is taken from, while frames are corrected by it."""
@@ -104,8 +136,11 @@ class RoiView(Drawing):
         (y0, y1), (x0, x1) = self._model.regions.box(roi.name)
         edges = {"left": x0 - 0.5, "right": x1 - 0.5, "top": y0 - 0.5, "bottom": y1 - 0.5}
         width = 3 if roi.name == self._model.regions.selected else 1.5
+        look = {"line_color": color, "fill_color": color, "line_width": width, "line_dash": "solid"}
+        if roi.geometry is not None:  # the box is what the hand takes, the line beside it is what is measured
+            look |= {"line_width": 1, "line_dash": "dotted"}
         return (
-            {**edges, "line_color": color, "fill_color": color, "line_width": width},
+            {**edges, **look},
             {"text": roi.name, "text_color": on_top(color), "background_fill_color": color, "x": x0 - 0.5,
              "y": y0 - 0.5},
         )  # fmt: skip

@@ -1,0 +1,83 @@
+"""Shapes changed by hand: every handle, every stretch, every text; what makes no shape on the image changes nothing."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from xinsitu.app.state import shape_edits
+from xinsitu.errors import RoiError
+from xinsitu.values import Ellipse, Mask, Polygon, Roi, Rotated, Sector
+
+BOX = ((20, 60), (30, 110))
+
+
+@pytest.mark.parametrize("kind", shape_edits.DRAWN)
+def test_a_shape_that_is_drawn_fills_its_box_or_lies_in_it(kind):
+    roi = shape_edits.reshaped(Roi("a", *BOX), kind)
+    assert roi.y[0] >= BOX[0][0]
+    assert roi.y[1] <= BOX[0][1]
+    assert roi.x[0] >= BOX[1][0]
+    assert roi.x[1] <= BOX[1][1]
+    if kind != "sector":
+        assert (roi.y, roi.x) == BOX
+    assert shape_edits.reshaped(roi, "rectangle").geometry is None
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        Ellipse((40, 70), (9, 14), 30),
+        Rotated((40, 70), (12, 25), -50),
+        Sector((60, 70), (10, 25), (200, 300)),
+        Polygon([(30, 40), (34, 90), (60, 66)]),
+    ],
+    ids=lambda shape: shape.kind,
+)
+def test_every_handle_goes_where_it_is_put_and_back(shape):
+    for number, (y, x) in enumerate(shape_edits.handles(shape)):
+        assert same(shape_edits.with_handle(shape, number, (y, x)), shape)
+        moved = shape_edits.with_handle(shape, number, (y + 2, x - 3))
+        assert not same(moved, shape)
+        if number == 0:
+            assert math.dist(shape_edits.handles(moved)[0], (y + 2, x - 3)) < 1e-9
+
+
+def same(one, other):
+    mine, theirs = one.to_dict(), other.to_dict()
+    mine.pop("kind")
+    return all(np.allclose(mine[name], theirs[name]) for name in mine)
+
+
+def test_a_handle_turns_an_ellipse_and_widens_it_the_other_does_not_turn():
+    disc = Ellipse((40, 70), (5, 10))
+    turned = shape_edits.with_handle(disc, 0, (60, 70))
+    assert (turned.axes, turned.angle) == ((5, 20), 90)
+    assert shape_edits.with_handle(disc, 1, (49, 75)) == Ellipse((40, 70), (9, 10))
+
+
+def test_a_box_stretches_its_shape_and_moves_it_where_it_keeps_its_size():
+    roi = Roi("a", geometry=Polygon([(19.5, 29.5), (19.5, 49.5), (39.5, 49.5)]))
+    wide = shape_edits.placed(roi, ((20, 40), (30, 70)))
+    assert wide.geometry.points == ((19.5, 29.5), (19.5, 69.5), (39.5, 69.5))
+    away = shape_edits.placed(roi, ((25, 45), (31, 51)))
+    assert away.geometry == roi.geometry.shifted(5, 1)
+    pixels = Roi("m", geometry=Mask.of(np.eye(4, dtype=bool), (3, 3)))
+    assert shape_edits.placed(pixels, ((5, 9), (3, 7))).y == (5, 9)
+    with pytest.raises(RoiError, match="not stretched"):
+        shape_edits.placed(pixels, ((5, 10), (3, 7)))
+
+
+def test_a_shape_is_typed_as_in_files():
+    roi = Roi("a", *BOX)
+    disc = shape_edits.typed_shape(roi, '{"kind": "ellipse", "centre": [40, 70], "axes": [5, 9]}')
+    assert disc.geometry == Ellipse((40, 70), (5, 9))
+    assert shape_edits.typed_shape(disc, shape_edits.text_of(disc)) == disc
+    assert shape_edits.typed_shape(disc, " ").geometry is None
+    for wrong in ("disc", "[1]", '{"kind": "blob"}'):
+        with pytest.raises(RoiError):
+            shape_edits.typed_shape(roi, wrong)
+    with pytest.raises(RoiError, match="reaches over the edge"):
+        shape_edits.on_image(disc, ((0, 40), (0, 100)))
