@@ -147,8 +147,37 @@ def figure_two_time() -> tuple[Figure, str]:
     return xi.plot_two_time(found, x="frame"), table(("frames", "similarity"), rows)
 
 
+# -- NXdata -----------------------------------------------------------------------------------------------------------
+
+
+def figure_nxdata() -> tuple[Figure, str]:
+    """Draw what the default chain of a file leads to, by h5py alone."""
+    import tempfile
+
+    import h5py
+
+    with tempfile.TemporaryDirectory() as folder:
+        truth = xi.simulate_sample(folder, measurements=1, frames=60)
+        scan = xi.open_measurement(truth.folders["time1"], instrument="spring8-bl11xu")
+        path = xi.write_results(xi.measure(scan, truth.rois), f"{folder}/time1.nc")
+        figure, rows = Figure(figsize=(8.4, 3.2), layout="constrained"), []
+        axes = figure.subplots()
+        with h5py.File(path) as file:
+            entry = file[file.attrs["default"]]
+            plot = entry[entry.attrs["default"]]
+            x = plot[plot.attrs["axes"][0]]
+            for name in (plot.attrs["signal"], *plot.attrs["auxiliary_signals"]):
+                axes.errorbar(x[:], plot[name][:], plot[f"{name}_errors"][:], label=name, lw=1)
+            axes.set(xlabel=x.attrs["long_name"], ylabel=f"{plot.attrs['title']} ({plot[name].attrs['units']})")
+            axes.set(yscale="log", title=path.name)
+            rows += [(f"/entry/{one}", entry[one].attrs["signal"], entry[one].attrs["title"]) for one in entry]
+    axes.legend(ncols=5, fontsize=8)
+    return figure, table(("group", "in front", "title"), rows)
+
+
 FIGURES: dict[str, Callable[[], tuple[Figure, str]]] = {
     "steps": figure_steps,
     "further": figure_further,
     "two_time": figure_two_time,
+    "nxdata": figure_nxdata,
 }

@@ -257,7 +257,8 @@ def attributes_of(name: str, *, units: str | None = None, long_name: str | None 
     if (chosen := units if units is not None else quantity.units) is not None:
         attributes["units"] = chosen
     text = long_name or quantity.long_name
-    attributes["long_name"] = f"standard error of the {text}" if name not in QUANTITIES else text
+    plain = name in QUANTITIES or "standard error" in text  # it says so already
+    attributes["long_name"] = text if plain else f"standard error of the {text}"
     if name in _FLAGS:
         attributes |= flag_attributes(_FLAGS[name])
     return attributes

@@ -35,6 +35,7 @@ from xinsitu.variables import SAID_LATER, Called, remarks_on_frames
 from .compressed_frames import filters, write_chunks
 from .disk import ZARR, new_file, refuse_existing, refuse_other_format
 from .formats.descriptors import read_at, reserve, write_at
+from .nxdata import with_default_plot
 from .results import ENGINE, in_chunks, provenance, storable
 
 try:
@@ -154,7 +155,7 @@ def _write_contiguous(image: xr.DataArray, rest: xr.Dataset, temporary: Path, pa
 def _in_memory(rest: xr.Dataset) -> memoryview:
     loaded = rest.compute()
     with dask.config.set(scheduler="synchronous"):  # a cluster would be asked for a lock on the buffer
-        return loaded.to_netcdf(engine=ENGINE)
+        return with_default_plot(loaded.to_netcdf(engine=ENGINE), loaded, frames=True)
 
 
 def _image_variable(file: h5netcdf.File, image: xr.DataArray, **how: Any) -> h5netcdf.Variable:  # noqa: ANN401

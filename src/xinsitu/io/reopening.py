@@ -21,6 +21,7 @@ from xinsitu.errors import LayoutError, TimeError, warn
 from xinsitu.schema import APPLIED, QUANTITIES, TIME_ENCODING, UNKNOWN_ZONE
 from xinsitu.variables import Counted
 
+from .conventions import from_file
 from .formats.hdf5_links import opened
 from .formats.stack import LazyStack
 from .formats.zarr_stack import COMPLETE, IMAGE, ROOT, ZarrStack, attributes_of, zarr
@@ -145,6 +146,7 @@ def _rest(path: str) -> xr.Dataset:
 
 def _plain(rest: xr.Dataset) -> xr.Dataset:
     """Texts as texts, times in whole microseconds, without what says how the file was made."""
+    rest = from_file(rest)
     for name, variable in rest.variables.items():
         if variable.dtype.kind == "M":
             values = schema.time_from_microseconds(schema.microseconds_from_time(variable.values))

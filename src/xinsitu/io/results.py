@@ -19,8 +19,10 @@ from xinsitu.defaults import frames_per_block
 from xinsitu.errors import SchemaError, XinsituError, warn
 from xinsitu.variables import as_frames
 
+from .conventions import from_file, to_file
 from .disk import refuse_existing, refuse_other_format, write_whole
 from .formats.hdf5_links import refuse_outside_links
+from .nxdata import with_default_plot
 
 ENGINE: Literal["h5netcdf"] = "h5netcdf"
 PathLike = str | os.PathLike[str]
@@ -82,6 +84,8 @@ def write_results(
     # everything is in memory by now; under a distributed client xarray would ask its scheduler for a lock on the buffer
     with dask.config.set(scheduler="synchronous"):
         buffer = loaded.to_netcdf(engine=ENGINE)
+    if isinstance(loaded, xr.Dataset):
+        buffer = with_default_plot(buffer, loaded)
     return write_whole(path, buffer, overwrite=overwrite)
 
 
@@ -98,7 +102,7 @@ def storable(dataset: xr.Dataset) -> xr.Dataset:
     """Return the Dataset with attributes and encodings that netCDF can hold, the data untouched and lazy.
 
     Attributes become str, int, float or JSON text; times become UNIX epoch seconds (float64); coordinates get no
-    fill value; ``ancillary_variables`` name errors and flags (CF 3.4).
+    fill value; ``ancillary_variables`` name errors and flags (CF 3.4); units and names as :mod:`.conventions` has them.
 
     Examples
     --------
@@ -115,7 +119,7 @@ def storable(dataset: xr.Dataset) -> xr.Dataset:
         companions = [other for other in (schema.errors_name(str(name)), "quality") if other in result.data_vars]
         if schema.errors_name(str(name)) in companions:
             result[name].attrs["ancillary_variables"] = " ".join(companions)
-    return result
+    return to_file(result)
 
 
 def _encoding(dataset: xr.Dataset, name: Hashable) -> dict[str, Any]:
@@ -190,7 +194,7 @@ def read_results(path: PathLike) -> xr.Dataset:
     except Exception as fault:  # noqa: BLE001 - as above
         lazy.close()
         raise _damaged(path, fault) from None
-    result = _with_sensible_documents(result, path)
+    result = _with_sensible_documents(from_file(result), path)
     for text in remarks_of(result):
         warn(f"{path}: {text}")
     return result
