@@ -18,6 +18,7 @@ import xarray as xr
 import xinsitu as xi
 from xinsitu.cli import main
 from xinsitu.errors import CorrectionError, DocumentError, SchemaError, XinsituError, XinsituWarning
+from xinsitu.recipe.recipe_file import read_recipe, write_recipe
 from xinsitu.simulate import Truth
 
 ROIS = [xi.Roi("a", y=(3, 9), x=(4, 12))]
@@ -131,7 +132,7 @@ def test_a_flat_field_by_its_name(experiment: Truth, tmp_path: Path, capsys: pyt
 
 
 def _folder(path: Path, images: np.ndarray) -> Path:
-    path.mkdir()
+    path.mkdir(parents=True)
     for number, image in enumerate(images):
         tifffile.imwrite(path / f"img_{number:04d}.tif", image.astype("int32"))
     return path
@@ -148,6 +149,46 @@ def test_a_flat_field_by_its_pixels(tmp_path: Path) -> None:
         xi.open_flatfield(scan)
     assert len(heard) == 1
     xi.open_flatfield(flat)  # warnings are errors here
+
+
+def test_frames_are_no_flat_field_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frames = _folder(tmp_path / "0907" / "time1", np.random.default_rng(1).poisson(30, (3, 20, 24)))
+    xi.write_rois([xi.Roi("A", y=(2, 12), x=(3, 20))], tmp_path / "r.json")
+    for words in (
+        ("parse", frames, f"{frames}/."),
+        ("measure", frames, "--rois", tmp_path / "r.json", "--flatfield", frames),
+    ):
+        assert "its own flat field" in sentence(capsys, *words, "--tz", "UTC")
+
+
+def test_a_flat_field_in_the_folder_of_its_sample_is_no_measurement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither of ``measure SAMPLE`` nor of a recipe."""
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(("time1", "time2", "white")):
+        _folder(tmp_path / "0907" / name, np.random.default_rng(number).poisson(300, (3, 20, 24)))
+    xi.write_rois([xi.Roi("A", y=(2, 12), x=(3, 20))], "r.json")
+    words = ["0907", "--rois", "r.json", "--flatfield", "0907/white", "--tz", "UTC", "-o", "results/"]
+    assert main(["measure", *words]) == 0
+    assert sorted(path.name for path in Path("results").glob("*.nc")) == ["0907_time1.nc", "0907_time2.nc"]
+    document = {"sample": "0907", "rois": "r.json", "flatfield": "0907/white", "reading": {"tz": "UTC"}}
+    write_recipe(document, "r.toml")
+    assert [one.measurement.name for one in read_recipe("r.toml").stitch.inputs] == ["time1", "time2"]
+    capsys.readouterr()
+
+
+def test_frames_without_a_valid_pixel_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    images = np.random.default_rng(1).poisson(30, (7, 20, 24)).astype("int32")
+    images[[1, 4]] = -1
+    images[5, :10] = -2  # not all of it
+    folder = _folder(tmp_path / "0908" / "time1", images)
+    xi.write_rois([xi.Roi("A", y=(2, 12), x=(3, 20))], "r.json")
+    assert main(["measure", str(folder), "--rois", "r.json", "--tz", "UTC"]) == 0
+    assert "7 frames, 2 of them NaN (2 without a valid pixel)" in capsys.readouterr().out
 
 
 # -- words ------------------------------------------------------------------------------------------------------------

@@ -44,7 +44,13 @@ from .shared import (
 def measure(words: argparse.Namespace) -> int:
     """Write the ROI time series of measurements; one bad one does not stop the rest."""
     rois = read_rois(words.rois).also(*words.also)
-    words.measurements = [folder for path in words.measurements for folder in measurements_of(path)]
+    beside = {path.resolve() for path in calibrations(words) if path is not None}
+    words.measurements = [
+        folder
+        for path in words.measurements
+        for folder in measurements_of(path)
+        if folder == path or folder.resolve() not in beside  # a flat field may lie in the sample's folder
+    ]
     for folder in words.measurements:
         refuse_swapped(folder, words.flatfield)
     how, what = reading(words), correcting(words, background(words))

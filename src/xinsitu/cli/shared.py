@@ -128,6 +128,8 @@ def tally(data: xr.Dataset) -> str:
             here = ((flags & flag) > 0).any(axis=data["quality"].get_axis_num("roi"))
             here &= _is_nan(data)
             causes[str(flag.name).lower()], lost = int((here & ~lost).sum()), lost | here
+        blind = _is_nan(data) & _without_pixels(data) & ~lost
+        causes["without a valid pixel"], lost = int(blind.sum()), lost | blind
     elif "frame_status" in data.coords:
         for status in (FrameStatus.ZERO_BACKGROUND, *NAN_FRAMES):
             here = data["frame_status"].values == int(status)
@@ -149,8 +151,17 @@ def _is_nan(series: xr.Dataset) -> npt.NDArray[np.bool_]:
     return found
 
 
+def _without_pixels(series: xr.Dataset) -> npt.NDArray[np.bool_]:
+    """Frames of which all ROIs are masked or NaN."""
+    if "n_valid" not in series:
+        return np.zeros(series.sizes["time"], dtype=bool)
+    return np.asarray((series["n_valid"].values <= 0).all(axis=series["n_valid"].get_axis_num("roi")))
+
+
 def refuse_swapped(measurement: Path, flatfield: Path | None) -> None:
-    """Raise where the names say that the measurement and its flat field are given the wrong way round."""
+    """Raise where the names say that the two are given the wrong way round, or where both are the same frames."""
+    if flatfield is not None and flatfield.resolve() == measurement.resolve():
+        raise LayoutError(f"{measurement}: is given as its own flat field; give frames of an even illumination")
     if flatfield is not None and _is_flat(measurement) and not _is_flat(flatfield):
         raise LayoutError(
             f"{measurement}: is called a flat field, and {flatfield} is given as one; the measurement comes first"

@@ -212,14 +212,14 @@ def choose(folder: Folder, series: str | None = None) -> Series:
         raise LayoutError(
             f"{folder.path}: {'several series are' if named else 'no series is'} named {series!r}; "
             f"there are {', '.join(map(str, folder.series))}"
-            + (f"; choose one with series={named[0].pattern!r}" if named else "")
+            + (f"; choose one with series={named[0].pattern!r} (--series)" if named else "")
         )
     if len(folder.series) > 1:
         first, names = folder.series[0], [one.name for one in folder.series]
         choice = first.name if names.count(first.name) == 1 else first.pattern
         raise LayoutError(
             f"{folder.path}: {len(folder.series)} series of frames in one folder, "
-            f"{', '.join(map(str, folder.series))}; choose one with series={choice!r}"
+            f"{', '.join(map(str, folder.series))}; choose one with series={choice!r} (--series)"
         )
     return folder.series[0]
 

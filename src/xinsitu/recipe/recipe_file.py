@@ -127,8 +127,11 @@ def _sample_recipe(document: Mapping[str, Any], base: Path) -> SampleRecipe:
     correcting = Correcting.from_dict(_with_defaults(correction), base)
     rois = read_rois(base / document["rois"])
     pixels = tuple(Calibrating.from_dict(one, base) for one in document.get("calibration", ()))
+    beside = {path.resolve() for path in correcting.folders}
     inputs = tuple(
-        Measure(folder, rois, reading, correcting, calibrating=pixels) for folder in _folders(document, sample)
+        Measure(folder, rois, reading, correcting, calibrating=pixels)
+        for folder in _folders(document, sample)
+        if folder.resolve() not in beside
     )
     stitch = Stitch(
         inputs=inputs,
