@@ -159,37 +159,6 @@ def test_a_click_beside_all_rois_changes_nothing(truth, start):
     assert (list(explorer.rois), explorer.model.regions.selected) == (list(before), selected)
 
 
-def test_space_pans_or_plays_and_chips_hide(truth, start):
-    explorer = explore(truth.folders["time1"], rois=truth.rois, reading=TOKYO, browser=False)
-    tab = start(explorer, size=(1366, 768))
-    tab.measured(explorer, "WZ")
-    model, mouse, keyboard = explorer.model, tab.page.mouse, tab.page.keyboard
-    mouse.move(*spot(tab, "WZ"))
-    mouse.wheel(0, -400)
-    tab.settle(lambda: model.view.part is not None)
-    zoomed, before = model.view.part, explorer.rois["WZ"]
-    keyboard.down(" ")
-    tab.drag(spot(tab, "WZ"), (25, 10))
-    keyboard.up(" ")
-    tab.settle(lambda: model.view.part != zoomed)
-    assert explorer.rois["WZ"] == before
-    assert model.view.frame == 0
-    keyboard.press("f")
-    tab.settle(lambda: model.view.part is None)
-    keyboard.press(" ")
-    tab.settle(lambda: model.view.frame > 2)
-    keyboard.press(" ")
-    chip = tab.page.locator("#chips button")
-    chip.filter(has_text="WZ").click()
-    tab.settle(lambda: model.regions.hidden == ("WZ",))
-    visible = """(name) => Bokeh.documents[0].get_model_by_name("curve_com_l").renderers
-      .filter((one) => one.data_source.name === `lines:${name}`).every((one) => one.visible)"""
-    tab.until(f"() => !({visible})('WZ') && ({visible})('ZB')")
-    chip.filter(has_text="ZB").click(modifiers=["Alt"])
-    tab.settle(lambda: set(model.regions.hidden) == set(model.regions.rois.names) - {"ZB"})
-    assert tab.errors == []
-
-
 SIZES = [(3840, 2160), (2560, 1440), (1920, 1080), (1366, 768), (1100, 650)]
 OVERLAID = f"""() => {{
   const figures = Object.fromEntries(["curve_com_l", "curve_intensity", "kymograph"].map((name) => {{
