@@ -151,7 +151,7 @@ def plot_kymograph(
     >>> type(plot_kymograph(frames, Roi("WZ", y=(2, 7), x=(3, 8)))).__name__
     'QuadMesh'
     """
-    import holoviews as hv
+    import hvplot.xarray  # noqa: F401 - the accessor
 
     bokeh()
     profile = _profile(data, roi, along, correction)
@@ -159,16 +159,14 @@ def plot_kymograph(
     values = changes(np.asarray(profile.values, dtype=float), line.seconds, show)
     signed = show != "values"
     name = str(profile[along].attrs.get("long_name", along))
-    mesh = hv.QuadMesh(
-        (line.values, profile[along].values, values.T),
-        [hv.Dimension("time", label=line.label), hv.Dimension(along, label=f"{name} (pixel)")],
-        hv.Dimension("profile", label=_what(show)),
-    )
+    table = xr.DataArray(values.T, {along: profile[along].values, "time": line.values}, (along, "time"), name="profile")
     limit = float(np.nanmax(np.abs(values))) or 1.0
     colour = {"cmap": "RdBu_r", "clim": (-limit, limit)} if signed else {"cmap": "viridis", "logz": log}
     if log and not signed:
         colour["clim"] = (DARK, max(limit, 2 * DARK))
-    return mesh.opts(**colour, colorbar=True, tools=["hover"], width=820, height=320, title=braced(roi.name))
+    mesh = table.hvplot.quadmesh(x="time", y=along, width=820, height=320, **colour)
+    names = {"time": line.label, along: f"{name} (pixel)", "profile": _what(show)}
+    return mesh.redim.label(**names).opts(title=braced(roi.name))
 
 
 def changes(values: np.ndarray, seconds: np.ndarray, show: Show) -> np.ndarray:
@@ -276,21 +274,20 @@ def _corrected(data: xr.Dataset | xr.DataArray, correction: Correction | None) -
 
 
 def _picture(image: xr.DataArray, *, log: bool, clim: tuple[float, float] | None = None) -> hv.Image:
-    import holoviews as hv
+    import hvplot.xarray  # noqa: F401 - the accessor
 
     values = np.asarray(image.values)
-    y, x = (_pixels(image, axis) for axis in ("y", "x"))
     finite = values[np.isfinite(values)]
     top = float(finite.max()) if finite.size else 1.0
     limits = clim or ((DARK, max(top, 2 * DARK)) if log else (float(finite.min()) if finite.size else 0.0, top))
-    bounds = (x[0] - 0.5, y[0] - 0.5, x[-1] + 0.5, y[-1] + 0.5)
-    dims = [hv.Dimension(a, label=f"{image[a].attrs.get('long_name', a)} (pixel)") for a in ("x", "y")]
-    picture = hv.Image(values[::-1], bounds=bounds, kdims=dims, vdims=hv.Dimension("counts", label="counts"))
-    return picture.opts(
-        cmap="viridis", logz=log, clim=limits, colorbar=True, invert_yaxis=True, tools=["hover"], data_aspect=1,
-        width=760,
-        height=_height(image, 760), clipping_colors={"NaN": "#bbbbbb"},
+    pixels = {axis: _pixels(image, axis) for axis in ("y", "x")}
+    counts = xr.DataArray(values, pixels, ("y", "x"), name="counts")
+    picture = counts.hvplot.image(
+        x="x", y="y", cmap="viridis", logz=log, clim=limits, flip_yaxis=True, data_aspect=1, width=760,
+        height=_height(image, 760),
     )  # fmt: skip
+    names = {axis: f"{image[axis].attrs.get('long_name', axis)} (pixel)" for axis in ("y", "x")}
+    return picture.redim.label(**names).opts(clipping_colors={"NaN": "#bbbbbb"})
 
 
 def _height(image: xr.DataArray, width: int) -> int:

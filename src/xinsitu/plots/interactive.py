@@ -22,6 +22,7 @@ from .timeline import Mark
 
 if TYPE_CHECKING:
     import holoviews as hv
+    import pandas as pd
     from bokeh.models import Model
 
 BAND = 60
@@ -196,33 +197,40 @@ def _margins(plot: object, _: object) -> None:
 
 
 def _curve(figure: Drawing, panel: Panel, curve: Curve) -> list[hv.Element]:
+    import hvplot.pandas  # noqa: F401 - the accessor
+    import pandas as pd
+
+    columns = {"time": curve.x, panel.name: curve.y, "value": curve.y + curve.offset, "errors": curve.errors}
+    table = pd.DataFrame(columns)
+    names = {"time": figure.line.label, panel.name: panel.label}
+    tooltips = [
+        ("ROI", as_html(curve.roi)),
+        ("time", "@time{%F %T}" if figure.line.dated else "@time{0.0[00]}"),
+        ("value", "@value{0.0000a}"),
+        ("error", "@errors{0.0000a}"),
+    ]
+    line = table.hvplot.line(
+        x="time", y=panel.name, hover_cols=["value", "errors"], label=curve.roi, color=curve.color, line_width=1.5,
+        line_dash=curve.dash, hover_tooltips=tooltips,
+    )  # fmt: skip
+    if figure.line.dated:
+        line = line.opts(hover_formatters={"@time": "datetime"})
+    return [one.redim.label(**names) for one in (*_spread(table, panel.name, curve), line)]
+
+
+def _spread(table: pd.DataFrame, name: str, curve: Curve) -> list[hv.Element]:
+    """Return the errors of a curve as bars, or as a band where bars would not be told apart."""
     import holoviews as hv
 
-    time = hv.Dimension("time", label=figure.line.label)
-    value = hv.Dimension(panel.name, label=panel.label)
-    columns = {"time": curve.x, panel.name: curve.y, "value": curve.y + curve.offset, "errors": curve.errors}
-    line = hv.Curve(columns, time, [value, "value", "errors"], label=curve.roi).opts(
-        color=curve.color,
-        line_width=1.5,
-        line_dash=curve.dash,
-        tools=["hover"],
-        hover_tooltips=[
-            ("ROI", as_html(curve.roi)),
-            ("time", "@time{%F %T}" if figure.line.dated else "@time{0.0[00]}"),
-            ("value", "@value{0.0000a}"),
-            ("error", "@errors{0.0000a}"),
-        ],
-        **({"hover_formatters": {"@time": "datetime"}} if figure.line.dated else {}),
-    )
     known = np.isfinite(curve.y) & np.isfinite(curve.errors)
     if not known.any():
-        return [line]
+        return []
     if len(curve.x) <= BAND:
-        bars = hv.ErrorBars((curve.x[known], curve.y[known], curve.errors[known]), time, [value, "errors"])
-        return [bars.opts(color=curve.color, line_width=1), line]
-    spread = np.where(known, curve.errors, np.nan)
-    band = hv.Spread((curve.x, np.where(known, curve.y, np.nan), spread), time, [value, "errors"])
-    return [band.opts(color=curve.color, alpha=0.25, line_alpha=0), line]
+        bars = table[known].hvplot.errorbars(x="time", y=name, yerr1="errors", color=curve.color)
+        return [bars.opts(line_width=1)]
+    spread = (curve.x, np.where(known, curve.y, np.nan), np.where(known, curve.errors, np.nan))
+    band = hv.Spread(spread, "time", [name, "errors"])  # hvplot has no band about a curve
+    return [band.opts(color=curve.color, alpha=0.25, line_alpha=0)]
 
 
 def _marks(figure: Drawing, panel: Panel, *, named: bool) -> list[hv.Element]:
