@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -81,6 +82,13 @@ from distributed.cli.dask_worker import main
 main(sys.argv[1:], standalone_mode=False)
 """
 
+NONE = """
+import sys
+sys.modules["xinsitu"] = None
+from distributed.cli.dask_worker import main
+main(sys.argv[1:], standalone_mode=False)
+"""
+
 
 @contextlib.contextmanager
 def joining(address: str, program: str | None = None):
@@ -131,7 +139,7 @@ def test_processes_of_this_machine_give_the_same_bits(folder, expected, tmp_path
 def test_what_joins_is_asked_and_what_dies_is_made_up_for(folder, expected, tmp_path, capsys, monkeypatch):
     """One scheduler for all of it: they take seconds to start."""
     monkeypatch.setattr(module, "PATIENCE", 1.0)
-    slowly, blind = sent_whole()
+    slowly, slower, blind = sent_whole()
     with processes(0) as cluster:
         monkeypatch.setenv(module.ENVIRONMENT, cluster.scheduler_address)
         # no workers: said, and waited for
@@ -152,20 +160,23 @@ def test_what_joins_is_asked_and_what_dies_is_made_up_for(folder, expected, tmp_
         assert codes == [0]
         xr.testing.assert_equal(xi.read_results(tmp_path / "none.nc"), expected)
 
-        # a worker that joins meanwhile, of another version: never used, and named
-        heard: list[str] = []
-        with computing([folder], address=cluster.scheduler_address, say=heard.append) as where:
-            assert where.client is not None
-            before = set(where.client.scheduler_info()["workers"])
-            with joining(cluster.scheduler_address, OTHER) as other:
-                assert other.wait(60) is not None
-            for _ in range(100):
-                if heard:
+        # a worker that joins meanwhile, of another version or without xinsitu: named, nothing computed, left alone
+        scan = xi.open_measurement(folder, tz="UTC", chunks={"time": 1})
+        long = scan.image.copy(data=scan.image.data.map_blocks(slower, dtype="int32")).sum(("y", "x"))
+        for program, why in ((OTHER, "has xinsitu 9.9.9 (0badc0de) and this program"), (NONE, "or none (")):
+            with computing([folder], address=cluster.scheduler_address) as where:
+                assert where.client is not None
+                with joining(cluster.scheduler_address, program) as other:
+                    for lazy in (long, scan.image[0]):
+                        with pytest.raises(xi.XinsituError, match=re.escape(why)) as caught:
+                            lazy.compute()
+                        assert str(caught.value).endswith("it joined meanwhile, so nothing is computed")
+                    assert other.poll() is None
+                    assert len(where.client.scheduler_info()["workers"]) == 3
+            for _ in range(100):  # it is gone, and forgotten
+                if len(cluster.scheduler_info["workers"]) == 2:
                     break
                 time.sleep(0.1)
-            assert set(where.client.scheduler_info()["workers"]) == before
-            assert "has xinsitu 9.9.9 (0badc0de) and this program" in heard[0]
-            assert heard[0].endswith("it is not used")
 
         # one that is killed in the midst: the same bits
         with computing([folder], address=cluster.scheduler_address) as where:
@@ -192,11 +203,15 @@ def test_what_joins_is_asked_and_what_dies_is_made_up_for(folder, expected, tmp_
             assert not (tmp_path / "blind.nc").exists()
 
 
-def sent_whole() -> tuple[Callable[[np.ndarray], np.ndarray], Callable[[str], None]]:
+def sent_whole() -> tuple[Callable[..., np.ndarray], Callable[..., np.ndarray], Callable[[str], None]]:
     """Functions that travel as they are: workers do not find the modules of tests."""
 
     def slowly(block: np.ndarray) -> np.ndarray:
         time.sleep(0.05)
+        return block
+
+    def slower(block: np.ndarray) -> np.ndarray:
+        time.sleep(2)
         return block
 
     def blind(path: str) -> None:
@@ -209,7 +224,7 @@ def sent_whole() -> tuple[Callable[[np.ndarray], np.ndarray], Callable[[str], No
 
         os.stat = stat
 
-    return slowly, blind
+    return slowly, slower, blind
 
 
 def test_a_worker_that_is_there_with_another_version_is_refused_by_name(folder, tmp_path, capsys):

@@ -1,7 +1,7 @@
 """A dask.distributed cluster that tells the truth: its workers are asked before the first task, and when they join.
 
 They must have the same xinsitu, and see the frames under their path. A worker that does not is named in one sentence,
-and never computes: one with another version would give other numbers, one without the disc NaN.
+and nothing is computed beside it: one with another version would give other numbers, one without the disc NaN.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from types import MethodType
+from typing import TYPE_CHECKING, Any, TextIO
 
 import xarray as xr
 
@@ -140,7 +141,10 @@ def _processes(number: int, say: Say) -> LocalCluster:
 @contextlib.contextmanager
 def _asked(client: Client, looked_for: Mapping[str, int], say: Say) -> Iterator[None]:
     """Ask the workers that are there, and those that come."""
-    from .worker_plugin import AskedWhenJoining
+    import cloudpickle
+    import dask
+
+    from . import worker_plugin
 
     _wait_for_one(client, say)
     own, where = versions()["xinsitu"], client.scheduler.address
@@ -150,17 +154,45 @@ def _asked(client: Client, looked_for: Mapping[str, int], say: Say) -> Iterator[
         more = f" (and {len(wrong) - 1} more of {len(said)} workers)" if len(wrong) > 1 else ""
         raise XinsituError(f"{where}: {wrong[0]}{more}")
 
-    def tell(event: tuple[float, str]) -> None:
-        say(f"{event[1]}; it is not used")
+    refused: list[str] = []
 
-    client.subscribe_topic(TOPIC, tell)
-    client.register_plugin(AskedWhenJoining(looked_for, own))
+    def tell(event: tuple[float, str]) -> None:
+        refused.append(event[1])
+        for future in list(client.futures.values()):
+            future.cancel(reason="xinsitu", msg=event[1])
+
+    topic = f"{TOPIC}-{client.id}"
+    client.subscribe_topic(topic, tell)
+    cloudpickle.register_pickle_by_value(worker_plugin)  # a worker without xinsitu can be asked, too
     try:
-        yield
+        client.register_plugin(worker_plugin.AskedWhenJoining(looked_for, own, topic), name=topic)
+        with dask.config.set(scheduler=MethodType(_watched(refused), client)):
+            yield
     finally:
+        cloudpickle.unregister_pickle_by_value(worker_plugin)
         with contextlib.suppress(Exception):  # the scheduler may be gone, and what is wrong is said already
-            client.unsubscribe_topic(TOPIC)
-            client.unregister_worker_plugin(AskedWhenJoining.name)
+            client.unsubscribe_topic(topic)
+            client.unregister_worker_plugin(topic)
+
+
+def _watched(refused: list[str]) -> Callable[..., Any]:
+    """Return ``Client.get`` that gives nothing once a worker has joined that cannot be used: its tasks go anywhere."""
+
+    def check(client: Client) -> None:
+        if refused:
+            raise XinsituError(f"{client.scheduler.address}: {refused[0]}; it joined meanwhile, so nothing is computed")
+
+    def get(client: Client, graph: Any, keys: Any, **how: Any) -> Any:  # noqa: ANN401 - dask's own
+        check(client)
+        try:
+            found = client.get(graph, keys, **how)
+        except (Exception, asyncio.CancelledError):
+            check(client)
+            raise
+        check(client)
+        return found
+
+    return get
 
 
 def _wait_for_one(client: Client, say: Say) -> None:
