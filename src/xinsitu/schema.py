@@ -99,6 +99,7 @@ QUANTITIES: Mapping[str, Quantity] = {
     "quality": Quantity(None, "reasons not to trust a value"),
     "remarks": Quantity(None, "what there is to say of the numbers"),
     "roi": Quantity(None, "region of interest"),
+    "roi_shape": Quantity(None, "shape of the ROI, where it is no rectangle"),
     "roi_y0": Quantity(PIXEL, "first row of the ROI"),
     "roi_y1": Quantity(PIXEL, "row behind the last one of the ROI"),
     "roi_x0": Quantity(PIXEL, "first column of the ROI"),

@@ -17,7 +17,7 @@ from xinsitu.plots import plot, plot_changes, plot_kymograph, plot_rois, save_pl
 from xinsitu.plots.curve_filters import Smoothing, local_fit, parse_smoothing
 from xinsitu.plots.curves import drawing
 from xinsitu.plots.images import changes as profile_changes
-from xinsitu.values import AttenuationChange, Event, Key, Roi
+from xinsitu.values import AttenuationChange, Event, Key, Polygon, Roi
 
 POISON = "</script><script>window.hacked=1</script>$\\frac{"
 
@@ -255,6 +255,14 @@ class TestFrames:
         np.testing.assert_array_equal(image.dimension_values("counts", flat=False), scan.image.values[3])
         (box,) = figure.traverse(lambda e: e, [hv.Rectangles])
         assert box.array().tolist() == [[109.5, 11.5, 129.5, 19.5]]
+
+    def test_shapes_are_drawn_by_their_lines(self, scan):
+        shape = Polygon([(12, 110), (30, 112.5), (25, 140)])
+        figure = plot_rois(scan, [Roi("a", geometry=shape, color="red"), Roi("b", y=(12, 20), x=(110, 130))])
+        (path,) = figure.traverse(lambda e: e, [hv.Path])
+        assert path.array().tolist() == [[110, 12], [112.5, 30], [140, 25], [110, 12]]
+        assert len(figure.traverse(lambda e: e, [hv.Rectangles])) == 1
+        drawn(figure)
 
     def test_kymograph_is_the_sum_over_the_other_axis(self, scan):
         roi = Roi("WZ", y=(12, 20), x=(110, 130))

@@ -112,6 +112,12 @@ class Shape:
         )
         return box, np.ascontiguousarray(weights[top:bottom, left:right])
 
+    @property
+    def text(self) -> str:
+        """One line that tells it from all others."""
+        told = {name: value for name, value in self.to_dict().items() if name != "kind"}
+        return f"{self.kind} {', '.join(f'{name} {value}' for name, value in told.items())}"
+
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         return {"kind": self.kind, **{field.name: _plain(getattr(self, field.name)) for field in fields(self)}}

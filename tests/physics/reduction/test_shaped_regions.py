@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import dask
@@ -254,3 +255,27 @@ def test_the_plan_of_a_shape_is_known_by_its_pixels():
     assert prints[0] == prints[1]
     assert prints[0] != prints[3]
     assert Pixels((3, 4)).rim.sum() == 10
+
+
+def test_results_tell_the_shape_and_a_sample_warns_where_it_differs(tmp_path):
+    """Two shapes in one box have other numbers; their values do not join without a word."""
+
+    def series(shape, name, first):
+        time = np.datetime64("2014-05-28T08:00:00", "ns") + (first + np.arange(3)) * np.timedelta64(1, "s")
+        scan = spot(3).assign_coords(time=time, measurement=name)
+        return xi.measure(scan, [Roi("a", geometry=shape), Roi("b", (3, 9), (4, 12))])
+
+    disc, diamond = Ellipse((38, 50), (10, 10)), Polygon([(28.5, 50), (38, 59.5), (47.5, 50), (38, 40.5)])
+    one, same, other = series(disc, "one", 0), series(disc, "two", 10), series(diamond, "two", 10)
+    assert (one.roi_y0.values == other.roi_y0.values).all()
+    assert one.roi_shape.values.tolist() == ["ellipse centre [38, 50], axes [10, 10], angle 0, whole edges", ""]
+    xi.write_results(one, tmp_path / "one.nc")
+    again = xi.read_results(tmp_path / "one.nc")
+    assert again.roi_shape.values.tolist() == one.roi_shape.values.tolist()
+    assert xi.RoiSet.from_dict(json.loads(again.attrs["rois"]))["a"].geometry == disc
+    assert xi.stitch([one, same]).roi_shape.dims == ("roi",)
+    with pytest.warns(xi.XinsituWarning, match=r"different boxes.*a: .*ellipse.*in one.*polygon.*in two"):
+        joined = xi.stitch([one, other])
+    assert joined.roi_shape.dims == ("time", "roi")
+    plain = xi.measure(spot(1), [Roi("b", (3, 9), (4, 12))])
+    assert "roi_shape" not in plain.coords

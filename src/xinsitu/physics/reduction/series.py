@@ -94,7 +94,8 @@ def measure(
           the declared background, with ``*_errors`` of single bins, on all detector pixels that any ROI ever covers;
           NaN outside a ROI.
 
-        Coordinates: those of the measurement that have dims ``(time)`` or none, ``roi_y0, roi_y1, roi_x0, roi_x1``, and
+        Coordinates: those of the measurement that have dims ``(time)`` or none, ``roi_y0, roi_y1, roi_x0, roi_x1``,
+        ``roi_shape`` where one is no rectangle, and
         ``scale_errors (time)``: the relative error that all frames share, which no averaging over frames makes smaller;
         here that of the flat field, in the ROI where it is largest, and 0 where none is known. Where frames are divided
         by a counter or a background, ``frame_scale_errors (time)``: the relative error that all ROIs of a frame have
@@ -293,6 +294,9 @@ def _geometry(rois: RoiSet, boxes: Mapping[str, npt.NDArray[np.int64]], n_frames
     geometry: dict[Hashable, xr.Variable] = {"roi": _variable("roi", ("roi",), np.array(rois.names))}
     for column, name in enumerate(("roi_y0", "roi_y1", "roi_x0", "roi_x1")):
         geometry[name] = _variable(name, dims, bounds[..., column])
+    if any(roi.geometry is not None for roi in rois):
+        shapes = ["" if roi.geometry is None else f"{roi.geometry.text}, {roi.edges} edges" for roi in rois]
+        geometry["roi_shape"] = _variable("roi_shape", ("roi",), np.array(shapes))
     return geometry
 
 

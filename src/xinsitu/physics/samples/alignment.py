@@ -11,6 +11,7 @@ import xarray as xr
 from xinsitu.errors import warn
 
 BOX = ("roi_y0", "roi_y1", "roi_x0", "roi_x1")
+SHAPE = "roi_shape"
 _ABSENT: Mapping[str, object] = {
     "n_valid": 0,
     "n_saturated": -1,
@@ -28,7 +29,7 @@ def aligned(datasets: Sequence[xr.Dataset]) -> list[xr.Dataset]:
         dim: _union([data[dim].values for data in datasets if dim in data.indexes], dim) for dim in _dims(datasets)
     }
     alike = [_reindexed(data, indexes) for data in datasets]
-    moved = BOX if _boxes_differ(alike) else ()
+    moved = (*BOX, SHAPE) if _boxes_differ(alike) else ()
     names = dict.fromkeys(str(name) for data in alike for name in data.variables)
     for name in names:
         if name not in indexes and name != "time":
@@ -120,25 +121,28 @@ def _on_time(data: xr.Dataset, name: str, sizes: Mapping[Hashable, int], like: x
 
 def _boxes_differ(datasets: Sequence[xr.Dataset]) -> bool:
     """Whether a ROI has not the same box everywhere; warns which, and where."""
-    boxes: dict[str, dict[tuple[int, ...], list[str]]] = {}
+    boxes: dict[str, dict[tuple[int | str, ...], list[str]]] = {}
     for data in datasets:
         if not all(corner in data.coords and data[corner].dims == ("roi",) for corner in BOX):
             continue
         where = "/".join(dict.fromkeys(data["measurement"].values.tolist()))
-        for roi, *box in zip(data["roi"].values, *(data[corner].values.tolist() for corner in BOX), strict=True):
+        known = SHAPE in data.coords and data[SHAPE].dims == ("roi",)
+        shapes = data[SHAPE].values.tolist() if known else [""] * data.sizes["roi"]
+        corners = (data[corner].values.tolist() for corner in BOX)
+        for roi, shape, *box in zip(data["roi"].values, shapes, *corners, strict=True):
             if box[0] >= 0:
-                boxes.setdefault(str(roi), {}).setdefault(tuple(box), []).append(where)
-    told = "; ".join(
-        f"{roi}: "
-        + ", ".join(f"y {y0}:{y1} x {x0}:{x1} in {'+'.join(names)}" for (y0, y1, x0, x1), names in of.items())
-        for roi, of in boxes.items()
-        if len(of) > 1
-    )
+                boxes.setdefault(str(roi), {}).setdefault((*box, shape), []).append(where)
+    told = "; ".join(f"{roi}: {_where(of)}" for roi, of in boxes.items() if len(of) > 1)
     if told:
         text = f"ROIs have different boxes, so their values need not join ({told}); measure again with one set of ROIs"
         warn(text)
     return bool(told)
 
 
-def _where(boxes: Mapping[tuple[int, ...], Sequence[str]]) -> str:
-    return ", ".join(f"y {y0}:{y1} x {x0}:{x1} in {'+'.join(names)}" for (y0, y1, x0, x1), names in boxes.items())
+def _where(boxes: Mapping[tuple[int | str, ...], Sequence[str]]) -> str:
+    """Say which boxes and shapes a ROI has, and in which measurements."""
+    shaped = any(shape for *_, shape in boxes)
+    return ", ".join(
+        f"y {y0}:{y1} x {x0}:{x1} {(shape or 'rectangle') + ' ' if shaped else ''}in {'+'.join(names)}"
+        for (y0, y1, x0, x1, shape), names in boxes.items()
+    )
