@@ -79,7 +79,7 @@ class Shape:
 
     def outlines(self) -> tuple[Doubles, ...]:
         """Points ``(point, 2)`` of closed lines that draw it."""
-        return tuple(np.concatenate([piece.drawn() for piece in ring]) for ring in self.rings)
+        return tuple(_once(np.concatenate([piece.drawn() for piece in ring])) for ring in self.rings)
 
     @cached_property
     def around(self) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -128,6 +128,11 @@ class Shape:
             np.arange(first, first + size) - middle for first, size, middle in zip(origin, shape, centre, strict=True)
         )
         return np.asarray(y[:, None], dtype=np.float64), np.asarray(x[None, :], dtype=np.float64)
+
+
+def _once(points: Doubles) -> Doubles:
+    """Leave out points that are the same as those before them, the first one as after the last."""
+    return points[(np.abs(points - np.roll(points, 1, axis=0)) > 1e-9).any(axis=1)]
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401

@@ -139,13 +139,13 @@ def _written(roifile: Any, roi: Roi) -> Any:  # noqa: ANN401 - roifile's
         )
     if isinstance(shape, Ellipse | Rotated):
         return _turned_written(roifile, roi.name, shape)
-    points = np.array(shape.points) if isinstance(shape, Polygon) else shape.outlines()[0][:-1]
+    points = np.array(shape.points) if isinstance(shape, Polygon) else shape.outlines()[0]
     return roifile.ImagejRoi.frompoints(points[:, ::-1] + _CORNER, name=roi.name)
 
 
 def _turned_written(roifile: Any, name: str, shape: Ellipse | Rotated) -> Any:  # noqa: ANN401 - roifile's
     """Ellipse or box at any angle, as :func:`_turned` reads it."""
-    corners = shape.corners if isinstance(shape, Rotated) else shape.outlines()[0][:-1]
+    corners = shape.corners if isinstance(shape, Rotated) else shape.outlines()[0]
     one = roifile.ImagejRoi.frompoints(np.array(corners)[:, ::-1] + _CORNER, name=name)
     (a_y, a_x), _ = turned(shape.angle)
     y, x = (middle + _CORNER for middle in shape.centre)
