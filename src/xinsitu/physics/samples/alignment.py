@@ -143,6 +143,6 @@ def _where(boxes: Mapping[tuple[int | str, ...], Sequence[str]]) -> str:
     """Say which boxes and shapes a ROI has, and in which measurements."""
     shaped = any(shape for *_, shape in boxes)
     return ", ".join(
-        f"y {y0}:{y1} x {x0}:{x1} {f'{shape or 'rectangle'} ' if shaped else ''}in {'+'.join(names)}"
+        " ".join((f"y {y0}:{y1} x {x0}:{x1}", *((str(shape or "rectangle"),) * shaped), f"in {'+'.join(names)}"))
         for (y0, y1, x0, x1, shape), names in boxes.items()
     )
