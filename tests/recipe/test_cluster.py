@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import logging
 import os
@@ -30,6 +31,7 @@ from xinsitu.recipe.worker_questions import answer, objection, probes, versions
 
 pytestmark = pytest.mark.slow
 
+ROOT = Path(__file__).resolve().parents[2]
 ROIS = [xi.Roi("spot", (8, 22), (10, 30))]
 
 
@@ -283,3 +285,14 @@ def test_no_scheduler_is_one_sentence(folder, tmp_path, capsys, monkeypatch):
     assert "tcp://127.0.0.1:9: no dask scheduler answers there" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(words(folder, tmp_path / "a.nc", "--scheduler", "tcp://127.0.0.1:9", "--workers", "2"))
+
+
+def test_paths_travel_and_pixels_do_not(capsys):
+    """By a relay that counts every byte: the rows of statistics of a frame, and the flat field once."""
+    spec = importlib.util.spec_from_file_location("cluster_benchmark", ROOT / "benchmarks" / "cluster.py")
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    assert benchmark.main(["--frames", "120", "--chunk", "10"]) == 0
+    said = capsys.readouterr().out
+    assert "the same bits" in said
+    assert float(re.search(r"([\d.]+) kB a frame", said)[1]) < 40
