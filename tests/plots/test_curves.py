@@ -260,7 +260,9 @@ class TestFrames:
         shape = Polygon([(12, 110), (30, 112.5), (25, 140)])
         figure = plot_rois(scan, [Roi("a", geometry=shape, color="red"), Roi("b", y=(12, 20), x=(110, 130))])
         (path,) = figure.traverse(lambda e: e, [hv.Path])
-        assert sorted(map(tuple, path.array().tolist())) == [(110, 12), (110, 12), (112.5, 30), (140, 25)]
+        points = path.array()
+        assert {tuple(point) for point in points.tolist()} == {(110, 12), (112.5, 30), (140, 25)}
+        assert points[0].tolist() == points[-1].tolist()
         assert len(figure.traverse(lambda e: e, [hv.Rectangles])) == 1
         drawn(figure)
 
