@@ -238,6 +238,22 @@ def test_the_configuration_is_as_its_page_says(tmp_path, monkeypatch):
     assert recognition.named_instrument().table.name == "spring8-bl11xu"
 
 
+def test_the_table_of_other_programs_names_what_there_is():
+    """Each feature that is here has what shows it: a public function, a command, or a page."""
+    rows = re.findall(
+        r"^\| (.*?) \| (.*?) \| (.*?) \| (.*?) ?\|$", (DOCS / "reference/peers.md").read_text(), re.MULTILINE
+    )
+    rows = [row for row in rows if row[0] != "feature" and not row[0].startswith("-")]
+    assert len(rows) == 59
+    for feature, _, here, shown in rows:
+        assert here.startswith(("yes", "partly", "no")), feature
+        assert bool(shown) == (not here.startswith("no")), feature
+        for name in re.findall(r"`xi\.(\w+)`", shown):
+            assert name in xi.__all__, (feature, name)
+        for command in re.findall(r"`xinsitu (\w+)`", shown):
+            assert command in cli._COMMANDS, (feature, command)
+
+
 def test_links_between_pages_lead_somewhere():
     """Links to pages, and to their headings."""
     for page in PAGES:
