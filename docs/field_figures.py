@@ -175,9 +175,45 @@ def figure_nxdata() -> tuple[Figure, str]:
     return figure, table(("group", "in front", "title"), rows)
 
 
+# -- ridges -----------------------------------------------------------------------------------------------------------
+
+
+def figure_ridges() -> tuple[Figure, str]:
+    """Ridges of three peaks that cross, come and go, at several numbers of counts."""
+    x, time = np.arange(120.0), np.arange(120)
+    centres = np.stack([30 + 0.5 * time, 90 - 0.5 * time, np.full(120, 8.0)])
+    life = np.stack([time >= 0, time >= 0, (time > 20) & (time < 90)])
+    figure, rows = Figure(figsize=(8.4, 3.6), layout="constrained"), []
+    counts = (20, 200, 2_000, 20_000)
+    for axes, number in zip(figure.subplots(1, 4, sharey=True), counts, strict=True):
+        mean = np.full((120, 120), 0.3)
+        for centre, alive, part, sigma in zip(centres, life, (1.0, 0.6, 0.7), (4.0, 4.0, 3.0), strict=True):
+            bell = np.exp(-((x - centre[:, None]) ** 2) / 2 / sigma**2) / sigma / np.sqrt(2 * np.pi)
+            mean = mean + number * part * alive[:, None] * bell
+        profile = xr.DataArray(np.random.default_rng(3).poisson(mean).astype(float), dims=("time", "x"))
+        found = xi.find_ridges(profile, "x", peaks=4, errors=np.sqrt(profile), per_count=xr.DataArray(1.0))
+        axes.pcolormesh(x, time, profile, cmap="Greys", vmax=np.quantile(profile, 0.995), rasterized=True)
+        for ridge in range(found.sizes["ridge"]):
+            axes.plot(found.centre[:, ridge], time, ".", ms=2.5)
+        for centre, alive in zip(centres, life, strict=True):
+            axes.plot(np.where(alive, centre, np.nan), time, color="k", lw=0.5)
+        axes.set(title=f"{number:,} counts", xlabel="x", xlim=(0, 119))
+        away = np.abs(centres[0] - centres[1]) > 12
+        seen = np.isfinite(found.centre.values)
+        off = np.abs(found.centre.values[:, :, None] - centres.T[:, None, :]).min(axis=2)[seen & away[:, None]]
+        flags = found.event.values
+        happened = [f"{name} {', '.join(map(str, np.unique(np.argwhere(flags & flag)[:, 0])))}"
+                    for name, flag in (("born", 1), ("dies", 2), ("crossing", 4)) if (flags & flag).any()]  # fmt: skip
+        rows.append(
+            (f"{number:,}", found.sizes["ridge"], f"{np.sqrt(np.mean(off**2)):.3f}", "; ".join(happened) or "none")
+        )
+    return figure, table(("counts", "ridges", "distance from the truth (bins)", "events in frame"), rows)
+
+
 FIGURES: dict[str, Callable[[], tuple[Figure, str]]] = {
     "steps": figure_steps,
     "further": figure_further,
     "two_time": figure_two_time,
     "nxdata": figure_nxdata,
+    "ridges": figure_ridges,
 }

@@ -53,6 +53,7 @@ from .physics.peaks.fits import fit_rois as fit_rois
 from .physics.peaks.fringes import find_peaks as find_peaks
 from .physics.peaks.fringes import fringe_size as fringe_size
 from .physics.peaks.fringes import scherrer_size as scherrer_size
+from .physics.peaks.ridge_tracking import find_ridges as find_ridges
 from .physics.peaks.spots import fit_spots as fit_spots
 from .physics.reduction.cuts import line_cut as line_cut
 from .physics.reduction.frame_similarity import two_time as two_time

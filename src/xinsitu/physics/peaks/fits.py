@@ -1,4 +1,4 @@
-"""Fits of peaks to profiles, of several shapes and up to three in one, for all frames and ROIs in one pass."""
+"""Fits of peaks to profiles, of several shapes and up to four in one, for all frames and ROIs in one pass."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .start_values import Peaks
 Shape = Literal[
     "gaussian", "pixel_gaussian", "lorentzian", "pseudo_voigt", "voigt", "split_gaussian", "split_pseudo_voigt"
 ]
-MOST_PEAKS = 3
+MOST_PEAKS = 4
 
 
 def fit_profiles(
@@ -55,7 +55,7 @@ def fit_profiles(
         each bin, for peaks narrower than some three bins. ``split_gaussian`` and ``split_pseudo_voigt`` have a half of
         another width on each side.
     peaks
-        How many are in a profile: 1, 2 or 3.
+        How many are in a profile: 1 to 4; :func:`find_ridges` follows peaks that come and go.
     shared_width
         One width for all peaks.
     errors

@@ -1,0 +1,168 @@
+"""Ridges of a kymograph from simulated peaks that drift, cross, come and go; positions as lmfit has them."""
+
+from __future__ import annotations
+
+import lmfit.models
+import numpy as np
+import pytest
+import xarray as xr
+
+import xinsitu as xi
+from xinsitu.physics.peaks.ridge_tracking import Event
+
+X = np.arange(120.0)
+FRAMES = 120
+T = np.arange(FRAMES)
+pytestmark = pytest.mark.filterwarnings("ignore::xinsitu.errors.XinsituWarning")
+CENTRES = np.stack([30 + 0.5 * T, 90 - 0.5 * T, np.full(FRAMES, 8.0)])
+PARTS, WIDTHS = (1.0, 0.6, 0.7), (4.0, 4.0, 3.0)
+LIFE = np.stack([T >= 0, T >= 0, (T > 20) & (T < 90)])
+
+
+def bell(centre, sigma):
+    return np.exp(-((X - np.asarray(centre)[:, None]) ** 2) / 2 / sigma**2) / sigma / np.sqrt(2 * np.pi)
+
+
+def made(counts, *, seed=3, ground=0.3, which=(0, 1, 2)):
+    mean = np.full((FRAMES, X.size), ground)
+    for number in which:
+        mean = mean + counts * PARTS[number] * LIFE[number][:, None] * bell(CENTRES[number], WIDTHS[number])
+    rows = np.random.default_rng(seed).poisson(mean).astype(float)
+    time = np.datetime64("2014-05-28T08:00", "ns") + T * np.timedelta64(1, "s")
+    return xr.DataArray(rows, dims=("time", "x"), attrs={"units": "counts"}, coords={"time": time, "x": X + 200})
+
+
+def found_in(profile, **how):
+    weights = {"errors": np.sqrt(profile), "per_count": xr.DataArray(1.0)}
+    return xi.find_ridges(profile, "x", **{"peaks": 4, **weights, **how})
+
+
+def when(found, ridge, event):
+    return np.flatnonzero(found.event.values[:, ridge] & event).tolist()
+
+
+@pytest.mark.parametrize("counts", [200, 2000, 20_000])
+def test_ridges_cross_and_come_and_go_where_they_do(counts):
+    found = found_in(made(counts))
+    assert found.sizes["ridge"] == 3
+    for ridge in range(3):
+        seen = np.isfinite(found.centre.values[:, ridge])
+        off = found.centre.values[:, ridge] - 200 - CENTRES[ridge]
+        apart = np.abs(CENTRES[0] - CENTRES[1]) > 12
+        clear = seen & (apart | (ridge == 2))
+        pull = off[clear] / found.centre_errors.values[clear, ridge]
+        assert np.abs(pull).max() < 6
+        assert 0.7 < pull.std() < 1.3
+        assert not (seen & ~LIFE[ridge]).any()
+        assert seen[LIFE[ridge] & (apart | (ridge == 2))].mean() > 0.98
+    assert when(found, 0, Event.BORN | Event.DIES) == when(found, 1, Event.BORN | Event.DIES) == []
+    (born,), (dies,) = when(found, 2, Event.BORN), when(found, 2, Event.DIES)
+    assert (born, dies) == (21, 89)
+    for ridge in (0, 1):
+        (crossing,) = when(found, ridge, Event.CROSSING)
+        assert 60 <= crossing <= 72
+        merged = when(found, ridge, Event.MERGED)
+        assert all(45 < frame < 75 for frame in merged)
+    assert when(found, 2, Event.CROSSING) == []
+
+
+def test_at_20_counts_what_is_seen_lies_on_a_true_path():
+    found = found_in(made(20))
+    assert found.sizes["ridge"] >= 1
+    for ridge in range(found.sizes["ridge"]):
+        seen = np.isfinite(found.centre.values[:, ridge])
+        off = np.abs(found.centre.values[seen, ridge] - 200 - CENTRES[:, seen]).min(axis=0)
+        assert (off < 5 * np.maximum(found.centre_errors.values[seen, ridge], 0.5)).mean() > 0.9
+
+
+@pytest.mark.parametrize("ground", [0.05, 2.0, 100.0])
+def test_noise_has_no_ridges(ground):
+    found = found_in(made(0, ground=ground))
+    assert found.sizes["ridge"] == 0
+    assert float(found.n_peaks.mean()) < 0.1
+
+
+def test_one_peak_is_one_ridge_and_never_two():
+    found = found_in(made(20_000, which=(0,)))
+    assert found.sizes["ridge"] == 1
+    assert (found.n_peaks == 1).all()
+    assert when(found, 0, Event.CROSSING | Event.MERGED | Event.BORN | Event.DIES) == []
+
+
+@pytest.mark.parametrize("counts", [200, 20_000])
+def test_positions_widths_and_areas_are_those_of_lmfit(counts):
+    profile = made(counts)
+    found = found_in(profile, peaks=3)
+    for frame in (5, 33, 110):
+        there = np.isfinite(found.centre.values[frame])
+        own = found.isel(time=frame, ridge=np.flatnonzero(there)).sortby("centre")
+        model = lmfit.models.LinearModel()
+        for number in range(own.sizes["ridge"]):
+            model = model + lmfit.models.GaussianModel(prefix=f"p{number}_")
+        start = model.make_params(slope=0, intercept=0.3)
+        for number in range(own.sizes["ridge"]):
+            start[f"p{number}_center"].set(value=float(own.centre[number]) + 0.5)
+            start[f"p{number}_amplitude"].set(value=0.8 * counts)
+            start[f"p{number}_sigma"].set(value=4)
+        row, best = profile.values[frame], None
+        for _ in range(30):  # weights that follow the curve, as Poisson's likelihood has them
+            variance = np.maximum(row, 1) if best is None else np.maximum(best.best_fit, 1e-3)
+            best = model.fit(row, start, x=profile.x.values, weights=variance**-0.5, scale_covar=False)
+            start = best.params
+        for number in range(own.sizes["ridge"]):
+            for name, its in (("centre", "center"), ("fwhm", "fwhm"), ("area", "amplitude")):
+                theirs = best.params[f"p{number}_{its}"]
+                off = abs(float(own[name][number]) - theirs.value)
+                assert off < 0.05 * float(own[f"{name}_errors"][number]), (frame, number, name)
+
+
+def test_without_errors_the_scatter_tells():
+    profile = made(20_000) + 0.0
+    found = xi.find_ridges(profile, "x", peaks=3)
+    assert found.sizes["ridge"] == 3
+    assert (found.n_peaks <= 3).all()
+
+
+def test_what_comes_back_is_named_and_written(tmp_path):
+    found = found_in(made(2000), peaks=3)
+    assert found.centre.dims == ("time", "ridge")
+    assert found.event.attrs["flag_meanings"].split() == ["born", "dies", "crossing", "merged"]
+    assert found.event.dtype == np.int32
+    xi.write_results(found, tmp_path / "ridges.nc")
+    np.testing.assert_array_equal(xi.read_results(tmp_path / "ridges.nc").centre, found.centre)
+
+
+def test_a_kymograph_of_frames():
+    y, x = np.arange(20)[:, None], np.arange(60)
+    centres = 20 + 0.3 * np.arange(30), 45 - 0.2 * np.arange(30)
+    frames = [
+        900 * np.exp(-((y - 10) ** 2) / 12) * (np.exp(-((x - a) ** 2) / 12) + np.exp(-((x - b) ** 2) / 12)) + 1
+        for a, b in zip(*centres, strict=True)
+    ]
+    counts = np.random.default_rng(0).poisson(frames).astype("int32")
+    image = xr.DataArray(counts, dims=("time", "y", "x"), attrs={"units": "counts"})
+    profile = xi.profiles(image.chunk({"time": 7}), xi.Roi("a", y=(0, 20), x=(0, 60)), along="x")
+    found = xi.find_ridges(profile, "x", peaks=2)
+    np.testing.assert_allclose(found.centre.isel(ridge=0), centres[0], atol=0.1)
+    np.testing.assert_allclose(found.centre.isel(ridge=1), centres[1], atol=0.1)
+    four = xi.fit_rois(image, [xi.Roi("a", y=(0, 20), x=(0, 60))], peaks=2).sel(roi="a")
+    np.testing.assert_allclose(found.centre.values, four.centre_x.values, atol=0.05)
+
+
+def test_four_peaks_in_a_roi():
+    x = np.arange(100)
+    places = (15.0, 38.0, 61.0, 84.0)
+    profile = sum(200 * np.exp(-((x - place) ** 2) / 18) for place in places) + 2
+    frames = np.random.default_rng(1).poisson(np.tile(profile, (8, 40, 1)))
+    image = xr.DataArray(frames.astype("int32"), dims=("time", "y", "x"), attrs={"units": "counts"})
+    found = xi.fit_rois(image, [xi.Roi("a", y=(0, 40), x=(0, 100))], peaks=4).sel(roi="a")
+    np.testing.assert_allclose(found.centre_x, np.tile(places, (8, 1)), atol=0.3)
+    assert found.centre_x.sizes["peak"] == 4
+
+
+@pytest.mark.parametrize(
+    "how", [{"peaks": 0}, {"peaks": 5}, {"peaks": True}, {"gap": -1}, {"least": 0}, {"dim": "y"}, {"dim": "time"}]
+)
+def test_what_makes_no_sense_is_refused(how):
+    with pytest.raises(xi.SchemaError):
+        xi.find_ridges(made(200), **{"dim": "x", **how})
