@@ -11,7 +11,7 @@ import enum
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
@@ -263,6 +263,34 @@ def attributes_of(name: str, *, units: str | None = None, long_name: str | None 
     if name in _FLAGS:
         attributes |= flag_attributes(_FLAGS[name])
     return attributes
+
+
+def check_kind(value: object, kind: Literal["DataArray", "Dataset"]) -> None:
+    """Raise one sentence where this is not the kind of xarray's objects that is wanted.
+
+    Raises
+    ------
+    SchemaError
+        It is the other kind, a path, or anything else.
+
+    Examples
+    --------
+    >>> check_kind("0884.nc", "Dataset")
+    Traceback (most recent call last):
+    ...
+    xinsitu.errors.SchemaError: a Dataset is wanted, not the path '0884.nc': read it with read_results first
+    """
+    import xarray as xr
+
+    if isinstance(value, getattr(xr, kind)):
+        return
+    if isinstance(value, xr.Dataset):
+        raise SchemaError("one quantity is wanted as a DataArray, e.g. series.intensity, not the whole Dataset")
+    if isinstance(value, xr.DataArray):
+        raise SchemaError(f"the whole Dataset is wanted, not its one variable {value.name!r}")
+    if isinstance(value, str | os.PathLike):
+        raise SchemaError(f"a {kind} is wanted, not the path {os.fspath(value)!r}: read it with read_results first")
+    raise SchemaError(f"a {kind} of xarray is wanted, not {type(value).__name__}")
 
 
 def check_data(data: object) -> None:

@@ -53,6 +53,50 @@ def test_frames_that_are_none(call: Callable[[Any], object], wrong: object) -> N
     assert "\n" not in str(caught.value)
 
 
+WHOLE = {
+    "ratio": lambda data: xi.ratio(data, "A", "B"),
+    "write_results": lambda data: xi.write_results(data, "never.nc"),
+    "correct_attenuation": lambda data: xi.correct_attenuation(data, []),
+    "undo_attenuation": lambda data: xi.undo_attenuation(data),
+    "find_onsets": lambda data: xi.find_onsets(data),
+    "mask_flagged": lambda data: xi.mask_flagged(data),
+    "flag_outliers": lambda data: xi.flag_outliers(data),
+    "plot": lambda data: xi.plot(data),
+}
+ONE = {
+    "slope": lambda data: xi.slope(data),
+    "smooth": lambda data: xi.smooth(data, 5),
+    "derivative": lambda data: xi.derivative(data, 5),
+    "smoothing_spline": lambda data: xi.smoothing_spline(data),
+    "oscillation_period": lambda data: xi.oscillation_period(data),
+    "median": lambda data: xi.median(data),
+    "fit_profiles": lambda data: xi.fit_profiles(data, "x"),
+    "find_peaks": lambda data: xi.find_peaks(data, "x"),
+}
+EITHER = {
+    "crop": lambda data: xi.crop(data, y=(0, 5)),
+    "normalise": lambda data: xi.normalise(data, (None, None)),
+    "line_cut": lambda data: xi.line_cut(data, (0, 0), (3, 3)),
+}
+
+
+@pytest.mark.parametrize("name", [*WHOLE, *ONE, *EITHER])
+def test_what_is_no_data_of_xarray(name: str) -> None:
+    call = {**WHOLE, **ONE, **EITHER}[name]
+    for wrong in (None, "a.nc", Path("a.nc"), np.ones((4, 5)), [1.0, 2.0], {"a": 1}, xi.Roi("A", (0, 5), (0, 5))):
+        with pytest.raises(SchemaError, match="wanted"):
+            call(wrong)
+    assert not Path("never.nc").exists()
+
+
+@pytest.mark.parametrize("name", [*WHOLE, *ONE])
+def test_the_whole_for_one_quantity_and_one_for_the_whole(name: str) -> None:
+    series = xi.measure(frames(), [xi.Roi("A", (0, 5), (0, 5))])
+    wrong, says = (series.intensity, "not its one variable 'intensity'") if name in WHOLE else (series, "e.g. series")
+    with pytest.raises(SchemaError, match=says):
+        {**WHOLE, **ONE}[name](wrong)
+
+
 @pytest.mark.parametrize("rois", ["rois.json", Path("rois.json"), {"a": 1}, 7, [("a", (3, 9), (4, 12))], None, FRAMES])
 def test_rois_that_are_none(rois: Any) -> None:
     with pytest.raises(XinsituError) as caught:

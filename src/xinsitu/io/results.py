@@ -80,6 +80,7 @@ def write_results(
         loaded: xr.Dataset | xr.DataTree = results.map_over_datasets(storable).compute()
         loaded.attrs = {**_attributes(results.attrs), **provenance(recipe)}
     else:
+        schema.check_kind(results, "Dataset")
         loaded = storable(results).assign_attrs(provenance(recipe)).compute()
     # everything is in memory by now; under a distributed client xarray would ask its scheduler for a lock on the buffer
     with dask.config.set(scheduler="synchronous"):

@@ -13,6 +13,7 @@ import xarray as xr
 
 from xinsitu.errors import SchemaError
 from xinsitu.io.disk import refuse_existing, write_whole
+from xinsitu.schema import check_kind
 from xinsitu.values import Event
 
 from .curves import Curve, Drawing, Panel, drawing
@@ -120,6 +121,7 @@ def plot(
     >>> len(plot(series, smooth="savgol:5,2"))
     1
     """
+    check_kind(series, "Dataset")
     return show(
         drawing(
             series,

@@ -12,7 +12,7 @@ import xarray as xr
 
 from xinsitu.clock import utc_text
 from xinsitu.physics.moments import elapsed_seconds
-from xinsitu.schema import COUNTS, require
+from xinsitu.schema import COUNTS, check_kind, require
 from xinsitu.values import AttenuationChange, Key
 
 from .counts import gap_between, noise_beside, per_second, read_intensity, signal_rois
@@ -278,6 +278,7 @@ def change_reports(sample: xr.Dataset, changes: Iterable[AttenuationChange], *, 
     >>> report.before, report.after, report.line_after.ravel()
     (array([1, 2, 3]), array([4, 5, 6]), array([100., 100., 100.]))
     """
+    check_kind(sample, "Dataset")
     require(sample, dims=("time", "roi"), variables=("intensity",))
     names = {"intensity_measured": "intensity", "intensity_measured_errors": "intensity_errors"}
     kept = {old: new for old, new in names.items() if old in sample}

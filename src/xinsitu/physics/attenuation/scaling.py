@@ -12,7 +12,7 @@ import xarray as xr
 
 from xinsitu.errors import CorrectionError
 from xinsitu.physics.moments import KeyLike, as_kept, as_moments, require_time_order
-from xinsitu.schema import POSITIONS, SCALED, Quality, describe, errors_name, require
+from xinsitu.schema import POSITIONS, SCALED, Quality, check_data, check_kind, describe, errors_name, require
 from xinsitu.values import AttenuationChange
 
 from .counts import per_second, signal_rois
@@ -113,6 +113,7 @@ def correct_attenuation(
     >>> corrected.attenuation_factor.values.round(6), corrected.segment.values
     (array([ 1.,  1., nan, 10., 10.]), array([ 0,  0, -1,  1,  1]))
     """
+    check_kind(sample, "Dataset")
     require(sample, dims=("time", "roi"), variables=("intensity",))
     require_time_order(sample)
     if _RECORD in sample.attrs or "attenuation_factor" in sample.variables:
@@ -156,6 +157,7 @@ def undo_attenuation(sample: xr.Dataset) -> xr.Dataset:
     >>> undo_attenuation(joined).intensity.values.ravel()
     array([800., 800., 100., 100.])
     """
+    check_kind(sample, "Dataset")
     if _RECORD not in sample.attrs:
         raise CorrectionError("the sample is not corrected for attenuation, so there is nothing to undo")
     record = json.loads(sample.attrs[_RECORD])
@@ -178,6 +180,7 @@ def attenuation_changes(sample: xr.Dataset) -> tuple[AttenuationChange, ...]:
     >>> attenuation_changes(xr.Dataset())
     ()
     """
+    check_data(sample)
     if _RECORD not in sample.attrs:
         return ()
     kept = json.loads(sample.attrs[_RECORD])["changes"]

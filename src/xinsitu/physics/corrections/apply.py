@@ -16,7 +16,7 @@ import xarray as xr
 
 from xinsitu.errors import CorrectionError, RoiError, warn
 from xinsitu.physics.blocks import block_function, over_blocks, pixel_index
-from xinsitu.schema import APPLIED, DETECTOR_SHAPE, describe
+from xinsitu.schema import APPLIED, DETECTOR_SHAPE, check_data, check_kind, describe
 from xinsitu.values import Background, Bounds
 from xinsitu.variables import FROM_CORRECT, SAID_LATER, Counted, Frames, as_frames, spoken
 
@@ -72,6 +72,7 @@ def median(image: xr.DataArray, size: int = 3, *, threshold: float | None = None
     >>> float(median(frames)[0, 1, 1])
     1.0
     """
+    check_kind(image, "DataArray")
     return _applied(image, Correction(median=size, threshold=threshold), dtype=np.result_type(image.dtype, np.float32))
 
 
@@ -171,6 +172,7 @@ def crop(
     >>> crop(frame, x=(6, 8)).values.tolist()
     [[1, 2], [4, 5]]
     """
+    check_data(data)
     image = data["image"] if isinstance(data, xr.Dataset) and "image" in data else data
     ranges = {dim: pixel_index(image, dim) for dim in ("y", "x")}  # type: ignore[arg-type]
     pieces: dict[str, slice] = {}

@@ -15,7 +15,7 @@ from xinsitu.physics.blocks import block_function, in_one_piece, over_blocks
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.corrections.plan import units_after
 from xinsitu.physics.reduction.roi_plan import fitted
-from xinsitu.schema import PIXEL, image_of
+from xinsitu.schema import PIXEL, check_kind, image_of
 from xinsitu.values import Roi, RoiSet
 
 from .fit_blocks import AXES, FitPlan, fit_block
@@ -101,6 +101,7 @@ def fit_profiles(
     >>> fit_profiles(two, "x", peaks=2).centre.round(6).values.tolist()
     [14.2, 21.5]
     """
+    check_kind(profile, "DataArray")
     model = Peaks(shape, peaks, shared_width)
     if dim not in profile.dims:
         raise SchemaError(f"the profile has dims ({', '.join(map(str, profile.dims))}) and lacks {dim!r}")

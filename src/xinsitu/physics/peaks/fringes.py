@@ -12,7 +12,7 @@ from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles, lines
 from xinsitu.physics.blocks import block_function
 from xinsitu.physics.reduction.profile_bins import seen, unbroken
-from xinsitu.schema import PIXEL
+from xinsitu.schema import PIXEL, check_data, check_kind
 
 PEAK_NAMES = ("position", "height", "width", "prominence")
 
@@ -56,6 +56,7 @@ def find_peaks(
     >>> peaks.position.values.tolist(), peaks.height.values.tolist()
     ([1.0, 4.0], [2.0, 6.0])
     """
+    check_kind(profile, "DataArray")
     if dim not in profile.dims:
         raise SchemaError(f"the profile has dims ({', '.join(map(str, profile.dims))}) and lacks {dim!r}")
     coordinate = (
@@ -149,6 +150,7 @@ def fringe_size(peaks: xr.Dataset | xr.DataArray) -> xr.Dataset:
     >>> round(float(fringe_size(position)["size"]), 3)
     6.283
     """
+    check_data(peaks)
     position = peaks["position"] if isinstance(peaks, xr.Dataset) else peaks
     _in_inverse_angstrom(position, "the positions of the fringes")
     found: xr.DataArray = xr.apply_ufunc(
@@ -223,6 +225,7 @@ def scherrer_size(
     >>> round(float(scherrer_size(width)["size"]), 3)
     10.0
     """
+    check_kind(width, "DataArray")
     _in_inverse_angstrom(width, "the width")
     square = width**2 - instrument**2
     own = square.where(square > 0) ** 0.5

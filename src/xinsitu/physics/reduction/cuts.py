@@ -15,7 +15,7 @@ from xinsitu.physics.blocks import Plan, block_function, over_blocks, pixel_inde
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.corrections.framewise import Steps, correct_block
 from xinsitu.physics.corrections.plan import prepared, units_after
-from xinsitu.schema import PIXEL, image_of
+from xinsitu.schema import PIXEL, check_data, image_of
 
 
 def line_cut(
@@ -55,6 +55,7 @@ def line_cut(
     >>> line_cut(frames, (0, 0), (2, 2)).values.round(2).tolist()
     [[0.0, 2.67, 5.33, 8.0]]
     """
+    check_data(data)
     image = image_of(data)
     (y0, x0), (y1, x1) = start, stop
     length = float(np.hypot(y1 - y0, x1 - x0))

@@ -11,7 +11,7 @@ import xarray as xr
 from xinsitu.errors import SchemaError
 from xinsitu.kernels.spikes import outliers
 from xinsitu.physics.moments import frames_in
-from xinsitu.schema import LEFT_OUT, Quality, describe, require
+from xinsitu.schema import LEFT_OUT, Quality, check_kind, describe, require
 from xinsitu.values import frame_ranges
 
 
@@ -74,6 +74,7 @@ def flag_outliers(series: xr.Dataset) -> xr.Dataset:
     >>> np.flatnonzero(mask_flagged(flag_outliers(series)).intensity.isnull())
     array([20])
     """
+    check_kind(series, "Dataset")
     require(series, dims=("time", "roi"), variables=("intensity",))
     values = series["intensity"].transpose("time", "roi").values.astype(np.float64)
     errors = np.full_like(values, np.nan)
@@ -119,6 +120,7 @@ def mask_flagged(series: xr.Dataset, *flags: str) -> xr.Dataset:
     >>> mask_flagged(series, "saturated").com_y.values.ravel()
     array([nan,  6.])
     """
+    check_kind(series, "Dataset")
     known = {str(flag.name).lower(): int(flag) for flag in Quality}
     if unknown := [name for name in flags if name not in known]:
         raise SchemaError(f"there is no flag {unknown[0]!r}; there are {', '.join(known)}")

@@ -12,7 +12,7 @@ import xarray as xr
 from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles
 from xinsitu.physics.blocks import block_function
-from xinsitu.schema import errors_name
+from xinsitu.schema import check_kind, errors_name
 from xinsitu.values import Roi
 
 INVERSE_ANGSTROM = "1/angstrom"
@@ -179,6 +179,7 @@ def calibrate_profile(profile: xr.DataArray, pixels: xr.DataArray, *, roi: Roi |
     >>> calibrate_profile(profile, reciprocal_axis(0.1 * np.arange(20), "l", axis="x")).l.values.round(2).tolist()
     [1.0, 1.1, 1.2]
     """
+    check_kind(profile, "DataArray")
     axes = [dim for dim in ("y", "x") if dim in profile.dims]
     if len(axes) != 1:
         raise SchemaError("a profile runs along either y or x")

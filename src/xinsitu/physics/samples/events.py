@@ -12,7 +12,7 @@ import xarray as xr
 from xinsitu.clock import Moment, nanoseconds
 from xinsitu.errors import StitchError
 from xinsitu.physics.moments import KeyLike, as_kept, as_moments, time_of, time_text, times
-from xinsitu.schema import mid_exposure
+from xinsitu.schema import check_data, mid_exposure
 from xinsitu.values import Event
 
 EventLike = str | Event | KeyLike
@@ -55,6 +55,7 @@ def events_of(sample: xr.Dataset) -> tuple[Event, ...]:
     >>> events_of(xr.Dataset())
     ()
     """
+    check_data(sample)
     return tuple(Event.from_dict(as_moments(sample, event)) for event in json.loads(sample.attrs.get(_RECORD, "[]")))
 
 

@@ -11,7 +11,7 @@ import xarray as xr
 from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles, lines
 from xinsitu.physics.blocks import block_function
-from xinsitu.schema import SCALED
+from xinsitu.schema import SCALED, check_data, check_kind
 
 from .bad_frames import mask_flagged
 from .smoothing import seconds
@@ -70,6 +70,7 @@ def slope(
     >>> float(found.slope), float(found.level)
     (2.0, 3.0)
     """
+    check_kind(series, "DataArray")
     part = in_window(series, window)
     axis = {"time": series["time"]} if "time" in series.coords else {}
     time = in_window(xr.DataArray(seconds(series), dims="time", coords=axis), window)
@@ -172,6 +173,7 @@ def normalise(series: xr.Dataset | xr.DataArray, window: Window) -> xr.Dataset |
     >>> normalise(series, (0, 1)).values.round(3).tolist()
     [0.667, 1.333, 2.0]
     """
+    check_data(series)
     if isinstance(series, xr.DataArray):
         reference = in_window(series, window).mean("time")
         result = series / reference.where(reference != 0)
@@ -232,6 +234,7 @@ def smoothing_spline(
     >>> bool(np.allclose(smoothing_spline(line), line))
     True
     """
+    check_kind(series, "DataArray")
     if "time" not in series.dims:
         raise SchemaError(f"the series has dims ({', '.join(map(str, series.dims))}) and lacks 'time'")
     if not series.sizes["time"]:

@@ -12,7 +12,7 @@ import xarray as xr
 from xinsitu.kernels import lines
 from xinsitu.physics.attenuation.counts import signal_rois
 from xinsitu.physics.attenuation.factors import smooth_noise
-from xinsitu.schema import LEFT_OUT, QUANTITIES, errors_name, mid_exposure, require
+from xinsitu.schema import LEFT_OUT, QUANTITIES, check_kind, errors_name, mid_exposure, require
 from xinsitu.values import Event
 
 from .events import EventLike, elapsed
@@ -79,6 +79,7 @@ def find_onsets(
     >>> onset.delay.item().__round__(1), onset.slope_after.item().__round__(2), str(onset.onset.values)[11:21]
     (25.5, 4.0, '00:00:25.5')
     """
+    check_kind(series, "Dataset")
     require(series, dims=("time", "roi"), variables=(quantity,))
     rois = signal_rois(series, roi)
     names = [name for name in (quantity, errors_name(quantity), "quality") if name in series.variables]

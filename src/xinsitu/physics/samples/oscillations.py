@@ -10,6 +10,7 @@ import xarray as xr
 from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles
 from xinsitu.kernels.least_squares import fit
+from xinsitu.schema import check_kind
 
 from .growth import Window, in_window
 from .smoothing import seconds
@@ -79,6 +80,7 @@ def oscillation_period(
     >>> round(float(oscillation_period(counts).period), 3)
     7.3
     """
+    check_kind(series, "DataArray")
     part = in_window(series, window)
     axis = {"time": series["time"]} if "time" in series.coords else {}
     time = in_window(xr.DataArray(seconds(series), dims="time", coords=axis), window).values

@@ -10,7 +10,7 @@ import xarray as xr
 
 from xinsitu.errors import RoiError, SchemaError, warn
 from xinsitu.kernels import Doubles
-from xinsitu.schema import Quality, describe, require
+from xinsitu.schema import Quality, check_kind, describe, require
 from xinsitu.values import OWN_EDGE
 from xinsitu.values.fields import roi_records
 
@@ -78,6 +78,7 @@ def ratio(
     >>> found.ratio.item(), round(found.ratio_errors.item(), 4)
     (4.0, 0.4472)
     """
+    check_kind(series, "Dataset")
     above, below = ([names] if isinstance(names, str) else list(names) for names in (numerator, denominator))
     names = list(dict.fromkeys([*above, *below]))
     part = _measured(series, names)

@@ -11,6 +11,7 @@ import xarray as xr
 from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles, lines
 from xinsitu.physics.blocks import block_function, in_blocks
+from xinsitu.schema import check_kind
 
 
 def smooth(data: xr.DataArray, window: int, *, order: int = 2) -> xr.DataArray:
@@ -42,6 +43,7 @@ def smooth(data: xr.DataArray, window: int, *, order: int = 2) -> xr.DataArray:
     >>> smooth(xr.DataArray([0.0, 3.0, 6.0, 3.0], dims="time"), 3, order=0).values.tolist()
     [1.5, 3.0, 4.0, 4.5]
     """
+    check_kind(data, "DataArray")
     result = _local_polynomial(data, window, order, 0)
     result.attrs = dict(data.attrs)
     return result
@@ -74,6 +76,7 @@ def derivative(data: xr.DataArray, window: int = 5, *, order: int = 2) -> xr.Dat
     >>> derivative(xr.DataArray([1.0, 4.0, 9.0, 16.0, 25.0], dims="time"), 5).values.round(6).tolist()
     [2.0, 4.0, 6.0, 8.0, 10.0]
     """
+    check_kind(data, "DataArray")
     if order < 1:
         raise SchemaError("a derivative needs a polynomial of order 1 at least")
     result = _local_polynomial(data, window, order, 1)
