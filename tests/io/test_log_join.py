@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tifffile
 
 from tests.helpers.camserver import camserver_bytes, ramp, stamp_of, write_frames
 from xinsitu.errors import DocumentError, XinsituWarning
@@ -425,3 +426,38 @@ def test_clocks_of_points_without_a_time_are_not_compared(tmp_path):
     assert data.monitor.values.tolist() == [100, 101, 102]
     assert "later" not in data.attrs["log_join"]
     assert "earlier" not in data.attrs["log_join"]
+
+
+@pytest.mark.parametrize("own", [0, 1, 2])
+def test_of_scans_of_one_length_that_of_the_frames_time_is_joined(tmp_path, own):
+    """Names without a scan say nothing of it, and a log begins with scan 1; the clock of all agrees."""
+    epoch = np.datetime64("2019-10-04T05:00:00", "s")
+    stamps = [str(epoch + 3 * number).replace("-", ":").replace("T", " ") for number in range(9)]
+    for number, stamp in enumerate(stamps):
+        tifffile.imwrite(tmp_path / f"run_{number:04d}.tif", ramp(number), datetime=stamp, metadata=None)
+    begin = int(epoch.astype("int64"))
+    text = f"#F run\n#E {begin}\n"
+    for scan in range(3):
+        late = 5000 * (scan - own)
+        points = "".join(f"{late + 3 * k} {100 * (scan + 1) + k}\n" for k in range(9))
+        text += f"\n#S {scan + 1} timescan\n#N 2\n#L Epoch  Monitor\n{points}"
+    (tmp_path / "run.log").write_text(text)
+    data = open_measurement(tmp_path, tz="UTC", instrument="spring8-bl11xu")
+    assert data.monitor.values.tolist() == [100 * (own + 1) + k for k in range(9)]
+
+
+def test_a_clock_that_is_wrong_all_the_time_hides_no_point(tmp_path):
+    """Where no scan of the log is at the time of the frames, numbers tell as before, and the difference is said."""
+    for number in range(9):
+        stamp = f"2019:10:04 05:00:{3 * number:02d}"
+        tifffile.imwrite(tmp_path / f"run_{number:04d}.tif", ramp(number), datetime=stamp, metadata=None)
+    begin = int(np.datetime64("2019-10-04T05:00:00", "s").astype("int64")) - 7200
+    scans = (
+        f"\n#S {scan} timescan\n#N 2\n#L Epoch  Monitor\n"
+        + "".join(f"{900 * (scan - 1) + 3 * k} {100 * scan + k}\n" for k in range(9))
+        for scan in (1, 2)
+    )
+    (tmp_path / "run.log").write_text(f"#F run\n#E {begin}\n" + "".join(scans))
+    data = open_measurement(tmp_path, tz="UTC", instrument="spring8-bl11xu")
+    assert data.monitor.values.tolist() == [100 + k for k in range(9)]
+    assert "7200 s earlier" in data.attrs["log_join"]

@@ -144,6 +144,8 @@ def _joined(tables: list[LogTable], keys: FrameKeys) -> tuple[list[Joined], list
             if any(table is other.table for other in joined) or (taken.all() and way is _by_time):
                 continue
             found = way(table, tables, keys)
+            if way is _by_point and _taken_at_another(table, tables, keys, found):
+                continue
             free = np.where(taken, -1, found)
             if (free >= 0).any():
                 joined.append(Joined(table, free, way.__name__.removeprefix("_").replace("_", " ")))
@@ -151,6 +153,17 @@ def _joined(tables: list[LogTable], keys: FrameKeys) -> tuple[list[Joined], list
             elif (found >= 0).any() and way is _by_point and any(one.way == "by point" for one in joined):
                 rivals.append(table.path if table.scan is None else f"scan {table.scan} of {table.path}")
     return joined, rivals
+
+
+def _taken_at_another(table: LogTable, tables: list[LogTable], keys: FrameKeys, found: Positions) -> bool:
+    """Whether the points are far from their frames in time, and those of another scan are where most frames are.
+
+    Names without a number of a scan count as scan 1, which a log of several scans has, too.
+    """
+    apart = _apart(Joined(table, found, ""), keys) if (found >= 0).any() else None
+    if apart is None or abs(apart) < CLOCKS_AGREE:
+        return False
+    return any(2 * (_by_time(one, tables, keys) >= 0).sum() > len(found) for one in tables if one is not table)
 
 
 def _said(joined: Sequence[Joined], keys: FrameKeys) -> str:
