@@ -24,7 +24,7 @@ from xinsitu.io import frame_files
 from xinsitu.io.disk import new_file
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois, write_rois
 from xinsitu.io.frame_files import write_frames
-from xinsitu.io.results import read_results, write_results
+from xinsitu.io.results import flags_of, read_results, write_results
 from xinsitu.io.tables import to_dataframe, write_csv
 from xinsitu.values import Roi
 
@@ -377,3 +377,16 @@ def test_a_result_that_hides_how_it_was_scaled_is_refused(tmp_path: Path, text: 
         file.attrs["attenuation"] = text
     with pytest.raises(SchemaError, match=r"a\.nc: its attribute 'attenuation' does not say"):
         read_results(path)
+
+
+def test_flags_are_told_but_those_of_which_remarks_speak() -> None:
+    flag = schema.Quality
+    values = np.array([[flag.SATURATED | flag.FRAME_FAULT, 0], [flag.ZERO_BACKGROUND, flag.FRAME_FAULT]], "int32")
+    quality = xr.DataArray(values, dims=("time", "roi"), coords={"roi": ["WZ", "TW"]})
+    results = xr.Dataset({"quality": quality})
+    saturated, fault, dark = "saturated: WZ in 1", "frame_fault: WZ in 1, TW in 1", "zero_background: WZ in 1"
+    assert flags_of(results) == [f"{one} of 2 frames" for one in (saturated, fault, dark)]
+    assert flags_of(results.transpose()) == flags_of(results)
+    told = results.assign_coords(remarks="2 of 2 frames are NaN")
+    assert flags_of(told) == [f"{saturated} of 2 frames"]
+    assert flags_of(results.isel(roi=0)) == flags_of(xr.Dataset()) == []

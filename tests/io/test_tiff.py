@@ -184,3 +184,11 @@ def test_a_stamp_on_the_first_page_only_is_said_and_never_that_of_all(tmp_path):
     assert placed.frame_status.values.tolist() == [0, *[FrameStatus.NO_STAMP] * 4]
     with pytest.warns(XinsituWarning, match="only its first page"), pytest.raises(TimeError, match="only s_1"):
         open_measurement(path, time="stamp", **WHERE)
+
+
+@pytest.mark.parametrize("text", ["a", "ab", "abc", "abcd", "abcde", "a longer name of a program"])
+def test_texts_that_lie_in_their_tag_and_behind_it(tmp_path, text):
+    """Up to four bytes, the closing zero among them, stand where longer ones have their place."""
+    tifffile.imwrite(tmp_path / "a_0001.tif", np.zeros((8, 9), "int32"), software=text, metadata=None)
+    data = open_measurement(tmp_path, tz="UTC", instrument="generic", time="frame")
+    assert data.attrs["software"] == text

@@ -10,7 +10,7 @@ import xarray as xr
 
 from tests.physics.samples.test_joining import SECOND, START, series
 from xinsitu.errors import CorrectionError, RoiError, SchemaError, StitchError, XinsituWarning
-from xinsitu.physics.attenuation.factors import common_factor
+from xinsitu.physics.attenuation.factors import common_factor, level_noise
 from xinsitu.physics.attenuation.scaling import attenuation_changes, correct_attenuation, undo_attenuation
 from xinsitu.physics.samples.joining import stitch
 from xinsitu.schema import Quality
@@ -266,3 +266,45 @@ def test_record_is_plain_json():
     result = correct_attenuation(step([1000, 1000, 100, 100]), [at(1, 2, note="Al foil")])
     assert json.loads(result.attrs["attenuation"])["changes"][0]["note"] == "Al foil"
     assert all(isinstance(value, str | int | float) for value in result.attrs.values())
+
+
+# -- the noise of levels ----------------------------------------------------------------------------------------------
+
+
+def test_rois_are_spread_only_where_they_disagree_by_more_than_chance():
+    """Chi-squared up to its degrees of freedom and their root of two is no disagreement (Paule and Mandel)."""
+    errors = np.full(4, 0.02)
+    away = np.array([-1.0, -0.5, 0.5, 1.0])
+    chance = 3 + np.sqrt(2 * 3)
+    for chi_squared in (0.9 * chance, 1.1 * chance):
+        logs = np.log(7.0) + 0.02 * away * np.sqrt(chi_squared / (away**2).sum())
+        found = common_factor(logs, errors**2, list("abcd"), method="lines")
+        assert found.chi_squared == pytest.approx(chi_squared)
+        if chi_squared < chance:
+            assert (found.spread, found.factor_errors / found.factor) == (0.0, pytest.approx(0.02 / 2))
+        else:
+            variance = (logs - logs.mean()) @ (logs - logs.mean()) / 3
+            assert found.spread == pytest.approx(np.sqrt(variance - 0.02**2), rel=1e-6)
+    assert common_factor(np.log([7.0]), np.array([4e-4]), ["a"], method="lines").spread == 0.0
+
+
+@pytest.mark.parametrize("known", [1.0, 0.25])
+def test_known_errors_are_believed_unless_frames_scatter_more(known):
+    rng = np.random.default_rng(8)
+    values = 5000 + 40.0 * rng.standard_normal((400, 1))
+    noise = level_noise(values, np.full_like(values, 40 * known))
+    if known == 1.0:
+        np.testing.assert_allclose(noise, 40.0, rtol=1e-9)
+    else:
+        np.testing.assert_allclose(noise, 40.0, rtol=0.1)
+        assert np.ptp(noise) < 1e-9
+
+
+def test_the_error_of_a_frame_without_counts_is_that_of_its_neighbours():
+    """Their mean variance over nine frames; what has no error does not count in it."""
+    errors = np.full((31, 1), 3.0)
+    errors[10], errors[20] = 0.0, np.nan
+    noise = level_noise(np.full((31, 1), 9.0), errors)[:, 0]
+    assert noise[10] == pytest.approx(3 * np.sqrt(8 / 9))
+    assert noise[20] == pytest.approx(3.0)
+    assert noise[0] == pytest.approx(3.0)

@@ -276,6 +276,17 @@ def test_crop_keeps_detector_pixels():
     assert xi.crop(part, y=(5, 6)).y.values.tolist() == [5]
 
 
+def test_a_crop_of_frames_without_coordinates_numbers_its_pixels():
+    bare = xr.DataArray(np.arange(2 * 12 * 15).reshape(2, 12, 15), dims=("time", "y", "x"))
+    part = xi.crop(bare, y=(3, 9), x=(4, 11))
+    assert part.y.values.tolist() == [3, 4, 5, 6, 7, 8]
+    assert part.x.values.tolist() == [4, 5, 6, 7, 8, 9, 10]
+    np.testing.assert_array_equal(part, bare[:, 3:9, 4:11])
+    np.testing.assert_array_equal(xi.crop(part, y=(5, 7), x=(9, 11)), bare[:, 5:7, 9:11])
+    only = xi.crop(bare, x=(2, 5))
+    assert (only.y.size, only.x.values.tolist()) == (12, [2, 3, 4])
+
+
 @pytest.mark.parametrize("bounds", [(4, 32), (5, 5), (9, 2)])
 def test_crop_off_the_detector_is_refused(bounds):
     with pytest.raises(xi.RoiError, match="crop of y"):

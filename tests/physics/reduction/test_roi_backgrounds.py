@@ -125,3 +125,20 @@ def test_the_roi_file_keeps_it(tmp_path):
     assert xi.read_rois(tmp_path / "rois.json")["s"].background == ("poly_y",)
     with pytest.raises(xi.RoiError, match="poly_z"):
         xi.RoiSet([xi.Roi("s", Y, X, background="poly_z")])
+
+
+def test_a_background_under_nothing_is_no_number():
+    """A frame in which no pixel of the ROI is valid has neither an intensity nor a background."""
+    rng = np.random.default_rng(6)
+    frames = rng.poisson(20, (3, 20, 24)).astype("int32")
+    frames[1, 2:10, 3:15] = -1
+    image = xr.DataArray(frames, dims=("time", "y", "x"), attrs={"units": "counts"})
+    rois = [
+        xi.Roi("A", y=(2, 10), x=(3, 15), background=("B",)),
+        xi.Roi("B", y=(12, 18), x=(3, 15), role="background"),
+    ]
+    series = xi.measure(image, rois).sel(roi="A")
+    for name in ("intensity", "background"):
+        assert np.isnan(series[name]).values.tolist() == [False, True, False]
+    under = frames[[0, 2], 12:18, 3:15].sum(axis=(1, 2)) * (8 * 12) / (6 * 12)
+    np.testing.assert_allclose(series.background[[0, 2]], under)
