@@ -208,7 +208,13 @@ def _measure(add: Add) -> None:
         metavar="MEASUREMENT|SAMPLE",
         help="folders of frames, or samples (without test*)",
     )
-    one.add_argument("--rois", type=Path, required=True, metavar="R.json", help="ROI file")
+    one.add_argument(
+        "--rois",
+        type=Path,
+        required=True,
+        metavar="R.json",
+        help="ROI file: ours, ImageJ, BLISS, areaDetector, DAWN, or a mask",
+    )
     one.add_argument("--flatfield", type=Path, metavar="F", help="folder of flat-field frames")
     one.add_argument("--smooth", type=positive, metavar="N", help="smooth profiles over N bins for their FWHM")
     groups.also(one)
@@ -232,7 +238,13 @@ def _watch(add: Add) -> None:
         "  xinsitu watch 0884/time3 --rois rois.json --json --until-idle 60 > time3.jsonl",
     )
     one.add_argument("measurement", type=Path, help="folder that frames are written to; it need not be there yet")
-    one.add_argument("--rois", type=Path, required=True, metavar="R.json", help="ROI file")
+    one.add_argument(
+        "--rois",
+        type=Path,
+        required=True,
+        metavar="R.json",
+        help="ROI file: ours, ImageJ, BLISS, areaDetector, DAWN, or a mask",
+    )
     one.add_argument("--flatfield", type=Path, metavar="F", help="folder of flat-field frames")
     one.add_argument("--smooth", type=positive, metavar="N", help="smooth profiles over N bins for their FWHM")
     groups.also(one)
@@ -252,7 +264,13 @@ def _two_time(add: Add) -> None:
         "  xinsitu two-time 0884/time1 --rois rois.json --roi WZ -o WZ.png",
     )
     one.add_argument("measurement", type=Path, help="folder of frames")
-    one.add_argument("--rois", type=Path, required=True, metavar="R.json", help="ROI file")
+    one.add_argument(
+        "--rois",
+        type=Path,
+        required=True,
+        metavar="R.json",
+        help="ROI file: ours, ImageJ, BLISS, areaDetector, DAWN, or a mask",
+    )
     one.add_argument("--roi", metavar="NAME", help="which ROI (default: the first signal)")
     one.add_argument("--flatfield", type=Path, metavar="F", help="folder of flat-field frames")
     one.add_argument(

@@ -25,7 +25,8 @@ Outline = tuple[tuple[Line | Arc, ...], ...]
 
 EDGES = ("whole", "exact")
 """Pixels whose centre is in a shape count whole; or each as much as lies in it."""
-MOST_POINTS = 20_000
+MOST_POINTS = 10_000
+MOST_PIXELS = 2**26
 _FAR = 1e6
 """Pixels; no shape is so far away or so large."""
 
@@ -98,6 +99,8 @@ class Shape:
             No pixel counts.
         """
         origin, shape = self.around
+        if shape[0] * shape[1] > MOST_PIXELS:
+            raise RoiError(f"reaches over {shape[0]} x {shape[1]} pixels, more than any detector has")
         if edges == "exact":
             weights = pixel_areas([piece for ring in self.rings for piece in ring], origin, shape)
         else:

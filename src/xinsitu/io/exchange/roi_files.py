@@ -62,8 +62,11 @@ def _read(path: Path, head: bytes) -> Carried | None:
             refuse_outside_links(str(path), inside=str(path.resolve().parent))
         except ValueError as fault:
             raise DocumentError(str(fault)) from None
-        with opened(str(path)) as file:
-            found = from_hdf5(file)
+        try:
+            with opened(str(path)) as file:
+                found = from_hdf5(file)
+        except (OSError, KeyError, ValueError, RuntimeError, TypeError) as fault:
+            raise DocumentError(f"{path}: cannot be read as a file of ROIs ({type(fault).__name__}: {fault})") from None
         return found or _mask(path)
     if path.suffix.lower() in _MASKS:
         return _mask(path)

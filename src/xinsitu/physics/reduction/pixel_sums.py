@@ -5,6 +5,7 @@ What is here, in NumPy, is the truth; the compiled kernel fills the same rows wh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -43,7 +44,7 @@ def fill(
     rectangles: bool = True,
 ) -> None:
     """Fill the statistics of frames in which no ROI moves, some at a time; without ``rectangles`` only other shapes."""
-    together = max(1, min(TOGETHER, MOST_PIXELS // max(1, *(region.pixels.inside.size for region in plan.regions))))
+    together = max(1, min(TOGETHER, MOST_PIXELS // max(1, *(math.prod(region.pixels.box) for region in plan.regions))))
     for first in range(0, len(raw), together):
         some = slice(first, first + together)
         _fill(out[some], layout, raw[some], per_frame[some], plan, shared, rectangles=rectangles)
