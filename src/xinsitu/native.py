@@ -82,7 +82,7 @@ class Rows(ctypes.Structure):
     _fields_ = (
         ("files", Files),
         *((name, ctypes.c_void_p) for name in ("sizes", "mtimes", "offsets")),
-        *((name, ctypes.c_int64) for name in ("skip", "bytes")),
+        *((name, ctypes.c_int64) for name in ("skip", "bytes", "row", "first", "kept")),
         ("out", ctypes.c_void_p),
     )
 

@@ -2,6 +2,7 @@
  * which says what it is; nothing here holds Python's lock.
  */
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "_compiled.h"
@@ -16,6 +17,7 @@ typedef struct {
     Files files;
     const int64_t *sizes, *mtimes, *offsets; /* as at opening; byte of the first pixel */
     int64_t skip, bytes;                     /* to the first row that is wanted, and of all rows */
+    int64_t row, first, kept;                /* bytes of a row, those before the columns that are wanted, and of these */
     char *out;
 } Rows;
 
@@ -63,15 +65,21 @@ PUBLIC int xinsitu_read_rows(const Rows *r) {
     int folder = open(r->files.folder, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
     if (folder < 0) return -1;
     const char *name = r->files.names;
+    int64_t rows = r->bytes / r->row;
+    char *whole = r->kept < r->row ? malloc((size_t)r->bytes) : NULL; /* of one file, while it is in the cache */
     for (int64_t i = 0; i < r->files.count; i++, name += strlen(name) + 1) {
         struct stat status;
+        char *out = r->out + i * rows * r->kept, *to = r->kept < r->row ? whole : out;
         int fd = openat(folder, name, HOW);
         r->files.left[i] = 1;
         if (fd < 0) continue;
-        if (!fstat(fd, &status) && S_ISREG(status.st_mode) && status.st_size == r->sizes[i] && mtime_of(&status) == r->mtimes[i])
-            r->files.left[i] = !filled(fd, r->out + i * r->bytes, r->bytes, r->offsets[i] + r->skip);
+        if (to && !fstat(fd, &status) && S_ISREG(status.st_mode) && status.st_size == r->sizes[i] && mtime_of(&status) == r->mtimes[i])
+            r->files.left[i] = !filled(fd, to, r->bytes, r->offsets[i] + r->skip);
+        for (int64_t y = 0; whole && !r->files.left[i] && y < rows; y++)
+            memcpy(out + y * r->kept, whole + y * r->row + r->first, (size_t)r->kept);
         close(fd);
     }
+    free(whole);
     close(folder);
     return 0;
 }

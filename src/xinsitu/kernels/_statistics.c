@@ -533,19 +533,33 @@ CLONES static void add_row(const double *restrict v, const double *restrict w, i
     for (int x = 0; scols && x < nx; x++) scols[x] += w[x] * w[x];
 }
 
-CLONES static float raw_highest(const float *restrict p, int n) {
+#define HIGHER(one, top)                                                                                               \
+    do {                                                                                                               \
+        Sixteen here_ = (one);                                                                                         \
+        SixteenBits above_ = here_ > (top);                                                                            \
+        (top) = (Sixteen)(((SixteenBits)here_ & above_) | ((SixteenBits)(top) & ~above_));                              \
+    } while (0)
+
+/* Highest pixel of a box; the last sixteen of each row are looked at together, whatever was before. */
+CLONES static float raw_highest(const float *restrict p, int64_t stride, int ny, int nx) {
     float most = p[0];
-    int x = 0;
-    if (n >= 16) {
-        Sixteen top = *(const NearFloats *)p;
-        for (x = 16; x + 16 <= n; x += 16) {
-            Sixteen here = *(const NearFloats *)(p + x);
-            SixteenBits above = here > top;
-            top = (Sixteen)(((SixteenBits)here & above) | ((SixteenBits)top & ~above));
-        }
-        for (int i = 0; i < 16; i++) most = MAX(most, top[i]);
+    if (nx < 16) {
+        for (int y = 0; y < ny; y++)
+            for (int x = 0; x < nx; x++) most = MAX(most, p[y * stride + x]);
+        return most;
     }
-    for (; x < n; x++) most = MAX(most, p[x]);
+    Sixteen even = *(const NearFloats *)p, odd = even;
+    for (int y = 0; y < ny; y++, p += stride) {
+        int x = 0;
+        for (; x + 32 <= nx; x += 32) {
+            HIGHER(*(const NearFloats *)(p + x), even);
+            HIGHER(*(const NearFloats *)(p + x + 16), odd);
+        }
+        if (x + 16 <= nx) HIGHER(*(const NearFloats *)(p + x), even);
+        HIGHER(*(const NearFloats *)(p + nx - 16), odd);
+    }
+    HIGHER(odd, even);
+    for (int i = 0; i < 16; i++) most = MAX(most, even[i]);
     return most;
 }
 
@@ -553,11 +567,7 @@ static void raw_sums(Work *k, Box b, int64_t number, double *scalars) {
     const Job *j = k->job;
     int nx = b.x1 - b.x0;
     if (j->ask_raw) {
-        float top = -INFINITY;
-        for (int y = b.y0; y < b.y1; y++) {
-            float m = raw_highest(k->pixels + (int64_t)y * j->width + b.x0, nx);
-            top = m > top ? m : top;
-        }
+        float top = raw_highest(k->pixels + (int64_t)b.y0 * j->width + b.x0, j->width, b.y1 - b.y0, nx);
         scalars[RAW_MAXIMUM] = top;
         if (j->ask_saturated) {
             int64_t full = 0;

@@ -17,6 +17,7 @@ from xinsitu.schema import mid_exposure
 from .curves import Drawing, Panel, drawing, readable_panel
 from .interactive import show, write_html
 from .paper import draw
+from .thinning import COLUMNS, ON_SCREEN, thinned
 
 DASHES = ("solid", "dashed", "dotted", "dashdot")
 """Colours are the ROIs'; samples differ by the kind of line."""
@@ -71,10 +72,10 @@ def plot_comparison(
         raise SchemaError("there is nothing to compare")
     together = _together(figures)
     if path.suffix.lower() == ".html":
-        return write_html(show(together), path, overwrite=overwrite)
+        return write_html(show(thinned(together, ON_SCREEN)), path, overwrite=overwrite)
     if path.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise SchemaError(f"{path}: a figure ends in .html, .png, .pdf or .svg")
-    return draw(together, path, overwrite=overwrite)
+    return draw(thinned(together, COLUMNS), path, overwrite=overwrite)
 
 
 def _zero(sample: xr.Dataset) -> np.datetime64:

@@ -19,6 +19,7 @@ from xinsitu.values import Event
 from .curves import Curve, Drawing, Panel, drawing
 from .markup import as_html, visible
 from .paper import draw
+from .thinning import COLUMNS, ON_SCREEN, thinned
 from .timeline import Mark
 
 if TYPE_CHECKING:
@@ -276,7 +277,8 @@ def save_plot(
     """Write the figure of :func:`plot` to a file: ``.html`` is interactive, fills its window and needs no network,
     ``.png``, ``.pdf`` and ``.svg`` are one column wide for a paper. The parameters are those of :func:`plot`; ``style``
     is ``paper`` or ``slide`` (16 to 9, larger letters), ``size`` is ``WIDTHxHEIGHT`` in mm, both of the latter kinds of
-    files alone; ``overwrite`` replaces a file of this name.
+    files alone; ``overwrite`` replaces a file of this name. Of long curves the lowest and the highest point of each of
+    some hundred columns is drawn, which looks the same; all of them are in :func:`write_csv`'s table.
 
     Returns
     -------
@@ -304,12 +306,12 @@ def save_plot(
         raise SchemaError(f"{path}: a figure ends in one of {', '.join(FORMATS)}")
     options = {"events": tuple(events), "t0": t0, "x": x, "smooth": smooth, "derivative": derivative, "log": log}
     options |= {"normalise": normalise, "roi": roi, "quantity": quantity}
+    panels = drawing(series, **options)  # type: ignore[arg-type] # as above
     if path.suffix.lower() == ".html":
         if size is not None:
             raise SchemaError(f"{path}: fills its window and has no size; .png, .pdf and .svg have one")
-        return write_html(plot(series, **options), path, overwrite=overwrite)  # type: ignore[arg-type] # as above
-    panels = drawing(series, **options)  # type: ignore[arg-type] # as above
-    return draw(panels, path, size=size, style=style, overwrite=overwrite)
+        return write_html(show(thinned(panels, ON_SCREEN)), path, overwrite=overwrite)
+    return draw(thinned(panels, COLUMNS), path, size=size, style=style, overwrite=overwrite)
 
 
 def write_html(figure: hv.Dimensioned, path: Path, *, overwrite: bool = False) -> Path:

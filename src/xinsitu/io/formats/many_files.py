@@ -21,7 +21,11 @@ Numbers = npt.NDArray[np.int64]
 
 
 def read_rows(
-    folder: str, names: Sequence[str], opened: tuple[Numbers, Numbers, Numbers], skip: int, out: npt.NDArray[Any]
+    folder: str,
+    names: Sequence[str],
+    opened: tuple[Numbers, Numbers, Numbers],
+    place: tuple[int, int, int],
+    out: npt.NDArray[Any],
 ) -> Left:
     """Read rows of plain pixels of many files into a contiguous array; returns which files are left.
 
@@ -31,10 +35,10 @@ def read_rows(
         Where they are.
     opened
         Of each file when it was opened: bytes, nanoseconds of its modification, and byte of its first pixel.
-    skip
-        Bytes from there to the rows.
+    place
+        Pixels of a whole row, first row and first column that are wanted.
     out
-        One part for every file.
+        Rows and columns that are wanted of every file.
     """
     function, left = compiled("read_rows"), np.ones(len(names), dtype=np.uint8)
     if function is None or not len(names):
@@ -42,7 +46,10 @@ def read_rows(
     files, held = _files(folder, names, left)
     columns = [np.ascontiguousarray(numbers, dtype=np.int64) for numbers in opened]
     addresses = (column.ctypes.data for column in columns)
-    function(ctypes.byref(native.Rows(files, *addresses, skip, out.nbytes // len(names), out.ctypes.data)))
+    (width, first_row, first_column), size = place, out.itemsize
+    row = width * size
+    where = (first_row * row, out.shape[1] * row, row, first_column * size, out.shape[2] * size)
+    function(ctypes.byref(native.Rows(files, *addresses, *where, out.ctypes.data)))
     del held
     return left > 0
 

@@ -174,8 +174,6 @@ def normalised(key: ExplicitIndexer, shape: tuple[int, ...]) -> ExplicitIndexer:
     return type(key)(tuple(rewritten(part, size) for part, size in zip(key.tuple, shape, strict=True)))
 
 
-TOGETHER = 16
-"""Frames that are read together where not all of their pixels are wanted: they stay in the processor's cache."""
 ABSENT = -2
 """``offset`` of a frame that is filled with NaN."""
 DECODED = -1
@@ -240,50 +238,33 @@ class FrameStack(LazyStack):
     def _fill(self, result: Pixels, frames: Positions, rows: Positions, columns: Positions) -> None:
         first, behind = int(rows.min()), int(rows.max()) + 1
         inside = _inside(rows - first, columns)
-        whole = self._is_block(rows, columns)
-        direct = whole and result.dtype == self.stored
-        together = len(frames) if direct else TOGETHER
-        scratch = np.empty((0 if direct else together, behind - first, self.frame_shape[1]), dtype=self.stored)
-        for begin in range(0, len(frames), together):
-            some, target = frames[begin : begin + together], result[begin : begin + together]
-            blocks = target if direct else scratch[: len(some)]
-            missed = self._read_together(some, blocks, first)
-            if not direct:
-                target[...] = blocks if whole else blocks[:, *inside]
-            for place in missed:  # was there at opening: marked, and whoever computes it says so, and flags it
-                absent = self.offsets[some[place]] == ABSENT
-                target[place] = np.nan if absent else lost(target.dtype, UNREAD)
-
-    def _read_together(self, frames: Positions, blocks: Pixels, first: int) -> list[int]:
-        """Read rows from ``first`` on of some frames into C-contiguous blocks; returns places of those that are lost.
-
-        Raises
-        ------
-        FrameError
-            One is lost, where none may be.
-        """
-        left, missed = self._left_by_kernel(frames, blocks, first), []
+        box = all(isinstance(part, slice) for part in inside)
+        left = np.ones(len(frames), dtype=bool)
+        if box and result.dtype == self.stored and result.flags.c_contiguous:
+            left = self._left_by_kernel(frames, result, first, int(columns[0]))
+        scratch = np.empty((behind - first, self.frame_shape[1]), dtype=self.stored)
+        direct = box and len(columns) == self.frame_shape[1] and result.dtype == self.stored
         for place in np.flatnonzero(left).tolist():
+            target, frame = result[place], int(frames[place])
+            block = target if direct else scratch
             try:
-                self._read_rows(int(frames[place]), blocks[place], first)
+                self._read_rows(frame, block, first)
             except FrameError:
                 if not self.promote:
                     raise
-                missed.append(place)
-        return missed
+                # what was there at opening is marked: whoever computes it says so, and flags it
+                target[...] = np.nan if self.offsets[frame] == ABSENT else lost(target.dtype, UNREAD)
+                continue
+            if not direct:
+                target[...] = block[inside]
 
-    def _left_by_kernel(self, frames: Positions, blocks: Pixels, first: int) -> npt.NDArray[np.bool_]:
-        """Read plain frames in one call; returns which frames are left."""
+    def _left_by_kernel(self, frames: Positions, result: Pixels, row: int, column: int) -> npt.NDArray[np.bool_]:
+        """Read a box of plain frames in one call; returns which frames are left."""
         opened = (self.sizes[frames], self.mtimes[frames], self.offsets[frames])
         if (opened[2] < 0).any() or self.swapped[frames].any():
             return np.ones(len(frames), dtype=bool)
         names = [self.names[frame] for frame in frames.tolist()]
-        return read_rows(self.folder, names, opened, first * self.frame_shape[1] * self.stored.itemsize, blocks)
-
-    def _is_block(self, rows: Positions, columns: Positions) -> bool:
-        """Whether rows without a gap and all columns in order were asked for."""
-        whole_rows = len(columns) == self.frame_shape[1] and bool((np.diff(columns) == 1).all())
-        return whole_rows and bool((np.diff(rows) == 1).all())
+        return read_rows(self.folder, names, opened, (self.frame_shape[1], row, column), result)
 
     def _read_rows(self, frame: int, block: Pixels, first: int) -> None:
         """Read rows from ``first`` on of one frame into a C-contiguous block."""
