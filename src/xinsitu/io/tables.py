@@ -140,10 +140,10 @@ def _csv(table: pd.DataFrame, offset: str) -> bytes:
     """Return what ``DataFrame.to_csv`` writes, column by column, which takes a third of the time."""
     head = ",".join(_quoted(str(name)) for name in (table.index.name, *table.columns))
     text = [f"{head}\n"]
-    time = table.index.tz_localize(None) if table.index.tz is not None else table.index
+    time = np.asarray(table.index.values, dtype="datetime64[us]")  # UTC where there is a zone
     for first in range(0, len(table), TOGETHER):
         some = slice(first, first + TOGETHER)
-        stamps = np.datetime_as_string(time.values[some].astype("datetime64[us]")) if len(table) else []
+        stamps: list[str] = np.datetime_as_string(time[some]).tolist()
         cells = [[f"{stamp}{offset}" for stamp in stamps]]
         cells += [_cells(table.iloc[some, column]) for column in range(table.shape[1])]
         text.extend(f"{row}\n" for row in map(",".join, zip(*cells, strict=True)))
