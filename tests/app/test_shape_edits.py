@@ -6,7 +6,10 @@ import math
 
 import numpy as np
 import pytest
+import xarray as xr
 
+import xinsitu as xi
+from xinsitu.app.data.cutouts import Section, SectionRequest
 from xinsitu.app.state import shape_edits
 from xinsitu.errors import RoiError
 from xinsitu.values import Ellipse, Mask, Polygon, Roi, Rotated, Sector
@@ -81,3 +84,17 @@ def test_a_shape_is_typed_as_in_files():
             shape_edits.typed_shape(roi, wrong)
     with pytest.raises(RoiError, match="reaches over the edge"):
         shape_edits.on_image(disc, ((0, 40), (0, 100)))
+
+
+@pytest.mark.parametrize("background", [(), ("edge",)])
+def test_the_bar_at_half_maximum_is_the_width_that_is_measured(background):
+    y, x = np.mgrid[:80, :90]
+    frame = 50 + 4000 * np.exp(-(((y - 41) / 6) ** 2) - ((x - 44) / 8) ** 2)
+    counts = np.random.default_rng(4).poisson(frame[None]).astype("int32")
+    image = xr.DataArray(counts, dims=("time", "y", "x"), attrs={"units": "counts"})
+    roi = Roi("a", geometry=Ellipse((40, 45), (26, 30), 20), edges="exact", background=background)
+    measured = xi.measure(image, [roi]).isel(time=0, roi=0)
+    cut = Section.of(SectionRequest(xr.Dataset({"image": image}), roi, None))
+    for axis in ("y", "x"):
+        left, right, _ = cut.half_maximum(axis)
+        assert right - left == pytest.approx(float(measured[f"fwhm_{axis}"]), rel=1e-9)

@@ -63,10 +63,15 @@ class Section:
         The width between the two is the FWHM that is measured.
         """
         profile = np.nan_to_num(getattr(self, axis))[None]
-        base = np.zeros(1) if self.roi.background else kernels.edge_base(profile)
+        base, ground = np.zeros(1) if self.roi.background else kernels.edge_base(profile), 0.0
+        weights = self.roi.weights
+        if weights is not None and not self.roi.background:  # bins of a shape hold more pixels or fewer
+            pixels = weights.sum(axis=1 if axis == "y" else 0)[None]
+            below = base / kernels.edge_base(pixels) * pixels
+            profile, base, ground = profile - below, np.zeros(1), float(below[0, (profile - below)[0].argmax()])
         found = kernels.half_maximum(profile, base)
         first = getattr(self.roi, axis)[0]
-        level = base[0] + found.height[0] / 2
+        level = base[0] + found.height[0] / 2 + ground
         return first + float(found.left[0]), first + float(found.right[0]), float(level)
 
 
