@@ -33,7 +33,8 @@ def test_series_are_drawn_by_name(scan, experiment):
     drawn = series.intensity.hvplot.line(x="time", by="roi")
     assert {str(one) for one in drawn.keys()} == set(experiment.rois.names)  # noqa: SIM118
     wide = xi.to_dataframe(series, "wide")
-    assert len(wide.hvplot.line()) == wide.shape[1]
+    line = wide.hvplot.line(y="WZ_intensity")
+    np.testing.assert_array_equal(line["WZ_intensity"], series.intensity.sel(roi="WZ").values)
 
 
 def test_figures_are_made_by_it_and_by_nothing_before(scan, experiment, monkeypatch):
