@@ -26,6 +26,7 @@ from xinsitu.app.network import origins
 from xinsitu.app.page.session import Session
 from xinsitu.app.serve import explore
 from xinsitu.app.state.model import ExplorerModel
+from xinsitu.app.state.view_file import view_text
 from xinsitu.app.views.image import shrunk
 from xinsitu.recipe import Reading
 from xinsitu.values import Event, RoiSet
@@ -176,6 +177,21 @@ def test_scales_axes_and_events(session):
     model.logbook.events = (Event("open", model.store.data.time.values[3]),)
     assert session.curves._marks.data["text"] == ["open"]
     assert session.curves._marks.data["x"] == [model.view.coordinates()[3]]
+
+
+def test_colours_are_chosen_for_image_and_kymograph_alike(session):
+    from bokeh.palettes import Magma256, RdBu11, Viridis256
+
+    image, kymograph = session.image.mappers, session.kymograph._mappers
+    assert list(image[0].palette) == list(kymograph[0].palette) == list(Viridis256)
+    session.model.view.colours = "magma"
+    for mapper in (*image[:2], kymograph[0], kymograph[2]):
+        assert list(mapper.palette) == list(Magma256)
+    for mapper in (image[2], kymograph[1]):  # of changes: red and blue about nothing
+        assert list(mapper.palette) == list(RdBu11)
+    fresh = ExplorerModel(session.model.store)
+    fresh.load(view_text(session.model))
+    assert fresh.view.colours == "magma"
 
 
 def test_a_click_picks_an_end_of_a_change(session):

@@ -13,6 +13,10 @@ from .test_gestures import draw, moved, say_the_same, spot
 
 pytestmark = in_a_browser
 SIZES = [(1920, 1080), (1366, 768), (1100, 650)]
+FIGURE = """(name) => {
+  const figure = Bokeh.index.find_one(Bokeh.documents[0].get_model_by_name(name)).el.getBoundingClientRect()
+  return {left: figure.left, top: figure.top, bottom: figure.bottom}
+}"""
 CURSOR = "Bokeh.index.find_one(Bokeh.documents[0].get_model_by_name('image')).canvas_view.el.style.cursor"
 CHOSEN = """() => [document.querySelector("#chips .selected")?.textContent,
   document.querySelector("#cutouts [aria-selected=true]")?.dataset.roi]"""
@@ -174,6 +178,18 @@ def on_curves(tab, explorer):
     tab.page.keyboard.up("Shift")
     tab.settle(lambda: said.count() > before, "the window is not said")
     assert "slope" in said.first.text_content()
+    before = high(tab, "curve_intensity")
+    for larger in (True, False):
+        at = tab.page.evaluate(FIGURE, "curve_intensity")
+        mouse.click(at["left"] + 8, (at["top"] + at["bottom"]) / 2)  # what the axis is called
+        tab.settle(
+            lambda larger=larger: (high(tab, "curve_intensity") > before + 40) == larger, "no larger, or no less"
+        )
+
+
+def high(tab, name):
+    at = tab.page.evaluate(FIGURE, name)
+    return at["bottom"] - at["top"]
 
 
 def on_chips(tab, explorer):

@@ -4,7 +4,7 @@ const cell = document.getElementById("image"), left = document.getElementById("l
 const wide = figure.outer_width - figure.inner_width, high = figure.outer_height - figure.inner_height
 if (figure.inner_width > 0) document.getElementById("app")?.classList.add("ready")
 if (cell != null && figure.inner_width > 0 && left.clientHeight > 0) {
-  const others = 30 + 18 + 44 + 60 + 100  // tools, pixel, slider, cut-outs, profiles
+  const others = left.querySelector(".tools").offsetHeight + 18 + 44 + 60 + 100  // tools, pixel, slider, cut-outs, profiles
   const room = {width: left.clientWidth, height: Math.max(120, left.clientHeight - others)}
   const inner = Math.max(40, Math.min(room.width - wide, (room.height - high) / aspect))
   const width = Math.round(inner + wide), height = Math.round(inner * aspect + high)

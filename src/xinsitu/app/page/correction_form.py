@@ -11,6 +11,7 @@ from bokeh.models import CustomJSTickFormatter
 
 from xinsitu.app.data import beside
 from xinsitu.app.state.corrections import CALIBRATIONS, MODES, Calibration, Corrections, counters
+from xinsitu.app.state.view import COLOURS
 from xinsitu.defaults import MEDIAN, OUTLIERS
 
 from .session import Session
@@ -223,6 +224,7 @@ def _limits(session: Session) -> list[pn.viewable.Viewable]:
     model.view.param.watch(show, ["limits", "log_image", "compare"])
     show()
     return [
+        bound(session, pn.widgets.Select(label="colour map", options=list(COLOURS), width=WIDTH), "colours"),
         slider,
         row(low, high, percentile),
         row(

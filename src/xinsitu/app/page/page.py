@@ -37,6 +37,7 @@ GESTURES = (
     ("B", "does not trust this frame, or trusts it again"),
     ("curves: click, drag, double click", "goes to that frame; zooms time; shows all"),
     ("curves: Shift and drag", "chooses a window: its mean and slope are said"),
+    ("curves: click beside the axis", "makes the plot large; another click gives its room back"),
     ("chip: click, Alt-click", "hides the curves of a region; shows them alone"),
 )
 PICTURES = {"image": "picture of the image (.png)", "kymograph": "picture of the kymograph (.png)"}

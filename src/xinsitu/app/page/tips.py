@@ -38,6 +38,7 @@ TIPS = {
     "background mode": "subtract the mean of the background, or divide by it",
     "image shows": "the frame, or its change",
     "kymograph shows": "profiles, or their change",
+    "colour map": "colours of image, cut-outs and kymograph; in all of them equal steps look equal",
     "colours": "colour limits of the image",
     "from": "lowest colour",
     "to": "highest colour",

@@ -25,6 +25,9 @@ from .corrections import Calibration, Corrections
 from .first_rois import without_single_pixels
 from .goto import find_frame
 
+COLOURS = ("viridis", "cividis", "magma", "inferno", "plasma")
+"""Colours that are even to the eye: equal steps of counts look equal."""
+
 
 class View(param.Parameterized):  # type: ignore[misc] # param has no types
     """Frame, colours and time axis; while ``picking`` holds a text, a click on a curve says where something is."""
@@ -33,6 +36,7 @@ class View(param.Parameterized):  # type: ignore[misc] # param has no types
     corrected = param.Boolean(False, doc="show corrected frames and measure them")
     corrections = param.Parameter(default=Corrections(), doc="what is done to them")
     log_image = param.Boolean(True, doc="logarithmic colours")
+    colours = param.Selector(default="viridis", objects=list(COLOURS), doc="colours of image and kymograph")
     limits = param.Range((0.5, 1000.0), doc="colour limits")
     compare = param.Selector(default="values", objects=["values", "previous", "first", "slope"], doc="image less what")
     axis = param.Selector(default="elapsed", objects=list(AXES))

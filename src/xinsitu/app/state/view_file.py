@@ -25,8 +25,9 @@ ROOT = Path("/")
 """What paths in a view are relative to: it may be loaded from anywhere."""
 VIEW_FORMAT = "xinsitu-view"
 SHOWN = (
-    "corrected", "compare", "log_image", "each_frame", "limits", "axis", "log_intensity", "log_kymograph", "smooth",
-    "derivative", "span", "normalised", "shift", "along", "show", "scaled", "selected", "hidden", "frame", "follow",
+    "corrected", "compare", "log_image", "each_frame", "colours", "limits", "axis", "log_intensity", "log_kymograph",
+    "smooth", "derivative", "span", "normalised", "shift", "along", "show", "scaled", "selected", "hidden",
+    "frame", "follow",
 )  # fmt: skip
 """What is shown and how, in the order in which it is set."""
 IN_VIEW = {"window": 1, "part": 2}

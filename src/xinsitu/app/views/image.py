@@ -14,7 +14,7 @@ from bokeh.models import (
     LogColorMapper,
     Range1d,
 )
-from bokeh.palettes import RdBu11, Viridis256
+from bokeh.palettes import RdBu11, Viridis256, all_palettes
 from bokeh.plotting import figure
 
 from xinsitu.app.state.model import ExplorerModel
@@ -81,7 +81,9 @@ class ImageView(Drawing):
         self.figure.add_layout(self.fault)
         self.scale()
         self.root, self.figures = self.figure, {"image": self.figure}
+        self._paint()
         watch(model.view, self.scale, "limits", "log_image", "compare")
+        watch(model.view, self._paint, "colours")
 
     @property
     def aspect(self) -> float:
@@ -101,6 +103,11 @@ class ImageView(Drawing):
                 mapper.update(low=max(low, 1e-6) if number == 0 else low, high=max(high, low + 1e-6, 2e-6))
             layer.visible = bar.visible = number == chosen
             layer.glyph.image = "image" if number == chosen else "hidden"
+
+    def _paint(self) -> None:
+        """Take over the colours of counts; those of a change have a middle, and stay."""
+        for mapper in self.mappers[:2]:
+            mapper.palette = all_palettes[self._model.view.colours.capitalize()][256]
 
     def show(self, values: npt.NDArray[Any]) -> None:
         """Show a frame ``(y, x)``."""

@@ -13,7 +13,7 @@ from bokeh.models import (
     Range1d,
     Span,
 )
-from bokeh.palettes import RdBu11, Viridis256
+from bokeh.palettes import RdBu11, Viridis256, all_palettes
 from bokeh.plotting import figure
 
 from xinsitu.app.data.cutouts import Kymograph
@@ -33,6 +33,7 @@ class KymographView(Drawing):
         self._model = model
         self._found: Kymograph | None = None
         watch(model.cutouts, self.scale, "log_kymograph")
+        watch(model.view, self._paint, "colours")
         self.source = ColumnDataSource(
             data={"image": [np.zeros((2, 2), "float32")], "x": [0], "y": [0], "dw": [1], "dh": [1]}
         )
@@ -74,6 +75,7 @@ class KymographView(Drawing):
         self.figure.scatter(
             "x", "at", source=self.keys, marker="diamond", size=8, fill_color="white", line_color="black"
         )
+        self._paint()
         self.cursor = Span(
             name="cursor:kymograph", dimension="height", location=0, line_color="black", line_width=2,
             level="overlay", editable=True,
@@ -96,6 +98,10 @@ class KymographView(Drawing):
         self.figure.yaxis.axis_label = f"{'' if roi is None else roi.name}\n{self._model.view.direction(along)} (px)"
         self._draw_path(found)
         self.measured()
+
+    def _paint(self) -> None:
+        for mapper in (self._mappers[0], self._mappers[2]):
+            mapper.palette = all_palettes[self._model.view.colours.capitalize()][256]
 
     def scale(self) -> None:
         """Colour what is shown, evenly or by its logarithm; a change evenly about zero."""
