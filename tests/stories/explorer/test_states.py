@@ -172,6 +172,8 @@ class TestPage:
         again = command(truth.folders["time1"])
         tab = Tab(context.new_page(), again.stdout.readline().strip())
         tab.until("() => Bokeh.documents[0].get_model_by_name('message').text.includes('not saved last time')")
+        tab.page.locator("#told li").get_by_text("not saved last time").wait_for(state="attached")
+        tab.page.locator("#notices").get_by_text("not saved last time").wait_for(state="hidden")  # by itself
         context.close()
 
     def test_what_was_said_stays_behind_the_bell(self, truth, start):
@@ -184,6 +186,10 @@ class TestPage:
             tab.type("name", name)  # taken
             notice.get_by_text(f"there is a ROI '{name}' already").wait_for()
         assert tab.page.evaluate(PLACES) == layout  # nothing moved
+        tab.page.mouse.move(700, 400)  # controls are named, and coloured, as the hand comes near
+        tab.page.wait_for_timeout(700)
+        color = notice.get_by_text("already").evaluate("(one) => getComputedStyle(one).color")
+        assert color == "rgb(255, 255, 255)"  # on red, and not as dark as the text of the page
         tab.page.wait_for_timeout(5500)
         assert notice.get_by_text("already").is_visible()  # an error stays
         notice.get_by_text("already").click()

@@ -9,7 +9,8 @@ const name = () => {
     const tip = view.model.tags?.find?.((tag) => typeof tag === "string" && tag.startsWith("tip:"))?.slice(4)
     const label = [view.model.title, view.model.label, tip].find((text) => typeof text === "string" && /\p{L}/u.test(text))
     const root = view.el?.shadowRoot
-    if (root && !root.adoptedStyleSheets.includes(sheet)) root.adoptedStyleSheets = [...root.adoptedStyleSheets, sheet]
+    if (root && view.model.type !== "Div" && !root.adoptedStyleSheets.includes(sheet))  // text has the colour of where it stands
+      root.adoptedStyleSheets = [...root.adoptedStyleSheets, sheet]
     for (const one of (tip || label) && root ? root.querySelectorAll("input, select, textarea, button, [role=slider]") : []) {
       if (tip && one.title !== tip) one.title = tip
       const spin = one.classList.contains("bk-spin-btn")

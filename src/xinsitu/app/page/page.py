@@ -102,7 +102,7 @@ def page(session: Session) -> pn.Template:
         template.add_variable(name, value)
     parts = {
         "measurement": measurement(session), "frame_text": text, "state": _state(session), "scaled": scaled(session),
-        **image_tools(session), "curve_tools": curve_tools(session), "notice": _notice(model),
+        **image_tools(session), "curve_tools": curve_tools(session), "notice": _notice(session),
         "picking": _picking(model),
     }  # fmt: skip
     parts |= {view.at: view.root for view in session.views if view.at}
@@ -123,20 +123,20 @@ def _text(file: str) -> str:
     return resources.files("xinsitu.app").joinpath("page", file).read_text(encoding="utf-8")
 
 
-def _notice(model: ExplorerModel) -> Div:
+def _notice(session: Session) -> Div:
     """Return what is said over the lower left corner: nothing else moves for it."""
-    notice = Div(
-        name="message", text=model.view.message, render_as_text=True, visible=bool(model.view.message), styles=NOTICE
-    )
-    notice.js_on_change("visible", script("notice", notice=notice))
-    notice.js_on_change("text", script("notice", notice=notice))
+    view = session.model.view
+    notice = Div(name="message", text=view.message, render_as_text=True, visible=bool(view.message), styles=NOTICE)
+    told = script("notice", notice=notice)
+    for one, change in ((notice, "visible"), (notice, "text"), (session.image.figure, "inner_width")):
+        one.js_on_change(change, told)  # the last one for what came with the page
 
     def say(*_: object) -> None:
-        color = "#b00020" if model.view.failed else "#33393f"
-        notice.update(tags=["error"] if model.view.failed else [], styles={**NOTICE, "background": color})
-        notice.update(text=model.view.message, visible=bool(model.view.message))
+        color = "#b00020" if view.failed else "#33393f"
+        notice.update(tags=["error"] if view.failed else [], styles={**NOTICE, "background": color})
+        notice.update(text=view.message, visible=bool(view.message))
 
-    model.view.param.watch(say, ["message"], onlychanged=False)
+    view.param.watch(say, ["message"], onlychanged=False)
     return notice
 
 

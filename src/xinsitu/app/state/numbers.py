@@ -31,6 +31,7 @@ class Numbers(param.Parameterized):  # type: ignore[misc] # param has no types
     def __init__(self, view: View, regions: Regions) -> None:
         super().__init__()
         self.view, self.regions, self.store = view, regions, view.store
+        self._said: set[str] = set()
         self._numbers: dict[str, tuple[tuple[object, ...], xr.Dataset]] = {}
 
     def stale(self) -> tuple[str, ...]:
@@ -60,8 +61,10 @@ class Numbers(param.Parameterized):  # type: ignore[misc] # param has no types
             if name in self.regions.rois.names:
                 key = fingerprint(request.rois, name, request.correction, n_frames)
                 self._numbers[name] = key, found.series.sel(roi=[name])
-        if found.remarks:
-            self.view.message = found.remarks[0]
+        new = [text for text in found.remarks if text not in self._said]
+        if new:
+            self.view.message = new[0]
+            self._said.update(new)  # once is enough, however often a region is moved
         self.updated = tuple(name for name in request.wanted if name in self.regions.rois.names)
         self.count += 1
 
