@@ -222,7 +222,7 @@ def test_a_saved_result_lies_below_the_curves(session, tmp_path):
 def test_evidence_is_a_table_of_text(session, truth):
     assert not session.evidence.root.visible
     session.model.regions.rename("WZ", "<b>WZ</b>")
-    drain(session, truth)
+    drain(session)
     session.model.attenuation.changes = tuple(truth.changes)
     session.model.attenuation.looked_at = 0
     assert session.evidence.root.visible
