@@ -135,13 +135,13 @@ def test_the_page_switches_them_and_its_script_has_them(folders, experiment, tmp
     try:
         assert calibrations(explorer.source, "dark") == {"dark1": folders["dark1"]}
         model = explorer.model
-        now: Corrections = model.corrections
+        now: Corrections = model.view.corrections
         for name, folder in (("dark", "dark1"), ("background_image", "empty1")):
             now = now.calibrated(name, folders[folder], model.source)
         assert now.correction.applied == ("dark", "background_image")
         assert now.switched("dark", False).correction.applied == ("background_image",)
         assert now.switched("dark", False).switched("dark", True) == now
-        model.correct(now)
+        model.view.correct(now)
         script = export.script(model)
         assert f"dark = xi.open_image({folders['dark1'].resolve().as_posix()!r}" in script
         monkeypatch.chdir(tmp_path)
