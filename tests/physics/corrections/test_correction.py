@@ -17,6 +17,7 @@ from hypothesis.extra import numpy as hnp
 
 import xinsitu as xi
 from xinsitu.physics.blocks import in_blocks
+from xinsitu.physics.corrections.framewise import FEW_COUNTS
 
 CORNER = xi.Background(y=(2, 8), x=(1, 9))
 
@@ -381,3 +382,16 @@ def test_a_full_pixel_of_the_files_own_mask_is_dead_and_others_are_full():
         assert found[:, 4, 5].tolist() == [65535, 65535]
         assert found[0, 1, 1] == 65534
         assert (found[:, 0, 6] == 9).all()
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_frames_without_beam_say_nothing_of_the_noise_of_the_others(lazy):
+    """Where some frames have a background of 0 they are NaN; the others' is what its counts say."""
+    counts = 3 * FEW_COUNTS  # in the region, of each frame with beam; with as many dark ones it would seem to be few
+    frames = np.zeros((8, 12, 16), "int32")
+    frames[::4, :4, :4] = counts // 16
+    image = xr.DataArray(frames, dims=("time", "y", "x"), attrs={"units": "counts"})
+    recipe = xi.Correction(background=xi.Background(y=(0, 4), x=(0, 4), mode="divide"))
+    with pytest.warns(xi.XinsituWarning) as heard:
+        xi.correct(image.chunk({"time": 3}) if lazy else image, recipe).compute()
+    assert ["background is zero in 6 of 8 frames" in str(one.message) for one in heard] == [True]
