@@ -324,3 +324,26 @@ def test_each_row_has_a_command_that_there_is(page):
         for word in " ".join(row.commands).split():
             if re.fullmatch(r"(tests|benchmarks|docs|\.ci)/[\w./]+", word):
                 assert (DOCS.parent / word).exists(), word
+
+
+# -- formulas ---------------------------------------------------------------------------------------------------------
+
+MATH = re.compile(
+    r"^```\{math\}\n(.*?)^```|\$\$(.+?)\$\$|(?<![\\$\w])\$([^$\n]+?)\$(?![\w$])", re.MULTILINE | re.DOTALL
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
+def test_formulas_of_a_page_can_be_drawn(page):
+    """Matplotlib draws them, which knows a part of LaTeX; a build would stop at the first one that it does not know."""
+    from matplotlib.mathtext import MathTextParser
+
+    text = re.sub(
+        r"^```(?!\{math\}).*?^```|`[^`\n]+`", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+    parser = MathTextParser("path")
+    for found in MATH.finditer(text):
+        formula = next(group for group in found.groups() if group)
+        for part in formula.split(r"\\"):
+            if part.strip():
+                parser.parse(f"${' '.join(part.split())}$")
