@@ -200,7 +200,7 @@ def test_motors_that_move_with_a_step_are_the_reason_unless_the_attenuator_is_re
     elsewhere = np.roll(moved, 9, axis=0)
     assert len(xi.find_attenuation_changes(counted(rates, rng, quality=elsewhere))) == 1
     scanned = np.full((120, 3), int(Quality.FRAME_IN_MOTION), "int32")
-    with pytest.warns(xi.XinsituWarning, match="motors move in 120 of 120 frames, .* overlap"):
+    with pytest.warns(xi.XinsituWarning, match="motors move in 120 of 120 frames, .*overlap"):
         assert len(xi.find_attenuation_changes(counted(rates, rng, quality=scanned))) == 1
     steady = np.ones_like(rates) * rates[:1]
     assert xi.find_attenuation_changes(counted(steady, rng, quality=scanned)) == []  # and nothing is said
@@ -528,3 +528,22 @@ def test_what_is_left_of_a_long_way_is_no_change_of_its_own():
     assert any("longer than an attenuator moves" in one.reason for one in found.rejected)
     flagged = xi.correct_attenuation(counted(6e5 * ROIS * opened[:, None], rng), found).quality
     assert (flagged.isel(time=slice(72, 79)) & int(Quality.NEAR_CHANGE)).all()
+
+
+@pytest.mark.parametrize("level", [3e3, 1e6])
+def test_growth_that_bends_some_frames_beside_a_change_leaves_its_end_points(level):
+    """Flat for some frames, then a ramp: the flat frames are a level and not on their way, however sharp the bend."""
+    for steady in range(1, 13):
+        for side in (-1, 1):
+            rng = np.random.default_rng([steady, side + 1, int(level), 81])
+            factor = (0.3, 7.0)[steady % 2]
+            t = np.clip((np.arange(140) - 69.5) * side - steady, 0, 14)
+            opened = np.where(np.arange(140) < 70, min(1, factor), min(1, 1 / factor))
+            rates = level * np.array([1, 0.55, 0.35, 0.8]) * (1 + np.array([0.02, 0.03, -0.011, 0.04]) * t[:, None])
+            series = counted(rates * opened[:, None], rng)
+            found = xi.find_attenuation_changes(series)
+            assert len(found) == 1, (steady, side, found.rejected)
+            ((before, after),) = ends(series, found)
+            assert before <= 69 < 70 <= after
+            assert after - before <= 7, (steady, side)  # no more is left out than an attenuator takes
+            assert abs(np.log(found[0].factor / factor)) * factor / found[0].factor_errors < 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -228,8 +229,21 @@ class Counts:
             return False
         return bool(off.sum() < 1.5 * np.sqrt(off.size) and (off**2).sum() < off.size + 2 * np.sqrt(2 * off.size))
 
+    def level(self, end: int, other: int) -> bool:
+        """Whether an end and two frames beside it are alike, so that nothing moves there, whatever comes later."""
+        alike = [
+            0 <= frame < len(self.values) and self.agree(end, frame, other)
+            for frame in (end - 2, end - 1, end + 1, end + 2)
+        ]
+        return any(map(all, pairwise(alike)))
+
     def gone(self, frames: npt.NDArray[np.intp], end: int, other: int) -> Floats:
-        """By which part an end lies off each of some frames, towards the other end; dims ``(frame)``."""
+        """By which part an end lies off each of some frames, towards the other end; dims ``(frame)``.
+
+        Where nothing moves beside the end it has gone nowhere, whatever comes later.
+        """
+        if self.level(end, other):
+            return np.zeros(len(frames))
         values, towards = self.values[frames], np.sign(self.values[other] - self.values[end])
         least = np.maximum(np.minimum(values, self.values[end]), 1e-300)
         off = towards * (self.values[end] - values) / least
