@@ -54,6 +54,20 @@ def starved(rng: np.random.Generator, counts: float) -> tuple[np.ndarray, None]:
     return counts * ROIS * np.ones((FRAMES, 1)), None
 
 
+def changed_at_onset(rng: np.random.Generator, slope: float) -> tuple[np.ndarray, float]:
+    """Begin to grow in the very gap in which the attenuation changes."""
+    cut, factor = int(rng.integers(50, 150)), float(np.exp(rng.choice([-1, 1]) * rng.uniform(0.5, 3)))
+    grown = 1 + slope * np.maximum(np.arange(FRAMES) - cut + rng.random(), 0)
+    opened = np.where(np.arange(FRAMES) < cut, min(factor, 1.0), min(1 / factor, 1.0))
+    return 10 ** rng.uniform(4, 6) * ROIS * (grown * opened)[:, None], factor
+
+
+def changed_in_flicker(rng: np.random.Generator, lag: float) -> tuple[np.ndarray, float]:
+    """Change by a factor of 8 in a beam that wanders."""
+    rates, _ = flicker(rng, lag)
+    return rates / np.where(np.arange(FRAMES) < rng.integers(40, 160), 1, 8)[:, None], 8.0
+
+
 PANELS: Sequence[tuple[str, Sequence[float], Make, bool]] = (
     ("factor", (1.1, 1.2, 1.5, 2, 8, 50, 500), step, True),
     ("counts per frame", (100, 300, 1e3, 1e4, 1e5, 1e6), lambda rng, counts: step(rng, 2.0, counts), True),
@@ -62,6 +76,11 @@ PANELS: Sequence[tuple[str, Sequence[float], Make, bool]] = (
     ("lag-1 correlation of the beam", (0.0, 0.4, 0.7, 0.9, 0.95), flicker, False),
     ("counts per frame, steady", (2, 5, 20, 60, 200), starved, False),
 )
+
+
+WITH_CHANGE: dict[Make, Make] = {onset: changed_at_onset, flicker: changed_in_flicker}
+PULLS = [label for label, _, make, _ in PANELS if make is not starved]
+"""What is varied where there is a change, too: a factor with its error."""
 
 
 def outcome(make: Make, value: float, runs: int) -> tuple[float, float]:
@@ -84,28 +103,46 @@ def outcome(make: Make, value: float, runs: int) -> tuple[float, float]:
     return found / runs, float(np.sqrt(np.mean(np.square(pulls)))) if pulls else np.nan
 
 
-def panel(axes: Axes, label: str, values: Sequence[float], make: Make, there: bool, runs: int) -> list[list[str]]:
-    """Draw one of the panels, and return its rows of the table."""
-    results = [outcome(make, value, runs) for value in values]
-    places = np.arange(len(values))
-    axes.plot(places, [100 * part for part, _ in results], "o-", color="#2e8b57" if there else "#dc322f")
-    axes.set_xticks(places, [f"{value:.0e}".replace("e+0", "e") if value >= 1e3 else f"{value:g}" for value in values])
+def labelled(axes: Axes, label: str, values: Sequence[float]) -> None:
+    """Name the axis along which something is varied, one place for each value."""
+    short = [f"{value:.0e}".replace("e+0", "e") if value >= 1e3 else f"{value:g}" for value in values]
+    axes.set_xticks(np.arange(len(values)), short)
     axes.set_xlabel(label)
+
+
+def panel(axes: Axes, label: str, values: Sequence[float], results: Sequence[tuple[float, float]], there: bool) -> None:
+    """Draw how often changes are found or invented."""
+    axes.plot(100 * np.array(results)[:, 0], "o-", color="#2e8b57" if there else "#dc322f")
+    labelled(axes, label, values)
     axes.set_ylabel("found, % of runs" if there else "invented, % of runs")
     axes.set_ylim(-4, 104)
-    rows = []
-    for value, (part, pull) in zip(values, results, strict=True):
-        told = (f"{100 * part:.0f} %", "", f"{pull:.2f}") if there else ("", f"{100 * part:.1f} %", "")
-        rows.append([label, f"{value:g}", *told])
-    return rows
+
+
+def pulls(axes: Axes, label: str, values: Sequence[float], results: Sequence[tuple[float, float]], runs: int) -> None:
+    """Draw the pulls of the factors, with their own errors from so many runs, and where they should lie."""
+    rms = np.array(results)[:, 1]
+    axes.axhspan(0.85, 1.15, color="#2e8b57", alpha=0.15, lw=0)
+    axes.errorbar(np.arange(rms.size), rms, rms / np.sqrt(2 * runs), fmt="o-", color="#268bd2", capsize=2)
+    labelled(axes, label, values)
+    axes.set_ylabel("rms of (found - true) / error")
+    axes.set_ylim(0, 2)
 
 
 def figure_finder(runs: int = 16) -> tuple[Figure, list[list[str]]]:
     """Hit rate, false rate and pulls over the grid."""
-    figure = Figure(figsize=(8.4, 5.0), layout="constrained")
+    figure = Figure(figsize=(8.4, 9.6), layout="constrained")
+    grid = figure.subplots(4, 3).ravel()
     rows: list[list[str]] = []
-    for axes, (label, values, make, there) in zip(figure.subplots(2, 3).ravel(), PANELS, strict=True):
-        rows += panel(axes, label, values, make, there, runs)
+    for number, (label, values, make, there) in enumerate(PANELS):
+        results = [outcome(make, value, runs) for value in values]
+        panel(grid[number], label, values, results, there)
+        told = [outcome(WITH_CHANGE[make], value, runs) for value in values] if make in WITH_CHANGE else results
+        if label in PULLS:
+            pulls(grid[len(PANELS) + PULLS.index(label)], label, values, told, runs)
+        for value, (part, _), (_, pull) in zip(values, results, told, strict=True):
+            found = (f"{100 * part:.0f} %", "") if there else ("", f"{100 * part:.1f} %")
+            rows.append([label, f"{value:g}", *found, "" if np.isnan(pull) else f"{pull:.2f}"])
+    grid[-1].set_axis_off()
     return figure, rows
 
 

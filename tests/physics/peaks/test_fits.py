@@ -447,3 +447,21 @@ def test_without_known_noise_no_fit_is_called_poor():
     skewed = np.exp(-0.5 * ((x - 20) / np.where(x < 20, 2.2, 5.1)) ** 2)
     found = xi.fit_profiles(xr.DataArray(1e6 * skewed, dims="x"), "x")
     assert not int(found.quality) & Quality.POOR_FIT
+
+
+@pytest.mark.parametrize(("width", "counts", "ground"), [(52.0, 70, 0.6), (36.0, 18, 15.0), (24.0, 6, 0.5)])
+@pytest.mark.parametrize("shape", ["gaussian", "lorentzian"])
+def test_peaks_so_broad_that_the_line_takes_their_place_are_flagged(shape, width, counts, ground):
+    x, rng = np.arange(72.0), np.random.default_rng(32)
+    away = (x - 35.2) / width
+    curve = np.exp(-4 * np.log(2) * away**2) if shape == "gaussian" else 1 / (1 + 4 * away**2)
+    frames = xr.DataArray(rng.poisson(counts * curve + ground, (150, 72)).astype(float), dims=("time", "x"))
+    errors = np.sqrt(np.maximum(frames, 1))
+    found = xi.fit_profiles(frames, "x", shape=shape, errors=errors, per_count=xr.DataArray(1.0))
+    assert float((found.quality == 0).mean()) < 0.1
+    clear = xr.DataArray(rng.poisson(400 * counts * curve + ground, (40, 72)).astype(float), dims=("time", "x"))
+    found = xi.fit_profiles(clear, "x", shape=shape, errors=np.sqrt(np.maximum(clear, 1)), per_count=xr.DataArray(1.0))
+    assert float((found.quality == 0).mean()) > 0.9
+    off = (found.fwhm - width) / found.fwhm_errors
+    assert abs(float(off.mean())) < 0.8
+    assert 0.6 < float(off.std()) < 1.4

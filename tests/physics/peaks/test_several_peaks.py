@@ -269,3 +269,17 @@ def test_too_few_bins_for_several_peaks_are_refused():
         xi.fit_profiles(profile, "x", peaks=2)
     with pytest.raises(xi.SchemaError, match="11 parameters"):
         xi.fit_rois(images(1), [xi.Roi("s", y=(100, 110), x=(300, 380))], peaks=3)
+
+
+@pytest.mark.parametrize(("apart", "width", "counts"), [(5.0, 5.0, 2500), (11.5, 9.5, 320)])
+def test_two_peaks_of_their_own_widths_never_end_as_a_narrow_one_on_a_broad_one(apart, width, counts):
+    x, rng = np.arange(76.0), np.random.default_rng(31)
+    curve = np.exp(-4 * np.log(2) * ((x - 34.3) / width) ** 2)
+    curve += 0.3 * np.exp(-4 * np.log(2) * ((x - 34.3 - apart) / width) ** 2)
+    frames = xr.DataArray(rng.poisson(counts * curve + 0.03 * counts, (80, 76)).astype(float), dims=("time", "x"))
+    errors = np.sqrt(np.maximum(frames, 1))
+    found = xi.fit_profiles(frames, "x", peaks=2, errors=errors, per_count=xr.DataArray(1.0))
+    trusted = found.quality == 0
+    off = ((found.centre.isel(peak=1) - 34.3 - apart) / found.centre_errors.isel(peak=1)).where(trusted)
+    assert float(np.abs(off).max()) < 5
+    assert float(found.chi_square.max() / found.n_free.max()) < 1.9

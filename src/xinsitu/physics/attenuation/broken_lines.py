@@ -28,7 +28,7 @@ REACH = sum(number * 2**power for power, number in enumerate(_BINS))
 """Frames of a side that are looked at."""
 _LENGTHS = 2.0 ** np.arange(7, -8, -1)
 """Frames over which the growth bends away by one standard deviation of a frame; a straight line comes on top."""
-_STRAIGHT = 10.0
+_STRAIGHT = 30.0
 """How much likelier a straight line is beforehand than each of these; three times that where all ROIs tell."""
 _BENT = 0.01
 """Relative change of the slope per frame above which a curve is less and less likely beforehand."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,12 @@ APART = 10.0
 OVERLAP, TOLD_APART = 1.3, 9.0
 """Distance over the mean width below which peaks of their own widths take counts from each other, and how many standard
 errors high they must be then."""
+BROAD = (0.15, 0.25, 0.5), (1e-9, 6.5, 14.5)
+"""Width as a part of the profile, and how many standard errors it must be then, or it does not scatter like a
+Gaussian."""
+_SURE = 1e6
 NEAR, LUCK = 15, 1.4
-"""Rows over whose median it is decided whether peaks merge, and by how much it must lie above the limit: of those near
+"""Rows over whose median it is decided whether errors hold, and by how much it must lie above the limit: of those near
 to it the ones that pass are those that the noise has pulled apart."""
 LIMITS = {"fraction": (-0.5, 1.5), "asymmetry": (-0.95, 0.95)}
 """Between which a shape is one."""
@@ -167,6 +172,11 @@ def fit_rows(
         before = np.where(before < 0, np.flatnonzero(good)[0], before)
         begin = result.parameters[before[again]]
         good = _improved(result, good, (rows, sigma, counted), again, begin, x, peaks, weighted)
+    if peaks.number > 1 and not peaks.shared_width:  # one that is broad under one that is narrow is a dead end
+        alike = _fit(rows, sigma, counted, result.parameters, x, replace(peaks, shared_width=True), weighted)
+        good = _improved(
+            result, good, (rows, sigma, counted), np.arange(len(rows)), alike.parameters, x, peaks, weighted
+        )
     n_points = np.isfinite(rows).sum(axis=1).astype(np.float64)
     told = packed(
         result,
@@ -175,7 +185,7 @@ def fit_rows(
         weighted=weighted,
         heights=peaks.places("height"),
         n_fitted=peaks.ties.shape[1],
-        unsure=_merging(result, good, peaks, values.shape[:-1]),
+        unsure=_unsure(result, good, x, peaks, values.shape[:-1]),
     )
     return told.reshape(*values.shape[:-1], told.shape[-1])
 
@@ -254,30 +264,45 @@ def _sensible(result: Fit, rows: Doubles, x: Doubles, peaks: Peaks) -> Bools:
     return np.asarray(good)
 
 
-def _merging(found: Fit, good: Bools, peaks: Peaks, shape: tuple[int, ...]) -> Bools:
-    """Tell fits of peaks that merge, by their own numbers and by those of the rows around along the first dimension."""
-    if peaks.number == 1:
-        return np.zeros(len(good), dtype=bool)
+def _unsure(found: Fit, good: Bools, x: Doubles, peaks: Peaks, shape: tuple[int, ...]) -> Bools:
+    """Tell fits whose errors do not hold, by their own numbers and those of the rows around (first dimension).
+
+    Of peaks that are near to it on the whole, those that look clear are the ones that the noise has made so.
+    """
     from scipy.ndimage import median_filter
 
-    height, centre, width = (found.parameters[:, peaks.places(name)] for name in OF_A_PEAK)
-    clear = np.full(len(good), np.inf)
     with np.errstate(invalid="ignore", divide="ignore"):
         errors = np.sqrt(np.einsum("naa->na", found.covariance))
-        significant = height / errors[:, peaks.places("height")]
-        for left, (one, other) in enumerate(itertools.pairwise(peaks.places("centre"))):
-            apart = centre[:, left + 1] - centre[:, left]
-            shared = found.covariance[:, one, other]
-            noise = np.sqrt(errors[:, one] ** 2 + errors[:, other] ** 2 - 2 * shared)
-            both = slice(left, left + 2)
-            overlap = (apart < OVERLAP * width[:, both].mean(axis=1)) & (not peaks.shared_width)
-            least = np.where(overlap, TOLD_APART, CLEAR)
-            clear = np.fmin(clear, np.fmin(apart / noise / APART, significant[:, both].min(axis=1) / least))
-    clear = np.where(good & np.isfinite(clear), clear, 0.0)
+        clear = np.fmin(_not_broad(found, errors, x, peaks), _not_merging(found, errors, peaks))
+    nothing = 0.0 if peaks.number > 1 else _SURE  # one peak may come and go
+    clear = np.where(good, np.fmin(clear, _SURE), nothing)
     series = clear.reshape(shape if shape else (1,))
     size = (min(NEAR, 2 * len(series) - 1), *(1 for _ in series.shape[1:])) if series.size else 1
     expected = median_filter(series, size=size, mode="mirror").reshape(-1)
     return np.asarray(good & ((clear < 1) | (expected < LUCK)))
+
+
+def _not_broad(found: Fit, errors: Doubles, x: Doubles, peaks: Peaks) -> Doubles:
+    """How much better the widths are known than they must be where the line below may take the place of a peak."""
+    width, known = found.parameters[:, peaks.places("fwhm")], errors[:, peaks.places("fwhm")]
+    part = width / abs(x[-1] - x[0])
+    return np.asarray((width / known / np.interp(part, *BROAD)).min(axis=1))
+
+
+def _not_merging(found: Fit, errors: Doubles, peaks: Peaks) -> Doubles:
+    """How much clearer of each other peaks are than they must be."""
+    height, centre, width = (found.parameters[:, peaks.places(name)] for name in OF_A_PEAK)
+    significant = height / errors[:, peaks.places("height")]
+    clear = np.full(len(height), np.inf)
+    for left, (one, other) in enumerate(itertools.pairwise(peaks.places("centre"))):
+        apart = centre[:, left + 1] - centre[:, left]
+        shared = found.covariance[:, one, other]
+        noise = np.sqrt(errors[:, one] ** 2 + errors[:, other] ** 2 - 2 * shared)
+        both = slice(left, left + 2)
+        overlap = (apart < OVERLAP * width[:, both].mean(axis=1)) & (not peaks.shared_width)
+        least = np.where(overlap, TOLD_APART, CLEAR)
+        clear = np.fmin(clear, np.fmin(apart / noise / APART, significant[:, both].min(axis=1) / least))
+    return clear
 
 
 # -- variables --------------------------------------------------------------------------------------------------------
