@@ -167,7 +167,8 @@ class FolderMachine(RuleBasedStateMachine):
             warnings.simplefilter("ignore")
             found = open_measurement(self.folder, tz="UTC", on_error="nan", order_error="ignore", logs=None)
         assert found.frame.values.tolist() == sorted(set(self.good) | self.bad)
-        bad = ~np.isin(found.frame_status.values, [FrameStatus.OK, FrameStatus.STALE_TIME, FrameStatus.NO_STAMP])
+        of_times = (FrameStatus.STALE_TIME, FrameStatus.NO_STAMP, FrameStatus.DOUBTFUL_TIME)  # a renamed frame's stamp
+        bad = ~np.isin(found.frame_status.values, [FrameStatus.OK, *of_times])
         image = found.image.values
         for position, number in enumerate(found.frame.values):
             assert bad[position] == (int(number) in self.bad)
