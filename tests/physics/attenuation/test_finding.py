@@ -547,3 +547,14 @@ def test_growth_that_bends_some_frames_beside_a_change_leaves_its_end_points(lev
             assert before <= 69 < 70 <= after
             assert after - before <= 7, (steady, side)  # no more is left out than an attenuator takes
             assert abs(np.log(found[0].factor / factor)) * factor / found[0].factor_errors < 5
+
+
+def test_steep_growth_on_both_sides_of_a_change_keeps_its_end_points():
+    """Ramps of several per cent a frame, of many counts: what goes on with its line was not on its way."""
+    rng = np.random.default_rng(82)
+    grown = 1 + np.array([0.03, 0.05, 0.04]) * np.clip(np.arange(46) - 21, 0, 12)[:, None]
+    grown[37:] += np.array([0.6, 0.7, 0.5]) * np.arange(9)[:, None]
+    series = counted(3e6 * ROIS * grown * np.where(np.arange(46) < 33, 1, 0.14)[:, None], rng)
+    (change,) = xi.find_attenuation_changes(series)
+    assert ends(series, [change]) == [(32, 33)]
+    assert change.factor == pytest.approx(1 / 0.14, abs=4 * change.factor_errors)

@@ -203,11 +203,11 @@ class Search:
         return int(befores[row]), int(afters[column])
 
     def _narrowed(self, counts: Counts, step: Transition, before: int, after: int) -> tuple[int, int]:
-        """Take frames in the gap that agree with a side to it: nothing moved in them."""
+        """Take frames in the gap that agree with a side, or go on with its line, to it: nothing moved in them."""
         ends = before, after
-        while after - before > 1 and counts.agree(ends[0], before + 1, ends[1]):
+        while after - before > 1 and counts.belongs(ends[0], before, before + 1, ends[1]):
             before += 1
-        while after - before > 1 and counts.agree(ends[1], after - 1, ends[0]):
+        while after - before > 1 and counts.belongs(ends[1], after, after - 1, ends[0]):
             after -= 1
         # one frame between frames without beam and the other side may be half way, whatever it counts
         before -= before - step.start >= SHORT and counts.cut_off(before - 1, before)

@@ -144,6 +144,8 @@ _PART = 0.1
 """Part of the step by which a frame may be off the end of a side without being half way."""
 CLEAR = 6.0
 """Standard deviations of a frame above which a logarithm is as good as the value."""
+_STEEP = 3.0
+"""Standard deviations of a frame that growth must be in each, or a frame on its way could pass for it."""
 _COST = 12.0
 """Chi-squared that a frame must take away to be left out as half way."""
 _NO_MONITOR = 1e-3
@@ -221,8 +223,20 @@ class Counts:
 
     def agree(self, end: int, frame: int, other: int) -> bool:
         """Whether a frame is what the end of a side is, by chance and not on its way to the other end."""
-        away, step = self.values[frame] - self.values[end], self.values[other] - self.values[end]
-        spread = np.sqrt(2 * self.noise[end] ** 2 + (_EVEN * self.values[end]) ** 2)
+        return self._agrees(frame, self.values[end], 2 * self.noise[end] ** 2, other)
+
+    def belongs(self, end: int, last: int, frame: int, other: int) -> bool:
+        """Whether a frame agrees with an end, or goes on with the line of steep growth, as no attenuator does."""
+        line = last - (frame - last) * np.arange(4)
+        if (same := self.agree(end, frame, other)) or line.min() < 0 or line.max() >= len(self.values):
+            return same
+        ahead = np.array([1.0, 0.5, 0.0, -0.5]) @ self.values[line]  # the value one frame ahead, by least squares
+        steep = np.mean(np.abs(ahead - self.values[last]) > _STEEP * self.noise[last]) > 0.5
+        return bool(steep) and self._agrees(frame, ahead, 2.5 * self.noise[last] ** 2, other)
+
+    def _agrees(self, frame: int, expected: Floats, variance: Floats, other: int) -> bool:
+        away, step = self.values[frame] - expected, self.values[other] - expected
+        spread = np.sqrt(variance + (_EVEN * expected) ** 2)
         known = np.isfinite(away) & (np.abs(step) > 0) & (spread > 0)
         off, part = (np.sign(step) * away / spread)[known], np.abs(away[known]) / np.abs(step[known])
         if not off.size or np.median(part) > _PART:
@@ -231,10 +245,7 @@ class Counts:
 
     def level(self, end: int, other: int) -> bool:
         """Whether an end and two frames beside it are alike, so that nothing moves there, whatever comes later."""
-        alike = [
-            0 <= frame < len(self.values) and self.agree(end, frame, other)
-            for frame in (end - 2, end - 1, end + 1, end + 2)
-        ]
+        alike = [0 <= at < len(self.values) and self.agree(end, at, other) for at in end + np.array([-2, -1, 1, 2])]
         return any(map(all, pairwise(alike)))
 
     def gone(self, frames: npt.NDArray[np.intp], end: int, other: int) -> Floats:
