@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xinsitu.errors import DocumentError, LayoutError, ResultExists, SchemaError, collected
+from xinsitu.errors import DocumentError, LayoutError, ResultExists, SchemaError
 from xinsitu.io.disk import refuse_other_format, write_whole
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois, write_attenuation_changes
 from xinsitu.io.guard import check_outputs
@@ -32,27 +32,23 @@ from xinsitu.values import AttenuationChange
 from .console import complain, say, say_block, sentence, table, working
 from .shared import document, safe_name, scheduler
 
+Result = tuple[Path, xr.Dataset]
+"""A file of results, and what is in it."""
+
 
 def stitch(words: argparse.Namespace) -> int:
     """Join time series and correct their changes of attenuation."""
-    samples = _by_sample(words.results)
-    if len(samples) > 1:
-        return _stitch_each(samples, words)
-    return _stitch_one(_result_files(words.results), words)
+    results = _results(words.results)
+    if all(path.is_dir() for path in words.results):  # files that were named one by one are of one sample
+        samples: dict[str, list[Result]] = {}
+        for path, series in results:
+            samples.setdefault(_sample_name(series), []).append((path, series))
+        if len(samples) > 1:
+            return _stitch_each(samples, words)
+    return _stitch_one(results, words)
 
 
-def _by_sample(given: Sequence[Path]) -> dict[str, list[Path]]:
-    """Results in folders by their samples; files that were named one by one are of one, as is what has no sample."""
-    if not all(path.is_dir() for path in given):
-        return {}
-    samples: dict[str, list[Path]] = {}
-    for path in _result_files(given):
-        with collected():
-            samples.setdefault(_sample_name(read_results(path)), []).append(path)
-    return samples
-
-
-def _stitch_each(samples: Mapping[str, Sequence[Path]], words: argparse.Namespace) -> int:
+def _stitch_each(samples: Mapping[str, Sequence[Result]], words: argparse.Namespace) -> int:
     """Join each sample by itself; one that cannot be joined does not stop the rest."""
     of_one = ("changes", "change", "proposal", "append_to", "figure", "report", "bad_frames")
     if asked := [name for name in of_one if getattr(words, name)]:
@@ -65,10 +61,10 @@ def _stitch_each(samples: Mapping[str, Sequence[Path]], words: argparse.Namespac
         )
     folder.mkdir(parents=True, exist_ok=True)
     failed = []
-    for name, paths in samples.items():
-        say(f"{name}: {len(paths)} measurements")
+    for name, results in samples.items():
+        say(f"{name}: {len(results)} measurements")
         try:
-            _stitch_one(paths, argparse.Namespace(**{**vars(words), "output": folder / f"{name}.nc"}))
+            _stitch_one(results, argparse.Namespace(**{**vars(words), "output": folder / f"{name}.nc"}))
         except Exception as fault:  # noqa: BLE001 - whatever is wrong with one sample, the others go on
             complain(f"error: {sentence(fault, name)}")
             failed.append(name)
@@ -77,13 +73,13 @@ def _stitch_each(samples: Mapping[str, Sequence[Path]], words: argparse.Namespac
     return 1 if failed else 0
 
 
-def _stitch_one(paths: Sequence[Path], words: argparse.Namespace) -> int:
-    read = [*paths, words.changes, words.events, words.append_to, words.same_rois]
+def _stitch_one(results: Sequence[Result], words: argparse.Namespace) -> int:
+    read = [*(path for path, _ in results), words.changes, words.events, words.append_to, words.same_rois]
     others = [words.proposal, words.figure, words.report]
     if words.output is not None:
         refuse_other_format(words.output)
     check_outputs([words.output, *others], inputs=read, overwrite=words.force)
-    inputs, series = _inputs(paths, words)
+    inputs, series = _inputs(results, words)
     output = words.output or Path(f"{_sample_name(series[0])}.nc")
     check_outputs([output, *others], inputs=read, frames=frames_of(inputs), overwrite=words.force)
     stitched = _stitch_recipe(words, inputs)
@@ -142,15 +138,14 @@ def _stitch_recipe(words: argparse.Namespace, inputs: Sequence[Recipe]) -> Stitc
     )
 
 
-def _inputs(paths: Sequence[Path], words: argparse.Namespace) -> tuple[list[Recipe], list[xr.Dataset]]:
+def _inputs(results: Sequence[Result], words: argparse.Namespace) -> tuple[list[Recipe], list[xr.Dataset]]:
     """Results and the recipes that they hold; measured again where one set of ROIs is wanted for all."""
-    series = [read_results(path) for path in paths]
-    recipes = [recipe_of(one, path) for path, one in zip(paths, series, strict=True)]
+    recipes = [recipe_of(series, path) for path, series in results]
     if words.same_rois is None:
-        return recipes, series
+        return recipes, [series for _, series in results]
     rois = read_rois(words.same_rois)
     again: list[Recipe] = []
-    for path, step in zip(paths, recipes, strict=True):
+    for (path, _), step in zip(results, recipes, strict=True):
         if not isinstance(step, Measure):
             raise DocumentError(f"{path}: does not say how it was measured, so it cannot be measured with other ROIs")
         again.append(replace(step, rois=rois))
@@ -169,23 +164,20 @@ def _report(measured: xr.Dataset, changes: Sequence[AttenuationChange], words: a
     say(f"wrote {words.report.resolve()}")
 
 
-def _result_files(given: Sequence[Path]) -> list[Path]:
-    """Files as given; of a folder every ROI time series in it."""
-    found: list[Path] = []
+def _results(given: Sequence[Path]) -> list[Result]:
+    """Results as given; of a folder every ROI time series in it."""
+    found: list[Result] = []
     for path in given:
-        if not path.is_dir():
-            found.append(path)
-            continue
-        inside = [file for file in sorted(path.glob("*.nc")) if _is_series(file)]
-        if not inside:
+        inside = sorted(path.glob("*.nc")) if path.is_dir() else [path]
+        read = [(file, read_results(file)) for file in inside]
+        if path.is_dir() and not (read := [(file, result) for file, result in read if _is_series(result)]):
             raise LayoutError(f"{path}: holds no ROI time series (*.nc); give what 'xinsitu measure' wrote")
-        found += inside
+        found += read
     return found
 
 
-def _is_series(path: Path) -> bool:
+def _is_series(result: xr.Dataset) -> bool:
     """Whether it is the ROI time series of one measurement, not a stack of frames or a whole sample."""
-    result = read_results(path)
     return "roi" in result.dims and "attenuation_factor" not in result.coords and "segment" not in result.coords
 
 
