@@ -1,10 +1,22 @@
 """What is done where nobody says otherwise; loaded by the command line's help, so it loads nothing."""
 
+from collections.abc import Mapping
+
 MEDIAN, OUTLIERS = 3, 5.0
 """Size of the median where numbers are made, and the standard deviations from which it replaces a pixel."""
 CHUNK_BYTES = 24 * 2**20
 """Raw pixels that are read, worked on and written together: 20 to 100 frames of a PILATUS 100K were the fastest; one
 frame per task is 8 times slower."""
+
+FURTHER: Mapping[str, tuple[str, ...]] = {
+    "mean": ("mean",),
+    "minimum": ("minimum",),
+    "std": ("std",),
+    "brightest": ("brightest",),
+    "sigma": ("sigma_y", "sigma_x"),
+    "skewness": ("skewness_y", "skewness_x"),
+}
+"""What a ROI measures only where it is asked to, and the quantities that this is."""
 
 
 def frames_per_block(frame_bytes: int) -> int:

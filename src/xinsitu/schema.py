@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
+from .defaults import FURTHER as FURTHER
 from .epoch import TIME_ENCODING as TIME_ENCODING
 from .epoch import UNKNOWN_ZONE as UNKNOWN_ZONE
 from .epoch import epoch_seconds as epoch_seconds
@@ -120,15 +121,6 @@ CURVES = ("intensity", *POSITIONS)
 """Quantities of a ROI that are drawn, compared and put into tables, in their order."""
 SHARED_ERRORS = ("scale_errors", "frame_scale_errors", "level_errors")
 """Coordinates of a ROI time series that are known once its frames are measured."""
-FURTHER: Mapping[str, tuple[str, ...]] = {
-    "mean": ("mean",),
-    "minimum": ("minimum",),
-    "std": ("std",),
-    "brightest": ("brightest",),
-    "sigma": ("sigma_y", "sigma_x"),
-    "skewness": ("skewness_y", "skewness_x"),
-}
-"""What a ROI measures only where it is asked to, and the quantities that this is."""
 SCALED = ("intensity", "background", "maximum", "mean", "minimum", "std", "brightest", "profile_y", "profile_x")
 """What a change of attenuation multiplies."""
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -352,7 +353,10 @@ class TestFramesAndTime:
         assert model.view.frame == model.view.n_frames - 1 >= 11
         assert np.isfinite(model.numbers.of("WZ")["intensity"].values[:12]).all()
         (folder / frames[12].name).write_bytes(frames[12].read_bytes())
-        store.refresh()
+        end = time.monotonic() + 60  # what was written a moment ago may still be being written
+        while store.refresh() == 0:
+            assert time.monotonic() < end
+            time.sleep(0.05)
         store.wait()
         model.view.grow()
         model.numbers.measure_now()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from xinsitu.defaults import MEDIAN, OUTLIERS
+from xinsitu.defaults import FURTHER, MEDIAN, OUTLIERS
 from xinsitu.io.options import KEYWORDS, add_options
-from xinsitu.schema import FURTHER
 
 from . import words
 

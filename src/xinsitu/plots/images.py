@@ -14,7 +14,7 @@ from xinsitu.schema import image_of, knows_utc
 from xinsitu.values import Roi, RoiSet
 
 from .curves import PALETTE
-from .interactive import bokeh, braced
+from .interactive import bokeh, braced, load_hvplot
 from .timeline import timeline
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def plot_kymograph(
     >>> type(plot_kymograph(frames, Roi("WZ", y=(2, 7), x=(3, 8)))).__name__
     'QuadMesh'
     """
-    import hvplot.xarray  # noqa: F401 - the accessor
+    load_hvplot()
 
     bokeh()
     profile = _profile(data, roi, along, correction)
@@ -274,7 +274,7 @@ def _corrected(data: xr.Dataset | xr.DataArray, correction: Correction | None) -
 
 
 def _picture(image: xr.DataArray, *, log: bool, clim: tuple[float, float] | None = None) -> hv.Image:
-    import hvplot.xarray  # noqa: F401 - the accessor
+    load_hvplot()
 
     values = np.asarray(image.values)
     finite = values[np.isfinite(values)]

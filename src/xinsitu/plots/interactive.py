@@ -44,6 +44,16 @@ def bokeh() -> None:
         _bring_styles()
 
 
+def load_hvplot() -> None:
+    """Load the accessors of hvplot; in a notebook they ask no other machine for scripts either."""
+    import hvplot
+
+    if "inline" in hvplot.extension.param:  # of notebooks only
+        hvplot.extension.param["inline"].default = True
+    import hvplot.pandas
+    import hvplot.xarray
+
+
 def _bring_styles() -> None:
     """Let figures in a notebook bring the style sheets of Panel with them, instead of its address for them."""
     import panel as pn
@@ -200,7 +210,7 @@ def _margins(plot: object, _: object) -> None:
 
 
 def _curve(figure: Drawing, panel: Panel, curve: Curve) -> list[hv.Element]:
-    import hvplot.pandas  # noqa: F401 - the accessor
+    load_hvplot()
     import pandas as pd
 
     columns = {"time": curve.x, panel.name: curve.y, "value": curve.y + curve.offset, "errors": curve.errors}

@@ -54,8 +54,8 @@ def test_two_people_at_once_mix_nothing(truth, start):
         assert model.view.frame == 20 + n
     one.field("name").first.fill("mine")
     one.field("name").first.press("Enter")
-    one.settle(lambda: "mine" in models[0].rois.names)
-    assert "mine" not in models[1].rois.names
+    one.settle(lambda: "mine" in models[0].regions.rois.names)
+    assert "mine" not in models[1].regions.rois.names
     for tab, model, roi in zip(tabs, models, ("mine", "WZ"), strict=True):
         tab.settle(lambda model=model: not model.numbers.stale())
         tab.shows(model, roi)
