@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pytest
 import xarray as xr
@@ -322,7 +320,7 @@ def matched(sample, changes):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_five_hundred_samples():
-    due = found = whole = placed = good = false = contradicted = 0
+    due = found = placed = good = false = 0
     relative = []
     for seed in range(500):
         sample = samples.make(seed)
@@ -336,20 +334,12 @@ def test_five_hundred_samples():
             if change is None:
                 continue
             found += 1
-            ends = change.before_key.frame, change.after_key.frame
-            whole += ends[0] <= true[0] and ends[1] >= true[1]
-            placed += ends == true[:2]
+            placed += (change.before_key.frame, change.after_key.frame) == true[:2]
             good += abs(change.factor - true[2]) < 3 * change.factor_errors
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always", XinsituWarning)
-            relative.append(joined_error(sample, changes))
-        assert all("contradicts the data" in str(one.message) for one in said)
-        contradicted += bool(said)
+        relative.append(joined_error(sample, changes))
     assert due > 1800
     assert found >= 0.99 * due
-    assert whole >= 0.985 * due  # no frame on its way is taken for a level
-    assert placed >= 0.98 * due  # and few steady ones are left out
-    assert contradicted <= 2  # and what was found holds when it is applied
+    assert placed >= 0.99 * due
     assert false < 0.01 * due
     assert good >= 0.99 * found
     assert np.mean(np.concatenate(relative) < 1) > 0.99

@@ -28,9 +28,9 @@ _BESIDE = 3
 """Frames on each side with which a single frame is compared."""
 DUMP = 5
 """More frames than this without beam are a dump or a closed shutter, not an attenuator on its way."""
-_SHIFT, _CURVE, _CLEARLY, _LEFT = 6, 8, 5.0, 0.03
-"""Frames by which an end point may move to where the curves are smoother, frames that a curve needs, by how much more
-likely (logarithm) they must be then, and the part by which a frame must be off its level to be left out for that."""
+_SHIFT, _CURVE, _CLEARLY = 6, 8, 5.0
+"""Frames by which an end point may move to where the curves are smoother, frames that a curve needs, and by how much
+more likely (logarithm) they must be then."""
 _LOCAL, _AROUND = 24, 4
 """Frames on each side in which a kink is looked for instead of a step, and how far from the step it may be."""
 _NEAREST, _EVEN, _OFF, _PART = 4, 0.003, 3.0, 0.1
@@ -195,8 +195,7 @@ class Search:
         )
         between = afters - befores[:, None] - 1
         likely = left[:, None] + right - half_way_cost(1, counts.values.shape[1]) * between
-        kept = ((befores >= before) | (counts.gone(befores, before, after) > _LEFT))[:, None]
-        kept = kept & ((afters <= after) | (counts.gone(afters, after, before) > _LEFT))
+        kept = counts.may_end(befores, before, after)[:, None] & counts.may_end(afters, after, before)
         likely[(between < 0) | ~kept] = -np.inf
         likely[befores == before, afters == after] += _CLEARLY
         row, column = np.unravel_index(int(likely.argmax()), likely.shape)

@@ -144,8 +144,10 @@ _PART = 0.1
 """Part of the step by which a frame may be off the end of a side without being half way."""
 CLEAR = 6.0
 """Standard deviations of a frame above which a logarithm is as good as the value."""
-_STEEP = 3.0
+_STEEP = 1.5
 """Standard deviations of a frame that growth must be in each, or a frame on its way could pass for it."""
+_LEFT, _LIKE = 0.03, 1.0
+"""Part by which a frame must be off its level to be left out for a smoother curve, and be within to be taken in."""
 _COST = 12.0
 """Chi-squared that a frame must take away to be left out as half way."""
 _NO_MONITOR = 1e-3
@@ -248,17 +250,14 @@ class Counts:
         alike = [0 <= at < len(self.values) and self.agree(end, at, other) for at in end + np.array([-2, -1, 1, 2])]
         return any(map(all, pairwise(alike)))
 
-    def gone(self, frames: npt.NDArray[np.intp], end: int, other: int) -> Floats:
-        """By which part an end lies off each of some frames, towards the other end; dims ``(frame)``.
-
-        Where nothing moves beside the end it has gone nowhere, whatever comes later.
-        """
-        if self.level(end, other):
-            return np.zeros(len(frames))
+    def may_end(self, frames: npt.NDArray[np.intp], end: int, other: int) -> npt.NDArray[np.bool_]:
+        """Whether an end may move to frames: inwards to what is like it, outwards to a level that it is off from."""
         values, towards = self.values[frames], np.sign(self.values[other] - self.values[end])
-        least = np.maximum(np.minimum(values, self.values[end]), 1e-300)
-        off = towards * (self.values[end] - values) / least
-        return np.nanmedian(np.where(np.isfinite(off).any(axis=1)[:, None], off, 0.0), axis=1)
+        off = (self.values[end] - values) / np.maximum(np.minimum(values, self.values[end]), 1e-300)
+        off = np.where(np.isfinite(off).any(axis=1)[:, None], off, 0.0)
+        inwards = (frames - end) * np.sign(other - end) >= 0
+        out = (np.nanmedian(towards * off, axis=1) > _LEFT) & (not self.level(end, other))
+        return np.where(inwards, np.nanmedian(np.abs(off), axis=1) < _LIKE, out)
 
     def cut_off(self, one: int, other: int) -> bool:
         """Whether there are frames without beam between two frames."""
