@@ -28,7 +28,7 @@ from xinsitu.recipe.cluster import computing
 from xinsitu.simulate import simulate_frames
 
 LIMIT, LARGE = 0.01, 16e6
-"""Part of the bytes of frames of 4M pixels that may travel: as much travels of small ones."""
+"""Part of the bytes of the frames that may travel; bytes of a frame of 4M pixels, of which as much travels."""
 
 
 class Relay:
@@ -116,7 +116,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"graph: {tasks} tasks in {made:.2f} s; frames as they travel {size / given.frames:.0f} bytes each")
         print(f"{passed / 1e6:.2f} MB through the scheduler, {between / 1e6:.2f} MB between workers")
         print(f"{frame / 1e3:.1f} kB a frame: {100 * small:.2f} % of these pixels, {100 * large:.2f} % of 4M pixels")
-    return 0 if large <= LIMIT else 1
+    return 0 if small <= LIMIT else 1
 
 
 if __name__ == "__main__":
