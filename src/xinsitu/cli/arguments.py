@@ -14,7 +14,7 @@ from xinsitu.io.options import add_options
 
 from . import option_groups as groups
 from .figure_arguments import add_figures
-from .words import box, calibration, change, not_negative, positive
+from .words import box, calibration, change, limits, not_negative, positive
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -37,6 +37,7 @@ READ, CORRECT, WRITE, RARE = "what to read", "how to correct", "where to write",
 _TOPICS = {
     **dict.fromkeys(("--tz", "--instrument", "--rois", "--flatfield", "--log", "--series", "--events"), READ),
     **dict.fromkeys(("--median", "--threshold", "--background", "--background-mode", "--mask", "--crop"), CORRECT),
+    "--geometry": READ,
     **dict.fromkeys(("--normalise-by", "--bad-frames", "--dark", "--background-image"), CORRECT),
     **dict.fromkeys(("--output", "--force", "--figure", "--report", "--proposal", "--table", "--compression"), WRITE),
     **dict.fromkeys(("--time", "--ignore-time-order", "--period", "--stamp-marks", "--on-error"), RARE),
@@ -120,6 +121,7 @@ def parser(version: str, commands: dict[str, Command]) -> argparse.ArgumentParse
     _measure(add)
     _watch(add)
     _two_time(add)
+    _radial(add)
     _stitch(add)
     add_figures(add)
     _run(add)
@@ -282,6 +284,30 @@ def _two_time(add: Add) -> None:
     groups.reading(one)
     one.add_argument("-o", "--output", type=Path, metavar="F.png|.pdf|.svg", help="file (default: S_M_two_time.png)")
     one.add_argument("--force", action="store_true", help="overwrite what is there")
+
+
+def _radial(add: Add) -> None:
+    one = add(
+        "radial",
+        "profiles along q, scattering angle or azimuth in time, by pyFAI",
+        "  xinsitu radial 0884/time1 --geometry waxs.poni --chi -20:20 -o sector.nc\n"
+        "  xinsitu radial 0884/time1 --geometry waxs.poni --along chi --q 1.9:2.0 --bins 90 --figure ring.png",
+    )
+    one.add_argument("measurement", type=Path, help="folder of frames")
+    one.add_argument("--geometry", type=Path, required=True, metavar="G.poni|.json", help="where the detector stands")
+    one.add_argument("--along", choices=["q", "two_theta", "chi"], default="q", help="axis of the profiles")
+    one.add_argument("--bins", type=positive, default=500, metavar="N", help="their number")
+    one.add_argument("--q", type=limits, metavar="A:B", help="only pixels with q between these, in 1/angstrom")
+    one.add_argument("--two-theta", type=limits, metavar="A:B", help="only these scattering angles, in degrees")
+    one.add_argument("--chi", type=limits, metavar="A:B", help="only these azimuths, in degrees: a sector")
+    one.add_argument("--no-solid-angle", action="store_true", help="do not divide by the solid angle of pixels")
+    one.add_argument("--flatfield", type=Path, metavar="F", help="folder of flat-field frames")
+    groups.correcting(one)
+    groups.reading(one)
+    one.add_argument("-o", "--output", type=Path, metavar="F.nc", help="file to write (default: S_M_radial.nc)")
+    one.add_argument("--figure", type=Path, metavar="F.png|.pdf|.svg", help="draw them against time")
+    one.add_argument("--x", choices=["elapsed", "local", "utc", "frame"], default="elapsed", help="time of the figure")
+    groups.writing(one)
 
 
 def _stitch(add: Add) -> None:

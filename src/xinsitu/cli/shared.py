@@ -202,7 +202,8 @@ def check_frames_to(outputs: Iterable[Path], measurement: Path, words: argparse.
     check_outputs(
         outputs,
         inputs=[
-            words.mask, log, getattr(words, "rois", None), *(one.file for one in getattr(words, "calibration", ())),
+            words.mask, log, getattr(words, "rois", None), getattr(words, "geometry", None),
+            *(one.file for one in getattr(words, "calibration", ())),
         ],
         frames=[measurement, *calibrations(words), *getattr(words, "measurements", ())],
         overwrite=overwrite,

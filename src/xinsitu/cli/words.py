@@ -45,6 +45,23 @@ def interval(text: str) -> tuple[float, float]:
     return start, stop
 
 
+def limits(text: str) -> tuple[float, float]:
+    """Read ``FIRST:LAST``.
+
+    Examples
+    --------
+    >>> limits("-5:5")
+    (-5.0, 5.0)
+    """
+    try:
+        first, last = map(float, text.split(":"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not FIRST:LAST, such as 1.9:2.0") from None
+    if not first < last:
+        raise argparse.ArgumentTypeError(f"{text!r} ends before it begins")
+    return first, last
+
+
 def calibration(text: str) -> Calibrating:
     """Read ``AXIS:NAME=FILE`` or ``AXIS:NAME=FILE,LATTICE`` with a lattice constant in angstrom.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from xinsitu.errors import DocumentError, RoiError, XinsituError
 from xinsitu.kernels.scattering import within
-from xinsitu.values import AttenuationChange, Event, Mask, Roi, RoiSet
+from xinsitu.values import AttenuationChange, DetectorGeometry, Event, Mask, Roi, RoiSet
 from xinsitu.values.detector_geometry import LIMITS, checked_limits
 
 from .disk import ordinary, write_whole
@@ -167,13 +167,18 @@ def _in_q(shape: Mapping[str, Any], path: Path, size: Any) -> Any:  # noqa: ANN4
         raise RoiError(f"a shape of kind {IN_Q} has no {', '.join(sorted(strange))}, only {', '.join(known)}")
     limits = checked_limits(**{name: shape.get(name) for name in LIMITS})
     if not limits or "geometry" not in shape:
-        raise RoiError(f"a shape of kind {IN_Q} needs a geometry, a .poni file, and limits: {', '.join(LIMITS)}")
+        raise RoiError(
+            f"a shape of kind {IN_Q} needs a geometry, a .poni file or its numbers, and limits: {', '.join(LIMITS)}"
+        )
     if not isinstance(size, list) or len(size) != 2 or not all(type(number) is int and number > 0 for number in size):
         raise RoiError(f"a shape of kind {IN_Q} needs the detector_shape of the ROI file, [rows, columns]")
     surface, incidence = shape.get("surface", "y"), shape.get("incidence", 0.0)
     if surface not in ("y", "x") or not isinstance(incidence, int | float):
         raise RoiError(f"surface is 'y' or 'x' and incidence a number of degrees, not {surface!r}, {incidence!r}")
-    geometry = read_geometry(_beside(path, shape["geometry"]), incidence=incidence)
+    if isinstance(told := shape["geometry"], Mapping):
+        geometry = DetectorGeometry.from_dict({**told, "incidence": incidence or told.get("incidence", 0.0)})
+    else:
+        geometry = read_geometry(_beside(path, told), incidence=incidence)
     return within(geometry.maps((0, size[0]), (0, size[1]), surface=surface), limits)
 
 

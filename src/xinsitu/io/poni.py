@@ -1,4 +1,4 @@
-"""Geometry files of pyFAI, ``.poni``."""
+"""Where the detector stands, from a file of pyFAI (``.poni``), or its numbers in JSON."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ _ORIENTATION = 3
 def read_geometry(path: str | os.PathLike[str], *, incidence: float = 0.0) -> DetectorGeometry:
     """Read a ``.poni`` file of pyFAI; the last calibration in it counts, as there.
 
+    A JSON file holds the numbers of :class:`~xinsitu.DetectorGeometry` by their names.
+
     The pixel size of a detector that is only named is looked up by pyFAI: ``pip install 'xinsitu[geometry]'``.
 
     Parameters
@@ -30,7 +32,7 @@ def read_geometry(path: str | os.PathLike[str], *, incidence: float = 0.0) -> De
     path
         The file.
     incidence
-        Angle of the beam to the sample's surface in degrees, which is not in the file.
+        Angle of the beam to the sample's surface in degrees, which is not in a ``.poni`` file.
 
     Raises
     ------
@@ -50,11 +52,14 @@ def read_geometry(path: str | os.PathLike[str], *, incidence: float = 0.0) -> De
     if Path(ordinary(path)).stat().st_size > _LARGEST:
         raise DocumentError(f"{name}: is larger than 1 MiB, no .poni file")
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise DocumentError(f"{name}: is not a text file") from None
-    told = _told(lines)
     try:
+        if text.lstrip().startswith("{"):
+            document = json.loads(text)
+            return DetectorGeometry.from_dict(document | ({"incidence": incidence} if incidence else {}))
+        told = _told(text.splitlines())
         numbers = {key: float(told[key]) for key in _NUMBERS if key in told}
         if missing := [key for key in ("Distance", "Poni1", "Poni2", "Wavelength") if key not in numbers]:
             raise DocumentError(f"lacks {', '.join(missing)}")
@@ -62,7 +67,7 @@ def read_geometry(path: str | os.PathLike[str], *, incidence: float = 0.0) -> De
         centre = numbers["Poni1"] / high - 0.5, numbers["Poni2"] / wide - 0.5
         rotation = numbers.get("Rot1", 0.0), numbers.get("Rot2", 0.0), numbers.get("Rot3", 0.0)
         return DetectorGeometry(numbers["Distance"], numbers["Wavelength"], centre, (high, wide), rotation, incidence)
-    except (XinsituError, ValueError, TypeError) as fault:
+    except (XinsituError, ValueError, TypeError, RecursionError) as fault:
         raise DocumentError(f"{name}: {fault}") from None
 
 

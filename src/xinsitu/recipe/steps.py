@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import xarray as xr
 
@@ -187,14 +187,14 @@ class Parse:
 
     def to_dict(self, base: Path) -> dict[str, Any]:
         """JSON form."""
-        document = _measurement_dict(self, base)
+        document = measurement_dict(self, base)
         return document if self.crop is None else {**document, "crop": [list(bounds) for bounds in self.crop]}
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any], base: Path) -> Parse:
         """Read the JSON form."""
         box = document.get("crop")
-        return cls(**_measurement_values(document, base), crop=None if box is None else (tuple(box[0]), tuple(box[1])))
+        return cls(**measurement_values(document, base), crop=None if box is None else (tuple(box[0]), tuple(box[1])))
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ class Measure:
 
     def to_dict(self, base: Path) -> dict[str, Any]:
         """JSON form."""
-        document = {**_measurement_dict(self, base), "rois": self.rois.to_dict()}
+        document = {**measurement_dict(self, base), "rois": self.rois.to_dict()}
         if self.calibrating:
             document["calibration"] = [one.to_dict(base) for one in self.calibrating]
         wanted: dict[str, Any] = {"smooth": self.smooth, "profiles": self.profiles}
@@ -235,7 +235,7 @@ class Measure:
         """Read the JSON form."""
         rois = RoiSet.from_dict(document.get("rois", {}))
         return cls(
-            **_measurement_values(document, base),
+            **measurement_values(document, base),
             rois=rois,
             smooth=document.get("smooth"),
             calibrating=tuple(Calibrating.from_dict(one, base) for one in document.get("calibration", ())),
@@ -248,7 +248,26 @@ def _names(kind: type[Reading] | type[Correcting]) -> list[str]:
     return [item.name for item in fields(kind)]
 
 
-def _measurement_dict(step: Parse | Measure, base: Path) -> dict[str, Any]:
+class OfMeasurement(Protocol):
+    """A recipe on the frames of one measurement."""
+
+    command: ClassVar[str]
+
+    @property
+    def measurement(self) -> Path:
+        """Where the frames are."""
+
+    @property
+    def reading(self) -> Reading:
+        """How they are opened."""
+
+    @property
+    def correcting(self) -> Correcting:
+        """What is done to them."""
+
+
+def measurement_dict(step: OfMeasurement, base: Path) -> dict[str, Any]:
+    """JSON form of what all recipes on frames have."""
     return {
         "command": step.command,
         "version": VERSION,
@@ -258,7 +277,8 @@ def _measurement_dict(step: Parse | Measure, base: Path) -> dict[str, Any]:
     }
 
 
-def _measurement_values(document: Mapping[str, Any], base: Path) -> dict[str, Any]:
+def measurement_values(document: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """Return the same from the JSON form."""
     return {
         "measurement": base / document["measurement"],
         "reading": Reading(**known(document.get("reading", {}), _names(Reading), "reading")),

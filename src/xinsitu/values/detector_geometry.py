@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -97,6 +97,26 @@ class DetectorGeometry:
             "distance": self.distance, "wavelength": self.wavelength, "beam_centre": list(self.beam_centre),
             "pixel_size": list(self.pixel_size), "rotation": list(self.rotation), "incidence": self.incidence,
         }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> DetectorGeometry:
+        """Read the JSON form.
+
+        Raises
+        ------
+        SchemaError
+            Something is missing, unknown or of the wrong kind.
+        """
+        names = [item.name for item in fields(cls)]
+        if not isinstance(document, Mapping) or (strange := [name for name in document if name not in names]):
+            wrong = ", ".join(map(str, strange)) if isinstance(document, Mapping) else repr(document)
+            raise SchemaError(f"a geometry has {', '.join(names)}, not {wrong}")
+        if missing := [name for name in names[:4] if name not in document]:
+            raise SchemaError(f"a geometry lacks {', '.join(missing)}")
+        try:
+            return cls(**document)
+        except (TypeError, ValueError) as fault:
+            raise SchemaError(f"a geometry has a value of the wrong kind ({fault})") from None
 
 
 def checked_limits(**limits: Limits | None) -> dict[str, Limits]:

@@ -227,3 +227,132 @@ def test_a_geometry_that_makes_no_sense_is_refused(wrong):
     good = {"distance": 0.2, "wavelength": 1e-10, "beam_centre": (1, 2), "pixel_size": (1e-4, 1e-4)}
     with pytest.raises(SchemaError):
         DetectorGeometry(**{**good, **wrong})
+
+
+# -- errors behind corrections ----------------------------------------------------------------------------------------
+
+SMALL = (40, 50)
+NEAR = DetectorGeometry(0.03, 1e-10, (20, 25), (172e-6, 172e-6), (0.1, 0, 0))
+REGIONS = (((5, 12), (5, 14)), ((8, 14), (10, 20)))  # they overlap, and lie in the bins
+GAIN = xr.DataArray(np.random.default_rng(3).uniform(0.5, 1.5, SMALL), dims=("y", "x"))
+BEHIND = {
+    "nothing": None,
+    "outliers": xi.Correction(median=3, threshold=5),
+    "flat": xi.Correction(flatfield=GAIN),
+    "subtracted": xi.Correction(background=xi.Background(regions=REGIONS, mode="subtract")),
+    "divided": xi.Correction(flatfield=GAIN, background=xi.Background(regions=REGIONS, mode="divide")),
+    "monitor": xi.Correction(normalise="monitor"),
+}
+
+
+def pulls(profiles, truth):
+    """Root mean square of what is off by how many errors, over frames and bins."""
+    return float(np.sqrt((((profiles.intensity - truth) / profiles.intensity_errors) ** 2).mean()))
+
+
+@needs_pyfai
+@pytest.mark.parametrize("counts", [20, 2_000, 20_000])
+@pytest.mark.parametrize("name", BEHIND)
+def test_errors_behind_corrections_are_the_scatter(name, counts):
+    rng = np.random.default_rng(counts)
+    image = frames(rng.poisson(counts, (250, *SMALL)).astype("int32"), units="counts")
+    scan = xr.Dataset({"image": image}, {"monitor": ("time", rng.poisson(900, 250), {"units": "counts"})})
+    profiles = xi.radial_profiles(scan, NEAR, bins=10, correction=BEHIND[name], solid_angle=name != "flat")
+    tolerance = 0.15 if name == "monitor" else 0.07  # one monitor for all bins: 250 numbers, not 2500
+    assert pulls(profiles, profiles.intensity.mean("time")) == pytest.approx(1, abs=tolerance)
+
+
+@needs_pyfai
+@pytest.mark.parametrize("counts", [20, 2_000, 20_000])
+def test_errors_hold_the_noise_of_a_dark(counts):
+    """Each frame with a dark of its own, of three frames half as long."""
+    rng, found = np.random.default_rng(counts), []
+    for _ in range(120):
+        words = {"units": "counts", "n_frames": 3, "exposure_time": 2.0}
+        dark = xr.DataArray(rng.poisson(0.3 * counts, (3, *SMALL)).mean(axis=0), dims=("y", "x"), attrs=words)
+        scan = xr.Dataset({"image": frames(rng.poisson(1.6 * counts, (1, *SMALL)).astype("int32"), units="counts")})
+        scan = scan.assign_coords(exposure_time=("time", [4.0]))
+        found.append(xi.radial_profiles(scan, NEAR, bins=10, correction=xi.Correction(dark=dark), solid_angle=False))
+    assert pulls(xr.concat(found, "time"), counts) == pytest.approx(1, abs=0.08)
+
+
+@needs_pyfai
+def test_errors_that_nobody_knows_say_why():
+    image = rings(2)
+    for one, correction, said in (
+        (image, xi.Correction(median=3), "median"),
+        (xi.correct(image, xi.Correction(median=3)), None, "median"),
+        (image.astype("float64").drop_attrs(), None, "counts"),
+    ):
+        errors = xi.radial_profiles(one, FLAT, bins=20, correction=correction).intensity_errors
+        assert errors.isnull().all()
+        assert said in errors.attrs["comment"]
+    assert "comment" not in xi.radial_profiles(image, FLAT, bins=20).intensity_errors.attrs
+
+
+@needs_pyfai
+@pytest.mark.parametrize("limits", [(160, 200), (-30, 250), (-180, 180), (350, 370)])
+def test_azimuths_go_round(limits):
+    """Means over the pixels of each bin, whatever multiple of 360 degrees its limits are told with."""
+    scan = xi.with_geometry(xr.Dataset({"image": frames(np.ones((1, *SHAPE)))}), FLAT)
+    image = frames(5 + np.cos(np.radians(scan.chi.values))[None])
+    found = xi.radial_profiles(image, FLAT, along="chi", chi=limits, bins=18, q=(0.5, 2.5), solid_angle=False)
+    assert found.chi.values[0] == pytest.approx(limits[0] + (limits[1] - limits[0]) / 36)
+    np.testing.assert_allclose(found.intensity[0], 5 + np.cos(np.radians(found.chi)), atol=0.02)
+    with pytest.raises(RoiError, match="once"):
+        xi.radial_profiles(image, FLAT, along="chi", chi=(-200, 200))
+
+
+@needs_pyfai
+def test_profiles_of_a_crop_are_those_of_its_pixels():
+    image = rings(2).assign_coords(y=np.arange(SHAPE[0]), x=np.arange(SHAPE[1]))
+    part = image.isel(y=slice(20, 100), x=slice(30, 120))
+    mask = np.ones(SHAPE, dtype=bool)
+    mask[20:100, 30:120] = False
+    whole = xi.Correction(mask=xr.DataArray(mask, dims=("y", "x")))
+    told = {"bins": 30, "q": (0.5, 2.4)}
+    one, other = xi.radial_profiles(part, FLAT, **told), xi.radial_profiles(image, FLAT, correction=whole, **told)
+    np.testing.assert_allclose(one.intensity, other.intensity, rtol=1e-5)
+    np.testing.assert_allclose(one.intensity_errors, other.intensity_errors, rtol=1e-5)
+
+
+@pytest.mark.parametrize("surface", ["y", "x"])
+def test_exit_angles_of_a_tilted_detector_are_those_of_vectors(surface):
+    """90 degrees less the angle between the ray to a pixel, turned by rotation matrices, and the surface's normal."""
+    from scipy.spatial.transform import Rotation
+
+    geometry = DetectorGeometry(0.31, 1.2e-10, (45.3, -20.7), (172e-6, 150e-6), (0.12, -0.07, 0.4), incidence=1.3)
+    scan = xi.with_geometry(xr.Dataset({"image": frames(np.zeros((1, *SHAPE)))}), geometry, surface=surface)
+    rot1, rot2, rot3 = geometry.rotation
+    turn = (
+        Rotation.from_rotvec([0, 0, rot3]) * Rotation.from_rotvec([0, -rot2, 0]) * Rotation.from_rotvec([-rot1, 0, 0])
+    )
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    on_detector = np.stack([(y - 45.3) * 172e-6, (x + 20.7) * 150e-6, np.full(SHAPE, 0.31)], axis=-1)
+    rays = turn.apply(on_detector.reshape(-1, 3))
+    a = np.radians(1.3)
+    normal = np.array([np.cos(a), 0, -np.sin(a)] if surface == "y" else [0, np.cos(a), -np.sin(a)])
+    between = np.degrees(np.arccos(rays @ normal / np.linalg.norm(rays, axis=1)))
+    np.testing.assert_allclose(scan.exit_angle, 90 - between.reshape(SHAPE), atol=1e-9)
+
+
+def test_a_geometry_may_be_its_numbers(tmp_path):
+    (tmp_path / "waxs.json").write_text(json.dumps(TILTED.to_dict()))
+    assert xi.read_geometry(tmp_path / "waxs.json") == TILTED
+    assert xi.read_geometry(tmp_path / "waxs.json", incidence=0.2).incidence == 0.2
+    roi = {"name": "a", "shape": {"kind": "q", "geometry": FLAT.to_dict(), "q": [1.9, 2.1], "chi": [-5, 5]}}
+    document = {"format": "xinsitu-rois", "version": 1, "detector_shape": [*SHAPE], "rois": [roi]}
+    (tmp_path / "rois.json").write_text(json.dumps(document))
+    expected = xi.roi_in_q(frames(np.zeros((1, *SHAPE))), FLAT, "a", q=(1.9, 2.1), chi=(-5, 5))
+    assert xi.read_rois(tmp_path / "rois.json")["a"] == expected
+    for change, said in (
+        ({"distance": None}, "wrong kind"), ({"beam": [1, 2]}, "not beam"), ({"wavelength": 1}, "X-rays"),
+        ({"pixel_size": 1}, "2 numbers"), ({"beam_centre": ["a", 1]}, "wrong kind"),
+    ):  # fmt: skip
+        (tmp_path / "bad.json").write_text(json.dumps(TILTED.to_dict() | change))
+        with pytest.raises(DocumentError, match=rf"bad\.json.*{said}"):
+            xi.read_geometry(tmp_path / "bad.json")
+    for text in ('{"distance": 1', '{"distance": 1}', "[1, 2]", "{" * 10_000):
+        (tmp_path / "bad.json").write_text(text)
+        with pytest.raises(DocumentError, match=r"bad\.json"):
+            xi.read_geometry(tmp_path / "bad.json")

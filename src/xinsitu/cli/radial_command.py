@@ -1,0 +1,63 @@
+"""``radial``: profiles along q, scattering angle or azimuth, frame by frame."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from xinsitu.io.disk import refuse_other_format
+from xinsitu.io.poni import read_geometry
+from xinsitu.io.results import write_results
+from xinsitu.recipe import Radial
+
+from .console import say, working
+from .shared import (
+    background,
+    calibrations,
+    check_frames_to,
+    correcting,
+    correction_text,
+    default_name,
+    document,
+    reading,
+    refuse_swapped,
+    say_measurement,
+    scheduler,
+)
+
+
+def radial(words: argparse.Namespace) -> int:
+    """Write the profiles of a measurement, and draw them if asked."""
+    refuse_swapped(words.measurement, words.flatfield)
+    geometry, how = read_geometry(words.geometry), reading(words)
+    limits = {name: ends for name in ("q", "two_theta", "chi") if (ends := getattr(words, name)) is not None}
+    scan = how.open(words.measurement)
+    step = Radial(
+        words.measurement, geometry, how.named(scan), correcting(words, background(words)), words.along, words.bins,
+        limits, not words.no_solid_angle,
+    )  # fmt: skip
+    output = words.output or Path(default_name(scan, "_radial"))
+    refuse_other_format(output)
+    written = [output] if words.figure is None else [output, words.figure]
+    check_frames_to(written, words.measurement, words, overwrite=words.force)
+    say_measurement(scan, words.measurement)
+    say(correction_text(step.correcting.of(scan)))
+    doing = f"integrating {scan.sizes['time']} frames along {words.along}"
+    with scheduler(words, [words.measurement, *calibrations(words)]) as where, working(doing):
+        profiles = where.recorded(step.produce())
+    write_results(profiles, output, overwrite=words.force, recipe=document(step, output))
+    filled = int(np.isfinite(profiles["intensity"].values).any(axis=0).sum())
+    first, last = profiles[words.along].values[[0, -1]]
+    units = profiles[words.along].attrs["units"]
+    say(f"{words.along}: {first:.4g} to {last:.4g} {units}, {filled} of {words.bins} bins hold pixels")
+    if why := profiles["intensity_errors"].attrs.get("comment"):
+        say(f"errors: {why}")
+    if words.figure:
+        from xinsitu.plots.profile_map import draw_profiles
+
+        draw_profiles(profiles, words.along, x=words.x, path=words.figure, overwrite=words.force)
+        say(f"wrote {words.figure.resolve()}")
+    say(f"wrote {output.resolve()}")
+    return 0
