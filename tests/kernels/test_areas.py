@@ -100,6 +100,61 @@ def test_any_star_shaped_polygon_has_its_area(corners):
     assert shape.weights("exact")[1].sum() == pytest.approx(area, abs=1e-9) or area < 1e-9
 
 
+hard = st.one_of(  # on the lines of the grid, beside them by less than what is rounded off, and anywhere
+    st.integers(60, 90).map(float),
+    st.integers(60, 90).map(lambda at: at + 0.5),
+    st.builds(
+        lambda at, off: at + 0.5 + off, st.integers(60, 90), st.sampled_from([1e-7, -1e-9, 1e-11, -1e-12, 1e-13])
+    ),
+    place,
+)
+turns = st.one_of(st.sampled_from([0.0, 30.0, 45.0, 90.0, 90 + 1e-9, -90.0, 180.0, 360.0, 1e-9]), st.floats(-720, 720))
+sizes = st.one_of(st.floats(1e-3, 0.9), st.integers(1, 40).map(float), st.floats(1, 50))
+
+
+@given(y=hard, x=hard, high=sizes, wide=sizes, angle=turns)
+def test_the_area_is_exact_wherever_lines_of_the_grid_are_touched(y, x, high, wide, angle):
+    shapes = Ellipse((y, x), (high, wide), angle), Rotated((y, x), (high, wide), angle)
+    sectors = Sector((y, x), (0.5 * high, high), (angle, angle + 90)), Sector((y, x), (0, wide), (angle, angle + 360))
+    for shape in (*shapes, *sectors):
+        weights = shape.weights("exact")[1]
+        assert weights.sum() == pytest.approx(shape.area, abs=1e-9)
+        assert weights.min() >= 0
+        assert weights.max() <= 1
+
+
+@given(y=hard, x=hard, high=sizes, wide=sizes, angle=turns)
+def test_every_pixel_of_an_ellipse_is_that_of_its_inscribed_polygon(y, x, high, wide, angle):
+    ellipse = Ellipse((y, x), (high, wide), angle)
+    t, (along, across) = np.linspace(0, 2 * np.pi, 600, endpoint=False), (np.radians(angle), np.radians(angle + 90))
+    points = np.stack(
+        [
+            y + wide * np.cos(t) * np.sin(along) + high * np.sin(t) * np.sin(across),
+            x + wide * np.cos(t) * np.cos(along) + high * np.sin(t) * np.cos(across),
+        ],
+        axis=1,
+    )
+    found, expected = whole(ellipse, "exact"), whole(Polygon(points.tolist()), "exact")
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+def test_an_arc_that_turns_back_just_beyond_a_line_of_the_grid_is_in_the_pixel_there():
+    ellipse = Ellipse((71.0, 66.5388489558), (13.0, 11.007020570758222), 45.0)  # reaches to column 54.494
+    weights = whole(ellipse, "exact")
+    np.testing.assert_allclose(weights, subpixels(ellipse, 50), atol=0.02)
+    assert 0.001 < weights[:, 54].sum() < 0.01  # two thirds of its height times its width
+
+
+def test_a_polygon_may_touch_itself_but_not_cross_itself_there():
+    hole = [(10, 10), (10, 30), (30, 30), (30, 10), (10, 10), (15, 15), (25, 15), (25, 25), (15, 25), (15, 15)]
+    assert Polygon(hole).weights("exact")[1].sum() == pytest.approx(400 - 100, abs=1e-9)
+    wings = [(10, 10), (20, 20), (10, 30), (30, 30), (20, 20), (30, 10)]
+    assert Polygon(wings).weights("exact")[1].sum() == pytest.approx(200, abs=1e-9)
+    twice = [(21.5, 37.5), (21.5, 38.5), (18.5, 37.5), (31.0, 37.5), (16.5, 33.0)]
+    with pytest.raises(RoiError, match="crosses itself where it touches itself"):
+        Polygon(twice).weights("exact")
+
+
 def test_whole_pixels_are_those_of_skimage():
     ellipse = Ellipse((70.3, 66.8), (11.4, 27.9))
     rows, columns = draw.ellipse(70.3, 66.8, 11.4, 27.9)

@@ -20,19 +20,22 @@ class Line:
     begin: tuple[float, float]
     end: tuple[float, float]
 
+    def at(self, part: Doubles) -> tuple[Doubles, Doubles]:
+        """Points ``y, x``."""
+        y, x = (first + part * (last - first) for first, last in zip(self.begin, self.end, strict=True))
+        return y, x
+
     def cut(self) -> tuple[Doubles, Doubles, Doubles]:
         """Points ``y, x`` where it meets the grid, ends among them, and what lies between it and each chord: nothing.
 
         The lines of the grid are at whole numbers.
         """
-        begin, end = np.array(self.begin), np.array(self.end)
-        met = [np.array([0.0, 1.0])]
-        for first, last in zip(begin, end, strict=True):
+        met = [_free(np.array([0.0, 1.0]))]
+        for axis, (first, last) in enumerate(zip(self.begin, self.end, strict=True)):
             grid = np.arange(np.ceil(min(first, last)), np.floor(max(first, last)) + 1)
             if first != last:
-                met.append((grid - first) / (last - first))
-        part = np.unique(np.clip(np.concatenate(met), 0.0, 1.0))
-        y, x = (_snapped(first + part * (last - first)) for first, last in zip(begin, end, strict=True))
+                met.append(_on_grid((grid - first) / (last - first), grid, axis))
+        part, y, x = _in_order(self, met)
         return y, x, np.zeros(len(part) - 1)
 
     def corners(self) -> Doubles:
@@ -80,34 +83,53 @@ class Arc:
         That is ``d (D - sin D) / 2`` for a step ``D`` of the angle, ``d`` the determinant of both half axes.
         """
         low, high = sorted((self.begin, self.end))
-        met = [np.array([low, high]), np.arange(np.ceil(2 * low / np.pi), 2 * high / np.pi) * np.pi / 2]
-        for middle, a, b in zip(self.centre, self.along, self.across, strict=True):
+        met = [_free(np.array([low, high]))]
+        for axis, (middle, a, b) in enumerate(zip(self.centre, self.along, self.across, strict=True)):
             reach, phase = np.hypot(a, b), np.arctan2(b, a)
             grid = np.arange(np.ceil(middle - reach), np.floor(middle + reach) + 1)
-            away = np.arccos(np.clip((grid - middle) / reach, -1.0, 1.0)) if reach > 0 else grid[:0]
-            for t in (phase + away, phase - away):
+            grid = grid if reach > 0 else grid[:0]
+            away = np.arccos(np.clip((grid - middle) / max(reach, 1e-300), -1.0, 1.0))
+            turns = phase + np.arange(2) * np.pi  # a piece that turns back would leave its pixel between two points
+            for t, known in ((phase + away, grid), (phase - away, grid), (turns, np.full(2, np.nan))):
                 first = low + np.mod(t - low, 2 * np.pi)
-                met.append(first[first <= high])
-        t = np.unique(np.concatenate(met))
-        t = t if self.begin < self.end else t[::-1]
-        y, x = (_snapped(values) for values in self.at(t))
+                met.append(_on_grid(first[first <= high], known[first <= high], axis))
+        t, y, x = _in_order(self, met)
+        if self.begin > self.end:
+            t, y, x = t[::-1], y[::-1], x[::-1]
         step = np.diff(t)
         (a_y, a_x), (b_y, b_x) = self.along, self.across
         return y, x, 0.5 * (a_x * b_y - b_x * a_y) * (step - np.sin(step))
 
 
-def _snapped(values: Doubles) -> Doubles:
-    """Put points that differ from a line of the grid by rounding only onto it."""
-    whole = np.rint(values)
-    return np.where(np.abs(values - whole) < 1e-10, whole, values)
+Met = tuple[Doubles, Doubles, Doubles]
+"""Parameters of points of a piece, and those of their ``y`` and ``x`` that are known; else NaN."""
+
+
+def _free(at: Doubles) -> Met:
+    return at, np.full_like(at, np.nan), np.full_like(at, np.nan)
+
+
+def _on_grid(at: Doubles, grid: Doubles, axis: int) -> Met:
+    """Points on lines of the grid across an axis: there exactly, whatever rounding makes of them."""
+    other = np.full_like(at, np.nan)
+    return (at, grid, other) if axis == 0 else (at, other, grid)
+
+
+def _in_order(piece: Line | Arc, met: list[Met]) -> Met:
+    """Return parameters, ``y`` and ``x`` of the points of a piece."""
+    at, *known = (np.concatenate(part) for part in zip(*met, strict=True))
+    order = np.argsort(at, kind="stable")
+    y, x = (np.where(np.isnan(one), free, one)[order] for one, free in zip(known, piece.at(at), strict=True))
+    return at[order], y, x
 
 
 def pixel_areas(outline: Iterable[Line | Arc], origin: tuple[int, int], shape: tuple[int, int]) -> Doubles:
-    """Area of each pixel within a closed outline that does not cross itself, ``(y, x)``, exact to rounding.
+    """Area of each pixel within a closed outline, ``(y, x)``, exact to rounding.
 
     Green's theorem, as renderers of fonts use it: between two lines of the grid a piece of the outline lies in one
     pixel, of which it covers what is to the right of it, and of all pixels further right its height. Pixels are squares
-    about whole numbers; ``origin`` is the first pixel, ``shape`` rows and columns, which hold the whole outline.
+    about whole numbers; ``origin`` is the first pixel, ``shape`` rows and columns, which hold the whole outline. What
+    lies in an outline that crosses itself counts as often as this runs around it, the other way round negative.
 
     Examples
     --------
@@ -131,7 +153,7 @@ def pixel_areas(outline: Iterable[Line | Arc], origin: tuple[int, int], shape: t
     areas = areas if areas.sum() >= 0 else -areas
     areas[np.abs(areas) < SAME] = 0.0
     areas[np.abs(areas - 1) < SAME] = 1.0
-    return np.clip(areas, 0.0, 1.0)
+    return np.asarray(areas)
 
 
 def _shifted(piece: Line | Arc, origin: tuple[int, int]) -> Line | Arc:

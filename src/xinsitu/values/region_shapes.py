@@ -29,6 +29,7 @@ MOST_POINTS = 10_000
 MOST_PIXELS = 2**26
 _FAR = 1e6
 """Pixels; no shape is so far away or so large."""
+_ROUNDING = 1e-6
 
 
 def numbers(value: object, count: int, what: str, *, positive: bool = False) -> tuple[float, ...]:
@@ -85,7 +86,7 @@ class Shape:
     @cached_property
     def around(self) -> tuple[tuple[int, int], tuple[int, int]]:
         """First pixel, and rows and columns, of the smallest box that holds all pixels that it touches."""
-        corners = np.concatenate([piece.corners() for ring in self.rings for piece in ring]).round(9)
+        corners = np.concatenate([piece.corners() for ring in self.rings for piece in ring]).round(11)
         first, last = np.floor(corners.min(axis=0) + 0.5), np.ceil(corners.max(axis=0) + 0.5)
         high, wide = (max(1, int(size)) for size in last - first)
         return (int(first[0]), int(first[1])), (high, wide)
@@ -96,13 +97,16 @@ class Shape:
         Raises
         ------
         RoiError
-            No pixel counts.
+            No pixel counts, or some do more than once: the outline crosses itself where it touches itself.
         """
         origin, shape = self.around
         if shape[0] * shape[1] > MOST_PIXELS:
             raise RoiError(f"reaches over {shape[0]} x {shape[1]} pixels, more than any detector has")
         if edges == "exact":
             weights = pixel_areas([piece for ring in self.rings for piece in ring], origin, shape)
+            if weights.min() < -_ROUNDING or weights.max() > 1 + _ROUNDING:
+                raise RoiError("has an outline that crosses itself where it touches itself: put its points in order")
+            weights = np.clip(weights, 0.0, 1.0)
         else:
             weights = self.holds(origin, shape).astype(np.float64)
         rows, columns = np.flatnonzero(weights.any(axis=1)), np.flatnonzero(weights.any(axis=0))
