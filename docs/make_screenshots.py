@@ -56,7 +56,8 @@ def notebook(browser: Browser, folder: Path, jupyter: str) -> None:
             page.get_by_role("button", name="No", exact=True).click(timeout=3000)  # news
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_text("Run All Cells", exact=True).click()
-        page.wait_for_timeout(30_000)
+        page.wait_for_timeout(60_000)
+        assert "Traceback" not in page.locator(".jp-Notebook").inner_text(), "a cell of the notebook failed"
         page.locator(".jp-Notebook").screenshot(path=FIGURES / "notebook.png")
     finally:
         server.terminate()

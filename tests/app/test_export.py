@@ -111,7 +111,9 @@ def everything(model: ExplorerModel) -> None:
 
 class TestFolders:
     def test_raw(self, start, experiment: Truth, tmp_path: Path):
-        holds(start(experiment.folders["time1"], rois=experiment.rois, reading=TOKYO), tmp_path)
+        screen = holds(start(experiment.folders["time1"], rois=experiment.rois, reading=TOKYO), tmp_path)
+        scan = xi.open_measurement(experiment.folders["time1"], tz="Asia/Tokyo")
+        assert differences(screen, xi.measure(scan, experiment.rois).compute()) == {}
 
     def test_corrected_in_every_way(self, start, experiment: Truth, tmp_path: Path):
         mask = np.zeros((195, 487), "uint8")
@@ -131,7 +133,15 @@ class TestFolders:
         scan = xi.open_measurement(experiment.folders["time1"], tz="Asia/Tokyo")
         counter = next(name for name in ("monitor", "Monitor", "I0", "ic0", "epoch") if name in scan.coords)
         correcting = Correcting(normalise=counter, flatfield=experiment.folders["flatfield"], flatfield_median=3)
-        holds(start(experiment.folders["time1"], rois=experiment.rois, reading=TOKYO, correcting=correcting), tmp_path)
+        explorer = start(experiment.folders["time1"], rois=experiment.rois, reading=TOKYO, correcting=correcting)
+        screen = holds(explorer, tmp_path)
+        frames = xi.open_measurement(experiment.folders["flatfield"], tz="Asia/Tokyo")
+        mean = xi.median(frames["image"], 3).mean("time", dtype="float64").compute()
+        flat = mean / mean.mean()
+        plain = xi.measure(scan, experiment.rois, correction=xi.Correction(flatfield=flat)).compute()
+        reference = screen["intensity"] * scan[counter] / plain["intensity"]
+        np.testing.assert_allclose(reference, reference[0, 0], rtol=1e-5)
+        assert np.ptp(scan[counter].values) > 0
 
     @pytest.mark.slow
     def test_a_joined_sample_with_everything(self, start, experiment: Truth, tmp_path: Path):
@@ -150,7 +160,10 @@ class TestFolders:
     def test_a_single_measurement_with_events_and_moving_rois(self, start, experiment: Truth, tmp_path: Path):
         explorer = start(experiment.folders["time2"], rois=experiment.rois, reading=TOKYO)
         everything(explorer.model)
-        holds(explorer, tmp_path)
+        screen = holds(explorer, tmp_path)
+        assert [event["name"] for event in json.loads(screen.attrs["events"])] == ["In shutter open"]
+        left = screen["roi_x0"].sel(roi="CTR").values
+        assert left[5] != left[50]
 
     def test_events_of_other_measurements_stop_nothing(self, start, experiment: Truth):
         """The file of events beside the frames is that of the whole sample."""
@@ -205,9 +218,11 @@ class TestDatasets:
 
     def test_through_the_engine_and_as_a_tree(self, start, experiment: Truth, tmp_path: Path):
         scan = xr.open_dataset(experiment.folders["time1"], engine="xinsitu", chunks={}, tz="Asia/Tokyo")
-        holds(start(scan, rois=experiment.rois), tmp_path)
+        one = holds(start(scan, rois=experiment.rois), tmp_path)
         tree = xi.open_sample(experiment.folders["sample"], tz="Asia/Tokyo")
-        holds(start(tree, rois=experiment.rois), tmp_path)
+        whole = holds(start(tree, rois=experiment.rois), tmp_path)
+        assert whole.sizes["time"] > one.sizes["time"]
+        np.testing.assert_array_equal(whole["intensity"].isel(time=slice(one.sizes["time"])), one["intensity"])
 
     @pytest.mark.parametrize("change", ["later", "cropped", "corrected", "doubled", "in memory"])
     def test_frames_that_no_folder_holds_have_a_script_alone(self, start, experiment: Truth, tmp_path: Path, change):
@@ -220,7 +235,8 @@ class TestDatasets:
             "in memory": scan.compute,
         }[change]()
         rois = [xi.Roi("WZ", y=(60, 150), x=(210, 270)), xi.Roi("TW", y=(60, 150), x=(300, 350))]
-        holds(start(changed, rois=xi.RoiSet(rois)), tmp_path, recipe=False, scan=changed)
+        screen = holds(start(changed, rois=xi.RoiSet(rois)), tmp_path, recipe=False, scan=changed)
+        assert differences(screen, xi.measure(changed, rois).compute()) == {}
 
     def test_a_flat_field_of_ones_own_is_named_in_the_script(self, start, experiment: Truth, tmp_path: Path):
         flat = xi.open_flatfield(experiment.folders["flatfield"], tz="Asia/Tokyo")

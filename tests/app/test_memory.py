@@ -82,9 +82,13 @@ def test_a_night_of_looks_keeps_no_more_than_the_frames(growing):
 
 
 def test_other_systems_have_nothing_to_do(monkeypatch):
-    def none(_: object) -> object:
+    asked = []
+
+    def none(name: object) -> object:
+        asked.append(name)
         raise OSError("no such library")
 
     monkeypatch.setattr("ctypes.CDLL", none)
     keep_small()
     give_back()
+    assert asked == [None, None]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from xinsitu.physics.attenuation.overlap import attenuation_from_overlap
 from xinsitu.physics.attenuation.reports import RejectedChange, change_reports
 from xinsitu.plots import plot_changes
 from xinsitu.values import AttenuationChange
@@ -52,6 +53,17 @@ def test_where_sums_decided_the_line_is_their_mean(sample):
     (report,) = change_reports(sample, [change])
     before, after = sample.intensity.values[25:31, 0].mean(), sample.intensity.values[31:37, 0].mean()
     assert report.factors["WZ"][0] == pytest.approx(before / after)
+
+
+def test_where_scans_overlap_no_line_is_drawn(sample):
+    """The factor is that of equal places of two scans, not of the frames beside the change."""
+    q = np.concatenate([np.linspace(0, 1, 31), np.linspace(0.9, 2, 29)])
+    scans = sample.assign_coords(q=("time", q), measurement=("time", ["a"] * 31 + ["b"] * 29))
+    (change,) = attenuation_from_overlap(scans, "q")
+    for lines in drawn(scans, change).values():
+        assert np.isnan(lines).all()
+    (axes,) = plot_changes(scans, [change]).axes
+    assert not [one for one in axes.lines if one.get_marker() == "o" and one.get_xdata().size]
 
 
 def test_what_was_rejected_stands_in_grey_at_its_place(sample):

@@ -142,3 +142,26 @@ def test_html_fits_a_window_of_a_laptop(series, tmp_path):
     least = [int(height) for height in re.findall(r'"min_height":(\d+)', page)]
     assert len(least) == 5
     assert sum(least) <= 800
+
+
+@pytest.mark.parametrize("x", ["elapsed", "utc"])
+@pytest.mark.parametrize("style", ["paper", "slide"])
+def test_names_of_events_at_one_time_stand_beside_each_other(series, x, style):
+    """Onsets of several ROIs are fractions of a second apart."""
+    moments = [*(TIME[20] + number * np.timedelta64(90, "ms") for number in (1, 0, 2)), TIME[4]]
+    events = [xi.Event(f"onset {number}", moment) for number, moment in enumerate(moments)]
+    figure = paper_figure(drawing(series, events=events, x=x), style=style)
+    FigureCanvasAgg(figure).draw()
+    names = [text for text in figure.axes[0].texts if text.get_text().startswith("onset")]
+    boxes = sorted((text.get_window_extent() for text in names), key=lambda box: box.x0)
+    assert [text.get_text() for text in sorted(names, key=lambda text: text.get_window_extent().x0)] == [
+        "onset 3", "onset 1", "onset 0", "onset 2"
+    ]  # fmt: skip
+    assert all(left.x1 <= right.x0 for left, right in itertools.pairwise(boxes))
+
+
+def test_all_letters_of_a_logarithmic_axis_are_of_one_size(series):
+    figure = paper_figure(drawing(series, log=True))
+    FigureCanvasAgg(figure).draw()
+    labels = figure.axes[-1].yaxis.get_ticklabels(which="both")
+    assert len({text.get_fontsize() for text in labels if text.get_text()}) == 1

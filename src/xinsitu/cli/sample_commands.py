@@ -221,6 +221,7 @@ def _placed(changes: Sequence[AttenuationChange], sample: xr.Dataset) -> list[At
 def plot(words: argparse.Namespace) -> int:
     """Draw a result."""
     from xinsitu.plots import save_plot
+    from xinsitu.plots.curves import of_rois
 
     result = read_results(words.result)
     if "roi" not in result.dims:
@@ -246,7 +247,7 @@ def plot(words: argparse.Namespace) -> int:
         style=words.style,
         overwrite=words.force,
     )
-    for text in flags_of(result):
+    for text in flags_of(of_rois(result, words.roi)):
         say(f"flagged: {text}")
     say(f"wrote {output.resolve()}")
     return 0

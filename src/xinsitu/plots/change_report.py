@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import xarray as xr
 
 from xinsitu.errors import SchemaError
@@ -103,7 +104,8 @@ def _change(axes: Axes, sample: xr.Dataset, change: AttenuationChange | Rejected
         axes.plot(report.shown, values, ".", ms=2.5, color=color, alpha=0.5, label=plain(roi))
         for positions, line in sides:
             used = values[positions - report.shown[0]]
-            axes.plot(positions, used, "o", ms=3.5, mfc="none", mew=0.8, color=color)
+            drawn = np.isfinite(line[:, number])  # nowhere, where scans overlap: it is no frames beside that decide
+            axes.plot(positions[drawn], used[drawn], "o", ms=3.5, mfc="none", mew=0.8, color=color)
             axes.plot(positions, line[:, number], "-", lw=1.2, color=color)
     axes.axvspan(report.before[-1] + 0.5, report.after[0] - 0.5, color="#999999", alpha=0.3, lw=0)
     axes.set_yscale("log")

@@ -85,7 +85,7 @@ def drawing(
     """Gather what :func:`~xinsitu.plots.plot` shows; the parameters are described there."""
     if "roi" not in series.dims or not any(name in series for name in PANELS):
         raise SchemaError(f"the Dataset has dims ({', '.join(map(str, series.dims))}) and is no ROI time series")
-    chosen, wanted = _choose(series, roi), quantities(series, quantity)
+    chosen, wanted = of_rois(series, roi), quantities(series, quantity)
     if "time" in series.indexes and not series.indexes["time"].is_monotonic_increasing:
         chosen = chosen.sortby("time")
     shown = [name for n in (*PANELS, "quality") for name in (n, errors_name(n)) if name in chosen]
@@ -114,7 +114,8 @@ class _Shape:
     window_text: str | None
 
 
-def _choose(series: xr.Dataset, roi: str | Sequence[str] | None) -> xr.Dataset:
+def of_rois(series: xr.Dataset, roi: str | Sequence[str] | None) -> xr.Dataset:
+    """Return the ROIs that a figure shows: those that are named, else all but the declared backgrounds."""
     if roi is None:
         empty = [name for name, record in roi_records(series).items() if record.get("role") == "background"]
         signal = ~np.isin(series["roi"].values.astype(str), empty)

@@ -311,6 +311,6 @@ def _boxes(rois: Iterable[Roi]) -> hv.Overlay:
         else:
             closed = [np.concatenate([line, line[:1]])[:, ::-1] for line in roi.geometry.outlines()]
             parts.append(hv.Path(closed).opts(color=color, line_width=2))
-        name = hv.Text(low[0], low[1], roi.name, halign="left", valign="bottom", fontsize=9).opts(text_color=color)
-        parts.append(name)
+        name = hv.Text(low[0], low[1], roi.name, halign="left", valign="bottom", fontsize=9)
+        parts.append(name.opts(text_color="black", background_fill_color=color))  # red letters are not seen on blue
     return hv.Overlay(parts)

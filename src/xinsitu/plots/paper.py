@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,7 +170,7 @@ def _panel(axes: Axes, panel: Panel, sizes: Look) -> None:
         axes.ticklabel_format(axis="y", scilimits=(-3, 4), useMathText=True)
         axes.yaxis.get_offset_text().set_fontsize(sizes.font - 1)
     axes.set_ylabel(_wrapped(panel), fontsize=sizes.font)
-    axes.tick_params(labelsize=sizes.font, direction="in", top=True, right=True, width=0.7 * sizes.line)
+    axes.tick_params(which="both", labelsize=sizes.font, direction="in", top=True, right=True, width=0.7 * sizes.line)
     axes.margins(x=0.01)
     for side in axes.spines.values():
         side.set_linewidth(0.7 * sizes.line)
@@ -222,18 +223,21 @@ def _marks(axes: Axes, drawing: Drawing, sizes: Look, *, named: bool) -> None:
     from matplotlib.patheffects import withStroke
 
     halo = [withStroke(linewidth=1.5, foreground="white")]
-    limits = axes.get_xlim()
-    for mark in drawing.marks:
+    limits, free = axes.get_xlim(), -math.inf
+    for mark in sorted(drawing.marks, key=lambda mark: _points(axes, mark.start)):
         if mark.stop is None:
             axes.axvline(mark.start, color="#555555", lw=0.8 * sizes.line, ls="--", zorder=0)  # type: ignore[arg-type] # a date too
         else:
             axes.axvspan(mark.start, mark.stop, color="#999999", alpha=0.2, lw=0, zorder=0)  # type: ignore[arg-type] # a date too
         if named:
+            place = _points(axes, mark.start)
+            shift = max(0.0, free - place)  # beside the name of an event that is as good as at the same time
+            free = place + shift + sizes.font
             axes.annotate(
                 plain(short(mark.name)),
                 (mark.start, 1),
                 xycoords=("data", "axes fraction"),
-                xytext=(2, -2),
+                xytext=(2 + shift, -2),
                 textcoords="offset points",
                 fontsize=sizes.font - 1.5,
                 va="top",
@@ -242,6 +246,12 @@ def _marks(axes: Axes, drawing: Drawing, sizes: Look, *, named: bool) -> None:
                 path_effects=halo,
             )
     axes.set_xlim(limits)
+
+
+def _points(axes: Axes, x: object) -> float:
+    """Where about a place on the x axis lies in the figure, in points."""
+    place = axes.transData.transform((axes.convert_xunits(x), 0.0))[0]  # type: ignore[no-untyped-call]
+    return float(place) * 72 / axes.figure.dpi
 
 
 def _time_axis(axes: Axes, drawing: Drawing, sizes: Look) -> None:

@@ -44,7 +44,7 @@ p, li { margin: 1mm 0 } figure { margin: 0; break-inside: avoid } img { max-widt
 table { border-collapse: collapse; font-size: 8.5pt; width: 100% } tr { break-inside: avoid }
 th { text-align: left; border-bottom: 1px solid #555; font-weight: 600 } td { border-bottom: 1px solid #ddd }
 th, td { padding: 0.7mm 1.6mm 0.7mm 0; vertical-align: top; overflow-wrap: break-word }
-td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums }
+td.number { text-align: right; padding-right: 8mm; white-space: nowrap; font-variant-numeric: tabular-nums }
 pre { font-size: 7.5pt; white-space: pre-wrap; overflow-wrap: anywhere; background: #f4f4f4; padding: 2mm }
 .swatch { display: inline-block; width: 3mm; height: 3mm; margin-right: 1.5mm; border: 1px solid #555 }
 """
@@ -180,9 +180,11 @@ def _evidence(change: AttenuationChange) -> tuple[object, ...]:
         f"{roi} {of.get('factor', float('nan')):.4g} ± {of.get('factor_errors', float('nan')):.2g}"
         for roi, of in (factors.items() if isinstance(factors, Mapping) else ())
     ]
-    chi = found.get("chi_squared")
-    told = "" if chi is None else f"{chi:.2g} for {found.get('degrees_of_freedom', '?')} degrees of freedom"
+    chi, freedom = found.get("chi_squared"), found.get("degrees_of_freedom", "?")
+    told = f"{chi:.2g} for {freedom} degrees of freedom" if chi is not None and freedom else ""  # of one ROI: none
     how = [str(found[name]) for name in ("method", "record_text", "reason") if found.get(name)]
+    if "coordinate" in found:
+        how[:1] = [f"{found.get('points')} points of {found['coordinate']} that both scans share"]
     return "; ".join(ratios), told, found.get("window", ""), "; ".join(how), change.note
 
 
@@ -226,7 +228,7 @@ def _said(sample: xr.Dataset) -> str:
     """Warnings that stayed with the numbers, and how often each flag is set."""
     remarks = [f"<li>{as_html(text)}</li>" for text in remarks_of(sample)]
     flags = [tuple(text.split(": ", 1)) for text in flags_of(sample)]
-    said = f"<ul>{''.join(remarks)}</ul>" if remarks else "<p>No warning.</p>"
+    said = f"<ul>{''.join(remarks)}</ul>" if remarks else "" if flags else "<p>No warning.</p>"
     return said + (_table(("flag", "where"), flags) if flags else "<p>No flag is set.</p>")
 
 

@@ -225,7 +225,7 @@ class ChangeReport:
         Positions of the frames used on each side.
     line_before, line_after
         Values of the lines at these positions, dims ``(frame, roi)``; the mean where a side has fewer than 3 frames, or
-        where the factor is one of sums.
+        where the factor is one of sums; NaN where scans overlap: no line decided.
     factors
         Factor and standard error of each ROI from these lines.
 
@@ -288,15 +288,19 @@ def change_reports(sample: xr.Dataset, changes: Iterable[AttenuationChange], *, 
     seconds = elapsed_seconds(sample)
     reports = []
     for one in placed_changes(sample, changes):
-        used = max(1, int(one.change.evidence.get("window", window)))
+        method = one.change.evidence.get("method")
+        used = 1 if method == "overlap" else max(1, int(one.change.evidence.get("window", window)))
         first, last = max(0, one.before + 1 - used - AROUND), min(seconds.size, one.after + used + AROUND)
         near = slice(first, last)
         noise = np.full_like(values, np.nan)
         for part in (slice(first, one.before + 1), slice(one.after, last)):
             noise[part] = noise_beside(values[part], errors[part])
-        gap, line = gap_between(seconds, one.before, one.after), one.change.evidence.get("method") != "sums"
+        gap, line = gap_between(seconds, one.before, one.after), method != "sums"
         left, right = sides(values, noise, one.before, one.after, used, gap=gap, line=line)
-        lines = [side.level + side.slope * side.distance[:, None] for side in (left, right)]
+        lines = [
+            side.level + (np.nan if method == "overlap" else side.slope) * side.distance[:, None]
+            for side in (left, right)
+        ]
         ratio = np.where(
             (left.level > 0) & (right.level > 0), left.level / np.where(right.level > 0, right.level, 1), np.nan
         )
