@@ -46,7 +46,10 @@ def default_plot(file):
     group = entry[entry.attrs["default"]]
     assert group.attrs["NX_class"] == "NXdata"
     signal = group[group.attrs["signal"]]
-    axes = [group[name] for name in group.attrs["axes"]]
+    axes = [
+        np.arange(size) if name == "." else group[name]
+        for name, size in zip(group.attrs["axes"], signal.shape, strict=True)
+    ]
     assert tuple(len(axis) for axis in axes) == signal.shape
     return group, signal, axes
 
@@ -129,6 +132,10 @@ def test_flags_are_int32_of_one_type(result):
         assert quality.dtype == np.int32
         assert quality.attrs["flag_masks"].dtype == np.int32
         assert len(quality.attrs["flag_masks"]) == len(quality.attrs["flag_meanings"].split())
+        status = file["frame_status"]
+        assert (status.dtype, status.attrs["flag_values"].dtype) == (np.int32, np.int32)  # scipp has no bytes
+    again = xi.read_results(result).frame_status
+    assert (again.dtype, again.attrs["flag_values"].dtype) == (np.int8, np.int8)
 
 
 def test_names_stand_as_characters_of_one_length(result, series):
@@ -193,7 +200,67 @@ def test_awkward_results_are_written_all_the_same(tmp_path):
         np.testing.assert_array_equal(again.intensity, one.intensity, name)
         assert set(again.variables) == set(one.variables), name
         with h5py.File(path) as file:
-            assert ("default" in file.attrs) == (name in ("names", "frames", "empty", "turned")), name
+            group, signal, _ = default_plot(file)
+            assert (group.name == "/entry_/intensity") == (name == "entry")
+            assert signal.size == one.intensity.size / (1 if name in ("bare", "many") else one.sizes.get("roi", 1))
+    nothing = xi.write_results(xr.Dataset({"label": ("time", ["a", "b"])}), tmp_path / "nothing.nc")
+    with h5py.File(nothing) as file:
+        assert "default" not in file.attrs
+
+
+def test_profiles_open_as_a_picture_of_time_and_q(tmp_path):
+    time = np.datetime64("2014-05-28", "ns") + np.arange(4) * np.timedelta64(1, "s")
+    values = np.random.default_rng(2).random((4, 6))
+    coords = {"time": time, "q": ("q", np.linspace(1, 2, 6), {"units": "1/angstrom"})}
+    profiles = xr.Dataset({"intensity": (("time", "q"), values), "intensity_errors": (("time", "q"), values)}, coords)
+    with h5py.File(xi.write_results(profiles, tmp_path / "profiles.nc")) as file:
+        group, signal, (elapsed, q) = default_plot(file)
+        np.testing.assert_array_equal(signal, values)
+        np.testing.assert_array_equal(group["intensity_errors"], values)
+        assert (elapsed[:].tolist(), q[-1], q.attrs["units"]) == ([0, 1, 2, 3], 2, "1/angstrom")
+
+
+@pytest.fixture(scope="module")
+def trees(series, experiment, tmp_path_factory):
+    """Results of two measurements, one deeper than the other; and frames."""
+    folder = tmp_path_factory.mktemp("trees")
+    part = xi.open_sample(experiment.folders["sample"], include="time1", **TOKYO)
+    frames = part.map_over_datasets(
+        lambda one: one.isel(time=slice(0, 3), y=slice(0, 40)) if "time" in one.dims else one
+    )
+    tree = xr.DataTree.from_dict({"/time1": series, "/deeper/time2": series.isel(time=slice(0, 9))})
+    return {"results": xi.write_results(tree, folder / "tree.nc"), "frames": xi.write_results(frames, folder / "f.nc")}
+
+
+def plot_of_tree(file):
+    """Follow ``default`` from the root to a plot, through any number of entries."""
+    group, kinds = file, []
+    while (kind := group.attrs["NX_class"]) != "NXdata":
+        kinds.append(kind)
+        group = group[group.attrs["default"]]
+    return group, kinds
+
+
+def test_trees_have_a_default_plot_for_each_measurement(trees, series):
+    with h5py.File(trees["results"]) as file:
+        group, kinds = plot_of_tree(file)
+        assert (group.name, kinds) == ("/time1/plot_intensity", ["NXroot", "NXentry"])
+        np.testing.assert_array_equal(group[group.attrs["signal"]], series.intensity[:, 0])
+        deep, kinds = plot_of_tree(file["deeper"])
+        assert (deep.name, kinds) == ("/deeper/time2/plot_intensity", ["NXentry", "NXsubentry"])
+        assert len(deep["elapsed"]) == 9
+    with h5py.File(trees["frames"]) as file:
+        group, _ = plot_of_tree(file)
+        assert group[group.attrs["signal"]] == file["time1/image"]
+        assert group["elapsed"].shape == (3,)
+
+
+def test_trees_with_plots_are_read_and_stitched_as_before(series, tmp_path):
+    later = series.assign_coords(time=series.time + np.timedelta64(1, "h"), measurement="time2")
+    path = xi.write_results(xr.DataTree.from_dict({"time1": series, "time2": later}), tmp_path / "tree.nc")
+    with xr.open_datatree(path) as tree:
+        joined = xi.stitch(tree.load())
+    assert joined.sizes["time"] == 2 * series.sizes["time"]
 
 
 # -- other programs ---------------------------------------------------------------------------------------------------
@@ -243,6 +310,18 @@ def test_nexusformat_finds_the_plot(result, frames, series):
     assert plot.nxerrors is not None
     plot = nexus.nxload(str(frames)).plottable_data
     assert [axis.nxname for axis in plot.nxaxes] == ["elapsed", "y", "x"]
+
+
+def test_other_programs_find_the_plots_of_trees(trees, series):
+    nxdata, silx = pytest.importorskip("silx.io.nxdata"), pytest.importorskip("silx.io")
+    for name, shape in (("results", series.time.shape), ("frames", (3, 40, 487))):
+        with silx.open(str(trees[name])) as file:
+            plot = nxdata.get_default(file)
+            assert plot.is_valid
+            assert plot.signal.shape == shape
+    nexus = pytest.importorskip("nexusformat.nexus")
+    for name in trees:
+        assert nexus.nxload(str(trees[name])).plottable_data.nxsignal is not None
 
 
 def test_scipp_reads_values_variances_and_units(result, series):

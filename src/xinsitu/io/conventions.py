@@ -17,6 +17,8 @@ NAMED = ("roi", "measurement")
 """Names along an axis that a reader needs to find anything."""
 NX_ATTRIBUTES = ("NX_class", "default")
 """Attributes of a file that lead to its default plot."""
+_STATES = "flag_values"
+"""Attribute of states, one for each frame: bytes in memory, int32 in a file, as scipp has no bytes."""
 _PIXEL = re.compile(r"\bpixels?\b")
 
 
@@ -49,10 +51,20 @@ def to_file(dataset: xr.Dataset) -> xr.Dataset:
         units = variable.attrs.get("units")
         if isinstance(units, str) and (told := file_units(units)) != units:
             variable.attrs = {**variable.attrs, "units": told, OWN_UNITS: units}
+        if _STATES in variable.attrs and variable.dtype == np.int8:
+            result[name] = _states(result[name], np.int32)
     for name in NAMED:
         if name in result.coords and result[name].ndim == 1 and result[name].size and result[name].chunks is None:
             result[f"{name}{CHARACTERS}"] = _characters(name, result[name])
     return result
+
+
+def _states(states: xr.DataArray, dtype: type[np.int8] | type[np.int32]) -> xr.Variable:
+    values = np.asarray(states.attrs[_STATES], dtype=dtype)
+    made = states.variable.astype(dtype)
+    made.attrs = {**states.attrs, _STATES: values}
+    made.encoding = {name: value for name, value in states.encoding.items() if name != "dtype"}
+    return made
 
 
 def _characters(name: str, texts: xr.DataArray) -> xr.Variable:
@@ -78,6 +90,8 @@ def from_file(dataset: xr.Dataset) -> xr.Dataset:
     for name in result.variables:
         if OWN_UNITS in result[name].attrs:
             result[name].attrs = own_attributes(result[name].attrs)
+        if _STATES in result[name].attrs and result[name].dtype == np.int32:
+            result[name] = _states(result[name], np.int8)
     result.attrs = {name: value for name, value in result.attrs.items() if name not in NX_ATTRIBUTES}
     return result
 

@@ -1,7 +1,8 @@
 """A default plot in every file, as NeXus says it: silx view, NeXpy and h5web show it when the file is opened.
 
-``/entry`` (NXentry) holds NXdata groups: of frames one with links to them, of ROI time series one for each quantity
-with a curve for each ROI and its errors. Nothing of ours is read back from there.
+``/entry`` (NXentry) holds NXdata groups: of ROI time series one for each quantity, with a curve for each ROI and its
+errors; of frames, profiles and anything else one with links to it. In a tree each measurement is an NXentry with such
+groups, ``plot_NAME``. Nothing of ours is read back from there.
 Format: https://manual.nexusformat.org/classes/base_classes/NXdata.html
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import h5netcdf
@@ -21,13 +22,15 @@ from xinsitu.schema import CURVES, errors_name
 
 from .conventions import file_units
 
-ENTRY, FRAMES, ELAPSED = "entry", "frames", "elapsed"
+ENTRY, FRAMES, ELAPSED, PLOT = "entry", "frames", "elapsed", "plot_"
 MOST_CURVES = 100
-"""ROIs of which a plot is made; of more nobody sees anything."""
+"""ROIs of which each has a curve; more are a picture, ROIs across."""
 
 
-def with_default_plot(content: bytes | memoryview, data: xr.Dataset, *, frames: bool = False) -> memoryview:
-    """Return a netCDF file with its default plot; unchanged where there is nothing to plot, or ``entry`` is taken.
+def with_default_plot(
+    content: bytes | memoryview, data: xr.Dataset | xr.DataTree, *, frames: bool = False
+) -> memoryview:
+    """Return a netCDF file with its default plot; unchanged where there are no numbers to plot.
 
     Parameters
     ----------
@@ -36,22 +39,64 @@ def with_default_plot(content: bytes | memoryview, data: xr.Dataset, *, frames: 
     data
         What is in it, in memory.
     frames
-        Whether ``image`` is, or will be, in it.
+        Whether ``image`` will be in it.
     """
-    groups = [] if frames else [name for name in CURVES if set(data.get(name, xr.DataArray()).dims) == {"time", "roi"}]
-    number = data.sizes.get("roi", 0)
-    if "time" not in data.dims or ENTRY in data.variables or not (frames or (groups and 0 < number <= MOST_CURVES)):
-        return memoryview(content)
     buffer = io.BytesIO(content)
     with h5netcdf.File(buffer, "a") as file:
-        file.attrs.update({"NX_class": "NXroot", "default": ENTRY})
-        entry = file.create_group(ENTRY)
-        entry.attrs.update({"NX_class": "NXentry", "default": FRAMES if frames else groups[0], **_title(data)})
-        if frames:
-            _frames(entry.create_group(FRAMES), data)
-        for name in groups:
-            _curves(entry.create_group(name), data, name)
-    return buffer.getbuffer()
+        if isinstance(data, xr.DataTree):
+            found = _of_tree(file, data, "NXroot")
+        elif found := bool(_plots(data, frames=frames)):
+            name = ENTRY
+            while name in data.variables or name in data.dims:
+                name += "_"
+            file.attrs.update({"NX_class": "NXroot", "default": name})
+            _fill(file.create_group(name), data, frames=frames)
+    return buffer.getbuffer() if found else memoryview(content)
+
+
+def _of_tree(group: h5netcdf.Group, node: xr.DataTree, kind: str) -> bool:
+    """Make each measurement an entry, and every group lead to its first one; False where there is nothing to plot."""
+    below = "NXentry" if kind == "NXroot" else "NXsubentry"
+    found = [name for name, child in node.children.items() if _of_tree(group[str(name)], child, below)]
+    data = node.to_dataset(inherit=False)
+    if kind != "NXroot" and _plots(data):
+        _fill(group, data, kind, PLOT)
+        return True
+    if found:
+        group.attrs.update({"NX_class": kind, "default": found[0]})
+    return bool(found)
+
+
+def _plots(data: xr.Dataset, *, frames: bool = False) -> list[str]:
+    """Names of what is plotted, the default first."""
+    if frames or set(data.get("image", xr.DataArray()).dims) == {"time", "y", "x"}:
+        return [FRAMES]
+    series = [name for name in CURVES if set(data.get(name, xr.DataArray()).dims) == {"time", "roi"}]
+    if series and data.sizes["roi"] <= MOST_CURVES:
+        return series
+    plain = [str(name) for name, one in data.data_vars.items() if _is_plottable(str(name), one)]
+    return (series or sorted(plain, key=lambda name: "time" not in data[name].dims))[:1]
+
+
+def _is_plottable(name: str, variable: xr.DataArray) -> bool:
+    measured = variable.dtype.kind in "iuf" and "flag_meanings" not in variable.attrs and not name.endswith("_errors")
+    return measured and 0 < variable.ndim <= 3
+
+
+def _fill(
+    entry: h5netcdf.Group, data: xr.Dataset, kind: str = "NXentry", prefix: str = "", *, frames: bool = False
+) -> None:
+    """Put the plots of a Dataset into an entry."""
+    names = _plots(data, frames=frames)
+    entry.attrs.update({"NX_class": kind, "default": prefix + names[0], **_title(data)})
+    for name in names:
+        group = entry.create_group(prefix + name)
+        if name in CURVES and set(data[name].dims) == {"time", "roi"} and data.sizes["roi"] <= MOST_CURVES:
+            _curves(group, data, name)
+        elif name == FRAMES:
+            _links(group, data, "image", ("time", "y", "x"))
+        else:
+            _links(group, data, name, data[name].dims)
 
 
 def _title(data: xr.Dataset) -> dict[str, str]:
@@ -61,12 +106,17 @@ def _title(data: xr.Dataset) -> dict[str, str]:
     return {"title": " ".join(parts)} if any(parts) else {}
 
 
-def _frames(group: h5netcdf.Group, data: xr.Dataset) -> None:
-    """Link to frames and pixels, which stand at the root of the file."""
-    group.attrs.update({"NX_class": "NXdata", "signal": "image", "axes": _texts(ELAPSED, "y", "x")})
-    _elapsed(group, data)
-    for name in ("image", *(axis for axis in ("y", "x") if axis in data.coords)):
-        group._h5group[name] = h5py.SoftLink(f"/{name}")
+def _links(group: h5netcdf.Group, data: xr.Dataset, name: str, dims: tuple[Hashable, ...]) -> None:
+    """Link to a variable, its errors and its axes, which stand beside the entry or around it."""
+    above = group.name.rpartition("/")[0]
+    above = above.rpartition("/")[0] if not group.name.rpartition("/")[2].startswith(PLOT) else above
+    numeric = [str(dim) for dim in dims if dim in data.coords and data[dim].dtype.kind in "iuf" and dim != "time"]
+    axes = [ELAPSED if dim == "time" else str(dim) if dim in numeric else "." for dim in dims]
+    group.attrs.update({"NX_class": "NXdata", "signal": name, "axes": _texts(*axes)})
+    if "time" in dims:
+        _elapsed(group, data)
+    for one in (name, *(errors for errors in [errors_name(name)] if errors in data), *numeric):
+        group._h5group[one] = h5py.SoftLink(f"{above}/{one}")
 
 
 def _curves(group: h5netcdf.Group, data: xr.Dataset, name: str) -> None:

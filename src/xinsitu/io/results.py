@@ -85,9 +85,7 @@ def write_results(
     # everything is in memory by now; under a distributed client xarray would ask its scheduler for a lock on the buffer
     with dask.config.set(scheduler="synchronous"):
         buffer = loaded.to_netcdf(engine=ENGINE)
-    if isinstance(loaded, xr.Dataset):
-        buffer = with_default_plot(buffer, loaded)
-    return write_whole(path, buffer, overwrite=overwrite)
+    return write_whole(path, with_default_plot(buffer, loaded), overwrite=overwrite)
 
 
 def provenance(recipe: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -236,7 +236,8 @@ def named_series(series: Series) -> dict[str, xr.Dataset]:
 def _pairs(series: Series) -> Iterator[tuple[str, xr.Dataset]]:
     pairs: Iterable[tuple[object, object]]
     if isinstance(series, xr.DataTree):
-        pairs = [(node.name or "root", node.to_dataset()) for node in series.subtree if "time" in node.dims]
+        nodes = (node for node in series.subtree if "time" in node.dims and node.attrs.get("NX_class") != "NXdata")
+        pairs = [(node.name or "root", node.to_dataset()) for node in nodes]  # plots of a file hold copies
     elif isinstance(series, xr.Dataset):
         pairs = [("1", series)]
     elif isinstance(series, Mapping):
