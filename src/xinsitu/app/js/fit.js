@@ -1,13 +1,19 @@
-// Square pixels: the image is as wide as its column, or as high as what is left of it.
-// args: figure, aspect
+// Square pixels: the image is as wide as its column, or as high as what is left of it; cut-outs and profiles stand below
+// it, or beside it where it is larger so. args: figure, aspect
 const cell = document.getElementById("image"), left = document.getElementById("left")
 const wide = figure.outer_width - figure.inner_width, high = figure.outer_height - figure.inner_height
 if (figure.inner_width > 0) document.getElementById("app")?.classList.add("ready")
 if (cell != null && figure.inner_width > 0 && left.clientHeight > 0) {
-  const others = left.querySelector(".tools").offsetHeight + 18 + 44 + 60 + 100  // tools, pixel, slider, cut-outs, profiles
-  const room = {width: left.clientWidth, height: Math.max(120, left.clientHeight - others)}
-  const inner = Math.max(40, Math.min(room.width - wide, (room.height - high) / aspect))
-  const width = Math.round(inner + wide), height = Math.round(inner * aspect + high)
+  const lines = left.querySelector(".tools").offsetHeight + 18 + 44  // tools, pixel under the cursor, slider
+  const inner = (width, height) => Math.max(40, Math.min(width - wide, (Math.max(120, height) - high) / aspect))
+  const below = inner(left.clientWidth, left.clientHeight - lines - 160)  // cut-outs, profiles
+  const beside = inner(left.clientWidth - 150, left.clientHeight - lines)
+  const across = Math.max(below, beside)
+  left.classList.toggle("beside", beside > below)
+  const pair = Bokeh.documents[0].get_model_by_name("profiles")
+  const stacked = beside > below && left.clientWidth - across - wide < 380 ? "column" : "row"
+  if (pair.styles["flex-direction"] !== stacked) pair.setv({styles: {"flex-direction": stacked}}, {sync: false})
+  const width = Math.round(across + wide), height = Math.round(across * aspect + high)
   if (Math.abs(height - figure.height) > 1 || Math.abs(width - figure.width) > 1) figure.setv({width, height}, {sync: false})
   if (!cell._watched) {
     cell._watched = true

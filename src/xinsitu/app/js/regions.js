@@ -1,4 +1,4 @@
-// Chips and cut-outs of all regions, from the frame and the boxes that the page has, times the factor of the frame. args: channel, figure, source, mappers
+// Chips and cut-outs of all regions, from the frame and the boxes that the page has, times the factor of the frame. args: channel, figure, source, states, mappers
 const regions = JSON.parse(channel.regions || "[]")
 const chips = document.getElementById("chips"), strip = document.getElementById("cutouts")
 if (chips == null) return
@@ -32,6 +32,8 @@ if (channel._chips !== channel.regions + channel.selected) {
 }
 
 const image = source.data.image[0], [rows, columns] = image.shape ?? [0, 0]
+const state = states.data.image[0].length === rows * columns && states.tags.some((n) => n > 0) ? states.data.image[0] : null
+const marked = figure.renderers.find((one) => one.data_source === states).glyph.color_mapper.palette.map((word) => parseInt(word.slice(1), 16))
 const mapper = mappers.find((one) => one[0].visible)?.[1] ?? mappers[0][1]
 const log = mapper.type === "LogColorMapper", palette = mapper.palette, n = palette.length
 const level = (value) => log ? Math.log(Math.max(value, 1e-9)) : value
@@ -51,11 +53,38 @@ for (const card of strip.children) {
   if (canvas.width !== width) canvas.width = width
   if (canvas.height !== height) canvas.height = height
   canvas.style.aspectRatio = `${width} / ${height}`
+  card.style.setProperty("--aspect", width / height)
   const context = canvas.getContext("2d"), data = context.createImageData(width, height)
   for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) {
     const value = image[(y0 + y) * columns + x0 + x] * factor, at = 4 * (y * width + x)
-    const color = Number.isFinite(Number(value)) ? colors[Math.min(Math.max(Math.floor((level(value) - low) / (high - low) * n), 0), n - 1)] : 0xbbbbbb
+    const told = state?.[(y0 + y) * columns + x0 + x]
+    const color = told ? marked[told - 1] : Number.isFinite(Number(value)) ? colors[Math.min(Math.max(Math.floor((level(value) - low) / (high - low) * n), 0), n - 1)] : 0xbbbbbb
     data.data[at] = color >> 16; data.data[at + 1] = color >> 8 & 255; data.data[at + 2] = color & 255; data.data[at + 3] = 255
   }
   context.putImageData(data, 0, 0)
+}
+
+// beside the image they are as large as all of them have room; below it they are one strip
+const shapes = [...strip.children].map((card) => Number(card.style.getPropertyValue("--aspect")) || 1)
+if (strip._shapes !== shapes.join()) {
+  strip._shapes = shapes.join()
+  strip._fit = () => {
+    const room = strip.clientWidth - 12, FRAME = 12, NAME = 32
+    const fits = (high) => {
+      let x = 0, y = 0, row = 0
+      for (const shape of shapes) {
+        const width = Math.min(room, Math.max(44, high * shape + FRAME))
+        if (x > 0 && x + width > room) { x = 0; y += row; row = 0 }
+        x += width + 4
+        row = Math.max(row, (width - FRAME) / shape + NAME)
+      }
+      return y + row <= strip.clientHeight - 4
+    }
+    let high = 480
+    while (high > 36 && !fits(high)) high -= 4
+    strip.style.setProperty("--high", `${high}px`)
+  }
+  strip._watched ??= new ResizeObserver(() => strip._fit())
+  strip._watched.observe(strip)
+  strip._fit()
 }

@@ -2,6 +2,7 @@
 // Widgets make their elements anew whenever they like, so a control is named when the hand or the focus comes near.
 const sheet = document.getElementById("app")._sheet ??= new CSSStyleSheet()
 sheet.replaceSync(`.bk-input, .bk-btn, select, option { color: var(--ink) !important; background-color: var(--ground) !important; border-color: var(--line) !important; }
+  .bk-input::placeholder { color: var(--pale); opacity: 1; }
   .bk-btn.bk-active, .bk-btn-primary { color: var(--on) !important; background-color: var(--accent) !important; }
   label, span, div, .bk-slider-title { color: var(--ink); }`)
 const name = () => {

@@ -18,6 +18,10 @@ from .session import Session
 from .widgets import WIDTH, bound, button, rounded, row, small, tipped, toggle
 
 
+SHIFT = {"shift": True, "absolute": False}
+"""How a centre of mass is drawn, in words."""
+
+
 def _roi(session: Session) -> list[pn.viewable.Viewable]:
     model = session.model
     chosen = pn.widgets.Select(
@@ -169,9 +173,10 @@ def plot_tools(session: Session) -> dict[str, pn.viewable.Viewable]:
     model = session.model
     directions = {model.view.direction(axis): axis for axis in ("x", "y")}
     along = small(bound(session, pn.widgets.RadioButtonGroup(options=directions, width=64), "along"), "along")
+    shift = small(bound(session, pn.widgets.RadioButtonGroup(options=SHIFT, width=112), "shift"), "centre of mass")
     groups = {
         "com": [
-            toggle(session, "shift", "shift", "centre of mass from its first frames, or in detector pixels"),
+            tipped(shift, "centre of mass: shift from its first frames, or absolute, in detector pixels"),
             toggle(session, "smooth", "smooth", "smooth all curves on the true time axis, never across a gap"),
             toggle(session, "d/dt", "derivative", "slopes per second instead of values"),
         ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xinsitu.app.views.channel import script
+from xinsitu.app.views.image import STATE_COLOURS
 
 from .shortcuts import pressed
 
@@ -42,11 +43,14 @@ def _scripts(session: Session) -> None:
     fit = script("fit", figure=figure, aspect=image.aspect)
     hands = script("gestures", **place, shape=session.model.view.shape, maps=image.maps)
     keys = script("keys", channel=channel, slider=player.slider, toggle=player.toggle)
-    regions = script("regions", **place, mappers=list(zip(image.layers, image.mappers, strict=True)))
+    regions = script("regions", **place, states=image.states, mappers=list(zip(image.layers, image.mappers, strict=True)))
     for change in ("inner_width", "inner_height"):
         figure.js_on_change(change, fit)
     for one in (script("repaint"), hands, keys, regions, script("tips")):
         figure.js_on_change("inner_width", one)
+    legend = script("legend", states=image.states, colours=STATE_COLOURS)
+    for one, change in ((image.states, "tags"), (figure, "inner_width")):
+        one.js_on_change(change, legend)
     for change in ("regions", "selected", "boxes", "done"):
         channel.js_on_change(change, regions)
     labels = script("labels", channel=channel, figure=figure)
@@ -55,6 +59,11 @@ def _scripts(session: Session) -> None:
     for one, change in ((figure, "inner_width"), (figure, "inner_height"), (figure.x_range, "start"),
                         (figure.y_range, "start")):  # fmt: skip
         one.js_on_change(change, labels)
+    channel.js_on_change("numbers", script("numbers", channel=channel))
+    figure.js_on_change("inner_width", script("numbers", channel=channel))
+    track = script("track", channel=channel, slider=player.slider)
+    for one, change in ((channel, "track"), (player.slider, "end"), (figure, "inner_width")):
+        one.js_on_change(change, track)
     changes = script("changes", channel=channel)
     for change in ("changes", "looked", "question"):
         channel.js_on_change(change, changes)

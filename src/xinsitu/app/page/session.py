@@ -31,6 +31,7 @@ from xinsitu.app.views.player import PlayerView
 from xinsitu.app.views.result import ResultView
 from xinsitu.app.views.roi_boxes import RoiView
 from xinsitu.app.views.section import SectionView
+from xinsitu.app.views.track import TrackView
 from xinsitu.app.views.zoom import Zoom
 from xinsitu.errors import XinsituError
 
@@ -38,6 +39,8 @@ from .hands import wire
 from .jobs import Latest, Rest
 
 Value = TypeVar("Value")
+Seen = tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]
+"""A frame, and the states of its pixels."""
 POLL = 300
 """Milliseconds between two looks at how far the reading is; a look that finds nothing new sends nothing."""
 
@@ -61,16 +64,16 @@ class Session:
         self.player = PlayerView(model.view.n_frames, self.channel, model.view.frame)
         self.curves = CurvesView(model, self.channel)
         self.kymograph = KymographView(model, self.curves.x_range)
-        self.section = SectionView(model)
+        self.section = SectionView(model, self.channel)
         self.evidence = EvidenceView(model)
         self.result = ResultView(model, self.curves)
         self.rois = RoiView(model, self.image.figure, self.channel, self._moved)
         self.views: tuple[Drawing, ...] = (
             self.image, self.player, self.curves, self.kymograph, self.section, self.evidence, self.result, self.rois,
-            ChangeList(model, self.channel), Zoom(model, "window", (self.curves.x_range,)),
+            ChangeList(model, self.channel), TrackView(model, self.channel), Zoom(model, "window", (self.curves.x_range,)),
             Zoom(model, "part", (self.image.figure.x_range, self.image.figure.y_range)),
         )  # fmt: skip
-        self.frames: Latest[int, npt.NDArray[Any]] = self._latest(
+        self.frames: Latest[int, Seen] = self._latest(
             self._wanted, self._image, self._arrived, self._no_image
         )
         self.measuring: Latest[Request, Answer] = self._latest(self._request, answer, self._measured, self._fault)
@@ -296,11 +299,11 @@ class Session:
         self.model.view.frame = self._asked
         return self._asked
 
-    def _image(self, frame: int) -> npt.NDArray[Any]:
-        return np.asarray(self.model.view.image(frame).values)
+    def _image(self, frame: int) -> Seen:
+        return np.asarray(self.model.view.image(frame).values), self.model.view.states(frame)
 
-    def _arrived(self, frame: int, values: npt.NDArray[Any]) -> None:
-        self.image.show(values)
+    def _arrived(self, frame: int, seen: Seen) -> None:
+        self.image.show(*seen)
         if self.model.view.each_frame:
             self.model.view.fit_limits()
         self._done(frame)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import param
 import xarray as xr
 
+from xinsitu.app.data.pixel_states import pixel_states
 from xinsitu.app.data.source import Source
 from xinsitu.app.data.store import FrameStore
 from xinsitu.clock import in_zone
@@ -133,6 +134,16 @@ class View(param.Parameterized):  # type: ignore[misc] # param has no types
         if at == 0:
             return one.astype("float32") * np.nan if show != "first" else one.astype("float32") * 0
         return _change(one, self.store.image(0 if show == "first" else at - 1, self.active_correction), show)
+
+    def states(self, position: int) -> npt.NDArray[np.uint8]:
+        """Which pixels of a frame are masked, faulty or saturated, see :data:`.pixel_states.STATES`, dims ``(y, x)``.
+
+        Raises
+        ------
+        XinsituError
+            It cannot be read.
+        """
+        return pixel_states(self.store.around(position), self.active_correction)
 
     def fit_run(self) -> None:
         """Set the colour limits to what all of the run shows: a spot that is faint now has been bright, or will be."""

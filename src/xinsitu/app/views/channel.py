@@ -34,6 +34,8 @@ class Channel(DataModel):  # type: ignore[misc] # bokeh is not typed for us
     key = Tuple(Text, Int, default=("", 0), help="key that was pressed, and a counter")
     click = Tuple(Text, Int, Int, default=("", 0, 0), help="figure that was clicked, frame there, and a counter")
     changes = Text(default="", help="the list of changes of attenuation, as JSON")
+    numbers = Text(default="", help="what the panel says of the selected ROI at this frame, as JSON")
+    track = Text(default="", help="events, segments and changes on the track of the slider, as JSON")
     looked = Int(default=-1, help="which of them is looked at")
     walk = Tuple(Text, Int, Int, default=("", 0, 0), help="what to do with a change of the list, and a counter")
     question = Text(default="", help="what a person is asked")

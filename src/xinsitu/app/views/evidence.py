@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from bokeh.layouts import row
+from bokeh.layouts import column
 from bokeh.models import BasicTicker, ColumnDataSource, Div, FixedTicker
 from bokeh.plotting import figure
 
@@ -17,10 +17,13 @@ from xinsitu.plots.markup import as_html
 from .channel import ticks
 from .drawing import Drawing, watch
 
+WIDTH = 276
+"""Pixels of the panel."""
 HEADS = ("ROI", "before", "after", "ln(before/after)", "off by")
 STYLE = """<style>
-table { border-collapse: collapse; font-size: 11px; font-variant-numeric: tabular-nums; margin-top: 4px; }
-th, td { padding: 1px 5px; text-align: right; border-bottom: 1px solid #e5e5e5; white-space: nowrap; }
+table { border-collapse: collapse; font-size: 11px; font-variant-numeric: tabular-nums; margin-top: 4px; width: 100%; }
+th, td { padding: 1px 3px; text-align: right; border-bottom: 1px solid #8884; white-space: nowrap; }
+th { white-space: normal; vertical-align: bottom; font-weight: 600; }
 th:first-child, td:first-child { text-align: left; }
 p { margin: 3px 0; font-size: 11px; } p.title { font-weight: bold; font-size: 12px; }
 </style>"""
@@ -36,7 +39,7 @@ class EvidenceView(Drawing):
         self.lines = ColumnDataSource(data={"xs": [], "ys": [], "color": []}, name="evidence_lines")
         self.gap = ColumnDataSource(data={"left": [], "right": []})
         self.figure = figure(
-            name="evidence", height=210, min_width=180, sizing_mode="stretch_width", y_axis_type="log",
+            name="evidence", height=190, width=WIDTH, y_axis_type="log",
             x_axis_label="frame in the series", y_axis_label="intensity as measured", output_backend="canvas",
             tools="xpan,xwheel_zoom,reset,save",
         )  # fmt: skip
@@ -48,10 +51,8 @@ class EvidenceView(Drawing):
         self.figure.scatter("x", "y", source=self.points, color="color", size=3, alpha=0.6)
         self.figure.scatter("x", "y", source=self.used, line_color="color", fill_color=None, size=6)
         self.figure.multi_line("xs", "ys", source=self.lines, color="color", line_width=1.5)
-        self.table = Div(name="evidence_table", text="", width=365)
-        self.root = self._shown = row(
-            self.figure, self.table, name="evidence_row", visible=False, sizing_mode="stretch_width"
-        )
+        self.table = Div(name="evidence_table", text="", width=WIDTH - 16, styles={"overflow-x": "auto"}, margin=(0, 8))
+        self.root = self._shown = column(self.figure, self.table, name="evidence_row", visible=False)
         self.measured()
         watch(model.attenuation, self.measured, "looked_at", "changes", "proposals")
 

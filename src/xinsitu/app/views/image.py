@@ -27,6 +27,8 @@ LARGEST = 600_000
 """Pixels of a frame that travel; a larger one is shown with its highest pixels, as a screen has no more."""
 NOTHING = "#bbbbbb"
 """Colour of pixels without a value."""
+STATE_COLOURS = {"masked": NOTHING, "faulty": "#ff9ad5", "saturated": "#00e5ff"}
+"""Colours that no colour map has, by the names of :data:`.pixel_states.STATES`."""
 
 
 class ImageView(Drawing):
@@ -71,6 +73,10 @@ class ImageView(Drawing):
         ]
         for layer in self.layers:  # each of these glyphs would be painted, too
             layer.hover_glyph = layer.muted_glyph = layer.nonselection_glyph = layer.selection_glyph = None
+        self._states = np.zeros((2, 2), dtype="uint8")
+        self.states = ColumnDataSource(data={"image": [self._states]}, name="states", tags=[0, 0, 0])
+        marked = LinearColorMapper(palette=list(STATE_COLOURS.values()), low=0.5, high=3.5, low_color="#00000000")
+        self.figure.image(image="image", source=self.states, color_mapper=marked, **place)
         self._bars = [ColorBar(color_mapper=mapper, width=10, padding=3) for mapper in self.mappers]
         for bar in self._bars:
             self.figure.add_layout(bar, "right")
@@ -109,14 +115,24 @@ class ImageView(Drawing):
         for mapper in self.mappers[:2]:
             mapper.palette = all_palettes[self._model.view.colours.capitalize()][256]
 
-    def show(self, values: npt.NDArray[Any]) -> None:
-        """Show a frame ``(y, x)``."""
+    def show(self, values: npt.NDArray[Any], states: npt.NDArray[np.uint8]) -> None:
+        """Show a frame ``(y, x)``, and which of its pixels are no good; of a change those of the later frame."""
         self.fault.visible = False
+        if values.dtype.kind == "f":
+            states = np.where(np.isnan(values) & (states == 0), np.uint8(1), states)
+        self._mark(shrunk(states).astype("uint8"), np.bincount(states.ravel(), minlength=4)[1:4].tolist())
         self.source.data.update(image=[shrunk(values)])
+
+    def _mark(self, states: npt.NDArray[np.uint8], numbers: list[int]) -> None:
+        """Colour pixels by their states; mostly they are those of the frame before, and nothing travels."""
+        if not np.array_equal(states, self._states) and (any(numbers) or any(self.states.tags)):
+            self._states = states
+            self.states.update(data={"image": [states]}, tags=numbers)
 
     def show_fault(self, text: str) -> None:
         """Show a grey frame and why there is none."""
         self.fault.update(text=text[:160], visible=True)
+        self._mark(np.zeros((2, 2), dtype="uint8"), [0, 0, 0])
         self.source.data.update(image=[np.full((2, 2), np.nan, dtype="float32")])
 
 

@@ -165,5 +165,6 @@ def on_top(color: str) -> str:
     """
     from matplotlib.colors import to_rgb
 
-    red, green, blue = to_rgb(color)
-    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(color)]
+    light = sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    return "black" if light > 0.179 else "white"  # the contrast with both is the same there (WCAG 2, 4.6 : 1)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
-import xarray as xr
 from bokeh.layouts import row
 from bokeh.models import BasicTicker, ColumnDataSource
 from bokeh.plotting import figure
 
 from xinsitu.app.data.cutouts import ALONG, Section
-from xinsitu.app.state.curve_state import with_error
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.plots.images import Along
-from xinsitu.schema import Quality
 
-from .channel import ticks
+from .channel import Channel, ticks
 from .drawing import Drawing
+from .frame_numbers import at_frame, number, numbers
 
 
 class SectionView(Drawing):
@@ -25,8 +25,8 @@ class SectionView(Drawing):
     work = staticmethod(Section.of)
     of_frame = True
 
-    def __init__(self, model: ExplorerModel) -> None:
-        self._model = model
+    def __init__(self, model: ExplorerModel, channel: Channel) -> None:
+        self._model, self._channel = model, channel
         self._found: Section | None = None
         self.profiles = {
             axis: ColumnDataSource(data={"at": [], "profile": []}, name=f"profile_{axis}") for axis in ("x", "y")
@@ -49,10 +49,11 @@ class SectionView(Drawing):
             one.yaxis.formatter = ticks()
             one.yaxis.ticker = BasicTicker(desired_num_ticks=5)
             one.grid.grid_line_alpha = 0.4
-        self.root = row(*self._plots.values(), sizing_mode="stretch_both")
+        self.root = row(*self._plots.values(), sizing_mode="stretch_both", name="profiles")
 
     def measured(self) -> None:
         """Say centre and width again: the selected ROI was measured after its cut-out was shown."""
+        self._say()
         for axis in ALONG:
             if self._found is not None:
                 self._width(axis, self._found)
@@ -60,6 +61,7 @@ class SectionView(Drawing):
     def failed(self, fault: Exception) -> None:
         """Show nothing: there is no frame."""
         self._found = None
+        self._say()
         for source in (*self.profiles.values(), *self.widths.values()):
             source.data = {name: [] for name in source.data}
 
@@ -70,46 +72,23 @@ class SectionView(Drawing):
     def take(self, found: Section) -> None:
         """Show the profiles of a cut-out."""
         self._found = found
+        self._say()
         for axis in ALONG:
             values, first = getattr(found, axis), getattr(found.roi, axis)[0]
             self.profiles[axis].data = {"at": first + np.arange(len(values)), "profile": values}
             self._width(axis, found)
 
+    def _say(self) -> None:
+        self._channel.numbers = json.dumps(numbers(self._model))
+
     def _width(self, axis: Along, found: Section) -> None:
         """Say centre and width as they stand in the curves; draw the width where it was found, at half height."""
-        series, frame = self._model.numbers.of(self._model.regions.selected), self._model.view.frame
-        known = series is not None and frame < series.sizes["time"]
-        one = series.isel(time=frame) if series is not None and known else xr.Dataset()
-        words = [f"{label} {said(one, f'{name}_{axis}')}" for label, name in (("COM", "com"), ("FWHM", "fwhm"))]
+        one = at_frame(self._model.numbers.of(self._model.regions.selected), self._model.view.frame)
+        found_at = [(label, number(one, f"{name}_{axis}")) for label, name in (("COM", "com"), ("FWHM", "fwhm"))]
+        words = [f"{label} {known.text}" + (f" ({known.why})" if known.why else "") for label, known in found_at]
         self._plots[axis].title.text = "\n".join([f"{self._model.view.direction(axis)}: {words[0]}", *words[1:]])
         if not all(np.isfinite(one.get(f"{name}_{axis}", np.nan)) for name in ("com", "fwhm")):
             self.widths[axis].data = {"at": [], "level": []}
             return
         left, right, half = found.half_maximum(axis)
         self.widths[axis].data = {"at": [left, right], "level": [half, half]}
-
-
-WHY = {
-    Quality.BAD_FRAME: "not trusted", Quality.FRAME_FAULT: "not read",
-    Quality.HALF_LEVEL_NOT_CROSSED: "half level not crossed",
-    Quality.PEAK_LOST: "no peak", Quality.ZERO_BACKGROUND: "background is 0", Quality.MASKED_PIXELS: "masked",
-    Quality.LOW_COUNTS: "too few counts", Quality.NO_BEAM: "no beam",
-}  # fmt: skip
-"""Why there is no number, the first that holds."""
-
-
-def said(one: xr.Dataset, name: str) -> str:
-    """Return a number of a frame with its error and unit; a dash and the reason where nothing was measured.
-
-    Examples
-    --------
-    >>> one = xr.Dataset({"com_x": 12.346, "com_x_errors": 0.052, "fwhm_x": np.nan, "quality": 16})
-    >>> said(one, "com_x"), said(one, "fwhm_x"), said(one.drop_vars("quality"), "fwhm_x"), said(xr.Dataset(), "com_x")
-    ('12.35 ± 0.05 px', '– (half level not crossed)', '– (not asked for)', '–')
-    """
-    if name not in one:
-        return "–"
-    if np.isfinite(one[name]):
-        return f"{with_error(float(one[name]), float(one.get(f'{name}_errors', np.nan)))} px"
-    flags = int(one.get("quality", 0))
-    return f"– ({next((why for flag, why in WHY.items() if flags & flag), 'not asked for')})"

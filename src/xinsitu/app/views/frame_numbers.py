@@ -1,0 +1,67 @@
+"""The numbers of the selected ROI at the frame that is shown, each with its error and unit, or why there is none."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from xinsitu.app.state.curve_state import with_error
+from xinsitu.app.state.model import ExplorerModel
+from xinsitu.schema import Quality
+
+WHY = {
+    Quality.BAD_FRAME: "not trusted", Quality.FRAME_FAULT: "not read",
+    Quality.HALF_LEVEL_NOT_CROSSED: "half level not crossed",
+    Quality.PEAK_LOST: "no peak", Quality.ZERO_BACKGROUND: "background is 0", Quality.MASKED_PIXELS: "masked",
+    Quality.LOW_COUNTS: "too few counts", Quality.NO_BEAM: "no beam",
+}  # fmt: skip
+"""Why there is no number, the first that holds."""
+
+
+class Number(NamedTuple):
+    """A number in words, and why it is a dash; empty where it is none."""
+
+    text: str
+    why: str = ""
+
+
+def number(one: xr.Dataset, name: str, unit: str = "px") -> Number:
+    """Return a number of a frame with its error and unit; a dash and the reason where nothing was measured.
+
+    Examples
+    --------
+    >>> one = xr.Dataset({"com_x": 12.346, "com_x_errors": 0.052, "fwhm_x": np.nan, "quality": 16})
+    >>> number(one, "com_x").text, number(one, "fwhm_x"), number(xr.Dataset(), "com_x").why
+    ('12.35 ± 0.05 px', Number(text='–', why='half level not crossed'), 'not measured yet')
+    """
+    if name not in one:
+        return Number("–", "not measured yet")
+    if np.isfinite(one[name]):
+        return Number(f"{with_error(float(one[name]), float(one.get(f'{name}_errors', np.nan)))} {unit}".strip())
+    flags = int(one.get("quality", 0))
+    return Number("–", next((why for flag, why in WHY.items() if flags & flag), "not asked for"))
+
+
+def at_frame(series: xr.Dataset | None, frame: int) -> xr.Dataset:
+    """Return the numbers of a frame, dims ``()``; none where it is not measured yet."""
+    known = series is not None and frame < series.sizes["time"]
+    return series.isel(time=frame) if series is not None and known else xr.Dataset()
+
+
+def numbers(model: ExplorerModel) -> list[tuple[str, str, str]]:
+    """Return what the panel says of the selected ROI: label, number and reason, as its curves have them."""
+    roi, view = model.regions.roi, model.view
+    if roi is None:
+        return []
+    one = at_frame(model.attenuation.shown(roi.name), view.frame)
+    counts = str(model.store.data["image"].attrs.get("units", "")) == "counts" and not view.active_correction
+    wanted = [("intensity", "intensity", "counts" if counts else "")]
+    for name, label in (("com", "COM"), ("fwhm", "FWHM")):
+        wanted += [(f"{label} {view.direction(axis)}", f"{name}_{axis}", "px") for axis in ("x", "y")]
+    found = [(label, name, number(one, name, unit)) for label, name, unit in wanted]
+    return [
+        (label, known.text, known.why if roi.measures(name.split("_")[0]) else f"{roi.name} does not measure it")
+        for label, name, known in found
+    ]
