@@ -41,11 +41,10 @@ def test_no_cutoff_no_saturation(one):
     assert not pixel_states(one, None).any()
 
 
-def test_frames_of_i07_that_exceed_their_cutoff(shared_data):
-    scan = xi.open_measurement(shared_data / "i07" / "refl" / "380404", tz="Europe/London")
-    cutoff = scan.image.attrs["count_cutoff"]
-    bright = [at for at in range(scan.sizes["time"]) if (scan.image[at].values >= cutoff).any()]
-    assert bright
-    for at in bright[:3]:
-        frame = scan.isel(time=[at]).load()
+def test_bright_frames_of_i07(shared_data):
+    scan = xi.open_measurement(shared_data / "i07" / "refl" / "380404", tz="Europe/London").isel(time=[0, 30]).load()
+    scan.image.attrs["count_cutoff"] = cutoff = int(scan.image.max()) // 2
+    for at in (0, 1):
+        frame = scan.isel(time=[at])
         np.testing.assert_array_equal(pixel_states(frame, None) == 3, frame.image.values[0] >= cutoff)
+    assert (scan.image.values >= cutoff).any()

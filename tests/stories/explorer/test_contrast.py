@@ -31,7 +31,8 @@ TEXT = """() => {
     return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255, 1])
   }
   const light = (color) => {
-    const [red, green, blue] = color.map((part) => part / 255).map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+    const linear = (part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4
+    const [red, green, blue] = color.map((part) => linear(part / 255))
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
   }
   const found = []
@@ -39,13 +40,15 @@ TEXT = """() => {
     for (const one of root.querySelectorAll("*")) {
       if (one.shadowRoot) walk(one.shadowRoot)
       if (["STYLE", "SCRIPT", "OPTION"].includes(one.tagName) || ["checkbox", "radio"].includes(one.type)) continue
-      const own = [...one.childNodes].filter((node) => node.nodeType === 3).map((node) => node.textContent.trim()).join("")
+      const texts = [...one.childNodes].filter((node) => node.nodeType === 3)
+      const own = texts.map((node) => node.textContent.trim()).join("")
       const text = own || (one.tagName === "INPUT" ? one.value || one.placeholder : "")
       const {width, height} = one.getBoundingClientRect(), style = getComputedStyle(one)
       if (!text || width < 2 || height < 2 || style.visibility === "hidden" || style.clipPath !== "none") continue
       let seen = 1
       for (let each = one; each; each = parent(each)) seen *= Number(getComputedStyle(each).opacity)
-      const color = parse(one.tagName === "INPUT" && !one.value ? getComputedStyle(one, "::placeholder").color : style.color)
+      const said = one.tagName === "INPUT" && !one.value ? getComputedStyle(one, "::placeholder") : style
+      const color = parse(said.color)
       const below = ground(one), shown = over([...color.slice(0, 3), color[3] * seen], below)
       const [high, low] = [light(shown), light(below)].sort((a, b) => b - a)
       found.push([(high + 0.05) / (low + 0.05), `${one.tagName} ${text.slice(0, 40)}`])

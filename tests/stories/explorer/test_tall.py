@@ -21,7 +21,8 @@ PARTS = """() => {
     parts: {image: rect(Bokeh.index.find_one(image).el), cutouts: rect(document.getElementById("cutouts")),
             profiles: rect(document.querySelector(".profiles")), track: rect(document.querySelector(".track"))},
     column: rect(document.getElementById("left")), curves: rect(document.getElementById("curves")),
-    inner: [image.inner_width, image.inner_height], beside: document.getElementById("left").classList.contains("beside"),
+    inner: [image.inner_width, image.inner_height],
+    beside: document.getElementById("left").classList.contains("beside"),
     scrolls: [document.documentElement.scrollWidth, document.documentElement.scrollHeight],
     drawn: [...document.querySelectorAll("#cutouts canvas")].map((one) => {
       const {width, height} = one.getBoundingClientRect()
@@ -64,7 +65,7 @@ def test_image_beside_its_cutouts_at_six_sizes(frames, start, repeat):
             assert part["right"] <= column["right"] + 1, (size, name)
             assert part["bottom"] <= size[1] + 1, (size, name)
             assert min(part["width"], part["height"]) > 40, (size, name)
-        assert not [pair for pair in overlapping(parts)], size
+        assert not list(overlapping(parts)), size
         assert all(abs(aspect - 1) < 0.05 and wide > 30 for aspect, wide in found["drawn"]), size
         if size[0] >= 1100:
             assert found["curves"]["width"] >= 0.3 * size[0], size

@@ -17,7 +17,6 @@ from .sample_form import attenuation, events
 from .session import Session
 from .widgets import WIDTH, bound, button, rounded, row, small, tipped, toggle
 
-
 SHIFT = {"shift": True, "absolute": False}
 """How a centre of mass is drawn, in words."""
 

@@ -43,7 +43,9 @@ def _scripts(session: Session) -> None:
     fit = script("fit", figure=figure, aspect=image.aspect)
     hands = script("gestures", **place, shape=session.model.view.shape, maps=image.maps)
     keys = script("keys", channel=channel, slider=player.slider, toggle=player.toggle)
-    regions = script("regions", **place, states=image.states, mappers=list(zip(image.layers, image.mappers, strict=True)))
+    regions = script(
+        "regions", **place, states=image.states, mappers=list(zip(image.layers, image.mappers, strict=True))
+    )
     for change in ("inner_width", "inner_height"):
         figure.js_on_change(change, fit)
     for one in (script("repaint"), hands, keys, regions, script("tips")):

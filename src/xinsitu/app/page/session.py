@@ -70,12 +70,11 @@ class Session:
         self.rois = RoiView(model, self.image.figure, self.channel, self._moved)
         self.views: tuple[Drawing, ...] = (
             self.image, self.player, self.curves, self.kymograph, self.section, self.evidence, self.result, self.rois,
-            ChangeList(model, self.channel), TrackView(model, self.channel), Zoom(model, "window", (self.curves.x_range,)),
+            ChangeList(model, self.channel), TrackView(model, self.channel),
+            Zoom(model, "window", (self.curves.x_range,)),
             Zoom(model, "part", (self.image.figure.x_range, self.image.figure.y_range)),
         )  # fmt: skip
-        self.frames: Latest[int, Seen] = self._latest(
-            self._wanted, self._image, self._arrived, self._no_image
-        )
+        self.frames: Latest[int, Seen] = self._latest(self._wanted, self._image, self._arrived, self._no_image)
         self.measuring: Latest[Request, Answer] = self._latest(self._request, answer, self._measured, self._fault)
         self.drawing: dict[Drawing, Latest[Any, Any]] = {
             view: self._job(view, view.work) for view in self.views if view.work is not None
