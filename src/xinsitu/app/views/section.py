@@ -15,7 +15,7 @@ from xinsitu.plots.images import Along
 
 from .channel import Channel, ticks
 from .drawing import Drawing
-from .frame_numbers import at_frame, number, numbers
+from .roi_readout import at_frame, number, numbers
 
 
 class SectionView(Drawing):
