@@ -194,9 +194,9 @@ def write_rois(
     path
         Where.
     form
-        ``xinsitu``; or, for other programs, ``imagej``, ``bliss``, ``dawn``, ``areadetector``, or ``mask`` for silx and
-        pyFAI. None: by the ending, ``imagej`` to ``.roi`` and ``.zip``, ``areadetector`` to ``.sav``, ``mask`` to
-        ``.npy`` and ``.edf``.
+        ``xinsitu``; or, for other programs, ``imagej``, ``bliss`` and ``dawn`` (JSON, or HDF5 to ``.h5`` and ``.nxs``),
+        ``areadetector``, or ``mask`` for silx, pyFAI and Fit2D. None: by the ending, ``imagej`` to ``.roi`` and
+        ``.zip``, ``areadetector`` to ``.sav``, ``mask`` to ``.npy``, ``.edf`` and ``.msk``.
     overwrite
         Replace a file that is there.
 

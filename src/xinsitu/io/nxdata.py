@@ -23,6 +23,7 @@ from xinsitu.schema import CURVES, errors_name
 from .conventions import file_units
 
 ENTRY, FRAMES, ELAPSED, PLOT = "entry", "frames", "elapsed", "plot_"
+IMAGE = "image"
 MOST_CURVES = 100
 """ROIs of which each has a curve; more are a picture, ROIs across."""
 
@@ -69,8 +70,8 @@ def _of_tree(group: h5netcdf.Group, node: xr.DataTree, kind: str) -> bool:
 
 def _plots(data: xr.Dataset, *, frames: bool = False) -> list[str]:
     """Names of what is plotted, the default first."""
-    if frames or set(data.get("image", xr.DataArray()).dims) == {"time", "y", "x"}:
-        return [FRAMES]
+    if frames or set(data.get(IMAGE, xr.DataArray()).dims) == {"time", "y", "x"}:
+        return [IMAGE]
     series = [name for name in CURVES if set(data.get(name, xr.DataArray()).dims) == {"time", "roi"}]
     if series and data.sizes["roi"] <= MOST_CURVES:
         return series
@@ -88,15 +89,15 @@ def _fill(
 ) -> None:
     """Put the plots of a Dataset into an entry."""
     names = _plots(data, frames=frames)
-    entry.attrs.update({"NX_class": kind, "default": prefix + names[0], **_title(data)})
+    called = {name: prefix + (FRAMES if name == IMAGE else name) for name in names}
+    entry.attrs.update({"NX_class": kind, "default": called[names[0]], **_title(data)})
     for name in names:
-        group = entry.create_group(prefix + name)
-        if name in CURVES and set(data[name].dims) == {"time", "roi"} and data.sizes["roi"] <= MOST_CURVES:
+        dims = data[name].dims if name in data.data_vars else ("time", "y", "x")
+        group = entry.create_group(called[name])
+        if name in CURVES and set(dims) == {"time", "roi"} and data.sizes["roi"] <= MOST_CURVES:
             _curves(group, data, name)
-        elif name == FRAMES:
-            _links(group, data, "image", ("time", "y", "x"))
         else:
-            _links(group, data, name, data[name].dims)
+            _links(group, data, name, dims)
 
 
 def _title(data: xr.Dataset) -> dict[str, str]:

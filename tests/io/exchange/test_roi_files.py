@@ -210,3 +210,94 @@ def test_what_others_have_no_word_for_is_said(tmp_path):
         xi.write_rois([roi], tmp_path / "b.json", form="omero")
     with pytest.raises(xi.ResultExists):
         xi.write_rois([roi], tmp_path / "a.json", form="bliss")
+
+
+# -- laid out as in public sources of these programs, with numbers of our own ------------------------------------------
+
+
+def test_a_scan_of_bliss_as_flint_reads_it(tmp_path):
+    """Root ``creator``, ``SCAN/instrument/DETECTOR_ROI/selection`` and texts in bytes: bliss/flint/utils."""
+    rect = {"kind": b"rect", "x": 11, "y": 7, "width": 6, "height": 4}
+    rois = {
+        "roi_1": rect,
+        "ring": {"kind": b"arc", "cx": 40.0, "cy": 31.0, "r1": 5.0, "r2": 9.0, "a1": -30.0, "a2": 60.0},
+        "line": {"kind": b"profile", "mode": b"vertical", "x": 2, "y": 3, "width": 20, "height": 5},
+    }
+    with h5py.File(tmp_path / "scans.h5", "w") as file:
+        file.attrs.update({"creator": "Bliss", "NX_class": "NXroot"})
+        for scan, shift in (("1.1", 0), ("2.1", 5)):
+            file.create_group(f"{scan}/instrument/mpx_si").attrs["NX_class"] = "NXdetector"
+            for name, fields in rois.items():
+                group = file.create_group(f"{scan}/instrument/mpx_si_{name}/selection")
+                for key, value in fields.items():
+                    group[key] = value + shift if name == "roi_1" and key == "x" else value
+    with pytest.warns(XinsituWarning, match="'line' is a rectangle.*'roi_1' is elsewhere in later scans"):
+        found = xi.read_rois(tmp_path / "scans.h5")
+    assert set(found.names) == set(rois)
+    assert (found["roi_1"].y, found["roi_1"].x) == ((7, 11), (11, 17))
+    assert found["ring"].geometry == Sector((31, 40), (5, 9), (-30, 60))
+    assert (found["line"].y, found["line"].x) == ((3, 8), (2, 22))
+    xi.write_rois([found["roi_1"], found["ring"]], tmp_path / "again.h5", form="bliss")
+    assert set(xi.read_rois(tmp_path / "again.h5")) == {found["roi_1"], found["ring"]}
+    with h5py.File(tmp_path / "again.h5") as file:  # what flint asks for
+        assert file.attrs["creator"] == "Bliss"
+        assert file["1.1"].attrs["NX_class"] == "NXentry"
+        assert file["1.1/instrument/detector_ring/selection/kind"][()].decode("ascii") == "arc"
+
+
+def test_a_file_of_dawn_as_its_persistence_service_writes_it(tmp_path):
+    """``/entry/region/NAME``, an integer with the attribute JSON, ends that are null: org.dawnsci.persistence."""
+    beans = {
+        "Box 1": {"type": "RectangularROI", "name": "Box 1", "startPoint": [12.0, 6.0], "lengths": [9.0, 4.0],
+                  "angle": 0.0, "endPoint": None},
+        "Sector 1": {"type": "SectorROI", "name": None, "startPoint": [30.5, 20.5], "radii": [4.0, 8.0],
+                     "angles": [0.0, 1.5707963267948966], "symmetry": 1, "dpp": 1.0},
+    }  # fmt: skip
+    with h5py.File(tmp_path / "saved.nxs", "w") as file:
+        for name, bean in beans.items():
+            file[f"entry/region/{name}"] = np.zeros(1, dtype="int32")
+            file[f"entry/region/{name}"].attrs["JSON"] = json.dumps(bean)
+        file["entry/mask/mask"] = np.zeros((5, 6), dtype="int16")
+    with pytest.warns(XinsituWarning, match="'Sector 1' is the sector alone.*the mask beside the regions"):
+        found = xi.read_rois(tmp_path / "saved.nxs")
+    assert (found["Box 1"].y, found["Box 1"].x) == ((6, 10), (12, 21))
+    assert found["Sector 1"].geometry == Sector((20, 30), (4, 8), (0, 90))
+    with pytest.warns(XinsituWarning, match="'pixels' is left out"):
+        xi.write_rois(ALL, tmp_path / "ours.nxs", form="dawn")
+    with h5py.File(tmp_path / "ours.nxs") as file:
+        assert json.loads(file["entry/region/box"].attrs["JSON"])["type"] == "RectangularROI"
+    again = xi.read_rois(tmp_path / "ours.nxs")
+    assert all(close(ALL[name], again[name]) for name in ALL.names[:-1])
+
+
+def test_start_up_scripts_and_switched_off_axes_of_area_detector(tmp_path):
+    lines = [
+        'dbpf $(P)ROIStat1:1:Use 1', 'dbpf $(P)ROIStat1:1:MinX 21', 'dbpf("skip")', 'dbpf $(P)ROIStat1:1:MinY 6',
+        'dbpf "$(P)ROIStat1:1:SizeX" "5"', 'dbpf $(P)ROIStat1:1:SizeY 4', '#dbgf $(P)ROIStat1:1:Net_RBV',
+        "XF:1{Det:PIL}ROI2:EnableX 0", "XF:1{Det:PIL}ROI2:MinX 1", "XF:1{Det:PIL}ROI2:MinY 1",
+        "XF:1{Det:PIL}ROI2:SizeX 9", "XF:1{Det:PIL}ROI2:SizeY 9",
+    ]  # fmt: skip
+    (tmp_path / "st.cmd").write_text("\n".join(lines))
+    with pytest.warns(XinsituWarning, match="ROI2' is left out: goes over the whole detector along x"):
+        (roi,) = xi.read_rois(tmp_path / "st.cmd")
+    assert (roi.y, roi.x) == ((6, 10), (21, 26))
+
+
+def test_masks_for_fit2d_are_those_of_fabio(tmp_path):
+    fabio = pytest.importorskip("fabio")
+    with pytest.warns(XinsituWarning, match="one, as Fit2D has a bit"):
+        xi.write_rois(RoiSet([ALL["box"], ALL["circle"]], (100, 121)), tmp_path / "mask.msk")
+    with fabio.open(str(tmp_path / "mask.msk")) as image:
+        assert image.data.shape == (100, 121)
+        assert image.data.sum() == ALL["box"].area + ALL["circle"].area
+        image.write(str(tmp_path / "fabio.msk"))
+    assert (tmp_path / "fabio.msk").read_bytes() == (tmp_path / "mask.msk").read_bytes()
+    (roi,) = xi.read_rois(tmp_path / "fabio.msk")
+    assert roi.area == ALL["box"].area + ALL["circle"].area
+
+
+@pytest.mark.parametrize("name", ["a.h5", "a.nxs", "a.tif"])
+def test_an_ending_of_several_programs_needs_a_form(name, tmp_path):
+    with pytest.raises(DocumentError, match=r"without a form"):
+        xi.write_rois([ALL["box"]], tmp_path / name)
+    assert not list(tmp_path.iterdir())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,11 +20,11 @@ from xinsitu.io.pixel_maps import read_mask, stored_mask
 from xinsitu.values import Mask, Roi, RoiSet
 
 from .carried import Carried, named
+from .hdf5_regions import from_hdf5, to_bliss_file, to_dawn_file
 from .imagej import MAGIC, imagej_files, read_imagej
 from .roi_tables import (
     from_area_detector,
     from_dawn,
-    from_hdf5,
     from_lima,
     is_area_detector,
     is_dawn,
@@ -35,6 +36,8 @@ from .roi_tables import (
 
 FORMS = ("xinsitu", "imagej", "bliss", "dawn", "areadetector", "mask")
 """How ROIs are written; ``mask`` is that of silx and pyFAI."""
+_HDF5 = (".h5", ".hdf5", ".hdf", ".nxs")
+_WRITTEN_MASKS = (".npy", ".edf", ".msk")
 _MASKS = (".npy", ".edf", ".msk", ".tif", ".tiff", ".cbf")
 
 
@@ -112,18 +115,24 @@ def form_of(path: Path, form: str | None) -> str:
     """Tell how ROIs are written to a file, by its ending where nobody says it."""
     if form is not None and form not in FORMS:
         raise DocumentError(f"ROIs are written as {', '.join(FORMS)}, not {form!r}")
-    endings = {".roi": "imagej", ".zip": "imagej", ".sav": "areadetector", ".npy": "mask", ".edf": "mask"}
-    return form or endings.get(path.suffix.lower(), "xinsitu")
+    ending = path.suffix.lower()
+    if form is None and ending in (*_HDF5, ".tif", ".tiff", ".cbf"):
+        raise DocumentError(
+            f"{path}: ROIs are not written to {ending} without a form: bliss, dawn or mask; ours is JSON"
+        )
+    endings = {".roi": "imagej", ".zip": "imagej", ".sav": "areadetector", **dict.fromkeys(_WRITTEN_MASKS, "mask")}
+    return form or endings.get(ending, "xinsitu")
 
 
 def write_foreign_rois(rois: RoiSet, path: Path, form: str, *, overwrite: bool) -> None:
     """Write ROIs for another program; what it cannot hold is said."""
     told = Carried(form)
     told.lost += _unsaid(rois)
+    binary = path.suffix.lower() in _HDF5
     writers: dict[str, Callable[[], bytes]] = {
         "imagej": lambda: _imagej(rois, path, told),
-        "bliss": lambda: _json(to_lima(rois, told)),
-        "dawn": lambda: _json(to_dawn(rois, told)),
+        "bliss": lambda: to_bliss_file(rois, told) if binary else _json(to_lima(rois, told)),
+        "dawn": lambda: to_dawn_file(rois, told) if binary else _json(to_dawn(rois, told)),
         "areadetector": lambda: to_area_detector(rois, told).encode(),
         "mask": lambda: _mask_file(rois, path, told),
     }
@@ -181,14 +190,24 @@ def _mask_file(rois: RoiSet, path: Path, told: Carried) -> bytes:
     told.lost.append(
         "names are not in a mask, whose levels are " + ", ".join(f"{n} {roi.name!r}" for n, roi in enumerate(rois, 1))
     )
+    ending = path.suffix.lower()
+    if ending not in _WRITTEN_MASKS:
+        raise DocumentError(f"{path}: a mask is written to {', '.join(_WRITTEN_MASKS)}")
+    if ending == ".msk" and len(rois) > 1:
+        told.lost.append("all levels are one, as Fit2D has a bit for each pixel")
+    if ending != ".npy":
+        return _edf(levels) if ending == ".edf" else _fit2d(levels)
     buffer = io.BytesIO()
-    if path.suffix.lower() == ".npy":
-        np.save(buffer, levels)
-    elif path.suffix.lower() == ".edf":
-        buffer.write(_edf(levels))
-    else:
-        raise DocumentError(f"{path}: a mask is written to .npy or .edf")
+    np.save(buffer, levels)
     return buffer.getvalue()
+
+
+def _fit2d(levels: np.ndarray[Any, Any]) -> bytes:
+    """One bit for each pixel, rows in words of 32 bits, behind 1024 bytes that begin with ``MASK``; as fabio does."""
+    height, width = levels.shape
+    head = b"M\0\0\0A\0\0\0S\0\0\0K\0\0\0" + struct.pack("<III", width, height, 1)
+    bits = np.pad(levels > 0, ((0, 0), (0, -width % 32)))
+    return head.ljust(1024, b"\0") + np.packbits(bits, axis=1, bitorder="little").tobytes()
 
 
 def _edf(levels: np.ndarray[Any, Any]) -> bytes:

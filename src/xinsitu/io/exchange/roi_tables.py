@@ -1,17 +1,18 @@
-"""ROIs as tables of other programs: BLISS and Lima (JSON, HDF5), areaDetector (autosave), DAWN (JSON, NeXus).
+"""ROIs as tables of other programs: BLISS and Lima, areaDetector (autosave, start-up scripts), DAWN.
+
+Formats: https://gitlab.esrf.fr/bliss/bliss (``controllers/lima/roi.py``), https://github.com/areaDetector/ADCore
+(``NDROI.template``, ``NDROIStatN.template``), https://github.com/DawnScience/dawn-common (``persistence``).
 
 Lima and areaDetector count whole pixels from the first one; DAWN from the corner of the first pixel.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import h5py
 import numpy as np
 
 from xinsitu.errors import RoiError
@@ -20,10 +21,13 @@ from xinsitu.values import Ellipse, Polygon, Roi, Rotated, Sector
 from .carried import Carried, named
 
 _CORNER = 0.5
-_RECTANGLES = ("rect", "rectangle", "roi_rect")
+_RECTANGLES = ("rect", "rectangle", "roi_rect", "profile")
 _PV = re.compile(
-    r"^(?P<record>\S+?):(?P<field>Name|Use|MinX|MinY|SizeX|SizeY)(?:_RBV)?\s+(?P<value>.*?)\s*$", re.MULTILINE
+    r"^(?:(?:dbpf|caput)\s+)?\"?(?P<record>[^\s\"]+?):(?P<field>Name|Use|EnableX|EnableY|MinX|MinY|SizeX|SizeY)(?:_RBV)?\"?"
+    r"\s+\"?(?P<value>.*?)\"?\s*$",
+    re.MULTILINE,
 )
+"""A line of an autosave file, or of a start-up script that sets the same fields."""
 
 
 # -- BLISS and Lima ---------------------------------------------------------------------------------------------------
@@ -48,6 +52,8 @@ def from_lima(document: Mapping[str, Any]) -> Carried:
     for key, one in document.items():
         name = named(one.get("name", key), "roi")
         found.add(name, lambda one=one, name=name: _of_lima(name, one))  # type: ignore[misc]
+        if one.get("kind") == "profile":
+            found.lost.append(f"{name!r} is a rectangle whose profile is not asked for: measure it with profiles")
     return found
 
 
@@ -111,12 +117,14 @@ def from_area_detector(text: str) -> Carried:
     found = Carried("areaDetector")
     for record, fields in records.items():
         if {"MinX", "MinY", "SizeX", "SizeY"} <= set(fields) and fields.get("Use", "1") not in ("0", "No"):
-            name = named(fields.get("Name", "").strip('"'), record)
+            name = named(fields.get("Name", ""), record)
             found.add(name, lambda fields=fields, name=name: _of_record(name, fields))  # type: ignore[misc]
     return found
 
 
 def _of_record(name: str, fields: Mapping[str, str]) -> Roi:
+    if off := [axis for axis in "XY" if fields.get(f"Enable{axis}", "1") in ("0", "Disable")]:
+        raise RoiError(f"goes over the whole detector along {' and '.join(off).lower()}, whose size is not in the file")
     x, y, width, height = (_integer(fields, key) for key in ("MinX", "MinY", "SizeX", "SizeY"))
     return Roi(name, (y, y + height), (x, x + width))
 
@@ -151,6 +159,8 @@ def from_dawn(document: Any) -> Carried:  # noqa: ANN401 - what is_dawn took
     for one in beans:
         name = named(one.get("name"), "region")
         found.add(name, lambda one=one, name=name: _of_dawn(name, one))  # type: ignore[misc]
+        if one.get("symmetry"):
+            found.lost.append(f"{name!r} is the sector alone, without its symmetric part")
     return found
 
 
@@ -226,57 +236,3 @@ def to_dawn(rois: Iterable[Roi], told: Carried) -> list[dict[str, Any]]:
             continue
         regions.append(bean)
     return regions
-
-
-# -- HDF5 of BLISS and DAWN -------------------------------------------------------------------------------------------
-
-
-def from_hdf5(file: h5py.File) -> Carried | None:
-    """Take the first ROIs in a file: what BLISS wrote beside its counters, or regions of DAWN; None without any."""
-    tables: dict[str, dict[str, Any]] = {}
-    beans: list[Any] = []
-
-    def look(name: str, item: object) -> None:
-        if isinstance(item, h5py.Group):
-            fields = {key: value for key in ("kind", "x", "y", "width", "height", "cx", "cy", "r1", "r2", "a1", "a2")
-                      if (value := _value(item, key)) is not None}  # fmt: skip
-            if is_lima({name: fields}):
-                owner = (
-                    name.split("/")[-2] if name.split("/")[-1] == "selection" and "/" in name else name.split("/")[-1]
-                )
-                tables.setdefault(owner, fields)
-        for text in (*(item.attrs.values() if "region" in name else ()), _text(item)):  # type: ignore[attr-defined]
-            if isinstance(text, str) and text.lstrip().startswith("{"):
-                bean = _json(text)
-                if is_dawn(bean):
-                    beans.append({"name": name.split("/")[-1], **bean})
-
-    file.visititems(look)
-    if tables:
-        return from_lima(tables)
-    return from_dawn(beans) if beans else None
-
-
-def _value(group: h5py.Group, key: str) -> Any:  # noqa: ANN401 - text or number
-    found = group.attrs.get(key)
-    if (
-        found is None
-        and group.get(key, getlink=True).__class__ is h5py.HardLink
-        and isinstance(group[key], h5py.Dataset)
-    ):
-        found = group[key][()] if group[key].size == 1 else None
-    return found.decode(errors="replace") if isinstance(found, bytes) else found
-
-
-def _text(item: object) -> str | None:
-    if not isinstance(item, h5py.Dataset) or item.size != 1 or item.dtype.kind not in "OS":
-        return None
-    value = np.asarray(item[()]).reshape(-1)[0]
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-
-
-def _json(text: str) -> Any:  # noqa: ANN401 - anything that JSON has
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
