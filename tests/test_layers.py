@@ -26,6 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("physics.peaks",),
     ("recipe", "live", "plots", "simulate"),
     ("app.network", "app.current", "app.data"),
+    ("app.preview",),
     ("app.state",),
     ("app.views",),
     ("app.page",),

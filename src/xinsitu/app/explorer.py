@@ -29,6 +29,7 @@ from .data.memory import keep_small
 from .data.source import Source
 from .data.store import FrameStore
 from .network import LOCAL, free_port, guard, origins
+from .preview import Preview
 from .state import unsaved
 from .state.model import ExplorerModel
 from .state.screen import result
@@ -65,9 +66,9 @@ class Explorer:
     >>> explorer.stop()                      # doctest: +SKIP
     """
 
-    def __init__(self, *, public: bool = False) -> None:
-        self.public = public
-        self.token = secrets.token_urlsafe(24)
+    def __init__(self, *, public: bool = False, early: Preview | None = None) -> None:
+        self.public, self.early = public, early
+        self.token = secrets.token_urlsafe(24) if early is None else early.token
         self.waiting_for = ""
         self.why = ""
         self._opened: Opened | None = None
@@ -287,6 +288,9 @@ class Explorer:
         self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)
         port = port or free_port()
+        if self.early is not None:
+            port = self.early.port
+            self.early.close()
         server = pn.io.server.get_server(
             {"/": self._page}, port=port, address=None if public else LOCAL, websocket_origin=origins(port, public),
             title="xinsitu", show=False, start=False, loop=IOLoop.current(), check_unused_sessions_milliseconds=2000,

@@ -24,6 +24,7 @@ from .data.source import PathLike, Source, open_source
 from .data.store import MEMORY, FrameStore
 from .explorer import Explorer as Explorer
 from .explorer import Opened
+from .preview import Preview, tell
 
 BANNER = "explorer.rois, explorer.series, explorer.changes are what is on the screen; exit() ends the explorer"
 """What a prompt begins with."""
@@ -39,7 +40,7 @@ def explore(
     correcting: Correcting | None = None,
     reading: Reading | None = None,
     calibration: Mapping[str, xr.DataArray] | None = None,
-    port: int = 0,
+    port: int | Preview = 0,
     browser: bool = True,
     public: bool = False,
     follow: bool = False,
@@ -65,7 +66,7 @@ def explore(
     calibration
         Of ``y`` and/or ``x``, as :func:`~xinsitu.calibrate` takes it: shown beside the mouse.
     port
-        Of the server; 0: a free one.
+        Of the server; 0: a free one. Or what serves the first frame there meanwhile.
     browser
         Open the page in the browser.
     public
@@ -96,14 +97,14 @@ def explore(
         doing, opened = _corrected(opened, correction, flatfield)
         return Opened(opened, FrameStore(opened, memory=memory), chosen, doing, pixels)
 
-    explorer = Explorer(public=public)
+    explorer = Explorer(public=public, early=port if isinstance(port, Preview) else None)
     try:
         explorer.begin(prepare())
     except LayoutError:
         if not follow or not isinstance(source, str | os.PathLike):
             raise
         explorer.waiting_for = os.fspath(source)
-    explorer.serve(port=port)
+    explorer.serve(port=port if isinstance(port, int) else port.port)
     if follow:
         explorer.follow(prepare)
     if block:
@@ -115,9 +116,8 @@ def explore(
 
 def stay(explorer: Explorer, *, browser: bool, console: bool = False) -> None:
     """Print the address, and return when the explorer is stopped; with a Python prompt, when that is left."""
-    print(explorer.url, flush=True)  # noqa: T201 - the first line is the address
-    if browser:
-        webbrowser.open(explorer.url)
+    if explorer.early is None:
+        tell(explorer.url, browser=browser)
     if console:
         with contextlib.suppress(SystemExit):
             code.interact(BANNER, local={"explorer": explorer, "xi": xinsitu, "xr": xr}, exitmsg="")

@@ -35,7 +35,7 @@ _COMMANDS: dict[str, Command] = {
     "demo": lambda words: importlib.import_module("xinsitu.cli.demo").demo(words, main),
     "info": _later("info_command", "info"),
     "parse": _later("frame_commands", "parse"),
-    "explore": _later("frame_commands", "explore"),
+    "explore": _later("explore_command", "explore"),
     "measure": _later("series_commands", "measure"),
     "watch": _later("watch_command", "watch"),
     "two-time": _later("two_time_command", "two_time"),

@@ -1,4 +1,4 @@
-"""``parse`` and ``explore``: commands on frames."""
+"""``parse``: a command on frames."""
 
 from __future__ import annotations
 
@@ -77,28 +77,3 @@ def _of_instrument(scan: xr.Dataset, words: argparse.Namespace) -> Background | 
         complain(f"warning: the instrument's background region is off frames of {rows} x {columns}; none is taken")
         return None
     return replace(region, mode=words.background_mode) if region and words.background_mode else region
-
-
-def explore(words: argparse.Namespace) -> int:
-    """Serve the explorer until it is stopped."""
-    from xinsitu.app.serve import explore as serve
-    from xinsitu.app.serve import stay
-
-    explorer = serve(
-        words.path,
-        flatfield=words.flatfield,
-        rois=words.rois,
-        correcting=correcting(words, background(words)),
-        reading=reading(words),
-        calibration={one.axis: one.pixels() for one in words.calibration},
-        port=words.port,
-        browser=False,
-        public=words.public,
-        follow=words.follow,
-    )
-    if explorer.waiting_for:
-        complain(f"waiting for the first frame of {explorer.waiting_for}")
-    else:
-        complain(correction_text(explorer.source.correcting))  # the address is the first line on stdout
-    stay(explorer, browser=not words.no_browser, console=words.console)
-    return 0

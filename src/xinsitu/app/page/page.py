@@ -71,6 +71,7 @@ class Page(pn.Template):  # type: ignore[misc] # panel is not typed for us
         """Put the page into a document."""
         if doc is None:
             return super().server_doc(doc, *words, **options)
+        doc.validate = lambda: None  # of a page that never changes: Bokeh would walk through all models for each root
         with doc.models.freeze():
             return super().server_doc(doc, *words, **options)
 

@@ -1,0 +1,130 @@
+"""The first frame before anything else: the picture, who gets it, and that the explorer takes its place over."""
+
+from __future__ import annotations
+
+import http.client
+import subprocess
+import sys
+import urllib.request
+import zlib
+
+import numpy as np
+import pytest
+import tifffile
+from bokeh.palettes import Viridis256
+
+import xinsitu as xi
+from xinsitu.app.preview import Preview, first_frame, picture
+
+HEAVY = ("xarray", "pandas", "dask", "scipy", "bokeh", "panel", "h5py")
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory):
+    return xi.simulate_sample(tmp_path_factory.mktemp("early"), measurements=2, frames=20)
+
+
+def pixels(png: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Return numbers and colours of a PNG with a palette, by the specification (ISO/IEC 15948)."""
+    at, chunks = 8, {}
+    while at < len(png):
+        length = int.from_bytes(png[at : at + 4], "big")
+        kind, data = png[at + 4 : at + 8], png[at + 8 : at + 8 + length]
+        assert int.from_bytes(png[at + 8 + length : at + 12 + length], "big") == zlib.crc32(kind + data)
+        chunks[kind] = data
+        at += 12 + length
+    width, height = (int.from_bytes(chunks[b"IHDR"][first : first + 4], "big") for first in (0, 4))
+    rows = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), "uint8").reshape(height, width + 1)
+    assert not rows[:, 0].any()
+    return rows[:, 1:], np.frombuffer(chunks[b"PLTE"], "uint8").reshape(256, 3)
+
+
+def test_picture_is_the_frame_on_a_logarithmic_scale_in_viridis():
+    frame = np.array([[0, 1, 10], [100, 1000, -2]], dtype="int32")
+    numbers, palette = pixels(picture(frame))
+    expected = 255 * np.log(np.array([[0.5, 1, 10], [100, 1000, 0.5]]) / 0.5) / np.log(2000)
+    np.testing.assert_array_equal(numbers, expected.astype("uint8"))
+    known = np.array([[int(color[at : at + 2], 16) for at in (1, 3, 5)] for color in Viridis256])
+    assert np.abs(palette.astype(int) - known).max() <= 12
+
+
+@pytest.mark.parametrize("frame", [np.zeros((3, 4), "uint16"), np.full((3, 4), np.nan, "float32")])
+def test_a_frame_with_nothing_on_it(frame):
+    numbers, _ = pixels(picture(frame))
+    assert numbers.shape == (3, 4)
+    assert not numbers.any()
+
+
+def test_a_large_frame_is_thinned():
+    numbers, _ = pixels(picture(np.arange(3000 * 2000).reshape(3000, 2000)))
+    assert numbers.size <= 600_000
+
+
+def test_first_frame_of_a_measurement_and_of_a_sample(truth, tmp_path):
+    first = xi.open_measurement(truth.folders["time1"], tz="Asia/Tokyo").image[0].values
+    for folder in (truth.folders["time1"], truth.folders["sample"]):
+        name, frame = first_frame(folder)
+        np.testing.assert_array_equal(frame, first)
+        assert name.endswith(".tif")
+    for number in (10, 9, 100):  # by number, not by letter
+        tifffile.imwrite(tmp_path / f"run_{number}.tif", np.full((4, 5), number, "uint16"))
+    assert first_frame(tmp_path)[1][0, 0] == 9
+
+
+def test_nothing_to_show_is_no_fault(tmp_path):
+    assert Preview.of(tmp_path) is None
+    assert Preview.of(tmp_path / "nothing") is None
+    (tmp_path / "run_1.tif").write_bytes(b"half a frame")
+    assert Preview.of(tmp_path) is None
+
+
+def test_only_who_has_the_token_gets_it(truth):
+    assert Preview.of(truth.folders["time1"], port=99999) is None
+    early = Preview.of(truth.folders["time1"])
+    try:
+        assert Preview.of(truth.folders["time1"], port=early.port) is None  # taken
+        page = urllib.request.urlopen(early.url, timeout=60)
+        assert page.headers["X-Content-Type-Options"] == "nosniff"
+        assert "data:image/png;base64," in page.read().decode()
+        known = early.url[early.url.index("/?") :]
+        asked = {("/", "127.0.0.1"): 403, ("/?token=guess", "127.0.0.1"): 403, (known, "evil"): 403,
+                 ("/static/js/bokeh.min.js", "127.0.0.1"): 404, ("/other", "127.0.0.1"): 403}  # fmt: skip
+        for (path, host), status in asked.items():
+            line = http.client.HTTPConnection("127.0.0.1", early.port, timeout=60)
+            line.request("GET", path, headers={"Host": f"{host}:{early.port}"})
+            assert line.getresponse().status == status, path
+            line.close()
+    finally:
+        early.close()
+    with pytest.raises(OSError, match=r"refused|reset"):
+        urllib.request.urlopen(early.url, timeout=5)
+
+
+def test_it_needs_nothing_large(truth):
+    code = f"""
+import sys
+from pathlib import Path
+import xinsitu.cli.explore_command
+from xinsitu.app.preview import Preview
+assert Preview.of(Path({str(truth.folders["time1"])!r})) is not None
+print([name for name in {HEAVY!r} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_explorer_takes_over_at_the_same_address(truth):
+    words = [sys.executable, "-m", "xinsitu", "explore", str(truth.folders["time1"]), "--no-browser", "--tz", "UTC"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            url = process.stdout.readline().strip()
+            text = urllib.request.urlopen(url, timeout=60).read().decode()
+            assert "data:image/png" in text
+            while "data:image/png" in text:
+                try:
+                    text = urllib.request.urlopen(url, timeout=120).read().decode()
+                except OSError:
+                    assert process.poll() is None  # the port is being handed over
+            assert "bokeh.min.js" in text
+        finally:
+            process.terminate()
