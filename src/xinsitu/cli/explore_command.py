@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
-
-from xinsitu.app.preview import Preview
+from typing import TYPE_CHECKING
 
 from .console import complain
+
+if TYPE_CHECKING:
+    from xinsitu.app.preview import Preview
 
 
 def explore(words: argparse.Namespace) -> int:
     """Serve the explorer until it is stopped."""
+    from xinsitu.app.preview import Preview
+
     early = None if words.public else Preview.of(words.path, words.port)
     try:
         return _explore(words, early)
