@@ -98,3 +98,33 @@ def test_the_bar_at_half_maximum_is_the_width_that_is_measured(background):
     for axis in ("y", "x"):
         left, right, _ = cut.half_maximum(axis)
         assert right - left == pytest.approx(float(measured[f"fwhm_{axis}"]), rel=1e-9)
+
+
+def test_corners_come_on_the_nearest_side_and_go():
+    square = Polygon([(0, 0), (0, 10), (10, 10), (10, 0)])
+    more = shape_edits.with_corner(square, (12, 4))
+    assert more.points == ((0, 0), (0, 10), (10, 10), (12, 4), (10, 0))
+    assert shape_edits.without_corner(more, 3) == square
+    triangle = shape_edits.without_corner(square, 0)
+    for wrong in (lambda: shape_edits.without_corner(triangle, 0), lambda: shape_edits.with_corner(None, (3, 3))):
+        with pytest.raises(RoiError, match="polygons only"):
+            wrong()
+
+
+def test_a_brush_leaves_no_pixel_out_however_fast_it_goes():
+    roi = Roi("m", geometry=Mask(((20, 30, 31),)))
+    line = shape_edits.painted(roi, (20, 30), (41, 60), counted=True).geometry
+    rows, columns = np.nonzero(line.holds((20, 30), (22, 31)))
+    assert set(rows) == set(range(22))
+    assert set(columns) == set(range(31))
+    with pytest.raises(RoiError, match="one or more"):  # none would be left
+        shape_edits.painted(Roi("m", geometry=line), (20, 30), (41, 60), counted=False)
+
+
+@pytest.mark.parametrize("kind", [*shape_edits.DRAWN, "mask"])
+def test_every_shape_becomes_pixels_and_a_moving_one_says_that_it_cannot(kind):
+    roi = shape_edits.reshaped(Roi("a", *BOX), kind)
+    pixels = shape_edits.reshaped(roi, "mask")
+    box, weights = ((roi.y, roi.x), np.ones(roi.shape)) if roi.geometry is None else roi.geometry.weights("whole")
+    assert (pixels.y, pixels.x) == box
+    np.testing.assert_array_equal(pixels.geometry.weights("whole")[1], weights)

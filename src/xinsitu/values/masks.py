@@ -55,6 +55,22 @@ class Mask(Shape):
         told = (rows + origin[0], first + origin[1], behind + origin[1])
         return cls(tuple((int(row), int(one), int(other)) for row, one, other in zip(*told, strict=True)))
 
+    def with_pixels(self, places: Sequence[tuple[int, int]], *, counted: bool = True) -> Mask:
+        """Return it with some pixels ``(row, column)``, or without them.
+
+        Examples
+        --------
+        >>> Mask(((3, 5, 7),)).with_pixels([(4, 6)]).with_pixels([(3, 5)], counted=False).runs
+        ((3, 6, 7), (4, 6, 7))
+        """
+        rows, columns = np.array(places).reshape(-1, 2).T
+        (top, left), (high, wide) = self.around
+        first = min(top, int(rows.min())), min(left, int(columns.min()))
+        last = max(top + high - 1, int(rows.max())), max(left + wide - 1, int(columns.max()))
+        pixels = self.holds(first, (last[0] - first[0] + 1, last[1] - first[1] + 1))
+        pixels[rows - first[0], columns - first[1]] = counted
+        return Mask.of(pixels, first)
+
     @property
     def rings(self) -> Outline:
         """One box around each run."""

@@ -85,9 +85,17 @@ const down = (event) => {
   element.setPointerCapture(event.pointerId)
   const point = pans || drawing() ? -1 : handle(at)
   const found = pans || drawing() || point >= 0 ? null : hit(at)
+  const shaped = event.altKey && !pans && !drawing() ? channel.shape : ""
+  if (shaped === "polygon" && (point >= 0 || found?.box.name === WIRE + channel.selected)) {
+    send("handle", point, at.y, at.x, "corner")
+    return
+  }
   hand = {start: at, pointer: event.pointerId, moved: false}
   if (pans) Object.assign(hand, {kind: "pan", x: [figure.x_range.start, figure.x_range.end], y: [figure.y_range.start, figure.y_range.end]})
-  else if (found != null) {
+  else if (shaped === "mask") {
+    hand.kind = "paint"
+    send("handle", -1, at.y, at.x, "paint:start")
+  } else if (found != null) {
     const {left, right, top, bottom} = found.box
     Object.assign(hand, {kind: found.edge ? "resize" : "move", ...found, before: {left, right, top, bottom}})
     send("drag", found.box.name, "pan:start")
@@ -126,6 +134,8 @@ const move = (event) => {
     box.setv(now)
   } else if (hand.kind === "handle") {
     send("handle", hand.number, at.y, at.x, "pan")
+  } else if (hand.kind === "paint") {
+    send("handle", -1, at.y, at.x, "paint")
   } else if (hand.kind === "draw") {
     const style = {left: Math.min(at.sx, hand.start.sx), top: Math.min(at.sy, hand.start.sy),
                    width: Math.abs(at.sx - hand.start.sx), height: Math.abs(at.sy - hand.start.sy)}
@@ -141,6 +151,7 @@ const up = (event) => {
   event.stopPropagation()
   if (done.kind === "move" || done.kind === "resize") send("drag", done.box.name, "pan:end")
   else if (done.kind === "handle" && done.moved) send("handle", done.number, at.y, at.x, "pan:end")
+  else if (done.kind === "paint") send("handle", -1, at.y, at.x, "paint:end")
   else if (done.kind === "corner") corner(at)
   else if (done.kind === "draw" && done.moved) {
     if (tool === "draw") fresh = new Set(boxes().map((one) => one.name))
@@ -178,6 +189,7 @@ const close = () => {
 const cancel = () => {
   corners = null
   sketch()
+  if (hand?.kind === "paint") send("handle", -1, hand.start.y, hand.start.x, "pan:end")
   if (hand?.box) { hand.box.setv(hand.before); send("drag", hand.box.name, "pan:end") }
   hand = null
   ghost.style.display = "none"

@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping
 
 import panel as pn
 
+from xinsitu.app.state.further_state import ASKED
 from xinsitu.app.state.kinds import KINDS, kind_of
+from xinsitu.app.state.model import ExplorerModel
 from xinsitu.app.state.roi_edits import KIND_LABELS
 from xinsitu.app.state.shape_edits import DRAWN, RECTANGLE, text_of
+from xinsitu.values import Mask
 
 from .besidebar import compared, copied
 from .correction_form import corrections
@@ -29,7 +32,7 @@ def _roi(session: Session) -> list[pn.viewable.Viewable]:
     name = pn.widgets.TextInput(label="name", width=WIDTH // 2 - 3)
     kind = pn.widgets.Select(label="kind", options=dict(KIND_LABELS), width=WIDTH // 2 - 3)
     box = pn.widgets.TextInput(label="rows y0:y1, columns x0:x1", width=WIDTH)
-    shape = pn.widgets.Select(label="shape", options=[*DRAWN, "mask"], disabled_options=["mask"], width=WIDTH // 2 - 3)
+    shape = pn.widgets.Select(label="shape", options=[*DRAWN, Mask.kind], width=WIDTH // 2 - 3)
     edges = pn.widgets.Select(
         label="pixels on its line", options={"whole": "whole", "in part": "exact"}, width=WIDTH // 2 - 3
     )
@@ -173,6 +176,8 @@ def plot_tools(session: Session) -> dict[str, pn.viewable.Viewable]:
     directions = {model.view.direction(axis): axis for axis in ("x", "y")}
     along = small(bound(session, pn.widgets.RadioButtonGroup(options=directions, width=64), "along"), "along")
     shift = small(bound(session, pn.widgets.RadioButtonGroup(options=SHIFT, width=112), "shift"), "centre of mass")
+    also = {"also: —": "", **{_called(model, name): name for name in ASKED}}
+    further = small(bound(session, pn.widgets.Select(options=also, width=120), "further"), "a quantity more")
     groups = {
         "com": [
             tipped(shift, "centre of mass: shift from its first frames, or absolute, in detector pixels"),
@@ -180,6 +185,7 @@ def plot_tools(session: Session) -> dict[str, pn.viewable.Viewable]:
             toggle(session, "d/dt", "derivative", "slopes per second instead of values"),
         ],
         "intensity": [
+            tipped(further, "draw a quantity more; it is measured when it is chosen"),
             toggle(session, "log", "log_intensity", "logarithmic intensity"),
             toggle(session, "÷ window", "normalised", "divide by the mean of the window that Shift and a drag chose"),
         ],
@@ -189,6 +195,13 @@ def plot_tools(session: Session) -> dict[str, pn.viewable.Viewable]:
         ],
     }
     return {name: pn.Row(*widgets, margin=0) for name, widgets in groups.items()}
+
+
+def _called(model: ExplorerModel, name: str) -> str:
+    """Return a quantity and the direction in which it is, as the page names this."""
+    quantity, _, axis = name.partition("_")
+    direction = model.view.direction(axis) if axis in ("x", "y") else axis
+    return f"{quantity.upper() if quantity in ('com', 'fwhm') else quantity} {direction}".strip()
 
 
 def _attenuation(session: Session) -> list[pn.viewable.Viewable]:

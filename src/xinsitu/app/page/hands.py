@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bokeh.models import CustomJS
+from bokeh.plotting import figure
+
 from xinsitu.app.views.channel import script
 from xinsitu.app.views.image import STATE_COLOURS
 
@@ -93,12 +96,17 @@ def _cursors(session: Session) -> None:
     channel.js_on_change("done", arrived)
     curves.places.js_on_change("data", arrived)
     figures = [*curves.figures.values(), session.kymograph.figure]
-    window = script("window", channel=channel)
     for one, cursor in zip(figures, cursors, strict=True):
-        seek = script("seek", channel=channel, slider=slider, places=curves.places, name=one.name or "")
-        one.js_on_change("inner_width", window)
-        one.js_on_event("tap", seek)
-        cursor.js_on_change("location", seek)
+        cursor.js_on_change("location", in_reach(session, one))
+
+
+def in_reach(session: Session, one: figure) -> CustomJS:
+    """Let a click on a figure along time lead to a frame, Shift and a drag choose a window; return what leads there."""
+    channel, places = session.channel, session.curves.places
+    seek = script("seek", channel=channel, slider=session.player.slider, places=places, name=one.name or "")
+    one.js_on_change("inner_width", script("window", channel=channel))
+    one.js_on_event("tap", seek)
+    return seek
 
 
 def _chip(session: Session, name: str, how: str) -> None:

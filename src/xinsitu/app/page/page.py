@@ -28,6 +28,8 @@ GESTURES = (
     ("R, then drag", "draws a new region of the chosen shape; Esc: not at all"),
     ("R, polygon: clicks", "its corners; a double click or Enter is the last one"),
     ("drag a small square", "changes the shape of the selected region"),
+    ("Alt-click a polygon", "adds a corner; on a corner: takes it away"),
+    ("Alt-drag, mask", "adds pixels to the selected mask; begun on one of them: takes away"),
     ("wheel", "zooms at the cursor; F shows everything"),
     ("space or middle button and drag", "pans"),
     ("← →, Shift: ten", "frames; Home, End: first and last; space plays"),

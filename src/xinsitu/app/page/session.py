@@ -25,6 +25,7 @@ from xinsitu.app.views.channel import Channel
 from xinsitu.app.views.curves_view import CurvesView
 from xinsitu.app.views.drawing import Drawing, watch
 from xinsitu.app.views.evidence import EvidenceView
+from xinsitu.app.views.further import FurtherView
 from xinsitu.app.views.image import ImageView
 from xinsitu.app.views.kymograph import KymographView
 from xinsitu.app.views.player import PlayerView
@@ -35,7 +36,7 @@ from xinsitu.app.views.track import TrackView
 from xinsitu.app.views.zoom import Zoom
 from xinsitu.errors import XinsituError
 
-from .hands import wire
+from .hands import in_reach, wire
 from .jobs import Latest, Rest
 
 Value = TypeVar("Value")
@@ -64,13 +65,14 @@ class Session:
         self.player = PlayerView(model.view.n_frames, self.channel, model.view.frame)
         self.curves = CurvesView(model, self.channel)
         self.kymograph = KymographView(model, self.curves.x_range)
+        self.further = FurtherView(model, self.curves, lambda one: in_reach(self, one))
         self.section = SectionView(model, self.channel)
         self.evidence = EvidenceView(model)
         self.result = ResultView(model, self.curves)
         self.rois = RoiView(model, self.image.figure, self.channel, self._moved)
         self.views: tuple[Drawing, ...] = (
-            self.image, self.player, self.curves, self.kymograph, self.section, self.evidence, self.result, self.rois,
-            ChangeList(model, self.channel), TrackView(model, self.channel),
+            self.image, self.player, self.curves, self.kymograph, self.further, self.section, self.evidence,
+            self.result, self.rois, ChangeList(model, self.channel), TrackView(model, self.channel),
             Zoom(model, "window", (self.curves.x_range,)),
             Zoom(model, "part", (self.image.figure.x_range, self.image.figure.y_range)),
         )  # fmt: skip
@@ -157,9 +159,15 @@ class Session:
             self.rest()
 
     def reshaped(self, number: int, y: float, x: float, phase: str) -> None:
-        """Let the selected ROI follow one of its handles; put down, that can be taken back."""
-        self.model.regions.move_handle(number, y, x)
-        if phase == "pan:end":
+        """Let the selected ROI follow one of its handles, or a brush; put down, that can be taken back."""
+        if phase == "corner":
+            self.do(lambda: self.model.regions.change_corner(number, y, x))
+            return
+        if phase.startswith("paint"):
+            self.model.regions.paint(y, x, begins=phase == "paint:start")
+        else:
+            self.model.regions.move_handle(number, y, x)
+        if phase.endswith(":end"):
             self.model.regions.commit()
             self.rois.update()
             self.rest()
@@ -219,6 +227,7 @@ class Session:
         watch(model.view, lambda: self._frame_changed(model.view.frame), "frame")
         watch(model.attenuation, self.rest, "changes", "scaled")
         watch(model.cutouts, self.rest, "along", "show")
+        watch(model.further, self.rest, "further")
 
     def _rois_changed(self) -> None:
         # Bokeh walks through all models for each new one, and once at the end of a freeze: never while a box is dragged
@@ -235,7 +244,10 @@ class Session:
             {"name": roi.name, "color": color_of(roi, at), "hidden": roi.name in self.model.regions.hidden}
             for at, roi in enumerate(rois)
         ]
-        self.channel.update(regions=json.dumps(told), selected=self.model.regions.selected)
+        shape = None if self.model.regions.roi is None else self.model.regions.roi.geometry
+        self.channel.update(
+            regions=json.dumps(told), selected=self.model.regions.selected, shape="" if shape is None else shape.kind
+        )
 
     def _fit(self) -> None:
         """Set the colour limits anew: other things are shown."""

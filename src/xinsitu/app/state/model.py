@@ -23,6 +23,7 @@ from .change_state import Changes
 from .curve_state import Curves
 from .cutout_state import Cutouts
 from .event_state import Logbook
+from .further_state import Further
 from .numbers import Numbers
 from .roi_state import Regions
 from .view import View
@@ -64,6 +65,7 @@ class ExplorerModel:
         self.attenuation = Changes(self.view, self.numbers)
         self.curves = Curves(self.view, self.regions, self.attenuation)
         self.cutouts = Cutouts(self.view, self.regions, self.attenuation)
+        self.further = Further(self.numbers, self.attenuation)
         self.logbook = Logbook(self.view)
         self.attenuation.changes, self.logbook.events = tuple(changes), tuple(events)
 
@@ -76,7 +78,8 @@ class ExplorerModel:
     def parts(self) -> tuple[param.Parameterized, ...]:
         """All that is watched; no two of them have a parameter of the same name."""
         return (
-            self.view, self.regions, self.numbers, self.attenuation, self.curves, self.cutouts, self.logbook,
+            self.view, self.regions, self.numbers, self.attenuation, self.curves, self.cutouts, self.further,
+            self.logbook,
         )  # fmt: skip
 
     def part_with(self, name: str) -> param.Parameterized:

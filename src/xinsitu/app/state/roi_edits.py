@@ -28,7 +28,7 @@ def snapped(low: float, high: float, limits: Bounds) -> Bounds:
     >>> snapped(9.6, 2.4, (0, 195)), snapped(-20, -10, (0, 195)), snapped(7.2, 7.2, (0, 195))
     ((3, 10), (0, 1), (8, 9))
     """
-    first, behind = sorted((low, high))
+    first, behind = sorted((round(low, 6), round(high, 6)))  # as rounding does not change the size of what is moved
     start = min(max(math.floor(first + 1), limits[0]), limits[1] - 1)
     return start, min(max(math.floor(behind + 1), start + 1), limits[1])
 

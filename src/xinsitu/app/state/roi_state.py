@@ -17,7 +17,7 @@ from xinsitu.errors import DocumentError, RoiError, XinsituError
 from xinsitu.io.documents import ROIS, VERSION, document_text
 from xinsitu.physics.moments import frame_key, resolve_key
 from xinsitu.physics.reduction.moving import Boxes, boxes_in_time
-from xinsitu.values import Box, Key, KeyFrame, Roi, RoiSet
+from xinsitu.values import Box, Key, KeyFrame, Mask, Roi, RoiSet, Shape
 
 from . import roi_edits, shape_edits
 from .first_rois import first_rois
@@ -44,6 +44,7 @@ class Regions(param.Parameterized):  # type: ignore[misc] # param has no types
         self.rois = roi_edits.inside(chosen, self.shape)
         self._history = History(self.rois)
         self._placed: tuple[str, Box] | None = None
+        self._brush: tuple[tuple[float, float], bool] | None = None
         self.selected = self.rois.names[0]
 
     @property
@@ -113,7 +114,7 @@ class Regions(param.Parameterized):  # type: ignore[misc] # param has no types
 
     def draw_polygon(self, corners: Sequence[float]) -> None:
         """Add a polygon whose corners ``y, x, y, x, …`` were clicked, and select it."""
-        shape = shape_edits.polygon(corners)
+        shape = shape_edits.by_hand(shape_edits.polygon(corners))
         roi = shape_edits.on_image(Roi("ROI", geometry=shape), self.shape)
         rois, name = roi_edits.drawn(self.rois, roi.y, roi.x)
         self._set(rois.replaced(rois[name].reshaped(shape)), name)
@@ -139,8 +140,29 @@ class Regions(param.Parameterized):  # type: ignore[misc] # param has no types
         roi = self.roi
         if roi is not None and roi.geometry is not None and number < len(self.handles()):
             with suppress(RoiError):
-                changed = roi.reshaped(shape_edits.with_handle(roi.geometry, number, (y, x)))
-                self.rois = self.rois.replaced(shape_edits.on_image(changed, self.shape))
+                self._reshape(roi, shape_edits.with_handle(roi.geometry, number, (y, x)))
+
+    def change_corner(self, number: int, y: float, x: float) -> None:
+        """Take a corner of the selected polygon away, or, where there is none (-1), add one."""
+        roi = self.rois[self.selected]
+        corner = shape_edits.without_corner(roi.geometry, number) if number >= 0 else None
+        self._reshape(roi, corner or shape_edits.with_corner(roi.geometry, (y, x)))
+        self.commit()
+
+    def paint(self, y: float, x: float, *, begins: bool = False) -> None:
+        """Add pixels to the selected mask from where the brush was to where it is; begun on one of them: take away."""
+        roi, point = self.rois[self.selected], (y, x)
+        if begins or self._brush is None:
+            inside = isinstance(roi.geometry, Mask) and bool(roi.geometry.holds((round(y), round(x)), (1, 1)).any())
+            self._brush = point, not inside
+        (before, counted), self._brush = self._brush, (point, self._brush[1])
+        with suppress(RoiError):  # off the image, or the last pixel: it stays as it was
+            changed = shape_edits.painted(roi, before, point, counted=counted)
+            self.rois = self.rois.replaced(shape_edits.on_image(changed, self.shape))
+
+    def _reshape(self, roi: Roi, shape: Shape) -> None:
+        """Give a ROI the shape that the hand made, if that lies on the image."""
+        self.rois = self.rois.replaced(shape_edits.on_image(roi.reshaped(shape_edits.by_hand(shape)), self.shape))
 
     def nudge(self, rows: int, columns: int, *, size: bool = False) -> None:
         """Move the selected ROI by whole pixels, or its lower right corner, as far as the image goes."""

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from xinsitu.errors import RoiError
 from xinsitu.values import Bounds, Box, Ellipse, Mask, Polygon, Roi, Rotated, Sector, Shape
@@ -46,15 +47,42 @@ def in_box(kind: str, box: Box) -> Shape | None:
     if kind == Sector.kind:  # its centre in the middle of the lower edge, so that the box holds it
         outer = min(high, 0.5 * wide)
         return Sector((bottom, centre[1]), (0.5 * outer, outer), (200, 340))
-    raise RoiError(f"a ROI is given the shape of a {kind} in files only")
+    raise RoiError(f"a ROI has the shape of one of {', '.join(DRAWN)}, not of a {kind}")
 
 
 def reshaped(roi: Roi, kind: str) -> Roi:
-    """Return a ROI in another shape, in the box that it has; one that moves keeps its path as a rectangle only."""
-    shape = in_box(kind, (roi.y, roi.x))
+    """Return a ROI in another shape, in the box that it has; one that moves keeps its path as a rectangle only.
+
+    A mask holds the pixels that counted before, as whole ones.
+    """
+    shape = pixels_of(roi) if kind == Mask.kind else in_box(kind, (roi.y, roi.x))
     if shape is not None and roi.path:
         raise RoiError(f"ROI {roi.name!r} moves: let it stand still, then choose its shape")
     return roi.reshaped(shape)
+
+
+def pixels_of(roi: Roi) -> Mask:
+    """Return the pixels of a ROI one by one, each of them whole.
+
+    Examples
+    --------
+    >>> pixels_of(Roi("a", y=(3, 5), x=(7, 9))).runs
+    ((3, 7, 9), (4, 7, 9))
+    """
+    if roi.geometry is None:
+        return Mask(tuple((row, *roi.x) for row in range(*roi.y)))
+    (y, x), weights = roi.geometry.weights("whole")
+    return Mask.of(weights > 0, (y[0], x[0]))
+
+
+def painted(roi: Roi, begin: Point, end: Point, *, counted: bool) -> Roi:
+    """Return a mask with the pixels on the way from one point to another, or without them."""
+    if not isinstance(roi.geometry, Mask):
+        raise RoiError("pixels are added to masks only")
+    steps = 1 + math.ceil(2 * max(abs(end[0] - begin[0]), abs(end[1] - begin[1])))
+    way = [(begin[0] + (end[0] - begin[0]) * at / steps, begin[1] + (end[1] - begin[1]) * at / steps)
+           for at in range(steps + 1)]  # fmt: skip
+    return roi.reshaped(roi.geometry.with_pixels([(round(y), round(x)) for y, x in way], counted=counted))
 
 
 def placed(roi: Roi, box: Box) -> Roi:
@@ -71,7 +99,7 @@ def placed(roi: Roi, box: Box) -> Roi:
         return roi.moved(y=y, x=x)
     if roi.path:
         raise RoiError(f"ROI {roi.name!r} moves, and keeps the size of its shape")
-    return roi.reshaped(stretched(shape, (roi.y, roi.x), box))
+    return roi.reshaped(by_hand(stretched(shape, (roi.y, roi.x), box)))
 
 
 def stretched(shape: Shape, old: Box, new: Box) -> Shape:
@@ -172,6 +200,36 @@ def polygon(flat: Sequence[float]) -> Polygon:
     return Polygon(tuple(zip(flat[::2], flat[1::2], strict=True)))
 
 
+def with_corner(shape: Shape | None, point: Point) -> Polygon:
+    """Return a polygon with one more corner, on the side that is nearest to it.
+
+    Examples
+    --------
+    >>> with_corner(Polygon([(0, 0), (0, 9), (9, 0)]), (5, 5)).points
+    ((0.0, 0.0), (0.0, 9.0), (5.0, 5.0), (9.0, 0.0))
+    """
+    if not isinstance(shape, Polygon):
+        raise RoiError("corners are added to polygons only")
+    sides = list(zip(shape.points, (*shape.points[1:], shape.points[0]), strict=True))
+    behind = min(range(len(sides)), key=lambda side: _distance(point, *sides[side])) + 1
+    return Polygon((*shape.points[:behind], point, *shape.points[behind:]))
+
+
+def _distance(point: Point, begin: Point, end: Point) -> float:
+    """Distance of a point from a side."""
+    along = end[0] - begin[0], end[1] - begin[1]
+    square = along[0] ** 2 + along[1] ** 2
+    part = (along[0] * (point[0] - begin[0]) + along[1] * (point[1] - begin[1])) / square if square else 0.0
+    return math.dist(point, _from(begin, along, min(max(part, 0.0), 1.0)))
+
+
+def without_corner(shape: Shape | None, number: int) -> Polygon:
+    """Return a polygon without one of its corners."""
+    if not isinstance(shape, Polygon) or len(shape.points) < 4:
+        raise RoiError("corners are taken from polygons only, and three stay")
+    return Polygon((*shape.points[:number], *shape.points[number + 1 :]))
+
+
 def text_of(roi: Roi) -> str:
     """Return the shape of a ROI as its file has it; nothing for a rectangle."""
     if roi.geometry is None or isinstance(roi.geometry, Mask):
@@ -179,7 +237,12 @@ def text_of(roi: Roi) -> str:
     return json.dumps(_rounded(roi.geometry.to_dict()))
 
 
-def _rounded(value: object) -> object:
+def by_hand(shape: Shape) -> Shape:
+    """Return a shape as its text says it, to a thousandth of a pixel: the hand is no finer."""
+    return shape_of(_rounded(shape.to_dict()))
+
+
+def _rounded(value: Any) -> Any:  # noqa: ANN401 - JSON
     if isinstance(value, dict):
         return {key: _rounded(one) for key, one in value.items()}
     if isinstance(value, list):

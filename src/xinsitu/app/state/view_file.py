@@ -27,7 +27,7 @@ VIEW_FORMAT = "xinsitu-view"
 SHOWN = (
     "corrected", "compare", "log_image", "each_frame", "colours", "limits", "axis", "log_intensity", "log_kymograph",
     "smooth", "derivative", "span", "normalised", "shift", "along", "show", "scaled", "selected", "hidden",
-    "frame", "follow",
+    "further", "frame", "follow",
 )  # fmt: skip
 """What is shown and how, in the order in which it is set."""
 IN_VIEW = {"window": 1, "part": 2}

@@ -30,6 +30,7 @@ class Channel(DataModel):  # type: ignore[misc] # bokeh is not typed for us
     chip = Tuple(Text, Text, Int, default=("", "", 0), help="ROI, what a click on it does, and a counter")
     regions = Text(default="", help="names, colours and hiding of the ROIs, as JSON")
     selected = Text(default="", help="name of the ROI that is selected")
+    shape = Text(default="", help="its kind of shape; empty: a rectangle")
     drag = Tuple(Text, Text, Int, default=("", "", 0), help="ROI, phase of the drag, and a counter")
     key = Tuple(Text, Int, default=("", 0), help="key that was pressed, and a counter")
     click = Tuple(Text, Int, Int, default=("", 0, 0), help="figure that was clicked, frame there, and a counter")

@@ -93,8 +93,7 @@ class CurvesView(Drawing):
         )  # fmt: skip
         top.add_layout(names)
         for one in self.figures.values():
-            one.vspan(x="x", source=self._marks, line_color="#444444", line_dash="dashed")
-            one.vstrip(x0="left", x1="right", source=self._spans, fill_color="color", fill_alpha=0.15, line_alpha=0)
+            self.mark(one)
         self.axis()
         self.update()
         self.root = self.column
@@ -302,6 +301,11 @@ class CurvesView(Drawing):
         """Take over the numbers of one ROI; the columns bear the names of the time series."""
         if name in self._sources:
             self._sources[name].data = _columns(self._model.curves.drawn(name), self.places.data["x"])
+
+    def mark(self, one: figure) -> None:
+        """Let a figure show events and changes."""
+        one.vspan(x="x", source=self._marks, line_color="#444444", line_dash="dashed")
+        one.vstrip(x0="left", x1="right", source=self._spans, fill_color="color", fill_alpha=0.15, line_alpha=0)
 
     # -- events -------------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
+import dask
 import numpy as np
 import xarray as xr
 
@@ -20,12 +21,15 @@ from xinsitu.values import Roi, RoiSet
 
 from .fit_blocks import AXES, FitPlan, fit_block
 from .fit_rows import add, columns_for, fit_rows, unpacked
+from .followed_peaks import NAMES, followed
 from .start_values import Peaks
 
 Shape = Literal[
     "gaussian", "pixel_gaussian", "lorentzian", "pseudo_voigt", "voigt", "split_gaussian", "split_pseudo_voigt"
 ]
 MOST_PEAKS = 4
+FOLLOWED = (*(f"{name}{end}" for name in NAMES for end in ("", "_errors")), "quality", "chi_square", "n_free")
+"""What peaks are followed by."""
 
 
 def fit_profiles(
@@ -131,11 +135,12 @@ def fit_rois(
     shape: Shape = "gaussian",
     peaks: int = 1,
     shared_width: bool = False,
+    follow: bool = False,
     correction: Correction | None = None,
 ) -> xr.Dataset:
     """Fit a peak, or several, on a straight line to both profiles of every ROI in every frame.
 
-    All in one pass over the frames; lazy where these are.
+    All in one pass over the frames; lazy where these are, unless peaks are followed through time.
 
     Parameters
     ----------
@@ -145,6 +150,8 @@ def fit_rois(
         Where, moving or not; ROIs of the role ``background`` are left out.
     shape, peaks, shared_width
         As in :func:`fit_profiles`.
+    follow
+        Follow up to so many ``peaks`` as they come, go and cross, as :func:`find_ridges` does; computed at once.
     correction
         What to do to the frames first.
 
@@ -154,7 +161,10 @@ def fit_rois(
         The variables of :func:`fit_profiles` with ``_y`` and ``_x`` behind them, ``(time, roi)``: ``centre_y``,
         ``fwhm_x_errors`` and so on; centres in detector pixels. Behind a plain median, where neighbouring bins share
         what was counted, the errors are those of sums over several bins; a peak below 6.5 pixels or a ground below 2
-        counts per pixel, where they may be off by more than 15 %, is flagged ``errors_doubtful``.
+        counts per pixel, where they may be off by more than 15 %, is flagged ``errors_doubtful``. Where peaks are
+        followed they have the dim ``ridge`` in place of ``peak``, as many as the ROI has that has most, and there are
+        ``event_y``, ``event_x`` (``born``, ``dies``, ``crossing``, ``merged``) and ``n_peaks_y``, ``n_peaks_x``
+        ``(time, roi)``, all as in :func:`find_ridges`.
 
     Raises
     ------
@@ -170,14 +180,25 @@ def fit_rois(
     >>> round(float(found.centre_y), 2), round(float(found.centre_x), 2), round(float(found.fwhm_x), 1)
     (11.0, 14.5, 9.4)
     """
-    image, named, model = image_of(data), RoiSet.of(rois), Peaks(shape, peaks, shared_width)
-    signals = {roi.name: number for number, roi in enumerate(named) if roi.role == "signal"}
+    named, last = RoiSet.of(rois), Peaks(shape, peaks, shared_width)
+    found, counts = _fits(data, named, last, correction)
+    if not follow:
+        return found
+    fewer = [_fits(data, named, Peaks(shape, number, shared_width), correction)[0] for number in range(1, peaks)]
+    return _followed([*fewer, found], weighted=counts)
+
+
+def _fits(
+    data: xr.Dataset | xr.DataArray, rois: RoiSet, model: Peaks, correction: Correction | None
+) -> tuple[xr.Dataset, bool]:
+    """Fit so many peaks to all profiles; tell whether these are counts, whose noise is known."""
+    image, signals = image_of(data), {roi.name: at for at, roi in enumerate(rois) if roi.role == "signal"}
     if not signals:
         raise SchemaError("there is no ROI to fit")
     for name in signals:
-        for axis, (low, behind) in zip(AXES, (named[name].y, named[name].x), strict=True):
+        for axis, (low, behind) in zip(AXES, (rois[name].y, rois[name].x), strict=True):
             _check(model, behind - low, f"{axis} profile of ROI {name!r}")
-    told = fitted(data, named, correction)
+    told = fitted(data, rois, correction)
     plan = FitPlan(told.plan, model, tuple(signals.values()))
     tail = (len(AXES) * len(signals), columns_for(len(model.names)))
     values = over_blocks(fit_block, told.image, told.per_frame, plan, tail=tail, dtype=np.float64, shared=told.shared)
@@ -189,7 +210,33 @@ def fit_rois(
         rows = xr.DataArray(values[:, number :: len(AXES)], dims=("time", "roi", "column"), coords=coords)
         found = _named(rows, model, PIXEL, units_after(image, correction))
         both.append(found.rename({str(name): _along(str(name), along) for name in found.data_vars}))
-    return xr.merge(both, join="exact", compat="override")
+    return xr.merge(both, join="exact", compat="override"), told.plan.counts
+
+
+def _followed(fits: list[xr.Dataset], *, weighted: bool) -> xr.Dataset:
+    """Follow the peaks of every ROI along both axes through time."""
+    fits = list(dask.compute(*fits))  # in one pass over the frames
+    tied = len(fits[0]["parameter"])
+    parts = []
+    for roi in fits[0]["roi"].values:
+        of_roi = []
+        for axis in AXES:
+            names = {_along(name, axis): name for name in FOLLOWED}
+            own = [one.sel(roi=roi, drop=True)[list(names)].rename(names) for one in fits]
+            found = followed(own, own[0]["n_free"].values + tied, weighted=weighted)
+            of_roi.append(found.rename({str(name): _along(str(name), axis) for name in found.data_vars}))
+        parts.append(xr.merge(_of_one_length(of_roi), join="exact", compat="override"))
+    found = xr.concat(_of_one_length(parts), fits[0]["roi"], coords="minimal", compat="override", join="exact")
+    return found.transpose("time", "roi", ...)
+
+
+def _of_one_length(parts: list[xr.Dataset]) -> list[xr.Dataset]:
+    """Give all of them as many ridges as the one has that has most; what is not there is NaN, and nothing happens."""
+    ridges = np.arange(max(part.sizes["ridge"] for part in parts))
+    nothing = {name: 0 for part in parts for name, one in part.data_vars.items() if one.dtype.kind == "i"}
+    fill = {str(name): nothing.get(name, np.nan) for part in parts for name in part.data_vars}
+    label = {"long_name": "ridge"}
+    return [part.reindex(ridge=ridges, fill_value=fill).assign_coords(ridge=("ridge", ridges, label)) for part in parts]
 
 
 def _check(model: Peaks, n_bins: int, what: str) -> None:
