@@ -1,15 +1,17 @@
 """Watch a folder that a fast writer fills: frames lost, numbers wrong, and how long a whole frame waits.
 
 A process of its own writes frames at a rate; a fifth of them half-written first, late, renamed, or written anew. Then
-the time of one look into a folder of many frames.
+the time of one look into a folder of many frames, and a night of a frame a second by a clock that is told the time.
 
     python benchmarks/watching.py --frames 20000 --rate 200
     python benchmarks/watching.py --looks 100000
+    python benchmarks/watching.py --night 12
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import random
 import resource
@@ -26,6 +28,8 @@ import xarray as xr
 import xinsitu as xi
 from xinsitu.io.growing_folder import GrowingFolder
 from xinsitu.io.options import OpenOptions
+from xinsitu.live.growing_series import GrowingSeries
+from xinsitu.live.watching import results_to
 
 SHAPE = 195, 487
 ROIS = [
@@ -141,17 +145,64 @@ def looks(count: int) -> None:
         print(f"a look into {count} frames: median {np.median(times):.1f} ms, longest {max(times):.1f} ms")
 
 
+def resident() -> float:
+    """Memory of this process now, in MB."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def night(hours: float) -> None:
+    """Watch a frame a second, small ones, as memory does not hang on their size; the clock is told each second."""
+    with tempfile.TemporaryDirectory() as room:
+        folder, moment, held = Path(room) / "time1", 1_423_000_000.0, []
+        folder.mkdir()
+        boxes = [xi.Roi("spot", (10, 30), (20, 40), background=["dark"]), xi.Roi("dark", (0, 8), (0, 60))]
+        growing = GrowingSeries(
+            GrowingFolder(folder, OpenOptions(on_error="skip", **HOW), now=lambda: moment),
+            boxes,
+            lambda scan: CORRECTION,
+        )
+        publish = results_to(Path(room) / "o.nc", overwrite=False, source=folder)
+        luck, count, seen = np.random.default_rng(12), round(3600 * hours), 0
+        for number in range(count):
+            path, stamp = folder / f"run_{number:06d}.tif", time.gmtime(moment)
+            frame = luck.poisson(6, (60, 60)).astype("int32")
+            tifffile.imwrite(path, frame, datetime=time.strftime("%Y:%m:%d %H:%M:%S", stamp))
+            os.utime(path, (moment, moment))
+            moment += 1.0
+            seen += sum(part.sizes["time"] for part in growing.look())
+            if (number + 1) % 300 == 0:
+                series = growing.series()
+                publish(series)
+            if (number + 1) % (count // 12) == 0:
+                held.append(resident())
+                print(
+                    f"after {number + 1} frames: {held[-1]:.0f} MB, the series {series.nbytes / 2**20:.1f} MB",
+                    flush=True,
+                )
+        end = growing.series()
+        scan = xi.open_measurement(folder, **HOW)
+        xr.testing.assert_identical(end, xi.measure(scan, boxes, correction=CORRECTION).compute())
+        each = 1024 * (held[-1] - held[1]) / (count * 10 / 12)
+        own = end.nbytes / 1024 / count
+        print(f"{count} frames by a simulated clock: {seen} measured as they came, the same bits afterwards")
+        print(f"memory after the second hour: {each:.1f} kB a frame, of which the series is {own:.1f} kB")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=2000)
     parser.add_argument("--rate", type=float, default=200)
     parser.add_argument("--looks", type=int)
+    parser.add_argument("--night", type=float, metavar="HOURS")
     parser.add_argument("--write", type=Path)
     words = parser.parse_args()
     if words.write:
         write(words.write, words.frames, words.rate)
     elif words.looks:
         looks(words.looks)
+    elif words.night:
+        night(words.night)
     else:
         watch(words.frames, words.rate)
 
