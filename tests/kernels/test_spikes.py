@@ -161,3 +161,15 @@ def test_one_value_repeated_shows_no_noise() -> None:
     values = np.full((80, 1), 5.0)
     values[40] = 6.0
     assert not found(values, errors=False).any()
+
+
+def test_long_series_looked_at_in_parts_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    luck = np.random.default_rng(5)
+    values = luck.poisson(400, (300, 3)).astype(float)
+    values[[6, 7, 41, 299], [0, 0, 1, 2]] = 5.0
+    values[100:103] = np.nan
+    errors = np.sqrt(values)
+    expected = outliers(values, errors)
+    assert expected[[6, 7, 41], [0, 0, 1]].all()
+    monkeypatch.setattr("xinsitu.kernels.spikes.AT_ONCE", 7)
+    np.testing.assert_array_equal(outliers(values, errors), expected)

@@ -21,6 +21,8 @@ AROUND = 30
 """Points on each side from which the noise is taken; the noisier side counts."""
 SHARED, MOST = 3.0, 0.75
 """Standard deviations that so many of the series (two at least) must lie beyond where all stand out together."""
+AT_ONCE = 4096
+"""Points that are looked at together with those around them, so that memory is bounded in long series."""
 FEWEST = 20
 """Series of fewer points do not know what is usual."""
 
@@ -85,7 +87,8 @@ def _noise(values: Doubles, errors: Doubles) -> Doubles:
     """
     steps = np.abs(np.diff(values, axis=0, prepend=np.nan))
     padded = np.pad(steps, ((AROUND, AROUND), (0, 0)), constant_values=np.nan)
-    usual = _median(sliding_window_view(padded, AROUND, axis=0)) * (1.4826 / np.sqrt(2))
+    windows = sliding_window_view(padded, AROUND, axis=0)
+    usual = np.concatenate([_median(windows[some]) for some in _parts(len(windows))]) * (1.4826 / np.sqrt(2))
     scatter = np.fmax(usual[1 : len(values) + 1], usual[AROUND + 1 : AROUND + 1 + len(values)])
     scatter = np.where(scatter > 0, scatter, np.nan)
     return np.asarray(np.fmax(scatter, np.where(errors > 0, errors, np.nan)))
@@ -108,6 +111,19 @@ def _beyond(values: Doubles, noise: Doubles, length: int) -> tuple[Doubles, Doub
     size = 2 * SIDE + length
     padded = np.pad(values, ((SIDE, SIDE + length - 1), (0, 0)), constant_values=np.nan)
     windows = sliding_window_view(padded, size, axis=0)
+    loudest = sliding_window_view(np.pad(noise, ((0, length - 1), (0, 0)), constant_values=0.0), length, axis=0)
+    parts = [_beyond_beside(windows[some], loudest[some].max(axis=-1), length) for some in _parts(len(windows))]
+    above, below, width = (np.concatenate(one) for one in zip(*parts, strict=True))
+    return above, below, width
+
+
+def _parts(number: int) -> list[slice]:
+    return [slice(first, first + AT_ONCE) for first in range(0, number, AT_ONCE)]
+
+
+def _beyond_beside(windows: Doubles, loudest: Doubles, length: int) -> tuple[Doubles, Doubles, Doubles]:
+    """Compare the middle of each window with the straight line through its sides."""
+    size = windows.shape[-1]
     inside = slice(SIDE, SIDE + length)
     beside = np.r_[0:SIDE, SIDE + length : size]
     x = np.arange(size) - (size - 1) / 2
@@ -126,9 +142,6 @@ def _beyond(values: Doubles, noise: Doubles, length: int) -> tuple[Doubles, Doub
     top = np.where(known, left[..., beside], -np.inf).max(axis=-1)
     low = np.where(known, left[..., beside], np.inf).min(axis=-1)
     enough &= np.isfinite(left[..., inside]).all(axis=-1)
-    loudest = sliding_window_view(np.pad(noise, ((0, length - 1), (0, 0)), constant_values=0.0), length, axis=0).max(
-        axis=-1
-    )
     scale = np.where(enough & (loudest > 0), loudest, np.nan)
     above, below = left[..., inside].min(axis=-1) - top, low - left[..., inside].max(axis=-1)
     with np.errstate(invalid="ignore"):

@@ -18,7 +18,8 @@ from xinsitu.physics.corrections.framewise import noise_of
 from xinsitu.schema import Quality
 from xinsitu.variables import Called, remarks_on_frames
 
-from .quantities import COLUMN, LOW_COUNTS
+from .packed_numbers import BEHIND_MEDIAN, Columns, Numbers
+from .quantities import LOW_COUNTS
 from .roi_widths import NOISY_PEAK
 
 Text = npt.NDArray[Any]
@@ -52,9 +53,10 @@ class Told:
 
     Are frames divided by a background, are they counts, is there a median, does the flat field say what it counted;
     which ROIs are more than a background, and which take it from their own edge; did counts go through a plain median
-    before; what the frames are called.
+    before; what the frames are called. ``columns``: what the numbers are.
     """
 
+    columns: Columns
     divides: bool
     counts: bool
     median: bool
@@ -67,77 +69,84 @@ class Told:
 
 
 @block_function
-def flagged(packed: Doubles, *, told: Told) -> Doubles:
+def flagged(packed: Any, *, told: Told) -> Doubles:  # noqa: ANN401 - as dask nests blocks
     """Return the numbers with the flags that take all frames to see: a biased median, no beam, outliers."""
-    if not packed.size:
-        return packed
-    packed = _unsure_maximum(_faint_flagged(packed))
-    if told.median and told.counts:
-        packed = _median_flagged(packed)
-    if told.median_before:
-        packed = _median_before_flagged(packed)
+    numbers, kept = Numbers(packed, told.columns), told.columns.kept
+    result = np.empty((len(numbers), numbers.pieces[0].shape[1], len(kept)))
+    for name, place in kept.place.items():
+        result[:, :, place] = numbers[name]
+    if not result.size:
+        return result
+    quality = numbers["quality"].astype(np.int64) | _faint(numbers)
+    result[_unsure_maximum(numbers), kept.place["maximum_errors"]] = np.nan
     if told.flat:
-        packed = _scale_told(packed, told)
-    packed = _contradicted(packed) if told.counts else packed
-    packed = _without_beam_flagged(packed) if told.counts else packed
-    return _outliers_flagged(packed, np.array(told.signals))
-
-
-def _faint_flagged(packed: Doubles) -> Doubles:
-    """Flag intensities and widths of too few counts, by their own and by those that the frames around let expect."""
-    from scipy.ndimage import median_filter
-
-    result = packed.copy()
-    for name, limit, flag in (
-        ("significance", LOW_COUNTS, Quality.LOW_COUNTS),
-        ("clear", NOISY_PEAK, Quality.NOISY_PROFILE),
-    ):
-        own = packed[:, :, COLUMN[name]]
-        expected = median_filter(own, size=(min(NEAR, 2 * len(own) - 1), 1), mode="mirror")
-        faint = ~((expected > limit + LUCK) & (own > limit))
-        quality = result[:, :, COLUMN["quality"]].astype(np.int64)
-        result[:, :, COLUMN["quality"]] = np.where(faint, quality | flag, quality)
+        weak = (quality & Quality.LOW_COUNTS) > 0
+        result[:, :, kept.place["flat_variance"]] = _flat_variance(numbers["flat_variance"], weak, told)
+    if told.median and told.counts:
+        quality |= _moved_by_median(numbers) * Quality.MEDIAN_BIAS
+    if told.median_before:  # what it took cannot be measured without the raw frames
+        quality |= Quality.MEDIAN_BIAS
+    if told.counts:
+        quality |= _contradicted(numbers) * Quality.BACKGROUND_DOUBTFUL
+        quality |= _without_beam(numbers)[:, None] * Quality.NO_BEAM
+    quality |= _outlying(numbers, np.array(told.signals)) * Quality.OUTLIER
+    result[:, :, kept.place["quality"]] = quality
     return result
 
 
-def _unsure_maximum(packed: Doubles) -> Doubles:
-    """Leave out errors of maxima that are the highest of several pixels much alike, in the frames around, too."""
+def _faint(numbers: Numbers) -> npt.NDArray[np.int64]:
+    """Return flags of too few counts for an intensity or a width, by their own and by those that frames around tell."""
+    flags = [
+        np.where(_above(numbers[name], limit, limit + LUCK), 0, flag)
+        for name, limit, flag in (
+            ("significance", LOW_COUNTS, Quality.LOW_COUNTS),
+            ("clear", NOISY_PEAK, Quality.NOISY_PROFILE),
+        )
+    ]
+    return np.asarray(flags[0] | flags[1])
+
+
+def _above(values: Doubles, own: float, around: float) -> kernels.Bools:
+    """Whether values are above a limit by themselves, and by the median of the frames around."""
     from scipy.ndimage import median_filter
 
-    own = np.nan_to_num(packed[:, :, COLUMN["top_clear"]])
-    expected = median_filter(own, size=(min(NEAR, 2 * len(own) - 1), 1), mode="mirror")
-    result = packed.copy()
-    result[~((own > APART) & (expected > 1.5 * APART)), COLUMN["maximum_errors"]] = np.nan
-    return result
+    expected = median_filter(values, size=(min(NEAR, 2 * len(values) - 1), 1), mode="mirror")
+    return np.asarray((expected > around) & (values > own))
+
+
+def _unsure_maximum(numbers: Numbers) -> kernels.Bools:
+    """Maxima that are the highest of several pixels much alike, in the frames around, too: no error is known."""
+    return ~_above(np.nan_to_num(numbers["top_clear"]), APART, 1.5 * APART)
 
 
 @block_function
-def remarks(packed: Doubles, *, told: Told) -> Text:
+def remarks(packed: Any, *, told: Told) -> Text:  # noqa: ANN401 - as dask nests blocks
     """Return what people should know of the numbers, one sentence a line; a text without dimensions."""
-    if not packed.size:
+    numbers = Numbers(packed, told.columns)
+    if not len(numbers):
         return np.array("", dtype=object)
     topics = (_on_frames, _on_median, _on_median_before, _on_background)
-    return np.array("\n".join(line for topic in topics for line in topic(packed, told)), dtype=object)
+    return np.array("\n".join(line for topic in topics for line in topic(numbers, told)), dtype=object)
 
 
-def _on_frames(packed: Doubles, told: Told) -> Iterator[str]:
+def _on_frames(numbers: Numbers, told: Told) -> Iterator[str]:
     """Frames that cannot be read, and a background that they cannot or should not be divided by."""
-    flags = packed[:, 0, COLUMN["quality"]].astype(np.int64)
+    flags = numbers["quality"][:, 0].astype(np.int64)
     dark = (flags & Quality.ZERO_BACKGROUND) > 0
     yield from remarks_on_frames((flags & Quality.FRAME_FAULT) > 0, dark, told.called)
     if told.divides and told.counts:
         known = ~dark & ((flags & Quality.FRAME_FAULT) == 0)
-        if noise := noise_of(packed[known, 0, COLUMN["frame_level_counts"]]):
+        if noise := noise_of(numbers["frame_level_counts"][known, 0]):
             yield noise
 
 
-def _on_median(packed: Doubles, told: Told) -> Iterator[str]:
+def _on_median(numbers: Numbers, told: Told) -> Iterator[str]:
     """Say where a plain median takes a part of what is counted, as measured where that is known."""
     if not (told.median and told.counts):
         return
     signals = np.array(told.signals)
-    means = _usual(packed[:, signals, COLUMN["sparse"]])
-    bias, _ = _pooled_bias(packed[:, signals], len(packed))
+    means = _usual(numbers["sparse"][:, signals])
+    bias, _ = _pooled_bias(numbers, len(numbers), signals)
     names = [name for name, signal in zip(told.names, told.signals, strict=True) if signal]
     sparse, losses = [], []
     for name, mean, measured in zip(names, means, bias[0], strict=True):
@@ -157,13 +166,13 @@ def _usual(values: Doubles) -> list[float]:
     return [float(np.median(known)) if (known := one[np.isfinite(one)]).size else np.nan for one in values.T]
 
 
-def _on_median_before(packed: Doubles, told: Told) -> Iterator[str]:
+def _on_median_before(numbers: Numbers, told: Told) -> Iterator[str]:
     """Say where a plain median that went over the frames before has taken a part of what was counted."""
     if not told.median_before:
         return
     losses = {
         f"{name} {mean:.2g}": median_loss_behind(mean)
-        for name, signal, mean in zip(told.names, told.signals, _usual(packed[:, :, COLUMN["counted"]]), strict=True)
+        for name, signal, mean in zip(told.names, told.signals, _usual(numbers["counted"]), strict=True)
         if signal and mean < MEDIAN_BITES
     }
     if losses:
@@ -173,29 +182,17 @@ def _on_median_before(packed: Doubles, told: Told) -> Iterator[str]:
         )
 
 
-def _median_before_flagged(packed: Doubles) -> Doubles:
-    """Flag everything: what a plain median took cannot be measured without the raw frames."""
-    result = packed.copy()
-    quality = packed[:, :, COLUMN["quality"]].astype(np.int64)
-    result[:, :, COLUMN["quality"]] = quality | Quality.MEDIAN_BIAS
-    return result
-
-
-def _median_flagged(packed: Doubles) -> Doubles:
-    """Flag what a plain median changes by a part that shows, or by a standard error, in the frames around."""
-    bias, noise = _pooled_bias(packed, AROUND)
-    intensity, errors = packed[:, :, COLUMN["intensity"]], packed[:, :, COLUMN["intensity_errors"]]
+def _moved_by_median(numbers: Numbers) -> kernels.Bools:
+    """Tell what a plain median changes by a part that shows, or by a standard error, in the frames around."""
+    bias, noise = _pooled_bias(numbers, AROUND)
+    intensity, errors = numbers["intensity"], numbers["intensity_errors"]
     one = np.divide(errors, intensity, out=np.full(errors.shape, np.inf), where=intensity > 0)
     known = np.isfinite(bias)
     biased = known & (np.abs(np.where(known, bias, 0.0)) > np.maximum(np.fmin(BIASED, SHOWS * one), CERTAIN * noise))
-    for name in ("median_com_y", "median_com_x", "median_fwhm_y", "median_fwhm_x"):
-        mean, own = _pooled(packed[:, :, COLUMN[name]], 4 * AROUND)
+    for name in BEHIND_MEDIAN:
+        mean, own = _pooled(numbers[name], 4 * AROUND)
         biased |= np.abs(mean) > np.maximum(SHOWS, SURE * own)
-    if not biased.any():
-        return packed
-    result = packed.copy()
-    result[:, :, COLUMN["quality"]] += biased * float(Quality.MEDIAN_BIAS)
-    return result
+    return np.asarray(biased)
 
 
 def _pooled(values: Doubles, frames: int) -> tuple[Doubles, Doubles]:
@@ -218,9 +215,9 @@ def _around(values: Doubles, frames: int) -> Doubles:
     return np.asarray(total[behind] - total[first])
 
 
-def _pooled_bias(packed: Doubles, frames: int) -> tuple[Doubles, Doubles]:
+def _pooled_bias(numbers: Numbers, frames: int, rois: kernels.Bools | slice = slice(None)) -> tuple[Doubles, Doubles]:
     """Part that the median added to the sum of the intensities of so many frames around each, and its noise."""
-    bias, intensity, errors = (packed[:, :, COLUMN[name]] for name in ("median_bias", "intensity", "intensity_errors"))
+    bias, intensity, errors = (numbers[name][:, rois] for name in ("median_bias", "intensity", "intensity_errors"))
     known = np.isfinite(bias) & np.isfinite(intensity) & (bias > -1)
     net = np.where(known, intensity, 0.0)
     parts = (net, net / (1 + np.where(known, bias, 0.0)), np.where(known, errors, 0.0) ** 2)
@@ -229,28 +226,25 @@ def _pooled_bias(packed: Doubles, frames: int) -> tuple[Doubles, Doubles]:
     return filtered / level - 1, OWN_NOISE * np.sqrt(np.maximum(variance, 0)) / level
 
 
-def _contradicted(packed: Doubles) -> Doubles:
-    """Flag values whose background the ROI's edges contradict by a standard error."""
-    marked = (_slopes(packed) != 0).any(axis=0)
-    along_y, along_x = (_wrong(packed, f"tail_{axis}", 4 * AROUND) for axis in "yx")
-    marked |= along_y * along_x > 0  # on all sides: a rod leaves on two
-    if not marked.any():
-        return packed
-    result = packed.copy()
-    result[:, :, COLUMN["quality"]] += marked * float(Quality.BACKGROUND_DOUBTFUL)
-    return result
+def _contradicted(numbers: Numbers) -> kernels.Bools:
+    """Tell values whose background the ROI's edges contradict by a standard error."""
+    if "tail_y" not in numbers:
+        return np.zeros(numbers["quality"].shape, dtype=bool)
+    along_y, along_x = (_wrong(numbers, f"tail_{axis}", 4 * AROUND) for axis in "yx")
+    on_all_sides = along_y * along_x > 0  # a rod leaves on two
+    return np.asarray((_slopes(numbers) != 0).any(axis=0) | on_all_sides)
 
 
-def _slopes(packed: Doubles) -> Doubles:
+def _slopes(numbers: Numbers) -> Doubles:
     """By how many standard errors slopes along y and x move centres of mass, ``(axis, frame, roi)``."""
-    return np.stack([_wrong(packed, f"slope_{axis}", AROUND) for axis in "yx"])
+    return np.stack([_wrong(numbers, f"slope_{axis}", AROUND) for axis in "yx"])
 
 
-def _on_background(packed: Doubles, told: Told) -> Iterator[str]:
+def _on_background(numbers: Numbers, told: Told) -> Iterator[str]:
     """Propose a plane where the edge that is taken for background is plainly none."""
     if not (told.counts and any(told.edges)):
         return
-    for axis, off in zip("yx", np.abs(_slopes(packed)), strict=True):
+    for axis, off in zip("yx", np.abs(_slopes(numbers)), strict=True):
         for roi in np.flatnonzero(np.array(told.edges) & ((off > PLAIN).mean(axis=0) > 0.5)):
             yield (
                 f"ROI {told.names[roi]!r}: its edges differ along {axis}, and put its centre of mass off by some "
@@ -258,51 +252,38 @@ def _on_background(packed: Doubles, told: Told) -> Iterator[str]:
             )
 
 
-def _wrong(packed: Doubles, name: str, frames: int) -> Doubles:
+def _wrong(numbers: Numbers, name: str, frames: int) -> Doubles:
     """By how many standard errors something is off, in the mean over the frames around; 0 where that is not sure."""
-    change, variance = packed[:, :, COLUMN[name]], packed[:, :, COLUMN[f"{name}_variance"]]
+    change, variance = numbers[name], numbers[f"{name}_variance"]
     known = np.isfinite(change) & np.isfinite(variance)
     total, spread = (_around(np.where(known, part, 0.0), frames) for part in (change, variance))
     mean = total / np.maximum(_around(known.astype(np.float64), frames), 1)
     return np.where((np.abs(mean) > 1) & (np.abs(total) > CERTAIN * np.sqrt(np.maximum(spread, 0))), mean, 0.0)
 
 
-def _scale_told(packed: Doubles, told: Told) -> Doubles:
-    """Put one shared relative variance in the place of those of frames: that of the ROI where it is largest.
+def _flat_variance(variance: Doubles, weak: kernels.Bools, told: Told) -> float:
+    """Return the relative variance that all frames share: that of the ROI where it is largest.
 
     Each ROI has the median over the frames that were asked and in which there is something to measure.
     """
-    signals = np.array(told.signals) if any(told.signals) else np.ones(packed.shape[1], dtype=bool)
-    weak = (packed[:, :, COLUMN["quality"]].astype(np.int64) & Quality.LOW_COUNTS) > 0
-    variance = np.where(weak, np.nan, packed[:, :, COLUMN["flat_variance"]])[:, signals]
-    known = [column[np.isfinite(column)] for column in variance.T]
-    result = packed.copy()
-    result[:, :, COLUMN["flat_variance"]] = max((float(np.median(of)) for of in known if of.size), default=0.0)
-    return result
+    signals = np.array(told.signals) if any(told.signals) else np.ones(variance.shape[1], dtype=bool)
+    known = [column[np.isfinite(column)] for column in np.where(weak, np.nan, variance)[:, signals].T]
+    return max((float(np.median(of)) for of in known if of.size), default=0.0)
 
 
-def _without_beam_flagged(packed: Doubles) -> Doubles:
-    """Flag frames in which all ROIs are dark though the others are not."""
-    total = np.nansum(packed[:, :, COLUMN["counted"]] * packed[:, :, COLUMN["n_valid"]], axis=1)
-    dark = total <= DARK
-    if not dark.any() or np.median(total) < LIT:
-        return packed
-    result = packed.copy()
-    result[dark, :, COLUMN["quality"]] += float(Quality.NO_BEAM)
-    return result
+def _without_beam(numbers: Numbers) -> kernels.Bools:
+    """Tell frames in which all ROIs are dark though the others are not."""
+    total = np.nansum(numbers["counted"] * numbers["n_valid"], axis=1)
+    return np.asarray((total <= DARK) & (np.median(total) >= LIT))
 
 
-def _outliers_flagged(packed: Doubles, signals: kernels.Bools) -> Doubles:
-    """Flag intensities that stand out from the frames around; where all signals do, the backgrounds with them."""
-    values, errors = packed[:, :, COLUMN["intensity"]], packed[:, :, COLUMN["intensity_errors"]]
+def _outlying(numbers: Numbers, signals: kernels.Bools) -> kernels.Bools:
+    """Tell intensities that stand out from the frames around; where all signals do, the backgrounds with them."""
+    values, errors = numbers["intensity"], numbers["intensity_errors"]
     found = np.zeros(values.shape, dtype=bool)
     for role in (signals, ~signals):
         if role.any():
             found[:, role] = outliers(values[:, role], errors[:, role])
     if signals.any():
         found |= found[:, signals].all(axis=1, keepdims=True)
-    if not found.any():
-        return packed
-    result = packed.copy()
-    result[:, :, COLUMN["quality"]] += found * float(Quality.OUTLIER)
-    return result
+    return found

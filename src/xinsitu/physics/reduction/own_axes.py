@@ -11,13 +11,17 @@ import xarray as xr
 from xinsitu.schema import attributes_of
 from xinsitu.values import RoiSet
 
-from .quantities import COLUMN
+from .packed_numbers import Columns
 
 OWN = {"across": "y", "along": "x"}
 """The axes of a rotated ROI, and those in whose place they are measured."""
 
 
-def on_own_axes(packed: Any, rois: RoiSet) -> dict[str, xr.Variable]:  # noqa: ANN401 - NumPy or dask
+def on_own_axes(
+    packed: Any,  # noqa: ANN401 - NumPy or dask
+    rois: RoiSet,
+    columns: Columns,
+) -> dict[str, xr.Variable]:
     """Return positions and widths ``(time, roi)`` on the ROIs' own axes, NaN where a ROI has none.
 
     ``packed`` are the numbers of those that have some, in their order.
@@ -32,7 +36,7 @@ def on_own_axes(packed: Any, rois: RoiSet) -> dict[str, xr.Variable]:  # noqa: A
     for quantity in ("com", "fwhm"):
         for own, axis in OWN.items():
             for end in ("", "_errors"):
-                values = packed[:, :, COLUMN[f"{quantity}_{axis}{end}"]]
+                values = packed[:, :, columns.place[f"{quantity}_{axis}{end}"]]
                 padded = library.concatenate([values, library.full_like(values[:, :1], np.nan)], axis=1)
                 name = f"{quantity}_{own}{end}"
                 found[name] = xr.Variable(("time", "roi"), padded[:, source], attributes_of(name))

@@ -24,72 +24,6 @@ from .roi_sums import Frames, Sums, factor_of, factor_variance, subtracted_varia
 from .roi_widths import width_of
 from .uncertainties import flat_variance, twice_counted
 
-COLUMNS = (
-    "intensity",
-    "background",
-    "maximum",
-    "maximum_y",
-    "maximum_x",
-    "com_y",
-    "com_x",
-    "fwhm_y",
-    "fwhm_x",
-    "intensity_errors",
-    "background_errors",
-    "maximum_errors",
-    "com_y_errors",
-    "com_x_errors",
-    "fwhm_y_errors",
-    "fwhm_x_errors",
-    "mean",
-    "minimum",
-    "std",
-    "brightest",
-    "sigma_y",
-    "sigma_x",
-    "skewness_y",
-    "skewness_x",
-    "mean_errors",
-    "sigma_y_errors",
-    "sigma_x_errors",
-    "skewness_y_errors",
-    "skewness_x_errors",
-    "median_bias",
-    "n_valid",
-    "n_saturated",
-    "quality",
-    "frame_level_counts",
-    "counted",
-    "sparse",
-    "flat_variance",
-    "frame_variance",
-    "level_variance",
-    "significance",
-    "clear",
-    "top_clear",
-    "median_com_y",
-    "median_com_x",
-    "median_fwhm_y",
-    "median_fwhm_x",
-    "tail_y",
-    "tail_y_variance",
-    "tail_x",
-    "tail_x_variance",
-    "slope_y",
-    "slope_y_variance",
-    "slope_x",
-    "slope_x_variance",
-)
-"""Last axis of what :func:`measure_block` returns; from ``frame_level_counts`` on it says what it is based on.
-
-Raw counts in the background regions of the frame, filtered counts per pixel of the ROI, raw ones without hot pixels,
-relative variances that intensities have from the flat field and from what they share, the standard errors that
-intensity and peak are high, those by which the highest pixel lies above the next one, those by which a plain median
-moved positions and widths, in frames that were asked, and those by which the ROI's edges contradict its background,
-each with its variance.
-"""
-REPORTED = COLUMNS[: COLUMNS.index("frame_level_counts")]
-COLUMN = {name: number for number, name in enumerate(COLUMNS)}
 LOW_COUNTS = 5.0
 """An intensity below this many standard errors is flagged."""
 SPARSE = 2.5
@@ -106,7 +40,7 @@ FAST = 0.05
 def measure_block(
     raw: kernels.Frames, per_frame: Doubles, *, plan: Measurements, shared: float | None = None
 ) -> Doubles:
-    """Everything of every ROI: ``(frame, roi, quantity)``, quantities as in :data:`COLUMNS`, and profiles if wanted."""
+    """Everything of every ROI: ``(frame, roi, quantity)``, what ``plan.columns`` names, and profiles if wanted."""
     return algebra(statistics(raw, per_frame, plan, shared), per_frame, plan, shared)
 
 
@@ -118,7 +52,7 @@ def algebra_block(rows: Doubles, per_frame: Doubles, *, plan: Measurements, shar
 
 def algebra(rows: Doubles, per_frame: Doubles, plan: Measurements, shared: float | None) -> Doubles:
     """Everything of every ROI from the statistics of any number of frames."""
-    packed = np.empty((len(rows), len(plan.regions), len(COLUMNS) + n_bins(plan.bins)))
+    packed = np.empty((len(rows), len(plan.regions), len(plan.columns) + n_bins(plan.bins)))
     for some, here in alike(per_frame, plan):
         packed[some] = _measured(rows[some], plan.layout, per_frame[some], here, shared)
     return packed
@@ -149,29 +83,30 @@ def _significance(net: Doubles, errors: Doubles) -> Doubles:
 def _measured(rows: Doubles, layout: Layout, per_frame: Doubles, plan: Measurements, shared: float | None) -> Doubles:
     """Everything of ROIs of one size."""
     frames, sums = sums_of(rows, layout, per_frame, plan, shared)
-    packed = np.full((len(rows), len(sums), len(COLUMNS) + n_bins(plan.bins)), np.nan)
+    place = plan.columns.place
+    packed = np.full((len(rows), len(sums), len(plan.columns) + n_bins(plan.bins)), np.nan)
     for number, (region, own) in enumerate(zip(plan.regions, sums, strict=True)):
         others = [sums[other] for other in region.background]
         below = under(own, region.under, others)
         pixels = sum(other.pixels for other in others)
         made = sum(other.median_excess[0].sum(axis=1) for other in others)
         for name, values in _quantities(frames, region, own, below, plan, others=pixels, made=made):
-            packed[:, number, COLUMN[name]] = values
+            packed[:, number, place[name]] = values
         net = own.total - below.total
-        packed[:, number, COLUMN["flat_variance"]] = flat_variance(frames, region, own, others, plan, net)
+        packed[:, number, place["flat_variance"]] = flat_variance(frames, region, own, others, plan, net)
         if plan.bins is not None and not region.own_axes:
-            packed[:, number, len(COLUMNS) :] = bins_of(frames, region, own, below, plan)
-        packed[:, number, COLUMN["counted"]] = own.counted
-        packed[:, number, COLUMN["sparse"]] = own.numbers["sparse"]
-    packed[:, :, COLUMN["frame_variance"]] = factor_variance(frames, plan)[:, None]
-    packed[:, :, COLUMN["level_variance"]] = subtracted_variance(frames, plan)[:, None]
+            packed[:, number, len(place) :] = bins_of(frames, region, own, below, plan)
+        packed[:, number, place["counted"]] = own.counted
+        packed[:, number, place["sparse"]] = own.numbers["sparse"]
+    packed[:, :, place["frame_variance"]] = factor_variance(frames, plan)[:, None]
+    packed[:, :, place["level_variance"]] = subtracted_variance(frames, plan)[:, None]
     unread, dark = frames.unread > 0, frames.dark > 0
-    packed[:, :, COLUMN["quality"]] += np.where(unread, float(Quality.FRAME_FAULT), 0.0)[:, None]
+    packed[:, :, place["quality"]] += np.where(unread, float(Quality.FRAME_FAULT), 0.0)[:, None]
     if frames.level is not None and plan.steps.mode == "divide":
         dark = dark | (frames.level <= 0)
-    packed[:, :, COLUMN["quality"]] += np.where(dark, float(Quality.ZERO_BACKGROUND), 0.0)[:, None]
+    packed[:, :, place["quality"]] += np.where(dark, float(Quality.ZERO_BACKGROUND), 0.0)[:, None]
     if frames.level is not None:
-        packed[:, :, COLUMN["frame_level_counts"]] = frames.level_counts[:, None]
+        packed[:, :, place["frame_level_counts"]] = frames.level_counts[:, None]
     return packed
 
 

@@ -16,6 +16,7 @@ from xinsitu.physics.blocks import Plan
 from xinsitu.physics.corrections.framewise import Steps
 from xinsitu.values import EDGE, OWN_EDGE, Box
 
+from .packed_numbers import Columns
 from .region_pixels import Pixels
 
 PIXEL_BY_PIXEL = {"minimum": "lowest", "std": "deviation", "brightest": "bright"}
@@ -120,6 +121,13 @@ class Measurements(Plan):
     def asks_pixels(self) -> bool:
         """Whether something is measured that sums do not tell."""
         return any(what in region.measures for region in self.regions for what in PIXEL_BY_PIXEL)
+
+    @cached_property
+    def columns(self) -> Columns:
+        """What blocks of these measurements give."""
+        asked = {what for region in self.regions for what in region.measures}
+        edges = self.counts and any(region.under for region in self.regions)
+        return Columns.of(asked, median=self.asks_median, edges=edges)
 
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:

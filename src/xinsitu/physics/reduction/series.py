@@ -13,11 +13,11 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import SchemaError, warn
-from xinsitu.physics.blocks import in_one_piece, over_batches
+from xinsitu.physics.blocks import over_batches
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.corrections.frame_numbers import reference_of
 from xinsitu.physics.corrections.plan import units_after
-from xinsitu.schema import FURTHER, QUANTITIES, SCALED, Quantity, attributes_of, image_of
+from xinsitu.schema import QUANTITIES, SCALED, Quantity, attributes_of, image_of
 from xinsitu.values import EDGE, Roi, RoiSet
 from xinsitu.variables import Called, Remarks
 
@@ -25,13 +25,13 @@ from .flags import Told, flagged, remarks
 from .frame_flags import frame_flags
 from .frame_statistics import statistics_block
 from .own_axes import on_own_axes
+from .packed_numbers import REPORTED, Columns
 from .profile_bins import n_bins, profile_variables
-from .quantities import COLUMN, COLUMNS, REPORTED, algebra_block
+from .quantities import algebra_block
 from .regions import Measurements
 from .roi_plan import Fitted, covered, fitted
 
 IMAGE_UNITS = tuple(name for name in SCALED if not name.startswith("profile"))
-FURTHER_OF = {name: what for what, names in FURTHER.items() for name in names}
 _INTEGERS = {"n_valid": np.int64, "n_saturated": np.int64, "quality": np.int32}
 
 
@@ -137,17 +137,17 @@ def measure(
     fit = fitted(data, named, correction, smooth, own_axes=True)
     if profiles:
         fit = replace(fit, plan=replace(fit.plan, bins=covered(named, fit.boxes)))
-    packed = rows_of(fit)
-    series = series_of(packed[:, :, : len(COLUMNS)], data, named, fit, correction)
+    packed, columns = rows_of(fit), fit.plan.columns
+    series = series_of(packed[:, :, : len(columns)], data, named, fit, correction)
     if fit.plan.bins is None:
         return series
-    bins = packed[:, : len(named), len(COLUMNS) :]
+    bins = packed[:, : len(named), len(columns) :]
     return series.assign(profile_variables(bins, fit.plan.bins, image, units_after(image, correction)))
 
 
 def rows_of(fit: Fitted) -> Any:  # noqa: ANN401 - NumPy or dask
     """Return what is measured of each frame by itself, ``(frame, roi, quantity)``, whatever frames are beside it."""
-    tail = (len(fit.plan.regions), len(COLUMNS) + n_bins(fit.plan.bins))
+    tail = (len(fit.plan.regions), len(fit.plan.columns) + n_bins(fit.plan.bins))
     return over_batches(
         statistics_block, algebra_block, fit.image, fit.per_frame, fit.plan,
         columns=fit.plan.layout.size, tail=tail, shared=fit.shared,
@@ -164,7 +164,7 @@ def series_of(
     """Return the time series of frames from the rows of all of them, with what they say together."""
     numbers, said = _together(packed[:, : len(rois)], fit.plan, rois, Called.of(data))
     series = _unpacked(numbers, data, image_of(data), rois, fit, correction)
-    turned = on_own_axes(packed[:, len(rois) :], rois)
+    turned = on_own_axes(packed[:, len(rois) :], rois, fit.plan.columns)
     return series.assign(turned).assign(remarks=said).set_coords("remarks")
 
 
@@ -184,15 +184,17 @@ def _together(
     divides = plan.steps.boxes is not None and plan.steps.mode == "divide"
     before = plan.behind_median and not plan.asks_median
     flat = plan.steps.flat_counts is not None
-    told = Told(divides, plan.counts, plan.asks_median, flat, *_signals(rois), median_before=before, called=called)
+    told = Told(
+        plan.columns, divides, plan.counts, plan.asks_median, flat, *_signals(rois), median_before=before, called=called
+    )
     attributes = attributes_of("remarks")
     if isinstance(packed, np.ndarray):
         return flagged(packed, told=told), Remarks((), remarks(packed, told=told), attributes).say()
-    merged = in_one_piece(packed)
-    text = da.blockwise(
-        remarks, "", merged, "trq", concatenate=True, told=told, dtype=object, meta=np.array("", object)
+    text = da.blockwise(remarks, "", packed, "trq", told=told, dtype=object, meta=np.array("", object))
+    shape = dict(zip("abc", (*packed.shape[:2], len(plan.columns.kept)), strict=True))
+    numbers = da.blockwise(
+        flagged, "abc", packed, "trq", new_axes=shape, told=told, dtype=np.float64, meta=np.empty((0, 0, 0))
     )
-    numbers = da.map_blocks(flagged, merged, dtype=np.float64, meta=np.empty((0, 0, 0)), told=told)
     return numbers, Remarks((), text, attributes)
 
 
@@ -227,23 +229,21 @@ def _unpacked(
     if any(roi.measures("brightest") for roi in rois):
         number = np.array([roi.n_brightest for roi in rois], dtype=np.int64)
         coords["n_brightest"] = _variable("n_brightest", ("roi",), number)
-    flat = fit.plan.steps.flat_counts is not None
-    shared = _of_frame(packed, "flat_variance") if flat else np.zeros(image.sizes["time"])
+    flat, columns = fit.plan.steps.flat_counts is not None, fit.plan.columns
+    shared = _of_frame(packed, "flat_variance", columns) if flat else np.zeros(image.sizes["time"])
     coords["scale_errors"] = _variable("scale_errors", ("time",), shared)
     steps = fit.plan.steps
     if steps.scaled or steps.mode == "divide":
-        coords["frame_scale_errors"] = _variable("frame_scale_errors", ("time",), _of_frame(packed, "frame_variance"))
+        coords["frame_scale_errors"] = _variable(
+            "frame_scale_errors", ("time",), _of_frame(packed, "frame_variance", columns)
+        )
     if steps.mode == "subtract":
-        level = _of_frame(packed, "level_variance")
+        level = _of_frame(packed, "level_variance", columns)
         coords["level_errors"] = _variable("level_errors", ("time",), level, units=units)
     variables: dict[str, xr.Variable] = {}
-    for name in REPORTED:
-        if name == "median_bias" and not fit.plan.asks_median:
-            continue
-        if (what := FURTHER_OF.get(name.removesuffix("_errors"))) and not any(roi.measures(what) for roi in rois):
-            continue
+    for name in filter(columns.place.__contains__, REPORTED):
         parts = name == "n_valid" and any(region.pixels.fractional for region in fit.plan.regions)
-        values = packed[:, :, COLUMN[name]].astype(np.float64 if parts else _INTEGERS.get(name, np.float64))
+        values = packed[:, :, columns.place[name]].astype(np.float64 if parts else _INTEGERS.get(name, np.float64))
         base = name.removesuffix("_errors")
         own_units = units if base in IMAGE_UNITS else None
         variables[name] = _variable(
@@ -266,9 +266,9 @@ def _variable(name: str, dims: tuple[Hashable, ...], values: Any, **words: str |
     return xr.Variable(dims, values, attributes_of(name, **words))
 
 
-def _of_frame(packed: Any, name: str) -> Any:  # noqa: ANN401 - NumPy or dask
+def _of_frame(packed: Any, name: str, columns: Columns) -> Any:  # noqa: ANN401 - NumPy or dask
     """Return the standard error ``(time)`` that all ROIs of a frame share."""
-    return packed[:, 0, COLUMN[name]] ** 0.5
+    return packed[:, 0, columns.place[name]] ** 0.5
 
 
 def _riding_along(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> dict[Hashable, xr.Variable]:
