@@ -3,7 +3,7 @@
 Scheduler and workers are processes of their own; clients and workers know only the relay, which counts every byte.
 A thousandth of a million frames, in chunks of two, is what one measurement of 40 TB would be cut into.
 
-    python benchmarks/cluster.py --frames 1000
+    python benchmarks/cluster.py --frames 4000
 """
 
 from __future__ import annotations

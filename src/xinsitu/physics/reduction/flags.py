@@ -69,6 +69,14 @@ class Told:
 
 
 @block_function
+def in_common(packed: Any, *, told: Told) -> npt.NDArray[np.object_]:  # noqa: ANN401 - as dask nests blocks
+    """Return what :func:`flagged` and :func:`remarks` give, as one thing: the numbers travel once on a cluster."""
+    both = np.empty((2,), dtype=object)
+    both[:] = flagged(packed, told=told), remarks(packed, told=told)
+    return both
+
+
+@block_function
 def flagged(packed: Any, *, told: Told) -> Doubles:  # noqa: ANN401 - as dask nests blocks
     """Return the numbers with the flags that take all frames to see: a biased median, no beam, outliers."""
     numbers, kept = Numbers(packed, told.columns), told.columns.kept

@@ -21,7 +21,7 @@ from xinsitu.schema import QUANTITIES, SCALED, Quantity, attributes_of, image_of
 from xinsitu.values import EDGE, Roi, RoiSet
 from xinsitu.variables import Called, Remarks
 
-from .flags import Told, flagged, remarks
+from .flags import Told, flagged, in_common, remarks
 from .frame_flags import frame_flags
 from .frame_statistics import statistics_block
 from .own_axes import on_own_axes
@@ -190,12 +190,22 @@ def _together(
     attributes = attributes_of("remarks")
     if isinstance(packed, np.ndarray):
         return flagged(packed, told=told), Remarks((), remarks(packed, told=told), attributes).say()
-    text = da.blockwise(remarks, "", packed, "trq", told=told, dtype=object, meta=np.array("", object))
-    shape = dict(zip("abc", (*packed.shape[:2], len(plan.columns.kept)), strict=True))
-    numbers = da.blockwise(
-        flagged, "abc", packed, "trq", new_axes=shape, told=told, dtype=np.float64, meta=np.empty((0, 0, 0))
+    both = da.blockwise(
+        in_common, "z", packed, "trq", new_axes={"z": 2}, told=told, dtype=object, meta=np.empty(0, object)
     )
+    text = da.blockwise(_said, "", both, "z", concatenate=True, dtype=object, meta=np.array("", object))
+    shape = dict(zip("trq", (*packed.shape[:2], len(plan.columns.kept)), strict=True))
+    meta = np.empty((0, 0, 0))
+    numbers = da.blockwise(_numbers, "trq", both, "z", new_axes=shape, concatenate=True, dtype=np.float64, meta=meta)
     return numbers, Remarks((), text, attributes)
+
+
+def _numbers(both: npt.NDArray[np.object_]) -> Any:  # noqa: ANN401 - what flagged gives
+    return both[0]
+
+
+def _said(both: npt.NDArray[np.object_]) -> Any:  # noqa: ANN401 - what remarks gives
+    return both[1]
 
 
 def _warn_of_unused(rois: RoiSet) -> None:
