@@ -150,3 +150,91 @@ def test_a_fast_writer_with_frames_half_written(tmp_path):
     assert sorted(store.reads) == list(range(behind))
     assert store.faults == {}
     holds(store, tmp_path, behind)
+
+
+def opened(monkeypatch):
+    """Count which files are opened whole, and which headers are read."""
+    whole, plain = [], Reading.open
+
+    def counted(self, folder, **options):
+        whole.append(Path(folder).name)
+        return plain(self, folder, **options)
+
+    monkeypatch.setattr(Reading, "open", counted)
+    return whole
+
+
+@pytest.mark.parametrize("memory", [2**30, 1], ids=["memory", "tiled"])
+def test_a_sample_grows_by_what_comes_and_by_measurements_that_begin(tmp_path, monkeypatch, memory):
+    sample = tmp_path / "0884"
+    truth = xi.simulate_sample(tmp_path / "whole", measurements=2, frames=20)
+    for name in ("time1", "time2"):
+        (sample / name).mkdir(parents=True)
+    files = {name: sorted(truth.folders[name].glob("*.tif"), key=_number) for name in ("time1", "time2")}
+
+    def write_frames(name, numbers):
+        for number in numbers:
+            source = files[name][number]
+            (sample / name / source.name).write_bytes(source.read_bytes())
+
+    write_frames("time1", range(20))
+    reading = Reading(tz="Asia/Tokyo")
+    whole = opened(monkeypatch)
+    store = Counting(open_source(sample, reading=reading), memory=memory)
+    look(store)
+    assert store.n_frames == 20
+    for numbers in (range(5), range(5, 6), range(6, 20)):
+        write_frames("time2", numbers)
+        look(store)
+        assert store.complete
+    assert store.n_frames == 40
+    before = len(whole)
+    for _ in range(3):
+        look(store)  # nothing has come: nothing is opened
+    assert len(whole) == before
+    assert whole.count("time1") == 1
+    assert whole.count("time2") <= 3  # twice while it was empty
+    assert sorted(store.reads) == list(range(40))
+    parts = [xi.open_measurement(truth.folders[name], tz="Asia/Tokyo").image.values for name in ("time1", "time2")]
+    np.testing.assert_array_equal(store.measurable().image.values, np.concatenate(parts))
+    np.testing.assert_array_equal(store.data["measurement"].values, ["time1"] * 20 + ["time2"] * 20)
+    store.release()
+
+
+def _number(path):
+    return [int(part) for part in path.stem.split("_") if part.isdigit()]
+
+
+def test_a_measurement_of_another_detector_that_begins_is_left_out(tmp_path):
+    for name, shape in (("time1", SHAPE), ("time2", (11, 12))):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            if name == "time1":
+                tifffile.imwrite(tmp_path / name / f"run_{number}.tif", np.ones(shape, "int32"))
+    store = Counting(open_source(tmp_path, reading=READING))
+    look(store)
+    for number in range(4):
+        tifffile.imwrite(tmp_path / "time2" / f"run_{number}.tif", np.ones((11, 12), "int32"))
+    look(store)
+    assert store.n_frames == 4
+    assert "11 x 12" in store.source.left_out[0]
+
+
+def test_an_hdf5_file_that_grows_is_opened_again_but_no_frame_is_read_twice(tmp_path):
+    import h5py
+
+    with h5py.File(tmp_path / "run_1.h5", "w") as file:
+        data = file.create_dataset("entry/data/data", (6, *SHAPE), maxshape=(None, *SHAPE), dtype="int32")
+        data[:] = [frame(number) for number in range(6)]
+    store = Counting(open_source(tmp_path, reading=READING))
+    look(store)
+    assert store.n_frames == 6
+    with h5py.File(tmp_path / "run_1.h5", "a") as file:
+        data = file["entry/data/data"]
+        data.resize(9, axis=0)
+        data[6:] = [frame(number) for number in range(6, 9)]
+    look(store)
+    assert store.n_frames == 9
+    assert sorted(store.reads) == list(range(9))
+    np.testing.assert_array_equal(store.measurable().image.values, [frame(number) for number in range(9)])
+    store.release()

@@ -124,7 +124,8 @@ def _opened(path: Path, reading: Reading, correcting: Correcting, again: Callabl
         parts = [found for name in wanted if (found := _measurement(path / name, reading)) is not None]
         if not parts:
             raise fault from None
-        return _joined(parts, name=path.resolve().name, reading=reading, correcting=correcting, reopen=again)
+        joined = _joined(parts, name=path.resolve().name, reading=reading, correcting=correcting, reopen=again)
+        return replace(joined, reopen=_GrowingSample(path, joined)) if reading.on_error != "nan" else joined
     if not part.sizes["time"]:
         raise LayoutError(f"{path}: no frame is whole yet; with --follow (follow=True) the explorer waits for one")
     first = Source(
@@ -164,6 +165,42 @@ class _Growing:
             with without(r"left out, .* files in all"):  # what is bad now may still be being written
                 part, _ = self._frames.open(self._frames.in_order())
             self._last = replace(self._last, data=part, parts=(part,), reopen=self)
+        return self._last
+
+
+class _GrowingSample:
+    """Opens a sample again: of measurements that are known only what has come, and those that have begun since."""
+
+    def __init__(self, path: Path, first: Source) -> None:
+        self._path, self._last = path, first
+        self._grown: dict[str, _Growing] = {}
+        self._parts: list[xr.Dataset] = list(first.parts)
+        for folder, part in zip(first.folders, first.parts, strict=True):
+            self._begin(folder, part)
+
+    def _begin(self, folder: Path, part: xr.Dataset) -> None:
+        first = replace(self._last, data=part, name=folder.name, folders=(folder,), parts=(part,), left_out=())
+        self._grown[folder.name] = _Growing(folder, replace(first, reopen=lambda: self._anew(first)))
+
+    def _anew(self, one: Source) -> Source:
+        """Open a measurement as a whole: HDF5 files, whose frames are not files of their own."""
+        reading = one.reading if one.reading.on_error != "raise" else replace(one.reading, on_error="skip")
+        with without(r"left out, .* files in all"):  # what is bad now may still be being written
+            part = _measurement(one.folders[0], reading)
+        return one if part is None else replace(one, data=part, parts=(part,))
+
+    def __call__(self) -> Source:
+        wanted, _ = select(tuple(entry.name for entry in os.scandir(self._path) if entry.is_dir()))
+        for name in wanted:
+            if name not in self._grown:
+                part = _measurement(self._path / name, self._last.reading)
+                if part is not None and part.sizes["time"]:
+                    self._begin((self._path / name).resolve(), part)
+        parts = [self._grown[name]().data for name in wanted if name in self._grown]
+        if {id(part) for part in parts} == {id(part) for part in self._parts}:
+            return self._last
+        self._parts, last = parts, self._last
+        self._last = _joined(parts, name=last.name, reading=last.reading, correcting=last.correcting, reopen=self)
         return self._last
 
 

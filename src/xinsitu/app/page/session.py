@@ -96,6 +96,7 @@ class Session:
         self._measured_frames = 0
         self._gathering = False
         self._number, self._asked, self._seen = 0, 0, (-1, -1)
+        self._left_out: tuple[str, ...] = ()
         self.curves.below = [self.kymograph.figure]
         self.curves.labels()
         self.channel_holder = Div(visible=False, tags=[self.channel], name="channel_holder")
@@ -360,6 +361,9 @@ class Session:
     def poll(self) -> None:
         """Take over what was read, or has come, since the last look."""
         store = self.model.store
+        if (left_out := store.source.left_out) != self._left_out:
+            self._left_out = left_out
+            self.model.view.message = f"measurements of another detector are not shown: {'; '.join(left_out)}"
         seen = store.loaded, store.n_frames
         if seen == self._seen:
             return
