@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import tomllib
@@ -120,3 +121,77 @@ def test_schemas_know_the_keys_that_the_code_knows():
 def test_a_document_that_is_none_has_no_schema():
     with pytest.raises(DocumentError, match="rois, attenuation, events, recipe"):
         xi.json_schema("view")
+
+
+# -- mutilated documents ----------------------------------------------------------------------------------------------
+
+GEOMETRY = {
+    "distance": 0.2,
+    "wavelength": 1e-10,
+    "beam_centre": [30, 40],
+    "pixel_size": [1e-4, 1e-4],
+    "rotation": [0, 0, 0],
+}
+WHOLE = {
+    "rois": ({"format": "xinsitu-rois", "version": 1, "detector_shape": [195, 487], "rois": [
+        {"name": "WZ", "y": [60, 150], "x": [210, 270], "color": "green", "measure": ["com", "brightest:20"],
+         "role": "signal", "background": ["BG", "edge"],
+         "path": [{"frame": 0, "measurement": "time1", "y": [60, 150], "x": [210, 270]}]},
+        {"name": "BG", "y": [0, 9], "x": [0, 9], "role": "background"},
+        {"name": "e", "shape": {"kind": "ellipse", "centre": [50, 60], "axes": [5, 6], "angle": 3}, "edges": "exact"},
+        {"name": "p", "shape": {"kind": "polygon", "points": [[5, 5], [30, 5], [20, 40]]}},
+        {"name": "q", "shape": {"kind": "q", "geometry": GEOMETRY, "q": [0.05, 0.2], "chi": [-50, 50]}},
+    ]}, xi.read_rois),
+    "attenuation": ({"format": "xinsitu-attenuation", "version": 1, "changes": [
+        {"before": "time2:71", "after": "time3:0", "factor": 8.4},
+        {"before": {"measurement": "time1", "frame": 3}, "after": {"position": 9}, "factor": 2.0},
+    ]}, xi.read_attenuation_changes),
+    "events": ({"format": "xinsitu-events", "version": 1, "events": [
+        {"name": "In", "key": "time1:24s"},
+        {"name": "As", "start": "2014-05-28T17:01:59+09:00", "stop": "2014-05-28T17:03:59+09:00"},
+    ]}, xi.read_events),
+}  # fmt: skip
+NONSENSE = [True, "", [], {}, -1, 0.5, 10**30, "x" * 300, [1], [[]], {"a": 1}, [1, 2, 3]]
+
+
+def places(document, path=()):
+    yield path
+    inner = (
+        document.items() if isinstance(document, dict) else enumerate(document if isinstance(document, list) else ())
+    )
+    for key, value in inner:
+        yield from places(value, (*path, key))
+
+
+def refusal(read, path):
+    try:
+        read(path)
+    except XinsituError as fault:
+        return str(fault)
+    return None
+
+
+@pytest.mark.filterwarnings("ignore::xinsitu.errors.XinsituWarning")
+@pytest.mark.parametrize("form", WHOLE)
+def test_mutilated_documents_are_refused_in_one_sentence(form, tmp_path):
+    """Every part of a document in turn is taken away, or nonsense: what the schema refuses no reader takes."""
+    whole, read = WHOLE[form]
+    check, path = checker(form), tmp_path / "mutilated.json"
+    assert check.is_valid(whole)
+    refused = 0
+    for place in list(places(whole))[1:]:
+        for nonsense in (None, *NONSENSE):
+            document = copy.deepcopy(whole)
+            part = document
+            for key in place[:-1]:
+                part = part[key]
+            if nonsense is None:
+                del part[place[-1]]
+            else:
+                part[place[-1]] = nonsense
+            path.write_text(json.dumps(document))
+            said = refusal(read, path)
+            refused += said is not None
+            assert said is not None or check.is_valid(document), (place, nonsense)
+            assert said is None or re.fullmatch(r".*mutilated\.json.{,900}", said), (place, nonsense)
+    assert refused > 100

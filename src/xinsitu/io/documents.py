@@ -24,6 +24,8 @@ SCHEMAS = ("rois", "attenuation", "events", "recipe")
 VERSION = 1
 IN_Q = "q"
 """Kind of a shape in a ROI file that a geometry turns into pixels when it is read."""
+_MOST_PIXELS = 10**9
+"""Of a detector."""
 LARGEST = 10 * 2**20
 """Bytes; a larger file is no document of ours."""
 
@@ -56,7 +58,7 @@ def read_document(path: PathLike, form: str) -> dict[str, Any]:
     if not isinstance(document, dict) or document.get("format") != form:
         found = document.get("format") if isinstance(document, dict) else type(document).__name__
         raise DocumentError(f'{path}: needs the line "format": "{form}", found {found!r}')
-    if document.get("version") != VERSION:
+    if document.get("version") != VERSION or isinstance(document["version"], bool):
         raise DocumentError(f"{path}: version {document.get('version')!r} of {form} is not known, only {VERSION}")
     return document
 
@@ -172,13 +174,20 @@ def _in_q(shape: Mapping[str, Any], path: Path, size: Any) -> Any:  # noqa: ANN4
         )
     if not isinstance(size, list) or len(size) != 2 or not all(type(number) is int and number > 0 for number in size):
         raise RoiError(f"a shape of kind {IN_Q} needs the detector_shape of the ROI file, [rows, columns]")
+    if size[0] * size[1] > _MOST_PIXELS:
+        raise RoiError(f"detector_shape {size} is that of no detector")
+    if not isinstance(shape["geometry"], str | Mapping):
+        raise RoiError(f"geometry is a .poni file or its numbers, not {shape['geometry']!r}")
     surface, incidence = shape.get("surface", "y"), shape.get("incidence", 0.0)
     if surface not in ("y", "x") or not isinstance(incidence, int | float):
         raise RoiError(f"surface is 'y' or 'x' and incidence a number of degrees, not {surface!r}, {incidence!r}")
     if isinstance(told := shape["geometry"], Mapping):
         geometry = DetectorGeometry.from_dict({**told, "incidence": incidence or told.get("incidence", 0.0)})
     else:
-        geometry = read_geometry(_beside(path, told), incidence=incidence)
+        try:
+            geometry = read_geometry(_beside(path, told), incidence=incidence)
+        except OSError as fault:
+            raise RoiError(f"the geometry {told[:100]!r} cannot be read ({fault.strerror})") from None
     return within(geometry.maps((0, size[0]), (0, size[1]), surface=surface), limits)
 
 

@@ -60,7 +60,7 @@ def read_geometry(path: str | os.PathLike[str], *, incidence: float = 0.0) -> De
             document = json.loads(text)
             return DetectorGeometry.from_dict(document | ({"incidence": incidence} if incidence else {}))
         told = _told(text.splitlines())
-        numbers = {key: float(told[key]) for key in _NUMBERS if key in told}
+        numbers = {key: float(told[key]) for key in _NUMBERS if told.get(key, "None") != "None"}
         if missing := [key for key in ("Distance", "Poni1", "Poni2", "Wavelength") if key not in numbers]:
             raise DocumentError(f"lacks {', '.join(missing)}")
         high, wide = _pixel_size(told)
@@ -79,22 +79,38 @@ def _told(lines: list[str]) -> dict[str, str]:
 
 def _pixel_size(told: Mapping[str, str]) -> tuple[float, float]:
     """Size of a pixel along y and x, from the file or from pyFAI's table of detectors."""
-    config: Any = json.loads(told.get("Detector_config", "{}")) or {}
+    try:
+        config: Any = json.loads(told.get("Detector_config", "{}")) or {}
+    except ValueError:
+        config = None
     if not isinstance(config, dict):
         raise DocumentError("has a Detector_config that is no object")
     if config.get("orientation", _ORIENTATION) not in (0, _ORIENTATION):
         raise DocumentError(f"has a detector of orientation {config['orientation']}, whose images are mirrored")
-    if "pixel1" in config and "pixel2" in config:
+    if any(told.get("SplineFile", "None") != "None" or config.get(key) for key in ("splineFile", "spline")):
+        raise DocumentError("has a distorted detector, with a spline: correct its frames by pyFAI first")
+    if config.get("pixel1") and config.get("pixel2"):
         return float(config["pixel1"]), float(config["pixel2"])
     if "PixelSize1" in told and "PixelSize2" in told:
         return float(told["PixelSize1"]), float(told["PixelSize2"])
-    detector = told.get("Detector", "")
+    return _known_size(told.get("Detector", ""), config)
+
+
+def _known_size(detector: str, config: dict[str, Any]) -> tuple[float, float]:
+    """Size of a pixel in pyFAI's table, binned as the file says; of detectors whose pixels are one even, flat grid."""
+    if "filename" in config:
+        raise DocumentError(f"has its detector in another file, {config['filename']!r}: no maps are made of such")
     if not detector:
         raise DocumentError("names neither a detector nor the size of its pixels")
     with needs("pyFAI", f"pixel sizes of the detector {detector!r}", "geometry"):
         from pyFAI.detectors import detector_factory
     try:
-        known = detector_factory(detector)
-    except RuntimeError as fault:
-        raise DocumentError(f"pyFAI knows no detector {detector!r} ({fault})") from None
+        known = detector_factory(detector, config)
+    except Exception as fault:  # noqa: BLE001 - whatever pyFAI says of a name, or of words that it does not know
+        said = str(fault).splitlines() or [type(fault).__name__]
+        raise DocumentError(f"pyFAI knows no detector {detector!r} of these words ({said[0][:80]})") from None
+    if not (known.uniform_pixel and known.IS_FLAT and known.pixel1 and known.pixel2):
+        raise DocumentError(
+            f"has the detector {detector!r}, whose pixels are no even, flat grid: no maps are made of it"
+        )
     return float(known.pixel1), float(known.pixel2)

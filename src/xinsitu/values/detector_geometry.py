@@ -16,6 +16,8 @@ from xinsitu.kernels.scattering import angles, places
 from .fields import Bounds
 
 ANGSTROM = 1e-10
+_FARTHEST, _LARGEST = 150.0, 0.01
+"""Metres: no detector is farther away, and no pixel larger; millimetres and micrometres are."""
 Limits = tuple[float, float]
 LIMITS = ("q", "two_theta", "chi", "exit_angle")
 """What a ROI may be given in."""
@@ -64,15 +66,23 @@ class DetectorGeometry:
         lengths = {"distance": (self.distance,), "wavelength": (self.wavelength,), "pixel_size": self.pixel_size}
         for name, count in (("beam_centre", 2), ("pixel_size", 2), ("rotation", 3)):
             value = getattr(self, name)
-            if not isinstance(value, Sequence) or len(value) != count:
+            if not isinstance(value, Sequence) or len(value) != count or any(isinstance(one, bool) for one in value):
                 raise SchemaError(f"{name} must be {count} numbers, not {value!r}")
             object.__setattr__(self, name, tuple(map(float, value)))
+        if any(isinstance(number, bool) for number in (self.distance, self.wavelength, self.incidence)):
+            raise SchemaError("distance, wavelength and incidence of a geometry must be numbers")
         numbers = (self.distance, self.wavelength, *self.beam_centre, *self.pixel_size, *self.rotation, self.incidence)
         if not all(math.isfinite(number) for number in numbers):
             raise SchemaError("a geometry has finite numbers only")
         for name, values in lengths.items():
             if min(values) <= 0:
                 raise SchemaError(f"{name} must be positive, in metres, not {values}")
+        if self.distance > _FARTHEST or max(self.pixel_size) > _LARGEST:
+            raise SchemaError(f"distance {self.distance} and pixel_size {self.pixel_size} must be in metres")
+        if max(map(abs, self.rotation)) > 2 * math.pi:
+            raise SchemaError(f"rotation must be in radians, not {self.rotation}")
+        if abs(self.incidence) > 90:
+            raise SchemaError(f"incidence must be an angle of up to 90 degrees, not {self.incidence}")
         if not 1e-12 < self.wavelength < 1e-8:
             raise SchemaError(f"wavelength must be that of X-rays in metres, e.g. 1e-10, not {self.wavelength}")
 
@@ -84,9 +94,13 @@ class DetectorGeometry:
 
     def maps(self, y: Bounds, x: Bounds, *, surface: Literal["y", "x"] = "y") -> dict[str, Doubles]:
         """Return ``q`` (1/angstrom), ``two_theta``, ``chi`` and ``exit_angle`` (degrees) of the pixels of a box."""
+        return self.maps_at(np.arange(*y, dtype=np.float64), np.arange(*x, dtype=np.float64), surface=surface)
+
+    def maps_at(self, y: Doubles, x: Doubles, *, surface: Literal["y", "x"] = "y") -> dict[str, Doubles]:
+        """Return the same at places in pixels: of binned frames the middles of their pixels."""
         p1, p2 = (
-            (np.arange(*bounds, dtype=np.float64) - centre) * size
-            for bounds, centre, size in zip((y, x), self.beam_centre, self.pixel_size, strict=True)
+            (places - centre) * size
+            for places, centre, size in zip((y, x), self.beam_centre, self.pixel_size, strict=True)
         )
         at = places(p1[:, None], p2[None, :], self.distance, self.rotation)
         return angles(*at, self.wavelength / ANGSTROM, math.radians(self.incidence), surface)
@@ -115,6 +129,8 @@ class DetectorGeometry:
             raise SchemaError(f"a geometry lacks {', '.join(missing)}")
         try:
             return cls(**document)
+        except SchemaError:
+            raise
         except (TypeError, ValueError) as fault:
             raise SchemaError(f"a geometry has a value of the wrong kind ({fault})") from None
 
@@ -125,6 +141,9 @@ def checked_limits(**limits: Limits | None) -> dict[str, Limits]:
     for name, value in given.items():
         if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
             raise RoiError(f"{name} must be two growing numbers, not {value!r}")
-        if not all(isinstance(end, int | float) and math.isfinite(end) for end in value) or not value[0] < value[1]:
+        if (
+            not all(isinstance(end, int | float) and not isinstance(end, bool) and math.isfinite(end) for end in value)
+            or not value[0] < value[1]
+        ):
             raise RoiError(f"{name} must be two growing numbers, not {value!r}")
     return {name: (float(first), float(last)) for name, (first, last) in given.items()}

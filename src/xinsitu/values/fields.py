@@ -40,9 +40,12 @@ def bounds(value: object, what: str) -> Bounds:
     return first, behind
 
 
-def names(value: str | Iterable[str]) -> tuple[str, ...]:
+def names(value: str | Iterable[str], what: str = "names") -> tuple[str, ...]:
     """Return one name or several as a tuple."""
-    return (value,) if isinstance(value, str) else tuple(value)
+    several = (value,) if isinstance(value, str) else tuple(value)
+    if strange := [one for one in several if not isinstance(one, str)]:
+        raise RoiError(f"{what} must be names, not {strange[0]!r}")
+    return several
 
 
 def keep_unknown(document: Mapping[str, Any], known: Iterable[str], what: str) -> dict[str, Any]:

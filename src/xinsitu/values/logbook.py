@@ -129,8 +129,10 @@ class Key:
             if isinstance(number, bool) or not isinstance(number, kinds) or not abs(number) < _MOST:
                 raise DocumentError(f"{name} must be a number, not {_short(number)}")
         measurement = document.get("measurement")
+        if measurement is not None and not isinstance(measurement, str):
+            raise DocumentError(f"measurement must be a text, not {_short(measurement)}: put its name into quotes")
         return cls(
-            measurement=None if measurement is None else str(measurement),
+            measurement=measurement,
             scan=scan,
             frame=frame,
             seconds=None if seconds is None else float(seconds),

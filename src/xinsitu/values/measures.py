@@ -25,7 +25,7 @@ def checked_measure(given: Iterable[str] | str, roi: str) -> tuple[str, ...]:
     RoiError
         It cannot.
     """
-    wanted, can = names(given), (*MEASURES, *FURTHER)
+    wanted, can = names(given, f"what ROI {roi!r} measures"), (*MEASURES, *FURTHER)
     if unknown := [name for name in wanted if name not in can and not _NUMBERED.fullmatch(name)]:
         raise RoiError(f"ROI {roi!r} cannot measure {unknown[0]!r}; it can {', '.join(can)}")
     return wanted

@@ -22,8 +22,6 @@ ROLES = ("signal", "background")
 EDGE, PLANE, POLY_Y, POLY_X = "edge", "plane", "poly_y", "poly_x"
 OWN_EDGE = (EDGE, PLANE, POLY_Y, POLY_X)
 """Reserved background names of a ROI: its own edge's mean; through that edge a plane, a parabola along y or along x."""
-
-
 MOST_ROIS = 10_000
 """More in one file are a mistake, not regions of interest."""
 
@@ -92,6 +90,8 @@ class Roi:
             raise RoiError(f"a ROI needs a printable name, not {self.name!r}")
         if self.edges not in EDGES:
             raise RoiError(f"edges of ROI {self.name!r} must be one of {', '.join(EDGES)}, not {self.edges!r}")
+        if self.color is not None and not isinstance(self.color, str):
+            raise RoiError(f"color of ROI {self.name!r} must be a text such as 'red', not {self.color!r}")
         if self.geometry is not None:
             self._fit_box(self.geometry)
         object.__setattr__(self, "y", bounds(self.y, f"y of ROI {self.name!r}"))
@@ -100,7 +100,7 @@ class Roi:
             raise RoiError(f"role of ROI {self.name!r} must be one of {', '.join(ROLES)}, not {self.role!r}")
         if self.measure is not None:
             object.__setattr__(self, "measure", checked_measure(self.measure, self.name))
-        object.__setattr__(self, "background", names(self.background or ()))
+        object.__setattr__(self, "background", names(self.background or (), f"background of ROI {self.name!r}"))
         if self.path is not None:
             object.__setattr__(self, "path", tuple(self.path))
             if self.weights is not None and any(_size(frame) != self.shape for frame in self.path):
@@ -206,16 +206,16 @@ class Roi:
         """
         if not isinstance(document, Mapping):
             raise RoiError(f"a ROI must be an object with name, y and x, or shape, not {document!r}")
-        called, geometry = f"ROI {document.get('name', '?')!r}", document.get("shape")
+        called, geometry, path = f"ROI {document.get('name', '?')!r}", document.get("shape"), document.get("path")
         shaped = isinstance(geometry, Mapping) and geometry.get("kind") not in RECTANGLES
         refuse_other_shapes({key: value for key, value in document.items() if key != "shape" or not shaped})
         if missing := [name for name in (("name",) if shaped else ("name", "y", "x")) if name not in document]:
             raise RoiError(f"{called} lacks {', '.join(missing)}")
         known = ("name", "y", "x", "color", "measure", "role", "background", "path", "edges", *(("shape",) * shaped))
         for name in ("measure", "background", "path"):
-            if document.get(name) is not None and not isinstance(document[name], Sequence):
-                raise RoiError(f"{name} of ROI {document['name']!r} must be a list, not {document[name]!r}")
-        path = document.get("path")
+            given = document.get(name)
+            if given is not None and (not isinstance(given, Sequence) or isinstance(given, str)):
+                raise RoiError(f"{name} of ROI {document['name']!r} must be a list, not {given!r}")
         try:
             own_shape = shape_of(geometry) if shaped and isinstance(geometry, Mapping) else None
         except RoiError as fault:
@@ -225,11 +225,11 @@ class Roi:
             y=document.get("y"),  # type: ignore[arg-type] # checked
             x=document.get("x"),  # type: ignore[arg-type]
             geometry=own_shape,
-            edges=document.get("edges") or "whole",
+            edges="whole" if document.get("edges") is None else document["edges"],
             color=document.get("color"),
             measure=document.get("measure"),
-            role=document.get("role") or "signal",
-            background=document.get("background") or (),
+            role="signal" if document.get("role") is None else document["role"],
+            background=() if document.get("background") is None else document["background"],
             path=None if path is None else tuple(KeyFrame.from_dict(frame) for frame in path),
             extra=keep_unknown(document, known, f"ROI {document['name']!r}"),
         )

@@ -221,3 +221,21 @@ def test_the_recipe_is_known_by_what_the_images_do():
     assert one != xi.Correction(background_image=image_of(dark, exposure_time=1.0))
     assert "dark" not in json.loads(xi.Correction(median=3).to_json())  # as it was written before there were any
     assert set(json.loads(one.to_json())["dark"]) == {"source", "fingerprint"}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"exposure_time": "2 s"}, {"exposure_time": 0.0}, {"n_frames": 0}, {"n_frames": True}]
+)
+def test_images_that_say_nonsense_of_their_counting_are_refused(wrong):
+    image = xr.DataArray(np.ones((4, 5)), dims=("y", "x"), attrs=wrong)
+    with pytest.raises(xi.errors.CorrectionError, match=next(iter(wrong))):
+        xi.Correction(dark=image)
+
+
+def test_frames_that_say_no_exposure_above_zero_take_the_dark_as_it_is():
+    dark = xr.DataArray(np.full((4, 5), 10.0), dims=("y", "x"), attrs={"exposure_time": 2.0})
+    frames = xr.Dataset({"image": (("time", "y", "x"), np.full((3, 4, 5), 100, "int32"), {"units": "counts"})})
+    frames = frames.assign_coords(exposure_time=("time", [-4.0, 0.0, 4.0]))
+    with pytest.warns(xi.errors.XinsituWarning, match="not all frames do"):
+        found = xi.correct(frames, xi.Correction(dark=dark)).image
+    assert found.mean(("y", "x")).values.tolist() == [90, 90, 80]

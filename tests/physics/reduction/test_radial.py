@@ -356,3 +356,64 @@ def test_a_geometry_may_be_its_numbers(tmp_path):
         (tmp_path / "bad.json").write_text(text)
         with pytest.raises(DocumentError, match=r"bad\.json"):
             xi.read_geometry(tmp_path / "bad.json")
+
+
+def test_maps_follow_binned_and_thinned_frames():
+    scan = xr.Dataset({"image": frames(np.zeros((1, *SHAPE)))}).assign_coords(y=np.arange(120), x=np.arange(140))
+    whole = xi.with_geometry(scan, TILTED)
+    binned = xi.with_geometry(scan.coarsen(y=2, x=4).mean(), TILTED)
+    np.testing.assert_allclose(binned.q, whole.q.interp(y=binned.y, x=binned.x), rtol=1e-4)
+    larger = DetectorGeometry(
+        0.31, 1.2e-10, ((45.3 - 0.5) / 2, (-20.7 - 1.5) / 4), (2 * 172e-6, 4 * 150e-6), (0.12, -0.07, 0.4)
+    )
+    own = xr.Dataset({"image": frames(np.zeros((1, 60, 35)))})
+    np.testing.assert_allclose(binned.q, xi.with_geometry(own, larger).q, rtol=1e-9)
+    part = xi.with_geometry(scan.isel(y=slice(None, None, -3)), TILTED)
+    np.testing.assert_array_equal(part.chi, whole.chi[::-3])
+    with pytest.raises(SchemaError, match="one by one"):
+        xi.roi_in_q(scan.coarsen(y=2, x=4).mean(), TILTED, "a", q=(0.1, 0.5))
+    with pytest.raises(SchemaError, match="places in pixels"):
+        xi.with_geometry(scan.assign_coords(y=scan.time.size * ["a"] * 120), TILTED)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"distance": 200}, "in metres"), ({"pixel_size": (172, 172)}, "in metres"), ({"incidence": 400}, "90 degrees"),
+        ({"rotation": (10, 0, 0)}, "in radians"), ({"distance": True}, "numbers"),
+        ({"beam_centre": (1, True)}, "numbers"),
+    ],
+)  # fmt: skip
+def test_other_units_are_seen_by_their_size(change, said):
+    good = {"distance": 0.2, "wavelength": 1e-10, "beam_centre": (1, 2), "pixel_size": (1e-4, 1e-4)}
+    with pytest.raises(SchemaError, match=said):
+        DetectorGeometry(**{**good, **change})
+
+
+@needs_pyfai
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("Detector: Pixirad1", "no even, flat grid"), ("Detector: ImXPadS140", "no even, flat grid"),
+        ("Detector: Nonesuch", "knows no detector"), ("Detector: Pilatus100k\nDetector_config: {oops", "no object"),
+        ('Detector: NexusDetector\nDetector_config: {"filename": "/etc/x.h5"}', "in another file"),
+        ("PixelSize1: 1e-4\nPixelSize2: 1e-4\nSplineFile: /data/frelon.spline", "distorted"),
+        ("Detector: Pilatus100k\nWavelength: None", "lacks Wavelength"),
+    ],
+)  # fmt: skip
+def test_detectors_without_maps_are_refused_by_name(lines, said, tmp_path):
+    (tmp_path / "a.poni").write_text(f"Distance: 0.2\nPoni1: 0.003\nPoni2: 0.004\nWavelength: 1e-10\n{lines}\n")
+    with pytest.raises(DocumentError, match=rf"(?s)\A[^\n]*a\.poni[^\n]*{said}[^\n]*\Z"):
+        xi.read_geometry(tmp_path / "a.poni")
+
+
+@needs_pyfai
+def test_binned_detectors_of_poni_files_are_those_of_pyfai(tmp_path):
+    import pyFAI
+
+    config = '{"binning": [4, 4]}'
+    text = f"poni_version: 2\nDetector: RayonixMx225\nDetector_config: {config}\nDistance: 0.2\nPoni1: 0.003\n"
+    (tmp_path / "a.poni").write_text(f"{text}Poni2: 0.004\nRot1: 0.1\nRot2: 0\nRot3: 0\nWavelength: 1e-10\n")
+    other = pyFAI.load(str(tmp_path / "a.poni"))
+    found = xi.read_geometry(tmp_path / "a.poni").maps((0, 30), (0, 40))["q"]
+    np.testing.assert_allclose(found, other.center_array((30, 40), unit="q_A^-1"), rtol=1e-9)

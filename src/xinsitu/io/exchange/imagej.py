@@ -23,6 +23,10 @@ from .carried import Carried, needs
 
 MAGIC = b"Iout"
 _MOST_FILES = 10_000
+_BROKEN = (
+    ValueError, KeyError, IndexError, TypeError, OverflowError, OSError, EOFError, struct.error, zipfile.BadZipFile,
+)  # fmt: skip
+"""What reading of bytes that are no whole file ends in."""
 _CORNER = 0.5
 """Distance of the centre of a pixel from its corner."""
 
@@ -41,7 +45,7 @@ def read_imagej(path: Path) -> Carried:
         for name, data in _files(path):
             one = roifile.ImagejRoi.frombytes(data)
             _take(found, roifile, one, one.name or Path(name).stem)
-    except (ValueError, KeyError, IndexError, zipfile.BadZipFile, OSError, EOFError, TypeError, OverflowError) as fault:
+    except _BROKEN as fault:
         raise DocumentError(f"{path}: is no whole ROI file of ImageJ ({type(fault).__name__}: {fault})") from None
     return found
 

@@ -112,6 +112,8 @@ class Correction:
         for name in ("flatfield", "mask", *IMAGES):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _calibration(getattr(self, name), name))
+        for name in IMAGES:
+            _check_facts(getattr(self, name), name)
 
     @property
     def halo(self) -> int:
@@ -270,6 +272,16 @@ def _calibration(array: object, what: str) -> xr.DataArray:
     if array.dtype.kind not in "biuf":
         raise CorrectionError(f"{what} must hold real numbers, not {array.dtype}")
     return array.transpose("y", "x").compute()
+
+
+def _check_facts(image: xr.DataArray | None, what: str) -> None:
+    """Raise where a dark or background image says nonsense of how it was counted; what it does not say is not known."""
+    for name in ("exposure_time", "n_frames") if image is not None else ():
+        value = image.attrs.get(name)  # type: ignore[union-attr] # not None here
+        if value is None:
+            continue
+        if isinstance(value, str | bool) or not np.isscalar(value) or not float(value) > 0:  # type: ignore[arg-type]
+            raise CorrectionError(f"{what} has {name} = {value!r}: give a number above 0, or drop the attribute")
 
 
 def _fingerprint(array: xr.DataArray, *, facts: bool = False) -> str:

@@ -67,6 +67,7 @@ def _times(
     if any("exposure_time" in given.attrs for given in said):
         with contextlib.suppress(SchemaError, KeyError):
             own = along_time(data, image, "exposure_time")
+        own = np.where(own > 0, own, np.nan)  # no frame is exposed for no time: a header that does not know
         if warns and not np.isfinite(own).all():
             warn(
                 "the dark or background image says how long it was exposed, and not all frames do: it is subtracted "

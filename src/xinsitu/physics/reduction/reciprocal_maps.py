@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Literal
 
+import numpy as np
 import xarray as xr
 
 from xinsitu.errors import RoiError, SchemaError
@@ -38,7 +39,8 @@ def with_geometry(data: xr.Dataset, geometry: DetectorGeometry, *, surface: Lite
     Returns
     -------
     Dataset
-        The same with the maps, on its own pixels, and the geometry as the attribute ``geometry``.
+        The same with the maps, on its own pixels, and the geometry as the attribute ``geometry``. A crop has those of
+        its pixels; binned frames have those of the middles of theirs, as ``coarsen(y=2, x=2)`` tells them.
 
     Notes
     -----
@@ -56,17 +58,32 @@ def with_geometry(data: xr.Dataset, geometry: DetectorGeometry, *, surface: Lite
     [0.0, 0.573, 1.146, 1.718, 2.291]
     """
     image = image_of(data)
-    found = maps(image, geometry, surface=surface)
+    y, x = (_middles(image, dim) for dim in ("y", "x"))
+    found = geometry.maps_at(y, x, surface=_checked(surface))
     coords = {name: (("y", "x"), values, dict(zip(("units", "long_name"), MAPS[name], strict=True)))
               for name, values in found.items()}  # fmt: skip
     return data.assign_coords(coords).assign_attrs(geometry=json.dumps(geometry.to_dict(), sort_keys=True))
 
 
-def maps(image: xr.DataArray, geometry: DetectorGeometry, *, surface: Literal["y", "x"] = "y") -> dict[str, Doubles]:
-    """Return the maps on the pixels of an image."""
+def _middles(image: xr.DataArray, dim: str) -> Doubles:
+    """Where the pixels of an image are on the detector."""
+    if dim not in image.coords:
+        return np.arange(image.sizes[dim], dtype=np.float64)
+    places = image[dim].values
+    if places.dtype.kind not in "iuf" or not np.isfinite(places).all():
+        raise SchemaError(f"coordinate {dim!r} of the image must hold places in pixels of the detector")
+    return np.asarray(places, dtype=np.float64)
+
+
+def _checked(surface: Literal["y", "x"]) -> Literal["y", "x"]:
     if surface not in ("y", "x"):
         raise SchemaError(f"the surface faces along 'y' or 'x', not {surface!r}")
-    return geometry.maps(pixel_index(image, "y"), pixel_index(image, "x"), surface=surface)
+    return surface
+
+
+def maps(image: xr.DataArray, geometry: DetectorGeometry, *, surface: Literal["y", "x"] = "y") -> dict[str, Doubles]:
+    """Return the maps on the pixels of an image."""
+    return geometry.maps(pixel_index(image, "y"), pixel_index(image, "x"), surface=_checked(surface))
 
 
 def roi_in_q(
