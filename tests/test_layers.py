@@ -15,7 +15,8 @@ PACKAGE = SOURCE / "xinsitu"
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("explanations",),
-    ("errors", "defaults", "native", "epoch"),
+    ("errors", "defaults", "native"),
+    ("epoch", "signatures"),
     ("schema", "clock", "kernels"),
     ("variables",),
     ("values", "physics.stored"),

@@ -9,10 +9,22 @@ Each measurement is a lazy labelled ``xr.Dataset`` with dims ``(time, y, x)``:
 Public names are loaded on first use; ``__init__.pyi`` lists them with their homes.
 """
 
+import sys as _sys
+from typing import Any as _Any
+
 import lazy_loader
 
 __version__ = "0.1.0"
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> _Any:  # noqa: ANN401 - functions, classes and the version
+    """Load a public name on its first use, and stand at its door: see :mod:`xinsitu.signatures`."""
+    from .signatures import guarded
+
+    globals()[name] = thing = guarded(_load(name), lambda word: getattr(_sys.modules[__name__], word, None))
+    return thing
+
 
 from .registration import register_accessor as _register_accessor  # noqa: E402 - the accessor looks names up here
 

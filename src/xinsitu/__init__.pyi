@@ -3,6 +3,7 @@ from .errors import DocumentError as DocumentError
 from .errors import FrameChanged as FrameChanged
 from .errors import FrameError as FrameError
 from .errors import LayoutError as LayoutError
+from .errors import NotThere as NotThere
 from .errors import ResultExists as ResultExists
 from .errors import RoiError as RoiError
 from .errors import SchemaError as SchemaError

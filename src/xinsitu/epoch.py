@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from .errors import TimeError
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -69,11 +71,22 @@ def mid_exposure(data: xr.Dataset | xr.DataArray) -> npt.NDArray[np.datetime64]:
 def epoch_seconds(time: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """UNIX epoch seconds (float64) of datetime64 values.
 
+    Raises
+    ------
+    TimeError
+        They are no times.
+
     Examples
     --------
     >>> float(epoch_seconds(np.datetime64("1970-01-02")))
     86400.0
     """
+    if hasattr(time, "data_vars"):
+        raise TimeError("times are wanted, e.g. series.time, not the whole Dataset")
+    try:
+        time = np.asarray(time).astype("datetime64[ns]")
+    except (TypeError, ValueError):
+        raise TimeError("times are wanted as datetime64, e.g. series.time; these are none") from None
     return np.asarray(microseconds_from_time(time) / 1e6, dtype="float64")
 
 

@@ -179,6 +179,19 @@ class ResultExists(XinsituError, FileExistsError):
     """
 
 
+class NotThere(XinsituError, FileNotFoundError):
+    """A file or folder that is to be read, or to be written in, and is not there.
+
+    Examples
+    --------
+    >>> import xinsitu as xi
+    >>> xi.read_events("no/such/file.json")
+    Traceback (most recent call last):
+    ...
+    xinsitu.errors.NotThere: no/such/file.json: there is no such file
+    """
+
+
 class XinsituWarning(UserWarning):
     """Something that a person should know about the numbers; nothing was refused.
 

@@ -18,7 +18,7 @@ import xarray as xr
 from dask.highlevelgraph import HighLevelGraph
 from xarray.core.indexing import ExplicitlyIndexed
 
-from xinsitu.errors import warn
+from xinsitu.errors import SchemaError, warn
 from xinsitu.kernels import DARK, UNREAD, marked
 
 SAID_LATER = "remarks"
@@ -291,3 +291,43 @@ def held_elsewhere(image: xr.DataArray, data: Any) -> xr.DataArray:  # noqa: ANN
     variable: Any = image.variable
     kind = next((kind for kind in (Counted, Frames) if isinstance(variable, kind)), xr.Variable)
     return with_variable(image, kind(variable.dims, data, variable.attrs, variable.encoding))
+
+
+def check_alike(other: xr.DataArray | None, data: xr.DataArray, what: str, *, along: str | None = None) -> None:
+    """Raise one sentence where an array does not go with the data: other dims, sizes or labels.
+
+    Parameters
+    ----------
+    other
+        What goes with the data, such as its errors; None goes with everything.
+    what
+        What the array is called.
+    along
+        A dimension that it must have.
+
+    Raises
+    ------
+    SchemaError
+        It does not go with the data.
+
+    Examples
+    --------
+    >>> series = xr.DataArray([1.0, 2.0], dims="time", name="intensity")
+    >>> check_alike(xr.DataArray([1.0], dims="roi"), series, "errors")
+    Traceback (most recent call last):
+    ...
+    xinsitu.errors.SchemaError: errors has dims (roi: 1), which do not go with those of 'intensity', (time: 2)
+    """
+    if other is None:
+        return
+    same = (dim in data.dims and other.sizes[dim] == data.sizes[dim] and _same_labels(other, data, dim)
+            for dim in map(str, other.dims))  # fmt: skip
+    if all(same) and (along is None or along in other.dims):
+        return
+    own, wanted = (", ".join(f"{dim}: {size}" for dim, size in one.sizes.items()) for one in (other, data))
+    labels = ", or have other labels" if own == wanted else ""
+    raise SchemaError(f"{what} has dims ({own}), which do not go with those of {data.name!r}, ({wanted}){labels}")
+
+
+def _same_labels(one: xr.DataArray, other: xr.DataArray, dim: str) -> bool:
+    return dim not in one.coords or dim not in other.coords or bool(np.array_equal(one[dim], other[dim]))

@@ -232,7 +232,16 @@ def test_frames_without_a_valid_pixel_are_counted(
     folder = _folder(tmp_path / "0908" / "time1", images)
     xi.write_rois([xi.Roi("A", y=(2, 12), x=(3, 20))], "r.json")
     assert main(["measure", str(folder), "--rois", "r.json", "--tz", "UTC"]) == 0
-    assert "7 frames, 2 of them NaN (2 without a valid pixel)" in capsys.readouterr().out
+    counted = "7 frames, 2 of them NaN (2 without a valid pixel)"
+    assert counted in capsys.readouterr().out
+    for how in (["--median", "3"], ["--median", "0"], ["--crop", "0:8,3:20"], ["--compression", "deflate"]):
+        assert main(["parse", str(folder), "--tz", "UTC", "--force", "-o", "f.nc", *how]) == 0
+        said = capsys.readouterr().out
+        assert ("7 frames, 3 of them NaN (3 without" if "--crop" in how else counted) in said, how
+    document = {"sample": "0908", "rois": "r.json", "reading": {"tz": "UTC"}, "correction": {"median": 3}}
+    write_recipe(document, "r.toml")
+    assert main(["run", "r.toml"]) == 0
+    assert counted in capsys.readouterr().out
 
 
 # -- words ------------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from xinsitu.errors import LayoutError
 from xinsitu.io.guard import check_outputs
 from xinsitu.io.options import chosen_of
 from xinsitu.io.recognition import GIVEN
+from xinsitu.kernels import invalid_pixels
 from xinsitu.recipe import FRAMES, Correcting, Reading, Recipe
 from xinsitu.recipe.cluster import Cluster, computing
 from xinsitu.schema import FrameStatus, Quality, knows_utc
@@ -134,12 +135,26 @@ def tally(data: xr.Dataset) -> str:
         for status in (FrameStatus.ZERO_BACKGROUND, *NAN_FRAMES):
             here = data["frame_status"].values == int(status)
             causes[status.name.lower()], lost = int(here.sum()), lost | here
+    if "image" in data:
+        blind = _blind(data["image"], ~lost)
+        causes["without a valid pixel"], lost = int(blind.sum()), lost | blind
     said = ", ".join(f"{number} {cause}" for cause, number in causes.items() if number)
     text = f"{len(lost)} frames" + (f", {lost.sum()} of them NaN ({said})" if lost.any() else "")
     left_out = str(data.attrs.get("frames_left_out", ""))
     more = re.search(r"and (\d+) more$", left_out)
     number = left_out.count(" (") + (int(more[1]) if more else 0)
     return text + (f", {number} left out" if number else "")
+
+
+def _blind(image: xr.DataArray, looked_at: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Frames of one file that are masked whole; those whose first pixel is good are not read."""
+    found = np.zeros(len(looked_at), dtype=bool)
+    if image.size:
+        first = invalid_pixels(image.isel(y=0, x=0).values)
+        for frame in np.flatnonzero(looked_at & (False if first is None else first)):
+            bad = invalid_pixels(image.isel(time=frame).values)
+            found[frame] = bad is not None and bad.all()
+    return found
 
 
 def _is_nan(series: xr.Dataset) -> npt.NDArray[np.bool_]:

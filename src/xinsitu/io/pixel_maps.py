@@ -15,7 +15,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import FrameError, LayoutError, warn
-from xinsitu.schema import describe
+from xinsitu.schema import describe, require
 
 from .disk import ordinary
 from .formats.hdf5_links import opened, refuse_outside_links
@@ -93,6 +93,7 @@ def _shape(detector: xr.Dataset | xr.DataArray | tuple[int, int] | None) -> tupl
     """Rows and columns of the detector, as far as they are known."""
     if detector is None or isinstance(detector, tuple):
         return detector
+    require(detector, dims=("y", "x"))
     last = {dim: detector[dim].values[-1] + 1 if dim in detector.coords else detector.sizes[dim] for dim in ("y", "x")}
     return int(last["y"]), int(last["x"])
 

@@ -62,7 +62,7 @@ def to_dataframe(series: xr.Dataset, layout: Literal["long", "wide"] = "long") -
         units |= {names[name]: series[name].attrs.get("units", "") for name in names}
         rows = [pd.concat([shared.assign(roi=roi), block], axis=1) for roi, block in blocks]
         # stable: 1 s stamps repeat, and the ROIs of one frame stay together in their order
-        order = np.arange(len(shared) * len(rows)).reshape(len(rows), -1).T.ravel()
+        order = np.arange(len(shared) * len(rows)).reshape(len(rows), len(shared)).T.ravel()
         table = pd.concat(rows).iloc[order] if rows else shared
     else:
         units |= {f"{roi}_{names[name]}": series[name].attrs.get("units", "") for roi, _ in blocks for name in names}

@@ -290,7 +290,7 @@ def _set_back(utc: npt.NDArray[np.int64], stale: npt.NDArray[np.bool_]) -> npt.N
 
 
 def _given(time: npt.NDArray[np.datetime64] | npt.NDArray[np.float64], readings: Readings) -> TimeAxis:
-    values = np.asarray(time)
+    values = np.empty(0) if hasattr(time, "data_vars") else np.asarray(time)
     if values.shape != readings.frame.shape:
         raise TimeError(
             f"{readings.source}: {len(readings.frame)} frames, but times of shape {values.shape} were given"

@@ -12,7 +12,7 @@ import xarray as xr
 
 from xinsitu.errors import SchemaError
 from xinsitu.io.disk import refuse_existing
-from xinsitu.schema import mid_exposure
+from xinsitu.schema import mid_exposure, require
 
 from .curves import Drawing, Panel, drawing, readable_panel
 from .interactive import show, write_html
@@ -66,6 +66,8 @@ def plot_comparison(
     ...     path.name
     'both.png'
     """
+    for one in series.values():
+        require(one, dims=("time", "roi"), variables=("elapsed",))
     path = refuse_existing(path, overwrite=overwrite)
     figures = {name: drawing(one, t0=_zero(one), roi=roi, log=log) for name, one in series.items()}
     if not figures:

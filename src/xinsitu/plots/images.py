@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from xinsitu.errors import SchemaError
-from xinsitu.schema import image_of, knows_utc
+from xinsitu.schema import image_of, knows_utc, require
 from xinsitu.values import Roi, RoiSet
 
 from .curves import PALETTE
@@ -54,6 +54,7 @@ def plot_rois(image: xr.Dataset | xr.DataArray, rois: Iterable[Roi], *, frame: i
     """
     bokeh()
     one = image if isinstance(image, xr.DataArray) and "time" not in image.dims else image_of(image).isel(time=frame)
+    require(one, dims=("y", "x"))
     return _picture(one, log=log) * _boxes(rois)
 
 

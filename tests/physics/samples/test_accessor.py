@@ -18,7 +18,7 @@ OF_SEVERAL = {"compare", "stitch", "onset_events", "reciprocal_axis", "calibrate
 def of_samples():
     for name in xi.__all__:
         function = getattr(xi, name)
-        if inspect.isfunction(function) and function.__module__.startswith("xinsitu.physics.samples"):
+        if inspect.isfunction(function) and inspect.unwrap(function).__module__.startswith("xinsitu.physics.samples"):
             yield name, str(next(iter(inspect.signature(function).parameters.values())).annotation)
 
 

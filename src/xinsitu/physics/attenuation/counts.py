@@ -36,6 +36,8 @@ def signal_rois(sample: xr.Dataset, roi: str | Sequence[str] | None = None) -> t
     ('ZB',)
     """
     names = [str(name) for name in sample["roi"].values]
+    if not names or (roi is not None and not len(roi)):
+        raise RoiError("there is no ROI in the sample" if not names else "no ROI was asked for")
     if roi is not None:
         wanted = (roi,) if isinstance(roi, str) else tuple(str(name) for name in roi)
         if unknown := [name for name in wanted if name not in names]:
@@ -75,8 +77,7 @@ def read_intensity(
     if "quality" in columns:
         flags[frames] = read["quality"].transpose("time", "roi").values
     left_out = (flags & int(LEFT_OUT)) > 0
-    values, errors = (np.where(left_out, np.nan, part) for part in filled)
-    return values, errors, flags
+    return np.where(left_out, np.nan, filled[0]), np.where(left_out, np.nan, filled[1]), flags
 
 
 # -- one exposure time -------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import xarray as xr
 
 from xinsitu.errors import CorrectionError, RoiError, warn
 from xinsitu.physics.blocks import block_function, over_blocks, pixel_index
-from xinsitu.schema import APPLIED, DETECTOR_SHAPE, check_data, check_kind, describe
+from xinsitu.schema import APPLIED, DETECTOR_SHAPE, check_data, check_kind, describe, require
 from xinsitu.values import Background, Bounds
 from xinsitu.variables import FROM_CORRECT, SAID_LATER, Counted, Frames, as_frames, spoken
 
@@ -174,6 +174,7 @@ def crop(
     """
     check_data(data)
     image = data["image"] if isinstance(data, xr.Dataset) and "image" in data else data
+    require(image, dims=("y", "x"))
     ranges = {dim: pixel_index(image, dim) for dim in ("y", "x")}  # type: ignore[arg-type]
     pieces: dict[str, slice] = {}
     for dim, bounds in (("y", y), ("x", x)):

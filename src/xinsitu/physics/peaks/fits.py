@@ -18,6 +18,7 @@ from xinsitu.physics.corrections.plan import units_after
 from xinsitu.physics.reduction.roi_plan import fitted
 from xinsitu.schema import PIXEL, check_kind, image_of
 from xinsitu.values import Roi, RoiSet
+from xinsitu.variables import check_alike
 
 from .fit_blocks import AXES, FitPlan, fit_block
 from .fit_rows import add, columns_for, fit_rows, unpacked
@@ -110,6 +111,8 @@ def fit_profiles(
     if dim not in profile.dims:
         raise SchemaError(f"the profile has dims ({', '.join(map(str, profile.dims))}) and lacks {dim!r}")
     _check(model, profile.sizes[dim], "profile")
+    check_alike(errors, profile, "errors", along=dim)
+    check_alike(per_count, profile.isel({dim: 0}), "per_count")
     has_axis = dim in profile.coords
     x = profile[dim].values.astype(np.float64) if has_axis else np.arange(float(profile.sizes[dim]))
     given = xr.full_like(profile, np.nan, dtype=np.float64) if errors is None else errors

@@ -12,7 +12,8 @@ from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles, lines
 from xinsitu.physics.blocks import block_function
 from xinsitu.physics.reduction.profile_bins import seen, unbroken
-from xinsitu.schema import PIXEL, check_data, check_kind
+from xinsitu.schema import PIXEL, check_kind, require
+from xinsitu.variables import check_alike
 
 PEAK_NAMES = ("position", "height", "width", "prominence")
 
@@ -59,6 +60,8 @@ def find_peaks(
     check_kind(profile, "DataArray")
     if dim not in profile.dims:
         raise SchemaError(f"the profile has dims ({', '.join(map(str, profile.dims))}) and lacks {dim!r}")
+    if distance is not None and not distance >= 1:
+        raise SchemaError(f"peaks are at least 1 bin apart, not {distance}")
     coordinate = (
         profile[dim].values.astype(np.float64) if dim in profile.coords else np.arange(float(profile.sizes[dim]))
     )
@@ -150,7 +153,7 @@ def fringe_size(peaks: xr.Dataset | xr.DataArray) -> xr.Dataset:
     >>> round(float(fringe_size(position)["size"]), 3)
     6.283
     """
-    check_data(peaks)
+    require(peaks, dims=("peak",), variables=("position",))
     position = peaks["position"] if isinstance(peaks, xr.Dataset) else peaks
     _in_inverse_angstrom(position, "the positions of the fringes")
     found: xr.DataArray = xr.apply_ufunc(
@@ -227,6 +230,7 @@ def scherrer_size(
     """
     check_kind(width, "DataArray")
     _in_inverse_angstrom(width, "the width")
+    check_alike(errors, width, "errors")
     square = width**2 - instrument**2
     own = square.where(square > 0) ** 0.5
     given = xr.full_like(own, np.nan) if errors is None else errors

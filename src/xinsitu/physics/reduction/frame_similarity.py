@@ -85,6 +85,8 @@ def two_time(
         image = image_of(data)
         coords = image.coords
         rows, weights = _rows_of_frames(data, image, roi, correction)
+    if not rows.shape[0]:
+        raise SchemaError("there is no frame to compare")
     if rows.shape[0] > MOST:
         raise SchemaError(f"{rows.shape[0]} frames are more than {MOST}: rebin them, or take some with isel(time=...)")
     plan = SimilarityPlan(weights, kind)

@@ -12,7 +12,8 @@ from xinsitu import kernels
 from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles
 from xinsitu.physics.blocks import block_function
-from xinsitu.schema import PIXEL
+from xinsitu.schema import PIXEL, require
+from xinsitu.variables import check_alike
 
 from .profile_bins import seen, unbroken
 
@@ -64,6 +65,7 @@ def fwhm(
         return np.asarray(width.reshape(values.shape[:-1]) * step)
 
     given = xr.DataArray(np.nan) if isinstance(base, str) else xr.DataArray(base)
+    check_alike(given, profile.isel({dim: 0}, missing_dims="ignore"), "base")
     whole = profile.chunk({dim: -1}) if profile.chunks is not None else profile
     result: xr.DataArray = xr.apply_ufunc(
         widths, whole, given, input_core_dims=[[dim], []], dask="parallelized", output_dtypes=[np.float64]
@@ -93,6 +95,7 @@ def old_fwhm(profile: xr.DataArray, dim: str, *, interpolated: bool = False) -> 
     >>> float(old_fwhm(xr.DataArray([0.0, 4.0, 8.0, 4.0, 0.0], dims="x"), "x"))
     1.25
     """
+    require(profile, dims=(dim,))
 
     @block_function
     def widths(values: npt.NDArray[Any]) -> Doubles:

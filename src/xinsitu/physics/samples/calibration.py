@@ -12,7 +12,7 @@ import xarray as xr
 from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles
 from xinsitu.physics.blocks import block_function
-from xinsitu.schema import check_kind, errors_name
+from xinsitu.schema import check_kind, errors_name, require
 from xinsitu.values import Roi
 
 INVERSE_ANGSTROM = "1/angstrom"
@@ -74,6 +74,8 @@ def reciprocal_axis(
 def _on_pixels(values: xr.DataArray | npt.ArrayLike, axis: str | None) -> xr.DataArray:
     if isinstance(values, xr.DataArray):
         array = values
+    elif hasattr(values, "dims"):
+        raise SchemaError("a calibration is one DataArray, not a whole Dataset")
     elif np.ndim(values) == 2:
         array = xr.DataArray(np.asarray(values), dims=("y", "x"))
     elif np.ndim(values) == 1 and axis in ("y", "x"):
@@ -143,6 +145,9 @@ def calibrate(series: xr.Dataset, pixels: Mapping[str, xr.DataArray]) -> xr.Data
     >>> round(float(found.com_l[0, 0]), 6), round(float(found.fwhm_l[0, 0]), 6)
     (1.2, 0.1)
     """
+    require(series, dims=("roi",))
+    if not series.sizes["roi"]:
+        raise SchemaError("there is no ROI in the series")
     result = series.copy()
     for axis, array in pixels.items():
         if axis not in ("y", "x"):
@@ -185,6 +190,8 @@ def calibrate_profile(profile: xr.DataArray, pixels: xr.DataArray, *, roi: Roi |
         raise SchemaError("a profile runs along either y or x")
     axis = axes[0]
     across = "x" if axis == "y" else "y"
+    if not {axis} <= set(pixels.dims) <= {axis, across}:
+        raise SchemaError(f"a calibration of {axis} is wanted, not the dims ({', '.join(map(str, pixels.dims))})")
     if across in pixels.dims and roi is None:
         raise SchemaError(f"the calibration of {pixels.name} is a map: say of which ROI the profile is")
     other = None if roi is None or across not in pixels.dims else getattr(roi, across)

@@ -12,6 +12,7 @@ from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles, lines
 from xinsitu.physics.blocks import block_function
 from xinsitu.schema import SCALED, check_data, check_kind
+from xinsitu.variables import check_alike
 
 from .bad_frames import mask_flagged
 from .smoothing import seconds
@@ -71,6 +72,8 @@ def slope(
     (2.0, 3.0)
     """
     check_kind(series, "DataArray")
+    check_alike(errors, series, "errors", along="time")
+    check_alike(scale, series, "scale", along="time")
     part = in_window(series, window)
     axis = {"time": series["time"]} if "time" in series.coords else {}
     time = in_window(xr.DataArray(seconds(series), dims="time", coords=axis), window)
@@ -240,6 +243,9 @@ def smoothing_spline(
     if not series.sizes["time"]:
         return series.astype(np.float64)
     time = seconds(series)
+    check_alike(errors, series, "errors")
+    if strength is not None and not 0 <= strength < np.inf:
+        raise SchemaError(f"the strength of a spline is a number from 0 on, not {strength}")
     errors = xr.ones_like(series, dtype=np.float64) if errors is None else errors.broadcast_like(series)
     result: xr.DataArray = xr.apply_ufunc(
         _spline,
@@ -286,8 +292,12 @@ def in_window(series: xr.DataArray, window: Window) -> xr.DataArray:
     for bound, lower in zip(window, (True, False), strict=True):
         if bound is None:
             continue
-        at = np.datetime64(bound, "ns") if axis.dtype.kind == "M" else bound
-        inside &= (axis >= at) if lower else (axis <= at)
+        try:
+            at = np.datetime64(bound, "ns") if axis.dtype.kind == "M" else bound
+            inside &= (axis >= at) if lower else (axis <= at)
+        except (TypeError, ValueError):
+            what = "moments, such as np.datetime64(...)" if axis.dtype.kind == "M" else "numbers"
+            raise SchemaError(f"the ends of a window are {what}, or None, not {bound!r}".replace("\n", " ")) from None
     if not inside.any():
         raise SchemaError(f"there is no frame from {window[0]} to {window[1]}")
     return series.isel(time=np.flatnonzero(inside))

@@ -13,6 +13,8 @@ import xarray as xr
 from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles
 from xinsitu.kernels.least_squares import fit
+from xinsitu.schema import check_kind
+from xinsitu.variables import check_alike
 
 from .growth import Window, in_window, shared_modes
 from .smoothing import seconds
@@ -136,6 +138,7 @@ def fit_growth(
     >>> [round(float(found[name]), 4) for name in ("offset", "amplitude", "rate")]
     [50.0, 200.0, -0.1]
     """
+    check_kind(series, "DataArray")
     if law not in LAWS:
         raise SchemaError(f"there is no growth law {law!r}; there are {', '.join(LAWS)}")
     part = in_window(series, window)
@@ -146,10 +149,12 @@ def fit_growth(
     values = np.asarray(rows.values, dtype=np.float64).reshape(-1, time.size)
     variance = np.ones_like(values)
     if errors is not None:
-        if not np.array_equal(errors["time"].values, series["time"].values):
+        if "time" not in errors.dims or not np.array_equal(errors["time"].values, series["time"].values):
             raise SchemaError("the errors are of other frames than the series")
+        check_alike(errors, series, "errors")
         known = in_window(errors, window).broadcast_like(part).transpose(*dims, "time")
         variance = np.asarray(known.values, dtype=np.float64).reshape(values.shape) ** 2
+    check_alike(scale, series, "scale", along="time")
     modes = np.zeros((0, time.size)) if scale is None else in_window(shared_modes(scale), window).values
     parameters, covariance, shared, chi, number, curve = _fitted(
         LAWS[law], time, values, variance, modes, errors is None

@@ -184,6 +184,9 @@ def appended(
     bad_frames: Iterable[Any],
 ) -> tuple[xr.Dataset, FoundChanges]:
     """As :func:`append_measurements`; and all changes, with what was looked at among the new frames and not taken."""
+    require(sample, dims=("time", "roi"))
+    if not sample.sizes["time"]:
+        raise StitchError("there is no frame in the sample to append to")
     record = attenuation_record(sample)
     measured = undo_attenuation(sample) if record else sample
     joined = stitch({"sample": measured, **named_series(series)}, allow_overlap=allow_overlap)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from xinsitu.errors import SchemaError
 from xinsitu.kernels import lines
 from xinsitu.physics.attenuation.counts import signal_rois
 from xinsitu.physics.attenuation.factors import smooth_noise
@@ -82,6 +83,8 @@ def find_onsets(
     check_kind(series, "Dataset")
     require(series, dims=("time", "roi"), variables=(quantity,))
     rois = signal_rois(series, roi)
+    if not series.sizes["time"]:
+        raise SchemaError("there is no frame in the series")
     names = [name for name in (quantity, errors_name(quantity), "quality") if name in series.variables]
     read = series[names].sel(roi=list(rois)).transpose("time", "roi").compute()
     seconds = np.asarray(elapsed(series, t0, events=tuple(events)).values, dtype="float64")
@@ -107,6 +110,7 @@ def onset_events(onsets: xr.Dataset) -> list[Event]:
     >>> onset_events(xr.Dataset({"onset": ("roi", [np.datetime64("2014-05-28", "ns")])}, {"roi": ["WZ"]}))[0].name
     'onset WZ'
     """
+    require(onsets, dims=("roi",), variables=("roi", "onset"))
     pairs = zip(onsets["roi"].values, onsets["onset"].values, strict=True)
     return [Event(f"onset {roi}", moment) for roi, moment in pairs if not np.isnat(moment)]
 

@@ -11,6 +11,7 @@ from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles
 from xinsitu.kernels.least_squares import fit
 from xinsitu.schema import check_kind
+from xinsitu.variables import check_alike
 
 from .growth import Window, in_window
 from .smoothing import seconds
@@ -90,8 +91,9 @@ def oscillation_period(
     values = np.asarray(rows.values, dtype=np.float64).reshape(-1, time.size)
     variance = np.ones_like(values)
     if errors is not None:
-        if not np.array_equal(errors["time"].values, series["time"].values):
+        if "time" not in errors.dims or not np.array_equal(errors["time"].values, series["time"].values):
             raise SchemaError("the errors are of other frames than the series")
+        check_alike(errors, series, "errors")
         known = in_window(errors, window).broadcast_like(part).transpose(*dims, "time")
         variance = np.asarray(known.values, dtype=np.float64).reshape(values.shape) ** 2
     good = np.isfinite(values) & np.isfinite(variance) & (variance > 0)
