@@ -73,6 +73,7 @@ class FrameStore:
         self._thread: threading.Thread | None = None
         self._scratch: Path | None = None
         self._glimpse: tuple[tuple[Correction | None], npt.NDArray[np.float32]] | None = None
+        self._last: tuple[xr.Dataset | None, int, xr.Dataset] = (None, 0, self.data)
         self._alone: tuple[tuple[Correction, int], Alone] | None = None
         self._ready: tuple[tuple[str, int], xr.Dataset] | None = None
 
@@ -127,6 +128,7 @@ class FrameStore:
             self._blocks, self._loaded, self._thread, self._ready = [], 0, None, None
             self._key = uuid.uuid4().hex
             self._tiles, self._roomless = [], False
+            self._last = None, 0, self.data
             self._forget_scratch()
 
     def _forget_scratch(self) -> None:
@@ -313,13 +315,20 @@ class FrameStore:
         """
         if position in self.faults:
             raise FrameError(f"frame {position}", self.faults[position])
-        one = self.data.isel(time=slice(position, position + 1))
+        data, (of, at, last) = self.data, self._last
+        if of is not data or at != position:  # image, states and cut-outs of a frame ask for the same one
+            last = self._frame(data, position)
+            self._last = data, position, last
+        return last
+
+    def _frame(self, data: xr.Dataset, position: int) -> xr.Dataset:
+        one = data.isel(time=slice(position, position + 1))
         with self._lock:
             blocks = self._blocks if position < self._loaded and not self._tiles else []
         first = 0
         for block in blocks:
             if position < first + len(block):
-                values = block[position - first : position - first + 1]
+                values = block[position - first : position - first + 1].copy()  # the block may go
                 return one.assign(image=held_elsewhere(image_of(one), values))
             first += len(block)
         return one.load() if self._resident else one.compute()

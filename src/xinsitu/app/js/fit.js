@@ -6,12 +6,14 @@ if (figure.inner_width > 0) document.getElementById("app")?.classList.add("ready
 if (cell != null && figure.inner_width > 0 && left.clientHeight > 0) {
   const lines = left.querySelector(".tools").offsetHeight + 18 + 44  // tools, pixel under the cursor, slider
   const inner = (width, height) => Math.max(40, Math.min(width - wide, (Math.max(120, height) - high) / aspect))
-  const below = inner(left.clientWidth, left.clientHeight - lines - 160)  // cut-outs, profiles
+  const strip = Math.min(Math.max(60, 0.2 * left.clientHeight), 480)  // cut-outs; below them profiles
+  const below = inner(left.clientWidth, left.clientHeight - lines - strip - 100)
   const beside = inner(left.clientWidth - 150, left.clientHeight - lines)
-  const across = Math.max(below, beside)
-  left.classList.toggle("beside", beside > below)
+  const turned = beside > below * (aspect > 1 ? 1 : 1.2)  // beside a wide one there would be nothing below it
+  const across = turned ? beside : below
+  left.classList.toggle("beside", turned)
   const pair = Bokeh.documents[0].get_model_by_name("profiles")
-  const stacked = beside > below && left.clientWidth - across - wide < 380 ? "column" : "row"
+  const stacked = turned && left.clientWidth - across - wide < 380 ? "column" : "row"
   if (pair.styles["flex-direction"] !== stacked) pair.setv({styles: {"flex-direction": stacked}}, {sync: false})
   const width = Math.round(across + wide), height = Math.round(across * aspect + high)
   if (Math.abs(height - figure.height) > 1 || Math.abs(width - figure.width) > 1) figure.setv({width, height}, {sync: false})

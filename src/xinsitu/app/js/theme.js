@@ -13,6 +13,7 @@ for (const {model: figure} of views) {
   {
     figure.setv({background_fill_color: ground, border_fill_color: ground, outline_line_color: line}, quiet)
     if (figure.name === "kymograph") for (const {glyph} of figure.renderers) glyph.color_mapper?.setv?.({nan_color: ground}, quiet)
+    if (figure.name?.startsWith("profile_")) figure.renderers[0].glyph.setv({line_color: color("accent")}, quiet)
     figure.title?.setv?.({text_color: ink}, quiet)
     for (const one of [...figure.above, ...figure.below, ...figure.left, ...figure.right, ...figure.center]) {
       if (/Axis$/.test(one.type)) one.setv({axis_label_text_color: ink, major_label_text_color: ink, axis_line_color: ink, major_tick_line_color: ink}, quiet)

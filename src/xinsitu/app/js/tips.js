@@ -4,6 +4,7 @@ const sheet = document.getElementById("app")._sheet ??= new CSSStyleSheet()
 sheet.replaceSync(`.bk-input, .bk-btn, select, option { color: var(--ink) !important; background-color: var(--ground) !important; border-color: var(--line) !important; }
   .bk-input::placeholder { color: var(--pale); opacity: 1; }
   .bk-btn.bk-active, .bk-btn-primary { color: var(--on) !important; background-color: var(--accent) !important; }
+  .noUi-target { background: var(--line) !important; border-color: var(--line) !important; box-shadow: none !important; }
   label, span, div, .bk-slider-title { color: var(--ink); }`)
 const name = () => {
   const walk = (view) => {
