@@ -355,3 +355,9 @@ class Sector(Shape):
         within = (square >= self.radius[0] ** 2) & (square < self.radius[1] ** 2)
         angle = np.degrees(np.arctan2(y, x)) - self.angle[0]
         return within & (self._whole | (np.mod(angle, 360) < self.angle[1] - self.angle[0]))
+
+    def places(self, origin: tuple[int, int], shape: tuple[int, int]) -> tuple[Doubles, Doubles]:
+        """Radii of pixel centres less the middle one, and their angles less the middle one, ``(y, x)`` each."""
+        y, x = self._away(origin, shape, self.centre)
+        angle = np.degrees(np.arctan2(y, x)) - 0.5 * sum(self.angle)
+        return np.hypot(y, x) - 0.5 * sum(self.radius), np.mod(angle + 180, 360) - 180

@@ -11,12 +11,24 @@ from xinsitu import kernels
 from xinsitu.kernels import Bools, Doubles
 from xinsitu.kernels.areas import rim
 from xinsitu.kernels.statistics import edge_of
-from xinsitu.values import Roi, Rotated
+from xinsitu.values import Roi, Rotated, Sector
+
+
+def steps_of(roi: Roi) -> tuple[tuple[int, float], ...]:
+    """Bins of a ROI's own axes, and how wide they are: pixels, along the arc of a sector degrees; else nothing."""
+    shape = roi.geometry
+    if isinstance(shape, Rotated):
+        return tuple((max(1, round(size)), 1.0) for size in shape.size)
+    if isinstance(shape, Sector):
+        span = shape.angle[1] - shape.angle[0]
+        bins = max(1, round(np.radians(span) * 0.5 * sum(shape.radius)))
+        return (max(1, round(shape.radius[1] - shape.radius[0])), 1.0), (bins, span / bins)
+    return ()
 
 
 @dataclass(frozen=True, eq=False)
 class Axes:
-    """Axes of a region's own, *across* in place of y and *along* in place of x.
+    """Axes of a region's own, *across* (of a sector: the radius) in place of y and *along* (the azimuth) of x.
 
     ``across`` and ``along`` are the bins, with fractions, in which the centre of each pixel of the box lies; ``size``
     is the number of bins of both.
@@ -28,15 +40,19 @@ class Axes:
 
     @classmethod
     def of(cls, roi: Roi) -> Axes | None:
-        """Take those of a rotated box, bins of one pixel; None where a ROI has none of its own."""
-        if not isinstance(roi.geometry, Rotated):
+        """Take those of a rotated box or a sector; None where a ROI has none of its own.
+
+        Bins are one pixel wide, those along the arc of a sector as near to that in its middle as whole ones can be.
+        """
+        steps = steps_of(roi)
+        if not steps or not isinstance(roi.geometry, Rotated | Sector):
             return None
         places = roi.geometry.places((roi.y[0], roi.x[0]), roi.shape)
-        size = (max(1, round(roi.geometry.size[0])), max(1, round(roi.geometry.size[1])))
         across, along = (
-            np.clip(place + 0.5 * (bins - 1), 0, bins - 1) for place, bins in zip(places, size, strict=True)
+            np.clip(place / step + 0.5 * (bins - 1), 0, bins - 1)
+            for place, (bins, step) in zip(places, steps, strict=True)
         )
-        return cls(across.round(9), along.round(9), size)
+        return cls(across.round(9), along.round(9), (steps[0][0], steps[1][0]))
 
     def profiles(self, values: Doubles) -> tuple[Doubles, Doubles]:
         """Sum pixels ``(frame, y, x)`` into bins across and along: each shared by its two neighbours, the nearer more.

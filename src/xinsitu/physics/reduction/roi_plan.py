@@ -163,7 +163,7 @@ def _plan(
     )
     if own_axes:
         regions += tuple(
-            _on_own_axes(region, roi) for region, roi in zip(regions, rois, strict=True) if roi.has_own_axes
+            turned_region(region, roi) for region, roi in zip(regions, rois, strict=True) if roi.has_own_axes
         )
     before = plain_median_before(image)
     cutoff, tau = facts.get("count_cutoff"), float(facts.get("tau", 0) or 0)
@@ -180,11 +180,13 @@ def _plan(
     )
 
 
-def _on_own_axes(region: Region, roi: Roi) -> Region:
-    """Return the region of a rotated ROI with profiles across and along it in place of y and x."""
+def turned_region(region: Region, roi: Roi) -> Region:
+    """Return the region of a rotated ROI, or of a sector, with profiles on its own axes in place of y and x."""
     if region.under in (POLY_Y, POLY_X):
+        kind = "" if roi.geometry is None else roi.geometry.kind
         raise RoiError(
-            f"ROI {roi.name!r} is rotated, so no parabola along y or x lies under it: take {EDGE!r}, {PLANE!r} or ROIs"
+            f"ROI {roi.name!r} has the axes of a {kind} shape, so no parabola along y or x lies under it: "
+            f"take {EDGE!r}, {PLANE!r} or ROIs"
         )
     return replace(region, largest=None, shape=Pixels(roi.shape, roi.weights, Axes.of(roi)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import xarray as xr
@@ -18,13 +18,14 @@ from xinsitu.schema import PIXEL, image_of
 from xinsitu.values import OWN_EDGE, Bounds, Roi, RoiSet
 
 from .frame_statistics import statistics
+from .own_axes import OWN_AXES, own_axis
 from .profile_bins import net_profile, placed
 from .regions import Measurements, alike
 from .roi_backgrounds import under
-from .roi_plan import fitted, hull
+from .roi_plan import fitted, hull, turned_region
 from .roi_sums import sums_of
 
-Along = Literal["y", "x"]
+Along = Literal["y", "x", "across", "along", "radius", "azimuth"]
 
 
 def profiles(
@@ -46,7 +47,8 @@ def profiles(
     roi
         Where; what it names as ``background`` is taken off.
     along
-        The axis that is kept.
+        The axis that is kept: ``y``, ``x`` of the detector; ``across``, ``along`` of a rotated box; ``radius``,
+        ``azimuth`` of a sector.
     rois
         Where ``roi.background`` names other ROIs: the set that has them.
     correction
@@ -56,12 +58,14 @@ def profiles(
     -------
     DataArray
         ``profile (time, along)`` on all detector pixels that the ROI ever covers, in units of the corrected image; NaN
-        where it is not in a frame. Pixels of the ROI that say nothing count as zero.
+        where it is not in a frame. Pixels of the ROI that say nothing count as zero. On an axis of the ROI's own the
+        coordinate is that: pixels from its middle across and along a rotated box, pixels from the centre and degrees of
+        a sector, in bins one pixel wide; a pixel is shared by the two bins that its centre lies between.
 
     Raises
     ------
     RoiError
-        The ROI does not lie in the image, or names a background that is not there.
+        The ROI does not lie in the image, has no such axis, or names a background that is not there.
 
     Examples
     --------
@@ -69,8 +73,8 @@ def profiles(
     >>> profiles(frames, Roi("a", y=(0, 2), x=(1, 3)), along="x").values.tolist()
     [[5.0, 7.0]]
     """
-    if along not in ("y", "x"):
-        raise SchemaError(f"a profile runs along 'y' or 'x', not {along!r}")
+    if along not in get_args(Along):
+        raise SchemaError(f"a profile runs along one of {', '.join(get_args(Along))}, not {along!r}")
     image = image_of(data)
     names = [name for name in roi.background if name not in OWN_EDGE]
     if names and rois is None:
@@ -80,22 +84,27 @@ def profiles(
     known = () if rois is None else rois.names
     others = [replace(rois[name], background=()) for name in names if rois is not None and name in known]
     told = fitted(data, RoiSet([roi, *(other for other in others if other.name != roi.name)]), correction)
-    first, behind = hull(roi, told.boxes)[0 if along == "y" else 1]
-    plan = ProfilePlan(told.plan, along, (first, behind))
-    tail = (1, behind - first)
+    if along in OWN_AXES:
+        places = own_axis(roi, along)
+        regions = (turned_region(told.plan.regions[0], roi), *told.plan.regions[1:])
+        plan = ProfilePlan(replace(told.plan, regions=regions), OWN_AXES[along].axis, (0, places.size))
+    else:
+        bounds = hull(roi, told.boxes)[0 if along == "y" else 1]
+        kept = image[along].attrs if along in image.coords else {"units": PIXEL}
+        places = xr.DataArray(np.arange(*bounds), dims=along, attrs=kept)
+        plan = ProfilePlan(told.plan, along, bounds)
     values = over_blocks(
-        profile_block, told.image, told.per_frame, plan, tail=tail, dtype=np.float64, shared=told.shared
+        profile_block, told.image, told.per_frame, plan, tail=(1, places.size), dtype=np.float64, shared=told.shared
     )
     coords: dict[Any, Any] = {name: image[name] for name in image.coords if image[name].dims in ((), ("time",))}
-    kept = image[along].attrs if along in image.coords else {"units": PIXEL}
-    coords[along] = xr.DataArray(np.arange(first, behind), dims=along, attrs=kept)
+    coords[along] = places
     attrs = {"units": units_after(image, correction), "long_name": f"profile of {roi.name}"}
     return xr.DataArray(values[:, 0], dims=("time", along), coords=coords, attrs=attrs, name="profile")
 
 
 @dataclass(frozen=True, eq=False)
 class ProfilePlan(Plan):
-    """ROIs of which the first one's profile is wanted, on the pixels between bounds."""
+    """ROIs of which the first one's profile is wanted, on the pixels, or its own bins, between bounds."""
 
     measurements: Measurements
     along: str
@@ -113,6 +122,6 @@ def profile_block(
         _, sums = sums_of(rows[some], told.layout, per_frame[some], here, shared)
         region = here.regions[0]
         below = under(sums[0], region.under, [sums[number] for number in region.background])
-        first = region.origin[0 if plan.along == "y" else 1]
+        first = plan.bounds[0] if region.own_axes else region.origin[0 if plan.along == "y" else 1]
         result[some, 0] = placed(net_profile(sums[0], below, plan.along), first, plan.bounds)
     return result
