@@ -85,6 +85,64 @@ def test_what_is_only_selected_or_corrected_keeps_its_error(name):
     np.testing.assert_allclose(series.intensity_errors**2, series.intensity, rtol=0.3)  # a median shares noise
 
 
+NUMBERS = {
+    "product": lambda image: image * 2,
+    "shifted bits": lambda image: image << 1,
+    "clipped": lambda image: image.clip(0, 34),
+    "difference": lambda image: image.diff("time"),
+    "in place": in_place,
+    "written into": written,
+    "new values": lambda image: image.copy(data=image.values // 2),
+    "lazy": lambda image: image.chunk({"time": 2}) * 2,
+    "in a Dataset": lambda image: (image.to_dataset().map(lambda one: one * 2)).image,
+}
+
+
+@pytest.fixture(params=[None, {}])
+def whole_numbers(request, tmp_path):
+    """Frames of int32 that our reader gave, in memory."""
+    rng = np.random.default_rng(6)
+    for number in range(6):
+        path, stamp = tmp_path / f"a_{number}.tif", f"2015:02:03 10:00:{number:02d}"
+        tifffile.imwrite(path, rng.poisson(30, (16, 20)).astype("int32"), datetime=stamp)
+    return xi.open_measurement(tmp_path, tz="UTC", instrument="generic", chunks=request.param).load()
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_whole_numbers_that_were_calculated_with_are_no_counts(whole_numbers, name):
+    with pytest.warns(xi.XinsituWarning, match="somebody has calculated with it") as said:
+        series = xi.measure(NUMBERS[name](whole_numbers.image), ROI).compute()
+    assert len(said) == 1
+    assert np.isnan(series.intensity_errors).all()
+
+
+def test_whole_numbers_that_were_read_are_counts(whole_numbers, tmp_path):
+    wanted = xi.measure(whole_numbers, ROI).intensity_errors.values
+    whole_numbers.to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    image = whole_numbers.image
+    by_hand = xr.DataArray(image.values, dims=image.dims, attrs={"units": "counts"})
+    with xr.open_dataset(tmp_path / "a.nc", engine="h5netcdf") as by_xarray:
+        ways = [
+            image.copy(),
+            image.transpose("y", "x", "time"),
+            pickle.loads(pickle.dumps(image)),
+            by_hand,
+            by_xarray.image,
+            by_xarray.image.load(),
+            xr.concat([image[:2], image[2:]], "time"),
+        ]
+        for way in ways:
+            np.testing.assert_array_equal(xi.measure(way, ROI).intensity_errors.values, wanted)
+
+
+def test_corrected_parts_that_were_joined_in_memory_are_warned_of(whole_numbers):
+    clean = xi.correct(whole_numbers, xi.Correction(median=3, threshold=5))
+    joined = xr.concat([clean.isel(time=slice(0, 3)), clean.isel(time=slice(3, 6))], "time")
+    with pytest.warns(xi.XinsituWarning, match="somebody has calculated with it"):
+        series = xi.measure(joined, ROI)
+    assert np.isnan(series.intensity_errors).all()
+
+
 def test_sums_below_zero_have_no_error_and_numpy_says_nothing():
     image = frames(6)
     image = as_frames((image - 31).assign_attrs(units="counts"))

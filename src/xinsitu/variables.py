@@ -45,6 +45,10 @@ class Heard(xr.Variable):
             warn(text)
         return self
 
+    def _touch(self) -> None:
+        """Become a plain variable without a file behind it: it is what somebody made of it."""
+        self.__class__, self._encoding = xr.Variable, None  # type: ignore[assignment]
+
     @property
     def values(self) -> np.ndarray[Any, Any]:
         """The numbers; loaded if need be, and spoken of then."""
@@ -56,7 +60,7 @@ class Heard(xr.Variable):
 
     @values.setter
     def values(self, values: Any) -> None:  # noqa: ANN401 - as in xarray
-        self.__class__ = xr.Variable  # type: ignore[assignment] # written into: it is what somebody made of it
+        self._touch()
         self.values = values
 
     @property
@@ -71,7 +75,7 @@ class Heard(xr.Variable):
         persisted = dask.is_dask_collection(data) and getattr(before, "name", None) == data.name
         wrapped = isinstance(data, ExplicitlyIndexed)
         if not (loaded or persisted or wrapped):
-            self.__class__ = xr.Variable  # type: ignore[assignment]
+            self._touch()
         xr.Variable.data.fset(self, data)  # type: ignore[attr-defined]
         if loaded and not wrapped and isinstance(self._data, np.ndarray):
             self.say()
@@ -84,7 +88,9 @@ class Heard(xr.Variable):
 
     def _copy(self, deep: bool = True, data: Any = None, memo: dict[int, Any] | None = None) -> Any:  # noqa: ANN401
         copied = super()._copy(deep, data, memo)
-        return copied if data is None else plain(copied)
+        if data is not None:
+            copied._touch()
+        return copied
 
     def to_base_variable(self) -> Self:
         """Return a variable of this kind: it is no index, of which xarray wants to be rid here."""
@@ -99,7 +105,7 @@ class Heard(xr.Variable):
         return plain(self).pad(*args, **kwargs)
 
     def __setitem__(self, key: Any, value: Any) -> None:  # noqa: ANN401 - as in xarray
-        self.__class__ = xr.Variable  # type: ignore[assignment]
+        self._touch()
         self[key] = value
 
 

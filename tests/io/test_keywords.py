@@ -134,7 +134,10 @@ def test_stamps_of_a_clock_that_was_not_set(folder, stamp, when):
 @pytest.mark.parametrize("stamp", ["9999:12:31 23:59:59", "0001:01:01 00:00:00", "2300:01:01 00:00:00"])
 def test_a_year_that_no_clock_shows_is_no_stamp(folder, stamp):
     (folder / "0884_time_1_00002.tif").write_bytes(camserver_bytes(ramp(2), stamp))
-    data = open_measurement(folder, tz="UTC")
+    with pytest.warns(
+        XinsituWarning, match=r"1 of 5 frames have no time stamp that can be read \(frame 2 is the first"
+    ):
+        data = open_measurement(folder, tz="UTC")
     assert data.frame_status.values.tolist() == [0, 0, FrameStatus.NO_STAMP, 0, 0]
     assert np.diff(epoch_seconds(data.time)).tolist() == [1] * 4
 
@@ -143,7 +146,8 @@ def test_a_count_of_seconds_that_is_none(tmp_path):
     for number, moment in enumerate(("1401264000.5", "1e300", "1401264002.5")):
         head = f"{{\nDataType = UnsignedShort ;\nDim_1 = 4 ;\nDim_2 = 3 ;\ntime_of_day = {moment} ;\n}}\n"
         (tmp_path / f"a_{number}.edf").write_bytes(head.encode() + bytes(24))
-    data = open_measurement(tmp_path)
+    with pytest.warns(XinsituWarning, match="1 of 3 frames have no time stamp that can be read"):
+        data = open_measurement(tmp_path)
     assert epoch_seconds(data.time).tolist() == [1401264000.5, 1401264001.5, 1401264002.5]
     assert data.frame_status.values.tolist() == [0, FrameStatus.NO_STAMP, 0]
 

@@ -144,7 +144,12 @@ def test_a_frame_without_a_stamp_is_placed_by_its_number(tmp_path):
     stamps = ["", stamp_of(10), "", "0000:00:00 00:00:00", stamp_of(40), ""]
     for number, stamp in zip([0, 1, 2, 3, 4, 6], stamps, strict=True):
         (tmp_path / "m" / f"a_{number}.tif").write_bytes(camserver_bytes(ramp(number), stamp))
-    data = open_measurement(tmp_path / "m", tz="UTC")
+    said = (
+        r"4 of 6 frames have no time stamp that can be read \(frame 0 is the first, it has none\): .* flagged no_stamp"
+    )
+    with pytest.warns(XinsituWarning, match=said) as heard:
+        data = open_measurement(tmp_path / "m", tz="UTC")
+    assert len(heard) == 1
     seconds = epoch_seconds(data.time) - 1_401_296_400
     assert seconds.tolist() == [0, 10, 20, 30, 40, 60]
     assert (data.frame_status == FrameStatus.NO_STAMP).values.tolist() == [True, False, True, True, False, True]

@@ -18,6 +18,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
+import xinsitu as xi
 from xinsitu import schema
 from xinsitu.errors import DocumentError, ResultExists, RoiError, SchemaError, XinsituWarning
 from xinsitu.io import frame_files
@@ -390,3 +391,18 @@ def test_flags_are_told_but_those_of_which_remarks_speak() -> None:
     told = results.assign_coords(remarks="2 of 2 frames are NaN")
     assert flags_of(told) == [f"{saturated} of 2 frames"]
     assert flags_of(results.isel(roi=0)) == flags_of(xr.Dataset()) == []
+
+
+@pytest.mark.parametrize("form", ["NETCDF3_64BIT", "NETCDF3_CLASSIC"])
+def test_a_netcdf_3_file_is_refused_with_the_line_that_converts_it(tmp_path, monkeypatch, form):
+    monkeypatch.chdir(tmp_path)
+    time = np.datetime64("2019-03-02", "ns") + np.arange(4) * np.timedelta64(1, "s")
+    counts = np.random.default_rng(2).poisson(30, (4, 12, 15)).astype("int32")
+    frames = xr.Dataset({"image": (("time", "y", "x"), counts, {"units": "counts"})}, {"time": time})
+    frames.to_netcdf("f.nc", engine="scipy", format=form)
+    for read in (xi.open_measurement, xi.read_results):
+        with pytest.raises(xi.XinsituError, match="is netCDF-3, only netCDF-4 is read; convert it: ") as caught:
+            read("f.nc")
+    line = str(caught.value).split("convert it: ")[1].split(", or nccopy")[0]
+    exec(line, {"xarray": xr})  # what it advises is true
+    np.testing.assert_array_equal(xi.open_measurement("f_4.nc").image.values, counts)

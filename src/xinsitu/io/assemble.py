@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 from xarray.core.indexing import LazilyIndexedArray
 
@@ -79,6 +80,20 @@ def assemble(folder: str, gathered: Gathered, clock: Clock, chosen: Chosen) -> x
     return dataset
 
 
+def _warn_of_stamps(folder: str, gathered: Gathered, without: npt.NDArray[np.bool_]) -> None:
+    """Say how many good frames had no stamp that can be read, among others that had one."""
+    if not without.any() or (~without).sum() < 2:  # of one stamp alone, the period that was given places the others
+        return
+    first = int(without.argmax())
+    header = gathered.headers[first]
+    said = f"has {header.stamp!r}" if header and header.stamp else "has none"
+    warn(
+        f"{folder}: {without.sum()} of {len(without)} frames have no time stamp that can be read "
+        f"(frame {gathered.frame[first]} is the first, it {said}): "
+        "their times are interpolated by frame number, flagged no_stamp"
+    )
+
+
 def _coordinates(folder: str, gathered: Gathered, axis: TimeAxis, instrument: Instrument) -> dict[str, Any]:
     rows, columns = gathered.stack.frame_shape
     status = gathered.status.copy()
@@ -88,6 +103,7 @@ def _coordinates(folder: str, gathered: Gathered, axis: TimeAxis, instrument: In
         (axis.doubtful, FrameStatus.DOUBTFUL_TIME),
     ):
         status[where & (status == FrameStatus.OK)] = flag
+    _warn_of_stamps(folder, gathered, status == FrameStatus.NO_STAMP)
     sample, measurement = sample_and_measurement(folder)
     coordinates: dict[str, Any] = {
         "time": ("time", time_from_microseconds(axis.microseconds)),

@@ -290,6 +290,13 @@ def refuse_unsound(path: Path) -> None:
         raise SchemaError(f"{path}: is no ordinary file, a netCDF or HDF5 file was expected")
     if not os.access(path, os.R_OK):
         raise PermissionError(f"{path}: may not be read by this user")
+    with path.open("rb") as file:
+        if file.read(4)[:3] == b"CDF":
+            new = f"{path.stem}_4.nc"
+            raise SchemaError(
+                f"{path}: is netCDF-3, only netCDF-4 is read; convert it: xarray.open_dataset({path.name!r}, "
+                f"engine='scipy').to_netcdf({new!r}, engine='h5netcdf'), or nccopy -k nc4 {path.name} {new}"
+            )
     if said := what_breaks(path):
         raise SchemaError(f"{path}: {said}")
 

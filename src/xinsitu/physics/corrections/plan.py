@@ -187,10 +187,14 @@ def says_counts(image: xr.DataArray) -> bool:
 def holds_counts(image: xr.DataArray) -> bool:
     """Whether pixels are what was counted, but for a flat field: then their noise is known.
 
-    They are whole numbers, or frames that our reader or :func:`~xinsitu.correct` made and with which nobody has
-    calculated since.
+    They are frames that our reader or :func:`~xinsitu.correct` made and with which nobody has calculated since, or
+    whole numbers of somebody else. Whole numbers with the states of our frames were read; where xarray has dropped what
+    it knew of their file (their encoding), it has calculated with them.
     """
-    return says_counts(image) and (image.dtype.kind in "iu" or counted(image.variable))
+    if not says_counts(image):
+        return False
+    untouched = image.dtype.kind in "iu" and ("frame_status" not in image.coords or bool(image.encoding))
+    return untouched or counted(image.variable)
 
 
 def _flat_counts(correction: Correction) -> float | None:
