@@ -12,6 +12,13 @@ from xinsitu.app.serve import explore
 pytestmark = in_a_browser
 
 
+IN_THE_STRIP = """() => {
+  const strip = document.getElementById("cutouts").getBoundingClientRect()
+  const card = document.querySelector("#cutouts [aria-selected=true]"), {left, right} = card.getBoundingClientRect()
+  return left >= strip.left - 1 && right <= strip.right + 1 ? card.dataset.roi : null
+}"""
+
+
 @pytest.fixture(scope="module")
 def truth(tmp_path_factory):
     return xi.simulate_sample(tmp_path_factory.mktemp("newcomer"), measurements=3, frames=40)
@@ -33,6 +40,7 @@ def test_with_the_mouse_alone(truth, start, tmp_path, monkeypatch):
         page.mouse.click(begin["x"] - 4, begin["y"] - 40)  # beside it: the name stays
     drawn = [name for name in explorer.rois.names if name.startswith("ROI")]
     assert len(drawn) == 3
+    tab.settle(lambda: page.evaluate(IN_THE_STRIP) == drawn[-1])  # the one that was drawn last is selected, and in sight
     for name in drawn:
         tab.measured(explorer, name)
         assert np.isfinite(tab.column(name, "intensity")).any()

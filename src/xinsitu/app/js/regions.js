@@ -29,6 +29,7 @@ if (channel._chips !== channel.regions + channel.selected) {
     card.addEventListener("click", () => say(name, "select"))
     return card
   }))
+  for (const list of [strip, chips]) list.querySelector("[aria-selected=true], .selected")?.scrollIntoView({block: "nearest", inline: "nearest"})
 }
 
 const image = source.data.image[0], [rows, columns] = image.shape ?? [0, 0]

@@ -17,7 +17,7 @@ from xinsitu.errors import FrameError, ResultExists
 from xinsitu.io.disk import write_whole
 
 from .session import Session
-from .widgets import WIDTH, button, tipped
+from .widgets import PLAIN, WIDTH, button, tipped
 
 LARGEST = 10 * 2**20
 """Bytes of a file that is loaded; ours are far smaller."""
@@ -105,7 +105,11 @@ def files(session: Session) -> list[pn.viewable.Viewable]:
         button(session, "take up unsaved", lambda: take_up(again), width=WIDTH,
                tip="what was on the screen when the explorer ended without being saved")
     ]  # fmt: skip
-    return [*taken_up, pn.pane.Str("Load ROIs, changes, events or a view:", margin=(8, 10, 0, 10)), load]
+    return [
+        *taken_up,
+        pn.pane.Str("Load ROIs, changes, events or a view:", margin=(8, 10, 0, 10), width=WIDTH, styles=PLAIN),
+        load,
+    ]
 
 
 def _text(content: bytes) -> str:

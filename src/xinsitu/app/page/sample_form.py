@@ -7,10 +7,11 @@ from collections.abc import Callable
 import panel as pn
 
 from xinsitu.errors import DocumentError
+from xinsitu.physics.attenuation.scaling import find_attenuation_changes
 from xinsitu.values import Event
 
 from .session import Session
-from .widgets import WIDTH, button, row
+from .widgets import PLAIN, WIDTH, button, row
 
 
 def attenuation(session: Session) -> list[pn.viewable.Viewable]:
@@ -26,9 +27,13 @@ def attenuation(session: Session) -> list[pn.viewable.Viewable]:
         looked, first = part.looked_at, len(part.changes)
         part.accept_listed(looked if looked >= 0 else first)
 
+    def find() -> None:
+        measured = part.numbers.measured()
+        session.later(lambda: find_attenuation_changes(measured), part.propose)  # of a long run it takes a while
+
     return [
         row(
-            button(session, "find", part.find_changes, tip="propose changes that the intensities show"),
+            button(session, "find", find, tip="propose changes that the intensities show"),
             button(session, "accept", accept, tip="accept the change that is chosen (Enter)"),
             button(session, "reject", lambda: part.delete_change(number()), tip="take it from the list (Delete)"),
         ),
@@ -97,7 +102,7 @@ def events(session: Session) -> list[pn.viewable.Viewable]:
 def _bad_frames(session: Session) -> list[pn.viewable.Viewable]:
     """Return the button that marks the frame that is shown, and what is marked."""
     model = session.model
-    said = pn.pane.Str("", margin=(0, 10), width=WIDTH)
+    said = pn.pane.Str("", margin=(0, 10), width=WIDTH, styles=PLAIN)
 
     def fill(*_: object) -> None:
         places = model.numbers.bad_places()

@@ -9,6 +9,8 @@ import panel as pn
 from .session import Session
 
 WIDTH = 250
+PLAIN = {"font-family": "inherit", "white-space": "normal"}
+"""Style of text among widgets."""
 COMPACT = """:host { font-size: 13px; } .bk-input, .bk-btn { height: 24px !important; padding: 0 6px !important;
   font-size: 13px; min-height: 24px; line-height: 20px; } .bk-btn-group { height: 24px; }
   .bk-btn.bk-active { background: #0072b2; color: white; }

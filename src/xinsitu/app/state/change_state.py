@@ -12,6 +12,7 @@ import xarray as xr
 from xinsitu.clock import nanoseconds
 from xinsitu.errors import DocumentError, XinsituError, collected
 from xinsitu.io.documents import ATTENUATION, document_text
+from xinsitu.physics.attenuation.finding import FoundChanges
 from xinsitu.physics.attenuation.scaling import attenuation_changes, correct_attenuation, find_attenuation_changes
 from xinsitu.physics.moments import frame_key, resolve_key
 from xinsitu.values import AttenuationChange
@@ -66,7 +67,10 @@ class Changes(param.Parameterized):  # type: ignore[misc] # param has no types
 
     def find_changes(self) -> None:
         """Propose changes that the intensities show, and look at the first one."""
-        found = find_attenuation_changes(self.numbers.measured())
+        self.propose(find_attenuation_changes(self.numbers.measured()))
+
+    def propose(self, found: FoundChanges) -> None:
+        """Propose changes that were found, and look at the first one."""
         known = {self.place_of(change) for change in self.changes}
         proposals = tuple(change for change in found if self.place_of(change) not in known)
         rejected = tuple(

@@ -21,8 +21,8 @@ WIDTH = 276
 """Pixels of the panel."""
 HEADS = ("ROI", "before", "after", "ln(before/after)", "off by")
 STYLE = """<style>
-table { border-collapse: collapse; font-size: 11px; font-variant-numeric: tabular-nums; margin-top: 4px; width: 100%; }
-th, td { padding: 1px 3px; text-align: right; border-bottom: 1px solid #8884; white-space: nowrap; }
+table { border-collapse: collapse; font-size: 10px; font-variant-numeric: tabular-nums; margin-top: 4px; width: 100%; }
+th, td { padding: 1px 2px; text-align: right; border-bottom: 1px solid #8884; white-space: nowrap; }
 th { white-space: normal; vertical-align: bottom; font-weight: 600; }
 th:first-child, td:first-child { text-align: left; }
 p { margin: 3px 0; font-size: 11px; } p.title { font-weight: bold; font-size: 12px; }
@@ -100,7 +100,7 @@ class EvidenceView(Drawing):
 def table(found: Evidence) -> str:
     """Return the numbers as HTML; names of ROIs and notes are text."""
     rows = [
-        (one.roi, f"{one.before:.4g}", f"{one.after:.4g}", f"{one.log_ratio:+.4f} ± {one.log_error:.4f}",
+        (one.roi, f"{one.before:.3g}", f"{one.after:.3g}", f"{one.log_ratio:+.4f} ± {one.log_error:.4f}",
          f"{one.deviation:+.1f} σ")
         for one in found.rows
     ]  # fmt: skip
