@@ -40,7 +40,7 @@ def test_with_the_mouse_alone(truth, start, tmp_path, monkeypatch):
         page.mouse.click(begin["x"] - 4, begin["y"] - 40)  # beside it: the name stays
     drawn = [name for name in explorer.rois.names if name.startswith("ROI")]
     assert len(drawn) == 3
-    tab.settle(lambda: page.evaluate(IN_THE_STRIP) == drawn[-1])  # the one that was drawn last is selected, and in sight
+    tab.settle(lambda: page.evaluate(IN_THE_STRIP) == drawn[-1])  # it is selected, and in sight
     for name in drawn:
         tab.measured(explorer, name)
         assert np.isfinite(tab.column(name, "intensity")).any()
