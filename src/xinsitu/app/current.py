@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Collection
 from typing import Any
 
@@ -10,11 +11,15 @@ def forget(documents: Collection[Any]) -> None:
     """Let none of these documents of a server that has stopped be the current one, for whoever draws with Bokeh next.
 
     Bokeh keeps one list of current documents for all threads; a callback that fails, or that the end of the server
-    interrupts, leaves its own there for ever.
+    interrupts, leaves its own there for ever. So does one that ends while another thread begins, whose entry it takes:
+    the list keeps its length, or the page that is just being made would find it empty.
     """
     from bokeh.io import doc
+    from bokeh.io.state import curstate
 
-    for one in list(doc._PATCHED_CURDOCS):
+    every = doc._PATCHED_CURDOCS
+    for at, one in enumerate(list(every)):
         document = one()
-        if document is None or getattr(document, "_doc", document) in documents:
-            doc._PATCHED_CURDOCS.remove(one)
+        gone = document is None or getattr(document, "_doc", document) in documents
+        if gone and at < len(every) and every[at] is one:
+            every[at] = weakref.ref(curstate().document)
