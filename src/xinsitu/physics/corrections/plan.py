@@ -188,12 +188,12 @@ def holds_counts(image: xr.DataArray) -> bool:
     """Whether pixels are what was counted, but for a flat field: then their noise is known.
 
     They are frames that our reader or :func:`~xinsitu.correct` made and with which nobody has calculated since, or
-    whole numbers of somebody else. Whole numbers with the states of our frames were read; where xarray has dropped what
+    whole numbers of somebody else. Whole numbers with the stamps of our frames were read; where xarray has dropped what
     it knew of their file (their encoding), it has calculated with them.
     """
     if not says_counts(image):
         return False
-    untouched = image.dtype.kind in "iu" and ("frame_status" not in image.coords or bool(image.encoding))
+    untouched = image.dtype.kind in "iu" and ("stamp" not in image.coords or bool(image.encoding))
     return untouched or counted(image.variable)
 
 
