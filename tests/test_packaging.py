@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import re
+import select
+import signal
 import subprocess
 import sys
+import time
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -52,6 +57,55 @@ def test_a_shell_completes_every_command(capsys):
     for word in ("measure", "report", "--flatfield", "--quantity"):
         assert word in script
     assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ("xinsitu mea", "xinsitu measure "),
+        ("xinsitu plot --style sl", "xinsitu plot --style slide "),
+        ("xinsitu plot --qu", "xinsitu plot --quantity "),
+        ("xinsitu measure --rois ro", "xinsitu measure --rois rois.json "),
+        ("xinsitu plot re", "xinsitu plot results.nc "),
+    ],
+)
+def test_bash_completes_what_is_typed(line, completed, capsys, tmp_path):
+    """At a terminal: commands, options, their choices, and names of files, which are what is typed most."""
+    pytest.importorskip("shtab")
+    assert main(["completion", "bash"]) == 0
+    (tmp_path / "script").write_text(capsys.readouterr().out)
+    for name in ("rois.json", "results.nc"):
+        (tmp_path / name).touch()
+    process, terminal = pty.fork()
+    if process == 0:
+        os.chdir(tmp_path)
+        os.execvpe("bash", ["bash", "--norc", "--noprofile", "-i"], {**os.environ, "TERM": "dumb", "PS1": "> "})
+    try:
+        os.write(terminal, b"source ./script; echo rea''dy\n")
+        assert "ready" in shown(terminal, "ready\r\n")
+        os.write(terminal, f"{line}\t".encode())
+        assert completed in shown(terminal, completed)
+    finally:
+        os.kill(process, signal.SIGKILL)
+        os.close(terminal)
+        os.waitpid(process, 0)
+
+
+def shown(terminal: int, wanted: str, seconds: float = 20) -> str:
+    """Return what a terminal shows until the words are there, or for some time."""
+    text, end = "", time.monotonic() + seconds
+    while wanted not in text and time.monotonic() < end:
+        if select.select([terminal], [], [], 0.2)[0]:
+            text += os.read(terminal, 65536).decode(errors="replace")
+    return text
+
+
+def test_zsh_is_told_where_files_are_wanted(capsys):
+    pytest.importorskip("shtab")
+    assert main(["completion", "zsh"]) == 0
+    script = capsys.readouterr().out
+    assert re.search(r'"--rois\[.*\]:\S+:_files"', script)
+    assert re.search(r'"--style\[.*\]:style:\(paper slide\)"', script)
 
 
 def test_without_shtab_it_says_what_to_install(monkeypatch, capsys):
