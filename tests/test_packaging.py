@@ -44,6 +44,17 @@ def test_conda_asks_for_what_pip_asks_for():
     assert ">=3.11" in PROJECT["requires-python"]
 
 
+def test_the_conda_recipe_is_one(monkeypatch):
+    """The program that builds it reads and renders it; it is built where there is conda-forge."""
+    rattler_build = pytest.importorskip("rattler_build")
+    monkeypatch.setenv("XINSITU_VERSION", xinsitu.__version__)
+    recipe = rattler_build.Stage0Recipe.from_file(ROOT / "conda/recipe.yaml")
+    (rendered,) = recipe.render(rattler_build.VariantConfig.from_yaml("c_compiler: [gcc]"))
+    package = rendered.recipe.package
+    assert (str(package.name), str(package.version)) == ("xinsitu", xinsitu.__version__)
+    assert {"numpy >=2.2", "h5py"} <= {str(one) for one in rendered.recipe.requirements.run}
+
+
 def test_the_licence_is_said_alike():
     assert PROJECT["license"] == "BSD-3-Clause"
     for name in ("CITATION.cff", "conda/recipe.yaml"):
