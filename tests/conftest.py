@@ -28,6 +28,19 @@ settings.register_profile("nightly", deadline=None, max_examples=2000, suppress_
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
+STRICT = {"io", "kernels", "physics", "plots", "recipe", "values"}
+"""Folders whose quick tests are free of other people's threads, browsers and servers, and of what these leave open."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what ``.ci/run`` runs with Python in development mode, where a file that is left open fails its test."""
+    for item in items:
+        folder = item.path.relative_to(item.config.rootpath).parts[:2]
+        slow = item.get_closest_marker("slow") or item.get_closest_marker("browser")
+        if folder[0] == "tests" and folder[1] in STRICT and not slow:
+            item.add_marker("strict")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def no_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep what explorers keep aside out of the folders of whoever runs the tests."""

@@ -35,8 +35,8 @@ from xinsitu.variables import SAID_LATER, Called, remarks_on_frames
 from .compressed_frames import filters, write_chunks
 from .disk import ZARR, new_file, refuse_existing, refuse_other_format
 from .formats.descriptors import read_at, reserve, write_at
-from .nxdata import with_default_plot
-from .results import ENGINE, in_chunks, provenance, storable
+from .nxdata import ENGINE, as_netcdf
+from .results import in_chunks, provenance, storable
 
 try:
     import resource
@@ -138,7 +138,7 @@ def _write_contiguous(image: xr.DataArray, rest: xr.Dataset, temporary: Path, pa
     offset, size = None, int(image.size) * image.dtype.itemsize
     _check_room(path, size)
     with PlainFile(temporary) as plain:
-        plain.write(_in_memory(rest))
+        plain.write(as_netcdf(rest.compute(), frames=True))
         with h5netcdf.File(plain, "a") as file:
             dataset = _image_variable(file, image)._h5ds
             if size:
@@ -150,12 +150,6 @@ def _write_contiguous(image: xr.DataArray, rest: xr.Dataset, temporary: Path, pa
         target = _Contiguous(os.fspath(temporary), offset, image.shape, image.dtype)
         lazy = image.data if dask.is_dask_collection(image.data) else _chunked(image)
         da.store(lazy, target, lock=False)
-
-
-def _in_memory(rest: xr.Dataset) -> memoryview:
-    loaded = rest.compute()
-    with dask.config.set(scheduler="synchronous"):  # a cluster would be asked for a lock on the buffer
-        return with_default_plot(loaded.to_netcdf(engine=ENGINE), loaded, frames=True)
 
 
 def _image_variable(file: h5netcdf.File, image: xr.DataArray, **how: Any) -> h5netcdf.Variable:  # noqa: ANN401
@@ -227,7 +221,7 @@ def _write_compressed(image: xr.DataArray, rest: xr.Dataset, temporary: Path, co
     lazy = image.data if dask.is_dask_collection(image.data) else _chunked(image)
     lazy = lazy.rechunk({1: -1, 2: -1})
     with PlainFile(temporary) as plain:
-        plain.write(_in_memory(rest))
+        plain.write(as_netcdf(rest.compute(), frames=True))
         with h5netcdf.File(plain, "a") as file:
             chunks = (1, image.sizes["y"], image.sizes["x"])
             variable = _image_variable(file, image, chunks=chunks, **filters(compression))

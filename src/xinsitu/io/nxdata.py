@@ -11,8 +11,9 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Hashable, Mapping
-from typing import Any
+from typing import Any, Literal
 
+import dask
 import h5netcdf
 import h5py
 import numpy as np
@@ -22,27 +23,27 @@ from xinsitu.schema import CURVES, errors_name
 
 from .conventions import file_units
 
+ENGINE: Literal["h5netcdf"] = "h5netcdf"
 ENTRY, FRAMES, ELAPSED, PLOT = "entry", "frames", "elapsed", "plot_"
 IMAGE = "image"
 MOST_CURVES = 100
 """ROIs of which each has a curve; more are a picture, ROIs across."""
 
 
-def with_default_plot(
-    content: bytes | memoryview, data: xr.Dataset | xr.DataTree, *, frames: bool = False
-) -> memoryview:
-    """Return a netCDF file with its default plot; unchanged where there are no numbers to plot.
+def as_netcdf(data: xr.Dataset | xr.DataTree, *, frames: bool = False) -> bytes:
+    """Return a netCDF file with its default plot; without one where there are no numbers to plot.
 
     Parameters
     ----------
-    content
-        The file, in memory.
     data
         What is in it, in memory.
     frames
         Whether ``image`` will be in it.
     """
-    buffer = io.BytesIO(content)
+    buffer = io.BytesIO()
+    with dask.config.set(scheduler="synchronous"):  # a cluster would be asked for a lock on the buffer
+        data.to_netcdf(buffer, engine=ENGINE)
+    plain = buffer.getvalue()
     with h5netcdf.File(buffer, "a") as file:
         if isinstance(data, xr.DataTree):
             found = _of_tree(file, data, "NXroot")
@@ -52,7 +53,7 @@ def with_default_plot(
                 name += "_"
             file.attrs.update({"NX_class": "NXroot", "default": name})
             _fill(file.create_group(name), data, frames=frames)
-    return buffer.getbuffer() if found else memoryview(content)
+    return buffer.getvalue() if found else plain
 
 
 def _of_tree(group: h5netcdf.Group, node: xr.DataTree, kind: str) -> bool:

@@ -28,10 +28,10 @@ from .formats.zarr_stack import COMPLETE, IMAGE, ROOT, ZarrStack, attributes_of,
 from .gather import Gathered
 from .instruments import GENERIC, Instrument, load_instrument
 from .nexus import decoded, read_attributes
+from .nxdata import ENGINE
 from .options import OpenOptions
 from .paths import Source
 from .recognition import NOBODY, Chosen, named_instrument
-from .results import ENGINE
 from .times import Readings, make_times
 
 PARTS = frozenset({"frame", "scan", "stamp", "frame_status"})

@@ -6,9 +6,8 @@ import json
 import os
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import dask
 import h5py
 import numpy as np
 import xarray as xr
@@ -22,9 +21,8 @@ from xinsitu.variables import as_frames
 from .conventions import from_file, to_file
 from .disk import refuse_existing, refuse_other_format, write_whole
 from .formats.hdf5_links import refuse_outside_links
-from .nxdata import with_default_plot
+from .nxdata import ENGINE, as_netcdf
 
-ENGINE: Literal["h5netcdf"] = "h5netcdf"
 PathLike = str | os.PathLike[str]
 
 
@@ -82,10 +80,7 @@ def write_results(
     else:
         schema.check_kind(results, "Dataset")
         loaded = storable(results).assign_attrs(provenance(recipe)).compute()
-    # everything is in memory by now; under a distributed client xarray would ask its scheduler for a lock on the buffer
-    with dask.config.set(scheduler="synchronous"):
-        buffer = loaded.to_netcdf(engine=ENGINE)
-    return write_whole(path, with_default_plot(buffer, loaded), overwrite=overwrite)
+    return write_whole(path, as_netcdf(loaded), overwrite=overwrite)
 
 
 def provenance(recipe: Mapping[str, Any] | None) -> dict[str, Any]:
