@@ -44,13 +44,17 @@ def test_a_quantity_is_drawn_when_it_is_chosen_and_follows_the_roi(tmp_path, sta
         tab.until(f"() => ({HEIGHT})() > 40")
 
     shows("std", "std")
-    tab.page.screenshot(path="/tmp/further.png")
     shows("sigma l", "sigma")
     shows("maximum")
     shows("FWHM along")
     tab.drag_roi("box", (9, 4))
     tab.measured(explorer, "box")
     drawn("fwhm_along")
+    tab.page.reload()  # what was shown is there again
+    tab.there()
+    tab.measured(explorer, "box")
+    drawn("fwhm_along")
+    assert tab.field("a quantity more").input_value() == "FWHM along"
     tab.field("a quantity more").select_option(label="also: —")
     tab.until("() => Bokeh.index.find_one(Bokeh.documents[0].get_model_by_name('curve_further')) == null")
     assert explorer.model.further.request() is None

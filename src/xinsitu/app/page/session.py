@@ -98,7 +98,7 @@ class Session:
         self._number, self._asked, self._seen = 0, 0, (-1, -1)
         self._left_out: tuple[str, ...] = ()
         self.curves.below = [self.kymograph.figure]
-        self.curves.labels()
+        self.further.place()
         self.channel_holder = Div(visible=False, tags=[self.channel], name="channel_holder")
         self._regions()
         wire(self)

@@ -32,7 +32,7 @@ class FurtherView(Drawing):
         self._figure: figure | None = None
         self._lines = ColumnDataSource(data={"xs": [], "ys": [], "color": []}, name="further")
         self._bars = ColumnDataSource(data={"x": [], "low": [], "high": [], "color": []})
-        watch(model.further, self._place, "further")
+        watch(model.further, self.place, "further")
         watch(model.further, self._draw, "found")
         watch(model.regions, self._draw, "hidden")
         watch(model.attenuation, self._draw, "scaled", "changes")
@@ -46,7 +46,7 @@ class FurtherView(Drawing):
         """Take the numbers over; they draw themselves."""
         self._model.further.take(found)  # type: ignore[arg-type] # what its work returned
 
-    def _place(self) -> None:
+    def place(self) -> None:
         """Put the figure above the kymograph, or take it away."""
         self._lines.data = {"xs": [], "ys": [], "color": []}
         self._bars.data = {"x": [], "low": [], "high": [], "color": []}
@@ -57,6 +57,7 @@ class FurtherView(Drawing):
             others = [self._figure, *others]
         self._curves.below = others
         self._curves.labels()
+        self._draw()  # what a page that is loaded again shows is measured already
 
     def label(self) -> str:
         """Name the quantity, its direction, and its unit."""
