@@ -141,10 +141,10 @@ with ThreadPoolExecutor(2) as pool:
 
 def test_add_a_view_to_the_explorer(copy):
     copy.write("app/views/total.py", VIEW)
-    entry = "            ChangeList(model, self.channel), "
+    entry = "ChangeList(model, self.channel), "
     with_it = entry.replace("ChangeList", "TotalView(model), ChangeList")
     copy.replace("app/page/session.py", entry, with_it)
-    use = "from .hands import wire\n"
+    use = "from .hands import in_reach, wire\n"
     copy.replace("app/page/session.py", use, f"from xinsitu.app.views.total import TotalView\n{use}")
     place = '<div class="profiles">'
     copy.replace("app/page/page.html", place, f"{{{{ embed(roots.at_total) }}}}{place}")
