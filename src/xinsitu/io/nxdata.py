@@ -73,7 +73,8 @@ def _plots(data: xr.Dataset, *, frames: bool = False) -> list[str]:
     """Names of what is plotted, the default first."""
     if frames or set(data.get(IMAGE, xr.DataArray()).dims) == {"time", "y", "x"}:
         return [IMAGE]
-    series = [name for name in CURVES if set(data.get(name, xr.DataArray()).dims) == {"time", "roi"}]
+    curves = {name: data[name] for name in CURVES if name in data}
+    series = [name for name, one in curves.items() if set(one.dims) == {"time", "roi"} and one.size]
     if series and data.sizes["roi"] <= MOST_CURVES:
         return series
     plain = [str(name) for name, one in data.data_vars.items() if _is_plottable(str(name), one)]
@@ -82,7 +83,7 @@ def _plots(data: xr.Dataset, *, frames: bool = False) -> list[str]:
 
 def _is_plottable(name: str, variable: xr.DataArray) -> bool:
     measured = variable.dtype.kind in "iuf" and "flag_meanings" not in variable.attrs and not name.endswith("_errors")
-    return measured and 0 < variable.ndim <= 3
+    return measured and 0 < variable.ndim <= 3 and variable.size > 0
 
 
 def _fill(
