@@ -59,7 +59,7 @@ def test_image_hover_goto_limits_changes(truth, start):
     drawn = """() => Bokeh.documents[0].get_model_by_name('curve_com_l').renderers
       .filter((one) => one.data_source.name === "lines:WZ").some((one) => one.data_source.data.com_x?.length === 40)"""
     tab.until(drawn)  # also what was measured before the page came
-    tab.page.get_by_label("selected").select_option("WZ")
+    tab.page.get_by_label("selected", exact=True).select_option("WZ")
     tab.settle(lambda: model.regions.selected == "WZ")
     tab.at_rest()
     tab.page.get_by_label("kind", exact=True).select_option("centre of mass")
