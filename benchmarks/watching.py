@@ -163,7 +163,7 @@ def night(hours: float) -> None:
             lambda scan: CORRECTION,
         )
         publish = results_to(Path(room) / "o.nc", overwrite=False, source=folder)
-        luck, count, seen = np.random.default_rng(12), round(3600 * hours), 0
+        luck, count, seen = np.random.default_rng(12), max(12, round(3600 * hours)), 0
         for number in range(count):
             path, stamp = folder / f"run_{number:06d}.tif", time.gmtime(moment)
             frame = luck.poisson(6, (60, 60)).astype("int32")
@@ -171,7 +171,7 @@ def night(hours: float) -> None:
             os.utime(path, (moment, moment))
             moment += 1.0
             seen += sum(part.sizes["time"] for part in growing.look())
-            if (number + 1) % 300 == 0:
+            if (number + 1) % min(300, count // 12) == 0:
                 series = growing.series()
                 publish(series)
             if (number + 1) % (count // 12) == 0:
@@ -186,7 +186,7 @@ def night(hours: float) -> None:
         each = 1024 * (held[-1] - held[1]) / (count * 10 / 12)
         own = end.nbytes / 1024 / count
         print(f"{count} frames by a simulated clock: {seen} measured as they came, the same bits afterwards")
-        print(f"memory after the second hour: {each:.1f} kB a frame, of which the series is {own:.1f} kB")
+        print(f"memory after the first sixth: {each:.1f} kB a frame, of which the series is {own:.1f} kB")
 
 
 def main() -> None:
