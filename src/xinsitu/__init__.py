@@ -18,12 +18,17 @@ __version__ = "0.1.0"
 _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
+_at_the_door: dict[str, _Any] = {}  # not among the globals, where doctest would take them for this module's own
+
+
 def __getattr__(name: str) -> _Any:  # noqa: ANN401 - functions, classes and the version
     """Load a public name on its first use, and stand at its door: see :mod:`xinsitu.signatures`."""
-    from .signatures import guarded
+    if name not in _at_the_door:
+        from .signatures import guarded
 
-    globals()[name] = thing = guarded(_load(name), lambda word: getattr(_sys.modules[__name__], word, None))
-    return thing
+        _at_the_door[name] = guarded(_load(name), lambda word: getattr(_sys.modules[__name__], word, None))
+        globals().pop(name, None)  # as it is behind the door
+    return _at_the_door[name]
 
 
 from .registration import register_accessor as _register_accessor  # noqa: E402 - the accessor looks names up here
