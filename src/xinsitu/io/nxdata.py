@@ -74,7 +74,7 @@ def _plots(data: xr.Dataset, *, frames: bool = False) -> list[str]:
     if frames or set(data.get(IMAGE, xr.DataArray()).dims) == {"time", "y", "x"}:
         return [IMAGE]
     curves = {name: data[name] for name in CURVES if name in data}
-    series = [name for name, one in curves.items() if set(one.dims) == {"time", "roi"} and one.size]
+    series = [name for name, one in curves.items() if set(one.dims) == {"time", "roi"} and one.sizes["roi"]]
     if series and data.sizes["roi"] <= MOST_CURVES:
         return series
     plain = [str(name) for name, one in data.data_vars.items() if _is_plottable(str(name), one)]
@@ -83,7 +83,7 @@ def _plots(data: xr.Dataset, *, frames: bool = False) -> list[str]:
 
 def _is_plottable(name: str, variable: xr.DataArray) -> bool:
     measured = variable.dtype.kind in "iuf" and "flag_meanings" not in variable.attrs and not name.endswith("_errors")
-    return measured and 0 < variable.ndim <= 3 and variable.size > 0
+    return measured and 0 < variable.ndim <= 3 and variable.sizes.get("roi", 1) > 0
 
 
 def _fill(
