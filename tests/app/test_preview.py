@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import subprocess
 import sys
 import urllib.request
 import zlib
 
+import h5py
 import numpy as np
 import pytest
 import tifffile
 from bokeh.palettes import Viridis256
 
 import xinsitu as xi
+from xinsitu.app.network import own_address
 from xinsitu.app.preview import Preview, first_frame, picture
 
 HEAVY = ("xarray", "pandas", "dask", "scipy", "bokeh", "panel", "h5py")
@@ -71,6 +74,19 @@ def test_first_frame_of_a_measurement_and_of_a_sample(truth, tmp_path):
     assert first_frame(tmp_path)[1][0, 0] == 9
 
 
+def test_first_frame_of_hdf5(tmp_path):
+    frames = np.arange(2 * 4 * 5, dtype="uint16").reshape(2, 4, 5) + 1
+    (tmp_path / "0884" / "time1").mkdir(parents=True)
+    with h5py.File(tmp_path / "0884" / "time1" / "run.nxs", "w") as file:
+        file["entry/data/data"] = frames
+    for path in (tmp_path / "0884" / "time1" / "run.nxs", tmp_path / "0884" / "time1", tmp_path / "0884"):
+        name, frame = first_frame(path)
+        assert name == "run.nxs"
+        np.testing.assert_array_equal(frame, frames[0])
+    (tmp_path / "0884" / "time1" / "run.nxs").write_bytes(b"half a file")
+    assert Preview.of(tmp_path / "0884") is None
+
+
 def test_nothing_to_show_is_no_fault(tmp_path):
     assert Preview.of(tmp_path) is None
     assert Preview.of(tmp_path / "nothing") is None
@@ -100,6 +116,20 @@ def test_only_who_has_the_token_gets_it(truth):
         urllib.request.urlopen(early.url, timeout=5)
 
 
+def test_other_machines_see_it_where_they_are_let_in(truth):
+    early = Preview.of(truth.folders["time1"], public=True)
+    try:
+        known = early.url[early.url.index("/?") :]
+        assert early.url.startswith(f"http://{socket.gethostname()}:{early.port}/")
+        for address, path, status in ((own_address(), known, 200), (own_address(), "/?token=guess", 403)):
+            line = http.client.HTTPConnection(address, early.port, timeout=60)
+            line.request("GET", path, headers={"Host": f"{socket.gethostname()}:{early.port}"})
+            assert line.getresponse().status == status
+            line.close()
+    finally:
+        early.close()
+
+
 def test_it_needs_nothing_large(truth):
     code = f"""
 import sys
@@ -113,8 +143,10 @@ print([name for name in {HEAVY!r} if name in sys.modules])
     assert done.stdout.strip() == "[]"
 
 
-def test_the_explorer_takes_over_at_the_same_address(truth):
-    words = [sys.executable, "-m", "xinsitu", "explore", str(truth.folders["time1"]), "--no-browser", "--tz", "UTC"]
+@pytest.mark.parametrize("others", [[], ["--public"]])
+def test_the_explorer_takes_over_at_the_same_address(truth, others):
+    words = ["explore", str(truth.folders["time1"]), "--no-browser", "--tz", "UTC", *others]
+    words = [sys.executable, "-m", "xinsitu", *words]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             url = process.stdout.readline().strip()

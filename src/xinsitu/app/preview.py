@@ -21,11 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from xinsitu.errors import XinsituError
-from xinsitu.io.formats.reading import FORMATS, read_frame, read_header
+from xinsitu.io.formats.reading import HDF5_SUFFIXES, SUFFIXES, read_frame, read_header
 
 from .network import HEADERS, LOCAL, PAGE, refusal
 
-ENDINGS = tuple(ending for one in FORMATS for ending in one.endings)
 NOT_MEASURED = re.compile(r"test|flat|dark|mask|back|calib|empty", re.IGNORECASE)
 """Folders in a sample that are no measurements of it."""
 LARGEST = 600_000
@@ -49,6 +48,8 @@ class Preview:
         File of the frame, and its pixels ``(y, x)``.
     port
         Of the server; 0: a free one.
+    public
+        Let other machines in, too.
 
     Raises
     ------
@@ -56,20 +57,21 @@ class Preview:
         The port is taken.
     """
 
-    def __init__(self, name: str, frame: npt.NDArray[np.generic], port: int = 0) -> None:
-        self.token = secrets.token_urlsafe(24)
+    def __init__(self, name: str, frame: npt.NDArray[np.generic], port: int = 0, *, public: bool = False) -> None:
+        self.token, self.public = secrets.token_urlsafe(24), public
         self._page = page(name, frame)
-        self._socket = socket.create_server((LOCAL, port))
+        self._socket = socket.create_server(("" if public else LOCAL, port))
         self.port = int(self._socket.getsockname()[1])
-        self.url = f"http://{LOCAL}:{self.port}/?token={self.token}"
+        host = socket.gethostname() if public else LOCAL
+        self.url = f"http://{host}:{self.port}/?token={self.token}"
         threading.Thread(target=self._listen, name="xinsitu-preview", daemon=True).start()
 
     @classmethod
-    def of(cls, path: Path, port: int = 0) -> Preview | None:
+    def of(cls, path: Path, port: int = 0, *, public: bool = False) -> Preview | None:
         """Serve the first frame of a measurement or sample; None where none is found, or the port is taken."""
-        with contextlib.suppress(XinsituError, OSError, ValueError, OverflowError):
+        with contextlib.suppress(XinsituError, OSError, ValueError, OverflowError, IndexError):
             found = first_frame(path)
-            return None if found is None else cls(*found, port)
+            return None if found is None else cls(*found, port, public=public)
         return None
 
     def tell(self, *, browser: bool) -> None:
@@ -110,7 +112,7 @@ class Preview:
         method, target, _ = first.split(" ", 2)
         host = next((line.split(":", 1)[1].strip() for line in lines if line.lower().startswith("host:")), "")
         path, query = urlsplit(target).path, parse_qs(urlsplit(target).query)
-        refused = refusal(host, path, query.get("token", [""])[-1], self.token, method=method)
+        refused = refusal(host, path, query.get("token", [""])[-1], self.token, method=method, public=self.public)
         if refused is None and path != PAGE:
             refused = 404, "This explorer is still being loaded."
         if refused is not None:
@@ -126,15 +128,38 @@ def tell(url: str, *, browser: bool) -> None:
 
 
 def first_frame(path: Path) -> tuple[str, npt.NDArray[np.generic]] | None:
-    """Return the first frame of a folder, or of the first one in it that has any, by the numbers in their names."""
+    """Return the first frame of a file or folder, or of the first one in it that has any, by the numbers in names."""
+    if path.is_file():
+        return path.name, _pixels(os.fspath(path))
     folders = [entry.name for entry in os.scandir(path) if entry.is_dir() and not NOT_MEASURED.match(entry.name)]
     for folder in (path, *(path / name for name in sorted(folders, key=_natural)[:20])):
-        names = [entry.name for entry in os.scandir(folder) if entry.name.lower().endswith(ENDINGS)]
+        names = [entry.name for entry in os.scandir(folder) if entry.name.lower().endswith(SUFFIXES)]
+        names = names or _stacks(folder)
         if names:
             name = min(names, key=_natural)
-            file = os.fspath(folder / name)
-            return name, read_frame(file, read_header(file))
+            return name, _pixels(os.fspath(folder / name))
     return None
+
+
+def _stacks(folder: Path) -> list[str]:
+    """Return the HDF5 files that are the measurement of a folder without other frames."""
+    if not any(entry.name.lower().endswith(HDF5_SUFFIXES) for entry in os.scandir(folder)):
+        return []
+    from xinsitu.io.discover import look  # as late as possible: it loads much
+    from xinsitu.io.instruments import PATTERNS
+    from xinsitu.io.paths import hdf5_files
+
+    return [file.name for file in hdf5_files(look(folder), PATTERNS)]
+
+
+def _pixels(file: str) -> npt.NDArray[np.generic]:
+    """Return the first frame of a file."""
+    if not file.lower().endswith(HDF5_SUFFIXES):
+        return read_frame(file, read_header(file))
+    from xinsitu.io.hdf5 import read_file  # as late, too
+
+    first: npt.NDArray[np.generic] = read_file(file).stack.read((slice(1), slice(None), slice(None)))[0]
+    return first
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -15,7 +15,7 @@ def explore(words: argparse.Namespace) -> int:
     """Serve the explorer until it is stopped."""
     from xinsitu.app.preview import Preview
 
-    early = None if words.public else Preview.of(words.path, words.port)
+    early = Preview.of(words.path, words.port, public=words.public)
     try:
         return _explore(words, early)
     finally:

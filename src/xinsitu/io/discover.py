@@ -19,11 +19,10 @@ from typing import NamedTuple
 
 from xinsitu.errors import LayoutError
 
-from .formats.reading import FORMATS
+from .formats.reading import HDF5_SUFFIXES as HDF5_SUFFIXES
+from .formats.reading import SUFFIXES as SUFFIXES
 from .instruments import PATTERNS
 
-SUFFIXES = tuple(ending for one in FORMATS for ending in one.endings)
-HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".nxs", ".nx", ".nc", ".nc4", ".cxi")
 LOG_SUFFIXES = (".log", ".dat", ".spec", ".csv", ".txt")
 _DIGITS = 18  # what int64 holds
 _LONE = 10

@@ -96,6 +96,8 @@ FORMATS = (
            decode=_decode_tiff),
 )  # fmt: skip
 """Each is asked in turn; what is none of the others is taken for a TIFF, which says in words what it is instead."""
+SUFFIXES = tuple(ending for one in FORMATS for ending in one.endings)
+HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".nxs", ".nx", ".nc", ".nc4", ".cxi")
 
 
 def format_of(path: str, head: bytes) -> Format:
