@@ -70,36 +70,40 @@ typedef struct {
 
 /* ---- sums -------------------------------------------------------------------------------------------------------- */
 
-typedef double Eight __attribute__((vector_size(64)));
-typedef Eight Near __attribute__((aligned(8), may_alias)); /* anywhere in a row */
-typedef int64_t NearBits __attribute__((vector_size(64), aligned(8), may_alias));
+/* Vectors of 32 bytes: of longer ones GCC takes comparisons apart, pixel by pixel, where it has no AVX-512. */
+typedef double Four __attribute__((vector_size(32)));
+typedef Four Near __attribute__((aligned(8), may_alias)); /* anywhere in a row */
+typedef int64_t FourBits __attribute__((vector_size(32)));
+typedef FourBits NearBits __attribute__((aligned(8), may_alias));
 typedef float EightFloats __attribute__((vector_size(32)));
-typedef int64_t EightBits __attribute__((vector_size(64)));
-typedef float Sixteen __attribute__((vector_size(64)));
-typedef Sixteen NearFloats __attribute__((aligned(4), may_alias));
-typedef int32_t SixteenBits __attribute__((vector_size(64)));
+typedef EightFloats NearFloats __attribute__((aligned(4), may_alias));
+typedef int32_t EightBits __attribute__((vector_size(32)));
 #define AT(p) (*(const Near *)(p))
-#define SINGLE(v) __builtin_convertvector(__builtin_convertvector(v, EightFloats), Eight)
-#define WHERE(mask, v) ((Eight)((EightBits)(v) & (mask)))
 #define LANES 16
-
-/* Lanes 0 to 7 and 8 to 15, by halves. */
-#define TOGETHER(low, high, result)                                                                                    \
+#define QUARTERS 4 /* of the lanes, four in each */
+#define INLINE static inline __attribute__((always_inline))
+#define HIGHER(one, top, Vector, Bits)                                                                                 \
     do {                                                                                                               \
-        Eight all_ = (low) + (high);                                                                                   \
-        double four_[4] = {all_[0] + all_[4], all_[1] + all_[5], all_[2] + all_[6], all_[3] + all_[7]};                \
-        (result) = (four_[0] + four_[2]) + (four_[1] + four_[3]);                                                      \
+        Vector here_ = (one);                                                                                          \
+        Bits above_ = here_ > (top);                                                                                   \
+        (top) = (Vector)(((Bits)here_ & above_) | ((Bits)(top) & ~above_));                                            \
     } while (0)
 
+/* All lanes: 0 to 7 and 8 to 15, then by halves. */
+INLINE double together(const Four *lanes) {
+    Four all = (lanes[0] + lanes[2]) + (lanes[1] + lanes[3]);
+    return (all[0] + all[2]) + (all[1] + all[3]);
+}
+
 CLONES static double sum(const double *restrict v, int n) {
-    Eight low = {0}, high = {0};
+    Four lanes[QUARTERS] = {{0}};
     int x = 0;
-    for (; x + LANES <= n; x += LANES) low += AT(v + x), high += AT(v + x + 8);
-    double rest[LANES] = {0}, result;
+    for (; x + LANES <= n; x += LANES)
+        for (int q = 0; q < QUARTERS; q++) lanes[q] += AT(v + x + 4 * q);
+    double rest[LANES] = {0};
     for (int i = 0; i < n - x; i++) rest[i] = v[x + i];
-    low += AT(rest), high += AT(rest + 8);
-    TOGETHER(low, high, result);
-    return result;
+    for (int q = 0; q < QUARTERS; q++) lanes[q] += AT(rest + 4 * q);
+    return together(lanes);
 }
 
 static double squeezed(double v, int single) { return single ? (double)(float)v : v; }
@@ -500,30 +504,52 @@ typedef struct { double values, weighted, squares, highest; } Row;
 
 static const int64_t MASKS[2 * LANES] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
 
+/* Sixteen pixels, of those behind the end of the row nothing. */
+INLINE Four masked(const double *v, const int64_t *mask) { return (Four)((FourBits)AT(v) & *(const NearBits *)mask); }
+
 /* Sums of a row and its highest pixel; `w` becomes what was counted, over the flat field, and may be `counted`. */
 CLONES static Row row_sums(const double *v, const double *counted, const double *gain, int nx, int weighs, double *w) {
-    Eight low = {0}, high = {0}, w_low = {0}, w_high = {0}, s_low = {0}, s_high = {0}, top = {0};
+    Four lanes[QUARTERS] = {{0}}, squares[QUARTERS] = {{0}}, tops[2] = {{0}};
     Row row = {0, 0, 0, 0};
-    top -= INFINITY;
-    for (int x = 0; x < nx; x += LANES) {
-        const int64_t *mask = MASKS + LANES - MIN(nx - x, LANES); /* lanes behind the end of the row add nothing */
-        EightBits here = *(const NearBits *)mask, there = *(const NearBits *)(mask + 8), above;
-        Eight one = WHERE(here, AT(v + x)), other = WHERE(there, AT(v + x + 8));
-        low += one, high += other;
-        above = (one > top) & here, top = (Eight)(((EightBits)one & above) | ((EightBits)top & ~above));
-        above = (other > top) & there, top = (Eight)(((EightBits)other & above) | ((EightBits)top & ~above));
-        if (!weighs) continue;
-        one = WHERE(here, AT(counted + x)), other = WHERE(there, AT(counted + x + 8));
-        if (gain) one *= AT(gain + x), other *= AT(gain + x + 8);
-        *(Near *)(w + x) = one, *(Near *)(w + x + 8) = other;
-        w_low += one, w_high += other;
-        s_low += one * one, s_high += other * other;
+    tops[0] -= INFINITY, tops[1] -= INFINITY;
+    int whole = nx / LANES * LANES;
+    const int64_t *mask = MASKS + LANES - (nx - whole);
+    for (int x = 0; x < whole; x += LANES)
+        for (int q = 0; q < QUARTERS; q++) {
+            Four one = AT(v + x + 4 * q);
+            lanes[q] += one;
+            HIGHER(one, tops[q % 2], Four, FourBits);
+        }
+    for (int q = 0; whole < nx && q < QUARTERS; q++) {
+        FourBits here = *(const NearBits *)(mask + 4 * q);
+        Four one = masked(v + whole + 4 * q, mask + 4 * q);
+        lanes[q] += one;
+        FourBits above = (one > tops[q % 2]) & here;
+        tops[q % 2] = (Four)(((FourBits)one & above) | ((FourBits)tops[q % 2] & ~above));
     }
-    TOGETHER(low, high, row.values);
-    TOGETHER(w_low, w_high, row.weighted);
-    TOGETHER(s_low, s_high, row.squares);
-    row.highest = top[0];
-    for (int i = 1; i < 8; i++) row.highest = MAX(row.highest, top[i]);
+    row.values = together(lanes);
+    HIGHER(tops[1], tops[0], Four, FourBits);
+    row.highest = tops[0][0];
+    for (int i = 1; i < 4; i++) row.highest = MAX(row.highest, tops[0][i]);
+    if (!weighs) return row;
+    for (int q = 0; q < QUARTERS; q++) lanes[q] = (Four){0};
+    for (int x = 0; x < whole; x += LANES)
+        for (int q = 0; q < QUARTERS; q++) {
+            Four one = AT(counted + x + 4 * q);
+            if (gain) one *= AT(gain + x + 4 * q);
+            *(Near *)(w + x + 4 * q) = one;
+            lanes[q] += one;
+            squares[q] += one * one;
+        }
+    for (int q = 0; whole < nx && q < QUARTERS; q++) {
+        Four one = masked(counted + whole + 4 * q, mask + 4 * q);
+        if (gain) one *= AT(gain + whole + 4 * q);
+        *(Near *)(w + whole + 4 * q) = one;
+        lanes[q] += one;
+        squares[q] += one * one;
+    }
+    row.weighted = together(lanes);
+    row.squares = together(squares);
     return row;
 }
 CLONES static void add_row(const double *restrict v, const double *restrict w, int nx, double *restrict cols,
@@ -533,33 +559,26 @@ CLONES static void add_row(const double *restrict v, const double *restrict w, i
     for (int x = 0; scols && x < nx; x++) scols[x] += w[x] * w[x];
 }
 
-#define HIGHER(one, top)                                                                                               \
-    do {                                                                                                               \
-        Sixteen here_ = (one);                                                                                         \
-        SixteenBits above_ = here_ > (top);                                                                            \
-        (top) = (Sixteen)(((SixteenBits)here_ & above_) | ((SixteenBits)(top) & ~above_));                              \
-    } while (0)
-
-/* Highest pixel of a box; the last sixteen of each row are looked at together, whatever was before. */
+/* Highest pixel of a box; the last eight of each row are looked at together, whatever was before. */
 CLONES static float raw_highest(const float *restrict p, int64_t stride, int ny, int nx) {
     float most = p[0];
-    if (nx < 16) {
+    if (nx < 8) {
         for (int y = 0; y < ny; y++)
             for (int x = 0; x < nx; x++) most = MAX(most, p[y * stride + x]);
         return most;
     }
-    Sixteen even = *(const NearFloats *)p, odd = even;
+    EightFloats even = *(const NearFloats *)p, odd = even;
     for (int y = 0; y < ny; y++, p += stride) {
         int x = 0;
-        for (; x + 32 <= nx; x += 32) {
-            HIGHER(*(const NearFloats *)(p + x), even);
-            HIGHER(*(const NearFloats *)(p + x + 16), odd);
+        for (; x + 16 <= nx; x += 16) {
+            HIGHER(*(const NearFloats *)(p + x), even, EightFloats, EightBits);
+            HIGHER(*(const NearFloats *)(p + x + 8), odd, EightFloats, EightBits);
         }
-        if (x + 16 <= nx) HIGHER(*(const NearFloats *)(p + x), even);
-        HIGHER(*(const NearFloats *)(p + nx - 16), odd);
+        if (x + 8 <= nx) HIGHER(*(const NearFloats *)(p + x), even, EightFloats, EightBits);
+        HIGHER(*(const NearFloats *)(p + nx - 8), odd, EightFloats, EightBits);
     }
-    HIGHER(odd, even);
-    for (int i = 0; i < 16; i++) most = MAX(most, even[i]);
+    HIGHER(odd, even, EightFloats, EightBits);
+    for (int i = 0; i < 8; i++) most = MAX(most, even[i]);
     return most;
 }
 
