@@ -9,6 +9,7 @@ import pytest
 
 import xinsitu as xi
 from tests.helpers.camserver import aged, camserver_bytes, ramp, stamp_of
+from xinsitu.io import growing_folder
 from xinsitu.io.growing_folder import ASKED, AT_ONCE, HELD, LISTED, NEWEST_HELD, GrowingFolder
 from xinsitu.io.options import OpenOptions
 from xinsitu.schema import FrameStatus
@@ -92,7 +93,8 @@ def test_a_frame_that_is_written_anew_comes_again_when_it_is_whole(folder):
     assert (scan.image[2].values == ramp(502)).all()
 
 
-def test_an_old_frame_that_is_written_anew_is_found_in_turn(folder):
+def test_an_old_frame_that_is_written_anew_is_found_in_turn(folder, monkeypatch):
+    monkeypatch.setattr(growing_folder, "RECENT", 40)
     frames = growing(folder)
     for number in range(3 * HELD):
         (folder / name(number)).write_bytes(content(number))
@@ -101,6 +103,19 @@ def test_an_old_frame_that_is_written_anew_is_found_in_turn(folder):
     (folder / name(2)).write_bytes(content(2, 1))
     found = [one for _ in range(8) for one in frames.look()]
     assert found == [name(2)]
+
+
+def test_a_frame_of_the_last_seconds_that_is_written_anew_is_found_within_a_second(folder):
+    """Two seconds at 200 frames a second lie between; ten looks are a second."""
+    frames, first = growing(folder), folder / name(0)
+    first.write_bytes(content(0))
+    for number in range(1, 3000):
+        os.link(first, folder / name(number))
+    while frames.look():
+        pass
+    (folder / name(2600)).unlink()
+    (folder / name(2600)).write_bytes(content(2600, 1))
+    assert [one for _ in range(3) for one in frames.look()] == [name(2600)]
 
 
 def test_a_frame_that_was_cut_is_given_up_and_taken_if_it_is_mended(folder):

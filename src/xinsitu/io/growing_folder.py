@@ -11,7 +11,7 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -33,8 +33,10 @@ from .recognition import Chosen, choose_instrument
 
 AT_ONCE = 400
 """Frames that one look takes at most: the others come with the next ones."""
-LISTED, HELD, NEWEST_HELD, ASKED = 1500, 150, 50, 50
+LISTED, HELD, NEWEST_HELD, ASKED = 1500, 150, 1000, 50
 """Entries of the folder, known frames, newest frames and missing numbers that one look goes through."""
+RECENT = 2 * NEWEST_HELD
+"""Newest frames, which have a turn of their own, as a frame is written anew soon or hardly ever."""
 LATE = 3
 """Numbers in a row that may be missing before the next one is not asked for: these frames are late."""
 MISSING = 2000
@@ -55,6 +57,22 @@ class Snapshot:
         """Size and modification time of each frame."""
         pairs = zip(self.files, self.headers, strict=True)
         return {file.name: (one.size, one.mtime_ns) for file, one in pairs if isinstance(one, FrameHeader)}
+
+
+class _Turn:
+    """Round after round through names, some at a time; what comes meanwhile is in the next round."""
+
+    def __init__(self, names: Callable[[], Iterable[str]], at_once: int) -> None:
+        self._names, self._at_once = names, at_once
+        self._left: Iterator[str] = iter(())
+
+    def some(self) -> list[str]:
+        """Return the names whose turn it is."""
+        found = list(islice(self._left, self._at_once))
+        if not found:
+            self._left = iter(list(self._names()))
+            found = list(islice(self._left, self._at_once))
+        return found
 
 
 class GrowingFolder:
@@ -80,6 +98,7 @@ class GrowingFolder:
     ) -> None:
         self.folder = os.path.abspath(os.path.expanduser(os.fspath(path)))
         self.opening = opening or OpenOptions(on_error="skip")
+        self._start = os.path.join(self.folder, "")
         if os.path.isfile(self.folder):
             raise LayoutError(f"{self.folder}: this is a file; a folder that frames are written to can be watched")
         if self.opening.fill_missing:
@@ -95,9 +114,11 @@ class GrowingFolder:
         self._waiting: dict[str, None] = {}
         self._missing: dict[str, None] = {}
         self._last: dict[int, FrameName] = {}
-        self._newest: deque[str] = deque(maxlen=NEWEST_HELD)
+        self._recent: deque[str] = deque(maxlen=RECENT)
         self._listing: Iterator[str] = iter(())
-        self._turn: Iterator[str] = iter(())
+        self._turns = (
+            _Turn(lambda: self._recent, NEWEST_HELD), _Turn(lambda: [*self._headers, *self.given_up], HELD)
+        )  # fmt: skip
         self._like: Sibling | None = None
 
     def __len__(self) -> int:
@@ -127,8 +148,9 @@ class GrowingFolder:
             return []
         for name in (*self._next_ones(), *self._late_ones(), *islice(self._listed(), LISTED)):
             self._note(name)
-        for name in dict.fromkeys((*self._newest, *self._some_known())):
-            self._hold(name)
+        for turn in self._turns:
+            for name in turn.some():
+                self._hold(name)
         return self._whole(list(islice(self._waiting, AT_ONCE)) + list(islice(self._new, AT_ONCE)))
 
     def settle(self) -> list[str]:
@@ -167,7 +189,7 @@ class GrowingFolder:
 
     def _is_whole(self, name: str) -> bool:
         try:
-            one = read_header(os.path.join(self.folder, name))
+            one = read_header(self._start + name)
         except FrameFault:
             return False
         if one.pages > 1:
@@ -235,15 +257,8 @@ class GrowingFolder:
         except OSError:  # gone for a while, as on a network disc
             return
 
-    def _some_known(self) -> list[str]:
-        """Frames whose turn it is to be held against what they were."""
-        names = list(islice(self._turn, HELD))
-        if not names:
-            self._turn = iter([*self._headers, *self.given_up])
-        return names
-
     def _is_there(self, name: str) -> bool:
-        return os.path.exists(os.path.join(self.folder, name))
+        return os.path.exists(self._start + name)
 
     def _hold(self, name: str) -> None:
         """Let a frame that was written anew wait to be whole again; one that was removed stays what it was."""
@@ -264,7 +279,7 @@ class GrowingFolder:
     def _state(self, name: str) -> tuple[int, int] | None:
         """Size and modification time of a file; None where it is not there."""
         try:
-            status = os.stat(os.path.join(self.folder, name))
+            status = os.stat(self._start + name)
         except OSError:
             return None
         return status.st_size, status.st_mtime_ns
@@ -282,13 +297,13 @@ class GrowingFolder:
                 self.given_up[name], self._states[name] = header, self._state(name) or (0, 0)
             else:
                 self._headers[name], self._states[name] = header, (header.size, header.mtime_ns)
-                self._newest.append(name)
+                self._recent.append(name)
                 whole.append(name)
         return sorted(whole, key=lambda name: self._files[name].number)
 
     def _header(self, name: str) -> FrameHeader | FrameFault | None:
         """Header of a whole frame; None while it is being written, the fault of one that nobody writes any more."""
-        path = os.path.join(self.folder, name)
+        path = self._start + name
         try:
             header = (self._like and self._like.header_of(path)) or read_header(path)
             changed = header.mtime_ns / 1e9
@@ -314,7 +329,7 @@ class GrowingFolder:
         found: dict[str, FrameHeader | FrameFault] = {name: self._headers[name] for name in own}
         if faulty:
             found |= self.given_up
-            read = {name: _read(os.path.join(self.folder, name)) for name in (*self._waiting, *self._new)}
+            read = {name: _read(self._start + name) for name in (*self._waiting, *self._new)}
             gone = FrameStatus.MISSING
             found |= {name: one for name, one in read.items() if getattr(one, "status", None) != gone}
         files = sorted((self._files[name] for name in found), key=lambda file: (*file.number, file.name))
