@@ -7,7 +7,7 @@ from typing import Any
 
 import panel as pn
 from bokeh.document import Document
-from bokeh.models import Div, SaveTool
+from bokeh.models import Div, Row, SaveTool, UIElement
 
 from xinsitu.app.state.export import name_of
 from xinsitu.app.state.model import ExplorerModel
@@ -63,11 +63,27 @@ def bar(part: float, alarm: bool) -> str:
 
 
 class Page(pn.Template):  # type: ignore[misc] # panel is not typed for us
-    """A template whose parts join the document at once: Bokeh would walk through all of them for each one."""
+    """A template whose parts join the document at once: Bokeh would walk through all of them for each one.
+
+    Figures, and whatever else is Bokeh's own, join it without Panel, which would walk from each to all others.
+    """
+
+    def __init__(self, template: str) -> None:
+        super().__init__(template, location=True)
+        self._roots: list[Row] = []
 
     def __repr__(self) -> str:
         """Say no more than its kind: Panel asks with each part that is added, and would go through all of them."""
         return type(self).__name__
+
+    def add(self, name: str, part: UIElement | pn.viewable.Viewable) -> None:
+        """Put a part where the template embeds the root of that name."""
+        if isinstance(part, UIElement):
+            stretched = getattr(part, "sizing_mode", None) in ("stretch_width", "stretch_both")
+            sizing = part.sizing_mode if stretched else None
+            self._roots.append(Row(children=[part], name=name, margin=0, align="start", sizing_mode=sizing))
+        else:
+            self.add_panel(name, part)
 
     def server_doc(self, doc: Document | None = None, *words: Any, **options: Any) -> Document:  # noqa: ANN401 - Panel's
         """Put the page into a document."""
@@ -75,6 +91,8 @@ class Page(pn.Template):  # type: ignore[misc] # panel is not typed for us
             return super().server_doc(doc, *words, **options)
         doc.validate = lambda: None  # of a page that never changes: Bokeh would walk through all models for each root
         with doc.models.freeze():
+            for root in self._roots:
+                doc.add_root(root)
             return super().server_doc(doc, *words, **options)
 
 
@@ -94,7 +112,7 @@ def page(session: Session) -> pn.Template:
         for tool in one.toolbar.tools:
             if isinstance(tool, SaveTool):
                 tool.filename = f"{stem}_{one.name}"  # otherwise the browser asks for a name
-    template = Page(_text("page.html"), location=True)
+    template = Page(_text("page.html"))
     variables = {
         "page_css": _text("page.css"), "page_js": code("page"), "tabs": list(TABS), "gestures": GESTURES,
         "shapes": DRAWN,
@@ -111,12 +129,12 @@ def page(session: Session) -> pn.Template:
     parts |= {view.at: view.root for view in session.views if view.at}
     parts |= {f"plot_{name}": tools for name, tools in plot_tools(session).items()}
     for name, part in parts.items():
-        template.add_panel(f"at_{name}", part)
+        template.add(f"at_{name}", part)
     for number, make in enumerate(TABS.values()):
         template.add_panel(
             f"at_tab{number}", pn.Column(*with_tips(make(session)), sizing_mode="stretch_width", margin=0)
         )
-    template.add_panel("at_channel", session.channel_holder)
+    template.add("at_channel", session.channel_holder)
     wire_files(session)
     session.start()
     return template

@@ -64,7 +64,7 @@ class Session:
         self.image = ImageView(model)
         self.player = PlayerView(model.view.n_frames, self.channel, model.view.frame)
         self.curves = CurvesView(model, self.channel)
-        self.kymograph = KymographView(model, self.curves.x_range)
+        self.kymograph = KymographView(model, self.curves)
         self.further = FurtherView(model, self.curves, lambda one: in_reach(self, one))
         self.section = SectionView(model, self.channel)
         self.evidence = EvidenceView(model)

@@ -12,6 +12,8 @@ from bokeh.models import (
     CustomJS,
     DataRange1d,
     DatetimeAxis,
+    DatetimeTicker,
+    DatetimeTickFormatter,
     GlyphRenderer,
     LabelSet,
     Line,
@@ -20,6 +22,8 @@ from bokeh.models import (
     Scatter,
     Segment,
     Span,
+    VSpan,
+    VStrip,
 )
 from bokeh.plotting import figure
 
@@ -30,7 +34,7 @@ from xinsitu.schema import image_of
 from xinsitu.values import Roi
 
 from .channel import Channel, script, ticks
-from .drawing import Drawing, watch
+from .drawing import PLAIN, Drawing, watch
 from .image import quiet
 
 FIGURES = {
@@ -59,8 +63,6 @@ TIMED = {
 ABOVE = {**TIMED, "min_border_top": 28}
 """Room above a figure for its switches, so that they cover nothing."""
 WHOLE = "range.setv({start: range.reset_start, end: range.reset_end})"
-PLAIN = {f"{state}_glyph": None for state in ("hover", "muted", "nonselection", "selection")}
-"""Glyphs of a renderer that nobody sees; Bokeh would make and send every one of them."""
 
 
 class CurvesView(Drawing):
@@ -77,6 +79,7 @@ class CurvesView(Drawing):
         self.places = ColumnDataSource(data={"x": model.view.coordinates()}, name="places")
         start, end = self._extent()
         self.x_range = Range1d(start, end, reset_start=start, reset_end=end)
+        self.dates = {"ticker": DatetimeTicker(), "formatter": DatetimeTickFormatter()}  # one for all: of many models
         self.figures = {name: self._figure(name) for name in FIGURES}
         self.column = Column(sizing_mode="stretch_both", spacing=0)
         self.below: list[figure] = []
@@ -121,9 +124,7 @@ class CurvesView(Drawing):
             one.yaxis.formatter = ticks()
         if name.startswith("intensity"):
             one.styles = {"flex": "1.3 1 0px"}  # as high as the others, and its switches
-        in_time(one)
-        dated = DatetimeAxis(visible=False)
-        one.add_layout(dated, "below")
+        self.in_time(one)
         return one
 
     def _cursor(self, one: figure) -> Span:
@@ -302,10 +303,20 @@ class CurvesView(Drawing):
         if name in self._sources:
             self._sources[name].data = _columns(self._model.curves.drawn(name), self.places.data["x"])
 
+    def in_time(self, one: figure) -> None:
+        """Let a figure zoom along time by a drag, show all at a double click, and have dates below if time has them."""
+        one.toolbar.active_drag = next(tool for tool in one.toolbar.tools if isinstance(tool, BoxZoomTool))
+        one.js_on_event("doubletap", CustomJS(args={"range": one.x_range}, code=WHOLE))
+        one.add_layout(DatetimeAxis(visible=False, **self.dates), "below")
+        one.yaxis.ticker.desired_num_ticks = 4
+        quiet(one)
+
     def mark(self, one: figure) -> None:
         """Let a figure show events and changes."""
-        one.vspan(x="x", source=self._marks, line_color="#444444", line_dash="dashed")
-        one.vstrip(x0="left", x1="right", source=self._spans, fill_color="color", fill_alpha=0.15, line_alpha=0)
+        one.add_glyph(self._marks, VSpan(x="x", line_color="#444444", line_dash="dashed"), **PLAIN)
+        one.add_glyph(
+            self._spans, VStrip(x0="left", x1="right", fill_color="color", fill_alpha=0.15, line_alpha=0), **PLAIN
+        )
 
     # -- events -------------------------------------------------------------------------------------------------------
 
@@ -339,15 +350,6 @@ class CurvesView(Drawing):
         x = self._model.view.coordinates()
         half = 0.5 * float(np.median(np.diff(x))) if len(x) > 1 else 0.5
         return [(float(x[at]) - half, float(x[at]) + half) for at in self._model.numbers.bad_places()]
-
-
-def in_time(one: figure) -> None:
-    """Let a figure zoom along time by a drag, show all at a double click, and have dates below where time has them."""
-    one.toolbar.active_drag = next(tool for tool in one.toolbar.tools if isinstance(tool, BoxZoomTool))
-    one.js_on_event("doubletap", CustomJS(args={"range": one.x_range}, code=WHOLE))
-    one.add_layout(DatetimeAxis(visible=False), "below")
-    one.yaxis.ticker.desired_num_ticks = 4
-    quiet(one)
 
 
 def _number(place: object) -> float:

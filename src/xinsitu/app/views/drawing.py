@@ -9,6 +9,9 @@ import param
 from bokeh.models import UIElement
 from bokeh.plotting import figure
 
+PLAIN = {f"{state}_glyph": None for state in ("hover", "muted", "nonselection", "selection")}
+"""Glyphs of a renderer that nobody sees; Bokeh would make and send every one of them."""
+
 
 class Drawing:
     """A view of a part of the model; one entry in the list of a session, all else is its own.

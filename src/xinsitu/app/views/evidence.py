@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from bokeh.layouts import column
-from bokeh.models import BasicTicker, ColumnDataSource, Div, FixedTicker
+from bokeh.models import BasicTicker, ColumnDataSource, Div, FixedTicker, MultiLine, Scatter, VStrip
 from bokeh.plotting import figure
 
 from xinsitu.app.state.change_evidence import Evidence
@@ -15,7 +15,7 @@ from xinsitu.plots.curves import readable
 from xinsitu.plots.markup import as_html
 
 from .channel import ticks
-from .drawing import Drawing, watch
+from .drawing import PLAIN, Drawing, watch
 
 WIDTH = 276
 """Pixels of the panel."""
@@ -47,10 +47,14 @@ class EvidenceView(Drawing):
         self.figure.toolbar.autohide = True
         self.figure.xaxis.ticker = BasicTicker(desired_num_ticks=4)
         self.figure.yaxis.formatter = ticks()
-        self.figure.vstrip(x0="left", x1="right", source=self.gap, fill_color="#888888", fill_alpha=0.2, line_alpha=0)
-        self.figure.scatter("x", "y", source=self.points, color="color", size=3, alpha=0.6)
-        self.figure.scatter("x", "y", source=self.used, line_color="color", fill_color=None, size=6)
-        self.figure.multi_line("xs", "ys", source=self.lines, color="color", line_width=1.5)
+        gap = VStrip(x0="left", x1="right", fill_color="#888888", fill_alpha=0.2, line_alpha=0)
+        faint = {
+            f"{part}_{look}": value for part in ("line", "fill") for look, value in (("color", "color"), ("alpha", 0.6))
+        }
+        self.figure.add_glyph(self.gap, gap, **PLAIN)
+        self.figure.add_glyph(self.points, Scatter(x="x", y="y", size=3, **faint), **PLAIN)
+        self.figure.add_glyph(self.used, Scatter(x="x", y="y", line_color="color", fill_color=None, size=6), **PLAIN)
+        self.figure.add_glyph(self.lines, MultiLine(xs="xs", ys="ys", line_color="color", line_width=1.5), **PLAIN)
         self.table = Div(name="evidence_table", text="", width=WIDTH - 16, styles={"overflow-x": "auto"}, margin=(0, 8))
         self.root = self._shown = column(self.figure, self.table, name="evidence_row", visible=False)
         self.measured()

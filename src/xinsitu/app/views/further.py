@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from bokeh.models import ColumnDataSource, DataRange1d, Span
+from bokeh.models import ColumnDataSource, DataRange1d, MultiLine, Segment, Span
 from bokeh.plotting import figure
 
 from xinsitu.app.state.further_state import Further
@@ -15,8 +15,8 @@ from xinsitu.plots.curves import readable
 from xinsitu.plots.thinning import ON_SCREEN, extremes
 
 from .channel import script, ticks
-from .curves_view import TIMED, CurvesView, in_time
-from .drawing import Drawing, watch
+from .curves_view import TIMED, CurvesView
+from .drawing import PLAIN, Drawing, watch
 
 BARS = 75
 """Error bars of a curve; more nobody can tell apart."""
@@ -71,10 +71,12 @@ class FurtherView(Drawing):
     def _made(self) -> figure:
         one = figure(name="curve_further", x_range=self._curves.x_range, y_range=DataRange1d(), **TIMED)
         one.yaxis.formatter = ticks()
-        in_time(one)
+        self._curves.in_time(one)
         self._curves.mark(one)
-        one.segment("x", "low", "x", "high", source=self._bars, line_color="color", line_alpha=0.3)
-        one.multi_line("xs", "ys", source=self._lines, line_color="color", line_width=1.5)
+        one.add_glyph(
+            self._bars, Segment(x0="x", y0="low", x1="x", y1="high", line_color="color", line_alpha=0.3), **PLAIN
+        )
+        one.add_glyph(self._lines, MultiLine(xs="xs", ys="ys", line_color="color", line_width=1.5), **PLAIN)
         first = self._curves.cursors[0]
         cursor = Span(name="cursor:further", dimension="height", location=first.location, line_width=2, level="overlay")
         first.js_link("location", cursor, "location")

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from bokeh.models import (
     ColorBar,
     ColumnDataSource,
+    Image,
     Label,
     LinearColorMapper,
     LogColorMapper,
@@ -20,7 +21,7 @@ from bokeh.plotting import figure
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.schema import image_of
 
-from .drawing import Drawing, watch
+from .drawing import PLAIN, Drawing, watch
 from .hover import grids
 
 LARGEST = 600_000
@@ -68,15 +69,13 @@ class ImageView(Drawing):
         ]  # fmt: skip
         place = {"x": left - 0.5, "y": top - 0.5, "dw": right - left, "dh": bottom - top}
         self.layers = [
-            self.figure.image(image="hidden", source=self.source, color_mapper=mapper, **place)
+            self.figure.add_glyph(self.source, Image(image="hidden", color_mapper=mapper, **place), **PLAIN)
             for mapper in self.mappers
         ]
-        for layer in self.layers:  # each of these glyphs would be painted, too
-            layer.hover_glyph = layer.muted_glyph = layer.nonselection_glyph = layer.selection_glyph = None
         self._states = np.zeros((2, 2), dtype="uint8")
         self.states = ColumnDataSource(data={"image": [self._states]}, name="states", tags=[0, 0, 0])
         marked = LinearColorMapper(palette=list(STATE_COLOURS.values()), low=0.5, high=3.5, low_color="#00000000")
-        self.figure.image(image="image", source=self.states, color_mapper=marked, **place)
+        self.figure.add_glyph(self.states, Image(image="image", color_mapper=marked, **place), **PLAIN)
         self._bars = [ColorBar(color_mapper=mapper, width=10, padding=3) for mapper in self.mappers]
         for bar in self._bars:
             self.figure.add_layout(bar, "right")

@@ -7,10 +7,13 @@ from bokeh.models import (
     BasicTicker,
     ColorBar,
     ColumnDataSource,
+    Image,
+    Line,
     LinearColorMapper,
     LogColorMapper,
     LogTicker,
     Range1d,
+    Scatter,
     Span,
 )
 from bokeh.palettes import RdBu11, Viridis256, all_palettes
@@ -20,8 +23,8 @@ from xinsitu.app.data.cutouts import Kymograph
 from xinsitu.app.state.model import ExplorerModel
 
 from .channel import ticks
-from .curves_view import ABOVE, in_time
-from .drawing import Drawing, watch
+from .curves_view import ABOVE, CurvesView
+from .drawing import PLAIN, Drawing, watch
 
 
 class KymographView(Drawing):
@@ -29,7 +32,7 @@ class KymographView(Drawing):
 
     work = staticmethod(Kymograph.of)
 
-    def __init__(self, model: ExplorerModel, x_range: Range1d) -> None:
+    def __init__(self, model: ExplorerModel, curves: CurvesView) -> None:
         self._model = model
         self._found: Kymograph | None = None
         watch(model.cutouts, self.scale, "log_kymograph")
@@ -40,10 +43,10 @@ class KymographView(Drawing):
         self.trace = ColumnDataSource(data={"x": [], "com": [], "low": [], "high": []}, name="kymograph_trace")
         self.path = ColumnDataSource(data={"x": [], "low": [], "high": []}, name="kymograph_path")
         self.keys = ColumnDataSource(data={"x": [], "at": []}, name="kymograph_keys")
-        self.figure = figure(name="kymograph", x_range=x_range, y_range=Range1d(0, 1), **ABOVE)
+        self.figure = figure(name="kymograph", x_range=curves.x_range, y_range=Range1d(0, 1), **ABOVE)
         self.figure.grid.visible = False
         self.figure.styles = {"flex": "1.8 1 0px"}
-        in_time(self.figure)
+        curves.in_time(self.figure)
         self.figures = {"kymograph": self.figure}
         self.figure.yaxis.formatter = ticks()
         self._mappers = (
@@ -52,11 +55,11 @@ class KymographView(Drawing):
             LogColorMapper(palette=Viridis256, nan_color="white", low=0.1, high=1),
         )
         self._layers = [
-            self.figure.image(image="image", x="x", y="y", dw="dw", dh="dh", source=self.source, color_mapper=mapper)
+            self.figure.add_glyph(
+                self.source, Image(image="image", x="x", y="y", dw="dw", dh="dh", color_mapper=mapper), **PLAIN
+            )
             for mapper in self._mappers
         ]
-        for layer in self._layers:
-            layer.hover_glyph = layer.muted_glyph = layer.nonselection_glyph = layer.selection_glyph = None
         self._bars = [
             ColorBar(
                 color_mapper=mapper, orientation="horizontal", width=130, height=7, padding=3, margin=2,
@@ -69,12 +72,13 @@ class KymographView(Drawing):
         for bar in self._bars:  # above the picture: beside it the time axis would be another one
             self.figure.add_layout(bar, "above")
         for column, dash in (("com", "solid"), ("low", "dashed"), ("high", "dashed")):
-            self.figure.line("x", column, source=self.trace, color="#e6194b", line_width=1.2, line_dash=dash)
+            self.figure.add_glyph(
+                self.trace, Line(x="x", y=column, line_color="#e6194b", line_width=1.2, line_dash=dash), **PLAIN
+            )
         for column in ("low", "high"):
-            self.figure.line("x", column, source=self.path, color="#555555", line_width=1, line_dash="dotted")
-        self.figure.scatter(
-            "x", "at", source=self.keys, marker="diamond", size=8, fill_color="white", line_color="black"
-        )
+            self.figure.add_glyph(self.path, Line(x="x", y=column, line_color="#555555", line_dash="dotted"), **PLAIN)
+        keys = Scatter(x="x", y="at", marker="diamond", size=8, fill_color="white", line_color="black")
+        self.figure.add_glyph(self.keys, keys, **PLAIN)
         self._paint()
         self.cursor = Span(
             name="cursor:kymograph", dimension="height", location=0, line_color="black", line_width=2,

@@ -13,8 +13,8 @@ from xinsitu.app.state.model import ExplorerModel
 from xinsitu.plots.curves import PALETTE, readable
 from xinsitu.plots.timeline import breaks
 
-from .curves_view import COLUMNS, FIGURES, PLAIN, CurvesView
-from .drawing import Drawing, watch
+from .curves_view import COLUMNS, FIGURES, CurvesView
+from .drawing import PLAIN, Drawing, watch
 
 
 class ResultView(Drawing):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from bokeh.models import BoxAnnotation, ColumnDataSource, Label
+from bokeh.models import BoxAnnotation, ColumnDataSource, Label, Line, MultiLine, Quad, Scatter
 from bokeh.plotting import figure as Figure
 
 from xinsitu.app.state.kinds import color_of
@@ -14,7 +14,7 @@ from xinsitu.app.state.model import ExplorerModel
 from xinsitu.values import Roi
 
 from .channel import Channel
-from .drawing import Drawing, watch
+from .drawing import PLAIN, Drawing, watch
 
 
 class RoiView(Drawing):
@@ -28,29 +28,26 @@ class RoiView(Drawing):
         self._boxes: dict[str, tuple[BoxAnnotation, Label]] = {}
         self._own = False
         self._path = ColumnDataSource(data={"x": [], "y": []}, name="path")
-        figure.line(
-            "x", "y", source=self._path, line_color="white", line_width=1.5, line_dash="dotted", level="overlay"
+        over = {"level": "overlay"}
+        figure.add_glyph(
+            self._path, Line(x="x", y="y", line_color="white", line_width=1.5, line_dash="dotted"), **PLAIN, **over
         )
         self._regions = ColumnDataSource(data={"left": [], "right": [], "top": [], "bottom": []}, name="background")
         for color, dash in (("black", "solid"), ("white", "dashed")):  # to be seen on any ground
-            figure.quad(
-                left="left", right="right", top="top", bottom="bottom", source=self._regions, fill_alpha=0,
-                line_color=color, line_dash=dash, line_width=1.5,
+            edges = Quad(
+                left="left", right="right", top="top", bottom="bottom", fill_alpha=0, line_color=color, line_dash=dash,
+                line_width=1.5,
             )  # fmt: skip
+            figure.add_glyph(self._regions, edges, **PLAIN)
         self._keys = ColumnDataSource(data={"x": [], "y": []}, name="path_keys")
-        figure.scatter(
-            "x", "y", source=self._keys, marker="diamond", size=9, fill_color="white", line_color="black",
-            level="overlay",
-        )  # fmt: skip
+        look = {"x": "x", "y": "y", "fill_color": "white", "line_color": "black"}
+        figure.add_glyph(self._keys, Scatter(marker="diamond", size=9, **look), **PLAIN, **over)
         self._outlines = ColumnDataSource(data={"xs": [], "ys": [], "color": [], "width": []}, name="outlines")
-        figure.multi_line(
-            "xs", "ys", source=self._outlines, line_color="color", line_width="width", level="overlay"
-        )  # fmt: skip
+        figure.add_glyph(
+            self._outlines, MultiLine(xs="xs", ys="ys", line_color="color", line_width="width"), **PLAIN, **over
+        )
         self._handles = ColumnDataSource(data={"x": [], "y": []}, name="handles")
-        figure.scatter(
-            "x", "y", source=self._handles, marker="square", size=8, fill_color="white", line_color="black",
-            level="overlay",
-        )  # fmt: skip
+        figure.add_glyph(self._handles, Scatter(marker="square", size=8, **look), **PLAIN, **over)
         self.update()
         self.background()
         watch(model.regions, self.outlines, "rois", "selected")

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 from bokeh.layouts import row
-from bokeh.models import BasicTicker, ColumnDataSource
+from bokeh.models import BasicTicker, ColumnDataSource, Line, Scatter, Step
 from bokeh.plotting import figure
 
 from xinsitu.app.data.cutouts import ALONG, Section
@@ -14,7 +14,7 @@ from xinsitu.app.state.model import ExplorerModel
 from xinsitu.plots.images import Along
 
 from .channel import Channel, ticks
-from .drawing import Drawing
+from .drawing import PLAIN, Drawing
 from .roi_readout import at_frame, number, numbers
 
 
@@ -40,9 +40,11 @@ class SectionView(Drawing):
         }  # fmt: skip
         self._plots = {axis: figure(name=f"profile_{axis}", **common) for axis in ("x", "y")}
         for axis, one in self._plots.items():
-            one.step("at", "profile", source=self.profiles[axis], mode="center", color="#0072b2", line_width=1.5)
-            one.line("at", "level", source=self.widths[axis], color="#e6194b", line_width=2)
-            one.scatter("at", "level", source=self.widths[axis], color="#e6194b", size=5, marker="circle")
+            profile = Step(x="at", y="profile", mode="center", line_color="#0072b2", line_width=1.5)
+            one.add_glyph(self.profiles[axis], profile, **PLAIN)
+            one.add_glyph(self.widths[axis], Line(x="at", y="level", line_color="#e6194b", line_width=2), **PLAIN)
+            ends = Scatter(x="at", y="level", line_color="#e6194b", fill_color="#e6194b", size=5, marker="circle")
+            one.add_glyph(self.widths[axis], ends, **PLAIN)
         for one in self._plots.values():
             one.title.update(text_font_size="10px", text_font_style="normal")
             one.xaxis.ticker = BasicTicker(desired_num_ticks=4)
