@@ -491,6 +491,22 @@ class TestOut:
         assert export.result(model)["intensity"].values.ravel().tolist() == [100.0] * 3
 
 
+def test_a_shape_is_dragged_over_the_edge_as_it_is_and_back(make):
+    regions = make("time1").regions
+    regions.draw((59.5, 99.5), (99.5, 139.5), "ellipse")
+    drawn, name = regions.roi, regions.selected
+    regions.place(name, (49.5, 89.5), (-20.5, 19.5))
+    regions.commit()
+    assert regions.roi.geometry == drawn.geometry.shifted(-10, -120)
+    assert (regions.roi.x[0], regions.roi.off > 0) == (0, True)
+    regions.set_edges(name, "exact")
+    assert regions.roi.area + regions.roi.off == pytest.approx(drawn.geometry.area, rel=1e-9)
+    (y0, y1), (x0, x1) = regions.box(name)
+    regions.place(name, (y0 - 0.5, y1 - 0.5), (x0 + 39.5, x1 + 39.5))
+    assert regions.roi.geometry == drawn.geometry.shifted(-10, -80)
+    assert not regions.roi.off
+
+
 def test_names_of_files_are_tame(make, truth):
     model = make("time1")
     object.__setattr__(model.source, "name", "../../etc/pass wd<script>")

@@ -17,7 +17,7 @@ from xinsitu.io.formats import cbf, edf
 from xinsitu.io.formats.header import MAX_PIXELS, FrameFault, FrameHeader
 from xinsitu.io.formats.pilatus import parse_pilatus
 from xinsitu.io.formats.tiff import NotPlain, OpenFile, walk
-from xinsitu.values.rois import RoiSet
+from xinsitu.values.roi_sets import RoiSet
 
 FILE = os.memfd_create("frame")
 

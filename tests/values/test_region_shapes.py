@@ -70,7 +70,7 @@ def test_pixels_of_a_mask_come_from_a_file_beside_the_rois(tmp_path):
         {"kind": "sector", "centre": [40, 40], "radius": [5, 9], "angle": [0, 400]},
         {"kind": "mask", "runs": [[3, 4, 9], [3, 8, 11]]}, {"kind": "mask", "runs": [[3, 9, 4]]},
         {"kind": "rotated", "centre": [3, 4], "size": [3, float("nan")], "angle": 3},
-        {"kind": "ellipse", "centre": [2, 2], "axes": [9, 9]},
+        {"kind": "ellipse", "centre": [2, -12], "axes": [9, 9]},
         {"kind": "ellipse", "centre": [9.5, 9.5], "axes": [0.2, 0.2]},
         {"kind": "ellipse", "centre": [3e5, 3e5], "axes": [2e5, 2e5]},
         {"kind": "mask", "runs": [[0, 0, 1], [90000, 0, 9000]]},
@@ -109,5 +109,8 @@ def test_a_rectangle_keeps_no_weights():
 def test_sets_show_the_shape_and_check_the_detector():
     rois = RoiSet([Roi("a", geometry=SHAPES[1]), Roi("b", (1, 4), (2, 9))])
     assert "ellipse" in rois._repr_html_()
-    with pytest.raises(RoiError, match="outside the detector"):
-        RoiSet(rois, (22, 100))
+    assert RoiSet(rois, (22, 100))["a"].y == (rois["a"].y[0], 22)  # a shape is cut,
+    with pytest.raises(RoiError, match="outside the detector"):  # and a box is not
+        RoiSet(rois[1:], (3, 100))
+    with pytest.raises(RoiError, match="off the detector"):
+        RoiSet(rois, (5, 100))

@@ -14,7 +14,8 @@ from .logbook import Key
 from .masks import Mask
 from .measures import MEASURES
 from .region_shapes import Ellipse, Polygon, Rotated, Sector, Shape
-from .rois import EDGE, OWN_EDGE, PLANE, POLY_X, POLY_Y, ROLES, Roi, RoiSet
+from .roi_sets import RoiSet
+from .rois import EDGE, OWN_EDGE, PLANE, POLY_X, POLY_Y, ROLES, Roi
 
 __all__ = [
     "CAUSES",

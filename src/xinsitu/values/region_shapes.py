@@ -54,6 +54,19 @@ def turned(angle: float) -> tuple[Point, Point]:
     return (sine, cosine), (cosine, -sine)
 
 
+def smallest(origin: tuple[int, int], weights: Doubles) -> tuple[Box, Doubles]:
+    """Leave out the outer rows and columns of a box in which no pixel counts.
+
+    Examples
+    --------
+    >>> smallest((5, 7), np.array([[0.0, 0.0, 0.0], [0.0, 1.0, 0.5]]))
+    (((6, 7), (8, 10)), array([[1. , 0.5]]))
+    """
+    (top, bottom), (left, right) = ((int(one.min()), int(one.max()) + 1) for one in np.nonzero(weights))
+    box = (origin[0] + top, origin[0] + bottom), (origin[1] + left, origin[1] + right)
+    return box, np.ascontiguousarray(weights[top:bottom, left:right])
+
+
 @dataclass(frozen=True)
 class Shape:
     """What all shapes can do; a shape of its own says its ``rings``, its ``area``, and which pixel centres it holds."""
@@ -109,15 +122,9 @@ class Shape:
             weights = np.clip(weights, 0.0, 1.0)
         else:
             weights = self.holds(origin, shape).astype(np.float64)
-        rows, columns = np.flatnonzero(weights.any(axis=1)), np.flatnonzero(weights.any(axis=0))
-        if not rows.size:
+        if not weights.any():
             raise RoiError('holds the centre of no pixel: make it larger, or count parts of pixels, edges="exact"')
-        (top, bottom), (left, right) = (rows[0], rows[-1] + 1), (columns[0], columns[-1] + 1)
-        box = (
-            (int(origin[0] + top), int(origin[0] + bottom)),
-            (int(origin[1] + left), int(origin[1] + right)),
-        )
-        return box, np.ascontiguousarray(weights[top:bottom, left:right])
+        return smallest(origin, weights)
 
     @property
     def text(self) -> str:

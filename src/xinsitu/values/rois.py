@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
 from xinsitu.errors import RoiError
 from xinsitu.kernels import Doubles
 
-from .fields import Bounds, bounds, keep_unknown, names
-from .geometries import RECTANGLES, TURNS, refuse_other_shapes, shape_of
+from .fields import Bounds, Box, bounds, keep_unknown, names
+from .geometries import RECTANGLES, refuse_other_shapes, shape_of
 from .key_frames import KeyFrame
+from .masks import Mask
 from .measures import MEASURES, checked_measure, number_of_brightest
-from .notebook import cell, swatch, table
-from .region_shapes import EDGES, Rotated, Shape
+from .region_shapes import EDGES, Rotated, Shape, smallest
 
 ROLES = ("signal", "background")
 EDGE, PLANE, POLY_Y, POLY_X = "edge", "plane", "poly_y", "poly_x"
 OWN_EDGE = (EDGE, PLANE, POLY_Y, POLY_X)
 """Reserved background names of a ROI: its own edge's mean; through that edge a plane, a parabola along y or along x."""
-MOST_ROIS = 10_000
-"""More in one file are a mistake, not regions of interest."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +50,8 @@ class Roi:
     edges
         ``whole``: pixels whose centre lies in the shape count; ``exact``: each as much as lies in it, so that sums
         over a constant image are the shape's area.
+    frame
+        Box of the pixels that there are, to which a shape is cut (:meth:`on`); without it no pixel is before 0.
 
     Raises
     ------
@@ -84,6 +82,7 @@ class Roi:
     geometry: Shape | None = None
     edges: Literal["whole", "exact"] = "whole"
     extra: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    frame: Box | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip() or not self.name.isprintable():
@@ -111,11 +110,10 @@ class Roi:
         if not isinstance(geometry, Shape):
             raise RoiError(f"geometry of ROI {self.name!r} must be a shape, e.g. Ellipse, not {geometry!r}")
         try:
-            box, weights = geometry.weights(self.edges)
+            whole, weights = geometry.weights(self.edges)
         except RoiError as fault:
             raise RoiError(f"ROI {self.name!r} {fault}") from None
-        if min(box[0][0], box[1][0]) < 0:
-            raise RoiError(f"the shape of ROI {self.name!r} begins at pixel {(box[0][0], box[1][0])}, off the detector")
+        box, weights, off = self._cut(whole, weights)
         for axis, own, told in zip("yx", box, (self.y, self.x), strict=True):
             if told is not None and tuple(told) != own:
                 raise RoiError(
@@ -123,11 +121,35 @@ class Roi:
                 )
             object.__setattr__(self, axis, own)
         object.__setattr__(self, "_weights", None if (weights == 1).all() else weights)
+        object.__setattr__(self, "_off", off)
+
+    def _cut(self, box: Box, weights: Doubles) -> tuple[Box, Doubles, float]:
+        """Return what is on the frame of a shape, and how many of its pixels are not."""
+        frame = self.frame or ((0, box[0][1]), (0, box[1][1]))
+        y, x = (
+            (min(max(first, low), high), max(min(behind, high), low))
+            for (first, behind), (low, high) in zip(box, frame, strict=True)
+        )
+        if (y, x) == box:
+            return box, weights, 0.0
+        said = f"y = {list(box[0])}, x = {list(box[1])}"
+        if self.path or isinstance(self.geometry, Mask):
+            raise RoiError(f"ROI {self.name!r}, {said}, reaches over the edge of the detector")
+        top, left = box[0][0], box[1][0]
+        kept = weights[y[0] - top : y[1] - top, x[0] - left : x[1] - left]
+        if not kept.any():
+            raise RoiError(f"ROI {self.name!r}, {said}, lies off the detector")
+        return *smallest((y[0], x[0]), kept), float(weights.sum() - kept.sum())
 
     @property
     def weights(self) -> Doubles | None:
         """How much each pixel of the box counts, from 0 to 1, ``(row, column)``; None where all of them do."""
         return getattr(self, "_weights", None)
+
+    @property
+    def off(self) -> float:
+        """Number of the pixels of its shape that are not there, beyond the edge of the detector."""
+        return getattr(self, "_off", 0.0)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -170,11 +192,33 @@ class Roi:
             raise RoiError(f"ROI {self.name!r} has a shape: a box of another size does not tell how to change it")
         return self.reshaped(self.geometry.shifted(y[0] - self.y[0], x[0] - self.x[0]))
 
-    def reshaped(self, geometry: Shape | None, *, y: Bounds | None = None, x: Bounds | None = None) -> Roi:
-        """Return the same ROI with another shape; without one it is the rectangle ``y``, ``x``."""
+    def on(self, frame: Box) -> Roi:
+        """Return what is on a frame of a shape that reaches over its edge; all else as it is.
+
+        Raises
+        ------
+        RoiError
+            Nothing is, or a mask or a shape that moves reaches over the edge.
+
+        Examples
+        --------
+        >>> from xinsitu.values import Ellipse
+        >>> disc = Roi("disc", geometry=Ellipse(centre=(20, 29.5), axes=(5, 5)), edges="exact")
+        >>> half = disc.on(((0, 195), (0, 30)))
+        >>> half.x, round(half.area / disc.area, 9), round(half.off / disc.area, 9)
+        ((25, 30), 0.5, 0.5)
+        """
+        if self.geometry is None or self.path:
+            return self
+        return replace(self, y=None, x=None, frame=frame)  # type: ignore[arg-type] # the box follows from the shape
+
+    def reshaped(
+        self, geometry: Shape | None, *, y: Bounds | None = None, x: Bounds | None = None, edges: str | None = None
+    ) -> Roi:
+        """Return the same ROI with another shape, or other edges; without a shape it is the rectangle ``y``, ``x``."""
         if geometry is None:
             y, x = y or self.y, x or self.x
-        return replace(self, y=y, x=x, geometry=geometry)  # type: ignore[arg-type] # the box follows from the shape
+        return replace(self, y=y, x=x, geometry=geometry, edges=edges or self.edges)  # type: ignore[arg-type] # as above
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
@@ -237,163 +281,3 @@ class Roi:
 
 def _size(frame: KeyFrame) -> tuple[int, int]:
     return frame.y[1] - frame.y[0], frame.x[1] - frame.x[0]
-
-
-def _as_rois(rois: object) -> tuple[Roi, ...]:
-    """Return ROIs as a tuple, or say what was given instead."""
-    if isinstance(rois, str | os.PathLike):
-        raise RoiError(f"ROIs are wanted, not the path {os.fspath(rois)!r}: read it with read_rois first")
-    if isinstance(rois, Roi):
-        raise RoiError(f"ROIs are wanted, several of them: put {rois.name!r} into a list")
-    if isinstance(rois, Mapping):
-        raise RoiError("ROIs are wanted, not a dict: make them with RoiSet.from_dict, or Roi(name, y=, x=)")
-    if hasattr(rois, "dims") or not isinstance(rois, Iterable):
-        raise RoiError(f"ROIs are wanted, not {type(rois).__name__}; frames come first, then the ROIs")
-    found = tuple(rois)
-    for roi in found:
-        if not isinstance(roi, Roi):
-            raise RoiError(
-                f"a RoiSet holds Roi values, not {type(roi).__name__}; e.g. Roi('WZ', y=(60, 150), x=(9, 20))"
-            )
-    return found
-
-
-@dataclass(frozen=True)
-class RoiSet(Sequence[Roi]):
-    """ROIs in their order, found by name.
-
-    Raises
-    ------
-    RoiError
-        Two ROIs have one name, a background is not in the set, or a box lies outside the detector.
-
-    Examples
-    --------
-    >>> rois = RoiSet([Roi("WZ", y=(60, 150), x=(210, 270)), Roi("ZB", y=(60, 150), x=(80, 160))])
-    >>> rois.names, rois["ZB"].x
-    (('WZ', 'ZB'), (80, 160))
-    """
-
-    rois: tuple[Roi, ...]
-    detector_shape: tuple[int, int] | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
-
-    def __init__(
-        self,
-        rois: Iterable[Roi] = (),
-        detector_shape: Sequence[int] | None = None,
-        extra: Mapping[str, Any] | None = None,
-    ) -> None:
-        object.__setattr__(self, "rois", _as_rois(rois))
-        object.__setattr__(self, "detector_shape", None if detector_shape is None else tuple(map(int, detector_shape)))
-        object.__setattr__(self, "extra", dict(extra or {}))
-        if len(self.rois) > MOST_ROIS:
-            raise RoiError(f"{len(self.rois)} ROIs are more than the {MOST_ROIS} that are measured at once")
-        names = self.names
-        if twice := sorted(name for name, count in Counter(names).items() if count > 1):
-            raise RoiError(f"two ROIs are called {twice[0]!r}; a name is the key across measurements")
-        known = {*names, *OWN_EDGE}
-        for roi in self.rois:
-            if strange := [name for name in roi.background if name not in known]:
-                raise RoiError(
-                    f"the background of ROI {roi.name!r} names {strange[0]!r}; the set has {', '.join(names)}"
-                )
-        if self.detector_shape is not None:
-            self.check(self.detector_shape)
-
-    def check(self, shape: Sequence[int]) -> None:
-        """Raise :class:`~xinsitu.errors.RoiError` if a ROI does not lie on a detector of this shape."""
-        for roi in self.rois:
-            for axis, (_, behind), size in (("y", roi.y, shape[0]), ("x", roi.x, shape[1])):
-                if behind > size:
-                    raise RoiError(
-                        f"ROI {roi.name!r} ends at {axis} = {behind}, outside the detector of "
-                        f"{shape[0]} rows and {shape[1]} columns"
-                    )
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names in order."""
-        return tuple(roi.name for roi in self.rois)
-
-    def __len__(self) -> int:
-        return len(self.rois)
-
-    def __iter__(self) -> Iterator[Roi]:
-        return iter(self.rois)
-
-    @overload
-    def __getitem__(self, key: int | str) -> Roi: ...
-    @overload
-    def __getitem__(self, key: slice) -> Sequence[Roi]: ...
-    def __getitem__(self, key: int | str | slice) -> Roi | Sequence[Roi]:
-        if not isinstance(key, str):
-            return self.rois[key]
-        for roi in self.rois:
-            if roi.name == key:
-                return roi
-        raise RoiError(f"there is no ROI {key!r}; there are {', '.join(self.names) or 'none'}")
-
-    def also(self, *further: str) -> RoiSet:
-        """Return a set whose ROIs measure these quantities, too, e.g. ``rois.also("std", "sigma")``."""
-        asked = [tuple(dict.fromkeys((*(roi.measure or MEASURES), *further))) for roi in self.rois]
-        rois = [replace(roi, measure=measure) for roi, measure in zip(self.rois, asked, strict=True)]
-        return RoiSet(rois, self.detector_shape, self.extra) if further else self
-
-    def replaced(self, roi: Roi) -> RoiSet:
-        """Return a set in which this ROI stands for the one of its name, or behind the others if there was none."""
-        if roi.name not in self.names:
-            return RoiSet((*self.rois, roi), self.detector_shape, self.extra)
-        return RoiSet((roi if old.name == roi.name else old for old in self.rois), self.detector_shape, self.extra)
-
-    @classmethod
-    def of(cls, rois: RoiSet | Roi | Iterable[Roi]) -> RoiSet:
-        """Take a RoiSet as it is and make one of a ROI or any iterable of ROIs."""
-        if isinstance(rois, Roi):
-            return cls([rois])
-        return rois if isinstance(rois, RoiSet) else cls(rois)
-
-    def _repr_html_(self) -> str:
-        """Show the boxes as a table, with their colours."""
-        rows = [
-            (
-                swatch(roi.color) + cell(roi.name),
-                cell(f"{roi.y[0]}:{roi.y[1]}"),
-                cell(f"{roi.x[0]}:{roi.x[1]}"),
-                cell("" if roi.geometry is None else roi.geometry.kind),
-                cell(roi.role),
-                cell(", ".join(roi.background)),
-                cell("all" if roi.measure is None else ", ".join(roi.measure)),
-                cell(None if roi.path is None else f"moves, {len(roi.path)} key frames"),
-            )
-            for roi in self
-        ]
-        title = f"{len(self)} ROIs" + (
-            "" if self.detector_shape is None else " on {} x {} pixels".format(*self.detector_shape)
-        )
-        return table(title, ("name", "y", "x", "shape", "role", "background", "measures", ""), rows)
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON form without the format line."""
-        shape = None if self.detector_shape is None else list(self.detector_shape)
-        return {"detector_shape": shape, "rois": [roi.to_dict() for roi in self.rois], **self.extra}
-
-    @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> RoiSet:
-        """Read the JSON form.
-
-        Raises
-        ------
-        RoiError
-            ``rois`` is missing or a ROI makes no sense.
-        """
-        if not isinstance(document.get("rois"), list):
-            raise RoiError("there is no list 'rois'")
-        refuse_other_shapes({"name": "of all", **{key: value for key, value in document.items() if key in TURNS}})
-        shape = document.get("detector_shape")
-        if shape is not None and (
-            not isinstance(shape, list) or len(shape) != 2 or not all(type(n) is int and n > 0 for n in shape)
-        ):
-            raise RoiError(f"detector_shape must be [rows, columns], not {shape!r}")
-        extra = keep_unknown(document, ("format", "version", "detector_shape", "rois"), "the ROI file")
-        return cls((Roi.from_dict(roi) for roi in document["rois"]), shape, extra)

@@ -11,8 +11,9 @@ from xinsitu.errors import RoiError
 from xinsitu.values import OWN_EDGE, Bounds, Roi, RoiSet
 
 from .kinds import KINDS, as_kind, kind_of
-from .shape_edits import on_image
 
+ANYWHERE = (-1_000_000, 1_000_000)
+"""Limits of shapes, which are cut where they reach over the edge of the image."""
 _TYPED = re.compile(r"\s*(\d+)\s*[:\-, ]\s*(\d+)\s*[,;x ]\s*(\d+)\s*[:\-, ]\s*(\d+)\s*$")
 Shape = tuple[Bounds, Bounds]
 """Rows and columns that the image covers: ``((first, behind the last), (first, behind the last))``."""
@@ -187,7 +188,7 @@ def inside(rois: RoiSet, shape: Shape) -> RoiSet:
         if any(low >= high for low, high in box.values()):
             (y0, y1), (x0, x1) = shape
             raise RoiError(f"ROI {roi.name!r} lies outside the image, y = {y0}:{y1}, x = {x0}:{x1}")
-        clipped.append(on_image(roi, shape) if roi.geometry is not None else roi.moved(y=box["y"], x=box["x"]))
+        clipped.append(roi.on(shape) if roi.geometry is not None else roi.moved(y=box["y"], x=box["x"]))
     return RoiSet(clipped, None, rois.extra)
 
 

@@ -57,8 +57,9 @@ class Regions(param.Parameterized):  # type: ignore[misc] # param has no types
 
         A ROI that moves is put there at the frame that is shown.
         """
-        box = roi_edits.snapped(*y, self.shape[0]), roi_edits.snapped(*x, self.shape[1])
         roi = self.rois[name]
+        limits = self.shape if roi.geometry is None or roi.path else (roi_edits.ANYWHERE, roi_edits.ANYWHERE)
+        box = roi_edits.snapped(*y, limits[0]), roi_edits.snapped(*x, limits[1])
         if box == self.box(name) or (name, box) == self._placed:
             return
         if roi.geometry is None or roi.path:
@@ -68,7 +69,7 @@ class Regions(param.Parameterized):  # type: ignore[misc] # param has no types
         before, self._placed = self._history.now, (name, box)
         with suppress(RoiError):  # it stays as it was
             roi = shape_edits.placed(before[name] if name in before.names else roi, box)  # as often as it is dragged
-            self.rois = self.rois.replaced(shape_edits.on_image(roi, self.shape))
+            self.rois = self.rois.replaced(roi.on(self.shape))
 
     def box(self, name: str) -> Box:
         """Rows and columns of a ROI at the frame that is shown."""
@@ -104,7 +105,7 @@ class Regions(param.Parameterized):  # type: ignore[misc] # param has no types
         """Put a ROI where somebody typed it, ``y0:y1, x0:x1``."""
         y, x = roi_edits.typed(text, self.shape)
         roi = shape_edits.placed(self.rois[name], (y, x))
-        self._set(self.rois.replaced(self._keyed(roi) if roi.path else shape_edits.on_image(roi, self.shape)))
+        self._set(self.rois.replaced(self._keyed(roi) if roi.path else roi.on(self.shape)))
 
     def draw(self, y: tuple[float, float], x: tuple[float, float], kind: str = shape_edits.RECTANGLE) -> None:
         """Add a ROI of a shape in the box that the mouse drew, edges between pixels in any order, and select it."""
@@ -115,9 +116,9 @@ class Regions(param.Parameterized):  # type: ignore[misc] # param has no types
     def draw_polygon(self, corners: Sequence[float]) -> None:
         """Add a polygon whose corners ``y, x, y, x, …`` were clicked, and select it."""
         shape = shape_edits.by_hand(shape_edits.polygon(corners))
-        roi = shape_edits.on_image(Roi("ROI", geometry=shape), self.shape)
+        roi = Roi("ROI", geometry=shape).on(self.shape)
         rois, name = roi_edits.drawn(self.rois, roi.y, roi.x)
-        self._set(rois.replaced(rois[name].reshaped(shape)), name)
+        self._set(rois.replaced(rois[name].reshaped(shape).on(self.shape)), name)
 
     def set_shape(self, name: str, kind: str) -> None:
         """Give a ROI another shape, in the box that it has."""
@@ -125,11 +126,11 @@ class Regions(param.Parameterized):  # type: ignore[misc] # param has no types
 
     def type_shape(self, name: str, text: str) -> None:
         """Give a ROI the shape that somebody typed, as files have it; nothing: a rectangle."""
-        self._set(self.rois.replaced(shape_edits.on_image(shape_edits.typed_shape(self.rois[name], text), self.shape)))
+        self._set(self.rois.replaced(shape_edits.typed_shape(self.rois[name], text).on(self.shape)))
 
     def set_edges(self, name: str, edges: str) -> None:
         """Count whole pixels, or parts of them where the shape's line crosses."""
-        self._set(self.rois.replaced(replace(self.rois[name], edges=edges)))
+        self._set(self.rois.replaced(self.rois[name].reshaped(self.rois[name].geometry, edges=edges)))
 
     def handles(self) -> tuple[tuple[float, float], ...]:
         """Points ``(y, x)`` by which the mouse changes the shape of the selected ROI; none of one that moves."""
@@ -158,11 +159,11 @@ class Regions(param.Parameterized):  # type: ignore[misc] # param has no types
         (before, counted), self._brush = self._brush, (point, self._brush[1])
         with suppress(RoiError):  # off the image, or the last pixel: it stays as it was
             changed = shape_edits.painted(roi, before, point, counted=counted)
-            self.rois = self.rois.replaced(shape_edits.on_image(changed, self.shape))
+            self.rois = self.rois.replaced(changed.on(self.shape))
 
     def _reshape(self, roi: Roi, shape: Shape) -> None:
         """Give a ROI the shape that the hand made, if that lies on the image."""
-        self.rois = self.rois.replaced(shape_edits.on_image(roi.reshaped(shape_edits.by_hand(shape)), self.shape))
+        self.rois = self.rois.replaced(roi.reshaped(shape_edits.by_hand(shape)).on(self.shape))
 
     def nudge(self, rows: int, columns: int, *, size: bool = False) -> None:
         """Move the selected ROI by whole pixels, or its lower right corner, as far as the image goes."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from xinsitu.errors import RoiError
-from xinsitu.values import Bounds, Box, Ellipse, Mask, Polygon, Roi, Rotated, Sector, Shape
+from xinsitu.values import Box, Ellipse, Mask, Polygon, Roi, Rotated, Sector, Shape
 from xinsitu.values.geometries import shape_of
 from xinsitu.values.region_shapes import Point, turned
 
@@ -71,8 +71,10 @@ def pixels_of(roi: Roi) -> Mask:
     """
     if roi.geometry is None:
         return Mask(tuple((row, *roi.x) for row in range(*roi.y)))
-    (y, x), weights = roi.geometry.weights("whole")
-    return Mask.of(weights > 0, (y[0], x[0]))
+    whole = roi.reshaped(roi.geometry, edges="whole")
+    if whole.weights is None:
+        return pixels_of(whole.reshaped(None))
+    return Mask.of(whole.weights > 0, (whole.y[0], whole.x[0]))
 
 
 def painted(roi: Roi, begin: Point, end: Point, *, counted: bool) -> Roi:
@@ -262,18 +264,3 @@ def typed_shape(roi: Roi, text: str) -> Roi:
         example = '{"kind": "ellipse", "centre": [60, 90], "axes": [10, 20]}'
         raise RoiError(f"a shape is typed as in ROI files, such as {example}")
     return roi.reshaped(shape_of(document))
-
-
-def on_image(roi: Roi, limits: tuple[Bounds, Bounds]) -> Roi:
-    """Return a ROI whose shape lies on the image.
-
-    Raises
-    ------
-    RoiError
-        It reaches over an edge.
-    """
-    for name, (first, behind), (low, high) in zip("yx", (roi.y, roi.x), limits, strict=True):
-        if first < low or behind > high:
-            said = f"{name} = {first}:{behind} of {low}:{high}"
-            raise RoiError(f"the shape of ROI {roi.name!r} reaches over the edge of the image, {said}")
-    return roi

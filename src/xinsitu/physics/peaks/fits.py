@@ -198,10 +198,10 @@ def _fits(
     image, signals = image_of(data), {roi.name: at for at, roi in enumerate(rois) if roi.role == "signal"}
     if not signals:
         raise SchemaError("there is no ROI to fit")
-    for name in signals:
-        for axis, (low, behind) in zip(AXES, (rois[name].y, rois[name].x), strict=True):
-            _check(model, behind - low, f"{axis} profile of ROI {name!r}")
     told = fitted(data, rois, correction)
+    for name in signals:
+        for axis, (low, behind) in zip(AXES, (told.rois[name].y, told.rois[name].x), strict=True):
+            _check(model, behind - low, f"{axis} profile of ROI {name!r}")
     plan = FitPlan(told.plan, model, tuple(signals.values()))
     tail = (len(AXES) * len(signals), columns_for(len(model.names)))
     values = over_blocks(fit_block, told.image, told.per_frame, plan, tail=tail, dtype=np.float64, shared=told.shared)

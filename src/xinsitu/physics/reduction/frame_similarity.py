@@ -20,7 +20,7 @@ from xinsitu.physics.corrections.plan import prepared
 from xinsitu.schema import image_of
 from xinsitu.values import Box, Roi, RoiSet
 
-from .roi_plan import check_inside
+from .roi_plan import on_image
 
 Kind = Literal["correlation", "intensity"]
 KINDS = ("correlation", "intensity")
@@ -138,11 +138,12 @@ def _rows_of_frames(
     """Return the pixels of each frame in a row, and how much they count."""
     rows, columns = ((int(image[dim][0]), int(image[dim][-1]) + 1) if dim in image.coords else (0, image.sizes[dim])
                      for dim in ("y", "x"))  # fmt: skip
-    box = (rows, columns) if roi is None else (roi.y, roi.x)
+    box = rows, columns
     if roi is not None:
         if roi.path is not None:
             raise RoiError(f"ROI {roi.name!r} moves, and what moves is never like itself: compare its profiles")
-        check_inside(image, RoiSet([replace(roi, background=())]), {})
+        (roi,) = on_image(image, RoiSet([replace(roi, background=())]), {})
+        box = roi.y, roi.x
     ready = prepared(data, correction, (box,), dtype=np.float32)
     first = int(ready.image["y"][0]), int(ready.image["x"][0])
     inside = (box[0][0] - first[0], box[0][1] - first[0]), (box[1][0] - first[1], box[1][1] - first[1])

@@ -77,11 +77,15 @@ class Axes:
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
-    """Pixels of a region: ``weights (y, x)`` of its box, None where all count; axes of its own, if it has some."""
+    """Pixels of a region: ``weights (y, x)`` of its box, None where all count; axes of its own, if it has some.
+
+    ``off``: how many more its shape has beyond the edge of the image.
+    """
 
     box: tuple[int, int]
     weights: Doubles | None = None
     axes: Axes | None = None
+    off: float = 0.0
 
     @property
     def size(self) -> tuple[int, int]:
@@ -100,8 +104,8 @@ class Pixels:
 
     @cached_property
     def area(self) -> float:
-        """Number of pixels, those that count in part as much as they do."""
-        return float(self.box[0] * self.box[1] if self.weights is None else self.weights.sum())
+        """Number of pixels, those that count in part as much as they do, and those that are not there."""
+        return float(self.box[0] * self.box[1] if self.weights is None else self.weights.sum()) + self.off
 
     @cached_property
     def rim(self) -> Bools:

@@ -40,6 +40,8 @@ class Fitted:
     shared: Any
     boxes: Mapping[str, Boxes]
     """Bounds per frame of the ROIs that move."""
+    rois: RoiSet
+    """Those that were given, cut to the image."""
 
 
 def fitted(
@@ -64,7 +66,7 @@ def fitted(
     """
     image = image_of(data)
     boxes = {roi.name: boxes_in_time(data, roi) for roi in rois if roi.path is not None}
-    check_inside(image, rois, boxes)
+    rois = on_image(image, rois, boxes)
     if says_counts(image) and not holds_counts(image):
         warn(
             "the image says that it holds counts, but somebody has calculated with it, or it came as floating point: "
@@ -89,7 +91,7 @@ def fitted(
         per_frame[:, EXPOSURE] = _exposure(data, image)
     for bounds in boxes.values():
         per_frame = np.concatenate([per_frame, bounds.astype(np.float64)], axis=1)
-    return Fitted(ready.image, per_frame, plan, ready.shared, boxes)
+    return Fitted(ready.image, per_frame, plan, ready.shared, boxes, rois)
 
 
 def _largest(bounds: Boxes) -> tuple[int, int]:
@@ -122,9 +124,10 @@ def covered(rois: RoiSet, boxes: Mapping[str, Boxes]) -> Box:
     return (int(low[0, 0]), int(high[0, 1])), (int(low[1, 0]), int(high[1, 1]))
 
 
-def check_inside(image: xr.DataArray, rois: RoiSet, boxes: Mapping[str, Boxes]) -> None:
-    """Every ROI lies in the image, wherever it is."""
-    y, x = pixel_index(image, "y"), pixel_index(image, "x")
+def on_image(image: xr.DataArray, rois: RoiSet, boxes: Mapping[str, Boxes]) -> RoiSet:
+    """Cut shapes to the image, and say so; every other ROI lies in it, wherever it is."""
+    frame = y, x = pixel_index(image, "y"), pixel_index(image, "x")
+    rois = RoiSet((roi.on(frame) for roi in rois), extra=rois.extra)
     for roi in rois:
         own_y, own_x = hull(roi, boxes)
         if not (y[0] <= own_y[0] and own_y[1] <= y[1] and x[0] <= own_x[0] and own_x[1] <= x[1]):
@@ -132,6 +135,12 @@ def check_inside(image: xr.DataArray, rois: RoiSet, boxes: Mapping[str, Boxes]) 
                 f"ROI {roi.name!r}, y = {list(own_y)}, x = {list(own_x)}, does not lie in the image, "
                 f"y = {list(y)}, x = {list(x)}"
             )
+        if roi.off:
+            warn(
+                f"ROI {roi.name!r} reaches over the edge of the image: {roi.off / (roi.area + roi.off):.0%} of it is "
+                "not there, and what is measured is that of the rest"
+            )
+    return rois
 
 
 def _plan(
@@ -157,7 +166,7 @@ def _plan(
             n_brightest=roi.n_brightest,
             moving=moving.get(roi.name),
             largest=largest.get(roi.name),
-            shape=None if roi.weights is None else Pixels(roi.shape, roi.weights),
+            shape=None if roi.weights is None and not roi.off else Pixels(roi.shape, roi.weights, off=roi.off),
         )
         for roi in rois
     )
@@ -188,7 +197,7 @@ def turned_region(region: Region, roi: Roi) -> Region:
             f"ROI {roi.name!r} has the axes of a {kind} shape, so no parabola along y or x lies under it: "
             f"take {EDGE!r}, {PLANE!r} or ROIs"
         )
-    return replace(region, largest=None, shape=Pixels(roi.shape, roi.weights, Axes.of(roi)))
+    return replace(region, largest=None, shape=Pixels(roi.shape, roi.weights, Axes.of(roi), roi.off))
 
 
 def _kind_of_background(roi: Roi) -> str:

@@ -86,10 +86,10 @@ def profiles(
     told = fitted(data, RoiSet([roi, *(other for other in others if other.name != roi.name)]), correction)
     if along in OWN_AXES:
         places = own_axis(roi, along)
-        regions = (turned_region(told.plan.regions[0], roi), *told.plan.regions[1:])
+        regions = (turned_region(told.plan.regions[0], told.rois[0]), *told.plan.regions[1:])
         plan = ProfilePlan(replace(told.plan, regions=regions), OWN_AXES[along].axis, (0, places.size))
     else:
-        bounds = hull(roi, told.boxes)[0 if along == "y" else 1]
+        bounds = hull(told.rois[0], told.boxes)[0 if along == "y" else 1]
         kept = image[along].attrs if along in image.coords else {"units": PIXEL}
         places = xr.DataArray(np.arange(*bounds), dims=along, attrs=kept)
         plan = ProfilePlan(told.plan, along, bounds)

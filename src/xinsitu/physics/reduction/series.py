@@ -136,7 +136,7 @@ def measure(
     _warn_of_unused(named)
     fit = fitted(data, named, correction, smooth, own_axes=True)
     if profiles:
-        fit = replace(fit, plan=replace(fit.plan, bins=covered(named, fit.boxes)))
+        fit = replace(fit, plan=replace(fit.plan, bins=covered(fit.rois, fit.boxes)))
     packed, columns = rows_of(fit), fit.plan.columns
     series = series_of(packed[:, :, : len(columns)], data, named, fit, correction)
     if fit.plan.bins is None:
@@ -235,7 +235,7 @@ def _unpacked(
 ) -> xr.Dataset:
     """One variable per quantity, with units, names and coordinates."""
     units = units_after(image, correction)
-    coords = _riding_along(data, image) | _geometry(rois, fit.boxes, image.sizes["time"])
+    coords = _riding_along(data, image) | _geometry(fit.rois, fit.boxes, image.sizes["time"])
     if any(roi.measures("brightest") for roi in rois):
         number = np.array([roi.n_brightest for roi in rois], dtype=np.int64)
         coords["n_brightest"] = _variable("n_brightest", ("roi",), number)

@@ -83,7 +83,7 @@ def track(
     Raises
     ------
     RoiError
-        The ROI does not lie in the image.
+        The ROI does not lie in the image, all of it.
 
     Examples
     --------
@@ -97,6 +97,8 @@ def track(
     known = () if rois is None else rois.names
     others = [replace(rois[name], path=None, background=()) for name in roi.background if rois and name in known]
     fit = fitted(data, RoiSet([replace(roi, path=None), *others]), correction, whole=True)
+    if fit.rois[0].off:
+        raise RoiError(f"ROI {roi.name!r} reaches over the edge of the image: what follows a spot has to lie inside")
     first, *rest = fit.plan.regions
     moving = replace(first, moving=fit.per_frame.shape[1], measures=frozenset(("com", "intensity")))
     shared = fit.shared.compute() if hasattr(fit.shared, "compute") else fit.shared
