@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
+import numpy as np
+
 from xinsitu.errors import RoiError
 
 from .fields import keep_unknown
@@ -39,6 +41,14 @@ def _as_rois(rois: object) -> tuple[Roi, ...]:
     return found
 
 
+def _as_shape(shape: object) -> tuple[int, int]:
+    """Return rows and columns, or say what was given instead."""
+    sizes = shape if isinstance(shape, list | tuple) else ()
+    if len(sizes) != 2 or not all(isinstance(n, int | np.integer) and n > 0 and n is not True for n in sizes):
+        raise RoiError(f"detector_shape must be [rows, columns], not {shape!r}")
+    return int(sizes[0]), int(sizes[1])
+
+
 @dataclass(frozen=True)
 class RoiSet(Sequence[Roi]):
     """ROIs in their order, found by name.
@@ -67,7 +77,7 @@ class RoiSet(Sequence[Roi]):
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         object.__setattr__(self, "rois", _as_rois(rois))
-        object.__setattr__(self, "detector_shape", None if detector_shape is None else tuple(map(int, detector_shape)))
+        object.__setattr__(self, "detector_shape", None if detector_shape is None else _as_shape(detector_shape))
         object.__setattr__(self, "extra", dict(extra or {}))
         if len(self.rois) > MOST_ROIS:
             raise RoiError(f"{len(self.rois)} ROIs are more than the {MOST_ROIS} that are measured at once")
@@ -174,10 +184,5 @@ class RoiSet(Sequence[Roi]):
         if not isinstance(document.get("rois"), list):
             raise RoiError("there is no list 'rois'")
         refuse_other_shapes({"name": "of all", **{key: value for key, value in document.items() if key in TURNS}})
-        shape = document.get("detector_shape")
-        if shape is not None and (
-            not isinstance(shape, list) or len(shape) != 2 or not all(type(n) is int and n > 0 for n in shape)
-        ):
-            raise RoiError(f"detector_shape must be [rows, columns], not {shape!r}")
         extra = keep_unknown(document, ("format", "version", "detector_shape", "rois"), "the ROI file")
-        return cls((Roi.from_dict(roi) for roi in document["rois"]), shape, extra)
+        return cls((Roi.from_dict(roi) for roi in document["rois"]), document.get("detector_shape"), extra)
