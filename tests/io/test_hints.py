@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 import tifffile
 import xarray as xr
+from fabio import fabioformats
 
 from tests.helpers.camserver import aged, camserver_bytes, ramp, stamp_of, write_frames
 from xinsitu.cli import main
@@ -106,6 +111,36 @@ def test_info_tells_what_opening_tells(tmp_path, capsys):
     # the folders inside were looked at: opening them all is not advised
     with pytest.raises(LayoutError, match="no frames here or in the folders inside"):
         survey(tmp_path, **WHERE)
+
+
+@pytest.mark.parametrize("kind", ["dtrekimage", "bruker100image", "numpyimage"])
+def test_frames_of_another_kind_are_converted_as_is_said(tmp_path, kind):
+    writer = fabioformats.factory(kind)
+    names = [f"m_{number}.{writer.DEFAULT_EXTENSIONS[0]}" for number in range(3)]
+    for name, frame in zip(names, FRAMES, strict=False):
+        fabioformats.factory(kind).__class__(data=frame, header={}).write(str(tmp_path / name))
+    program, *options, files = re.search("'(fabio-convert [^']+)'", refused(tmp_path))[1].split()
+    assert files == "FILES"
+    subprocess.run([Path(sys.executable).parent / program, *options, *names], cwd=tmp_path, check=True)
+    np.testing.assert_array_equal(open_measurement(tmp_path, time="frame", **WHERE)["image"], FRAMES[:3])
+
+
+def test_packed_frames_are_unpacked_as_is_said(tmp_path):
+    write_frames(tmp_path, 2)
+    for path in sorted(tmp_path.iterdir()):
+        with gzip.open(f"{path}.gz", "wb") as packed:
+            packed.write(path.read_bytes())
+        path.unlink()
+    (tmp_path / "notes.txt.gz").write_bytes(b"")
+    name = re.search(r"unpack them first, such as (\S+)$", refused(tmp_path))[1]
+    (tmp_path / name).with_suffix("").write_bytes(gzip.decompress((tmp_path / name).read_bytes()))
+    assert open_measurement(tmp_path, **WHERE).sizes["time"] == 1
+
+
+def test_nothing_is_advised_for_what_is_no_frame(tmp_path):
+    for name in ("m_1.docx", "a.txt.gz", "m_2.png"):
+        (tmp_path / name).write_bytes(b"")
+    assert refused(tmp_path).endswith(".mccd)")
 
 
 def test_a_sample_says_which_hdf5_files_it_did_not_join(tmp_path):

@@ -23,6 +23,9 @@ from .formats.reading import HDF5_SUFFIXES as HDF5_SUFFIXES
 from .formats.reading import SUFFIXES as SUFFIXES
 from .instruments import PATTERNS
 
+PACKED = (".gz", ".bz2", ".xz", ".zst", ".z")
+OTHER_IMAGES = {".dm3", ".img", ".kcd", ".mar2300", ".mar3450", ".mrc", ".npy", ".sfrm", ".spe"}
+"""Endings of frames that fabio reads, and turns into some that are read here."""
 LOG_SUFFIXES = (".log", ".dat", ".spec", ".csv", ".txt")
 _DIGITS = 18  # what int64 holds
 _LONE = 10
@@ -244,10 +247,22 @@ def why_none(folder: Folder, *, inside: bool = True) -> str:
     said = f"{folder.path}: none of the {files} files here is a numbered frame ({', '.join(SUFFIXES)})"
     images = [name for name in folder.strays if name.lower().endswith(SUFFIXES)]
     if not images:
-        return said
+        return said + _other_kinds(folder.strays)
     alike = f"*{os.path.splitext(images[0])[1]}"
     more = f", or several by a pattern, such as {alike}" if len(fnmatch.filter(images, alike)) > 1 else ""
     return f"{said}; open a file itself, {images[0]}{more}"
+
+
+def _other_kinds(names: Sequence[str]) -> str:
+    """Say what makes frames of files that hold some, packed or of another kind; nothing where none do."""
+    endings = {os.path.splitext(name)[1].lower() for name in names}
+    packed = [name for name in names if os.path.splitext(name.lower())[1] in PACKED]
+    if any(os.path.splitext(name.lower())[0].endswith(SUFFIXES + HDF5_SUFFIXES) for name in packed):
+        return f"; unpack them first, such as {packed[0]}"
+    if other := sorted(endings & OTHER_IMAGES):
+        said = "'fabio-convert -F edf FILES' makes frames of them (pip install fabio)"
+        return f"; files of {', '.join(other)} are not read; {said}"
+    return ""
 
 
 def _of_stacks(names: list[str]) -> str:
