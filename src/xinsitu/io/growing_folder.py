@@ -107,7 +107,7 @@ class GrowingFolder:
         self._now = now
         self._chosen: Chosen | None = None
         self._name, self._suffix = "", ""
-        self._states: dict[str, tuple[int, int]] = {}
+        self._states: dict[str, tuple[int, int]] = {}  # of those that were given up; the others' headers have theirs
         self._files: dict[str, FrameName] = {}
         self._headers: dict[str, FrameHeader] = {}
         self._new: dict[str, None] = {}
@@ -262,18 +262,16 @@ class GrowingFolder:
 
     def _hold(self, name: str) -> None:
         """Let a frame that was written anew wait to be whole again; one that was removed stays what it was."""
-        known, now = self._states.get(name), self._state(name)
-        if known is None or now is None or known == now:
-            return
-        del self._states[name]
-        self._headers.pop(name, None)
-        self.given_up.pop(name, None)
-        self._waiting[name] = None
+        header = self._headers.get(name)
+        known, now = (header.size, header.mtime_ns) if header else self._states.get(name), self._state(name)
+        if known is not None and now is not None and known != now:
+            self.again(name)
 
     def again(self, name: str) -> None:
-        """Let a frame that could not be read wait, as one that is written anew."""
+        """Let a frame that could not be read, or is written anew, wait to be whole."""
         self._headers.pop(name, None)
         self._states.pop(name, None)
+        self.given_up.pop(name, None)
         self._waiting[name] = None
 
     def _state(self, name: str) -> tuple[int, int] | None:
@@ -296,7 +294,7 @@ class GrowingFolder:
             elif isinstance(header, FrameFault):
                 self.given_up[name], self._states[name] = header, self._state(name) or (0, 0)
             else:
-                self._headers[name], self._states[name] = header, (header.size, header.mtime_ns)
+                self._headers[name] = header
                 self._recent.append(name)
                 whole.append(name)
         return sorted(whole, key=lambda name: self._files[name].number)

@@ -43,17 +43,19 @@ def as_netcdf(data: xr.Dataset | xr.DataTree, *, frames: bool = False) -> bytes:
     buffer = io.BytesIO()
     with dask.config.set(scheduler="synchronous"):  # a cluster would be asked for a lock on the buffer
         data.to_netcdf(buffer, engine=ENGINE)
-    plain = buffer.getvalue()
+    below = [one.to_dataset(inherit=False) for one in data.descendants] if isinstance(data, xr.DataTree) else [data]
+    if not any(_plots(one, frames=frames) for one in below):
+        return buffer.getvalue()
     with h5netcdf.File(buffer, "a") as file:
         if isinstance(data, xr.DataTree):
-            found = _of_tree(file, data, "NXroot")
-        elif found := bool(_plots(data, frames=frames)):
+            _of_tree(file, data, "NXroot")
+        else:
             name = ENTRY
             while name in data.variables or name in data.dims:
                 name += "_"
             file.attrs.update({"NX_class": "NXroot", "default": name})
             _fill(file.create_group(name), data, frames=frames)
-    return buffer.getvalue() if found else plain
+    return buffer.getvalue()
 
 
 def _of_tree(group: h5netcdf.Group, node: xr.DataTree, kind: str) -> bool:

@@ -35,9 +35,9 @@ BYTES = 32 * 2**20
 
 
 class Row(NamedTuple):
-    """What was measured of a frame, the state of its file, and with what it was measured."""
+    """What was measured of a frame (bytes weigh least), the state of its file, and with what it was measured."""
 
-    numbers: Rows
+    numbers: bytes
     state: tuple[int, int]
     told: bytes
 
@@ -89,6 +89,7 @@ class GrowingSeries:
                 "with a box that rests, and measure it afterwards"
             )
         self._rows: dict[str, Row] = {}
+        self._once: dict[bytes, bytes] = {}
         self._correction: Correction | None = None
         self._known = False
         self._kind: tuple[tuple[int, ...], np.dtype[np.generic]] | None = None
@@ -131,7 +132,10 @@ class GrowingSeries:
             numbers = _computed(fit)
         self.hear(texts)
         states, told = snapshot.states, _told(fit)
-        self._rows |= {name: Row(numbers[index], states[name], told[index]) for index, name in enumerate(own)}
+        rows = zip(own, numbers, told, strict=True)
+        self._rows |= {
+            name: Row(row.tobytes(), states[name], self._once.setdefault(what, what)) for name, row, what in rows
+        }
         with collected():  # a few frames say little of a median or a background
             return [series_of(numbers, scan, self._rois, fit, correction)]
 
@@ -194,8 +198,9 @@ class GrowingSeries:
             for run in _runs([index for index, name in enumerate(names) if name not in found]):
                 numbers = _computed(replace(fit, image=fit.image.isel(time=run), per_frame=fit.per_frame[run]))
                 lacking = zip(names[run], numbers, told[run], strict=True)
-                found |= {name: Row(row, states.get(name, (0, 0)), what) for name, row, what in lacking}
-            packed = np.stack([found[name].numbers for name in names])
+                found |= {name: Row(row.tobytes(), states.get(name, (0, 0)), what) for name, row, what in lacking}
+            shape = len(names), len(fit.plan.regions), -1
+            packed = np.frombuffer(b"".join([found[name].numbers for name in names])).reshape(shape)
             series = series_of(packed, scan, self._rois, fit, correction)
         return Together(series, found, texts)
 
@@ -235,7 +240,8 @@ def _told(fit: Fitted) -> list[bytes]:
     if not fit.plan.asks_median and fit.plan.steps.flat_counts is None:
         own[:, NUMBER] = 0
     plan = fit.plan.fingerprint.encode()
-    return [plan + row.tobytes() for row in own]
+    once: dict[bytes, bytes] = {}  # most frames are measured with the same
+    return [once.setdefault(one, one) for one in (plan + row.tobytes() for row in own)]
 
 
 def _runs(places: Sequence[int]) -> Iterator[slice]:

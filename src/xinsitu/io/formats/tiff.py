@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -112,8 +113,8 @@ def walk(file: OpenFile, mtime_ns: int) -> FrameHeader:
         stamp=stamp,
         stamp_source=source,
         text=text,
-        model=clean(_text(file, tags, MODEL)),
-        software=software,
+        model=sys.intern(clean(_text(file, tags, MODEL))),
+        software=sys.intern(software),  # one text for all frames
         hollow=file.hollow,
     )
     return _with_epics(file, tags, order, header) if max(tags) >= epics.FIRST else header
