@@ -65,7 +65,7 @@ for (const card of strip.children) {
   context.putImageData(data, 0, 0)
 }
 
-// beside the image they are as large as all of them have room; below it they are one strip
+// in one strip, or in rows beside the image and where the strip would be too long; there as large as all have room
 const shapes = [...strip.children].map((card) => Number(card.style.getPropertyValue("--aspect")) || 1)
 if (strip._shapes !== shapes.join()) {
   strip._shapes = shapes.join()
@@ -81,8 +81,11 @@ if (strip._shapes !== shapes.join()) {
       }
       return y + row <= strip.clientHeight - 4
     }
+    const aside = strip.parentElement.matches(".beside, .corner"), inner = 0.92 * (strip.clientHeight - 4) - 20
+    const long = shapes.reduce((sum, shape) => sum + inner * shape + 8, 0)
+    strip.classList.toggle("rows", aside || long > room)
     let high = 480
-    while (high > 36 && !fits(high)) high -= 4
+    while (high > 8 && !fits(high)) high -= 4
     strip.style.setProperty("--high", `${high}px`)
   }
   strip._watched ??= new ResizeObserver(() => strip._fit())

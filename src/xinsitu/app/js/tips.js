@@ -4,6 +4,8 @@ const sheet = document.getElementById("app")._sheet ??= new CSSStyleSheet()
 sheet.replaceSync(`.bk-input, .bk-btn, select, option { color: var(--ink) !important; background-color: var(--ground) !important; border-color: var(--line) !important; }
   .bk-input::placeholder { color: var(--pale); opacity: 1; }
   .bk-btn.bk-active, .bk-btn-primary { color: var(--on) !important; background-color: var(--accent) !important; }
+  .bk-spin-btn { --color: var(--ink); }
+  select:not([size]).bk-input { background-image: url('data:image/svg+xml;utf8,<svg viewBox="0 0 25 20" xmlns="http://www.w3.org/2000/svg"><path d="M 0,0 25,0 12.5,20 Z" fill="%23808a94"/></svg>') !important; }
   .noUi-target { background: var(--line) !important; border-color: var(--line) !important; box-shadow: none !important; }
   label, span, div, .bk-slider-title { color: var(--ink); }`)
 const name = () => {

@@ -136,8 +136,8 @@ def scaled(session: Session) -> pn.viewable.Viewable:
 def image_tools(session: Session) -> dict[str, pn.viewable.Viewable]:
     """Return what belongs to the image: its scale, and its colour limits."""
     model = session.model
-    low = small(pn.widgets.FloatInput(value=model.view.limits[0], width=70), "lowest colour")
-    high = small(pn.widgets.FloatInput(value=model.view.limits[1], width=70), "highest colour")
+    low = small(pn.widgets.FloatInput(value=model.view.limits[0], width=66), "lowest colour")
+    high = small(pn.widgets.FloatInput(value=model.view.limits[1], width=66), "highest colour")
     filling = [False]
 
     def show(*_: object) -> None:
@@ -151,6 +151,10 @@ def image_tools(session: Session) -> dict[str, pn.viewable.Viewable]:
             session.do(lambda: model.view.param.update(limits=tuple(pair), each_frame=False))
 
     for one in (low, high):
+        one.stylesheets = [
+            *one.stylesheets,
+            ".bk-spin-btn { display: none !important; }",
+        ]  # over the number; a step says nothing
         one.param.watch(typed, ["value"])
     model.view.param.watch(show, ["limits"])
     show()
@@ -164,12 +168,6 @@ def image_tools(session: Session) -> dict[str, pn.viewable.Viewable]:
     return {"image_tools": pn.Row(*tools, margin=0, height=28), "image_limits": pn.Row(low, high, margin=0, height=28)}
 
 
-def curve_tools(session: Session) -> pn.viewable.Viewable:
-    """Return the chooser of the time axis."""
-    options = list(session.model.view.axes)
-    return small(bound(session, pn.widgets.Select(options=options, width=84), "axis"), "time axis")
-
-
 def plot_tools(session: Session) -> dict[str, pn.viewable.Viewable]:
     """Return the switches that stand at a plot, by the quantity that it shows."""
     model = session.model
@@ -177,6 +175,7 @@ def plot_tools(session: Session) -> dict[str, pn.viewable.Viewable]:
     along = small(bound(session, pn.widgets.RadioButtonGroup(options=directions, width=64), "along"), "along")
     shift = small(bound(session, pn.widgets.RadioButtonGroup(options=SHIFT, width=112), "shift"), "centre of mass")
     also = {"also: —": "", **{_called(model, name): name for name in ASKED}}
+    axis = small(bound(session, pn.widgets.Select(options=list(model.view.axes), width=84), "axis"), "time axis")
     further = small(bound(session, pn.widgets.Select(options=also, width=120), "further"), "a quantity more")
     groups = {
         "com": [
@@ -190,6 +189,7 @@ def plot_tools(session: Session) -> dict[str, pn.viewable.Viewable]:
             toggle(session, "÷ window", "normalised", "divide by the mean of the window that Shift and a drag chose"),
         ],
         "kymograph": [
+            axis,
             tipped(along, "kymograph along this direction"),
             toggle(session, "log", "log_kymograph", "logarithmic colours of the kymograph"),
         ],

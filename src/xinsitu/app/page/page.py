@@ -16,7 +16,7 @@ from xinsitu.app.views.channel import code, script
 from xinsitu.app.views.drawing import watch
 
 from .file_form import FILES, wire_files
-from .forms import TABS, curve_tools, image_tools, measurement, plot_tools, scaled
+from .forms import TABS, image_tools, measurement, plot_tools, scaled
 from .session import Session
 from .tips import with_tips
 
@@ -123,7 +123,7 @@ def page(session: Session) -> pn.Template:
         template.add_variable(name, value)
     parts = {
         "measurement": measurement(session), "frame_text": text, "state": _state(session), "scaled": scaled(session),
-        **image_tools(session), "curve_tools": curve_tools(session), "notice": _notice(session),
+        **image_tools(session), "notice": _notice(session),
         "picking": _picking(model),
     }  # fmt: skip
     parts |= {view.at: view.root for view in session.views if view.at}

@@ -36,7 +36,7 @@ class SectionView(Drawing):
         }
         common = {
             "height": 90, "sizing_mode": "stretch_both", "tools": "", "toolbar_location": None,
-            "output_backend": "canvas", "min_border": 4,
+            "output_backend": "canvas", "min_border": 4, "min_border_left": 36, "min_border_right": 12,
         }  # fmt: skip
         self._plots = {axis: figure(name=f"profile_{axis}", **common) for axis in ("x", "y")}
         for axis, one in self._plots.items():
@@ -46,7 +46,7 @@ class SectionView(Drawing):
             ends = Scatter(x="at", y="level", line_color="#e6194b", fill_color="#e6194b", size=5, marker="circle")
             one.add_glyph(self.widths[axis], ends, **PLAIN)
         for one in self._plots.values():
-            one.title.update(text_font_size="10px", text_font_style="normal")
+            one.title.update(text_font_size="10px", text_font_style="normal", offset=-32)  # from the figure's edge on
             one.xaxis.ticker = BasicTicker(desired_num_ticks=4)
             one.yaxis.formatter = ticks()
             one.yaxis.ticker = BasicTicker(desired_num_ticks=5)

@@ -1,0 +1,99 @@
+"""Room on the page: what stands in one line, what is shown whole without scrolling, and that no edge shines."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+
+import xinsitu as xi
+from tests.helpers.browser import TOKYO, in_a_browser
+from xinsitu.app.serve import explore
+
+pytestmark = in_a_browser
+
+HIDDEN = """(where) => {
+  const room = document.querySelector(where).getBoundingClientRect()
+  return [...document.querySelectorAll(`${where} > *, #numbers dd`)].filter((one) => {
+    if (!one.closest(where)) return false
+    const {left, right, top, bottom} = one.getBoundingClientRect()
+    return left < room.left - 1 || right > room.right + 1 || top < room.top - 1 || bottom > room.bottom + 1
+  }).map((one) => one.textContent)
+}"""
+LINES = "(side) => Math.round(document.querySelector(`#${side} .tools`).getBoundingClientRect().height / 26)"
+ROIS = xi.RoiSet(
+    [xi.Roi(f"wide {number}", y=(10 + 15 * number, 20 + 15 * number), x=(100, 170)) for number in range(12)]
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return xi.simulate_sample(tmp_path_factory.mktemp("room"), measurements=1, frames=20).folders["time1"]
+
+
+def resized(tab, size):
+    tab.page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+    tab.at_rest()
+
+
+def test_two_regions_at_small_sizes(folder, start):
+    explorer = explore(folder, reading=TOKYO, browser=False)
+    tab = start(explorer, size=(1100, 650))
+    tab.measured(explorer, "spot")
+    tab.at_rest()
+    assert tab.page.evaluate(LINES, "right") == 1
+    assert tab.page.evaluate(LINES, "left") == 2
+    for label in ("time axis", "lowest colour", "highest colour"):
+        assert tab.page.get_by_label(label, exact=True).first.is_visible()
+    assert tab.page.locator("#numbers dd").count() == 5
+    assert tab.page.evaluate(HIDDEN, "#panel .tab.shown > #numbers") == []
+    assert tab.page.locator("#numbers").bounding_box()["y"] < 200  # what is looked at stands first
+    tab.page.emulate_media(color_scheme="dark")
+    tab.page.wait_for_timeout(500)
+    assert edges_shine(tab) == []
+    resized(tab, (800, 600))
+    place = tab.page.locator("#image").bounding_box()
+    assert place["width"] > 0.75 * 800
+    assert tab.page.locator("#cutouts").bounding_box()["x"] >= place["x"] + place["width"]
+    assert tab.page.locator(".profiles").bounding_box()["height"] >= 120
+    assert tab.page.evaluate(HIDDEN, "#cutouts") == []
+    assert tab.errors == []
+
+
+def edges_shine(tab):
+    """Names of the figures at whose upper or left edge pixels are lighter than lines of the page."""
+    from PIL import Image
+
+    seen = np.asarray(Image.open(io.BytesIO(tab.page.screenshot())).convert("L"), dtype=int)
+    ground = seen[tuple(int(part) for part in _corner(tab, "image", down=4, across=4))]
+    found = []
+    for name in ("image", "curve_com_l", "curve_intensity", "kymograph"):
+        y, x = (int(part) for part in _corner(tab, name))
+        if (np.abs(seen[y : y + 3, x + 5 : x + 30] - ground) > 12).any():
+            found.append(name)
+    return found
+
+
+def _corner(tab, name, down=0, across=0):
+    code = "(name) => {const {top, left} = Bokeh.index.find_one(Bokeh.documents[0].get_model_by_name(name))"
+    top, left = tab.page.evaluate(code + ".el.getBoundingClientRect(); return [top, left]}", name)
+    return top + down, left + across
+
+
+def test_twelve_wide_regions_are_all_in_sight(folder, start):
+    explorer = explore(folder, rois=ROIS, reading=TOKYO, browser=False)
+    tab = start(explorer, size=(1366, 768))
+    tab.measured(explorer, "wide 11")
+    for size in ((1366, 768), (1100, 650), (800, 600)):
+        resized(tab, size)
+        tab.until("() => document.querySelectorAll('#cutouts canvas').length === 12")
+        assert tab.page.evaluate(HIDDEN, "#cutouts") == [], size
+    resized(tab, (1366, 768))
+    assert tab.page.locator("#chips button").count() == 12
+    assert all(tab.page.locator("#chips button").nth(at).bounding_box()["x"] < 1086 for at in range(12))
+    scrolls = (
+        "(() => {const one = document.querySelector('#right .tools'); return one.scrollHeight - one.clientHeight})()"
+    )
+    assert tab.page.evaluate(scrolls) <= 0
+    assert tab.errors == []
