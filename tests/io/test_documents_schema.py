@@ -101,16 +101,36 @@ def test_what_the_schema_refuses_we_refuse_too(roi):
         xi.RoiSet.from_dict({"rois": [roi]})
 
 
+def test_null_is_what_is_not_said_and_whole_numbers_may_have_a_point(tmp_path):
+    roi = {
+        "name": "a",
+        "y": [0, 4.0],
+        "x": [0, 4],
+        **dict.fromkeys(("role", "edges", "background", "color", "measure")),
+    }
+    key = {"measurement": None, "scan": None, "frame": 3.0}
+    for form, document, read, same in (
+        ("rois", {"rois": [roi]}, xi.read_rois, [Roi("a", (0, 4), (0, 4))]),
+        ("attenuation", {"changes": [{"before": key, "after": {"position": 7.0}, "cause": None, "note": None}]},
+         xi.read_attenuation_changes, [AttenuationChange(Key(frame=3), Key(position=7))]),
+        ("events", {"events": [{"name": "in", "key": key}]}, xi.read_events, [Event("in", Key(frame=3))]),
+    ):  # fmt: skip
+        told = {"format": f"xinsitu-{form}", "version": 1, **document}
+        checker(form).validate(told)
+        (tmp_path / f"{form}.json").write_text(json.dumps(told))
+        assert list(read(tmp_path / f"{form}.json")) == same
+
+
 def test_schemas_know_the_keys_that_the_code_knows():
     roi = xi.json_schema("rois")["properties"]["rois"]["items"]["properties"]
     assert {one["properties"]["kind"]["const"] for one in roi["shape"]["oneOf"]} == {*SHAPES, IN_Q}
     assert set(roi["measure"]["items"]["anyOf"][0]["enum"]) == {*MEASURES, *FURTHER}
-    assert set(roi["role"]["enum"]) == set(ROLES)
+    assert set(roi["role"]["enum"]) == {*ROLES, None}
     assert set(roi) >= {key for one in ROIS for key in one.to_dict()}
     assert set(roi["path"]["items"]["properties"]) == {*KEY_NAMES, "y", "x"}
     change = xi.json_schema("attenuation")
     assert set(change["$defs"]["key"]["anyOf"][0]["properties"]) == set(KEY_NAMES)
-    assert set(change["properties"]["changes"]["items"]["properties"]["cause"]["enum"]) == set(CAUSES)
+    assert set(change["properties"]["changes"]["items"]["properties"]["cause"]["enum"]) == {*CAUSES, None}
     recipe = xi.json_schema("recipe")["properties"]
     assert set(recipe) == recipe_file._KEYS
     assert set(recipe["correction"]["properties"]) == set(Correcting.__dataclass_fields__) - {"command"}
@@ -144,14 +164,17 @@ WHOLE = {
     ]}, xi.read_rois),
     "attenuation": ({"format": "xinsitu-attenuation", "version": 1, "changes": [
         {"before": "time2:71", "after": "time3:0", "factor": 8.4},
-        {"before": {"measurement": "time1", "frame": 3}, "after": {"position": 9}, "factor": 2.0},
+        {"before": {"measurement": "time1", "scan": 1, "frame": 3}, "after": {"position": 9}, "factor": 2.0,
+         "factor_errors": 0.1, "cause": "beam", "note": "Al", "evidence": {}},
+        {"before": {"measurement": "time1", "seconds": 9}, "after": {"measurement": "time2", "frame": 0}},
     ]}, xi.read_attenuation_changes),
     "events": ({"format": "xinsitu-events", "version": 1, "events": [
         {"name": "In", "key": "time1:24s"},
         {"name": "As", "start": "2014-05-28T17:01:59+09:00", "stop": "2014-05-28T17:03:59+09:00"},
     ]}, xi.read_events),
 }  # fmt: skip
-NONSENSE = [True, "", [], {}, -1, 0.5, 10**30, "x" * 300, [1], [[]], {"a": 1}, [1, 2, 3]]
+GONE = object()
+NONSENSE = [None, True, "", [], {}, -1, 0.5, 10**30, "x" * 300, [1], [[]], {"a": 1}, [1, 2, 3]]
 
 
 def places(document, path=()):
@@ -180,12 +203,12 @@ def test_mutilated_documents_are_refused_in_one_sentence(form, tmp_path):
     assert check.is_valid(whole)
     refused = 0
     for place in list(places(whole))[1:]:
-        for nonsense in (None, *NONSENSE):
+        for nonsense in (GONE, *NONSENSE):
             document = copy.deepcopy(whole)
             part = document
             for key in place[:-1]:
                 part = part[key]
-            if nonsense is None:
+            if nonsense is GONE:
                 del part[place[-1]]
             else:
                 part[place[-1]] = nonsense

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from xinsitu.errors import DocumentError, XinsituError
+from xinsitu.errors import DocumentError, XinsituError, warn
 from xinsitu.values import DetectorGeometry
 
 from .disk import ordinary
@@ -39,6 +39,11 @@ def read_geometry(path: str | os.PathLike[str], *, incidence: float = 0.0) -> De
     DocumentError
         It is no such file, lacks something, or its detector is mirrored; the message names it.
 
+    Warns
+    -----
+    XinsituWarning
+        The file asks for a correction of the parallax, which is not made.
+
     Examples
     --------
     >>> import tempfile
@@ -65,6 +70,8 @@ def read_geometry(path: str | os.PathLike[str], *, incidence: float = 0.0) -> De
             raise DocumentError(f"lacks {', '.join(missing)}")
         high, wide = _pixel_size(told)
         centre = numbers["Poni1"] / high - 0.5, numbers["Poni2"] / wide - 0.5
+        if told.get("Parallax", "False").lower() in ("true", "1"):
+            warn(f"{name}: its correction of the parallax is left out, so maps are those of a sensor without thickness")
         rotation = numbers.get("Rot1", 0.0), numbers.get("Rot2", 0.0), numbers.get("Rot3", 0.0)
         return DetectorGeometry(numbers["Distance"], numbers["Wavelength"], centre, (high, wide), rotation, incidence)
     except (XinsituError, ValueError, TypeError, RecursionError) as fault:

@@ -71,6 +71,10 @@ class AttenuationChange:
             and self.before > self.after
         ):
             raise DocumentError(f"a change begins at {self.before} and ends at {self.after}, before that; swap the two")
+        if not isinstance(self.note, str):
+            raise DocumentError(f"the note of a change must be a text, not {self.note!r}")
+        if not isinstance(self.evidence, Mapping):
+            raise DocumentError(f"the evidence of a change must be an object, not {self.evidence!r}")
         if self.cause not in CAUSES:
             raise DocumentError(f"the cause of a change is one of {', '.join(CAUSES)}, not {self.cause!r}")
         for name in ("factor", "factor_errors"):
@@ -132,9 +136,9 @@ class AttenuationChange:
             after=ends["after"].time if "after_key" in exact else ends["after"],  # type: ignore[arg-type]
             factor=document.get("factor"),
             factor_errors=document.get("factor_errors"),
-            cause=document.get("cause") or "attenuator",
-            note=str(document.get("note") or ""),
-            evidence=document.get("evidence") or {},
+            cause="attenuator" if document.get("cause") is None else document["cause"],
+            note="" if document.get("note") is None else document["note"],
+            evidence={} if document.get("evidence") is None else document["evidence"],
             extra=keep_unknown(document, known, "a change"),
             **exact,
         )

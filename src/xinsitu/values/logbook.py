@@ -117,17 +117,8 @@ class Key:
         if "time" in document:
             said = cls.from_dict(str(document["time"]))
             time, local = said.time or time, said.local
-        scan, frame, seconds, position = (document.get(name) for name in ("scan", "frame", "seconds", "position"))
-        for name, number, kinds in (
-            ("scan", scan, (int,)),
-            ("frame", frame, (int,)),
-            ("seconds", seconds, (int, float)),
-            ("position", position, (int,)),
-        ):
-            if number is None:
-                continue
-            if isinstance(number, bool) or not isinstance(number, kinds) or not abs(number) < _MOST:
-                raise DocumentError(f"{name} must be a number, not {_short(number)}")
+        scan, frame, position = (_whole(document.get(name), name) for name in ("scan", "frame", "position"))
+        seconds = _number(document.get("seconds"), "seconds")
         measurement = document.get("measurement")
         if measurement is not None and not isinstance(measurement, str):
             raise DocumentError(f"measurement must be a text, not {_short(measurement)}: put its name into quotes")
@@ -135,11 +126,28 @@ class Key:
             measurement=measurement,
             scan=scan,
             frame=frame,
-            seconds=None if seconds is None else float(seconds),
+            seconds=seconds,
             time=time,
             local=local,
             position=position,
         )
+
+
+def _number(value: object, name: str) -> float | None:
+    """Return a number that JSON has, if there is one."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _MOST:
+        raise DocumentError(f"{name} must be a number, not {_short(value)}")
+    return float(value)
+
+
+def _whole(value: object, name: str) -> int | None:
+    """Return a whole number, if there is one; as in JSON 3.0 is one, too."""
+    number = _number(value, name)
+    if number is None or number.is_integer():
+        return None if number is None else int(number)
+    raise DocumentError(f"{name} must be a whole number, not {_short(value)}")
 
 
 def _of_text(text: str) -> Key:

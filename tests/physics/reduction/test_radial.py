@@ -132,6 +132,15 @@ def test_poni_files_that_pyfai_writes(tmp_path):
     assert xi.read_geometry(tmp_path / "two.poni").pixel_size == (172e-6, 172e-6)
 
 
+def test_a_correction_of_the_parallax_is_said_to_be_left_out(tmp_path):
+    text = 'Detector_config: {"pixel1": 1e-4, "pixel2": 1e-4}\nDistance: 1\nPoni1: 0\nPoni2: 0\nWavelength: 1e-10\n'
+    (tmp_path / "three.poni").write_text(f"poni_version: 3\n{text}Parallax: False\n")
+    plain = xi.read_geometry(tmp_path / "three.poni")
+    (tmp_path / "three.poni").write_text(f"poni_version: 3\n{text}Parallax: True\n")
+    with pytest.warns(xi.XinsituWarning, match=r"three\.poni: its correction of the parallax"):
+        assert xi.read_geometry(tmp_path / "three.poni") == plain
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
