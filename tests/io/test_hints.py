@@ -143,6 +143,15 @@ def test_nothing_is_advised_for_what_is_no_frame(tmp_path):
     assert refused(tmp_path).endswith(".mccd)")
 
 
+def test_a_folder_of_samples_says_which_folders_to_name(tmp_path):
+    """What a beam time leaves: a folder of samples, with notes beside them."""
+    (tmp_path / "0884" / "time1").mkdir(parents=True)
+    write_frames(tmp_path / "0884" / "time1", 2)
+    (tmp_path / "notes.txt").write_text("growth")
+    with pytest.raises(LayoutError, match=r"in the folders inside, 0884; .* name one of these"):
+        survey(tmp_path, **WHERE)
+
+
 def test_a_sample_says_which_hdf5_files_it_did_not_join(tmp_path):
     for name in ("time1", "time2"):
         (tmp_path / name).mkdir()

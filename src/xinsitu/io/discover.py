@@ -234,20 +234,20 @@ def why_none(folder: Folder, *, inside: bool = True) -> str:
     files = len(folder.logs) + len(folder.strays)
     if stacks := [name for name in folder.strays if name.lower().endswith(HDF5_SUFFIXES)]:
         return f"{folder.path}: no frames in files of their own; {_of_stacks(stacks)}"
+    shown = ", ".join(folder.folders[:4]) + (", ..." if len(folder.folders) > 4 else "")
     if folder.folders and inside:
-        shown = ", ".join(folder.folders[:4]) + (", ..." if len(folder.folders) > 4 else "")
         said = "open one of these, or all of them with open_sample ('xinsitu measure' takes a whole sample)"
         return f"{folder.path}: no frames here, but folders {shown}; {said}"
-    if not files:
-        return (
-            f"{folder.path}: no frames here or in the folders inside"
-            if folder.folders
-            else (f"{folder.path}: the folder is empty")
-        )
-    said = f"{folder.path}: none of the {files} files here is a numbered frame ({', '.join(SUFFIXES)})"
     images = [name for name in folder.strays if name.lower().endswith(SUFFIXES)]
+    other = _other_kinds(folder.strays)
+    if folder.folders and not (images or other):
+        said = "a sample is a folder of measurements: name one of these if it holds such folders"
+        return f"{folder.path}: no frames here or in the folders inside, {shown}; {said}"
+    if not files:
+        return f"{folder.path}: the folder is empty"
+    said = f"{folder.path}: none of the {files} files here is a numbered frame ({', '.join(SUFFIXES)})"
     if not images:
-        return said + _other_kinds(folder.strays)
+        return said + other
     alike = f"*{os.path.splitext(images[0])[1]}"
     more = f", or several by a pattern, such as {alike}" if len(fnmatch.filter(images, alike)) > 1 else ""
     return f"{said}; open a file itself, {images[0]}{more}"
