@@ -63,7 +63,7 @@ html_theme_options = {
     "pygments_light_style": "a11y-light",
     "pygments_dark_style": "a11y-dark",
 }
-html_sidebars = {"index": [], "gallery": [], "changelog": []}
+html_sidebars = {"index": [], "start": [], "gallery": []}  # pages with none below them
 
 napoleon_google_docstring = False
 napoleon_use_ivar = True

@@ -7,9 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 from field_figures import table
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import xinsitu as xi
+from xinsitu.values.region_shapes import Shape
 
 ANGLE, MIDDLE = 27.0, (38.2, 50.7)
 WIDTHS = (5.0, 13.0)
@@ -33,6 +35,12 @@ def frames(number: int) -> xr.DataArray:
     return xr.DataArray(counts, dims=("time", "y", "x"), attrs={"units": "counts"})
 
 
+def drawn(axes: Axes, shape: Shape) -> None:
+    """Draw the outlines of a shape, each closed."""
+    for line in shape.outlines():
+        axes.plot(np.append(line[:, 1], line[0, 1]), np.append(line[:, 0], line[0, 0]), color="#dc322f", lw=0.8)
+
+
 def figure_shapes() -> tuple[Figure, str]:
     """Weights of all shapes; the spot in a rotated box, told along and across, and along y and x."""
     weights = np.zeros((76, 104))
@@ -41,16 +49,14 @@ def figure_shapes() -> tuple[Figure, str]:
         part = weights[slice(*roi.y), slice(*roi.x)]
         np.maximum(part, 1.0 if roi.weights is None else roi.weights, out=part)
     image = frames(200)
-    figure = Figure(figsize=(8.4, 3.2), layout="constrained")
+    figure = Figure(figsize=(8.4, 3.5), layout="compressed")
     left, right = figure.subplots(1, 2)
     left.imshow(weights, origin="lower", cmap="Greys", vmin=0, vmax=1.3)
     right.imshow(image[0], origin="lower", cmap="viridis")
     for name, shape in SHAPES.items():
-        for line in shape.outlines():
-            left.plot(line[[*range(len(line)), 0], 1], line[[*range(len(line)), 0], 0], color="#dc322f", lw=0.8)
+        drawn(left, shape)
         if name == "rotated":
-            corners = shape.outlines()[0]
-            right.plot(corners[:, 1], corners[:, 0], color="#dc322f")
+            drawn(right, shape)
     left.set(title="how much each pixel counts", xlabel="x", ylabel="y")
     right.set(title="a spot in a rotated box", xlabel="x", ylabel="y")
     series = xi.measure(image, [xi.Roi("a", geometry=SHAPES["rotated"], background=("edge",))]).sel(roi="a")
@@ -81,11 +87,10 @@ def figure_geometry() -> tuple[Figure, str]:
     image = xr.DataArray(rng.poisson(mean).astype("int32"), dims=("time", "y", "x"), attrs={"units": "counts"})
     roi = xi.roi_in_q(image, geometry, "ring", q=(0.87, 0.93), chi=(-30, 60))
     profiles = xi.radial_profiles(image, geometry, bins=120, q=(0.5, 1.1), solid_angle=False)
-    figure = Figure(figsize=(8.4, 3.2), layout="constrained")
+    figure = Figure(figsize=(8.4, 3.5), layout="compressed")
     left, right = figure.subplots(1, 2)
     left.imshow(image[-1], origin="lower", cmap="viridis")
-    for line in roi.geometry.outlines():
-        left.plot(line[:, 1], line[:, 0], color="#dc322f", lw=0.8)
+    drawn(left, roi.geometry)
     left.set(title="frame 29, ROI q = 0.87 to 0.93, chi = -30 to 60", xlabel="x", ylabel="y")
     right.pcolormesh(profiles.q, np.arange(30), profiles.intensity, cmap="viridis")
     right.set(title="intensity per pixel", xlabel="q (1/angstrom)", ylabel="frame")

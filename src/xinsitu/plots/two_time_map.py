@@ -74,7 +74,8 @@ def plot_two_time(
     above.set(ylabel="mean\nsimilarity")
     beside.plot(found["step"], line.values, lw=0.8, color="k")
     beside.set(xlabel="change per frame")
-    beside.locator_params(axis="x", nbins=2)  # more or longer numbers would run into each other
+    beside.locator_params(axis="x", nbins=2)
+    beside.tick_params(axis="x", labelrotation=90)  # numbers side by side run into each other
     beside.xaxis.set_major_formatter("{x:.2g}")  # a power of ten beside the axis would lie on its name
     above.tick_params(axis="x", labelbottom=False)
     beside.tick_params(axis="y", labelleft=False)
