@@ -38,8 +38,9 @@ def swatch(colour: str | None) -> str:
 
 def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table under a title; the cells are HTML already, from :func:`cell` and :func:`swatch`."""
-    head = "".join(f"<th style='text-align:left'>{cell(name)}</th>" for name in header)
-    body = "".join(f"<tr>{''.join(f'<td style=text-align:left>{one}</td>' for one in row)}</tr>" for row in rows)
+    style = "style='text-align:left;padding:0.2em 0.6em'"  # not every page leaves space between cells
+    head = "".join(f"<th {style}>{cell(name)}</th>" for name in header)
+    body = "".join(f"<tr>{''.join(f'<td {style}>{one}</td>' for one in row)}</tr>" for row in rows)
     return (
         f"<div><strong>{cell(title)}</strong><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
