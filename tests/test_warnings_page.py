@@ -49,6 +49,13 @@ def test_every_warning_has_an_entry():
     assert not missing, "explain these in src/xinsitu/explanations.md:\n" + "\n".join(missing)
 
 
+def test_a_text_has_one_entry():
+    """Two that fit would make a longer one of them hide the right one."""
+    for where, text in texts():
+        fitting = [name for name, one in explanations().items() if all(part in text for part in one.words)]
+        assert len(fitting) <= 1, f"{where}: {text}: {fitting}"
+
+
 @pytest.mark.parametrize("name", explanations())
 def test_every_entry_is_of_a_text_that_there_is(name):
     """Words of an entry stand in the source, so that nobody looks for what is no longer said."""
