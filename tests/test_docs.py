@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import doctest
+import glob
 import importlib.util
+import itertools
 import json
 import os
 import re
@@ -53,6 +55,31 @@ def test_examples_of_a_page(page, tmp_path, monkeypatch, capsys):
             for line in text.splitlines():
                 if line.startswith("$ xinsitu "):
                     assert main(shlex.split(line)[2:]) == 0, f"{line}\n{capsys.readouterr().err}"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::xinsitu.errors.XinsituWarning")
+def test_lines_for_a_shell_run(tmp_path, monkeypatch, capsys):
+    """Those of how-to pages, on a sample by the names that they use, on this machine alone; the page is left out."""
+    monkeypatch.chdir(tmp_path)
+    xi.simulate_sample(tmp_path, frames=20)
+    (tmp_path / "waxs.poni").write_text(PONI)
+    assert main(["measure", "0884", "--rois", "rois.json", "-o", "series/"]) == 0
+    for name in ("0884.nc", "0885.nc"):
+        assert main(["stitch", "series/", "--changes", "changes.json", "--events", "events.json", "-o", name]) == 0
+    done = set()
+    for page in sorted((DOCS / "howto").glob("*.md")):
+        lines = [
+            text for kind, text in FENCE.findall(page.read_text(encoding="utf-8")) if kind in ("sh", "bash", "shell")
+        ]
+        for line in "".join(lines).splitlines():
+            if not line.startswith("xinsitu ") or "$" in line or line.startswith("xinsitu explore"):
+                continue
+            here = re.sub(r"--(workers|scheduler) \S+|\|.*", "", line).replace("--until-idle 60", "--until-idle 1")
+            words = [sorted(glob.glob(word)) or [word] for word in shlex.split(here, comments=True)]
+            assert main([*itertools.chain(*words[1:])]) == 0, f"{line}\n{capsys.readouterr().err}"
+            done.add(words[1][0])
+    assert done == {"measure", "compare", "radial", "watch"}
 
 
 def test_every_page_is_in_the_contents():

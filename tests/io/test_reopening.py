@@ -55,6 +55,16 @@ def flat(experiment: Truth) -> xr.DataArray:
     return xi.open_flatfield(experiment.folders["flatfield"])
 
 
+def test_the_log_names_the_instrument_of_the_file(folder, flat, tmp_path, caplog):
+    """Not the table that the folder of the file would have."""
+    with pytest.warns(XinsituWarning):
+        scan = xi.open_measurement(folder, on_error="skip")
+    path = xi.write_frames(scan, tmp_path / "f.nc")
+    with caplog.at_level("INFO", "xinsitu"):
+        xi.open_measurement(path)
+    assert "instrument spring8-bl11xu (recognised" in caplog.messages[-1]
+
+
 @settings(max_examples=12)
 @given(data=st.data())
 @pytest.mark.filterwarnings("ignore::xinsitu.XinsituWarning")

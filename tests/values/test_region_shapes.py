@@ -99,6 +99,15 @@ def test_the_box_follows_from_the_shape():
         Roi("a", geometry=roi.geometry, path=(KeyFrame(Key(frame=0), (0, 10), (0, 13)),))
 
 
+def test_a_ring_is_whole_from_any_angle_to_itself():
+    """Though first + 360 - first is a little more than 360 for some numbers."""
+    first = 665 - 1e-13
+    assert (first + 360) - first > 360
+    ring = Sector((20, 30), (0, 5), (first, first + 360))
+    np.testing.assert_array_equal(ring.weights("whole")[1], Sector((20, 30), (0, 5)).weights("whole")[1])
+    assert ring.weights("exact")[1].sum() == pytest.approx(ring.area, abs=1e-9)
+
+
 def test_a_rectangle_keeps_no_weights():
     assert Roi("a", geometry=Polygon([(1.5, 2.5), (1.5, 9.5), (7.5, 9.5), (7.5, 2.5)]), edges="exact").weights is None
     assert Roi("a", (2, 8), (3, 10)).weights is None

@@ -50,8 +50,8 @@ def open_lazily(path: PathOrPaths, opening: OpenOptions) -> tuple[xr.Dataset, Fr
         scan=opening.scan,
     )
     dataset = (_reopened if all_own(source) else described)(source, gathered, opening, chosen)
-    said = source.path, dataset.sizes["time"], chosen.table.name, chosen.by, dataset.attrs.get("time_source")
-    log.info("%s: %d frames, instrument %s (%s), times from %s", *said)
+    said = (dataset.attrs.get(name) for name in ("instrument", "instrument_source", "time_source"))
+    log.info("%s: %d frames, instrument %s (%s), times from %s", source.path, dataset.sizes["time"], *said)
     return dataset, gathered.stack
 
 

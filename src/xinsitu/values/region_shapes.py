@@ -327,12 +327,12 @@ class Sector(Shape):
         object.__setattr__(self, "angle", numbers(self.angle, 2, "angle of a sector"))
         if not 0 <= self.radius[0] < self.radius[1]:
             raise RoiError(f"radius of a sector must be [inner, outer], 0 <= inner < outer, not {list(self.radius)}")
-        if not 0 < self.angle[1] - self.angle[0] <= 360:
+        if not (0 < self.angle[1] - self.angle[0] <= 360 or self._whole):
             raise RoiError(f"angle of a sector must be [first, last], up to 360 degrees, not {list(self.angle)}")
 
     @property
     def _whole(self) -> bool:
-        return self.angle[1] - self.angle[0] == 360
+        return math.isclose(self.angle[1] - self.angle[0], 360, rel_tol=1e-12)  # any angle and itself + 360
 
     def _arc(self, radius: float, *, back: bool = False) -> Arc:
         first, last = (math.radians(angle) for angle in self.angle)
