@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -25,6 +27,7 @@ from xinsitu.io.tables import write_csv
 from xinsitu.simulate import simulate_sample
 from xinsitu.values import Event
 
+ROOT = Path(__file__).resolve().parents[2]
 FORGED = [
     "a\nxinsitu: error: b",
     "a\r\nwrote c",
@@ -192,3 +195,17 @@ def test_pixels_that_come_in_pieces_are_all_there(tmp_path, monkeypatch, files_o
     monkeypatch.setattr(stack.os, "preadv", pieces)
     np.testing.assert_array_equal(scan.image.values, truth)
     assert len(calls) > 3 * (20 * 30 * 4 // 37)
+
+
+def test_lines_of_ours_are_not_said_as_one(capsys):
+    """What is one line is shown as one, whatever is in it: several are a block."""
+    for path in (ROOT / "src/xinsitu/cli").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("say", "complain"):
+                text = "".join(map(ast.unparse, node.args))
+                assert "\\n" not in text, f"{path.name}:{node.lineno}"
+                assert "table(" not in text, f"{path.name}:{node.lineno}"
+    assert main(["instrument"]) == 0
+    said = capsys.readouterr().out
+    assert "\\n" not in said
+    assert "diamond-i07" in {line.split("  ")[0] for line in said.splitlines()}

@@ -8,7 +8,7 @@ import os
 from xinsitu.io.instruments import ENVIRONMENT, Instrument, Rule, instrument_names, load_instrument, user_folder
 from xinsitu.io.recognition import configuration_file, configure_instrument, named_instrument
 
-from .console import say, table
+from .console import say, say_block, table
 
 
 def instrument(words: argparse.Namespace) -> int:
@@ -22,8 +22,9 @@ def instrument(words: argparse.Namespace) -> int:
         return 0
     tables = [load_instrument(name) for name in instrument_names()]
     rows = [(one.name, one.time_zone or "not known", _axes(one), one.title) for one in tables]
-    say(table(rows, ("instrument", "time zone", "axes y, x", "what it is")))
-    say("\nrecognised by")
+    say_block(table(rows, ("instrument", "time zone", "axes y, x", "what it is")))
+    say()
+    say("recognised by")
     for one in tables:
         for rule in one.recognise:
             say(f"  {one.name}: {_rule(rule)}")

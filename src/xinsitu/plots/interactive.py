@@ -264,7 +264,9 @@ def _name(mark: Mark, panel: Panel) -> hv.Element:
     import holoviews as hv
 
     tops = [np.nanmax(curve.y) for curve in panel.curves if np.isfinite(curve.y).any()]
-    return hv.Text(mark.start, float(max(tops)), f" {visible(mark.name)}", halign="left", valign="top", fontsize=8)
+    return hv.Text(  # upright, as names side by side run into each other
+        mark.start, float(max(tops)), visible(mark.name), halign="right", valign="top", fontsize=8, rotation=90
+    )
 
 
 def save_plot(
