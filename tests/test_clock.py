@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -37,6 +38,16 @@ def test_an_hour_that_a_clock_shows_twice_or_never_is_refused_by_all(reading, wh
     )
     with pytest.raises(StitchError, match=why):
         time_of(sample, reading)
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "Africa/Monrovia", "America/St_Johns", "Europe/Paris", "-03:30"])
+def test_clocks_of_zones_are_those_of_pandas(zone):
+    times = np.random.default_rng(5).integers(-(2**61), 2**61, 300).astype("datetime64[ns]")
+    odd = np.array(["1972-01-07T00:44:29.999999999", "1972-01-07T00:44:30", "2017-10-29T01:00:00", "NaT"], times.dtype)
+    times = np.concatenate([times, odd])
+    wall = pd.DatetimeIndex(times).tz_localize("UTC").tz_convert(find_zone(zone)).tz_localize(None)
+    np.testing.assert_array_equal(in_zone(times, zone), wall.to_numpy())
+    assert in_zone(times[:0], zone).dtype == times.dtype
 
 
 def test_an_unknown_zone_is_refused_by_all():

@@ -7,7 +7,7 @@ Stamps as detectors write them: ``2014:05:28 17:01:59``, ``2011-07-22T17:33:22.5
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import NamedTuple
@@ -88,7 +88,7 @@ def to_utc(microseconds: npt.NDArray[np.int64], zone: tzinfo) -> npt.NDArray[np.
     1401264119000000
     """
     seconds, inverse = np.unique(microseconds // 1_000_000, return_inverse=True)
-    early, late = (column[inverse] for column in _table(seconds, zone))
+    early, late = (column[inverse] for column in _table(seconds, lambda second: _offsets(second, zone), rows=2))
     skipped = early < late
     if skipped.any():
         first = _clock(int(microseconds[skipped.argmax()]))
@@ -183,24 +183,34 @@ def in_zone(times: npt.NDArray[np.datetime64], zone: str) -> npt.NDArray[np.date
     >>> in_zone(np.array(["2014-05-28T08:00"], "datetime64[ns]"), "UTC+09:00").astype(str)
     array(['2014-05-28T17:00:00.000000000'], dtype='<U48')
     """
-    import pandas as pd
+    chosen, wall = find_zone(zone), np.array(times, dtype="datetime64[ns]")
+    known = ~np.isnat(wall)
+    seconds, inverse = np.unique(wall[known].astype("datetime64[s]").astype("int64"), return_inverse=True)
+    (ahead,) = _table(seconds, lambda second: (_ahead(second, chosen),), rows=1)
+    wall[known] += ahead[inverse].astype("timedelta64[s]")
+    return wall
 
-    wall = pd.DatetimeIndex(times).tz_localize("UTC").tz_convert(find_zone(zone)).tz_localize(None)
-    return np.asarray(wall.to_numpy(), dtype="datetime64[ns]")
 
-
-def _table(seconds: npt.NDArray[np.int64], zone: tzinfo) -> npt.NDArray[np.int64]:
-    """Early and late offsets of sorted clock readings; zones change at full quarters of an hour, if at all."""
-    table = np.empty((2, len(seconds)), dtype="int64")
+def _table(
+    seconds: npt.NDArray[np.int64], offsets: Callable[[int], tuple[int, ...]], *, rows: int
+) -> npt.NDArray[np.int64]:
+    """Offsets of sorted seconds, in rows; zones change at full quarters of an hour, if at all."""
+    table = np.empty((rows, len(seconds)), dtype="int64")
     starts, first = np.unique(seconds // _QUARTER * _QUARTER, return_index=True)
     ends = np.append(first[1:], len(seconds))[: len(first)]
     for start, begin, end in zip(starts, first, ends, strict=True):
-        offsets = _offsets(int(start), zone)
-        if offsets == _offsets(int(start) + _QUARTER - 1, zone):
-            table[:, begin:end] = np.array(offsets)[:, None]
+        found = offsets(int(start))
+        if found == offsets(int(start) + _QUARTER - 1):
+            table[:, begin:end] = np.array(found)[:, None]
         else:  # historical zones change at odd moments
-            table[:, begin:end] = np.array([_offsets(int(second), zone) for second in seconds[begin:end]]).T
+            table[:, begin:end] = np.array([offsets(int(second)) for second in seconds[begin:end]]).T
     return table
+
+
+def _ahead(second: int, zone: tzinfo) -> int:
+    """Seconds ahead of UTC at a second of UTC."""
+    ahead = (_EPOCH.replace(tzinfo=UTC) + timedelta(seconds=second)).astimezone(zone).utcoffset() or timedelta()
+    return int(ahead.total_seconds())
 
 
 def _offsets(second: int, zone: tzinfo) -> tuple[int, int]:

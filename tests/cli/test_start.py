@@ -37,6 +37,8 @@ def test_info_of_frames_loads_nothing_that_computes(tmp_path):
     found = loaded("info", str(tmp_path))
     assert "xinsitu.io.survey" in found
     computes = {
+        "xarray",
+        "pandas",
         "dask",
         "scipy",
         "cv2",

@@ -16,10 +16,10 @@ import pytest
 import tifffile
 import xarray as xr
 from xarray.backends import BackendEntrypoint
-from xarray.core.indexing import LazilyIndexedArray
 
 from xinsitu.io.discover import group
 from xinsitu.io.gather import gather
+from xinsitu.io.lazy_frames import lazily
 
 backends = pytest.importorskip("xarray.tests.test_backends")
 
@@ -43,7 +43,7 @@ def lazy(folder: str, variable: xr.Variable) -> xr.Variable:
     """The variable again, lazily from its frames; 1-D and 2-D ones through dimensions of length one."""
     (series,), _ = group(os.listdir(folder))
     stack = gather(folder, series.files).stack
-    whole = xr.Variable(("frame_", "row_", "column_"), LazilyIndexedArray(stack))
+    whole = xr.Variable(("frame_", "row_", "column_"), lazily(stack))
     if variable.ndim == 1:
         return xr.Variable(variable.dims, whole[:, 0, 0]._data, variable.attrs)
     if variable.ndim == 2:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-from xarray.core.indexing import LazilyIndexedArray
 
 from xinsitu import __version__
 from xinsitu.errors import warn
@@ -31,6 +30,7 @@ from .discover import sample_and_measurement
 from .formats.pilatus import PilatusText
 from .gather import Gathered
 from .instruments import Instrument
+from .lazy_frames import lazily
 from .recognition import Chosen
 from .times import TimeAxis
 
@@ -53,7 +53,7 @@ class Clock:
 def assemble(folder: str, gathered: Gathered, clock: Clock, chosen: Chosen) -> xr.Dataset:
     """Return the Dataset of a measurement: lazy ``image``, coordinates and attributes."""
     stack, instrument = gathered.stack, chosen.table
-    image = Counted(("time", "y", "x"), LazilyIndexedArray(stack)).isel(instrument.flips)
+    image = Counted(("time", "y", "x"), lazily(stack)).isel(instrument.flips)
     dataset = xr.Dataset({"image": image}, coords=_coordinates(folder, gathered, clock.axis, instrument))
     for name in ("image", *dataset.coords):
         long_name = {"y": instrument.y_name, "x": instrument.x_name}.get(str(name))

@@ -28,7 +28,6 @@ from .formats.no_value import ATTRIBUTES as NO_VALUE
 from .formats.no_value import from_attributes
 from .gather import Gathered
 from .nexus import Nexus, decoded, item_of, read_attributes
-from .pixel_maps import pixel_mask
 
 _PLACES = ("image", "entry/data/data", "entry/instrument/detector/data", "entry1/data/data", "exchange/data")
 MOST_FRAMES = 1_000_000
@@ -241,6 +240,8 @@ def _image_numbers(datasets: Iterable[h5py.Dataset], count: int) -> npt.NDArray[
 
 def _mask(about: Nexus, shape: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
     """Pixels that the detector itself says are bad."""
+    from .pixel_maps import pixel_mask  # loads xarray, which most files need not be looked at with
+
     values = pixel_mask(about.root, about.place, about.say)
     if values is None:
         return None

@@ -12,7 +12,6 @@ from typing import Any
 import h5py
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
 
 from xinsitu.clock import parse_stamp
 from xinsitu.schema import microseconds_from_time
@@ -293,6 +292,8 @@ def _netcdf_time(file: h5py.File, count: int) -> npt.NDArray[np.int64] | None:
             return None
         whole = values if values.dtype.kind in "iu" and scale == 1.0 else np.rint(values * scale)
         return whole.astype("int64")
+    import xarray as xr  # the slowest to load, and hardly ever needed to look at a file
+
     attributes = {"units": units, "calendar": decoded(time.attrs.get("calendar")) or "standard"}
     try:
         moments = xr.decode_cf(xr.Dataset({"time": ("time", values, attributes)}))["time"].values

@@ -13,7 +13,6 @@ from typing import Any
 import h5py
 import numpy as np
 import xarray as xr
-from xarray.core.indexing import LazilyIndexedArray
 
 from xinsitu import schema
 from xinsitu.clock import find_zone, to_utc
@@ -27,6 +26,7 @@ from .formats.stack import LazyStack
 from .formats.zarr_stack import COMPLETE, IMAGE, ROOT, ZarrStack, attributes_of, zarr
 from .gather import Gathered
 from .instruments import GENERIC, Instrument, load_instrument
+from .lazy_frames import lazily
 from .nexus import decoded, read_attributes
 from .nxdata import ENGINE
 from .options import OpenOptions
@@ -120,7 +120,7 @@ def _rebuilt(
     chosen: Chosen,
 ) -> xr.Dataset:
     """Put pixels and everything else together again."""
-    image = Counted(("time", "y", "x"), LazilyIndexedArray(stack), dict(image_attributes))
+    image = Counted(("time", "y", "x"), lazily(stack), dict(image_attributes))
     image.encoding["preferred_chunks"] = stack.preferred_chunks
     if stack.dtype != stack.stored:
         image.attrs.setdefault("stored_dtype", stack.stored.str)

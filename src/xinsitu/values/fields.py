@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from xinsitu.errors import RoiError, warn
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 Bounds = tuple[int, int]
 """Half-open pixel range ``[first, behind the last)``."""
@@ -61,6 +63,7 @@ def roi_records(series: xr.Dataset) -> dict[str, dict[str, Any]]:
 
     Examples
     --------
+    >>> import xarray as xr
     >>> roi_records(xr.Dataset(attrs={"rois": '{"rois": [{"name": "WZ", "color": "red"}]}'}))["WZ"]["color"]
     'red'
     >>> roi_records(xr.Dataset(attrs={"rois": "{"}))

@@ -12,7 +12,7 @@ import xarray as xr
 
 from tests.helpers.camserver import ramp, write_frames
 from xinsitu.errors import FrameChanged, FrameError, LayoutError
-from xinsitu.io.formats import hdf5_stack
+from xinsitu.io.lazy_frames import LazyFrames
 from xinsitu.io.measurement import open_flatfield, open_measurement
 from xinsitu.io.survey import survey
 from xinsitu.schema import epoch_seconds
@@ -209,7 +209,7 @@ def test_stacks_are_named_after_their_files(tmp_path):
     assert one == other
     os.utime(path, ns=(1, 1))
     assert open_measurement(path).image.data.name != one
-    assert issubclass(hdf5_stack.Hdf5Stack, xr.backends.BackendArray)
+    assert issubclass(LazyFrames, xr.backends.BackendArray)
 
 
 def test_old_and_new_clocks_of_areadetector(tmp_path):

@@ -13,13 +13,14 @@ import xarray as xr
 import xarray.testing.strategies as xrst
 from hypothesis import given
 from hypothesis import strategies as st
-from xarray.core.indexing import BasicIndexer, LazilyIndexedArray, OuterIndexer
+from xarray.core.indexing import BasicIndexer, OuterIndexer
 
 from tests.helpers.camserver import ramp, write_frames
 from xinsitu.errors import FrameChanged, FrameError, XinsituWarning
 from xinsitu.io.discover import group
 from xinsitu.io.formats import stack as frame_stack
 from xinsitu.io.gather import gather
+from xinsitu.io.lazy_frames import LazyFrames, lazily
 from xinsitu.variables import Counted
 
 SHAPE = (7, 13, 17)
@@ -38,7 +39,7 @@ def stack(tmp_path_factory):
 
 
 def variable(stack):
-    return xr.Variable(("time", "y", "x"), LazilyIndexedArray(stack))
+    return xr.Variable(("time", "y", "x"), lazily(stack))
 
 
 def test_all_pixels_are_those_of_tifffile(stack):
@@ -126,7 +127,7 @@ def reads(monkeypatch, request):
 
 def test_only_the_rows_asked_for_are_read(stack, reads):
     lazy, truth = stack
-    part = lazy[OuterIndexer((slice(1, 4), slice(5, 8), slice(2, 6)))]
+    part = LazyFrames(lazy)[OuterIndexer((slice(1, 4), slice(5, 8), slice(2, 6)))]
     np.testing.assert_array_equal(part, truth[1:4, 5:8, 2:6])
     assert reads == [3 * 17 * 4] * 3
 
@@ -142,8 +143,8 @@ def test_dask_pushes_a_slice_down_into_the_files(stack, reads):
 
 def test_nothing_is_read_for_an_empty_selection(stack, reads):
     lazy, _ = stack
-    assert lazy[BasicIndexer((slice(0, 0), slice(None), slice(None)))].shape == (0, 13, 17)
-    assert lazy[BasicIndexer((slice(None), slice(3, 3), slice(None)))].shape == (7, 0, 17)
+    assert LazyFrames(lazy)[BasicIndexer((slice(0, 0), slice(None), slice(None)))].shape == (0, 13, 17)
+    assert LazyFrames(lazy)[BasicIndexer((slice(None), slice(3, 3), slice(None)))].shape == (7, 0, 17)
     assert reads == []
 
 
@@ -252,7 +253,7 @@ def test_a_change_after_opening_is_nan_and_said_where_nan_was_asked_for(tmp_path
     lazy = stack_of(tmp_path, on_error="nan")
     (tmp_path / "0884_time_1_00002.tif").unlink()
     with pytest.warns(XinsituWarning, match="1 of 3 frames are NaN because they cannot be read"):
-        values = Counted(("time", "y", "x"), LazilyIndexedArray(lazy)).values
+        values = Counted(("time", "y", "x"), lazily(lazy)).values
     assert np.isnan(values[2]).all()
     assert not np.isnan(values[:2]).any()
 

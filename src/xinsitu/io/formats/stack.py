@@ -18,8 +18,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from xarray.backends import BackendArray
-from xarray.core.indexing import ExplicitIndexer, IndexingSupport, explicit_indexing_adapter
 
 from xinsitu.defaults import frames_per_block
 from xinsitu.errors import FrameChanged, FrameError
@@ -35,8 +33,8 @@ Positions = npt.NDArray[np.int64]
 Pixels = npt.NDArray[Any]
 
 
-class LazyStack(BackendArray):
-    """Lazy array over frames; derived classes say where they lie (``_fill``) and what decides them (``token``).
+class LazyStack:
+    """Frames, read when asked for; derived classes say where they lie (``_fill``) and what decides them (``token``).
 
     Parameters
     ----------
@@ -99,12 +97,6 @@ class LazyStack(BackendArray):
         frames = max(1, round(self.chunk_frames(self.frame_shape, self.stored) / self.step)) * self.step
         return {"time": min(frames, max(1, count)), "y": rows, "x": columns}
 
-    def __getitem__(self, key: ExplicitIndexer) -> Pixels:
-        result: Pixels = explicit_indexing_adapter(
-            normalised(key, self.shape), self.shape, IndexingSupport.OUTER, self.read
-        )
-        return result
-
     def read(self, key: tuple[int | Selection, ...]) -> Pixels:
         """Pixels of an outer selection: an int, a slice or an array of positions for each of frame, y, x.
 
@@ -159,19 +151,6 @@ def positions_of(part: int | Selection, size: int) -> Positions:
         return np.arange(*part.indices(size), dtype="int64")
     positions = np.atleast_1d(np.asarray(part, dtype="int64"))
     return np.where(positions < 0, positions + size, positions)
-
-
-def normalised(key: ExplicitIndexer, shape: tuple[int, ...]) -> ExplicitIndexer:
-    """Rewrite what xarray fails on: slices that select nothing with a negative step, and arrays without a dimension."""
-
-    def rewritten(part: int | Selection, size: int) -> int | Selection:
-        if isinstance(part, slice) and not len(range(*part.indices(size))):
-            return slice(0, 0)
-        if isinstance(part, np.ndarray) and not part.ndim:
-            return int(part)
-        return part
-
-    return type(key)(tuple(rewritten(part, size) for part, size in zip(key.tuple, shape, strict=True)))
 
 
 ABSENT = -2

@@ -1,0 +1,55 @@
+"""Frames that lie in files, as an array that xarray indexes and reads when its values are asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from xarray.backends import BackendArray
+from xarray.core.indexing import ExplicitIndexer, IndexingSupport, LazilyIndexedArray, explicit_indexing_adapter
+
+from .formats.stack import LazyStack, Pixels, Selection
+
+
+@dataclass(frozen=True, eq=False)
+class LazyFrames(BackendArray):
+    """The pixels of a stack ``(frame, y, x)`` by xarray's ways of indexing; its token names it in graphs of dask."""
+
+    array: LazyStack
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Frames, rows, columns."""
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """Of the pixels that are read."""
+        return self.array.dtype
+
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        return self.array.__dask_tokenize__()
+
+    def __getitem__(self, key: ExplicitIndexer) -> Pixels:
+        result: Pixels = explicit_indexing_adapter(
+            normalised(key, self.shape), self.shape, IndexingSupport.OUTER, self.array.read
+        )
+        return result
+
+
+def lazily(stack: LazyStack) -> LazilyIndexedArray:
+    """Return what a variable of xarray holds, of which only parts that are asked for are read."""
+    return LazilyIndexedArray(LazyFrames(stack))
+
+
+def normalised(key: ExplicitIndexer, shape: tuple[int, ...]) -> ExplicitIndexer:
+    """Rewrite what xarray fails on: slices that select nothing with a negative step, and arrays without a dimension."""
+
+    def rewritten(part: int | Selection, size: int) -> int | Selection:
+        if isinstance(part, slice) and not len(range(*part.indices(size))):
+            return slice(0, 0)
+        if isinstance(part, np.ndarray) and not part.ndim:
+            return int(part)
+        return part
+
+    return type(key)(tuple(rewritten(part, size) for part, size in zip(key.tuple, shape, strict=True)))
