@@ -348,7 +348,8 @@ def image_of(data: xr.DataArray | xr.Dataset) -> xr.DataArray:
         require(data, variables=("image",))
         data = data["image"]
     require(data, dims=("time", "y", "x"))
-    return data.transpose("time", "y", "x")
+    flat = all(len(one.dims) < 2 for one in data.coords.variables.values())  # then none has an order, and each costs
+    return data.transpose("time", "y", "x", transpose_coords=not flat)
 
 
 # -- axes -------------------------------------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ import http.client
 import socket
 import subprocess
 import sys
+import threading
+import time
 import urllib.request
 import zlib
 
@@ -114,6 +116,18 @@ def test_only_who_has_the_token_gets_it(truth):
         early.close()
     with pytest.raises(OSError, match=r"refused|reset"):
         urllib.request.urlopen(early.url, timeout=5)
+
+
+def test_who_asks_too_early_waits_until_the_explorer_takes_over(truth):
+    """Each question costs browser and server; asked ten times a second they had a second of both."""
+    early = Preview.of(truth.folders["time1"])
+    line = http.client.HTTPConnection("127.0.0.1", early.port, timeout=60)
+    begun = time.monotonic()
+    line.request("HEAD", "/static/js/bokeh.min.js")
+    threading.Timer(0.3, early.close).start()
+    assert line.getresponse().status == 404
+    assert time.monotonic() - begun >= 0.3
+    line.close()
 
 
 def test_other_machines_see_it_where_they_are_let_in(truth):

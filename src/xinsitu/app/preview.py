@@ -29,6 +29,8 @@ NOT_MEASURED = re.compile(r"test|flat|dark|mask|back|calib|empty", re.IGNORECASE
 """Folders in a sample that are no measurements of it."""
 LARGEST = 600_000
 """Pixels of the picture."""
+HELD = 1.0
+"""Seconds that whoever asks whether the explorer is there waits for the answer, at most: each question costs both."""
 PATIENCE = 5.0
 """Seconds that a browser has to say what it wants."""
 VIRIDIS = (
@@ -60,6 +62,7 @@ class Preview:
     def __init__(self, name: str, frame: npt.NDArray[np.generic], port: int = 0, *, public: bool = False) -> None:
         self.token, self.public = secrets.token_urlsafe(24), public
         self._page = page(name, frame)
+        self._over = threading.Event()
         self._socket = socket.create_server(("" if public else LOCAL, port))
         self.port = int(self._socket.getsockname()[1])
         host = socket.gethostname() if public else LOCAL
@@ -80,6 +83,7 @@ class Preview:
 
     def close(self) -> None:
         """Give the port back."""
+        self._over.set()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # whoever waits on it returns
         self._socket.close()
@@ -100,6 +104,8 @@ class Preview:
                     return
                 asked += part
             status, kind, body = self.answer(asked.decode("latin-1"))
+            if status == 404:
+                self._over.wait(HELD)
             head = {**HEADERS, "Content-Type": kind, "Content-Length": len(body), "Cache-Control": "no-store",
                     "Connection": "close"}  # fmt: skip
             lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())

@@ -1,10 +1,13 @@
 // Quicker repaints. Bokeh (3.9) writes the style sheet of each curve, box and axis anew with every one, mostly with the
 // same text, and asks for the computed style of everything that it draws: the browser works out all styles again, many
-// times. Here only what is new is written, and nothing that is drawn is styled by the page.
+// times. Here only what is new is written, nothing that is drawn is styled by the page, and the size of its letters, for
+// which each label of each axis asks at each repaint, is asked for once.
 const {InlineStyleSheet} = Bokeh.require("core/dom"), {VisualProperties} = Bokeh.require("core/visuals/visual")
 const sheet = InlineStyleSheet.prototype, write = sheet._update
 if (write && !sheet._written) {  // another Bokeh may do it in another way
   sheet._written = true
   sheet._update = function (css) { if (css !== this._last) write.call(this, this._last = css) }
   VisualProperties.prototype._get_css_value = () => ""
+  const {PlotView} = Bokeh.require("models/plots/plot"), size = Object.getOwnPropertyDescriptor(PlotView.prototype, "base_font_size")
+  if (size?.get) Object.defineProperty(PlotView.prototype, "base_font_size", {get() { return this._letters ||= size.get.call(this) }})
 }

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
-from contextlib import nullcontext
 from pathlib import Path
+from time import monotonic
 from typing import Any, TypeVar
 
 import numpy as np
@@ -38,6 +38,7 @@ from xinsitu.errors import XinsituError
 
 from .hands import in_reach, wire
 from .jobs import Latest, Rest
+from .messages import in_one_message
 
 Value = TypeVar("Value")
 Seen = tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]
@@ -47,6 +48,9 @@ POLL = 300
 
 GATHER = 8
 """Milliseconds in which the four edges of a box arrive, each as a message of its own."""
+
+PAUSE = 1.0
+"""Seconds between two measurements while frames are read: who watches sees them grow, and reading goes on."""
 
 REST = 120
 """Milliseconds without a new frame, or new numbers, after which what is small print is drawn."""
@@ -93,7 +97,7 @@ class Session:
         self.at_rest.append(self.keeping.ask)
         self._frame_rest = self._resting(lambda: self._draw(view for view in self.drawing if view.of_frame))
         self._numbers_rest = self._resting(self._measurements)
-        self._measured_frames = 0
+        self._measured_frames, self._measured_at = 0, -PAUSE
         self._gathering = False
         self._number, self._asked, self._seen = 0, 0, (-1, -1)
         self._left_out: tuple[str, ...] = ()
@@ -126,15 +130,19 @@ class Session:
     def _latest(self, collect: Any, work: Any, apply: Any, fault: Any) -> Latest[Any, Any]:  # noqa: ANN401 - as Latest
         return Latest(
             collect=collect, work=work, apply=apply, fault=fault, pool=self.pool,
-            schedule=self.document.add_next_tick_callback,
+            schedule=self._next,
         )  # fmt: skip
 
+    def _next(self, action: Callable[[], object]) -> None:
+        """Do something on the next tick, from any thread; what it changes is one message."""
+        self.document.add_next_tick_callback(in_one_message(self.document, action))
+
     def _resting(self, action: Callable[[], object]) -> Rest:
-        return Rest(action, lambda act: self.document.add_timeout_callback(act, REST))
+        return Rest(action, lambda act: self.document.add_timeout_callback(in_one_message(self.document, act), REST))
 
     def start(self) -> None:
         """Show the first frame and measure."""
-        self.document.add_periodic_callback(self.poll, POLL)
+        self.document.add_periodic_callback(in_one_message(self.document, self.poll), POLL)
         if self.model.curves.result is not None:  # of a view that was there before
             self.result.update()
         self.frames.ask()
@@ -198,7 +206,7 @@ class Session:
                 self._fault(fault)
             self.rest()
 
-        self.document.add_next_tick_callback(act)
+        self._next(act)
 
     def later(self, work: Callable[[], Value], take: Callable[[Value], object]) -> None:
         """Do something that takes a while on the pool, and take over what comes of it on the event loop."""
@@ -231,11 +239,12 @@ class Session:
         watch(model.further, self.rest, "further")
 
     def _rois_changed(self) -> None:
-        # Bokeh walks through all models for each new one, and once at the end of a freeze: never while a box is dragged
-        with nullcontext() if self.curves.current else self.document.models.freeze():
-            self.curves.update()
-            if not self._dragging:
+        if not self.curves.current:
+            with self.document.models.freeze():  # Bokeh walks through all models for each new one otherwise
+                self.curves.update()
                 self.rois.update()
+        elif not self._dragging:
+            self.rois.update()
         self.measuring.ask()
 
     def _regions(self) -> None:
@@ -374,8 +383,9 @@ class Session:
             self.player.grow(store.n_frames)  # before the model goes to the newest one
             self.model.view.grow()
             self.curves.axis()
-        if store.complete or store.loaded >= 1.3 * self._measured_frames:  # not all of it for every new block
-            self._measured_frames = store.loaded
+        more = store.loaded >= 1.3 * self._measured_frames and monotonic() >= self._measured_at + PAUSE
+        if store.complete or more:  # not all of it for every new block
+            self._measured_frames, self._measured_at = store.loaded, monotonic()
             self.measuring.ask()
         if store.complete:
             self.rest()

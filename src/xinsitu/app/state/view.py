@@ -56,6 +56,7 @@ class View(param.Parameterized):  # type: ignore[misc] # param has no types
         self.corrections = Corrections.of(correction, store.source.correcting)
         self.calibration: Mapping[str, xr.DataArray] = {}
         self._take: Callable[[int], object] | None = None
+        self._line: tuple[xr.Dataset, str, Timeline] | None = None
         self.corrected = correction is not None
         self.n_frames = store.n_frames
         image = image_of(store.data)
@@ -218,7 +219,10 @@ class View(param.Parameterized):  # type: ignore[misc] # param has no types
     @property
     def line(self) -> Timeline:
         """Time axis of the curves."""
-        return timeline(self.store.data, x=self.axis)
+        data, axis = self.store.data, self.axis
+        if self._line is None or self._line[0] is not data or self._line[1] != axis:  # asked for many times a frame
+            self._line = data, axis, timeline(data, x=axis)
+        return self._line[2]
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -265,7 +269,8 @@ class View(param.Parameterized):  # type: ignore[misc] # param has no types
 
     def frame_text(self, position: int | None = None) -> str:
         """Say what is known of a frame: measurement, number, stamp, UTC and local time, instrument. Plain text."""
-        data = self.store.data.isel(time=self.frame if position is None else position)
+        pixels = [name for name in self.store.data.data_vars if {"y", "x"} & set(self.store.data[name].dims)]
+        data = self.store.data.drop_vars(pixels).isel(time=self.frame if position is None else position)
         parts = [f"{name} {data[name].item()}" for name in ("measurement", "scan", "frame") if name in data.coords]
         if str(data.get("stamp", xr.DataArray("")).item()):
             parts.append(f"stamp {data['stamp'].item()}")

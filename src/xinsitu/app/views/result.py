@@ -28,6 +28,8 @@ class ResultView(Drawing):
 
     def update(self) -> None:
         """Show the result that was chosen, on the time axis that is shown; or none."""
+        if self._model.curves.result is None and not self.sources:
+            return  # a freeze ends with a walk through all models
         document = self._curves.column.document
         with nullcontext() if document is None else document.models.freeze():  # all models at once
             self._update()

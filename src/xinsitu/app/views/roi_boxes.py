@@ -13,7 +13,7 @@ from xinsitu.app.state.kinds import color_of
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.values import Roi
 
-from .channel import Channel
+from .channel import Channel, script
 from .drawing import PLAIN, Drawing, watch
 
 
@@ -118,8 +118,9 @@ class RoiView(Drawing):
         )  # fmt: skip
         for edge in ("left", "right", "top", "bottom"):
             box.on_change(edge, self._changed)
-        box.js_link("left", label, "x")
-        box.js_link("top", label, "y")
+        follow = script("follow", label=label)
+        for edge in ("left", "top"):
+            box.js_on_change(edge, follow)
         self._figure.add_layout(box)
         self._figure.add_layout(label)
         return box, label

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import xarray as xr
 from bokeh.layouts import row
 from bokeh.models import BasicTicker, ColumnDataSource, Line, Scatter, Step
 from bokeh.plotting import figure
@@ -56,9 +57,8 @@ class SectionView(Drawing):
     def measured(self) -> None:
         """Say centre and width again: the selected ROI was measured after its cut-out was shown."""
         self._say()
-        for axis in ALONG:
-            if self._found is not None:
-                self._width(axis, self._found)
+        if self._found is not None:
+            self._widths(self._found)
 
     def failed(self, fault: Exception) -> None:
         """Show nothing: there is no frame."""
@@ -78,14 +78,18 @@ class SectionView(Drawing):
         for axis in ALONG:
             values, first = getattr(found, axis), getattr(found.roi, axis)[0]
             self.profiles[axis].data = {"at": first + np.arange(len(values)), "profile": values}
-            self._width(axis, found)
+        self._widths(found)
 
     def _say(self) -> None:
         self._channel.numbers = json.dumps(numbers(self._model))
 
-    def _width(self, axis: Along, found: Section) -> None:
-        """Say centre and width as they stand in the curves; draw the width where it was found, at half height."""
+    def _widths(self, found: Section) -> None:
         one = at_frame(self._model.numbers.of(self._model.regions.selected), self._model.view.frame)
+        for axis in ALONG:
+            self._width(axis, found, one)
+
+    def _width(self, axis: Along, found: Section, one: xr.Dataset) -> None:
+        """Say centre and width as they stand in the curves; draw the width where it was found, at half height."""
         found_at = [(label, number(one, f"{name}_{axis}")) for label, name in (("COM", "com"), ("FWHM", "fwhm"))]
         words = [f"{label} {known.text}" + (f" ({known.why})" if known.why else "") for label, known in found_at]
         self._plots[axis].title.text = "\n".join([f"{self._model.view.direction(axis)}: {words[0]}", *words[1:]])
