@@ -254,6 +254,23 @@ class TestLife:
         two.stop()
         assert not two._thread.is_alive()
 
+    def test_what_comes_late_is_silent(self, experiment: Truth, caplog):
+        explorer = explore(experiment.folders["time1"], reading=TOKYO, browser=False)
+        urllib.request.urlopen(explorer.url, timeout=60).read()
+        (session,) = explorer._sessions
+
+        def end() -> None:  # as a page does that sends while it is stopped
+            for job in session.jobs:
+                job.ask()
+            explorer.stop()
+            for job in session.jobs:
+                job.ask()
+
+        explorer._loop.call_soon_threadsafe(end)
+        explorer._thread.join(30)
+        assert not explorer._thread.is_alive()
+        assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"] == []
+
     def test_its_documents_are_no_longer_current_ones(self, experiment: Truth):
         """A callback that fails leaves its document there for good (Bokeh 3.9); the end of the server takes it away."""
         from bokeh.io import doc as current

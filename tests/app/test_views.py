@@ -5,10 +5,12 @@ from __future__ import annotations
 import html
 import http.client
 import json
+import threading
 import time
 import urllib.request
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -238,6 +240,16 @@ def test_what_is_refused_is_said(session):
     session.do(lambda: session.model.regions.rename("WZ", "ZB"))
     drain(session)
     assert "already" in session.model.view.message
+
+
+def test_what_a_closed_tab_waited_for_is_dropped(caplog):
+    go = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        tab = SimpleNamespace(document=Document(), pool=pool)
+        Session.later(tab, go.wait, lambda _: None)
+        vars(tab).clear()  # as a tab is that was closed
+        go.set()
+    assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"] == []
 
 
 def test_scrolling_back_ends_following(session):

@@ -73,6 +73,7 @@ class Explorer:
         self.why = ""
         self._opened: Opened | None = None
         self._models: list[ExplorerModel] = []
+        self._sessions: list[Any] = []
         self._documents: weakref.WeakSet[Any] = weakref.WeakSet()
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="xinsitu-explorer")
         self._tabs = Remembered()
@@ -161,6 +162,8 @@ class Explorer:
     def stop(self) -> None:
         """Stop serving; frames in memory and tiled copies are given back."""
         self._stop_following.set()
+        for session in list(self._sessions):
+            session.close()  # whatever its browser still sends finds nothing to do
         loop = self._loop
         if loop is not None and loop.is_running():
             loop.call_soon_threadsafe(loop.stop)
@@ -230,6 +233,7 @@ class Explorer:
         self._models.append(model)
         self._documents.add(pn.state.curdoc)
         session = Session(model, pn.state.curdoc, self._pool)
+        self._sessions.append(session)
         pn.state.on_session_destroyed(lambda context: self._left(session, context))
         session.channel.beside = not self.public
         return page(session)
@@ -250,6 +254,7 @@ class Explorer:
     def _left(self, session: Any, _: BokehSessionContext) -> None:  # noqa: ANN401 - a Session
         """Drop the work and the views of a tab that was closed, and the frames with the last one; its model stays."""
         session.close()
+        self._sessions.remove(session)
         self._idle = model = session.model
         self._tabs.close(model)
         self._models.remove(model)

@@ -210,9 +210,10 @@ class Session:
 
     def later(self, work: Callable[[], Value], take: Callable[[Value], object]) -> None:
         """Do something that takes a while on the pool, and take over what comes of it on the event loop."""
+        document = self.document  # the session forgets it when the tab is closed
 
         def back(done: Future[Value]) -> None:
-            if self.document.session_context is not None:  # otherwise the tab was closed meanwhile
+            if document.session_context is not None:  # otherwise the tab was closed meanwhile
                 self.do(lambda: take(done.result()))
 
         self.pool.submit(work).add_done_callback(back)
