@@ -125,3 +125,66 @@ def test_every_new_roi_lies_where_the_model_has_it(truth, start, tmp_path):
     for name in model.regions.rois.names:
         assert same_everywhere(tab, explorer.model, name) == model.regions.rois[name]
     assert tab.errors == []
+
+
+def test_what_is_meant_of_boxes_over_each_other(truth, start):
+    rois = RoiSet([
+        Roi("wide", y=(30, 170), x=(60, 300)), Roi("within", y=(90, 120), x=(100, 150)),
+        Roi("first", y=(40, 46), x=(400, 406)), Roi("second", y=(40, 46), x=(400, 406)),
+    ])  # fmt: skip
+    explorer = explore(truth.folders["time1"], rois=rois, reading=TOKYO, browser=False)
+    tab = start(explorer)
+    model, regions = explorer.model, explorer.model.regions
+    tab.measured(explorer, "wide")
+    tab.at_rest()
+    (x, _), (right, _) = tab.middle("roi:within"), tab.corner("roi:within")
+    wide, within = regions.rois["wide"], regions.rois["within"]
+    tab.drag((2 * x - right - 1, tab.middle("roi:within")[1]), (30, 0))  # the outer half of its line
+    tab.settle(lambda: regions.rois["within"].x[0] > within.x[0], "its line is not its edge")
+    assert regions.rois["wide"] == wide
+    assert same_everywhere(tab, model, "within").x[1] == within.x[1]
+    for name in ("second", "first"):  # the selected one of two in one place
+        tab.page.locator(f"#cutouts [data-roi={name}]").click()
+        tab.settle(lambda: regions.selected == name)  # noqa: B023 - settled in this turn
+        moved(tab, model, name, part=0.5, step=(-40, 20))
+        assert regions.selected == name
+        tab.page.keyboard.press("Control+z")
+        tab.settle(lambda: regions.rois["first"].y == regions.rois["second"].y)
+    assert tab.errors == []
+
+
+def test_the_panel_follows_a_roi_that_moves_with_the_frames(truth, start):
+    explorer = explore(truth.folders["time1"], rois=truth.rois, reading=TOKYO, browser=False)
+    tab = start(explorer)
+    regions, keyboard = explorer.model.regions, tab.page.keyboard
+    tab.measured(explorer, "WZ")
+    tab.page.mouse.click(*tab.middle("roi:WZ"))
+    tab.settle(lambda: regions.selected == "WZ")
+    keyboard.press("k")
+    tab.settle(lambda: regions.rois["WZ"].path is not None)
+    keyboard.press("End")
+    tab.settle(lambda: explorer.model.view.frame == 19)
+    keyboard.press("Alt+Shift+ArrowDown")
+    for key in ("Home", "End", "ArrowLeft"):
+        keyboard.press(key)
+
+        def same():
+            (y0, y1), (x0, x1) = regions.box("WZ")
+            return tab.field(WORDS).input_value() == f"{y0}:{y1}, {x0}:{x1}"
+
+        tab.settle(lambda key=key: explorer.model.view.frame == {"Home": 0, "End": 19, "ArrowLeft": 18}[key])
+        tab.settle(same, f"the panel says another frame's place after {key}")
+    assert tab.errors == []
+
+
+def test_a_shape_that_was_chosen_is_drawn(truth, start):
+    explorer = explore(truth.folders["time1"], rois=truth.rois, reading=TOKYO, browser=False)
+    tab = start(explorer)
+    tab.measured(explorer, "WZ")
+    tab.page.select_option("#drawn-shape", "ellipse")
+    tab.at_rest()
+    x, y = tab.middle("roi:WZ")
+    tab.drag((x, y), (60, 40))
+    tab.settle(lambda: len(explorer.rois) == len(truth.rois) + 1, "nothing was drawn")
+    assert explorer.rois[explorer.rois.names[-1]].geometry.kind == "ellipse"
+    assert tab.errors == []

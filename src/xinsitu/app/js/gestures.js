@@ -3,7 +3,7 @@
 const view = Bokeh.index.find_one(figure)
 if (view == null || channel._gestures) return
 channel._gestures = true
-const NEAR = 6, STILL = 3, WIRE = "roi:"
+const NEAR = 6, LINE = 2, STILL = 3, WIRE = "roi:"
 const element = view.canvas_view.el, under = document.getElementById("under")
 const [[top, bottom], [left, right]] = shape
 let tool = "select", space = false, hand = null, corners = null
@@ -24,7 +24,8 @@ const edges = (box) => {
 }
 
 // the box under the hand and which of its edges: those of a small one are thin, so that it can always be moved; what is
-// inside one box is not the edge of another, and of boxes that lie over each other the smallest is meant
+// inside one box, its line included, is not the edge of another, and of boxes that lie over each other the smallest is
+// meant, of equal ones the selected
 const hit = ({sx, sy}) => {
   const found = []
   for (const box of boxes()) {
@@ -34,10 +35,10 @@ const hit = ({sx, sy}) => {
     const part = {left: sx < l + dx, right: sx > r - dx, top: sy < t + dy, bottom: sy > b - dy}
     const edge = part.left || part.right || part.top || part.bottom
     const selected = box.name === WIRE + channel.selected
-    const inside = sx >= l && sx <= r && sy >= t && sy <= b
-    found.push({box, part, edge, rank: inside ? 0 : selected ? 1 : 2, area: (r - l) * (b - t)})
+    const inside = sx >= l - LINE && sx <= r + LINE && sy >= t - LINE && sy <= b + LINE
+    found.push({box, part, edge, selected, rank: inside ? 0 : selected ? 1 : 2, area: (r - l) * (b - t)})
   }
-  found.sort((one, other) => one.rank - other.rank || one.area - other.area)
+  found.sort((one, other) => one.rank - other.rank || one.area - other.area || other.selected - one.selected)
   return found[0] ?? null
 }
 // handles of the selected shape lie over all boxes
@@ -64,6 +65,7 @@ const choose = (name) => {
   for (const one of document.querySelectorAll("[data-tool]")) one.setAttribute("aria-pressed", one.dataset.tool === name)
 }
 for (const one of document.querySelectorAll("[data-tool]")) one.addEventListener("click", () => choose(one.dataset.tool))
+kinds?.addEventListener("change", () => { kinds.blur(); choose("draw") })  // whoever chooses a shape is about to draw it
 document.getElementById("fit").addEventListener("click", () => fit())
 const fit = () => {
   figure.x_range.setv({start: figure.x_range.reset_start, end: figure.x_range.reset_end})

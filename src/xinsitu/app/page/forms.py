@@ -71,6 +71,9 @@ def _roi(session: Session) -> list[pn.viewable.Viewable]:
     on(outline, lambda value: model.regions.type_shape(model.regions.selected, value))
     on(backgrounds, lambda value: model.regions.set_background(model.regions.selected, tuple(value)))
     model.regions.param.watch(fill, ["selected"])
+    model.view.param.watch(
+        lambda _: fill() if model.regions.roi is not None and model.regions.roi.path else None, ["frame"]
+    )
     session.at_rest.append(fill)
     fill()
     new = pn.widgets.MenuButton(label="add", items=[(KINDS[one].label, one) for one in KINDS], width=85, margin=(3, 3))
