@@ -166,3 +166,24 @@ def test_four_peaks_in_a_roi():
 def test_what_makes_no_sense_is_refused(how):
     with pytest.raises(xi.SchemaError):
         xi.find_ridges(made(200), **{"dim": "x", **how})
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_what_is_not_flagged_is_where_it_says_even_beside_what_hides_another(seed):
+    """One peak crosses another, and a third one is born from it: what is then fitted to two is at the place of none."""
+    mean = np.full((FRAMES, X.size), 0.3)
+    life = np.stack([T >= 0, T >= 0, T >= 70])
+    centres = np.stack([40 + 0.3 * T, 76 - 0.3 * T, 61 + 1.1 * (T - 70)])  # those of the first two meet in frame 60
+    for centre, alive, counts in zip(centres, life, (200, 140, 160), strict=True):
+        mean += np.where(alive[:, None], counts * bell(centre, 3.0), 0)
+    rows = np.random.default_rng(seed).poisson(mean).astype(float)
+    found = found_in(xr.DataArray(rows, dims=("time", "x"), coords={"x": X}))
+    away = (
+        np.abs(found.centre.values[:, :, None] - np.where(life, centres, np.nan).T[:, None])
+        / (found.centre_errors.values[:, :, None])
+    )
+    seen, trusted = np.isfinite(found.centre.values), found.quality.values == 0
+    off = np.nanmin(np.where(np.isfinite(away), away, np.inf), axis=2) > 5
+    assert (off & seen).sum() > 5  # there is what has to be flagged
+    assert (off & seen & trusted).sum() <= 0.01 * (seen & trusted).sum()
+    assert (trusted & seen).sum() > 0.4 * seen.sum()

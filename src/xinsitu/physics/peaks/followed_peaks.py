@@ -11,7 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 from scipy.optimize import linear_sum_assignment
 
-from xinsitu.kernels import Doubles
+from xinsitu.kernels import Bools, Doubles
 from xinsitu.schema import Quality
 
 CERTAIN = 25.0
@@ -50,7 +50,8 @@ def followed(
     """
     number = _how_many(fits, points, weighted=weighted)
     frames = [_peaks_of(fits, int(n), frame) for frame, n in enumerate(number)]
-    return _named([ridge for ridge in _linked(frames, gap) if len(ridge.places) >= least], number, fits[0])
+    ridges = [ridge for ridge in _linked(frames, gap) if len(ridge.places) >= least]
+    return _named(ridges, number, fits[0], gap)
 
 
 def _how_many(fits: Sequence[xr.Dataset], points: npt.NDArray[np.intp], *, weighted: bool) -> npt.NDArray[np.int64]:
@@ -160,6 +161,20 @@ def _events(ridges: list[_Ridge], centre: Doubles, number: npt.NDArray[np.int64]
     return event
 
 
+def _holds_another(centre: Doubles, fwhm: Doubles, gap: int) -> Bools:
+    """Tell where a peak is fitted to two, ``(time, ridge)``: another ridge, not seen there, should be where it is.
+
+    What is born from another peak, or dies in one, may have been there before, or be there still.
+    """
+    held, frame = np.zeros(centre.shape, dtype=bool), np.arange(len(centre))
+    for known, own in zip(np.isfinite(centre).T, centre.T, strict=True):
+        place, lived = np.interp(frame, frame[known], own[known]), frame[known]
+        hidden = ~known & (frame >= lived[0] - gap) & (frame <= lived[-1] + gap)
+        with np.errstate(invalid="ignore"):
+            held |= hidden[:, None] & (np.abs(centre - place[:, None]) < HIDDEN * fwhm)
+    return held
+
+
 def _crossings(centre: Doubles) -> Iterator[tuple[int, int, int]]:
     """Give pairs of ridges, and the frames from which on they lie the other way round."""
     for one in range(centre.shape[1]):
@@ -170,7 +185,7 @@ def _crossings(centre: Doubles) -> Iterator[tuple[int, int, int]]:
                 yield one, other, int(known[turned + 1])
 
 
-def _named(ridges: list[_Ridge], number: npt.NDArray[np.int64], first: xr.Dataset) -> xr.Dataset:
+def _named(ridges: list[_Ridge], number: npt.NDArray[np.int64], first: xr.Dataset, gap: int) -> xr.Dataset:
     """One variable per quantity, with units, errors and flags."""
     shape, dims = (len(number), len(ridges)), ("time", "ridge")
     columns = {name + end: np.full(shape, np.nan) for name in NAMES for end in ("", "_errors")}
@@ -179,6 +194,7 @@ def _named(ridges: list[_Ridge], number: npt.NDArray[np.int64], first: xr.Datase
         for name, values in columns.items():
             values[ridge.frames, place] = [peak[name] for peak in ridge.places]
         quality[ridge.frames, place] = [int(peak["quality"]) for peak in ridge.places]
+    quality[_holds_another(columns["centre"], columns["fwhm"], gap)] |= int(Quality.ERRORS_DOUBTFUL)
     coords = {name: one for name, one in first.coords.items() if one.dims in ((), ("time",))}
     result = xr.Dataset(coords={**coords, "ridge": ("ridge", np.arange(len(ridges)), {"long_name": "ridge"})})
     for name, values in columns.items():
