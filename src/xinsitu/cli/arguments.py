@@ -239,7 +239,11 @@ def _watch(add: Add) -> None:
         "  xinsitu watch 0884/time3 --rois rois.json -o time3.nc\n"
         "  xinsitu watch 0884/time3 --rois rois.json --json --until-idle 60 > time3.jsonl",
     )
-    one.add_argument("measurement", type=Path, help="folder that frames are written to; it need not be there yet")
+    one.add_argument(
+        "measurement",
+        type=Path,
+        help="folder that frames are written to, or HDF5 file that grows; it need not be there yet",
+    )
     one.add_argument(
         "--rois",
         type=Path,

@@ -17,6 +17,7 @@ import xarray as xr
 from xinsitu import schema
 from xinsitu.io.documents import read_rois
 from xinsitu.io.growing_folder import GrowingFolder
+from xinsitu.io.growing_stack import GrowingStack, growing_frames
 from xinsitu.io.options import OpenOptions
 from xinsitu.live.growing_series import GrowingSeries
 from xinsitu.live.watching import SHARE, Publish, follow, results_to
@@ -50,7 +51,7 @@ def watch(words: argparse.Namespace) -> int:
     rois, how, what = read_rois(words.rois).also(*words.also), reading(words), correcting(words, background(words))
     check_frames_to([words.output, words.figure], words.measurement, words, overwrite=words.force)
     live = replace(how, on_error="skip" if how.on_error == "raise" else how.on_error)
-    folder = GrowingFolder(words.measurement, OpenOptions(**live.to_dict()))
+    folder = growing_frames(words.measurement, OpenOptions(**live.to_dict()))
     talk = complain if words.json else say
     used = [what]
 
@@ -69,7 +70,7 @@ def watch(words: argparse.Namespace) -> int:
 
     growing = GrowingSeries(folder, rois, correction_of, words.smooth)
     shown = Shown(growing, as_json=words.json, output=words.output)
-    if not words.measurement.is_dir():
+    if not words.measurement.exists():
         talk(f"waiting for {words.measurement}")
     series = follow(
         growing,
@@ -87,7 +88,7 @@ def watch(words: argparse.Namespace) -> int:
     return 0
 
 
-def _named(folder: GrowingFolder) -> str | None:
+def _named(folder: GrowingFolder | GrowingStack) -> str | None:
     """Return the instrument by its name, so that the frames are opened the same way anywhere."""
     return folder.chosen.table.name
 

@@ -170,7 +170,10 @@ class GrowingFolder:
         except LayoutError:
             return False
         if not found.series and hdf5_files(found, PATTERNS):
-            raise LayoutError(f"{self.folder}: frames in files of their own can be watched, and these are HDF5 files")
+            raise LayoutError(
+                f"{self.folder}: of a folder, frames in files of their own can be watched, and these are HDF5 files: "
+                f"watch {hdf5_files(found, PATTERNS)[0].name} itself"
+            )
         if not any(self._is_whole(file.name) for series in found.series for file in islice(series.files, LISTED)):
             return False  # the next look will see more
         chosen = choose_instrument(self.opening.instrument, self.folder)

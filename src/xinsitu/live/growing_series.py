@@ -21,6 +21,7 @@ import xarray as xr
 
 from xinsitu.errors import CorrectionError, FrameError, RoiError, SchemaError, collected
 from xinsitu.io.growing_folder import GrowingFolder, Snapshot
+from xinsitu.io.growing_stack import GrowingStack
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.corrections.framewise import NUMBER
 from xinsitu.physics.reduction.roi_plan import Fitted, fitted
@@ -58,7 +59,7 @@ class GrowingSeries:
     Parameters
     ----------
     frames
-        The folder.
+        The folder, or HDF5 file.
     rois
         Where to measure; they rest.
     correction_of
@@ -72,7 +73,7 @@ class GrowingSeries:
         A ROI moves.
     """
 
-    frames: GrowingFolder
+    frames: GrowingFolder | GrowingStack
     rois: RoiSet | Iterable[Roi]
     correction_of: Callable[[xr.Dataset], Correction | None] = lambda scan: None
     smooth: int | None = None
@@ -146,11 +147,12 @@ class GrowingSeries:
             try:
                 return scan.assign(image=held_elsewhere(image, image.values)), names
             except FrameError as fault:
-                gone = os.path.basename(fault.path)
-                left = [index for index, name in enumerate(names) if name != gone]
+                gone = {os.path.basename(fault.path)} & set(names) or _unreadable(image, names)
+                left = [index for index, name in enumerate(names) if name not in gone]
                 if len(left) == len(names):
                     raise
-                self.frames.again(gone)
+                for name in gone:
+                    self.frames.again(name)
                 scan, names = scan.isel(time=left), [names[index] for index in left]
                 image = image_of(scan)
         return scan, []
@@ -250,6 +252,17 @@ def _runs(places: Sequence[int]) -> Iterator[slice]:
     for first, behind in pairwise(cuts):
         if behind > first:
             yield slice(places[first], places[behind - 1] + 1)
+
+
+def _unreadable(image: xr.DataArray, names: Sequence[str]) -> set[str]:
+    """Names of the frames, of those in one file, that cannot be read."""
+    found = set()
+    for index, name in enumerate(names):
+        try:
+            np.asarray(image[index])
+        except FrameError:
+            found.add(name)
+    return found
 
 
 def _computed(fit: Fitted) -> Rows:

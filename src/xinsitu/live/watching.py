@@ -21,7 +21,7 @@ import xarray as xr
 
 from xinsitu.errors import LayoutError, XinsituError, warn
 from xinsitu.io.disk import refuse_existing, refuse_other_format
-from xinsitu.io.growing_folder import GrowingFolder
+from xinsitu.io.growing_stack import growing_frames
 from xinsitu.io.guard import check_outputs
 from xinsitu.io.instruments import Instrument
 from xinsitu.io.options import OpenOptions
@@ -67,7 +67,8 @@ def watch(
     Parameters
     ----------
     path
-        Folder that frames are written to, each a file of its own.
+        Folder that frames are written to, each a file of its own; or an HDF5 file that grows (of an Eiger the master),
+        of which all frames are measured once more at the end.
     rois
         Where to measure; boxes that rest.
     correction
@@ -97,7 +98,7 @@ def watch(
     Raises
     ------
     LayoutError
-        The path is a file, or no frame has come.
+        The path is a file, and no HDF5 file; or no frame has come.
     RoiError, CorrectionError
         A ROI moves, or the correction takes all frames; or they do not fit the frames.
     ResultExists
@@ -113,7 +114,7 @@ def watch(
         tz=tz, instrument=instrument, on_error="skip" if on_error == "raise" else on_error, time=time, series=series,
         order_error=order_error, period=period, stamp_marks=stamp_marks, logs=logs,
     )  # fmt: skip
-    growing = GrowingSeries(GrowingFolder(path, opening), rois, lambda scan: correction, smooth)
+    growing = GrowingSeries(growing_frames(path, opening), rois, lambda scan: correction, smooth)
     publish = None if output is None else results_to(output, overwrite=overwrite, source=path)
     return follow(growing, on_frames=on_frames, publish=publish, until_idle=until_idle, stop=stop)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import math
@@ -195,14 +196,20 @@ MOST_OBJECTS = 100_000
 def opened(path: str | os.PathLike[str]) -> h5py.File:
     """Open an HDF5 file for reading; without locks where the disc knows none, as on some network discs.
 
-    Locks are tried first: HDF5 refuses to open a file without that this process has open with.
+    Locks are tried first: HDF5 refuses to open a file without that this process has open with. A file that somebody
+    writes for readers beside him (SWMR) opens for those alone.
     """
     try:
         return h5py.File(path, "r")
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
     except OSError:
-        return h5py.File(path, "r", locking=False)
+        try:
+            return h5py.File(path, "r", locking=False)
+        except OSError:
+            with contextlib.suppress(OSError):
+                return h5py.File(path, "r", locking=False, swmr=True)
+            raise
 
 
 def refuse_outside_links(path: str | os.PathLike[str], *, inside: str | os.PathLike[str] | None = None) -> None:

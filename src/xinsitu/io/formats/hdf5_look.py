@@ -29,8 +29,18 @@ import h5py
 
 MOST, LARGEST = 100_000, 64 * 2**20
 
+def opened(path):
+    try:
+        return h5py.File(path, "r", locking=False)
+    except OSError:
+        try:
+            return h5py.File(path, "r", locking=False, swmr=True)
+        except OSError:
+            pass
+        raise
+
 def look(path):
-    with h5py.File(path, "r", locking=False) as file:
+    with opened(path) as file:
         waiting, seen, told = [file], set(), time.monotonic()
         while waiting and len(seen) < MOST:
             group = waiting.pop()
