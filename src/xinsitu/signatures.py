@@ -102,11 +102,11 @@ def _hints(function: Callable[..., Any], names: Names) -> dict[str, Any]:
 def _faults(
     name: str, signature: inspect.Signature, hints: Mapping[str, Any], args: tuple[Any, ...], words: Mapping[str, Any]
 ) -> list[Fault]:
-    """Return what is wrong with the arguments; a missing or an unknown one is Python's to say."""
+    """Return what is wrong with the arguments; a missing or an unknown one is told in Python's words."""
     try:
         given = signature.bind(*args, **words).arguments
-    except TypeError:
-        return []
+    except TypeError as error:
+        raise TypeError(f"{name}() {error}") from None
     faults = []
     for parameter, value in given.items():
         hint, default = hints.get(parameter, Any), signature.parameters[parameter].default

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
+import xinsitu as xi
 from tests.helpers.camserver import camserver_bytes, ramp, stamp_of, write_frames
 from xinsitu.errors import LayoutError, XinsituError, XinsituWarning
 from xinsitu.io.measurement import open_flatfield, open_measurement, open_sample
@@ -172,3 +174,13 @@ def test_numbered_frames_have_no_zone(folder):
     assert "time_zone" not in open_measurement(path, time="frame").attrs
     assert stamp_of(0) == data.stamp.values[0]
     assert os.path.exists(path)
+
+
+def test_a_keyword_that_there_is_not_is_told_of_the_function_that_was_called(folder):
+    for called, opener in (
+        ("open_measurement()", xi.open_measurement),
+        ("the engine 'xinsitu'", lambda path, **words: xr.open_dataset(path, engine="xinsitu", **words)),
+    ):
+        with pytest.raises(TypeError) as told:
+            opener(folder, zone="UTC")
+        assert str(told.value) == f"{called} got an unexpected keyword argument 'zone'"

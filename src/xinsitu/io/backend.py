@@ -48,6 +48,8 @@ class XinsituBackend(BackendEntrypoint):
         """Open frames, not chunked; options are the keywords of :func:`~xinsitu.io.measurement.open_measurement`."""
         if not isinstance(filename_or_obj, str | os.PathLike | Sequence):
             raise LayoutError(f"the engine xinsitu opens paths, not {type(filename_or_obj).__name__}")
+        if unknown := [name for name in options if name not in KEYWORDS]:
+            raise TypeError(f"the engine 'xinsitu' got an unexpected keyword argument {unknown[0]!r}")
         opening = OpenOptions(**options)
         with uncollected():
             dataset, _ = open_lazily(filename_or_obj, opening)
