@@ -29,7 +29,7 @@ ROIS = xi.RoiSet(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return xi.simulate_sample(tmp_path_factory.mktemp("room"), measurements=1, frames=20).folders["time1"]
+    return xi.simulate_sample(tmp_path_factory.mktemp("room"), measurements=2, frames=20).folders["sample"]
 
 
 def resized(tab, size):
@@ -58,6 +58,14 @@ def test_two_regions_at_small_sizes(folder, start):
     assert tab.page.locator("#cutouts").bounding_box()["x"] >= place["x"] + place["width"]
     assert tab.page.locator(".profiles").bounding_box()["height"] >= 120
     assert tab.page.evaluate(HIDDEN, "#cutouts") == []
+    tab.page.keyboard.press("End")
+    tab.settle(lambda: explorer.model.view.frame == 39)
+    tab.page.evaluate(
+        "document.getElementById('unseen').textContent = 12; document.getElementById('unseen').hidden = false"
+    )
+    tab.at_rest()
+    where = "(() => {const one = document.querySelector('header .where'); return one.scrollWidth <= one.clientWidth})()"
+    assert tab.page.evaluate(where), "the line about the frame is cut"
     assert tab.errors == []
 
 
@@ -68,7 +76,7 @@ def edges_shine(tab):
     seen = np.asarray(Image.open(io.BytesIO(tab.page.screenshot())).convert("L"), dtype=int)
     ground = seen[tuple(int(part) for part in _corner(tab, "image", down=4, across=4))]
     found = []
-    for name in ("image", "curve_com_l", "curve_intensity", "kymograph"):
+    for name in ("image", "curve_com_l", "curve_intensity", "kymograph", "profiles"):
         y, x = (int(part) for part in _corner(tab, name))
         if (np.abs(seen[y : y + 3, x + 5 : x + 30] - ground) > 12).any():
             found.append(name)

@@ -8,6 +8,7 @@ from bokeh.models import CustomJS
 from bokeh.plotting import figure
 
 from xinsitu.app.views.channel import script
+from xinsitu.app.views.drawing import EDGES
 from xinsitu.app.views.image import STATE_COLOURS
 
 from .shortcuts import pressed
@@ -83,7 +84,7 @@ def _theme(session: Session) -> None:
     """Let figures have the colours of the page, and their switches stand where they are."""
     theme = script("theme")  # without models among its arguments: Bokeh walks from each to all others, for every root
     for one in session.figures:
-        one.stylesheets = [":host { clip-path: inset(2px 0 0 2px); }"]  # the edge keeps half of the colour before
+        one.stylesheets = [EDGES]
         for change in ("inner_width", "inner_height"):
             one.js_on_change(change, theme)
     session.curves.column.js_on_change("children", theme)

@@ -15,7 +15,7 @@ from xinsitu.app.state.model import ExplorerModel
 from xinsitu.plots.images import Along
 
 from .channel import Channel, ticks
-from .drawing import PLAIN, Drawing
+from .drawing import EDGES, PLAIN, Drawing
 from .roi_readout import at_frame, number, numbers
 
 
@@ -38,6 +38,7 @@ class SectionView(Drawing):
         common = {
             "height": 90, "sizing_mode": "stretch_both", "tools": "", "toolbar_location": None,
             "output_backend": "canvas", "min_border": 4, "min_border_left": 36, "min_border_right": 12,
+            "stylesheets": [EDGES],
         }  # fmt: skip
         self._plots = {axis: figure(name=f"profile_{axis}", **common) for axis in ("x", "y")}
         for axis, one in self._plots.items():
