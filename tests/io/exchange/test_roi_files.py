@@ -301,3 +301,12 @@ def test_an_ending_of_several_programs_needs_a_form(name, tmp_path):
     with pytest.raises(DocumentError, match=r"without a form"):
         xi.write_rois([ALL["box"]], tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_zip_without_regions_says_so_and_names_itself_once(tmp_path):
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+        archive.writestr("readme.txt", "none")
+    with pytest.raises(DocumentError, match=r"^(?!.*c\.zip.*c\.zip).*c\.zip: holds 0 ROI files of ImageJ"):
+        xi.read_rois(tmp_path / "c.zip")

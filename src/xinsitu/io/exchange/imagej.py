@@ -45,6 +45,8 @@ def read_imagej(path: Path) -> Carried:
         for name, data in _files(path):
             one = roifile.ImagejRoi.frombytes(data)
             _take(found, roifile, one, one.name or Path(name).stem)
+    except DocumentError:
+        raise
     except _BROKEN as fault:
         raise DocumentError(f"{path}: is no whole ROI file of ImageJ ({type(fault).__name__}: {fault})") from None
     return found
