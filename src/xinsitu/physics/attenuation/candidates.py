@@ -286,8 +286,9 @@ class Search:
         around = np.concatenate([np.arange(-_BESIDE, 0), np.arange(1, _BESIDE + 1)])
         at = np.arange(frames)[:, None] + around
         at = np.where(at < 0, at + 2 * _BESIDE + 1, np.where(at >= frames, at - 2 * _BESIDE - 1, at))
-        usual = np.median(np.nan_to_num(values)[at], axis=1)
-        spread = np.nan_to_num(values)[at].std(axis=1)  # on a slope or at a step neighbours differ, too
+        beside = np.ma.masked_invalid(values[at])  # (frame, beside, roi); what flags leave out is not zero
+        usual = np.ma.median(beside, axis=1).filled(np.nan)
+        spread = beside.std(axis=1).filled(np.nan)  # on a slope or at a step neighbours differ, too
         away, weight = relative_steps(usual, values, 1.5 * noise**2 + spread**2, self.tolerance)
         total = np.maximum(weight.sum(axis=1), 1e-300)
         mean = (weight * away).sum(axis=1) / total

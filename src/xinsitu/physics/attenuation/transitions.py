@@ -371,7 +371,8 @@ def _one_way(values: Floats, one: Transition, other: Transition) -> bool:
     """Whether some frames between two steps of one direction go on in that direction."""
     if other.before - one.after >= 2 * LONGEST:
         return False
-    ends = np.nan_to_num(values[[one.before, one.after, other.before, other.after]]).sum(axis=1)
+    each = values[[one.before, one.after, other.before, other.after]]
+    ends = each[:, np.isfinite(each).all(axis=0)].sum(axis=1)  # of the ROIs that are known at all of them
     ways = np.diff(ends) / np.maximum(np.abs(ends[:-1]), 1e-300)
     return bool((np.sign(ways) == np.sign(ways[0])).all() and abs(ways[1]) > _DRIFTS)
 
