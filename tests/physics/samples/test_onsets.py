@@ -62,3 +62,23 @@ def test_a_straight_line_noise_and_nothing_have_none():
     assert found.delay.isnull().all()
     assert xi.onset_events(found) == []
     assert xi.find_onsets(series.isel(time=slice(0, 3))).delay.isnull().all()
+
+
+@pytest.mark.parametrize(
+    "growth", [lambda t: 1 - np.exp(-t / 40), lambda t: np.expm1(t / 45)], ids=["slower", "faster"]
+)
+def test_growth_that_bends_from_its_onset_on_has_errors_that_hold(growth):
+    rng = np.random.default_rng(11)
+    t, at = np.arange(120.0), rng.uniform(45, 75, 40)
+    found = xi.find_onsets(grown(8e3 * (1 + growth(np.maximum(t[:, None] - at, 0))), rng))
+    pulls = (found.delay - at) / found.delay_errors
+    assert found.delay.notnull().all()
+    assert np.median(np.abs(pulls)) < 1.5
+    assert np.sqrt((pulls**2).mean()) < 2.5
+
+
+def test_a_smooth_bend_has_no_onset():
+    rng = np.random.default_rng(12)
+    t = np.arange(160.0)[:, None] / 160
+    found = xi.find_onsets(grown(np.repeat(9e3 * (1 + 0.3 * t + 0.8 * t**2), 20, axis=1), rng))
+    assert found.delay.notnull().sum() <= 2

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import SchemaError
-from xinsitu.kernels import lines
 from xinsitu.physics.attenuation.counts import signal_rois
 from xinsitu.physics.attenuation.factors import smooth_noise
 from xinsitu.schema import LEFT_OUT, QUANTITIES, check_kind, errors_name, mid_exposure, require
@@ -20,11 +19,18 @@ from .events import EventLike, elapsed
 
 Doubles = npt.NDArray[np.float64]
 
+_Shape = tuple[int, int]
+"""Degree of the curve before the break, and of what is added to it behind."""
+
 _LEAST = 8
 """Frames on a side without which there is no line."""
-_SHARE = (1.0, 0.5, 0.25, 0.125)
-"""Parts of what is there on a side that are tried, the longest first, until the line does."""
-_PLACES = 150
+_SHAPES: tuple[_Shape, ...] = ((1, 1), (1, 2), (2, 1), (1, 3), (2, 2))
+"""What is tried: straight lines, and growth that saturates, accelerates, or was bent before."""
+_PARTS = 3
+"""Parts that are tried, each half as long as the one before."""
+_CLEARLY = 6.0
+"""Chi-squared by which a break must be better than a smooth curve of as many parameters."""
+_PLACES = 100
 """Frames at which a break is tried first."""
 _STEPS = 8
 """Gauss-Newton steps from the best frame."""
@@ -41,9 +47,9 @@ def find_onsets(
 ) -> xr.Dataset:
     """Find where each ROI begins to grow, or stops: the break of a broken line.
 
-    Two straight lines that meet are fitted by weighted least squares, their meeting point with them [1]_; the fit is
-    narrowed around the break until the lines do, so that growth that saturates later does no harm. Frames that are
-    NaN, bad or outliers are left out.
+    Two straight lines that meet are fitted by weighted least squares, their meeting point with them [1]_, or curves
+    where the frames ask for them: growth may saturate or accelerate behind its onset. A smooth curve has none. What a
+    beam that wanders adds is in the errors. Frames that are NaN, bad or outliers are left out.
 
     Parameters
     ----------
@@ -64,8 +70,8 @@ def find_onsets(
     -------
     xr.Dataset
         Dims ``(roi)``: ``onset`` (UTC), ``delay`` in seconds after ``t0`` and its standard error ``delay_errors``,
-        ``slope_before`` and ``slope_after`` per second with their errors, ``significance``, and ``frames`` used. NaT
-        and NaN where no break is significant.
+        ``slope_before`` and ``slope_after`` per second, both at the onset, with their errors, ``significance``, and
+        ``frames`` used. NaT and NaN where no break is significant, or a smooth curve does as well.
 
     References
     ----------
@@ -117,7 +123,7 @@ def onset_events(onsets: xr.Dataset) -> list[Event]:
 
 @dataclass(frozen=True)
 class _Break:
-    """A broken line: where it breaks, the slopes before and after, their covariance, significance and frames."""
+    """Where a curve breaks, the slopes before and after it, their errors, the significance of the break, and frames."""
 
     at: float
     before: float
@@ -127,67 +133,141 @@ class _Break:
     frames: int
 
 
+@dataclass(frozen=True)
+class _Fit:
+    """A curve with a break, in the frames of a window: chi-squared and by what its variances grow."""
+
+    at: float
+    found: Doubles
+    derivatives: Doubles
+    shape: _Shape
+    misfit: float
+    scale: float
+
+    def described(self, frames: int) -> bool:
+        """Whether the frames lie about it as their noise lets them."""
+        freedom = frames - self.found.size
+        return bool(self.misfit < freedom + 3 * np.sqrt(2 * freedom))
+
+
 def _narrowed(t: Doubles, y: Doubles, noise: Doubles, threshold: float) -> _Break | None:
-    """Fit the whole and then shorter parts around the break until the lines describe what they go through."""
+    """Fit the whole, or a shorter part around the break if that is described within its noise and the whole is not."""
+    parts = []
     low, high = 0, t.size
-    found = None
-    for share in _SHARE:
-        one, misfit = _broken(t[low:high], y[low:high], noise[low:high])
+    for _ in range(_PARTS):
+        part = slice(low, high)
+        one = _broken(t[part], y[part], noise[part])
         if one is None:
             break
-        found = one
-        freedom = max(1, one.frames - 4)
-        if misfit < freedom + 3 * np.sqrt(2 * freedom):
+        parts.append((one, part))
+        if one.described(part.stop - part.start):
+            parts = parts[-1:]
             break
         middle = int(np.searchsorted(t, one.at))
-        low, high = (
-            middle - max(_LEAST, int(middle * share / 2)),
-            middle + max(_LEAST, int((t.size - middle) * share / 2)),
-        )
+        low, high = middle - max(_LEAST, (middle - low) // 2), middle + max(_LEAST, (high - middle) // 2)
         low, high = max(0, low), min(t.size, high)
-    return found if found is not None and found.significance > threshold else None
+    if not parts:
+        return None
+    one, part = parts[0]
+    return _judged(one, t[part], y[part], noise[part], threshold)
 
 
-def _broken(t: Doubles, y: Doubles, noise: Doubles) -> tuple[_Break | None, float]:
-    """Weighted least squares of a broken line; None with too few frames."""
-    if t.size < 2 * _LEAST or not (noise > 0).all():
-        return None, np.inf
-    places = np.unique(np.linspace(_LEAST // 2, t.size - 1 - _LEAST // 2, _PLACES).astype(int))
-    misfits = [_fit(t, y, noise, float(t[place]))[1] for place in places]
-    at = float(t[places[int(np.argmin(misfits))]])
-    straight = float(lines.straight(t, y, 1 / noise**2).chi_square)
-    found, misfit = _fit(t, y, noise, at)
-    for _ in range(_STEPS):
-        # a + b (t - at) + d (t - at)_+ ; moving the break adds -d for all frames behind it
-        move = found[3]
-        tried, better = _fit(t, y, noise, float(np.clip(at + move, t[1], t[-2])))
-        if better >= misfit - 1e-9:
-            break
-        at, found, misfit = float(np.clip(at + move, t[1], t[-2])), tried, better
-    behind = t > at
-    design = np.stack(
-        [np.ones_like(t), t - at, np.where(behind, t - at, 0.0), np.where(behind, -found[2], 0.0)], axis=1
-    )
-    normal = (design / noise[:, None]).T @ (design / noise[:, None])
-    covariance = np.linalg.pinv(normal) * max(1.0, misfit / (t.size - 4))
-    after = covariance[1, 1] + covariance[2, 2] + 2 * covariance[1, 2]
-    place, before, behind_it = (float(np.sqrt(max(one, 0.0))) for one in (covariance[3, 3], covariance[1, 1], after))
-    scale = max(1.0, misfit / (t.size - 4))
-    significance = float(np.sqrt(max(straight - misfit, 0.0) / scale))
+def _judged(one: _Fit, t: Doubles, y: Doubles, noise: Doubles, threshold: float) -> _Break | None:
+    """Give the break with its errors, if neither a straight line nor a smooth curve does as well."""
+    straight, smooth = (_polynomial(t, y, noise, degree) for degree in (1, sum(one.shape) + 1))
+    significance = float(np.sqrt(max(straight - one.misfit, 0.0) / one.scale))
+    if significance <= threshold or smooth - one.misfit < _CLEARLY * one.scale:
+        return None
+    middle, unit = _unit(t)
+    covariance = np.linalg.pinv(one.derivatives.T @ one.derivatives) * one.scale
+    powers, place = one.shape[0], (one.at - middle) / unit
+    slope = np.zeros(one.found.size)
+    slope[1 : powers + 1] = [power * place ** (power - 1) for power in range(1, powers + 1)]
+    behind = slope + np.eye(slope.size)[powers + 1]
+    at = np.eye(slope.size)[-1]
+    errors = [float(np.sqrt(max(way @ covariance @ way, 0.0))) for way in (at, slope, behind)]
+    before, after = (float(way @ np.r_[one.found[:-1], 0.0]) / unit for way in (slope, behind))
     return _Break(
-        at, float(found[1]), float(found[1] + found[2]), (place, before, behind_it), significance, t.size
-    ), misfit
+        one.at, before, after, (errors[0] * unit, errors[1] / unit, errors[2] / unit), significance, int(t.size)
+    )
 
 
-def _fit(t: Doubles, y: Doubles, noise: Doubles, at: float) -> tuple[Doubles, float]:
-    """Level, slope, change of slope and how far the break would move, for a break at a place; chi-squared there."""
-    behind = t > at
-    three = np.stack([np.ones_like(t), t - at, np.where(behind, t - at, 0.0)], axis=1) / noise[:, None]
-    found = np.linalg.lstsq(three, y / noise, rcond=None)[0]
-    misfit = float(((y / noise - three @ found) ** 2).sum())
-    four = np.concatenate([three, (np.where(behind, -found[2], 0.0) / noise)[:, None]], axis=1)
-    moved = np.linalg.lstsq(four, y / noise, rcond=None)[0]
-    return np.r_[found, moved[3]], misfit
+def _broken(t: Doubles, y: Doubles, noise: Doubles) -> _Fit | None:
+    """Fit straight lines that meet, or as much of a curve on either side as the frames ask for; None with too few."""
+    if t.size < 2 * _LEAST or not (noise > 0).all():
+        return None
+    lines = _best(t, y, noise, _SHAPES[0])
+    if lines.described(t.size):
+        return lines
+    fits = [lines, *(_best(t, y, noise, shape) for shape in _SHAPES[1:] if t.size > 4 * sum(shape))]
+    scale = min(fit.scale for fit in fits)
+    return min(fits, key=lambda fit: fit.misfit / scale + 3 * fit.found.size * np.log(t.size))
+
+
+def _best(t: Doubles, y: Doubles, noise: Doubles, shape: _Shape) -> _Fit:
+    """Fit one shape by weighted least squares, from the best of many frames on."""
+    middle, unit = _unit(t)
+    x, seen = (t - middle) / unit, y / noise
+    places = np.unique(np.linspace(_LEAST // 2, t.size - 1 - _LEAST // 2, _PLACES).astype(int))
+    at = min(x[places], key=lambda place: _fitted(x, seen, noise, float(place), shape)[1])
+    found, misfit, derivatives = _fitted(x, seen, noise, float(at), shape)
+    for _ in range(_STEPS):
+        move = np.linalg.lstsq(derivatives, seen, rcond=None)[0][-1]
+        tried = float(np.clip(at + move, x[1], x[-2]))
+        other = _fitted(x, seen, noise, tried, shape)
+        if other[1] >= misfit - 1e-9:
+            break
+        at, (found, misfit, derivatives) = tried, other
+    left = seen - derivatives[:, :-1] @ found[:-1]
+    scale = max(1.0, misfit / max(1, t.size - found.size)) * _memory(left)
+    return _Fit(float(at) * unit + middle, found, derivatives, shape, misfit, scale)
+
+
+def _fitted(x: Doubles, seen: Doubles, noise: Doubles, at: float, shape: _Shape) -> tuple[Doubles, float, Doubles]:
+    """Return the parameters for a break at a place, chi-squared, and its derivatives, that by the place last."""
+    behind = np.maximum(x - at, 0.0)
+    columns = [x**power for power in range(shape[0] + 1)] + [behind**power for power in range(1, shape[1] + 1)]
+    design = np.stack(columns, axis=1) / noise[:, None]
+    found = np.linalg.lstsq(design, seen, rcond=None)[0]
+    misfit = float(((seen - design @ found) ** 2).sum())
+    moved = -sum(
+        power * found[shape[0] + power] * (behind ** (power - 1) if power > 1 else behind > 0)
+        for power in range(1, shape[1] + 1)
+    )
+    return np.r_[found, at], misfit, np.column_stack([design, moved / noise])
+
+
+def _unit(t: Doubles) -> tuple[float, float]:
+    """Middle and half of the time, in which powers are of one size."""
+    return float(t[0] + t[-1]) / 2, float(t[-1] - t[0]) / 2
+
+
+def _polynomial(t: Doubles, y: Doubles, noise: Doubles, degree: int) -> float:
+    """Chi-squared of a smooth curve without a break."""
+    middle, unit = _unit(t)
+    design = np.vander((t - middle) / unit, degree + 1) / noise[:, None]
+    left = y / noise - design @ np.linalg.lstsq(design, y / noise, rcond=None)[0]
+    return float((left**2).sum())
+
+
+def _memory(left: Doubles) -> float:
+    """By what a variance grows as residuals go on from frame to frame: their autocorrelation, summed while it is clear.
+
+    Examples
+    --------
+    >>> _memory(np.array([1.0, -1.0] * 20))
+    1.0
+    """
+    total = float((left**2).sum())
+    if not total > 0:
+        return 1.0
+    clear, grows = 2 / np.sqrt(left.size), 1.0
+    for lag in range(1, left.size // 4):
+        correlation = float((left[lag:] * left[:-lag]).sum()) / total
+        if correlation < clear:
+            break
+        grows += 2 * correlation
+    return grows
 
 
 def _dataset(
