@@ -287,7 +287,7 @@ class Search:
         at = np.arange(frames)[:, None] + around
         at = np.where(at < 0, at + 2 * _BESIDE + 1, np.where(at >= frames, at - 2 * _BESIDE - 1, at))
         beside = np.ma.masked_invalid(values[at])  # (frame, beside, roi); what flags leave out is not zero
-        usual = np.ma.median(beside, axis=1).filled(np.nan)
+        usual = np.ma.median(beside, axis=1).filled(np.nan)  # type: ignore[no-untyped-call] # NumPy has no types for it
         spread = beside.std(axis=1).filled(np.nan)  # on a slope or at a step neighbours differ, too
         away, weight = relative_steps(usual, values, 1.5 * noise**2 + spread**2, self.tolerance)
         total = np.maximum(weight.sum(axis=1), 1e-300)
