@@ -48,8 +48,9 @@ def find_onsets(
     """Find where each ROI begins to grow, or stops: the break of a broken line.
 
     Two straight lines that meet are fitted by weighted least squares, their meeting point with them [1]_, or curves
-    where the frames ask for them: growth may saturate or accelerate behind its onset. A smooth curve has none. What a
-    beam that wanders adds is in the errors. Frames that are NaN, bad or outliers are left out.
+    where the frames ask for them: growth may saturate or accelerate behind its onset, and the errors
+    are too small by up to 2.5 times then, by more in a beam that wanders. A smooth curve has no onset. Frames that are
+    NaN, bad or outliers are left out.
 
     Parameters
     ----------
