@@ -91,8 +91,10 @@ def _owned(part: Path, path: Path) -> Iterator[None]:
     (part / _OWNER).write_text(f"{here()} {os.getpid()}")
     try:
         yield
-    except OSError:  # the disc does not take it: it is not kept full
+    except OSError as fault:  # the disc does not take it: it is not kept full
         shutil.rmtree(part, ignore_errors=True)
+        if fault.errno is not None and fault.filename is None:  # nobody else knows which disc is meant
+            raise OSError(fault.errno, fault.strerror, os.fspath(path)) from None
         raise
 
 
