@@ -81,4 +81,4 @@ def test_a_smooth_bend_has_no_onset():
     rng = np.random.default_rng(12)
     t = np.arange(160.0)[:, None] / 160
     found = xi.find_onsets(grown(np.repeat(9e3 * (1 + 0.3 * t + 0.8 * t**2), 20, axis=1), rng))
-    assert found.delay.notnull().sum() <= 2
+    assert found.delay.notnull().sum() <= 1

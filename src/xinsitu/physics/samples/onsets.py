@@ -48,9 +48,9 @@ def find_onsets(
     """Find where each ROI begins to grow, or stops: the break of a broken line.
 
     Two straight lines that meet are fitted by weighted least squares, their meeting point with them [1]_, or curves
-    where the frames ask for them: growth may saturate or accelerate behind its onset, and the errors
-    are too small by up to 2.5 times then, by more in a beam that wanders. A smooth curve has no onset. Frames that are
-    NaN, bad or outliers are left out.
+    where the frames ask for them: growth may saturate or accelerate behind its onset. The error of the onset is too
+    small by up to 2.5 times then, that of the slope behind it by up to 7, and both by more in a beam that wanders.
+    A smooth curve has no onset. Frames that are NaN, bad or outliers are left out.
 
     Parameters
     ----------
