@@ -262,3 +262,24 @@ def test_corners_of_a_polygon_and_pixels_of_a_mask_come_and_go_by_mouse(truth, s
     keyboard.press("Control+z")
     tab.settle(lambda: explorer.rois["a"].geometry == pixels, "undo did not take the pixels back")
     assert tab.errors == []
+
+
+def test_a_mask_from_a_file_is_drawn_painted_on_and_measured(truth, start, tmp_path):
+    y, x = np.mgrid[:40, :60]
+    mask = Mask.of((y // 3 + x // 5) % 3 > 0, (80, 220))
+    xi.write_rois(RoiSet([Roi("loaded", geometry=mask)]), tmp_path / "rois.json")
+    explorer = explore(truth.folders["time1"], reading=TOKYO, browser=False)
+    tab = start(explorer, size=(1366, 768))
+    tab.page.locator("input[type=file]").set_input_files(tmp_path / "rois.json")
+    tab.settle(lambda: explorer.rois.names == ("loaded",), "the mask is not there")
+    tab.at_rest()
+    assert say_the_same(tab, explorer, "loaded").geometry == mask
+    follows(tab, explorer, "loaded")
+    tab.page.keyboard.down("Alt")
+    dragged(tab, (130, 225), (130, 265))
+    tab.page.keyboard.up("Alt")
+    tab.settle(lambda: explorer.rois["loaded"].geometry != mask, "nothing was painted")
+    tab.at_rest()
+    assert say_the_same(tab, explorer, "loaded").geometry.area - mask.area == pytest.approx(41, abs=3)
+    follows(tab, explorer, "loaded")
+    assert tab.errors == []
