@@ -15,24 +15,29 @@ from .formats.stack import LazyStack, Pixels, Selection
 class LazyFrames(BackendArray):
     """The pixels of a stack ``(frame, y, x)`` by xarray's ways of indexing; its token names it in graphs of dask."""
 
-    array: LazyStack
+    stack: LazyStack
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Frames, rows, columns."""
-        return self.array.shape
+        return self.stack.shape
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
         """Of the pixels that are read."""
-        return self.array.dtype
+        return self.stack.dtype
+
+    @property
+    def file_per_frame(self) -> bool:
+        """Whether some frames are read as quickly as many."""
+        return self.stack.file_per_frame
 
     def __dask_tokenize__(self) -> tuple[str, str]:
-        return self.array.__dask_tokenize__()
+        return self.stack.__dask_tokenize__()
 
     def __getitem__(self, key: ExplicitIndexer) -> Pixels:
         result: Pixels = explicit_indexing_adapter(
-            normalised(key, self.shape), self.shape, IndexingSupport.OUTER, self.array.read
+            normalised(key, self.shape), self.shape, IndexingSupport.OUTER, self.stack.read
         )
         return result
 
