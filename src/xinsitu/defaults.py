@@ -1,12 +1,20 @@
 """What is done where nobody says otherwise; loaded by the command line's help, so it loads nothing."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 MEDIAN, OUTLIERS = 3, 5.0
 """Size of the median where numbers are made, and the standard deviations from which it replaces a pixel."""
 CHUNK_BYTES = 24 * 2**20
 """Raw pixels that are read, worked on and written together: 20 to 100 frames of a PILATUS 100K were the fastest; one
 frame per task is 8 times slower."""
+
+PeakShape = Literal[
+    "gaussian", "pixel_gaussian", "lorentzian", "pseudo_voigt", "voigt", "split_gaussian", "split_pseudo_voigt"
+]
+"""Peaks that are fitted."""
+MOST_PEAKS = 4
+"""In one profile."""
 
 FURTHER: Mapping[str, tuple[str, ...]] = {
     "mean": ("mean",),

@@ -39,6 +39,7 @@ _COMMANDS: dict[str, Command] = {
     "measure": _later("series_commands", "measure"),
     "watch": _later("watch_command", "watch"),
     "two-time": _later("two_time_command", "two_time"),
+    "fit": _later("fit_command", "fit"),
     "radial": _later("radial_command", "radial"),
     "stitch": _later("sample_commands", "stitch"),
     "plot": _later("sample_commands", "plot"),

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
+from xinsitu.defaults import MOST_PEAKS, PeakShape
 from xinsitu.errors import in_a_line
 from xinsitu.io.options import add_options
 
@@ -121,6 +122,7 @@ def parser(version: str, commands: dict[str, Command]) -> argparse.ArgumentParse
     _measure(add)
     _watch(add)
     _two_time(add)
+    _fit(add)
     _radial(add)
     _stitch(add)
     add_figures(add)
@@ -210,14 +212,7 @@ def _measure(add: Add) -> None:
         metavar="MEASUREMENT|SAMPLE",
         help="folders of frames, or samples (without test*)",
     )
-    one.add_argument(
-        "--rois",
-        type=Path,
-        required=True,
-        metavar="R.json",
-        help="ROI file: ours, ImageJ, BLISS, areaDetector, DAWN, or a mask",
-    )
-    one.add_argument("--flatfield", type=Path, metavar="F", help="folder of flat-field frames")
+    groups.rois(one)
     one.add_argument("--smooth", type=positive, metavar="N", help="smooth profiles over N bins for their FWHM")
     groups.also(one)
     one.add_argument("--profiles", action="store_true", help="keep the profiles of all ROIs, too")
@@ -244,14 +239,7 @@ def _watch(add: Add) -> None:
         type=Path,
         help="folder that frames are written to, or HDF5 file that grows; it need not be there yet",
     )
-    one.add_argument(
-        "--rois",
-        type=Path,
-        required=True,
-        metavar="R.json",
-        help="ROI file: ours, ImageJ, BLISS, areaDetector, DAWN, or a mask",
-    )
-    one.add_argument("--flatfield", type=Path, metavar="F", help="folder of flat-field frames")
+    groups.rois(one)
     one.add_argument("--smooth", type=positive, metavar="N", help="smooth profiles over N bins for their FWHM")
     groups.also(one)
     one.add_argument("-o", "--output", type=Path, metavar="S.nc", help="file to keep up to date; whole at every moment")
@@ -270,15 +258,8 @@ def _two_time(add: Add) -> None:
         "  xinsitu two-time 0884/time1 --rois rois.json --roi WZ -o WZ.png",
     )
     one.add_argument("measurement", type=Path, help="folder of frames")
-    one.add_argument(
-        "--rois",
-        type=Path,
-        required=True,
-        metavar="R.json",
-        help="ROI file: ours, ImageJ, BLISS, areaDetector, DAWN, or a mask",
-    )
+    groups.rois(one)
     one.add_argument("--roi", metavar="NAME", help="which ROI (default: the first signal)")
-    one.add_argument("--flatfield", type=Path, metavar="F", help="folder of flat-field frames")
     one.add_argument(
         "--kind", choices=["correlation", "intensity"], default="correlation",
         help="of the pixels about their mean, or of intensities as in photon correlation",
@@ -288,6 +269,25 @@ def _two_time(add: Add) -> None:
     groups.reading(one)
     one.add_argument("-o", "--output", type=Path, metavar="F.png|.pdf|.svg", help="file (default: S_M_two_time.png)")
     one.add_argument("--force", action="store_true", help="overwrite what is there")
+
+
+def _fit(add: Add) -> None:
+    one = add(
+        "fit",
+        "fit peaks to the profiles of ROIs, one or several in each, in every frame",
+        "  xinsitu fit 0884/time1 --rois rois.json -o fits.nc\n"
+        "  xinsitu fit 0884/time1 --rois rois.json --shape pseudo_voigt --peaks 2 --follow",
+    )
+    one.add_argument("measurement", type=Path, help="folder of frames")
+    groups.rois(one)
+    one.add_argument("--shape", choices=get_args(PeakShape), default="gaussian", help="of a peak")
+    one.add_argument("--peaks", type=int, choices=range(1, MOST_PEAKS + 1), default=1, help="in each profile, at most")
+    one.add_argument("--shared-width", action="store_true", help="all peaks of a profile have one width")
+    one.add_argument("--follow", action="store_true", help="follow peaks as they come, go and cross")
+    groups.correcting(one)
+    groups.reading(one)
+    one.add_argument("-o", "--output", type=Path, metavar="F.nc", help="file to write (default: S_M_fits.nc)")
+    groups.writing(one)
 
 
 def _radial(add: Add) -> None:

@@ -11,6 +11,15 @@ from xinsitu.io.options import KEYWORDS, add_options
 from . import words
 
 
+def rois(one: argparse.ArgumentParser) -> None:
+    """Name the ROIs, and what their pixels are divided by."""
+    one.add_argument(
+        "--rois", type=Path, required=True, metavar="R.json",
+        help="ROI file: ours, ImageJ, BLISS, areaDetector, DAWN, or a mask",
+    )  # fmt: skip
+    one.add_argument("--flatfield", type=Path, metavar="F", help="folder of flat-field frames")
+
+
 def also(one: argparse.ArgumentParser) -> None:
     """Ask for further quantities of ROIs."""
     one.add_argument(

@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 
-from xinsitu.io.disk import refuse_other_format
 from xinsitu.io.poni import read_geometry
-from xinsitu.io.results import write_results
 from xinsitu.recipe import Radial
 
-from .console import say, working
-from .shared import (
-    background,
-    calibrations,
-    check_frames_to,
-    correcting,
-    correction_text,
-    default_name,
-    document,
-    reading,
-    refuse_swapped,
-    say_measurement,
-    scheduler,
-)
+from .console import say
+from .shared import background, correcting, produced, reading, refuse_swapped
 
 
 def radial(words: argparse.Namespace) -> int:
@@ -38,16 +23,9 @@ def radial(words: argparse.Namespace) -> int:
         words.measurement, geometry, how.named(scan), correcting(words, background(words)), words.along, words.bins,
         limits, not words.no_solid_angle,
     )  # fmt: skip
-    output = words.output or Path(default_name(scan, "_radial"))
-    refuse_other_format(output)
-    written = [output] if words.figure is None else [output, words.figure]
-    check_frames_to(written, words.measurement, words, overwrite=words.force)
-    say_measurement(scan, words.measurement)
-    say(correction_text(step.correcting.of(scan)))
+    figure = [] if words.figure is None else [words.figure]
     doing = f"integrating {scan.sizes['time']} frames along {words.along}"
-    with scheduler(words, [words.measurement, *calibrations(words)]) as where, working(doing):
-        profiles = where.recorded(step.produce())
-    write_results(profiles, output, overwrite=words.force, recipe=document(step, output))
+    profiles, output = produced(words, scan, step, "_radial", doing, *figure)
     filled = int(np.isfinite(profiles["intensity"].values).any(axis=0).sum())
     first, last = profiles[words.along].values[[0, -1]]
     units = profiles[words.along].attrs["units"]

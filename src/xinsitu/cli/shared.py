@@ -14,16 +14,18 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import LayoutError
+from xinsitu.io.disk import refuse_other_format
 from xinsitu.io.guard import check_outputs
 from xinsitu.io.options import chosen_of
 from xinsitu.io.recognition import GIVEN
+from xinsitu.io.results import write_results
 from xinsitu.kernels import invalid_pixels
-from xinsitu.recipe import FRAMES, Correcting, Reading, Recipe
+from xinsitu.recipe import FRAMES, Correcting, Fit, Radial, Reading, Recipe
 from xinsitu.recipe.cluster import Cluster, computing
 from xinsitu.schema import FrameStatus, Quality, knows_utc
 from xinsitu.values import Background
 
-from .console import complain, say
+from .console import complain, say, working
 
 NAN_FRAMES = (FrameStatus.MISSING, FrameStatus.TRUNCATED, FrameStatus.UNREADABLE, FrameStatus.WRONG_SHAPE)
 """States of frames that have no pixels."""
@@ -101,7 +103,10 @@ def say_measurement(scan: xr.Dataset, folder: Path) -> None:
         say(text)
     zone = f"zone {scan.attrs.get('time_zone')} ({scan.attrs.get('time_zone_source', 'given')})"
     if scan.attrs.get("time_source") == "frame":
-        say("time: the frame number in seconds, as the frames carry no stamps")
+        say(
+            "time: the frame number in seconds"
+            + (", as the frames carry no stamps" if "stamp" not in scan.coords else "")
+        )
     elif not knows_utc(scan):
         said = "on the detector's clock, its time zone is not known"
         say(f"time: {first} to {last} {said}, from {scan.attrs.get('time_source')}")
@@ -234,3 +239,18 @@ def scheduler(words: argparse.Namespace, sources: Iterable[Path | None]) -> cont
     """Compute on the cluster that was asked for, or as dask does by default; workers must see the sources."""
     read = [path for path in sources if path is not None]
     return computing(read, address=words.scheduler, workers=words.workers, say=complain)
+
+
+def produced(
+    words: argparse.Namespace, scan: xr.Dataset, step: Fit | Radial, ending: str, doing: str, *also: Path
+) -> tuple[xr.Dataset, Path]:
+    """Do one step on one measurement and write its result; ``also`` are other files that are written later."""
+    output = words.output or Path(default_name(scan, ending))
+    refuse_other_format(output)
+    check_frames_to([output, *also], words.measurement, words, overwrite=words.force)
+    say_measurement(scan, words.measurement)
+    say(correction_text(step.correcting.of(scan)))
+    with scheduler(words, [words.measurement, *calibrations(words)]) as where, working(doing):
+        found = where.recorded(step.produce())
+    write_results(found, output, overwrite=words.force, recipe=document(step, output))
+    return found, output

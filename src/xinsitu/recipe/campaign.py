@@ -26,7 +26,7 @@ from xinsitu.io.discover import natural_key
 from xinsitu.io.disk import ordinary, write_whole
 from xinsitu.io.results import read_results, write_results
 
-from . import Measure, Parse, Radial, Recipe
+from . import Fit, Measure, Parse, Radial, Recipe
 from .recipe_file import FORMAT, SampleRecipe
 
 SOURCES, LEFT_OUT = "sources_token", "measurements_left_out"
@@ -86,7 +86,7 @@ def _is_recipe(path: Path) -> bool:
 def state_of(step: Recipe) -> str:
     """Digest of all files that a step reads: names, sizes and times of changes of frames, contents of the others."""
     digest = hashlib.blake2b(digest_size=12)
-    if isinstance(step, Parse | Measure | Radial):
+    if isinstance(step, Parse | Measure | Fit | Radial):
         files = [step.measurement, *step.correcting.folders, step.correcting.mask]
         files += [one.file for one in getattr(step, "calibrating", ())]
         for path in (path for path in files if path is not None):
@@ -209,7 +209,7 @@ def joined(recipe: SampleRecipe, good: Sequence[tuple[Recipe, xr.Dataset]], rows
 
 def name_of(step: Recipe) -> str:
     """Return what a step is called in the table."""
-    return step.measurement.name if isinstance(step, Parse | Measure | Radial) else step.command
+    return step.measurement.name if isinstance(step, Parse | Measure | Fit | Radial) else step.command
 
 
 # -- the table --------------------------------------------------------------------------------------------------------

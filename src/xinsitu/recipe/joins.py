@@ -19,6 +19,7 @@ from xinsitu.physics.samples.events import with_events
 from xinsitu.physics.samples.joining import appended, stitch
 from xinsitu.values import AttenuationChange, Event, FrameRange, frame_ranges
 
+from .fit_step import Fit
 from .radial_step import Radial
 from .recipe_checks import VERSION, known, relative
 from .steps import Measure, Parse
@@ -194,8 +195,10 @@ def _bad(frames: Sequence[FrameRange]) -> dict[str, Any]:
     return {"bad_frames": [one.to_dict() for one in frames]} if frames else {}
 
 
-Recipe = Parse | Measure | Radial | Stored | Stitch | Append
-_KINDS: Mapping[str, type[Recipe]] = {kind.command: kind for kind in (Parse, Measure, Radial, Stored, Stitch, Append)}
+Recipe = Parse | Measure | Fit | Radial | Stored | Stitch | Append
+_KINDS: Mapping[str, type[Recipe]] = {
+    kind.command: kind for kind in (Parse, Measure, Fit, Radial, Stored, Stitch, Append)
+}
 
 
 def recipe_from_dict(document: Mapping[str, Any], base: Path) -> Recipe:

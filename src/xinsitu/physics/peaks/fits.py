@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Any
 
 import dask
 import numpy as np
 import xarray as xr
 
+from xinsitu.defaults import MOST_PEAKS, PeakShape
 from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles
 from xinsitu.kernels.shapes import PARAMETERS, area_of, gaussian_width
@@ -25,10 +26,6 @@ from .fit_rows import add, columns_for, fit_rows, unpacked
 from .followed_peaks import NAMES, followed
 from .start_values import Peaks
 
-Shape = Literal[
-    "gaussian", "pixel_gaussian", "lorentzian", "pseudo_voigt", "voigt", "split_gaussian", "split_pseudo_voigt"
-]
-MOST_PEAKS = 4
 FOLLOWED = (*(f"{name}{end}" for name in NAMES for end in ("", "_errors")), "quality", "chi_square", "n_free")
 """What peaks are followed by."""
 
@@ -37,7 +34,7 @@ def fit_profiles(
     profile: xr.DataArray,
     dim: str,
     *,
-    shape: Shape = "gaussian",
+    shape: PeakShape = "gaussian",
     peaks: int = 1,
     shared_width: bool = False,
     errors: xr.DataArray | None = None,
@@ -135,7 +132,7 @@ def fit_rois(
     data: xr.Dataset | xr.DataArray,
     rois: RoiSet | Iterable[Roi],
     *,
-    shape: Shape = "gaussian",
+    shape: PeakShape = "gaussian",
     peaks: int = 1,
     shared_width: bool = False,
     follow: bool = False,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from xinsitu.defaults import MOST_PEAKS, PeakShape
 from xinsitu.errors import SchemaError
 
-from .fits import MOST_PEAKS, Shape, fit_profiles
+from .fits import fit_profiles
 from .followed_peaks import GAP, LEAST, followed
 from .followed_peaks import Event as Event
 
@@ -17,7 +18,7 @@ def find_ridges(
     dim: str,
     *,
     peaks: int = 4,
-    shape: Shape = "gaussian",
+    shape: PeakShape = "gaussian",
     shared_width: bool = False,
     errors: xr.DataArray | None = None,
     per_count: xr.DataArray | None = None,
