@@ -42,7 +42,7 @@ def test_a_text_that_names_nothing_is_refused(text: str) -> None:
     "document",
     [
         {"position": -1},
-        {"position": 1.0},
+        {"position": 1.5},
         {"position": True},
         {"position": 10**20},
         {"position": 4, "frame": 4},
