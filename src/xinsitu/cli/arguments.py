@@ -254,7 +254,7 @@ def _watch(add: Add) -> None:
 def _two_time(add: Add) -> None:
     one = add(
         "two-time",
-        "show when anything changed: how alike every frame is to every other one",
+        "show when anything changed: how alike all frames are",
         "  xinsitu two-time 0884/time1 --rois rois.json --roi WZ -o WZ.png",
     )
     one.add_argument("measurement", type=Path, help="folder of frames")
@@ -274,7 +274,7 @@ def _two_time(add: Add) -> None:
 def _fit(add: Add) -> None:
     one = add(
         "fit",
-        "fit peaks to the profiles of ROIs, one or several in each, in every frame",
+        "fit one or several peaks to the profiles of ROIs",
         "  xinsitu fit 0884/time1 --rois rois.json -o fits.nc\n"
         "  xinsitu fit 0884/time1 --rois rois.json --shape pseudo_voigt --peaks 2 --follow",
     )
