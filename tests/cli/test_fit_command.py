@@ -70,3 +70,12 @@ def test_shapes_and_numbers_of_peaks_that_there_are_not(folder, capsys):
         with pytest.raises(SystemExit):
             main(["fit", folder, "--rois", "rois.json", *words])
         assert "invalid choice" in capsys.readouterr().err
+
+
+def test_fits_beside_series_are_not_joined_with_them(folder, tmp_path, capsys):
+    (tmp_path / "res").mkdir()
+    assert main(["fit", folder, "--rois", "rois.json", "-o", "res/0884_time1_fits.nc", *ZONE]) == 0
+    assert main(["measure", folder, "--rois", "rois.json", "-o", "res/", *ZONE]) == 0
+    assert main(["stitch", "res/", "-o", "sample.nc"]) == 0
+    assert "intensity" in xi.read_results("sample.nc")
+    capsys.readouterr()

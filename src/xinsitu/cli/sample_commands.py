@@ -177,8 +177,9 @@ def _results(given: Sequence[Path]) -> list[Result]:
 
 
 def _is_series(result: xr.Dataset) -> bool:
-    """Whether it is the ROI time series of one measurement, not a stack of frames or a whole sample."""
-    return "roi" in result.dims and "attenuation_factor" not in result.coords and "segment" not in result.coords
+    """Whether it is the ROI time series of one measurement, not a stack of frames, its fits or a whole sample."""
+    joined = {"attenuation_factor", "segment"} & set(result.coords)
+    return "roi" in result.dims and not joined and "quality_y" not in result.data_vars  # fits have one for each axis
 
 
 def _sample_name(sample: xr.Dataset) -> str:
