@@ -28,7 +28,9 @@ class KernelHook(BuildHookInterface):
     """Put the shared library beside its source, and into the wheel."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile before files are gathered."""
+        """Compile before files are gathered; sources are handed on as they are."""
+        if self.target_name == "sdist":
+            return
         library = build(Path(self.root))
         if library is not None:
             build_data["force_include"][str(library)] = f"xinsitu/kernels/{library.name}"

@@ -13,6 +13,7 @@ and the median of all rounds counts. Exits 1 where a bar is missed by more than 
 it; not with ``--quick``.
 
     python benchmarks/compare.py --frames 2000
+    python benchmarks/compare.py --frames 2000 --table    # as it stands in docs/performance.md
     python benchmarks/compare.py --quick
 """
 
@@ -382,6 +383,38 @@ def missed(job: str, results: dict[str, list[dict[str, float]]], frames: dict[st
     return count
 
 
+Results = dict[str, list[dict[str, float]]]
+ROWS = (
+    ("parse", "xinsitu", "corrected frames to HDF5"),
+    ("series", "xinsitu, 1 thread", "series of four ROIs, with errors and bias, one thread"),
+    ("series", "xinsitu", "the same, all threads"),
+)
+
+
+def table(found: dict[str, tuple[Results, dict[str, int]]], frames: int) -> str:
+    """Return what the documentation shows: seconds of all frames, and how many times faster, in Markdown."""
+    head = ("job", "classic", "dask-image", "xinsitu", "xinsitu against classic", "against the limit (processor)")
+    lines = [head, ("---", *["---:"] * (len(head) - 1))]
+    for job, variant, name in ROWS:
+        if job not in found:
+            continue
+        results, given = found[job]
+
+        def each(of: str, what: str = "seconds", results: Results = results, given: dict[str, int] = given) -> float:
+            return statistics.median(run[what] for run in results[of]) / given[of] * frames
+
+        seconds = [f"{each(of):.2g} s" for of in ("classic", "dask-image", variant)]
+        ratio = f"{each('classic') / each(variant):.0f} times faster"
+        lines.append((name, *seconds, ratio, f"{each(variant, 'cpu') / each('limit', 'cpu'):.1f}"))
+    memory = []
+    for of in (["classic"], ["dask-image"], ["xinsitu", "xinsitu, 1 thread"]):
+        peaks = [run["above"] for results, _ in found.values() for one in of for run in results.get(one, [])]
+        ends = dict.fromkeys(f"{peak:,.0f}" for peak in (min(peaks), max(peaks)))
+        memory.append(f"{' to '.join(ends)} MB")
+    lines.append(("memory above the imports", *memory, "", ""))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def check_equal(job: str, results: dict[str, list[dict[str, float]]], frames: dict[str, int]) -> None:
     """Hold that variants which were given the same frames found the same numbers."""
     same = [v for v in results if v not in ("limit", "memmap") and frames[v] == frames["xinsitu"]]
@@ -399,6 +432,7 @@ def main() -> int:
         action="store_true",
         help="one round; a fifth of the frames for the slow variants, which flatters them",
     )
+    parser.add_argument("--table", action="store_true", help="print the table of docs/performance.md as well")
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
     parser.add_argument("--data", type=Path, help="where the simulated frames are kept (default: a temporary folder)")
     parser.add_argument("--run", nargs=4, metavar=("JOB", "VARIANT", "DATA", "FRAMES"), help=argparse.SUPPRESS)
@@ -407,7 +441,7 @@ def main() -> int:
         job, variant, data, frames = arguments.run
         run_here(job, variant, Path(data), int(frames))
         return 0
-    failed = 0
+    failed, found = 0, {}
     with tempfile.TemporaryDirectory() as temporary:
         data = arguments.data or Path(temporary) / "simulated"
         simulate(data, arguments.frames)
@@ -422,6 +456,9 @@ def main() -> int:
             report(job, results, frames)
             check_equal(job, results, frames)
             failed += missed(job, results, frames)
+            found[job] = results, frames
+    if arguments.table:
+        print(table(found, arguments.frames))
     return int(failed > 0 and not arguments.quick)  # one round knows no noise, and few frames are mostly opening
 
 

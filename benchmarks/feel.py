@@ -58,7 +58,7 @@ MOVE = """([name, left, right]) => new Promise((resolve) => {
     if (source.data === before) setTimeout(look, 1)
     else requestAnimationFrame(() => requestAnimationFrame(() => resolve(performance.now() - start)))
   }
-  box.left = left; box.right = right
+  box.setv({left, right})  // in one, as the hand does
   look()
 })"""
 

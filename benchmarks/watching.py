@@ -6,6 +6,7 @@ the time of one look into a folder of many frames, and a night of a frame a seco
     python benchmarks/watching.py --frames 20000 --rate 200
     python benchmarks/watching.py --looks 100000
     python benchmarks/watching.py --night 12
+    python benchmarks/watching.py --kept 20000
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +29,9 @@ import xarray as xr
 
 import xinsitu as xi
 from xinsitu.io.growing_folder import GrowingFolder
+from xinsitu.io.growing_results import GrowingResults
 from xinsitu.io.options import OpenOptions
 from xinsitu.live.growing_series import GrowingSeries
-from xinsitu.live.watching import results_to
 
 SHAPE = 195, 487
 ROIS = [
@@ -40,14 +42,17 @@ HOW = {"instrument": "generic", "tz": "UTC"}
 CORRECTION = xi.Correction(median=3, threshold=5)
 
 
-def contents(folder: Path) -> list[bytes]:
+STAMP = "2015:02:03 10:11:12"
+
+
+def contents(folder: Path, shape: tuple[int, int] = SHAPE) -> list[bytes]:
     """Make some frames as files."""
     folder.mkdir()
     found = []
     for number in range(8):
         path = folder / f"{number}.tif"
-        frame = np.random.default_rng(number).poisson(6, SHAPE).astype("int32")
-        tifffile.imwrite(path, frame, datetime="2015:02:03 10:11:12")
+        frame = np.random.default_rng(number).poisson(6, shape).astype("int32")
+        tifffile.imwrite(path, frame, datetime=STAMP)
         found.append(path.read_bytes())
     return found
 
@@ -135,14 +140,16 @@ def looks(count: int) -> None:
         frames = GrowingFolder(folder, OpenOptions(on_error="skip", **HOW))
         time.sleep(0.1)
         frames.settle()
-        times = []
+        times, used = [], []
         for number in range(count, count + 60):
             os.link(folder / "run_000000.tif", folder / f"run_{number:06d}.tif")
-            begun = time.perf_counter()
+            begun, spent = time.perf_counter(), time.thread_time()
             found = frames.look()
             times.append(1000 * (time.perf_counter() - begun))
+            used.append(1000 * (time.thread_time() - spent))
             assert len(found) == 1
         print(f"a look into {count} frames: median {np.median(times):.1f} ms, longest {max(times):.1f} ms")
+        print(f"of the processor: median {np.median(used):.1f} ms, longest {max(used):.1f} ms")
 
 
 def resident() -> float:
@@ -151,10 +158,20 @@ def resident() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+def put(path: Path, parts: list[bytes], moment: float) -> None:
+    """Write a frame of this moment: what lies before its stamp, and behind it."""
+    path.write_bytes(time.strftime("%Y:%m:%d %H:%M:%S", time.gmtime(moment)).encode().join(parts))
+    os.utime(path, (moment, moment))
+
+
 def night(hours: float) -> None:
-    """Watch a frame a second, small ones, as memory does not hang on their size; the clock is told each second."""
+    """Watch a frame a second, small ones, as memory does not hang on their size; the clock is told each second.
+
+    The folder is looked at every five seconds, the file goes on every five minutes.
+    """
     with tempfile.TemporaryDirectory() as room:
         folder, moment, held = Path(room) / "time1", 1_423_000_000.0, []
+        made = [data.split(STAMP.encode()) for data in contents(Path(room) / "made", (60, 60))]
         folder.mkdir()
         boxes = [xi.Roi("spot", (10, 30), (20, 40), background=["dark"]), xi.Roi("dark", (0, 8), (0, 60))]
         growing = GrowingSeries(
@@ -162,31 +179,75 @@ def night(hours: float) -> None:
             boxes,
             lambda scan: CORRECTION,
         )
-        publish = results_to(Path(room) / "o.nc", overwrite=False, source=folder)
-        luck, count, seen = np.random.default_rng(12), max(12, round(3600 * hours)), 0
+        results = GrowingResults(Path(room) / "o.nc", overwrite=False, source=folder)
+        count, seen = max(12, round(3600 * hours)), 0
         for number in range(count):
-            path, stamp = folder / f"run_{number:06d}.tif", time.gmtime(moment)
-            frame = luck.poisson(6, (60, 60)).astype("int32")
-            tifffile.imwrite(path, frame, datetime=time.strftime("%Y:%m:%d %H:%M:%S", stamp))
-            os.utime(path, (moment, moment))
+            put(folder / f"run_{number:06d}.tif", made[number % 8], moment)
             moment += 1.0
-            seen += sum(part.sizes["time"] for part in growing.look())
-            if (number + 1) % min(300, count // 12) == 0:
-                series = growing.series()
-                publish(series)
+            if number % 5 == 4:
+                seen += sum(part.sizes["time"] for part in growing.look())
+            if number % 300 == 9:
+                together = growing.together(*growing.snapshot(tail=number > 9))
+                if number > 9:
+                    assert results.append(together.series)
+                else:
+                    results.write(together.series, last=False)
             if (number + 1) % (count // 12) == 0:
                 held.append(resident())
-                print(
-                    f"after {number + 1} frames: {held[-1]:.0f} MB, the series {series.nbytes / 2**20:.1f} MB",
-                    flush=True,
-                )
-        end = growing.series()
+                size = results.path.stat().st_size / 2**20
+                print(f"after {number + 1} frames: {held[-1]:.0f} MB, the file {size:.1f} MB", flush=True)
+        seen += sum(part.sizes["time"] for part in growing.settle())
+        end, before = growing.series(), xi.read_results(results.path)
+        results.write(end, last=True)
         scan = xi.open_measurement(folder, **HOW)
-        xr.testing.assert_identical(end, xi.measure(scan, boxes, correction=CORRECTION).compute())
+        again = xi.measure(scan, boxes, correction=CORRECTION).compute()
+        xr.testing.assert_identical(end, again)
+        written = xi.write_results(again, Path(room) / "again.nc")
+        same = written.read_bytes() == results.path.read_bytes()
+        differ = [name for name in before.data_vars if not before[name].equals(again[name][: before.sizes["time"]])]
         each = 1024 * (held[-1] - held[1]) / (count * 10 / 12)
-        own = end.nbytes / 1024 / count
         print(f"{count} frames by a simulated clock: {seen} measured as they came, the same bits afterwards")
-        print(f"memory after the first sixth: {each:.1f} kB a frame, of which the series is {own:.1f} kB")
+        print(
+            f"the file of measuring afterwards byte by byte: {same}; before its last writing it differed in: {differ}"
+        )
+        print(f"memory after the first sixth: {each:.2f} kB a frame; at the end {resident():.0f} MB")
+
+
+def kept(count: int) -> None:
+    """Say what Python keeps of a frame that was measured and written, from a quarter of the frames on."""
+    with tempfile.TemporaryDirectory() as room:
+        folder, moment, steps = Path(room) / "time1", 1_423_000_000.0, []
+        made = [data.split(STAMP.encode()) for data in contents(Path(room) / "made", (12, 12))]
+        folder.mkdir()
+        frames = GrowingFolder(folder, OpenOptions(on_error="skip", **HOW), now=lambda: moment)
+        growing = GrowingSeries(frames, [xi.Roi("spot", (2, 9), (2, 9)), xi.Roi("rod", (0, 9), (4, 8))])
+        results = GrowingResults(Path(room) / "o.nc", overwrite=False, source=folder)
+
+        def held() -> int:
+            gc.collect()
+            return tracemalloc.get_traced_memory()[0]
+
+        tracemalloc.start()
+        for number in range(count):
+            put(folder / f"run_{number:06d}.tif", made[number % 8], moment)
+            moment += 1.0
+            if number % 50 == 49:
+                growing.look()
+            if number % 500 == 499:
+                begun = time.thread_time()
+                together = growing.together(*growing.snapshot(tail=number > 500))
+                if number > 500:
+                    assert results.append(together.series)
+                else:
+                    results.write(together.series, last=False)
+                steps.append(1000 * (time.thread_time() - begun))
+                growing.keep(together)
+            if number == count // 4:
+                first = held()
+        each = (held() - first) / (count - count // 4)
+        tracemalloc.stop()
+        print(f"{len(growing)} of {count} frames measured, the file {results.path.stat().st_size / 2**20:.1f} MB")
+        print(f"kept of each: {each:.0f} bytes; 500 more in the file: {np.median(steps[-5:]):.0f} ms of a processor")
 
 
 def main() -> None:
@@ -195,12 +256,15 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=200)
     parser.add_argument("--looks", type=int)
     parser.add_argument("--night", type=float, metavar="HOURS")
+    parser.add_argument("--kept", type=int)
     parser.add_argument("--write", type=Path)
     words = parser.parse_args()
     if words.write:
         write(words.write, words.frames, words.rate)
     elif words.looks:
         looks(words.looks)
+    elif words.kept:
+        kept(words.kept)
     elif words.night:
         night(words.night)
     else:

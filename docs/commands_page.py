@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 import xinsitu
 from xinsitu import cli
@@ -31,21 +32,25 @@ def _command(name: str, one: argparse.ArgumentParser) -> str:
         if not rows:
             continue
         title = {"options": "more", "positional arguments": "what to read"}.get(group.title or "", group.title)
-        lines += [f"**{str(title).capitalize()}**", ""]
-        for action in rows:
-            lines += [f"`{_written(action)}`", f": {_help(one, action)}", ""]
+        lines += [f"| {str(title).capitalize()} | |", "|---|---|"]
+        lines += [f"| `{_cell(_written(action))}` | {_cell(_help(one, action))} |" for action in rows]
+        lines += [""]
     return "\n".join(lines)
 
 
 def _written(action: argparse.Action) -> str:
-    shown = action.metavar or (f"{{{','.join(map(str, action.choices))}}}" if action.choices else None)
+    shown = action.metavar or (f"{{{', '.join(map(str, action.choices))}}}" if action.choices else None)
     value = "" if action.nargs == 0 else f" {shown or action.dest.upper()}"
     return f"{', '.join(action.option_strings)}{value}" if action.option_strings else str(shown or action.dest)
 
 
 def _help(one: argparse.ArgumentParser, action: argparse.Action) -> str:
     text = one._get_formatter()._expand_help(action) if action.help else ""
-    return text.replace("*", r"\*").replace("<", r"\<")
+    return re.sub(r"(?<!\S)(--[a-z][\w-]*)", r"`\1`", text.replace("*", r"\*").replace("<", r"\<"))
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|")
 
 
 def _dedented(text: str) -> str:

@@ -31,7 +31,7 @@ extensions = [
     "sphinx.ext.napoleon",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "_templates", "_generated/*.table.md", "_generated/notebooks", ".gitignore"]
+exclude_patterns = ["_build", "_templates", "_generated/*.table.md", "_generated/notebooks"]
 suppress_warnings = ["config.cache", "myst-nb.lexer"]  # the kernel names the language, where it is run
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
@@ -94,6 +94,7 @@ GROUPS = {
     "io": "Reading and writing",
     "corrections": "Correcting frames",
     "reduction": "Measuring regions",
+    "live": "While frames come",
     "peaks": "Peaks and fits",
     "attenuation": "Attenuation",
     "samples": "Samples",
@@ -139,8 +140,12 @@ def write(path: Path, text: str) -> None:
 
 
 def own_footnotes(app: object, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
-    """Give the references of each docstring names of their own, as those of a class and its methods share a page."""
+    """Give the references of each docstring names of their own, as those of a class and its methods share a page.
+
+    A name that begins with an initial is no list of letters, which reStructuredText takes it for.
+    """
     label = re.sub(r"\W+", "-", name)
+    lines[:] = [re.sub(r"^(\s*\.\. \[\d+\] )(?=[A-Z]\. )", r"\1\\", line) for line in lines]
     lines[:] = [re.sub(r"\[(\d+)\](?=_\b|_$|_\W)", rf"[#{label}-\1]", line) for line in lines]
     lines[:] = [re.sub(r"^(\s*\.\. )\[(\d+)\]", rf"\1[#{label}-\2]", line) for line in lines]
 
@@ -148,6 +153,9 @@ def own_footnotes(app: object, what: str, name: str, thing: object, options: obj
 def setup(app: Sphinx) -> None:
     """Make what is made by programs."""
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # for !xinsitu
+    # notebooks run as IPython is shipped, whoever builds, on sockets of this machine alone, which is nothing to warn of
+    write(GENERATED / "ipython/profile_default/ipython_kernel_config.py", "c.IPKernelApp.log_level = 40\n")
+    os.environ["IPYTHONDIR"] = str(GENERATED / "ipython")
     app.connect("autodoc-process-docstring", own_footnotes)
     import commands_page
     import make_figures

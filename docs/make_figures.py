@@ -92,9 +92,10 @@ def new_figure(columns: int = 1, rows: int = 1, size: tuple[float, float] = (8.4
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """Markdown table."""
-    header = list(header)
-    lines = [header, ["---:"] * len(header), *[[str(cell) for cell in row] for row in rows]]
+    """Markdown table: words stand at the left, numbers at the right."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    sides = [":---" if column[0][:1].isalpha() else "---:" for column in zip(*cells, strict=True)]
+    lines = [list(header), sides, *cells]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
@@ -200,7 +201,7 @@ def figure_background() -> tuple[Figure, str]:
         drawn.append(values)
         shown = ("{:+.1f} %", "{:+.2f} px", "± {:.2f} %", "± {:.2f} %") * len(kinds)
         cells = (form.format(value) for form, value in zip(shown, values[1:], strict=True))
-        rows.append((level, *(cell if "nan" not in cell else "–" for cell in cells)))
+        rows.append([cell if "nan" not in cell else "–" for cell in cells])
     level, *columns = np.array(drawn).T
     figure, axes = new_figure(3, size=(10.5, 3.4))
     for place, (name, colour) in enumerate(zip(kinds, ("#268bd2", "#dc322f", "#2e8b57"), strict=True)):
@@ -216,33 +217,28 @@ def figure_background() -> tuple[Figure, str]:
     axes[0].set_yscale("symlog", linthresh=1)
     axes[2].set(title="scatter (dots), stated (lines)")
     axes[0].legend(frameon=False)
-    return figure, table(("counts/px", *header), rows)
+    return figure, table(("counts per pixel", *map(str, level)), zip(header, *rows, strict=True))
 
 
 def figure_quality() -> tuple[Figure, str]:
     """How often flags rise, against counts, without a filter and through the default median."""
     flags = ("low_counts", "half_level_not_crossed", "noisy_profile", "errors_doubtful", "median_bias")
     counts = (5, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 20_000, 200_000)
-    rows: list[list[object]] = [[f"{number:,}"] for number in counts]
     figure, axes = new_figure(2)
+    shares: list[list[list[float]]] = []
     for axis, (title, correction) in zip(
         axes, {"no filter": None, "median=3": xi.Correction(median=3)}.items(), strict=True
     ):
         found = [spot_series(repeated(net), correction=correction).quality for net in counts]
         masks = dict(zip(found[0].flag_meanings.split(), found[0].flag_masks, strict=True))
-        for number, name in enumerate(flags):
-            share = [100 * float(((quality & int(masks[name])) > 0).mean()) for quality in found]
-            for row, value in zip(rows, share, strict=True):
-                row.append(f"{value:.0f} %")
+        shares.append([[100 * float(((one & int(masks[name])) > 0).mean()) for one in found] for name in flags])
+        for number, (name, share) in enumerate(zip(flags, shares[-1], strict=True)):
             if any(share):
                 axis.semilogx(counts, share, "o-", ms=4, lw=5 - number, label=name)  # they lie on each other
         axis.set(xlabel="net counts in the spot", ylabel="frames that are flagged (%)", title=title)
-        axis.legend(frameon=False, fontsize=8)
-    header = [f"{name}{behind}" for behind in ("", ", median=3") for name in flags]
-    kept = [n for n in range(len(header)) if any(row[n + 1] != "0 %" for row in rows)]
-    return figure, table(
-        ("net counts", *(header[n] for n in kept)), [[row[0], *(row[n + 1] for n in kept)] for row in rows]
-    )
+    figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+    cells = [[f"{a:.0f} % / {b:.0f} %" for a, b in zip(*both, strict=True)] for both in zip(*shares, strict=True)]
+    return figure, table(("net counts", *flags), zip([f"{number:,}" for number in counts], *cells, strict=True))
 
 
 def figure_com_pull() -> tuple[Figure, str]:
@@ -464,10 +460,10 @@ def figure_growth_laws() -> tuple[Figure, str]:
             labels.append(f"{law} {name}")
             widths.append(float(pulls.std()))
             rows.append((law, name, f"{float(pulls.mean()):+.2f}", f"{widths[-1]:.2f}"))
-    figure, (axes,) = new_figure(1)
+    figure, (axes,) = new_figure(1, size=(8.4, 4.4))
     axes.axvline(1, color="#999999", lw=0.8)
     axes.plot(widths, range(len(widths)), "o", color="#268bd2")
-    axes.set_yticks(range(len(labels)), labels, fontsize=6)
+    axes.set_yticks(range(len(labels)), labels, fontsize=9)
     axes.set(xlim=(0.8, 1.2), xlabel="standard deviation of the pulls", title="1,000 repetitions")
     return figure, table(("law", "parameter", "mean pull", "standard deviation"), rows)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
@@ -104,4 +107,46 @@ def figure_geometry() -> tuple[Figure, str]:
     return figure, table(("ring", "q", "fitted", "FWHM", "fitted"), rows)
 
 
-FIGURES: dict[str, Callable[[], tuple[Figure, str]]] = {"shapes": figure_shapes, "geometry": figure_geometry}
+FILES = {
+    "ImageJ": ("rois.zip", "imagej"), "DAWN": ("rois.nxs", "dawn"), "BLISS": ("rois.h5", "bliss"),
+    "areaDetector": ("rois.sav", "areadetector"), "mask": ("rois.npy", "mask"),
+}  # fmt: skip
+"""A file of each program, and what its form is called."""
+
+
+def figure_exchange() -> tuple[Figure, str]:
+    """Every shape, written for another program and read from its file: the pixels that both hold."""
+    shaped = (xi.Roi(name, geometry=shape) for name, shape in SHAPES.items())
+    rois = xi.RoiSet([xi.Roi("rectangle", (69, 75), (64, 101)), *shaped], detector_shape=(76, 104))
+    figure = Figure(figsize=(8.4, 1.7), layout="compressed")
+    every, columns = figure.subplots(1, len(FILES), sharex=True, sharey=True), []
+    for axes, (program, (name, form)) in zip(every, FILES.items(), strict=True):
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
+            xi.write_rois(rois, f"{folder}/{name}", form=form)
+            again = xi.read_rois(f"{folder}/{name}")
+        if form == "mask":  # a level for each ROI in turn, without its name
+            again = xi.RoiSet([replace(roi, name=own) for roi, own in zip(again, rois.names, strict=True)])
+        before, after = ({roi.name: pixels_of(roi) for roi in one} for one in (rois, again))
+        axes.imshow(np.maximum.reduce(list(before.values())), origin="lower", cmap="Greys", vmax=2)
+        axes.contour(np.maximum.reduce(list(after.values())), [0.5], colors="#dc322f", linewidths=0.8)
+        axes.set(title=program)
+        columns.append([overlap(one, after.get(own)) for own, one in before.items()])
+    rows = [(name, *cells) for name, cells in zip(rois.names, zip(*columns, strict=True), strict=True)]
+    return figure, table(("pixels in common", *FILES), rows)
+
+
+def pixels_of(roi: xi.Roi) -> np.ndarray:
+    """Which pixels a ROI holds, as zeros and ones."""
+    pixels = np.zeros((76, 104))
+    pixels[slice(*roi.y), slice(*roi.x)] = 1.0 if roi.weights is None else roi.weights
+    return pixels
+
+
+def overlap(one: np.ndarray, other: np.ndarray | None) -> str:
+    """Tell how many of the pixels that either has both have."""
+    return "left out" if other is None else f"{np.minimum(one, other).sum() / np.maximum(one, other).sum():.1%}"
+
+
+FIGURES: dict[str, Callable[[], tuple[Figure, str]]] = {
+    "shapes": figure_shapes, "geometry": figure_geometry, "exchange": figure_exchange,
+}  # fmt: skip

@@ -6,12 +6,14 @@ import atexit
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import dask
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -20,6 +22,11 @@ from .helpers.browser import CHROMIUM, FLAGS, Tab
 os.environ.pop("XINSITU_INSTRUMENT", None)  # what this user has set is not what is tested
 os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="xinsitu-no-configuration-")
 atexit.register(shutil.rmtree, os.environ["XDG_CONFIG_HOME"], ignore_errors=True)
+
+# who runs tests in the background has these ignored, and so would what the tests start and end
+for number, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, default)
 
 SHARED = Path(os.environ.get("XINSITU_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
@@ -47,6 +54,13 @@ def no_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep what explorers keep aside out of the folders of whoever runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def numpy_prints_as_before() -> Iterator[None]:
+    """Keep examples of docstrings as they are written: nexusformat sets how arrays are printed, for all, for good."""
+    with np.printoptions():
         yield
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from xinsitu.clock import find_zone, from_local, in_zone, to_utc
+from xinsitu.clock import as_moment, find_zone, from_local, in_zone, parse_stamp, to_utc
 from xinsitu.errors import StitchError, TimeError
 from xinsitu.physics.moments import time_of
 
@@ -80,3 +80,26 @@ def test_zones_that_change_off_the_quarter_hour(zone: str, skipped: str, there: 
     assert to_utc(micro(there), find_zone(zone))[0] == np.datetime64(true, "us").astype("int64")
     both = np.concatenate([micro(there), micro(there) + 1_000_000])
     assert np.diff(to_utc(both, find_zone(zone))).tolist() == [1_000_000]
+
+
+@pytest.mark.parametrize("name", ["UTC+24:00", "-24:00", "+24:30"])
+def test_an_offset_of_a_day_is_no_zone(name):
+    with pytest.raises(TimeError, match="no time zone"):
+        find_zone(name)
+
+
+@pytest.mark.parametrize("form", ["2014:05:28 {}", "2014-05-28T{}", "Wed May 28 {} 2014"])
+def test_a_day_ends_with_its_last_second_and_no_month_is_made_up(form):
+    midnight, last = (parse_stamp(form.format(text)) for text in ("00:00:00", "23:59:59"))
+    assert last.microseconds - midnight.microseconds == 86_399_000_000
+    for text in ("24:00:00", "23:60:00", "23:59:60"):
+        assert parse_stamp(form.format(text)) is None
+    for month in ("Xyz", "13", "00"):
+        assert parse_stamp(form.replace("May", month).replace("05", month).format("12:00:00")) is None
+
+
+def test_only_one_time_is_a_moment():
+    time = np.datetime64("2014-05-28T17:00:00")
+    assert as_moment(time) == as_moment(np.array(time)) == time
+    for value in (np.array([time]), np.float64(3), np.array(3), 3, "2014-05-28"):
+        assert as_moment(value) is None

@@ -1,12 +1,12 @@
-"""The documentation's examples run as they are printed, and its figures can be made."""
+"""The documentation's examples run as they are printed; its figures are made, and looked for, where it is built."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import doctest
-import glob
 import importlib.util
+import inspect
 import itertools
 import json
 import os
@@ -20,6 +20,7 @@ import matplotlib as mpl
 import nbformat
 import numpy as np
 import pytest
+import xarray as xr
 from matplotlib import pyplot
 
 import xinsitu as xi
@@ -57,31 +58,6 @@ def test_examples_of_a_page(page, tmp_path, monkeypatch, capsys):
                     assert main(shlex.split(line)[2:]) == 0, f"{line}\n{capsys.readouterr().err}"
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::xinsitu.errors.XinsituWarning")
-def test_lines_for_a_shell_run(tmp_path, monkeypatch, capsys):
-    """Those of how-to pages, on a sample by the names that they use, on this machine alone; the page is left out."""
-    monkeypatch.chdir(tmp_path)
-    xi.simulate_sample(tmp_path, frames=20)
-    (tmp_path / "waxs.poni").write_text(PONI)
-    assert main(["measure", "0884", "--rois", "rois.json", "-o", "series/"]) == 0
-    for name in ("0884.nc", "0885.nc"):
-        assert main(["stitch", "series/", "--changes", "changes.json", "--events", "events.json", "-o", name]) == 0
-    done = set()
-    for page in sorted((DOCS / "howto").glob("*.md")):
-        lines = [
-            text for kind, text in FENCE.findall(page.read_text(encoding="utf-8")) if kind in ("sh", "bash", "shell")
-        ]
-        for line in "".join(lines).splitlines():
-            if not line.startswith("xinsitu ") or "$" in line or line.startswith("xinsitu explore"):
-                continue
-            here = re.sub(r"--(workers|scheduler) \S+|\|.*", "", line).replace("--until-idle 60", "--until-idle 1")
-            words = [sorted(glob.glob(word)) or [word] for word in shlex.split(here, comments=True)]
-            assert main([*itertools.chain(*words[1:])]) == 0, f"{line}\n{capsys.readouterr().err}"
-            done.add(words[1][0])
-    assert done == {"measure", "compare", "radial", "watch"}
-
-
 def test_every_page_is_in_the_contents():
     """Each page stands in a table of contents, by which it is reached from the first one."""
     listed: set[str] = set()
@@ -103,11 +79,16 @@ def test_every_public_name_has_a_page():
     assert not missing
 
 
+def command_lines():
+    """Return the parsers of all commands by their names."""
+    top = parser("0", cli._COMMANDS)
+    (made,) = (action for action in top._actions if isinstance(action, argparse._SubParsersAction))
+    return dict(made.choices)
+
+
 def test_the_page_of_commands_has_every_command_and_option():
     page = load("commands_page").page()
-    top = parser("0", cli._COMMANDS)
-    made = next(action for action in top._actions if isinstance(action, argparse._SubParsersAction))
-    for name, one in made.choices.items():
+    for name, one in command_lines().items():
         section = page.split(f"## `xinsitu {name}`\n")[1].split("\n## ")[0]
         assert not [o for action in one._actions for o in action.option_strings if o not in section and "-h" not in o]
 
@@ -194,6 +175,13 @@ def test_documents_are_as_their_page_says(name, read, values, tmp_path):
     assert own <= keys_of(f"formats/{name}.md")
 
 
+@pytest.mark.parametrize("schema", sorted(path.stem for path in Path(xi.__file__).parent.glob("schemas/*.json")))
+def test_each_schema_is_named_by_the_page_of_its_file(schema):
+    named = [page for page in (DOCS / "formats").glob("*.md") if f'xi.json_schema("{schema}")' in page.read_text()]
+    assert len(named) == 1
+    assert f"`xinsitu/schemas/{schema}.json`" in named[0].read_text()
+
+
 PONI = """Detector_config: {"pixel1": 0.000172, "pixel2": 0.000172}
 Distance: 0.1
 Poni1: 0.034
@@ -257,6 +245,14 @@ def test_tables_of_beamlines_are_as_their_page_says(tmp_path):
         assert f"`{one.y_name or 'y'}`, `{one.x_name or 'x'}`" in row
 
 
+@pytest.mark.parametrize("name", ["howto/instruments.md", "howto/logs.md"])
+def test_sections_of_tables_are_read(name, tmp_path):
+    (text,) = examples(name, "toml")
+    path = tmp_path / "beamline.toml"
+    path.write_text('title = "My beamline"\ntime_zone = "Europe/Paris"\n' + text)
+    assert load_instrument(str(path)).time_zone == "Europe/Paris"
+
+
 def test_the_configuration_is_as_its_page_says(tmp_path, monkeypatch):
     (text,) = examples("formats/configuration.md", "toml")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
@@ -266,20 +262,44 @@ def test_the_configuration_is_as_its_page_says(tmp_path, monkeypatch):
     assert recognition.named_instrument().table.name == "spring8-bl11xu"
 
 
-def test_the_table_of_other_programs_names_what_there_is():
-    """Each feature that is here has what shows it: a public function, a command, or a page."""
-    rows = re.findall(
-        r"^\| (.*?) \| (.*?) \| (.*?) \| (.*?) ?\|$", (DOCS / "reference/peers.md").read_text(), re.MULTILINE
-    )
-    rows = [row for row in rows if row[0] != "feature" and not row[0].startswith("-")]
-    assert len({row[0] for row in rows}) == len(rows) == 59 + 16  # those of the survey, and what lies beyond it
-    for feature, _, here, shown in rows:
-        assert here.startswith(("yes", "partly", "no")), feature
-        assert bool(shown) == (not here.startswith("no")), feature
-        for name in re.findall(r"`xi\.(\w+)`", shown):
-            assert name in xi.__all__, (feature, name)
-        for command in re.findall(r"`xinsitu ([\w-]+)", shown):
-            assert command in cli._COMMANDS, (feature, command)
+def rows_of_other_programs():
+    """Rows of the tables that compare: feature, best elsewhere, here, shown by."""
+    page = (DOCS / "reference/peers.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (.*?) \| (.*?) \| (.*?) \| (.*?) ?\|$", page, re.MULTILINE)
+    return [row for row in rows if row[0] != "feature" and not row[0].startswith("-")]
+
+
+def test_the_tables_of_other_programs_have_all_rows():
+    features = [feature for feature, *_ in rows_of_other_programs()]
+    assert len(set(features)) == len(features) == 59 + 16  # those of the survey, and what lies beyond it
+
+
+@pytest.mark.parametrize(("feature", "here", "shown"), [(row[0], *row[2:]) for row in rows_of_other_programs()])
+def test_what_a_row_beside_other_programs_names_is_there(feature, here, shown):
+    """Functions with the keywords that stand there, commands with their options, what is a part of them, pages."""
+    assert here.startswith(("yes", "partly", "no")), feature
+    assert bool(shown) == (not here.startswith("no"))
+    words, pages = re.findall(r"`([^`]+)`", shown), re.findall(r"\]\((\S+\.md)\)", shown)
+    assert words or not shown
+    for page in pages:
+        assert (DOCS / "reference" / page).is_file()
+    functions = [word for word in words if word.startswith("xi.")]
+    for word in functions:
+        name, keywords = re.fullmatch(r"xi\.(\w+)(?:\((.*)\))?", word).groups()
+        assert name in xi.__all__
+        for keyword in re.findall(r"(\w+)=", keywords or ""):
+            assert keyword in inspect.signature(getattr(xi, name)).parameters
+    for word in words:
+        if word.startswith("xinsitu "):
+            command, *options = word.split()[1:]
+            told = vars(command_lines()[command])["_option_string_actions"]
+            assert set(options) <= set(told)
+        elif word.startswith("scan.insitu."):
+            assert callable(getattr(xr.Dataset().insitu, word.removeprefix("scan.insitu.")))
+        elif word not in functions:  # a part of the functions behind it
+            owners = [getattr(xi, function.removeprefix("xi.")) for function in functions]
+            parts = [f"{inspect.signature(owner)}{owner.__doc__}" for owner in owners]
+            assert any(re.search(rf"\b{word}\b", part) for part in parts), word
 
 
 def test_links_between_pages_lead_somewhere():
@@ -287,17 +307,6 @@ def test_links_between_pages_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]*\.md)(?:#[\w-]+)?\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).is_file(), f"{page.name}: {target}"
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::xinsitu.errors.XinsituWarning")
-def test_figures_can_be_made(tmp_path, monkeypatch):
-    figures = load("make_figures")
-    monkeypatch.setattr(figures, "REPETITIONS", 20)
-    figures.main(tmp_path)
-    for name in figures.OUTPUTS:
-        assert (tmp_path / name).is_file()
-    assert (tmp_path / "frame.png").stat().st_size > 20_000
 
 
 def load(name: str):
@@ -317,7 +326,13 @@ TABLE = """# Page
 |---|---|---|---|---|
 | three lines | none | old | – | `python -c "print('a', 1); print('b', chr(124), 'c'); print()"` |
 | fails | none | old | – | `WORD=five python -c "import os, sys; print(os.environ['WORD']); sys.exit(3)"` (a note) |
-| left alone | none | old | – | `python -c "print(4)"` |
+| threefold | none | old | – | `python -c "print(4)"` |
+
+Made by `python -c "print(0); print('| a | b |'); print('|---|---|'); print('| 1 | 2 |'); print('| 3 | 4 |')"` (once):
+
+| a | b |
+|---|---|
+| 0 | 0 |
 
 | other | command |
 |---|---|
@@ -328,28 +343,36 @@ TABLE = """# Page
 def test_rows_are_remade_by_their_commands(tmp_path, capsys):
     module, page = load("remeasure"), tmp_path / "page.md"
     page.write_text(TABLE)
-    assert module.main([str(page), "three", "fails"]) == 1
+    assert module.main([str(page), "three", "fails", "print(0)"]) == 1
     done = {row.name: row.cells for row in module.rows(page.read_text())}
-    assert list(done) == ["three lines", "fails", "left alone"]
+    assert list(done) == ["three lines", "fails", "threefold"]
     assert done["three lines"]["figure"] == "a 1; b / c"
     assert done["fails"]["figure"] == "FAILED (3): five"
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d, \d+ cores .*", done["fails"]["measured"])
-    assert (done["left alone"]["figure"], done["left alone"]["measured"]) == ("old", "–")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d, \d+ cores, .*, \d+ s", done["fails"]["measured"])
+    assert (done["threefold"]["figure"], done["threefold"]["measured"]) == ("old", "–")  # no word of it was named
     assert page.read_text().splitlines()[-3:] == TABLE.splitlines()[-3:]
+    (whole,) = module.tables(page.read_text())
+    assert whole.lines[1:] == ["", "| a | b |", "|---|---|", "| 1 | 2 |", "| 3 | 4 |"]
+    assert re.search(r"\(\d{4}-\d\d-\d\d, .* s\):$", whole.lines[0])
     capsys.readouterr()
     assert module.main([str(page)]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert len(capsys.readouterr().out.splitlines()) == 4
     with pytest.raises(SystemExit):
         module.main([str(page), "nothing of this name"])
 
 
-@pytest.mark.parametrize("page", ["performance.md", "reliability.md"])
-def test_each_row_has_a_command_that_there_is(page):
-    found = list(load("remeasure").rows((DOCS / page).read_text(encoding="utf-8")))
-    assert len(found) > 8
-    for row in found:
-        assert row.commands, row.name
-        for word in " ".join(row.commands).split():
+def test_each_table_has_commands_that_there_are():
+    module = load("remeasure")
+    texts = {page.name: page.read_text(encoding="utf-8") for page in module.PAGES}
+    commands = {name: [(row.name, row.commands) for row in module.rows(text)] for name, text in texts.items()}
+    assert {name: len(found) > 8 for name, found in commands.items()} == {
+        "performance.md": True, "reliability.md": True, "README.md": False
+    }  # fmt: skip
+    whole = {name: [table.name for table in module.tables(text)] for name, text in texts.items()}
+    assert whole["README.md"] == whole["performance.md"] == ["python benchmarks/compare.py --frames 2000 --table"]
+    for name, found in [*itertools.chain(*commands.values()), ("Made by", whole["README.md"])]:
+        assert found, name
+        for word in " ".join(found).split():
             if re.fullmatch(r"(tests|benchmarks|docs|\.ci)/[\w./]+", word):
                 assert (DOCS.parent / word).exists(), word
 

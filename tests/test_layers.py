@@ -239,6 +239,18 @@ def test_one_place_counts_the_lines_between_a_warning_and_its_reader() -> None:
     assert counted == ["errors"]
 
 
+def test_the_command_line_alone_changes_what_is_heard_of_warnings() -> None:
+    """Filters are of the whole process: on a thread that reads frames, others lose theirs, or get them back wrong."""
+    changing = {"catch_warnings", "simplefilter", "filterwarnings", "resetwarnings", "showwarning"}
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in changing
+    }
+    assert found == {"cli/console.py"}
+
+
 def test_the_map_is_that_of_the_house() -> None:
     """Every folder is on the map of CONTRIBUTING, and every file that it sends people to is there."""
     text = PACKAGE.parents[1].joinpath("CONTRIBUTING.md").read_text(encoding="utf-8")

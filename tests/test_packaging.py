@@ -45,7 +45,7 @@ def test_conda_asks_for_what_pip_asks_for():
 
 
 def test_the_conda_recipe_is_one(monkeypatch):
-    """The program that builds it reads and renders it; it is built where there is conda-forge."""
+    """The program that builds it reads and renders it; .ci/conda.py builds it."""
     rattler_build = pytest.importorskip("rattler_build")
     monkeypatch.setenv("XINSITU_VERSION", xinsitu.__version__)
     recipe = rattler_build.Stage0Recipe.from_file(ROOT / "conda/recipe.yaml")

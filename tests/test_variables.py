@@ -116,6 +116,27 @@ def test_whole_numbers_that_were_calculated_with_are_no_counts(whole_numbers, na
     assert np.isnan(series.intensity_errors).all()
 
 
+@pytest.mark.parametrize("name", NUMBERS)
+def test_nor_are_they_without_their_coordinates(whole_numbers, name):
+    image = NUMBERS[name](whole_numbers.image.drop_vars(set(whole_numbers.coords) - {"time", "y", "x"}))
+    with pytest.warns(xi.XinsituWarning, match="somebody has calculated with it"):
+        assert np.isnan(xi.measure(image, ROI).compute().intensity_errors).all()
+
+
+@pytest.mark.parametrize("way", [{"path": "f.nc"}, {"path": "f.nc", "compression": "deflate"}, {"path": "f.zarr"}])
+def test_a_file_does_not_make_counts_of_what_is_none(whole_numbers, tmp_path, way):
+    how = {**way, "path": tmp_path / way["path"]}
+    with pytest.warns(xi.XinsituWarning, match="no longer counts"):
+        xi.write_frames(whole_numbers.assign(image=whole_numbers.image * 2), **how)
+    again = xi.open_measurement(how["path"])
+    assert again.image.attrs["units"] == "1"
+    series = xi.measure(again, ROI).compute()
+    assert np.isnan(series.intensity_errors).all()
+    np.testing.assert_array_equal(series.intensity, 2 * xi.measure(whole_numbers, ROI).intensity)
+    xi.write_frames(whole_numbers, **how, overwrite=True)
+    assert xi.open_measurement(how["path"]).image.attrs["units"] == "counts"
+
+
 def test_whole_numbers_that_were_read_are_counts(whole_numbers, tmp_path):
     wanted = xi.measure(whole_numbers, ROI).intensity_errors.values
     whole_numbers.to_netcdf(tmp_path / "a.nc", engine="h5netcdf")

@@ -3,8 +3,8 @@
 Each measurement is a lazy labelled ``xr.Dataset`` with dims ``(time, y, x)``:
 
 >>> import xarray as xr
->>> import xinsitu as xi                                     # registers the engine and the accessor ``.insitu``
->>> scan = xr.open_dataset("0884/time1", engine="xinsitu")   # doctest: +SKIP
+>>> import xinsitu as xi  # registers the engine and the accessor ``.insitu``
+>>> scan = xr.open_dataset("0884/time1", engine="xinsitu")
 
 Public names are loaded on first use; ``__init__.pyi`` lists them with their homes.
 """

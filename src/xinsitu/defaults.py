@@ -1,5 +1,6 @@
 """What is done where nobody says otherwise; loaded by the command line's help, so it loads nothing."""
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -8,6 +9,8 @@ MEDIAN, OUTLIERS = 3, 5.0
 CHUNK_BYTES = 24 * 2**20
 """Raw pixels that are read, worked on and written together: 20 to 100 frames of a PILATUS 100K were the fastest; one
 frame per task is 8 times slower."""
+NOT_MEASURED = re.compile(r"test|flat|dark|mask|back|calib|empty", re.IGNORECASE)
+"""How names of folders in a sample begin that the explorer takes for no measurements of it."""
 
 PeakShape = Literal[
     "gaussian", "pixel_gaussian", "lorentzian", "pseudo_voigt", "voigt", "split_gaussian", "split_pseudo_voigt"

@@ -39,6 +39,8 @@ REFERENCE = "normalise_reference"
 
 DETECTOR_SHAPE = "detector_shape"
 """Attribute of an image: rows and columns of the whole detector, as JSON."""
+FIRST_FRAME = "first_frame"
+"""Encoding of an image: which frames these are, by which those are known that are given as their own dark."""
 APPLIED = "corrections"
 """Attribute of an image that lists the steps it has been through."""
 
@@ -115,6 +117,8 @@ QUANTITIES: Mapping[str, Quantity] = {
     "intensity_measured": Quantity(COUNTS, "intensity before the attenuation was corrected"),
 }
 
+OTHER_TIME = "other_time"
+"""Dimension of frames with which each frame is compared."""
 POSITIONS = ("com_y", "com_x", "fwhm_y", "fwhm_x")
 """What a change of attenuation never changes."""
 CURVES = ("intensity", *POSITIONS)
@@ -285,8 +289,8 @@ def check_kind(value: object, kind: Literal["DataArray", "Dataset"]) -> None:
     raise SchemaError(f"a {kind} of xarray is wanted, not {type(value).__name__}")
 
 
-def check_data(data: object) -> None:
-    """Raise one sentence where this is no Dataset or DataArray.
+def check_data(data: object, *, measured: bool = False) -> None:
+    """Raise one sentence where this is no Dataset or DataArray of frames, or of what was ``measured`` in them.
 
     Raises
     ------
@@ -297,6 +301,8 @@ def check_data(data: object) -> None:
 
     if isinstance(data, xr.DataArray | xr.Dataset):
         return
+    if measured:
+        return check_kind(data, "Dataset")
     if isinstance(data, str | os.PathLike):
         raise SchemaError(f"frames are wanted, not the path {os.fspath(data)!r}: open it with open_measurement first")
     kind = type(data).__name__
@@ -321,7 +327,7 @@ def require(data: xr.DataArray | xr.Dataset, *, dims: Iterable[str] = (), variab
     """
     import xarray as xr
 
-    check_data(data)
+    check_data(data, measured="y" not in dims)
     lacks = [dim for dim in dims if dim not in data.dims]
     absent = [] if isinstance(data, xr.DataArray) else [name for name in variables if name not in data.variables]
     if not lacks and not absent:

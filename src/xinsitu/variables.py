@@ -20,10 +20,13 @@ from xarray.core.indexing import ExplicitlyIndexed
 
 from xinsitu.errors import SchemaError, warn
 from xinsitu.kernels import DARK, UNREAD, marked
+from xinsitu.schema import APPLIED, COUNTS, QUANTITIES, RATIO
 
 SAID_LATER = "remarks"
 """Encoding of lazy frames: a delayed text of what there is to say of them when they are written."""
 Bools = npt.NDArray[np.bool_]
+_NO_COUNTS = frozenset({"background", "normalise", "dark", "background_image"})
+"""Steps of a correction behind which nothing is a count."""
 
 
 class Heard(xr.Variable):
@@ -188,6 +191,48 @@ def counted(variable: xr.Variable) -> bool:
             return False
         waiting += behind
     return len(origins) == 1
+
+
+def applied_to(image: xr.DataArray) -> tuple[str, ...]:
+    """Names of the steps that an image has been through."""
+    return tuple(str(image.attrs.get(APPLIED, "")).split())
+
+
+def units_of(image: xr.DataArray) -> str:
+    """Units of an image: its own, else counts for whole numbers; empty where nobody can know."""
+    return str(image.attrs.get("units", COUNTS if image.dtype.kind in "iu" else ""))
+
+
+def says_counts(image: xr.DataArray) -> bool:
+    """Whether its attributes call an image counts, but for a flat field; xarray keeps them through arithmetic."""
+    return units_of(image) == COUNTS and not _NO_COUNTS & set(applied_to(image))
+
+
+def holds_counts(image: xr.DataArray) -> bool:
+    """Whether pixels are what was counted, but for a flat field: then their noise is known.
+
+    They are frames that our reader or :func:`~xinsitu.correct` made and with which nobody has calculated since, or
+    whole numbers of somebody else. Whole numbers that still have the stamps or the name of our frames were read; where
+    xarray has dropped what it knew of their file (their encoding), it has calculated with them.
+
+    Examples
+    --------
+    >>> image = xr.DataArray(np.ones((2, 3, 4), "int32"), dims=("time", "y", "x"))
+    >>> holds_counts(image), holds_counts(image.assign_attrs(long_name="detector frames"))
+    (True, False)
+    """
+    if not says_counts(image):
+        return False
+    ours = "stamp" in image.coords or image.attrs.get("long_name") == QUANTITIES["image"].long_name
+    return (image.dtype.kind in "iu" and (not ours or bool(image.encoding))) or counted(image.variable)
+
+
+def as_written(image: xr.DataArray) -> xr.DataArray:
+    """Return frames with units that are true, and say where they were not: a file has nothing else to tell by."""
+    if not says_counts(image) or holds_counts(image):
+        return image
+    warn("the image says counts, but somebody has calculated with it: the file says units 1, no longer counts")
+    return image.assign_attrs(units=RATIO)
 
 
 def remarks_on_frames(unread: Bools, dark: Bools, called: Called | None = None) -> list[str]:

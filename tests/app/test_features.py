@@ -10,12 +10,15 @@ import pytest
 import xarray as xr
 
 import xinsitu as xi
+from xinsitu.app import serve
 from xinsitu.app.data import beside
 from xinsitu.app.data.cutouts import Kymograph
 from xinsitu.app.data.source import open_source
 from xinsitu.app.data.store import FrameStore
+from xinsitu.app.serve import explore
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.app.state.view_file import TABS, Remembered, document, view_text
+from xinsitu.cli import main
 from xinsitu.recipe import Correcting, Reading
 from xinsitu.values import Event
 
@@ -142,6 +145,37 @@ class TestImage:
         assert found == {"l": pytest.approx(1.2005), "hk": pytest.approx(0.1 + 0.02005)}
         assert make("time1").view.calibrated(10.0, 200.0) == {}
 
+    def test_a_geometry_gives_maps_of_its_own(self, experiment, tmp_path):
+        stands = xi.DetectorGeometry(0.2, 1e-10, beam_centre=(97, 30), pixel_size=(172e-6, 172e-6), incidence=0.3)
+        path = tmp_path / "g.json"
+        path.write_text(json.dumps(stands.to_dict()))
+        folder, shown = experiment.folders["time1"], {}
+        scan = xi.open_measurement(folder, tz="Asia/Tokyo")
+        given = {
+            "numbers": (folder, stands), "file": (folder, str(path)), "frames": (xi.with_geometry(scan, stands), None),
+            "sample": (experiment.folders["sample"], stands), "crop": (scan.isel(y=slice(60, 150)), path),
+        }  # fmt: skip
+        for name, (source, geometry) in given.items():
+            explorer = explore(source, rois=experiment.rois, reading=TOKYO, browser=False, geometry=geometry)
+            shown[name] = explorer.model.view.calibrated(80, 230)
+            explorer.stop()
+        truth = xi.with_geometry(scan, stands).sel(y=80, x=230)
+        for found in shown.values():
+            assert found == {
+                name: pytest.approx(float(truth[name])) for name in ("q", "two_theta", "chi", "exit_angle")
+            }
+
+    def test_the_command_takes_it(self, experiment, tmp_path, monkeypatch):
+        path, told = tmp_path / "g.json", []
+        path.write_text(
+            json.dumps({"distance": 0.2, "wavelength": 1e-10, "beam_centre": [97, 30], "pixel_size": [2e-4, 2e-4]})
+        )
+        monkeypatch.setattr(serve, "stay", lambda explorer, **_: told.append(explorer) or explorer.stop())
+        words = ["explore", str(experiment.folders["time1"]), "--tz", "Asia/Tokyo", "--no-browser", "--geometry"]
+        assert main([*words, str(path)]) == 0
+        assert set(told[0].model.view.calibrated(80, 230)) == {"q", "two_theta", "chi"}
+        assert main([*words, str(tmp_path / "none.poni")]) == 1
+
 
 class TestMovingKymograph:
     @pytest.mark.parametrize("along", ["x", "y"])
@@ -159,7 +193,7 @@ class TestMovingKymograph:
         boxes = model.regions.boxes("WZ")
         found = Kymograph.of(model.cutouts.kymograph_request())
         np.testing.assert_array_equal(found.edges, boxes[:, :2] if along == "y" else boxes[:, 2:])
-        first = found.pixels[0]
+        first = int(found.ends[0] + 0.5)
         for at in (0, 20, 39):
             y0, y1, x0, x1 = boxes[at]
             pools = [model.regions.rois[name] for name in model.regions.roi.background]

@@ -85,6 +85,28 @@ def test_each_frame_is_read_once(tmp_path, memory):
     store.release()
 
 
+def test_frames_that_come_as_reading_ends_are_read(tmp_path, monkeypatch):
+    """Its thread has looked for the last time, and is still there when more frames come."""
+    held, plain = threading.Event(), FrameStore._read_all
+    monkeypatch.setattr(FrameStore, "_read_all", lambda self: (plain(self), held.wait(30)))
+    write(tmp_path, range(10))
+    store = FrameStore(open_source(tmp_path, reading=READING))
+    store.start()
+    while not store.complete:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    write(tmp_path, range(10, 15))
+    time.sleep(1.5 * SETTLED)
+    store.refresh()
+    assert store.n_frames == 15
+    end = time.monotonic() + 10
+    while not store.complete and time.monotonic() < end:
+        time.sleep(0.01)
+    held.set()
+    assert store.complete
+    holds(store, tmp_path, 15)
+
+
 def test_other_frames_are_read_anew(tmp_path):
     write(tmp_path, range(5, 40))
     store = Counting(open_source(tmp_path, reading=READING), memory=1)

@@ -124,7 +124,7 @@ class TestNumbers:
         np.testing.assert_allclose(section.image, cut[7], rtol=1e-5, atol=1e-4)
         np.testing.assert_allclose(section.x, net[7], rtol=1e-4, atol=0.5)
         kymograph = Kymograph.of(model.cutouts.kymograph_request())
-        assert kymograph.pixels == (x0, x1)
+        assert kymograph.ends == (x0 - 0.5, x1 - 0.5)
         np.testing.assert_allclose(kymograph.values[:, 0], net[0], rtol=1e-4, atol=0.5)
         np.testing.assert_allclose(kymograph.values[:, -1], net[-1], rtol=1e-4, atol=0.5)
 

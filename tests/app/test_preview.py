@@ -103,7 +103,11 @@ def test_only_who_has_the_token_gets_it(truth):
         assert Preview.of(truth.folders["time1"], port=early.port) is None  # taken
         page = urllib.request.urlopen(early.url, timeout=60)
         assert page.headers["X-Content-Type-Options"] == "nosniff"
-        assert "data:image/png;base64," in page.read().decode()
+        text = page.read().decode()
+        assert "data:image/png;base64," in text
+        assert (
+            '<link rel="icon" href="data:image/svg+xml;base64,PHN2Zy' in text
+        )  # without one browsers ask, and get 403
         known = early.url[early.url.index("/?") :]
         asked = {("/", "127.0.0.1"): 403, ("/?token=guess", "127.0.0.1"): 403, (known, "evil"): 403,
                  ("/static/js/bokeh.min.js", "127.0.0.1"): 404, ("/other", "127.0.0.1"): 403}  # fmt: skip

@@ -206,7 +206,7 @@ class TestLocal:
 
         text = get(local, f"/?token={local.token}")[1]
         loaded = re.findall(r"""(?:src|href)\s*=\s*["']([^"']+)""", text)
-        assert loaded
+        assert any(one.startswith("data:image/svg+xml;base64,PHN2Zy") for one in loaded)  # the tab's picture
         assert [one for one in loaded if one.startswith(("http:", "https:", "//"))] == []
 
 

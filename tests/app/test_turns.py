@@ -69,7 +69,7 @@ class Turns:
         """Look at a frame, move a ROI, put it down, change the axis: what a hand does."""
         session, model = self.session, self.session.model
         last = model.view.n_frames - 1
-        self.turn(lambda: setattr(session.channel, "ask", (last, 1)))
+        self.turn(lambda: setattr(session.channel, "ask", (last, 1, 0)))
         self.rest()
         box = next(one for one in session.image.figure.center if one.name == "roi:a")
         self.turn(lambda: box.update(left=1.5, right=5.5))

@@ -25,10 +25,13 @@ from xinsitu.app.data.cutouts import Section, SectionRequest
 from xinsitu.app.data.source import open_source
 from xinsitu.app.data.store import FrameStore
 from xinsitu.app.network import origins
+from xinsitu.app.page.forms import plot_tools
 from xinsitu.app.page.session import Session
 from xinsitu.app.serve import explore
+from xinsitu.app.state.change_evidence import Row
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.app.state.view_file import view_text
+from xinsitu.app.views.evidence import table
 from xinsitu.app.views.image import shrunk
 from xinsitu.recipe import Reading
 from xinsitu.values import Event, RoiSet
@@ -104,6 +107,47 @@ def test_curves_hold_what_the_model_measured(session):
     assert 20 in session.channel.breaks
 
 
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [
+        (xi.Rotated((105, 240), (30, 60), 25), {"x": "along (px)", "y": "across (px)"}),
+        (xi.Sector((40, 240), (40, 80), (60, 120)), {"x": "azimuth (°)", "y": "radius (px)"}),
+    ],
+    ids=lambda one: getattr(one, "kind", ""),
+)
+def test_the_kymograph_runs_along_the_axes_of_a_shape_where_asked(session, shape, axes):
+    model, view = session.model, session.kymograph
+    (button,) = [one for one in plot_tools(session)["kymograph"] if getattr(one, "label", "") == "own"]
+    turned = xi.Roi("turned", geometry=shape)
+    rois = xi.RoiSet([xi.Roi("box", (90, 120), (220, 260)), turned])
+    model.regions.load_rois(json.dumps({"format": "xinsitu-rois", "version": 1, **rois.to_dict()}))
+    model.regions.selected = "box"
+    assert not button.visible
+    model.cutouts.own_axes = True
+    assert model.cutouts.axis == model.cutouts.along  # a rectangle has no other ones
+    model.regions.selected = "turned"
+    assert button.visible
+    for along, title in axes.items():
+        model.cutouts.along, axis = along, title.split()[0]
+        drain(session)
+        expected = xi.profiles(model.store.measurable(), turned, along=axis, correction=model.view.active_correction)
+        shown = view.source.data["image"][0]
+        np.testing.assert_allclose(shown[:, [0, -1]], expected.values[[0, -1]].T, rtol=1e-5, atol=1e-3)
+        place, half = expected[axis].values, 0.5 * np.diff(expected[axis].values)[0]
+        ends = view.figure.y_range.start, view.figure.y_range.end
+        assert ends == pytest.approx((place[0] - half, place[-1] + half))
+        assert view.figure.yaxis[0].axis_label == f"turned\n{title}"
+        drawn = np.asarray(view.trace.data["com"], dtype=float)
+        series = model.numbers.of("turned")
+        com = series[f"com_{axis}"].values if f"com_{axis}" in series else np.empty(0)
+        np.testing.assert_array_equal(drawn[np.isfinite(drawn)], com[np.isfinite(com)])
+        assert (com.size > 0) == isinstance(shape, xi.Rotated)
+    assert json.loads(view_text(model))["view"]["own_axes"] is True
+    model.cutouts.own_axes = False
+    drain(session)
+    assert view.figure.y_range.start == turned.y[0] - 0.5
+
+
 def test_the_browser_moves_a_box(session):
     box = named(session, "roi:WZ")
     before = session.model.regions.rois["WZ"]
@@ -140,21 +184,35 @@ def test_boxes_and_curves_follow_the_model(session):
 
 
 def test_the_browser_asks_for_a_frame(session):
-    session.channel.ask = (17, 5)
+    session.channel.ask = (17, 5, 0)
     drain(session)
     assert session.channel.done == (17, 5)
     assert session.model.view.frame == 17
     np.testing.assert_array_equal(session.image.source.data["image"][0], session.model.view.image(17).values)
 
 
+def test_the_line_is_of_the_frame_that_is_shown(session):
+    """The next one is wanted, and the number of frames grows, before its image is there."""
+    session.channel.ask = (17, 5, 0)
+    drain(session)
+    session.model.view.frame = 20
+    session.model.view.n_frames += 1
+    session.tell()
+    assert session.channel.text.startswith("18 of ")
+    session.channel.ask = (20, 6, 0)
+    drain(session)
+    assert session.channel.text.startswith("21 of ")
+    assert session.channel.known == session.model.view.frame_text(20)
+
+
 def test_a_frame_that_cannot_be_read_frees_the_way_and_is_said(session):
     session.model.store.faults[9] = "truncated <b>file</b>"
-    session.channel.ask = (9, 1)
+    session.channel.ask = (9, 1, 0)
     drain(session)
     assert session.channel.done == (9, 1)
     assert session.image.fault.visible
     assert "truncated" in session.image.fault.text
-    session.channel.ask = (10, 2)
+    session.channel.ask = (10, 2, 0)
     drain(session)
     assert session.channel.done == (10, 2)
     assert not session.image.fault.visible
@@ -236,6 +294,31 @@ def test_evidence_is_a_table_of_text(session, truth):
     assert not session.evidence.root.visible
 
 
+def test_what_holds_no_counts_is_a_dash_in_the_evidence():
+    rows = (Row("a", 100.0, 50.0, -0.7, 0.1, 0.5), Row("b", 0.0, 29.0, np.nan, np.nan, np.nan))
+    text = table(SimpleNamespace(rows=rows, title="t", agreement="a", remarks=()))
+    assert "-0.7000 ± 0.1000" in text
+    assert "<td>29</td><td>–</td><td>–</td>" in text
+    assert "nan" not in text
+
+
+def test_a_figure_without_a_number_says_why():
+    ramp = np.broadcast_to(np.arange(20, dtype="int32"), (12, 20, 20)).copy()  # nowhere falls below its half again
+    times = np.datetime64("2024-01-01T00:00:00", "ns") + np.arange(12) * np.timedelta64(1, "s")
+    frames = xr.Dataset({"image": (("time", "y", "x"), ramp, {"units": "counts"})}, coords={"time": times})
+    spot = xi.Roi("spot", y=(0, 20), x=(0, 20), background=())
+    with ThreadPoolExecutor(1) as pool:
+        one = Session(ExplorerModel(FrameStore(open_source(frames)), rois=RoiSet([spot])), Document(), pool)
+        one.document.add_root(one.curves.root)
+        one.model.numbers.measure_now()
+        one.curves.measured()
+        assert named(one, "why:fwhm_x").text == "half level not crossed"
+        assert named(one, "why:com_x").text == named(one, "why:intensity").text == ""
+        one.model.regions.hidden = ("spot",)
+        assert named(one, "why:fwhm_x").text == ""
+        one.close()
+
+
 def test_what_is_refused_is_said(session):
     session.do(lambda: session.model.regions.rename("WZ", "ZB"))
     drain(session)
@@ -254,10 +337,10 @@ def test_what_a_closed_tab_waited_for_is_dropped(caplog):
 
 def test_scrolling_back_ends_following(session):
     session.model.view.follow = True
-    session.channel.ask = (30, 1)
+    session.channel.ask = (30, 1, 0)
     drain(session)
     assert session.model.view.follow
-    session.channel.ask = (29, 2)
+    session.channel.ask = (29, 2, 1)
     drain(session)
     assert not session.model.view.follow
 

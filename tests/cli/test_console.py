@@ -17,9 +17,9 @@ import tifffile
 import xarray as xr
 
 from xinsitu.cli import main
-from xinsitu.cli.console import complain, say, table
+from xinsitu.cli.console import complain, say, table, warnings_in_a_line
 from xinsitu.cli.shared import safe_name
-from xinsitu.errors import XinsituError, in_a_line
+from xinsitu.errors import XinsituError, in_a_line, warn
 from xinsitu.io.documents import write_events, write_rois
 from xinsitu.io.formats import stack
 from xinsitu.io.measurement import open_measurement
@@ -50,6 +50,23 @@ def test_no_name_begins_a_line_or_turns_it_round(capsys, name):
     assert not set(said.out + said.err) & set(
         "\r\x85\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\x1b"
     )
+
+
+def test_what_is_said_of_all_is_said_once_and_what_differs_each_time(tmp_path, capsys):
+    (tmp_path / "a b").mkdir()
+    with warnings_in_a_line():
+        for said in (
+            "time1: no stamps", "time2: no stamps", f"{tmp_path}/a b: no stamps", "time2: no zone",
+            "delta, eta move: frames cannot be compared", "delta, omega move: frames cannot be compared",
+            "delta, eta move: frames cannot be compared",
+        ):  # fmt: skip
+            warn(said)
+    assert [line.removeprefix("xinsitu: warning: ") for line in capsys.readouterr().err.splitlines()] == [
+        "time1: no stamps",
+        "time2: no zone",
+        "delta, eta move: frames cannot be compared",
+        "delta, omega move: frames cannot be compared",
+    ]
 
 
 def test_folders_and_files_with_such_names(tmp_path, capsys):

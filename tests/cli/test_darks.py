@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -150,5 +151,49 @@ def test_the_page_switches_them_and_its_script_has_them(folders, experiment, tmp
         assert names["correction"] == now.correction
         files = export.recipe_files(model)
         assert f'background_image = "{folders["empty1"].resolve().as_posix()}"' in files["recipe.toml"]
+    finally:
+        explorer.stop()
+
+
+OWN = "is made of the measurement's own frames"
+
+
+@pytest.mark.parametrize("name", ["dark", "background_image", "flatfield"])
+@pytest.mark.filterwarnings("ignore:.*is taken for a flat field:xinsitu.errors.XinsituWarning")
+def test_a_measurement_as_its_own_dark_is_said(folders, name):
+    make = xi.open_flatfield if name == "flatfield" else xi.open_image
+    images = [make(folders[one], instrument="spring8-bl11xu") for one in ("time1", "dark1")]
+    scan = xi.open_measurement(folders["time1"], on_error="nan").isel(time=slice(2, 9), y=slice(60, 150))
+    rois = [xi.Roi("a", y=(80, 90), x=(100, 110))]
+    with pytest.warns(xi.XinsituWarning, match=OWN):
+        xi.measure(scan, rois, correction=xi.Correction(**{name: images[0]}))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", f".*{OWN}")
+        xi.measure(scan, rois, correction=xi.Correction(**{name: images[1]}))
+
+
+@pytest.mark.filterwarnings("ignore::xinsitu.errors.XinsituWarning")
+def test_command_recipe_and_page_say_it_too(folders, experiment, tmp_path, monkeypatch, capsys):
+    from xinsitu.app.serve import explore
+
+    monkeypatch.chdir(folders["base"])
+    words = ["0884/time1", "--rois", "rois.json", *ZONE, "-o", str(tmp_path / "s.nc"), "--dark", "0884/time1"]
+    assert main(["measure", *words]) == 0
+    assert OWN in capsys.readouterr().err
+    assert main(["measure", "0884", *words[1:-1], "0884/time1"]) == 1
+    assert "0884: holds no measurement beside its calibrations" in capsys.readouterr().err
+    recipe = 'format = "xinsitu-recipe"\nversion = 1\nsample = "0884"\nrois = "rois.json"\n'
+    Path("none.toml").write_text(recipe + '[correction]\ndark = "0884/time1"\n')
+    assert main(["run", "none.toml"]) == 1
+    assert "holds no measurement that include and exclude let through, beside calib" in capsys.readouterr().err
+    recipe += 'measurements = ["time1"]\n'
+    recipe += '[output]\nresult = "own.nc"\n[correction]\nbackground_image = "0884/time1"\n'
+    Path("own.toml").write_text(recipe)
+    assert main(["run", "own.toml"]) == 0
+    assert OWN in capsys.readouterr().err
+    explorer = explore(folders["time1"], rois=experiment.rois, browser=False)
+    try:
+        explorer.model.view.calibrate("dark", str(folders["time1"]))
+        assert OWN in explorer.model.view.message
     finally:
         explorer.stop()

@@ -89,6 +89,25 @@ def test_what_is_no_data_of_xarray(name: str) -> None:
     assert not Path("never.nc").exists()
 
 
+@pytest.mark.parametrize("name", ["find_attenuation_changes", "normalise", "attenuation_changes"])
+@pytest.mark.parametrize("wrong", ["a.nc", Path("a.nc"), [1.0], None])
+def test_what_was_measured_is_asked_for_where_it_is_wanted(name: str, wrong: object) -> None:
+    words = ((None, None),) if name == "normalise" else ()
+    with pytest.raises(SchemaError, match=r"a Dataset.* is wanted") as caught:
+        getattr(xi, name)(wrong, *words)
+    assert "frames" not in str(caught.value)
+    assert isinstance(wrong, list | None) or "read_results first" in str(caught.value)
+
+
+def test_frames_are_not_stitched() -> None:
+    time = np.datetime64("2020-02-03", "ns") + np.arange(6) * np.timedelta64(1, "s")
+    measurement = frames().to_dataset(name="image").assign_coords(time=time)
+    for wrong in (measurement, [measurement], {"time1": measurement}, ["a.nc"], {"time1": 3}):
+        with pytest.raises(XinsituError, match="no Dataset of ROIs, as measure gives it"):
+            xi.stitch(wrong)
+    xi.stitch(xi.measure(measurement, ROIS))
+
+
 @pytest.mark.parametrize("name", [*WHOLE, *ONE])
 def test_the_whole_for_one_quantity_and_one_for_the_whole(name: str) -> None:
     series = xi.measure(frames(), [xi.Roi("A", (0, 5), (0, 5))])

@@ -7,6 +7,7 @@ import pytest
 
 import xinsitu as xi
 from xinsitu.cli import main
+from xinsitu.plots.curves import drawing
 
 ZONE = ["--instrument", "spring8-bl11xu"]
 
@@ -79,3 +80,33 @@ def test_fits_beside_series_are_not_joined_with_them(folder, tmp_path, capsys):
     assert main(["stitch", "res/", "-o", "sample.nc"]) == 0
     assert "intensity" in xi.read_results("sample.nc")
     capsys.readouterr()
+
+
+@pytest.mark.parametrize("follow", [[], ["--follow"]])
+def test_fits_of_several_peaks_are_drawn_and_told_for_what_they_are(folder, tmp_path, capsys, follow):
+    assert main(["fit", folder, "--rois", "rois.json", "-o", "fits.nc", *ZONE, "--peaks", "2", *follow]) == 0
+    assert main(["plot", "fits.nc"]) == 0
+    assert (tmp_path / "fits.png").stat().st_size > 10_000
+    found = xi.read_results("fits.nc")
+    (dim,) = {"peak", "ridge"} & set(found.dims)
+    shown = drawing(found, quantity="centre_x")
+    (panel,) = shown.panels
+    assert panel.quantity == "centre of the fitted peak along x"
+    every = {f"{roi} {peak + 1}": found.centre_x.sel(roi=roi, **{dim: peak}).values
+             for roi in found.roi.values for peak in found[dim].values}  # fmt: skip
+    assert {curve.roi for curve in panel.curves} == {name for name, one in every.items() if np.isfinite(one).any()}
+    for curve in panel.curves:
+        np.testing.assert_array_equal(curve.y[np.isfinite(curve.y)], every[curve.roi][np.isfinite(every[curve.roi])])
+    assert {curve.roi.split()[0] for curve in drawing(found, roi="CTR").panels[0].curves} == {"CTR"}
+    capsys.readouterr()
+    assert main(["info", "fits.nc"]) == 0
+    assert "fits      60 frames" in capsys.readouterr().out
+    for words, said in (
+        (["compare", "fits.nc"], "several peaks"),
+        (["measure", "fits.nc", "--rois", "rois.json"], "not frames"),
+        (["fit", "fits.nc", "--rois", "rois.json"], "not frames"),
+    ):
+        assert main(words) == 1
+        (error,) = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
+        assert said in error
+        assert "fault of xinsitu" not in error

@@ -72,6 +72,16 @@ def test_a_folder_that_is_not_read_is_not_left_out_too(tmp_path, capsys):
     assert "left out  1: empty (no frames)" in text
     (line,) = (line for line in text.splitlines() if "lambda" in line)
     assert line.startswith("  not read  ")
+    (tmp_path / "s" / "one").mkdir()
+    tifffile.imwrite(tmp_path / "s" / "one" / "picture.tif", ramp(1))
+    text = said(capsys, "info", tmp_path / "s", "--tz", "UTC")
+    (line,) = (line for line in text.splitlines() if "picture" in line)
+    assert line.startswith("  not read  ")
+    assert line.endswith("open a file itself, picture.tif")
+    assert "left out  1: empty (no frames)" in text
+    with pytest.warns(xi.XinsituWarning) as heard:
+        xi.open_sample(tmp_path / "s", tz="UTC")
+    assert sum("open a file itself, picture.tif" in str(one.message) for one in heard) == 1
 
 
 def test_one_moment_is_said_once_and_utc_once(tmp_path, capsys):

@@ -83,3 +83,22 @@ def test_run_counts_frames_that_became_nan_or_were_left_out(beamtime, policy, fi
     lost = np.isnan(sample.intensity.sel(roi="A").values)
     assert lost.sum() == (1 if policy == "skip" else 2)
     assert re.search(r"background is zero in 1 of", err)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw"])
+def test_remarks_on_the_numbers_are_heard_for_plain_and_compressed_frames(tmp_path, compression, capsys):
+    """They were raised inside a block, where filters of dask, or of a thread that decoded another frame, ate them."""
+    (tmp_path / "0912" / "time1").mkdir(parents=True)
+    for number in range(30):
+        frame = np.random.default_rng(number).poisson(0.4, (40, 50)).astype("int32")
+        frame[:8, :9] = 0 if number % 3 else 4
+        name = tmp_path / "0912" / "time1" / f"time1_{number:05d}.tif"
+        tifffile.imwrite(name, frame, compression=compression, datetime=f"2016:07:08 09:10:{number:02d}")
+    xi.write_rois([xi.Roi("A", (12, 38), (12, 48))], tmp_path / "rois.json")
+    words = [str(tmp_path / "0912" / "time1"), "--tz", "UTC", "--median", "3", "--threshold", "0"]
+    assert main(["measure", *words, "--rois", str(tmp_path / "rois.json"), "-o", str(tmp_path / "s.nc")]) == 0
+    assert capsys.readouterr().err.count("warning: few counts per pixel (A 0.") == 1
+    assert main(["parse", *words, "--background", "0:6,0:6", "-o", str(tmp_path / "f.nc")]) == 0
+    out, err = capsys.readouterr()
+    assert err.count("the background is zero in 20 of 30 frames; their values are NaN") == 1
+    assert "30 frames, 20 of them NaN (20 zero_background)" in out

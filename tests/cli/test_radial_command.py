@@ -38,6 +38,12 @@ def test_a_sector_in_time_by_the_command(experiment, folder, capsys):
     assert xi.DetectorGeometry.from_dict(json.loads(found.attrs["geometry"])) == GEOMETRY
     assert (folder / "sector.png").stat().st_size > 5_000
     assert main(["run", "sector.nc"]) == 0
+    capsys.readouterr()
+    assert main(["info", "sector.nc"]) == 0
+    assert "  results   60 frames, intensity, intensity_errors" in capsys.readouterr().out
+    xi.write_rois(experiment.rois, "rois.json")
+    assert main(["measure", "sector.nc", "--rois", "rois.json"]) == 1
+    assert "not frames" in capsys.readouterr().err
     assert main(["radial", *words, "-o", "sector.nc"]) == 1
     assert "sector.nc" in capsys.readouterr().err
 
@@ -67,3 +73,26 @@ def test_what_makes_no_sense_is_one_sentence(experiment, folder, capsys, words, 
     assert said in error[0]
     assert json.loads((folder / "waxs.json").read_text()) == GEOMETRY.to_dict()
     assert not list(folder.glob("*.nc"))
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["radial", "--geometry", "waxs.json"], "q.html"),
+        (["radial", "--geometry", "waxs.json"], "q.nc"),
+        (["watch", "--rois", "rois.json", "--until-idle", "1"], "w.xyz"),
+        (["stitch"], "s"),
+    ],
+)
+def test_a_figure_of_no_kind_is_refused_before_any_work(experiment, folder, capsys, words, name):
+    """It is drawn when all else is done: after a night of watching."""
+    with pytest.raises(SystemExit):
+        main([words[0], str(experiment.folders["time1"]), *words[1:], "-o", "a.nc", "--figure", name])
+    assert f"{name}: " in capsys.readouterr().err
+    assert not list(folder.glob("*.nc"))
+
+
+def test_a_map_is_no_page(experiment, capsys):
+    with pytest.raises(SystemExit):
+        main(["two-time", str(experiment.folders["time1"]), "--rois", "none.json", "-o", "map.html"])
+    assert "map.html: this figure ends in .png, .pdf or .svg" in capsys.readouterr().err

@@ -19,6 +19,7 @@ import xarray as xr
 
 import xinsitu as xi
 from xinsitu.cli import main
+from xinsitu.schema import Quality
 from xinsitu.simulate import Truth
 
 
@@ -70,6 +71,34 @@ def test_lines_and_a_file_that_measure_and_run_agree_with(experiment, words, tmp
     assert (tmp_path / "f.png").stat().st_size > 10_000
 
 
+def test_a_figure_is_drawn_of_what_is_in_the_file(experiment, tmp_path, monkeypatch):
+    """Rows are put behind the others with a figure, too, and it shows all of them."""
+    from xinsitu.cli import watch_command
+    from xinsitu.io.growing_results import GrowingResults
+
+    drawn = []
+    monkeypatch.setattr(watch_command, "_draw", lambda series, path: drawn.append(series.sizes["time"]))
+    monkeypatch.setattr(watch_command, "SHARE", 0)
+    series = xi.measure(xi.open_measurement(experiment.folders["time1"]), experiment.rois).compute()
+    file = GrowingResults(tmp_path / "o.nc", overwrite=False, source=tmp_path / "frames")
+    outputs = watch_command.Outputs(file, tmp_path / "f.png")
+    outputs.write(series.isel(time=slice(0, 9)), last=False)
+    assert outputs.append(series.isel(time=slice(5, 20)))
+    outputs.write(series, last=True)
+    assert drawn == [9, 20, series.sizes["time"]]
+
+
+def test_a_figure_alone_leaves_nothing_else_behind(experiment, words, tmp_path, monkeypatch, capsys):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    thread = feed(experiment, Path(words[1]), 12)
+    assert main([*words, "--until-idle", "1", "--figure", str(tmp_path / "f.png")]) == 0
+    thread.join()
+    assert (tmp_path / "f.png").stat().st_size > 10_000
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert "rows.nc" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_cleanly_when_it_is_stopped(experiment, words, tmp_path, how):
     output = tmp_path / "live.nc"
@@ -117,6 +146,33 @@ def test_a_table_on_a_terminal_is_drawn_in_its_place(experiment, words, tmp_path
     assert "\x1b[" in shown
     tables = shown.split("\x1b[J")
     assert all(len(line) <= 100 for line in tables[-1].splitlines())
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_a_table_is_never_cut(experiment, width):
+    from xinsitu.cli.watch_command import SHOWN, _table
+
+    scan = xi.open_measurement(experiment.folders["time1"])
+    last = xi.measure(scan, experiment.rois).compute().isel(time=[-1])
+    last["quality"] = last["quality"] | sum({int(flag) for flag in Quality})
+    lines = _table(last, width)
+    assert max(map(len, lines)) < width
+    assert len(lines[0].split()) - 1 == (2 if width == 40 else len(SHOWN))
+    below = " ".join(" ".join(lines[1 + last.sizes["roi"] :]).split())
+    named = ", ".join(flag.name.lower() for flag in Quality if flag)
+    assert all(f"{roi}: {named}" in below for roi in last["roi"].values)
+
+
+def test_a_sample_is_no_measurement_and_that_is_said(experiment, tmp_path):
+    """It would be waited for without a word: its frames lie in the folders inside."""
+    from xinsitu.cli.watch_command import _waited_for
+
+    sample = experiment.folders["time1"].parent
+    assert f"waiting for frames in {sample} itself; " in _waited_for(sample)
+    assert str(sample / "test") in _waited_for(sample) or "time1" in _waited_for(sample)
+    assert _waited_for(experiment.folders["time1"]) == _waited_for(experiment.files["rois"]) == ""
+    (tmp_path / "empty").mkdir()
+    assert _waited_for(tmp_path / "empty") == ""  # a detector makes it, and then the frames
 
 
 def test_what_cannot_be_watched_is_one_sentence(experiment, words, tmp_path, capsys):

@@ -102,6 +102,8 @@ def test_numbers_too_long_for_a_frame_are_no_frames():
 
 
 def test_faults_of_folders_are_named(tmp_path):
+    with pytest.raises(LayoutError, match=r"gone_master\.h5: there is no such file"):
+        look(tmp_path / "gone_master.h5")
     with pytest.raises(LayoutError, match="gone: there is no such folder"):
         look(tmp_path / "gone")
     with pytest.raises(LayoutError, match=f"{tmp_path.name}: the folder is empty"):

@@ -128,6 +128,10 @@ def test_schemas_know_the_keys_that_the_code_knows():
     assert set(roi["role"]["enum"]) == {*ROLES, None}
     assert set(roi) >= {key for one in ROIS for key in one.to_dict()}
     assert set(roi["path"]["items"]["properties"]) == {*KEY_NAMES, "y", "x"}
+    numbers = xi.json_schema("geometry")
+    assert set(numbers["properties"]) == set(xi.DetectorGeometry.__dataclass_fields__)
+    (in_q,) = (one for one in roi["shape"]["oneOf"] if one["properties"]["kind"]["const"] == IN_Q)
+    assert in_q["properties"]["geometry"]["anyOf"][1].items() <= numbers.items()
     change = xi.json_schema("attenuation")
     assert set(change["$defs"]["key"]["anyOf"][0]["properties"]) == set(KEY_NAMES)
     assert set(change["properties"]["changes"]["items"]["properties"]["cause"]["enum"]) == {*CAUSES, None}
@@ -139,7 +143,7 @@ def test_schemas_know_the_keys_that_the_code_knows():
 
 
 def test_a_document_that_is_none_has_no_schema():
-    with pytest.raises(DocumentError, match="rois, attenuation, events, recipe"):
+    with pytest.raises(DocumentError, match="rois, attenuation, events, recipe, geometry"):
         xi.json_schema("view")
 
 
@@ -172,6 +176,7 @@ WHOLE = {
         {"name": "In", "key": "time1:24s"},
         {"name": "As", "start": "2014-05-28T17:01:59+09:00", "stop": "2014-05-28T17:03:59+09:00"},
     ]}, xi.read_events),
+    "geometry": (GEOMETRY | {"incidence": 0.2}, xi.read_geometry),
 }  # fmt: skip
 GONE = object()
 NONSENSE = [None, True, "", [], {}, -1, 0.5, 10**30, "x" * 300, [1], [[]], {"a": 1}, [1, 2, 3]]

@@ -145,6 +145,76 @@ def test_keys_of_saxs_stations_with_and_without_units(tmp_path):
     assert "exposuretime = '3 jiffies' cannot be understood" in str(survey(path, tz="UTC", instrument="generic"))
 
 
+def test_counters_and_motors_of_spec_in_the_header(tmp_path):
+    frames = np.random.default_rng(3).poisson(40, (3, 9, 11)).astype("u2")
+    for number, frame in enumerate(frames):
+        keys = {"counter_mne": "mon x", "counter_pos": f"{500 + number} 7.5", "motor_mne": "th", "motor_pos": "0.25 "}
+        edf(tmp_path / f"a_{number}.edf", frame, **keys)
+    data = open_measurement(tmp_path, tz="UTC", time="frame")
+    assert data.mon.values.tolist() == [500, 501, 502]
+    assert data.log_x.values.tolist() == [7.5] * 3
+    assert data.th.attrs["long_name"] == "motor th"
+    assert np.isfinite(data.th).all()
+    edf(tmp_path / "b_1.edf", frames[0], counter_mne="mon det", counter_pos="1 2 3")
+    with pytest.warns(XinsituWarning, match="counter_mne of 2 names and counter_pos of 3 numbers cannot be understood"):
+        open_measurement(tmp_path / "b_1.edf", tz="UTC", time="frame")
+
+
+def test_each_of_several_frames_has_what_its_own_header_says(tmp_path):
+    """Taken from the first one, times lay a microsecond apart and counters were dropped."""
+    path = tmp_path / "m_1.edf"
+    blocks = [
+        header(
+            pixels,
+            time_of_day=1500000000.25 + 3 * number,
+            count_time=0.5 + number,
+            Dummy=-1,
+            counter_mne="ct_a time",
+            counter_pos=f"{40 + number} 2.5",
+            motor_mne="eta",
+            motor_pos=number,
+        )
+        + pixels.tobytes()
+        for number, pixels in enumerate(PIXELS)
+    ]
+    path.write_bytes(b"".join(blocks))
+    told = str(survey(path, tz="UTC"))
+    for words in ("2017-07-14 02:40:00.25 to 2017-07-14 02:40:06.25", "0.5 to 2.5 s", "scan 1: 0 to 2", "1 good (3 fr"):
+        assert words in told
+    data = open_measurement(path, tz="UTC", instrument="generic")
+    assert ((data.time.values - data.time.values[0]) / np.timedelta64(1, "s")).tolist() == [0, 3, 6]
+    assert data.attrs["time_source"] == "edf:time_of_day"
+    assert data.exposure_time.values.tolist() == [0.5, 1.5, 2.5]
+    assert (data.ct_a.values.tolist(), data.log_time.values.tolist()) == ([40, 41, 42], [2.5] * 3)
+    assert (data.eta.values.tolist(), data.eta.attrs["long_name"]) == ([0, 1, 2], "motor eta")
+    np.testing.assert_array_equal(data.image, PIXELS)
+    path.write_bytes(blocks[0] + header(PIXELS[1], counter_mne="ct_a", counter_pos="9 9") + PIXELS[1].tobytes())
+    with (
+        pytest.warns(
+            XinsituWarning, match="only its first frame has a time stamp; the header's counter_mne of 1 names"
+        ),
+        pytest.warns(XinsituWarning, match="time is the frame number"),
+    ):
+        data = open_measurement(path, tz="UTC", instrument="generic")
+    assert np.array_equal(data.ct_a, [40, np.nan], equal_nan=True)
+    assert data.exposure_time.item() == 0.5  # of the detector, which the second header does not name anew
+
+
+def test_what_one_header_says_of_one_moment_is_not_of_all_frames_behind_it(tmp_path):
+    keys = {"Num_Images": 3, "Date": "2018-03-04T05:06:07", "ExposureTime": 0.25, "motor_mne": "eta", "motor_pos": 4}
+    path = edf(tmp_path / "ge_1.edf", PIXELS, **keys)
+    with (
+        pytest.warns(
+            XinsituWarning, match="its counters and motors are of all 3 frames at once and are not used; only"
+        ),
+        pytest.warns(XinsituWarning, match="time is the frame number"),
+    ):
+        data = open_measurement(path, tz="UTC", instrument="generic")
+    assert "eta" not in data.coords
+    assert data.exposure_time.item() == 0.25
+    assert data.attrs["time_source"] == "frame"
+
+
 def test_camservers_lines_in_the_title(tmp_path):
     path = edf(tmp_path / "a_1.edf", PIXELS[0], title="# Pixel_size 172e-6 m x 172e-6 m", count_time="2.0")
     data = open_measurement(path, **WHERE)
@@ -185,6 +255,16 @@ def test_camservers_text_with_other_units(tmp_path):
     tifffile.imwrite(tmp_path / "b_1.tif", PIXELS[0], description="# Exposure_time 3 jiffies", metadata=None)
     with pytest.warns(XinsituWarning, match=r"b_1\.tif: the header's Exposure_time 3 jiffies has an unknown unit"):
         assert "exposure_time" not in open_measurement(tmp_path / "b_1.tif", **WHERE).coords
+    text = "# Exposure_time -0.5 s\r\n# Exposure_period -1 s\r\n# Count_cutoff -1 counts\r\n# Tau = 0 s"
+    tifffile.imwrite(tmp_path / "c_1.tif", PIXELS[0], description=text, metadata=None)
+    below = r"c_1\.tif: .* Count_cutoff -1 counts, Exposure_time -0.5 s, Exposure_period -1 s is not above zero"
+    with pytest.warns(XinsituWarning, match=below):
+        data = open_measurement(tmp_path / "c_1.tif", **WHERE)
+    assert "exposure_time" not in data.coords
+    assert not {"count_cutoff", "exposure_period"} & data.attrs.keys()
+    edf(tmp_path / "d_1.edf", PIXELS[0], title="# Exposure_time 3 jiffies")
+    with pytest.warns(XinsituWarning, match="Exposure_time 3 jiffies has an unknown unit"):
+        open_measurement(tmp_path / "d_1.edf", **WHERE)
 
 
 @pytest.mark.parametrize(
@@ -193,6 +273,8 @@ def test_camservers_text_with_other_units(tmp_path):
         ({"WaveLength": "0.9919"}, "wavelength"),
         ({"PSize_1": "172", "PSize_2": "0.172"}, "psize"),
         ({"Dummy": "none"}, "dummy"),
+        ({"ExposureTime": "-1"}, "exposuretime"),
+        ({"PSize_1": "0", "PSize_2": "-75e-6"}, "psize"),
     ],
 )
 def test_a_number_that_cannot_be_meant_in_metres_is_said_and_not_used(tmp_path, keys, name):
@@ -200,4 +282,5 @@ def test_a_number_that_cannot_be_meant_in_metres_is_said_and_not_used(tmp_path, 
     with pytest.warns(XinsituWarning, match=f"{name}.* cannot be understood"):
         data = open_measurement(path, **WHERE)
     assert not {"wavelength", "pixel_size_x", "pixel_size_y"} & data.attrs.keys()
+    assert "exposure_time" not in data.coords
     assert data.image.dtype == PIXELS.dtype

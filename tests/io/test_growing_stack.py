@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 import xarray as xr
 
 import xinsitu as xi
+from tests.helpers.growing import put
 from xinsitu.io.growing_folder import GrowingFolder
+from xinsitu.io.growing_results import GrowingResults
 from xinsitu.io.growing_stack import GrowingStack, growing_frames
 from xinsitu.io.options import OpenOptions
 from xinsitu.live.growing_series import GrowingSeries
@@ -64,6 +67,29 @@ def test_frames_come_one_look_after_they_are_there(tmp_path, monkeypatch):
     assert [numbers_of(frames.look()) for _ in range(3)] == [[], [3, 4], []]
 
 
+@pytest.mark.parametrize("kind", ["claims", "garbage", "pipe"])
+def test_a_file_without_frames_says_why_once(tmp_path, monkeypatch, kind):
+    path = tmp_path / "run.h5"
+    frames = growing(path, monkeypatch)
+    monkeypatch.setattr("xinsitu.io.growing_stack.SILENT", 0.0)
+    frames.look()
+    if kind == "claims":
+        append(path, range(2))
+        with h5py.File(path, "a") as file:
+            file["entry/data/data"].resize(10**9, axis=0)
+    elif kind == "garbage":
+        path.write_bytes(b"\x89HDF\r\n\x1a\n" + b"\x99" * 5000)
+    else:
+        os.mkfifo(path)
+    with pytest.warns(xi.XinsituWarning, match=r"run\.h5: .*; it is waited for") as said:
+        assert [frames.look() for _ in range(3)] == [[], [], []]
+    assert len(said) == 1
+    path.unlink()
+    append(path, range(3))
+    frames.look()
+    assert numbers_of(frames.look()) == [0, 1, 2]
+
+
 def test_frames_that_are_counted_and_not_written_wait(tmp_path, monkeypatch):
     path = tmp_path / "run.h5"
     append(path, range(2))
@@ -110,6 +136,52 @@ def test_bit_for_bit_also_where_a_frame_was_written_anew(tmp_path, monkeypatch):
     live.settle()
     expected = xi.measure(xi.open_measurement(path, **HOW), ROIS, correction=CORRECTION).compute()
     xr.testing.assert_identical(live.series(), expected)
+
+
+def test_the_file_grows_by_what_is_new(tmp_path, monkeypatch):
+    monkeypatch.setattr("xinsitu.live.growing_series.BEFORE", 8)
+    monkeypatch.setattr("xinsitu.live.growing_series.REACH", 3)
+    path, output = tmp_path / "run.h5", tmp_path / "out.nc"
+    live = GrowingSeries(growing(path, monkeypatch), ROIS, lambda scan: CORRECTION)
+    results, lengths = GrowingResults(output, overwrite=False, source=path), []
+    for step, first in enumerate(range(0, 40, 10)):
+        append(path, range(first, first + 10))
+        live.look()
+        live.look()
+        lengths.append(put(live, results, first=step == 0))
+        found = xi.read_results(output)
+        expected = xi.measure(xi.open_measurement(path, **HOW), ROIS, correction=CORRECTION).compute()
+        for name in set(expected.variables) - {"remarks"}:
+            xr.testing.assert_equal(found[name].variable, expected[name].variable)
+    assert lengths == [10, 13, 13, 13]
+
+
+def test_all_rows_are_written_where_numbers_step_back(tmp_path, monkeypatch):
+    """Rows go behind those with lower numbers: only in their order is it known which these are."""
+    path = tmp_path / "run.h5"
+    frames = growing(path, monkeypatch)
+    append(path, range(6))
+    frames.look()
+    assert len(frames.look()) == 6
+    frames._frame = np.array([0, 1, 2, 5, 4, 3])
+    assert (frames.tail(["1:3"], 1).place, len(frames.tail(["1:3"], 1).files)) == (0, 6)
+    frames._frame = np.arange(6)
+    assert (frames.tail(["1:3"], 1).place, len(frames.tail(["1:3"], 1).files)) == (2, 4)
+
+
+def test_frames_stay_what_they_were_where_one_before_them_is_filled_in(tmp_path, monkeypatch):
+    path = tmp_path / "run.h5"
+    frames = growing(path, monkeypatch)
+    append(path, range(2))
+    with h5py.File(path, "a") as file:
+        file["entry/data/data"].resize(4, axis=0)
+        file["entry/data/data"][3] = pixels(3)
+    frames.look()
+    assert numbers_of(frames.look()) == [0, 1, 3]
+    with h5py.File(path, "a") as file:
+        file["entry/data/data"][2] = pixels(2)
+    frames.look()
+    assert (numbers_of(frames.look()), len(frames), frames.pending) == ([2], 4, 0)
 
 
 def test_a_frame_that_cannot_be_read_holds_nobody_up(tmp_path, monkeypatch):

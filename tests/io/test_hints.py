@@ -19,8 +19,11 @@ from fabio import fabioformats
 from tests.helpers.camserver import aged, camserver_bytes, ramp, stamp_of, write_frames
 from xinsitu.cli import main
 from xinsitu.errors import FrameError, LayoutError, TimeError, XinsituWarning
-from xinsitu.io.measurement import open_measurement, open_sample
+from xinsitu.io.documents import write_rois
+from xinsitu.io.measurement import measurements_of, open_measurement, open_sample
 from xinsitu.io.survey import survey
+from xinsitu.recipe.recipe_file import read_recipe, write_recipe
+from xinsitu.values import Roi
 
 WHERE = {"tz": "UTC", "instrument": "generic"}
 FRAMES = np.stack([ramp(number) for number in range(6)])
@@ -162,6 +165,33 @@ def test_a_sample_says_which_hdf5_files_it_did_not_join(tmp_path):
     assert "time2: no frames in files of their own; open the HDF5 file itself" in text
     with pytest.warns(XinsituWarning, match=r"left out: .*time2: no frames in files of their own"):
         assert list(open_sample(tmp_path, **WHERE).children) == ["time1"]
+    with pytest.warns(XinsituWarning, match=r"left out: .*time2: no frames in files of their own"):
+        assert measurements_of(tmp_path) == [tmp_path / "time1"]
+
+
+def test_all_that_measure_a_sample_take_the_same_folders(tmp_path):
+    """A recipe passed over folders whose frames are in HDF5, and none said what it could not open."""
+    sample = tmp_path / "0912"
+    for name in ("frames", "one_file", "two_files", "unnumbered"):
+        (sample / name).mkdir(parents=True)
+    write_frames(sample / "frames", 2)
+    stack(sample / "one_file" / "scan.h5")
+    for number in (1, 2):
+        stack(sample / "two_files" / f"a_{number}.h5", start=100 * number)
+    tifffile.imwrite(sample / "unnumbered" / "snapshot.tif", FRAMES[0], metadata=None)
+    write_rois([Roi("A", (2, 9), (2, 9))], tmp_path / "r.json")
+    write_recipe({"sample": "0912", "rois": "r.json", "output": {"result": "0912.nc"}}, tmp_path / "r.toml")
+    ways = {
+        "open_sample": lambda: list(open_sample(sample, **WHERE).children),
+        "measure": lambda: [one.name for one in measurements_of(sample)],
+        "run": lambda: [one.measurement.name for one in read_recipe(tmp_path / "r.toml").stitch.inputs],
+    }
+    for name, way in ways.items():
+        with pytest.warns(XinsituWarning) as said:
+            assert way() == ["frames", "one_file"], name
+        texts = [str(one.message) for one in said]
+        assert sum("left out: " in text and "two_files: " in text for text in texts) == 1, name
+        assert sum("left out: " in text and "open a file itself, snapshot.tif" in text for text in texts) == 1, name
 
 
 def test_series_by_name_and_lists_of_files(tmp_path):

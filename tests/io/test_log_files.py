@@ -63,7 +63,7 @@ def test_names_parted_by_single_blanks_where_their_number_says_so(tmp_path, labe
     assert (len(table), table.bad_lines) == (3, 0)
 
 
-@pytest.mark.parametrize("word", ["None", "nan", "null", "N/A"])
+@pytest.mark.parametrize("word", ["None", "nan", "null", "N/A", "inf", "-Infinity", "1.#QNAN", "----", "****"])
 def test_a_cell_without_a_number_costs_no_point(tmp_path, word):
     rows = [f"0 10 {word}", "1 11 5", f"2 {word} 6", "3 13 nonsense"]
     (table,) = read(tmp_path, header(1000) + scan(1, "Time  Epoch  Mon", rows))
@@ -72,6 +72,12 @@ def test_a_cell_without_a_number_costs_no_point(tmp_path, word):
     assert point_times(table, "UTC").tolist() == [1_010_000_000, 1_011_000_000, NO_TIME]
     (table,) = read(tmp_path, f"time,mon\n1,{word}\n2,7\n", "a.csv")
     np.testing.assert_array_equal(table.columns["mon"], [np.nan, 7])
+
+
+def test_an_epoch_that_is_unix_time_already_is_not_counted_from_the_header(tmp_path):
+    rows = [f"{k} {1_500_000_000 + k} {k}" for k in range(3)]
+    (table,) = read(tmp_path, header(1_500_000_000) + scan(1, "Time  Epoch  Mon", rows))
+    assert point_times(table, "UTC").tolist() == [(1_500_000_000 + k) * 1_000_000 for k in range(3)]
 
 
 def test_a_mark_in_front_of_the_text_is_no_part_of_it(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tifffile
@@ -10,6 +12,7 @@ from tests.helpers.camserver import camserver_bytes, ramp, stamp_of, write_frame
 from xinsitu.errors import DocumentError, XinsituWarning
 from xinsitu.io.instruments import load_instrument
 from xinsitu.io.log_files import read_log
+from xinsitu.io.log_join import FrameKeys, join_logs
 from xinsitu.io.measurement import open_measurement
 from xinsitu.schema import Quality
 
@@ -72,6 +75,18 @@ def test_gda_files(shared_data):
     assert table.metadata["transmission"] == "7.44052e-05"
 
 
+def test_points_of_the_last_frames_are_never_counted(tmp_path):
+    """Nobody knows which points of a log are of the last frames of a measurement, though there be as many."""
+    (tmp_path / "ring.csv").write_text("current,note\n" + "".join(f"{300 + n},a\n" for n in range(4)))
+    names, number = [f"run_{n:04d}.tif" for n in range(40, 44)], np.arange(40, 44)
+    keys = FrameKeys(names, np.ones(4, dtype="int64"), number, None, "UTC")
+    paths, table = [str(tmp_path / "ring.csv")], load_instrument("generic")
+    joined, _ = join_logs(paths, keys, table)
+    assert joined["current"].values.tolist() == [300, 301, 302, 303]
+    with pytest.raises(DocumentError, match="no scan of the log has the frames' names"):
+        join_logs(paths, replace(keys, last=True), table)
+
+
 @pytest.mark.parametrize("mark", [",", ";", "\t"])
 def test_tables_with_a_header_line(tmp_path, mark):
     path = tmp_path / "t.csv"
@@ -80,6 +95,34 @@ def test_tables_with_a_header_line(tmp_path, mark):
     (table,) = read_log(path)
     np.testing.assert_array_equal(table.columns["current"], [300.5, np.nan])
     assert table.texts["name"] == ("a", "b")
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "  "])
+def test_a_comma_that_parts_no_columns_is_the_decimal_point(tmp_path, mark):
+    """Columns of them were taken for texts, and no counter joined the frames."""
+    lines = ["time,current,name", "2014-05-28T17:00:00.5+00:00,300.5,a.b", "2014-05-28T17:00:01+00:00,-1.25e3,7.5.1"]
+    (tmp_path / "t.csv").write_text("\n".join(line.replace(",", mark).replace(".", ",") for line in lines))
+    (table,) = read_log(tmp_path / "t.csv")
+    assert table.columns["current"].tolist() == [300.5, -1250]
+    assert table.texts["name"] == ("a,b", "7,5,1")
+
+
+def test_a_comma_beside_decimal_points_is_none(tmp_path):
+    """Taken for one, 1,234 counts were 1.234; most of the column is no number, so it is text and joins nothing."""
+    (tmp_path / "t.csv").write_text("elapsed\tcounts\n0.5\t1,234\n1.0\t1,250\n1.5\t1,301\n")
+    (table,) = read_log(tmp_path / "t.csv")
+    assert table.columns["elapsed"].tolist() == [0.5, 1.0, 1.5]
+    assert table.texts["counts"] == ("1,234", "1,250", "1,301")
+
+
+def test_a_cell_that_is_no_number_costs_its_point_alone_and_is_said(tmp_path):
+    write_frames(tmp_path / "m", 5, exposure=0)
+    rows = [f"2014-05-28T17:00:0{second}Z,{100 + second},{'abc'[second % 3]}" for second in range(5)]
+    rows[2] = rows[2].replace("102", "overflow")
+    (tmp_path / "m" / "m.csv").write_text("\n".join(["time,mon,name", *rows]) + "\n")
+    data = open_measurement(tmp_path / "m", tz="UTC", instrument="generic", logs=tmp_path / "m" / "m.csv")
+    np.testing.assert_array_equal(data.mon, [100, 101, np.nan, 103, 104])
+    assert data.attrs["log_join"].endswith("; 1 of 5 cells of mon are no numbers ('overflow' first)")
 
 
 @pytest.mark.parametrize("text", ["", "hello\n", "1 2 3\n4 5 6\n", "&SRS\n x=1\n"])
@@ -144,6 +187,12 @@ def test_a_counter_that_lags_is_shifted(tmp_path):
     table.write_text("time_zone = 'UTC'\n[counters.monitor]\ncolumn = 'ion'\nlag = 1\nscale = 2\n")
     data = open_measurement(folder, instrument=table)
     np.testing.assert_array_equal(data.monitor.values, [22, 24, 26, np.nan])
+
+
+def test_a_log_without_a_line_that_makes_sense_is_said(folder):
+    (folder / "odd.log").write_text("#S 1 timescan\n#N 2\n#L Time  Mon\n0 1,5\n1 2,5 3\n")
+    with pytest.warns(XinsituWarning, match="none of the 2 lines of its points makes sense"):
+        open_measurement(folder, tz="UTC")
 
 
 def test_a_log_that_does_not_fit(folder):

@@ -44,6 +44,46 @@ def heard(path, **options):
     return data, [str(one.message) for one in said]
 
 
+def monitored(path, place, reading, values, *, n=5):
+    detector(path, frames=FRAMES[:n])
+    with h5py.File(path, "r+") as file:
+        group = file.create_group(f"entry/{place}")
+        group.attrs["NX_class"] = "NXmonitor"
+        group[reading] = values
+    return path
+
+
+@pytest.mark.parametrize("place", ["monitor", "control", "instrument/i0"])
+@pytest.mark.parametrize("reading", ["data", "integral"])
+@pytest.mark.parametrize("shape", [(5,), (5, 1)])
+def test_monitors_of_nexus_are_counters(tmp_path, place, reading, shape):
+    counts = np.array([1000.0, 2000, 1500, 500, 4000])
+    data, said = heard(monitored(tmp_path / "a.h5", place, reading, counts.reshape(shape)))
+    name = place.rpartition("/")[2]
+    assert data[name].dims == ("time",)
+    np.testing.assert_array_equal(data[name], counts)
+    assert not any(f"monitor {name}" in one for one in said)
+    series = measure(data, [Roi("a", y=(2, 9), x=(2, 9))], correction=Correction(normalise=name)).compute()
+    wanted = FRAMES[:, 2:9, 2:9].sum(axis=(1, 2)) * counts.mean() / counts
+    np.testing.assert_allclose(series.intensity[:, 0], wanted, rtol=1e-6)
+
+
+def test_a_monitor_that_does_not_fit_is_said(tmp_path):
+    data, said = heard(monitored(tmp_path / "a.h5", "control", "integral", np.arange(7.0)))
+    assert "control" not in data.coords
+    (one,) = (text for text in said if "monitor control" in text)
+    assert "has integral of the shape (7,), not one number per frame" in one
+    data, said = heard(monitored(tmp_path / "b.h5", "control", "integral", 3.0))
+    assert "control" not in data.coords
+    assert not any("monitor control" in text for text in said)
+
+
+def test_a_start_that_is_a_number_is_said(tmp_path):
+    data, said = heard(detector(tmp_path / "a.h5", start=1_678_943_167.5, frame_time=(0.5, "s")))
+    assert data.attrs["time_source"] == "frame"
+    assert sum("start_time is the number 1678943167.5, which is no time that is known" in one for one in said) == 1
+
+
 @pytest.mark.parametrize("unit", ["millisecond", b"ms", np.array(["ms"], dtype="S"), " MilliSeconds "])
 def test_units_in_any_form(tmp_path, unit):
     path = detector(
@@ -89,6 +129,17 @@ def test_an_exposure_of_every_frame(tmp_path, shape):
     assert not said
     np.testing.assert_allclose(data.exposure_time, times / 1000)
     assert data.exposure_time.dims == ("time",)
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.0, [0.2, 0.2, -0.2, 0.2, 0.2]])
+def test_what_is_not_above_zero_is_no_exposure_period_or_size(tmp_path, value):
+    """An exposure of -1 s was taken as it stands, with frames that end before they begin."""
+    path = detector(tmp_path / "a.h5", count_time=(value, "s"), frame_time=(value, "s"), y_pixel_size=(value, "mm"))
+    data, said = heard(path)
+    assert not {"exposure_time", "time_bounds"} & set(data.coords)
+    assert "pixel_size_y" not in data.attrs
+    for name in ("count_time", "frame_time", "y_pixel_size"):
+        assert any(f"{name} is not above zero; it is not used" in one for one in said)
 
 
 def test_a_shape_that_fits_nothing_is_said(tmp_path):
@@ -172,6 +223,11 @@ def test_a_mask_that_changes_is_said_and_one_of_no_such_shape_too(tmp_path):
     assert any("its pixel mask changes from frame to frame" in one for one in said)
     _, said = heard(detector(tmp_path / "b.h5", pixel_mask=np.zeros(4, "u4"), frame_time=(1.0, "s")))
     assert any("pixel_mask is no mask (y, x)" in one for one in said)
+    columns = np.zeros((12, 16, 1), "u4")
+    columns[3, 3] = 1
+    data, said = heard(detector(tmp_path / "c.h5", pixel_mask=columns, frame_time=(1.0, "s")))
+    assert "mask" not in data.coords
+    assert said == [f"{tmp_path}/c.h5: its pixel mask of 16 x 1 does not fit frames of 12 x 16 and is not used"]
 
 
 # -- several scans and detectors --------------------------------------------------------------------------------------

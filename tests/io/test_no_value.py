@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import h5py
 import numpy as np
 import pytest
@@ -63,6 +65,21 @@ def test_without_such_attributes_the_stored_type_stays(tmp_path):
     assert data.image.values[0, 4, 5] == 9999
 
 
+@pytest.mark.parametrize("name", ["valid_max", "missing_value"])
+def test_a_bound_or_code_may_be_text_and_what_is_no_number_is_said(tmp_path, name):
+    frames = np.where(np.arange(12) == 5, 90, 7) * np.ones((2, 8, 1), "i4")
+    for text, left in (("90" if name == "missing_value" else "50", 11), ("a lot", 12)):
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            file["entry/data/data"] = frames
+            file["entry/data/data"].attrs[name] = text
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            data = open_measurement(tmp_path / "a.h5", tz="UTC", time="frame")
+        series = measure(data, [Roi("a", y=(0, 8), x=(0, 12))]).compute()
+        assert series.n_valid.values[:, 0].tolist() == [8 * left] * 2
+        assert any(f"{name} of the frames is 'a lot'" in str(one.message) for one in said) == (text == "a lot")
+
+
 def test_unsigned_numbers_in_signed_ones_are_refused(tmp_path):
     path = packed(tmp_path / "a.nc", {}, {"_Unsigned": "true"}, "int16", -3)
     with pytest.raises(FrameError, match=r"a\.nc: /image is packed \(_Unsigned\)"):
@@ -89,9 +106,10 @@ def ccd(path, *, dtype="u2", mask=None, **values):
 @pytest.mark.parametrize("dtype", ["u1", "u2"])
 def test_the_highest_number_is_full_where_a_cut_off_is_known(tmp_path, dtype):
     top = np.iinfo(dtype).max
-    for cutoff in (top, top - 20):
+    for cutoff in (top, top - 20, top + 70_000):  # a counter of more bits goes on, its pixels do not
         data = open_measurement(ccd(tmp_path / "a.h5", dtype=dtype, saturation_value=cutoff), time="frame", **WHERE)
         found = measure(data, [ROI]).compute()
+        assert data.attrs["count_cutoff"] == min(cutoff, top)
         assert found.n_saturated.values.ravel().tolist() == [3] * 3
         assert found.maximum.values.ravel().tolist() == [top] * 3
         assert found.intensity.values.ravel().tolist() == [69 * 7 + 3 * top] * 3
@@ -124,6 +142,10 @@ def test_without_a_cut_off_and_in_wide_types_it_is_a_code(tmp_path):
 
 
 def test_the_lowest_of_several_cut_offs_and_none_that_is_no_number(tmp_path):
+    path = ccd(tmp_path / "c.h5", saturation_value=-1)
+    with pytest.warns(UserWarning, match="saturation_value is not above zero; it is not used"):
+        data = open_measurement(path, time="frame", **WHERE)
+    assert "count_cutoff" not in data.attrs
     path = ccd(tmp_path / "a.h5", saturation_value=np.inf)
     with pytest.warns(UserWarning, match="saturation_value is no finite number"):
         assert "count_cutoff" not in open_measurement(path, time="frame", **WHERE).attrs

@@ -225,6 +225,37 @@ def test_profiles_open_as_a_picture_of_time_and_q(tmp_path):
         assert (elapsed[:].tolist(), q[-1], q.attrs["units"]) == ([0, 1, 2, 3], 2, "1/angstrom")
 
 
+@pytest.mark.parametrize("follow", [False, True])
+def test_fits_open_with_the_places_of_their_peaks(experiment, tmp_path, follow):
+    scan = xi.open_measurement(experiment.folders["time1"], **TOKYO).isel(time=slice(0, 8))
+    found = xi.fit_rois(
+        scan, [one for one in experiment.rois if one.name in ("WZ", "ZB", "BG")], peaks=2, follow=follow
+    )
+    with h5py.File(xi.write_results(found, tmp_path / "fits.nc")) as file:
+        group, signal, (elapsed,) = default_plot(file)
+        dim = "ridge" if follow else "peak"
+        assert (group.name, signal.name) == ("/entry/centre_y", f"/entry/centre_y/WZ_{dim}_0")
+        assert (elapsed[0], len(group.attrs["auxiliary_signals"])) == (0, 2 * found.sizes[dim] - 1)
+        for roi in ("WZ", "ZB"):
+            for number in range(found.sizes[dim]):
+                one = found.sel(roi=roi).isel({dim: number})
+                for end in ("", "_errors"):
+                    stored = group[f"{roi}_{dim}_{number}{end}"][:]
+                    np.testing.assert_array_equal(stored, one[f"centre_y{end}"].values)
+
+
+def test_likeness_opens_as_a_map_with_two_axes_of_time(experiment, tmp_path):
+    scan = xi.open_measurement(experiment.folders["time1"], **TOKYO).isel(time=slice(0, 8))
+    found = xi.two_time(scan, experiment.rois["WZ"]).compute()
+    with h5py.File(xi.write_results(found, tmp_path / "map.nc")) as file:
+        _, signal, axes = default_plot(file)
+        np.testing.assert_array_equal(signal, found.similarity)
+        seconds = (found.time.values - found.time.values[0]) / np.timedelta64(1, "s")
+        for axis in axes:
+            np.testing.assert_allclose(axis, seconds)
+            assert axis.attrs["units"] == "s"
+
+
 @pytest.fixture(scope="module")
 def trees(series, experiment, tmp_path_factory):
     """Results of two measurements, one deeper than the other; and frames."""

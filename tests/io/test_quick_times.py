@@ -58,5 +58,6 @@ def test_lines_of_a_log_that_are_no_numbers_are_counted(tmp_path):
     path = tmp_path / "a.log"
     path.write_text("#S 1 timescan 1 0\n#L Time  Monitor\n0 1\n1 nan\n2 inf\n3 x\n4\n5 6\n")
     (table,) = read_log(path)
-    np.testing.assert_array_equal(table.columns["Time"], [0.0, 1.0, 5.0])
-    assert table.bad_lines == 3
+    np.testing.assert_array_equal(table.columns["Time"], [0.0, 1.0, 2.0, 5.0])
+    np.testing.assert_array_equal(table.columns["Monitor"], [1.0, np.nan, np.nan, 6.0])
+    assert table.bad_lines == 2

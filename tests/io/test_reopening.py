@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xinsitu as xi
-from xinsitu.errors import CorrectionError, TimeError, XinsituWarning
+from xinsitu.errors import CorrectionError, FrameError, TimeError, XinsituWarning
 from xinsitu.simulate import Truth
 
 ROIS = [xi.Roi("WZ", y=(62, 148), x=(212, 268)), xi.Roi("low", y=(64, 90), x=(170, 200), role="background")]
@@ -23,6 +23,7 @@ OF_THE_FILE = {"source_token", "frames_recipe"}
 def same(one: xr.Dataset, other: xr.Dataset) -> None:
     """Every variable, its dims, kind, values and attributes; attributes of the Dataset but those of the file."""
     assert set(one.variables) == set(other.variables)
+    assert set(one.coords) == set(other.coords)
     for name, before in one.variables.items():
         after = other.variables[name]
         assert before.dims == after.dims, name
@@ -114,6 +115,14 @@ def test_dims_in_any_order(folder: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(again.image.isel(part), scan.image.isel(part))
 
 
+@pytest.mark.parametrize("frame", [0, 11, 29])
+def test_one_frame_that_was_taken_out_keeps_its_moment_and_counters(folder: Path, tmp_path: Path, frame: int) -> None:
+    """Without an axis of time it was read as a picture of somebody else's, of 1970."""
+    scan = xi.crop(xi.open_measurement(folder, on_error="nan"), y=(11, 60), x=(30, 131))
+    scan.isel(time=frame).to_netcdf(tmp_path / "one.nc")
+    same(scan.isel(time=[frame]), xi.open_measurement(tmp_path / "one.nc"))
+
+
 def test_a_stack_of_somebody_else_with_named_dims(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     frames = rng.poisson(9, (5, 12, 17)).astype("u2")
@@ -182,3 +191,15 @@ def test_what_was_applied_is_never_applied_again(folder: Path, tmp_path: Path, s
     for call in (xi.correct, lambda data, what: xi.measure(data, ROIS, correction=what)):
         with pytest.raises(CorrectionError, match="done to these frames already"):
             call(again, correction)
+
+
+@pytest.mark.parametrize("word", [b"seconds since 1970", b"proleptic_gregorian"])
+def test_a_damaged_text_of_the_time_axis_is_an_error_of_its_file(folder, tmp_path, word):
+    """What xarray raises of the units knows no file."""
+    files = sorted(folder.glob("*.tif"))[:3]
+    path = xi.write_frames(xi.open_measurement(files, tz="Asia/Tokyo"), tmp_path / "f.nc")
+    sound = path.read_bytes()
+    assert word in sound
+    path.write_bytes(sound.replace(word, b"\xf0" + word[1:]))
+    with pytest.raises(FrameError, match=r"f\.nc: the HDF5 file is damaged \(unable to decode time units"):
+        xi.open_measurement(path)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import struct
 import time
+import warnings
 
 import numpy as np
 import pytest
 import tifffile
+import xarray as xr
 
 from xinsitu.errors import FrameError, TimeError, XinsituWarning
 from xinsitu.io.formats.tiff import LAYOUT
 from xinsitu.io.measurement import open_measurement
 from xinsitu.io.survey import survey
+from xinsitu.physics.corrections.apply import flatfield
 from xinsitu.schema import FrameStatus, epoch_seconds
 
 WHERE = {"tz": "UTC", "instrument": "generic"}
@@ -164,6 +167,26 @@ def test_marccd_frames(tmp_path):
     np.testing.assert_array_equal(open_measurement(tmp_path, time="frame", **WHERE).image, PIXELS)
 
 
+@pytest.mark.parametrize("compression", ["zlib", "lzw"])
+def test_frames_decoded_on_many_threads_leave_warnings_as_they_were(tmp_path, compression):
+    """Filters that threads set and put back in any order stayed at *ignore*: nothing was heard from then on."""
+    for number in range(48):
+        tifffile.imwrite(tmp_path / f"a_{number:03d}.tif", PIXELS[number % 5], compression=compression)
+    scan = open_measurement(tmp_path, time="frame", chunks={"time": 1}, **WHERE)
+    with warnings.catch_warnings():
+        warnings.resetwarnings()
+        warnings.simplefilter("default")
+        before, shown = list(warnings.filters), warnings.showwarning
+        for _ in range(4):
+            total = scan.image.sum().compute(scheduler="threads", num_workers=8)
+            assert (warnings.filters, warnings.showwarning) == (before, shown)
+    assert int(total) == sum(int(PIXELS[number % 5].sum()) for number in range(48))
+    dead = xr.ones_like(scan.image[0], dtype=float).compute()
+    dead[3, :7] = 0
+    with pytest.warns(XinsituWarning, match="flatfield: 7 of 1536 pixels are zero"):
+        flatfield(scan.image, dead)
+
+
 # -- one stamp for many frames ----------------------------------------------------------------------------------------
 
 
@@ -184,6 +207,22 @@ def test_a_stamp_on_the_first_page_only_is_said_and_never_that_of_all(tmp_path):
     assert placed.frame_status.values.tolist() == [0, *[FrameStatus.NO_STAMP] * 4]
     with pytest.warns(XinsituWarning, match="only its first page"), pytest.raises(TimeError, match="only s_1"):
         open_measurement(path, time="stamp", **WHERE)
+
+
+def test_each_page_has_its_own_moment_exposure_and_attributes(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "s_1.tif") as file:
+        for number, page in enumerate(PIXELS[:3]):
+            seconds = [(65002, 4, 1, 900000000 + 4 * number, True), (65003, 4, 1, 500000000, True)]
+            file.write(
+                page,
+                description=f"# Exposure_time {number + 1} s",
+                extratags=[*seconds, (65010, 2, 0, f"Temperature:{20 + number}", True)],
+                metadata=None,
+            )
+    data = open_measurement(tmp_path / "s_1.tif", tz="UTC", instrument="generic")
+    assert ((data.time.values - data.time.values[0]) / np.timedelta64(1, "s")).tolist() == [0, 4, 8]
+    assert data.exposure_time.values.tolist() == [1, 2, 3]
+    assert data.Temperature.values.tolist() == [20, 21, 22]
 
 
 @pytest.mark.parametrize("text", ["a", "ab", "abc", "abcd", "abcde", "a longer name of a program"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import subprocess
@@ -81,6 +82,7 @@ def test_any_selection_is_that_of_the_frames(scan, folder, key):
     np.testing.assert_array_equal(opened.image[key].values, scan.image.values[key])
 
 
+@pytest.mark.filterwarnings("ignore:the image says counts, but somebody has calculated with it")
 def test_chunks_of_zeros_are_stored_and_a_lost_one_is_no_zeros(scan, folder):
     path = xi.write_frames(scan.assign(image=scan.image.where(False, 0)), folder / "f.zarr")
     assert len(chunks(path)) == 5
@@ -112,6 +114,81 @@ def test_a_store_that_was_written_anew_is_another(scan, folder):
     assert after.sizes["time"] == 10
     assert after.image.data.name != before.image.data.name
     assert entries(folder) == ["f.zarr", "s"]
+
+
+def test_a_chunk_that_was_written_anew_is_another(scan, folder):
+    """By another program, which leaves the document of the store as it is."""
+    path = xi.write_frames(scan, folder / "f.zarr")
+    before = xi.open_measurement(path)
+    other = before.image[7].values
+    zarr.open_array(path / "image", mode="r+")[3] = 7
+    with pytest.raises(FrameChanged, match=r"image/c/0/0/0: the file changed"):
+        before.image[3].compute()
+    after = xi.open_measurement(path)
+    assert after.image.data.name != before.image.data.name
+    assert after.attrs["source_token"] != before.attrs["source_token"]
+    assert (after.image[3].values == 7).all()
+    np.testing.assert_array_equal(before.image[7].values, other)
+
+
+def test_a_part_of_a_frame_that_is_lost_is_no_zeros(scan, folder):
+    """A store that xarray wrote anew in chunks of parts of frames still says that all of them are stored."""
+    plain = xr.open_zarr(xi.write_frames(scan, folder / "f.zarr"), consolidated=False).load()
+    plain.to_zarr(folder / "g.zarr", zarr_format=3, consolidated=False, encoding={"image": {"chunks": (10, 10, 41)}})
+    opened = xi.open_measurement(folder / "g.zarr")
+    np.testing.assert_array_equal(opened.image.values, scan.image.values)
+    shutil.rmtree(folder / "g.zarr" / "image" / "c" / "1" / "1")
+    np.testing.assert_array_equal(opened.image[10:20, 25:].values, scan.image[10:20, 25:].values)
+    for one in (opened, xi.open_measurement(folder / "g.zarr")):
+        with pytest.raises(FrameError, match=r"c/1/1/0"):
+            one.image[12].compute()
+
+
+@pytest.mark.parametrize("inside", ["zarr.json", "image/zarr.json", "time/zarr.json", "time/c/0", "image/c/1/0/0"])
+def test_a_pipe_in_a_store_is_refused_at_once(scan, folder, inside):
+    path = xi.write_frames(scan, folder / "f.zarr")
+    os.remove(path / inside)
+    os.mkfifo(path / inside)
+    with pytest.raises(LayoutError, match="pipe or a device" if inside != "zarr.json" else "no frames here"):
+        xi.open_measurement(path)
+    with pytest.raises(ResultExists, match="is not replaced" if inside == "zarr.json" else "already exists"):
+        xi.write_frames(scan, path)
+
+
+@pytest.mark.parametrize("claim", [{"frames": 10**9}, {"chunk": 10**9}])
+def test_what_a_store_claims_is_given_no_memory(scan, folder, claim):
+    """A thousand million frames in a store of some kilobytes: each of their coordinates would take eight gigabytes."""
+    path = xi.write_frames(scan, folder / "f.zarr")
+    for document in path.glob("*/zarr.json"):
+        said = json.loads(document.read_text())
+        if "frames" in claim and said["shape"][:1] == [COUNT]:
+            said["shape"][0] = claim["frames"]
+        if "chunk" in claim and said["shape"][1:] == list(SHAPE):
+            said["chunk_grid"]["configuration"]["chunk_shape"][0] = claim["chunk"]
+        document.write_text(json.dumps(said))
+    with pytest.raises(FrameError, match=r"the Zarr store is damaged .*more than memory is given to"):
+        xi.open_measurement(path)
+
+
+def test_a_chunk_that_is_not_known_to_be_on_the_disc_is_written_again(scan, folder, monkeypatch):
+    """A machine that lost its power may have the name of a chunk and not its content."""
+    replace = os.replace
+
+    def cut(source, target):
+        if str(target).endswith("2.npy"):
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    with monkeypatch.context() as patch, dask.config.set(scheduler="synchronous"):
+        patch.setattr(zarr_frames.os, "replace", cut)
+        with pytest.raises(KeyboardInterrupt):
+            xi.write_frames(scan, folder / "f.zarr")
+    (part,) = folder.glob(".f.zarr.*.part")
+    chunk = part / "store" / "image" / "c" / "2" / "0" / "0"
+    assert chunk.is_file()
+    chunk.write_bytes(b"")
+    path = xi.write_frames(scan, folder / "f.zarr")
+    np.testing.assert_array_equal(xi.open_measurement(path).image.values, scan.image.values)
 
 
 def test_what_was_written_before_an_interruption_is_kept(folder):
@@ -151,6 +228,7 @@ def test_what_was_written_before_an_interruption_is_kept(folder):
     np.testing.assert_array_equal(xi.open_measurement(folder / "f.zarr").image.values, wanted.values)
 
 
+@pytest.mark.filterwarnings("ignore:the image says counts, but somebody has calculated with it")
 def test_other_content_never_goes_on_there(scan, folder, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt

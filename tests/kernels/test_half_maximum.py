@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from xinsitu import native
 from xinsitu.kernels import half_maximum as found_in
-from xinsitu.kernels.half_maximum import _by_numpy
+from xinsitu.kernels.half_maximum import _by_numpy, rivals
+from xinsitu.kernels.sums import sum_in_lanes
 
 needs_kernel = pytest.mark.skipif(
     native.function("half_maximum") is None, reason="the compiled kernels are not built here: python hatch_build.py"
@@ -48,6 +49,17 @@ def test_the_kernel_decides_as_numpy_does(values, base, level):
             np.testing.assert_array_equal(one, other, err_msg=name)
         else:
             np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-13, err_msg=name)
+
+
+@settings(max_examples=200, deadline=None)
+@given(profiles(), st.sampled_from([0.0, 1e-3, 1.0, 30.0]))
+def test_bins_far_below_the_top_are_left_out_of_its_rivals_to_the_same_bits(values, noise):
+    values, spread = np.nan_to_num(values), np.full(len(values), noise)
+    top = values.max(axis=1)
+    with np.errstate(all="ignore"):
+        far = np.where(noise > 0, np.square(top[:, None] - values) / (4 * noise**2), np.inf)
+        expected = np.maximum(sum_in_lanes(np.exp(-far)), 1)
+    np.testing.assert_array_equal(rivals(values, top, spread), expected)
 
 
 @needs_kernel

@@ -296,6 +296,10 @@ def test_frames_of_files_are_summed_a_batch_at_a_time(tmp_path):
         assert len(dask.optimize(lazy.intensity.data)[0].__dask_graph__()) < 30
         xr.testing.assert_identical(lazy.compute().drop_vars("remarks"), now.drop_vars("remarks"))
     np.testing.assert_array_equal(images["all"].image.values, truth)
+    found = Stored.behind(scan.image)
+    for columns in (slice(3, 9), slice(3, 39), slice(1, 40, 3)):  # few of a row, most of it, some of all of it
+        read = Stored.read(found.array, np.array([8, 9, 20]), (slice(2, 30), columns))
+        np.testing.assert_array_equal(read, scan.image.values[[8, 9, 20], 2:30, columns])
 
 
 @pytest.mark.filterwarnings("ignore:the image says that it holds counts")  # what is calculated with holds none

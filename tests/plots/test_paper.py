@@ -165,3 +165,27 @@ def test_all_letters_of_a_logarithmic_axis_are_of_one_size(series):
     FigureCanvasAgg(figure).draw()
     labels = figure.axes[-1].yaxis.get_ticklabels(which="both")
     assert len({text.get_fontsize() for text in labels if text.get_text()}) == 1
+
+
+@pytest.mark.parametrize("style", ["paper", "slide"])
+@pytest.mark.parametrize("ratio", [1.5, 4, 9, 25, 80, 300, 5e4, 1e9])
+def test_numbers_of_a_logarithmic_axis_stand_apart(series, ratio, style):
+    """However far the intensities reach, two numbers at least tell the scale."""
+    series["intensity"].values[:, 0] = np.geomspace(2.7e5, 2.7e5 * ratio, 30)
+    figure = paper_figure(drawing(series, log=True), style=style)
+    FigureCanvasAgg(figure).draw()
+    axis = figure.axes[-1].yaxis
+    inside = [
+        label.get_window_extent()
+        for label in axis.get_ticklabels(which="both")
+        if label.get_text() and axis.get_view_interval()[0] <= label.get_position()[1] <= axis.get_view_interval()[1]
+    ]
+    boxes = sorted(inside, key=lambda box: box.y0)
+    assert len(boxes) >= 2
+    assert all(low.y1 <= high.y0 for low, high in itertools.pairwise(boxes))
+
+
+def test_a_number_without_a_unit_has_none_in_brackets(series):
+    plain = xi.fraction(series.assign(intensity_errors=series.intensity * 0.01), ["spot", "empty"])
+    figure = paper_figure(drawing(plain, quantity="fraction", roi=["spot"]))
+    assert "(" not in figure.axes[0].get_ylabel()

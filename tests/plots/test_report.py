@@ -199,10 +199,12 @@ def test_it_prints_on_a4(tmp_path):
         page.goto(path.as_uri())
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         loaded = page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
+        coloured = page.evaluate("getComputedStyle(document.querySelector('.swatch')).printColorAdjust")
         printed = page.pdf(prefer_css_page_size=True)
         browser.close()
     assert wide == 0
     assert loaded
+    assert coloured == "exact"  # browsers print no backgrounds otherwise, and a ROI has no colour
     assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()]
     boxes = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", printed)
     assert {(round(float(w)), round(float(h))) for w, h in boxes} == {(595, 842)}

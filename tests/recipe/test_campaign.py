@@ -118,6 +118,47 @@ def test_a_bad_measurement_is_a_row_and_is_made_up_for(beamtime, produced, capsy
     assert not [path for path in beamtime.iterdir() if path.name.startswith(".")]
 
 
+def test_what_a_sentence_proposes_can_be_put_into_the_recipe(beamtime, capsys):
+    """The command that runs it has none of the options that other commands name."""
+    cut(sorted((beamtime / "0901" / "time2").iterdir())[4])
+    recipe = beamtime / "0901.toml"
+    assert main(["run", str(recipe)]) == 1
+    err = capsys.readouterr().err
+    assert "on_error='skip' or 'nan' (on_error in [reading]) goes on without" in err
+    assert "--on-error" not in err
+    recipe.write_text(recipe.read_text().replace("[reading]\n", "[reading]\non_error = 'nan'\n"))
+    assert main(["run", str(recipe)]) == 0
+
+    recipe = beamtime / "0902.toml"
+    recipe.write_text(recipe.read_text().replace('tz = "Asia/Tokyo"', 'instrument = "generic"'))
+    assert main(["run", str(recipe)]) == 0
+    (warned,) = [line for line in capsys.readouterr().err.splitlines() if "(tz in [reading])" in line]
+    assert "(--" not in warned
+
+
+def test_a_recipe_that_cannot_be_read_is_a_row_and_no_file_of_another_kind_is(beamtime, produced):
+    """Its sample would be left out of the table unsaid: a comma is forgotten easily."""
+    recipe = beamtime / "0902.toml"
+    recipe.write_text(recipe.read_text().replace('rois = "', "rois = "))
+    (beamtime / "other.toml").write_text("[project\n")
+    assert main(["run", str(beamtime)]) == 1
+    assert [(row["sample"], row["state"]) for row in table(beamtime)] == [
+        ("0901", "measured"), ("0901", "measured"), ("0902", "failed")
+    ]  # fmt: skip
+    assert "0902.toml: is not valid TOML" in table(beamtime)[-1]["error"]
+
+
+def test_each_measurement_of_a_sample_of_which_all_are_bad_is_a_row(beamtime, capsys):
+    for name in ("time1", "time2"):
+        cut(sorted((beamtime / "0901" / name).iterdir())[2])
+    assert main(["run", str(beamtime)]) == 1
+    rows = [(row["sample"], row["measurement"], row["state"]) for row in table(beamtime)]
+    assert rows[:2] == [("0901", "time1", "failed"), ("0901", "time2", "failed")]
+    assert rows[2:] == [("0902", "time1", "measured"), ("0902", "time2", "measured")]
+    assert "2 of 4 measurements failed: 0901 time1, 0901 time2" in capsys.readouterr().err
+    assert not (beamtime / "0901.nc").exists()
+
+
 def test_results_of_a_run_say_where_they_are_from_and_can_be_joined(beamtime, capsys):
     for sample in ("0901", "0902"):
         assert main(["run", str(beamtime / f"{sample}.toml")]) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,22 @@ def test_flat_fields_can_be_filtered_before_they_are_averaged(experiment: Truth)
     raw = np.array([tifffile.imread(path) for path in sorted(folder.glob("*.tif"))], dtype="float64")
     mean = median_filter(raw, size=(1, 3, 3), mode="reflect").mean(axis=0)
     np.testing.assert_allclose(flat.values, mean / mean.mean(), rtol=1e-6)
+    plain = Correcting(flatfield=folder).correction(Reading(tz="Asia/Tokyo")).flatfield
+    assert plain is not None
+    same = ("source", "detector", "detector_serial", "threshold_energy", "n_frames", "units")
+    assert [flat.attrs[name] for name in same] == [plain.attrs[name] for name in same]
+
+
+def test_a_measurement_as_its_own_filtered_flat_field_is_said(experiment: Truth) -> None:
+    rois = [xi.Roi("a", y=(80, 90), x=(100, 110))]
+    scan = xi.open_measurement(experiment.folders["time1"], tz="Asia/Tokyo")
+    for folder, own in (("time1", True), ("flatfield", False)):
+        given = Correcting(flatfield=experiment.folders[folder], flatfield_median=3)
+        correction = given.correction(Reading(tz="Asia/Tokyo"))
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            xi.measure(scan, rois, correction=correction)
+        assert any("is made of the measurement's own frames" in str(one.message) for one in said) == own
 
 
 def document(base: Path) -> dict[str, object]:
@@ -114,6 +131,16 @@ def test_a_recipe_file_names_a_whole_sample(experiment: Truth, tmp_path: Path) -
         (
             'format = "xinsitu-recipe"\nversion = 1\nsample = "BASE/0884"\nrois = "BASE/rois.json"\n[output]\nx = 1',
             "no x",
+        ),
+        (
+            'format = "xinsitu-recipe"\nversion = 1\nsample = "BASE/0884"\nrois = "BASE/rois.json"\n'
+            '[output]\nfigures = ["a.png", "a.xyz"]',
+            r"a\.xyz: a figure ends in one of \.html",
+        ),
+        (
+            'format = "xinsitu-recipe"\nversion = 1\nsample = "BASE/0884"\nrois = "BASE/rois.json"\n'
+            '[output]\nresult = "a.png"',
+            "a.png: netCDF4",
         ),
         (
             'format = "xinsitu-recipe"\nversion = 1\nsample = "BASE/0884"\nrois = "BASE/rois.json"\n[reading]\nx = 1',

@@ -127,7 +127,7 @@ with ThreadPoolExecutor(2) as pool:
     session = Session(ExplorerModel(store, rois=xi.RoiSet([xi.Roi("a", (2, 4), (3, 6))])), document, pool)
     page(session).server_doc(document)
     for frame in (0, 2):
-        session.channel.ask = (frame, frame)
+        session.channel.ask = (frame, frame, 0)
         waiting = True
         while waiting or not all(job.idle for job in session.jobs):
             waiting = [one for one in document.session_callbacks if not hasattr(one, "period")]

@@ -42,7 +42,7 @@ def test_the_page_is_walked_on_a_simulated_sample(experiment: Truth, tmp_path, m
     for line in commands():
         name = line.split()[1]
         if name == "explore":  # a person draws there: tests/app/test_newcomer.py
-            assert xi.read_rois("rois.json").names == ("WZ", "BG")
+            assert xi.read_rois("rois.json").names == ("spot", "background")
         elif RODS not in line:
             places = {"0884": experiment.folders["sample"], "flatfield1": experiment.folders["flatfield"]}
             said[line] = run(line, capsys, **places)
@@ -56,7 +56,7 @@ def test_the_page_is_walked_on_a_simulated_sample(experiment: Truth, tmp_path, m
     names: dict[str, object] = {}
     (python,) = (text for kind, text in BLOCKS if kind == "python")
     exec(python, names)
-    assert "WZ_intensity" in names["table"].columns
+    assert "spot_intensity" in names["table"].columns
 
 
 @pytest.mark.filterwarnings("ignore::xinsitu.XinsituWarning")

@@ -31,6 +31,7 @@ def test_rois_are_shown_with_boxes_and_colours():
     )
     assert "background:crimson" in shown(rois)
     assert shown(rois).count("<tr>") == 3
+    assert "1 ROI " in text_of(xi.RoiSet([rois["BG"]]))
     for text in ("2 ROIs on 195 x 487 pixels", "61:152", "213:274", "BG", "com", "all", "background"):
         assert text in text_of(rois)
 
@@ -50,6 +51,24 @@ def test_a_change_shows_its_ends_and_its_factor():
     for text in ("measurement time2", "frame 71", "2014-05-28T08:01:59Z", "8.25 ± 0.5", "attenuator", "Al in"):
         assert text in text_of(change)
     assert "from the end points" in text_of(xi.AttenuationChange("1", "3"))
+
+
+def test_found_changes_are_a_table_with_the_reasons_of_the_others_below():
+    change = xi.AttenuationChange("time2:71", "time3:0", factor=8.25, factor_errors=0.5, cause="exposure")
+    ends = np.datetime64("2014-05-28T08:00:00", "ns"), np.datetime64("2014-05-28T08:00:01", "ns")
+    rejected = xi.RejectedChange(*ends, None, None, 1.02, 0.01, 2.0, f"smaller than 3 % {POISON}")
+    found = xi.FoundChanges([change, change], [rejected])
+    assert shown(found).count("<tr>") == 3
+    for text in (
+        "2 changes of attenuation",
+        "measurement time3, frame 0",
+        "8.25 ± 0.5",
+        "exposure",
+        "smaller than 3 %",
+    ):
+        assert text in text_of(found)
+    assert "<script" not in shown(found)
+    assert "1 change of" in text_of(xi.FoundChanges([change]))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import xinsitu as xi
 from xinsitu.errors import RoiError
@@ -123,3 +124,28 @@ def test_sets_show_the_shape_and_check_the_detector():
         RoiSet(rois[1:], (3, 100))
     with pytest.raises(RoiError, match="off the detector"):
         RoiSet(rois, (5, 100))
+
+
+@pytest.mark.parametrize("angle", [0, 30, 45, 90, -37, 53.13010235415598])
+@pytest.mark.parametrize(("centre", "size"), [((20, 30), (4, 10)), ((20.5, 30), (5, 8)), ((20, 30.5), (6, 6))])
+def test_a_box_is_the_same_whichever_way_it_is_turned(centre, size, angle):
+    """Centres of pixels lie on its sides: half a turn is the same box, and a quarter with sides exchanged."""
+    held = Rotated(centre, size, angle).holds((0, 0), (50, 60))
+    for half in (-180, 180, 360, 540):
+        np.testing.assert_array_equal(Rotated(centre, size, angle + half).holds((0, 0), (50, 60)), held)
+    for quarter in (-90, 90, 270):
+        np.testing.assert_array_equal(Rotated(centre, size[::-1], angle + quarter).holds((0, 0), (50, 60)), held)
+    if angle % 45 == 0:
+        polygon = Polygon(Rotated(centre, size, angle).corners)
+        np.testing.assert_array_equal(polygon.holds((0, 0), (50, 60)), held)
+
+
+def test_a_box_turned_by_half_has_the_same_ground():
+    frame = xr.DataArray(np.random.default_rng(2).poisson(20, (1, 50, 60)), dims=("time", "y", "x"))
+    rois = [
+        Roi(str(angle), geometry=Rotated((20, 30), (8, 14), angle), background="edge") for angle in (0, 180, 30, 210)
+    ]
+    series = xi.measure(frame, rois)
+    for name in ("intensity", "intensity_errors", "com_y", "com_x", "fwhm_y"):
+        one, other = series[name].values[0, ::2], series[name].values[0, 1::2]
+        np.testing.assert_array_equal(one, other)

@@ -20,13 +20,12 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import numpy.typing as npt
 
+from xinsitu.defaults import NOT_MEASURED
 from xinsitu.errors import XinsituError
 from xinsitu.io.formats.reading import HDF5_SUFFIXES, SUFFIXES, read_frame, read_header
 
 from .network import HEADERS, LOCAL, PAGE, refusal
 
-NOT_MEASURED = re.compile(r"test|flat|dark|mask|back|calib|empty", re.IGNORECASE)
-"""Folders in a sample that are no measurements of it."""
 LARGEST = 600_000
 """Pixels of the picture."""
 HELD = 1.0
@@ -193,6 +192,12 @@ def picture(frame: npt.NDArray[np.generic]) -> bytes:
     )  # fmt: skip
 
 
+def icon() -> str:
+    """Return the picture of the tab, as an address that holds it: a browser that has to ask has no token."""
+    drawn = resources.files("xinsitu.app").joinpath("page", "icon.svg").read_bytes()
+    return f"data:image/svg+xml;base64,{base64.b64encode(drawn).decode()}"
+
+
 def page(name: str, frame: npt.NDArray[np.generic]) -> bytes:
     """Return the page's frame, grey where plots come, with a picture in the place of the image."""
     folder = resources.files("xinsitu.app").joinpath("page")
@@ -202,5 +207,6 @@ def page(name: str, frame: npt.NDArray[np.generic]) -> bytes:
         "css": folder.joinpath("page.css").read_text(encoding="utf-8"),
         "name": html.escape(name),
         "picture": shown,
+        "icon": icon(),
     }
     return re.sub(r"\{\{ (\w+) \}\}", lambda found: parts[found[1]], text).encode()

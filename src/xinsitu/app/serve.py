@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import code
 import contextlib
+import json
 import os
 import sys
 import webbrowser
@@ -16,9 +17,11 @@ import xarray as xr
 import xinsitu
 from xinsitu.errors import LayoutError, SchemaError, XinsituError, in_a_line
 from xinsitu.io.documents import read_rois
+from xinsitu.io.poni import read_geometry
 from xinsitu.physics.corrections.apply import Correction
+from xinsitu.physics.reduction.reciprocal_maps import MAPS, with_geometry
 from xinsitu.recipe import FRAMES, Correcting, Reading
-from xinsitu.values import Background, RoiSet
+from xinsitu.values import Background, DetectorGeometry, RoiSet
 
 from .data.source import PathLike, Source, open_source
 from .data.store import MEMORY, FrameStore
@@ -40,6 +43,7 @@ def explore(
     correcting: Correcting | None = None,
     reading: Reading | None = None,
     calibration: Mapping[str, xr.DataArray] | None = None,
+    geometry: DetectorGeometry | PathLike | None = None,
     port: int | Preview = 0,
     browser: bool = True,
     public: bool = False,
@@ -65,6 +69,9 @@ def explore(
         How folders are opened.
     calibration
         Of ``y`` and/or ``x``, as :func:`~xinsitu.calibrate` takes it: shown beside the mouse.
+    geometry
+        Where the detector stands, or its file: q and angles are shown beside the mouse. Frames that went through
+        :func:`~xinsitu.with_geometry` need none.
     port
         Of the server; 0: a free one. Or what serves the first frame there meanwhile.
     browser
@@ -91,11 +98,13 @@ def explore(
     reading, correcting = reading or Reading(), _correcting(correcting, flatfield, background)
     chosen = rois if rois is None or isinstance(rois, RoiSet) else read_rois(rois)
     pixels = _checked(calibration or {})
+    stands = read_geometry(geometry) if isinstance(geometry, str | os.PathLike) else geometry
 
     def prepare() -> Opened:
         opened = open_source(source, reading=reading, correcting=correcting)
         doing, opened = _corrected(opened, correction, flatfield)
-        return Opened(opened, FrameStore(opened, memory=memory), chosen, doing, pixels)
+        store = FrameStore(opened, memory=memory)
+        return Opened(opened, store, chosen, doing, {**pixels, **_in_q(store.data, stands)})
 
     explorer = Explorer(public=public, early=port if isinstance(port, Preview) else None)
     try:
@@ -135,6 +144,15 @@ def _checked(calibration: Mapping[str, xr.DataArray]) -> Mapping[str, xr.DataArr
         if axis not in ("y", "x") or not array.dims or not set(array.dims) <= set(array.coords) & {"y", "x"}:
             raise SchemaError("a calibration is a dict of 'y' and 'x', each as xinsitu.reciprocal_axis makes it")
     return calibration
+
+
+def _in_q(frames: xr.Dataset, geometry: DetectorGeometry | None) -> dict[str, xr.DataArray]:
+    """Return the maps of q and angles that frames have, or are given; the exit angle where the incidence is known."""
+    if geometry is not None:
+        frames = with_geometry(frames, geometry)
+    tilted = json.loads(frames.attrs.get("geometry", "{}")).get("incidence")
+    names = [name for name in MAPS if name != "exit_angle" or tilted]
+    return {name: frames[name] for name in names if name in frames.coords and frames[name].dims == ("y", "x")}
 
 
 def _correcting(

@@ -67,10 +67,11 @@ def _signed(arguments: Sequence[str]) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = parser(xinsitu.__version__, _COMMANDS).parse_args(_signed(sys.argv[1:] if arguments is None else arguments))
-    from .console import complain, logged, sentence, warnings_in_a_line  # dask is not needed for help
+    from .console import complain, in_recipe, logged, sentence, warnings_in_a_line  # dask is not needed for help
 
+    told = in_recipe if words.command == "run" else str
     try:
-        with warnings_in_a_line(), logged(wanted=words.verbose), _ended_is_interrupted():
+        with warnings_in_a_line(told), logged(wanted=words.verbose), _ended_is_interrupted():
             code: int = words.run(words)
         return code
     except KeyboardInterrupt:
@@ -83,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as fault:  # noqa: BLE001 - the command line never shows a traceback unasked
         if words.debug:
             traceback.print_exc()
-        complain(f"error: {_named(sentence(fault), words)}")
+        complain(f"error: {told(_named(sentence(fault), words))}")
         return 1
 
 

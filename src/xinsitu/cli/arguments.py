@@ -15,7 +15,7 @@ from xinsitu.io.options import add_options
 
 from . import option_groups as groups
 from .figure_arguments import add_figures
-from .words import box, calibration, change, limits, not_negative, positive
+from .words import box, change, figure, limits, not_negative, positive, still_figure
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -87,9 +87,6 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-_CALIBRATION = "pixels along y or x in reciprocal space, a map or vector; A: lattice constant in angstrom"
-
-
 def parser(version: str, commands: dict[str, Command]) -> argparse.ArgumentParser:
     """Return the parser; each name of ``commands`` is called with what was parsed."""
     top = _Parser(
@@ -144,7 +141,7 @@ def _shipped() -> list[str]:
 
 
 def _demo(add: Add) -> None:
-    one = add("demo", "simulate a sample and run everything on it", "  xinsitu demo\n  xinsitu demo /tmp/demo")
+    one = add("demo", "simulate a sample and do the whole job on it", "  xinsitu demo\n  xinsitu demo /tmp/demo")
     one.add_argument("folder", nargs="?", type=Path, default=Path("xinsitu-demo"), help="new folder for all of it")
     one.add_argument("--seed", type=int, default=0, help="of the simulated noise")
 
@@ -186,9 +183,8 @@ def _explore(add: Add) -> None:
     one.add_argument("path", type=Path, metavar="SAMPLE/MEASUREMENT", help="measurement or sample folder")
     one.add_argument("flatfield", type=Path, nargs="?", help="folder of flat-field frames")
     one.add_argument("--rois", type=Path, metavar="R.json", help="ROIs to begin with")
-    one.add_argument(
-        "--calibration", type=calibration, action="append", default=[], metavar="AXIS:NAME=FILE[,A]", help=_CALIBRATION
-    )
+    groups.geometry(one, required=False)
+    groups.calibration(one)
     one.add_argument("--port", type=int, default=0, help="of the server; 0 takes a free one")
     one.add_argument("--no-browser", action="store_true", help="only print the address")
     one.add_argument("--public", action="store_true", help="serve other machines too")
@@ -216,9 +212,7 @@ def _measure(add: Add) -> None:
     one.add_argument("--smooth", type=positive, metavar="N", help="smooth profiles over N bins for their FWHM")
     groups.also(one)
     one.add_argument("--profiles", action="store_true", help="keep the profiles of all ROIs, too")
-    one.add_argument(
-        "--calibration", type=calibration, action="append", default=[], metavar="AXIS:NAME=FILE[,A]", help=_CALIBRATION
-    )
+    groups.calibration(one)
     one.add_argument("--transpose", action="store_true", help="calibration files have the detector's columns first")
     one.add_argument("-o", "--output", metavar="S.nc|DIR/", help="file, or folder for one file each")
     groups.bad_frames(one)
@@ -243,9 +237,12 @@ def _watch(add: Add) -> None:
     one.add_argument("--smooth", type=positive, metavar="N", help="smooth profiles over N bins for their FWHM")
     groups.also(one)
     one.add_argument("-o", "--output", type=Path, metavar="S.nc", help="file to keep up to date; whole at every moment")
-    one.add_argument("--figure", type=Path, metavar="F.png|.html", help="figure to keep up to date")
+    one.add_argument("--figure", type=figure, metavar="F.png|.html", help="figure to keep up to date")
     one.add_argument("--json", action="store_true", help="a line of JSON for each frame on stdout")
-    one.add_argument("--until-idle", type=not_negative, metavar="S", help="end when no frame has come for S seconds")
+    one.add_argument(
+        "--until-idle", type=not_negative, metavar="S",
+        help="end when no frame has come for S seconds, counted from the first one on",
+    )  # fmt: skip
     groups.correcting(one, live=True)
     groups.reading(one, live=True)
     one.add_argument("--force", action="store_true", help="overwrite what is there")
@@ -267,7 +264,7 @@ def _two_time(add: Add) -> None:
     one.add_argument("--x", choices=["elapsed", "local", "utc", "frame"], default="elapsed", help="axes")
     groups.correcting(one)
     groups.reading(one)
-    one.add_argument("-o", "--output", type=Path, metavar="F.png|.pdf|.svg", help="file (default: S_M_two_time.png)")
+    one.add_argument("-o", "--output", type=still_figure, metavar="F.png|.pdf|.svg", help="default: S_M_two_time.png")
     one.add_argument("--force", action="store_true", help="overwrite what is there")
 
 
@@ -281,9 +278,9 @@ def _fit(add: Add) -> None:
     one.add_argument("measurement", type=Path, help="folder of frames")
     groups.rois(one)
     one.add_argument("--shape", choices=get_args(PeakShape), default="gaussian", help="of a peak")
-    one.add_argument("--peaks", type=int, choices=range(1, MOST_PEAKS + 1), default=1, help="in each profile, at most")
+    one.add_argument("--peaks", type=int, choices=range(1, MOST_PEAKS + 1), default=1, help="of a profile, or at most")
     one.add_argument("--shared-width", action="store_true", help="all peaks of a profile have one width")
-    one.add_argument("--follow", action="store_true", help="follow peaks as they come, go and cross")
+    one.add_argument("--follow", action="store_true", help="follow up to that many peaks as they come, go and cross")
     groups.correcting(one)
     groups.reading(one)
     one.add_argument("-o", "--output", type=Path, metavar="F.nc", help="file to write (default: S_M_fits.nc)")
@@ -298,7 +295,7 @@ def _radial(add: Add) -> None:
         "  xinsitu radial 0884/time1 --geometry waxs.poni --along chi --q 1.9:2.0 --bins 90 --figure ring.png",
     )
     one.add_argument("measurement", type=Path, help="folder of frames")
-    one.add_argument("--geometry", type=Path, required=True, metavar="G.poni|.json", help="where the detector stands")
+    groups.geometry(one)
     one.add_argument("--along", choices=["q", "two_theta", "chi"], default="q", help="axis of the profiles")
     one.add_argument("--bins", type=positive, default=500, metavar="N", help="their number")
     one.add_argument("--q", type=limits, metavar="A:B", help="only pixels with q between these, in 1/angstrom")
@@ -309,7 +306,7 @@ def _radial(add: Add) -> None:
     groups.correcting(one)
     groups.reading(one)
     one.add_argument("-o", "--output", type=Path, metavar="F.nc", help="file to write (default: S_M_radial.nc)")
-    one.add_argument("--figure", type=Path, metavar="F.png|.pdf|.svg", help="draw them against time")
+    one.add_argument("--figure", type=still_figure, metavar="F.png|.pdf|.svg", help="draw them against time")
     one.add_argument("--x", choices=["elapsed", "local", "utc", "frame"], default="elapsed", help="time of the figure")
     groups.writing(one)
 
@@ -318,7 +315,8 @@ def _stitch(add: Add) -> None:
     one = add(
         "stitch",
         "join time series of a sample, corrected for every change of attenuation",
-        "  xinsitu stitch results/ --find -o 0884.nc\n  xinsitu stitch time1.nc time2.nc --changes changes.json\n"
+        "  xinsitu stitch results/ --find -o 0884.nc\n"
+        "  xinsitu stitch time1.nc time2.nc time3.nc --changes changes.json\n"
         "  xinsitu stitch results/ --change time2:71,time3:0 --bad-frames time1:12,time2:30-33",
     )
     one.add_argument("results", type=Path, nargs="+", metavar="RESULT.nc|FOLDER", help="what 'measure' wrote")
@@ -341,7 +339,7 @@ def _stitch(add: Add) -> None:
     one.add_argument("--same-rois", type=Path, metavar="R.json", help="measure every input again with these ROIs")
     one.add_argument("--allow-overlap", action="store_true", help="join measurements that overlap in time")
     groups.bad_frames(one)
-    one.add_argument("--figure", type=Path, metavar="F.png|.pdf|.svg|.html", help="draw the joined curves")
+    one.add_argument("--figure", type=figure, metavar="F.png|.pdf|.svg|.html", help="draw the joined curves")
     one.add_argument("--report", type=Path, metavar="F.png|.pdf|.svg", help="draw each change: points, lines, factor")
     one.add_argument("-o", "--output", type=Path, metavar="SAMPLE.nc", help="file to write (default: SAMPLE.nc)")
     groups.writing(one)

@@ -10,7 +10,7 @@ import shutil
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TextIO
 
 from xinsitu.errors import XinsituError, XinsituWarning, in_a_line
@@ -28,6 +28,20 @@ def sentence(fault: Exception, about: object = None) -> str:
         name = os.fsdecode(fault.filename) if isinstance(fault.filename, str | bytes | os.PathLike) else fault.filename
         return f"{name}: {said[:1].lower()}{said[1:]}"
     return said if about is None or os.sep in said else f"{about}: {said[:1].lower()}{said[1:]}"
+
+
+_OPTION = re.compile(r"\b(\w+)=((?:(?!\(--)[^;])*)\(--[\w-]+")
+
+
+def in_recipe(text: str) -> str:
+    """Name the keys of a recipe in the place of options, which the command that runs it does not have.
+
+    Examples
+    --------
+    >>> in_recipe("a.tif: is cut off; on_error='skip' or 'nan' (--on-error) goes on without")
+    "a.tif: is cut off; on_error='skip' or 'nan' (on_error in [reading]) goes on without"
+    """
+    return _OPTION.sub(r"\1=\2(\1 in [reading]", text)
 
 
 def say(line: str = "") -> None:
@@ -64,8 +78,8 @@ def complain(text: str) -> None:
 
 
 @contextlib.contextmanager
-def warnings_in_a_line() -> Iterator[None]:
-    """Show warnings as one sentence each, the same one once."""
+def warnings_in_a_line(told: Callable[[str], str] = str) -> Iterator[None]:
+    """Show warnings as one sentence each, the same one once; ``told`` puts it as the command does."""
     seen: set[str] = set()
 
     def show(
@@ -78,10 +92,11 @@ def warnings_in_a_line() -> Iterator[None]:
     ) -> None:
         text = " ".join(str(message).split())
         # the same is said of every measurement of a sample: once is enough, with the name of the first
-        about = text.split(": ", 1)[-1]
+        head, _, rest = text.partition(": ")
+        about = rest if " " not in head or os.path.lexists(head) else text
         if about not in seen:
             seen.add(about)
-            complain(f"warning: {text}")
+            complain(f"warning: {told(text)}")
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

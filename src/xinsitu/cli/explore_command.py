@@ -38,6 +38,7 @@ def _explore(words: argparse.Namespace, early: Preview | None) -> int:
         correcting=correcting(words, background(words)),
         reading=reading(words),
         calibration={one.axis: one.pixels() for one in words.calibration},
+        geometry=words.geometry,
         port=words.port if early is None else early,
         browser=False,
         public=words.public,

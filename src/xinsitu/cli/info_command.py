@@ -48,27 +48,30 @@ def _written_frames(words: argparse.Namespace) -> int:
 
 
 def _told(path: Path) -> str:
-    """Return what is to be said of a ROI time series; empty for other files."""
+    """Return what is to be said of a result along time; empty for other files."""
     from xinsitu.io.results import read_results
 
     with collected():
         result = read_results(path)
-    return _result_text(result, path) if "roi" in result.dims else ""
+    return "" if "time" not in result.dims or "image" in result else _result_text(result, path)
 
 
 def _result_text(result: xr.Dataset, path: Path) -> str:
-    """Return what a ROI time series holds, and what of it is not to be trusted."""
+    """Return what a result along time holds, and what of it is not to be trusted."""
     from xinsitu.io.results import flags_of, remarks_of
     from xinsitu.physics.moments import time_text
 
     from .shared import tally
 
     first, last = (time_text(result, moment) for moment in result["time"].values[[0, -1]])
+    of_rois = "roi" in result.dims
+    kind = "fits" if "centre_y" in result else "series" if of_rois else "results"
+    what = f"ROIs {', '.join(map(str, result['roi'].values))}" if of_rois else ", ".join(map(str, result.data_vars))
     lines = [
         str(path),
-        f"  series    {tally(result)}, ROIs {', '.join(map(str, result['roi'].values))}",
+        f"  {kind:<10}{tally(result)}, {what}",
         f"  times     {first} to {last}",
-        *(f"  doubt     {text}" for text in (*remarks_of(result), *flags_of(result))),
-        f"  next      xinsitu plot {path}",
+        *(f"  doubt     {text}" for text in (*remarks_of(result), *(flags_of(result) if of_rois else ()))),
+        f"  next      xinsitu plot {path}" if of_rois else f"  next      read_results({str(path)!r}) in Python",
     ]
     return "\n".join(map(in_a_line, lines))

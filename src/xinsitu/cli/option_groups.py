@@ -20,6 +20,21 @@ def rois(one: argparse.ArgumentParser) -> None:
     one.add_argument("--flatfield", type=Path, metavar="F", help="folder of flat-field frames")
 
 
+def geometry(one: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Say where the detector stands."""
+    one.add_argument(
+        "--geometry", type=Path, required=required, metavar="G.poni|.json", help="where the detector stands, for q"
+    )
+
+
+def calibration(one: argparse.ArgumentParser) -> None:
+    """Say what pixels are in reciprocal space."""
+    one.add_argument(
+        "--calibration", type=words.calibration, action="append", default=[], metavar="AXIS:NAME=FILE[,A]",
+        help="pixels along y or x in reciprocal space, a map or vector; A: lattice constant in angstrom",
+    )  # fmt: skip
+
+
 def also(one: argparse.ArgumentParser) -> None:
     """Ask for further quantities of ROIs."""
     one.add_argument(

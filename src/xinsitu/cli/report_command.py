@@ -19,7 +19,7 @@ def report(words: argparse.Namespace) -> int:
 
     result = read_results(words.result)
     if "roi" not in result.dims:
-        raise SchemaError(f"{words.result}: holds frames, not time series; make these with 'xinsitu measure'")
+        raise SchemaError(f"{words.result}: holds no time series of ROIs; make these with 'xinsitu measure'")
     output: Path = words.output or Path(f"{words.result.stem}_report.html")
     check_outputs([output], inputs=[words.result, words.events], overwrite=words.force)
     events = read_events(words.events) if words.events else ()

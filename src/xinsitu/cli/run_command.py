@@ -32,7 +32,7 @@ from xinsitu.recipe.cluster import Cluster
 from xinsitu.recipe.recipe_file import SampleRecipe, read_recipe
 from xinsitu.recipe.rerun import differences, recipe_of
 
-from .console import complain, say, say_block, sentence, table, working
+from .console import complain, in_recipe, say, say_block, sentence, table, working
 from .sample_commands import draw, frames_of, sample_table
 from .shared import correction_text, document, scheduler, tally
 
@@ -65,9 +65,9 @@ def run(words: argparse.Namespace) -> int:
             except Exception as fault:
                 if single is not None:
                     raise
-                complain(f"error: {sentence(fault, path)}")
+                complain(f"error: {_told(fault, path)}")
                 name = recipe.name if isinstance(recipe, SampleRecipe) else path.stem
-                rows.append(Row(name, "–", FAILED, error=sentence(fault, path)))
+                rows.append(Row(name, "–", FAILED, error=_told(fault, path)))
     failed = [row for row in rows if row.state == FAILED]
     if single is None:
         say_block(table([row.cells() for row in rows], COLUMNS))
@@ -78,6 +78,10 @@ def run(words: argparse.Namespace) -> int:
         names = ", ".join(f"{row.sample} {row.measurement}".removesuffix(" –") for row in failed)
         complain(f"error: {len(failed)} of {len(rows)} measurements failed: {names}")
     return 1 if failed else 0
+
+
+def _told(fault: Exception, about: object = None) -> str:
+    return in_recipe(sentence(fault, about))
 
 
 def _recipe(path: Path, words: argparse.Namespace) -> SampleRecipe:
@@ -111,10 +115,12 @@ def _run_sample(recipe: SampleRecipe, path: Path, words: argparse.Namespace, whe
         {correction_text(step.correcting) for step in recipe.stitch.inputs if isinstance(step, Measure)}
     ):
         say(text)
-    good, rows = measured(recipe, sentence, mapped=_side_by_side if where.client is not None else _one_by_one)
+    good, rows = measured(recipe, _told, mapped=_side_by_side if where.client is not None else _one_by_one)
     for row in rows:
         if row.state == FAILED:
             complain(f"error: {row.error}")
+    if not good:
+        return rows
     sample = where.recorded(joined(recipe, good, rows))
     stitch = replace(recipe.stitch, inputs=tuple(step for step, _ in good))
     write_results(sample, recipe.result, overwrite=again, recipe=document(stitch, recipe.result))

@@ -15,7 +15,7 @@ from xinsitu.errors import DocumentError, LayoutError, ResultExists, SchemaError
 from xinsitu.io.disk import refuse_other_format, write_whole
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois, write_attenuation_changes
 from xinsitu.io.guard import check_outputs
-from xinsitu.io.results import flags_of, read_results, write_results
+from xinsitu.io.results import flags_of, holds_series, read_results, write_results
 from xinsitu.physics.attenuation.finding import FoundChanges
 from xinsitu.physics.attenuation.reports import RejectedChange
 from xinsitu.physics.attenuation.scaling import attenuation_changes, attenuation_record, undo_attenuation
@@ -178,8 +178,7 @@ def _results(given: Sequence[Path]) -> list[Result]:
 
 def _is_series(result: xr.Dataset) -> bool:
     """Whether it is the ROI time series of one measurement, not a stack of frames, its fits or a whole sample."""
-    joined = {"attenuation_factor", "segment"} & set(result.coords)
-    return "roi" in result.dims and not joined and "quality_y" not in result.data_vars  # fits have one for each axis
+    return holds_series(result) and not {"attenuation_factor", "segment"} & set(result.coords)
 
 
 def _sample_name(sample: xr.Dataset) -> str:
@@ -226,7 +225,7 @@ def plot(words: argparse.Namespace) -> int:
 
     result = read_results(words.result)
     if "roi" not in result.dims:
-        raise SchemaError(f"{words.result}: holds frames, not time series; make these with 'xinsitu measure'")
+        raise SchemaError(f"{words.result}: holds no time series of ROIs; make these with 'xinsitu measure'")
     if words.fraction:
         result = with_fractions(result, words.fraction)
     output = words.output or Path(words.result.name).with_suffix(".png")

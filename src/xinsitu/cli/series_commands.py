@@ -11,7 +11,7 @@ from pathlib import Path
 import xarray as xr
 
 from xinsitu import schema
-from xinsitu.errors import DocumentError, ResultExists
+from xinsitu.errors import DocumentError, LayoutError, ResultExists
 from xinsitu.io.discover import sample_and_measurement
 from xinsitu.io.disk import refuse_other_format
 from xinsitu.io.documents import read_rois
@@ -45,12 +45,15 @@ def measure(words: argparse.Namespace) -> int:
     """Write the ROI time series of measurements; one bad one does not stop the rest."""
     rois = read_rois(words.rois).also(*words.also)
     beside = {path.resolve() for path in calibrations(words) if path is not None}
-    words.measurements = [
+    found = [
         folder
         for path in words.measurements
         for folder in measurements_of(path)
         if folder == path or folder.resolve() not in beside  # a flat field may lie in the sample's folder
     ]
+    if not found:
+        raise LayoutError(f"{words.measurements[0]}: holds no measurement beside its calibrations")
+    words.measurements = found
     for folder in words.measurements:
         refuse_swapped(folder, words.flatfield)
     how, what = reading(words), correcting(words, background(words))

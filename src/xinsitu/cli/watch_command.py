@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
+import shutil
 import sys
+import tempfile
+import textwrap
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,12 +19,16 @@ from typing import Any
 import xarray as xr
 
 from xinsitu import schema
+from xinsitu.errors import LayoutError, collected
+from xinsitu.io.discover import look
 from xinsitu.io.documents import read_rois
 from xinsitu.io.growing_folder import GrowingFolder
+from xinsitu.io.growing_results import GrowingResults
 from xinsitu.io.growing_stack import GrowingStack, growing_frames
 from xinsitu.io.options import OpenOptions
+from xinsitu.io.results import read_results
 from xinsitu.live.growing_series import GrowingSeries
-from xinsitu.live.watching import SHARE, Publish, follow, results_to
+from xinsitu.live.watching import SHARE, follow
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.moments import time_text
 from xinsitu.recipe import Measure
@@ -47,6 +55,11 @@ REDRAWN, TOLD = 0.2, 1.0
 
 def watch(words: argparse.Namespace) -> int:
     """Measure frames as they come, until nothing comes or somebody stops it; the file is whole then, as always."""
+    with contextlib.ExitStack() as stack:
+        return _watch(words, stack)
+
+
+def _watch(words: argparse.Namespace, stack: contextlib.ExitStack) -> int:
     refuse_swapped(words.measurement, words.flatfield)
     rois, how, what = read_rois(words.rois).also(*words.also), reading(words), correcting(words, background(words))
     check_frames_to([words.output, words.figure], words.measurement, words, overwrite=words.force)
@@ -69,18 +82,24 @@ def watch(words: argparse.Namespace) -> int:
                         words.output)  # fmt: skip
 
     growing = GrowingSeries(folder, rois, correction_of, words.smooth)
-    shown = Shown(growing, as_json=words.json, output=words.output)
-    if not words.measurement.exists():
-        talk(f"waiting for {words.measurement}")
+    outputs = None
+    if words.output is not None:
+        file = GrowingResults(words.output, overwrite=words.force, source=words.measurement, recipe=recipe)
+        outputs = Outputs(file, words.figure)
+    elif words.figure is not None:  # nobody asked for the file that it is drawn of
+        room = stack.enter_context(tempfile.TemporaryDirectory(prefix="xinsitu-"))
+        file = GrowingResults(Path(room) / "rows.nc", overwrite=False, source=words.measurement)
+        outputs = Outputs(file, words.figure, asked=False)
+    shown = Shown(growing, outputs, as_json=words.json)
+    if text := _waited_for(words.measurement):
+        talk(text)
     series = follow(
         growing,
         on_frames=shown.frames,
         on_look=shown.look,
-        publish=_publish(words, recipe, shown),
+        output=outputs,
         until_idle=words.until_idle,
     )
-    if words.figure is not None:
-        _draw(series, words.figure)
     talk(tally(series))
     for path in (words.output, words.figure):
         if path is not None:
@@ -88,32 +107,64 @@ def watch(words: argparse.Namespace) -> int:
     return 0
 
 
+def _waited_for(path: Path) -> str:
+    """Say what is waited for, where it is not there yet; and that folders inside are not looked into.
+
+    Examples
+    --------
+    >>> _waited_for(Path("0884/time9"))
+    'waiting for 0884/time9'
+    """
+    if not path.exists():
+        return f"waiting for {path}"
+    with contextlib.suppress(LayoutError):
+        found = look(path)
+        if found.folders and not found.series:
+            inside = path / found.folders[0]
+            return (
+                f"waiting for frames in {path} itself; what is in folders inside is watched by their names, as {inside}"
+            )
+    return ""
+
+
 def _named(folder: GrowingFolder | GrowingStack) -> str | None:
     """Return the instrument by its name, so that the frames are opened the same way anywhere."""
     return folder.chosen.table.name
 
 
-def _publish(words: argparse.Namespace, recipe: Any, shown: Shown) -> Publish | None:  # noqa: ANN401 - gives the recipe
-    """Return what keeps file and figure up to date."""
-    if words.output is None and words.figure is None:
-        return None
-    write = None
-    if words.output is not None:
-        write = results_to(words.output, overwrite=words.force, source=words.measurement, recipe=recipe)
+@dataclass
+class Outputs:
+    """File and figure, which is drawn of what is in the file: in memory all rows would grow without end."""
 
-    drawn = 0.0
+    file: GrowingResults
+    figure: Path | None
+    asked: bool = True
+    written: float | None = None
+    _drawn: float = 0.0
 
-    def publish(series: xr.Dataset) -> None:
-        nonlocal drawn
-        if write is not None:
-            write(series)
-            shown.written = time.time()
+    def write(self, series: xr.Dataset, *, last: bool) -> None:
+        """Take all frames."""
+        self.file.write(series, last=last)
+        self.written = time.time()
+        if not last:
+            self._draw_again()
+        elif self.figure is not None:
+            _draw(series, self.figure)
+
+    def append(self, rows: xr.Dataset) -> bool:
+        """Take the last frames."""
+        if not self.file.append(rows):
+            return False
+        self.written = time.time()
+        self._draw_again()
+        return True
+
+    def _draw_again(self) -> None:
         begun = time.monotonic()
-        if words.figure is not None and begun >= drawn:
-            _draw(series, words.figure)
-            drawn = time.monotonic() + SHARE * (time.monotonic() - begun)
-
-    return publish
+        if self.figure is not None and begun >= self._drawn:
+            with collected():  # what was said before
+                _draw(read_results(self.file.path), self.figure)
+            self._drawn = time.monotonic() + SHARE * (time.monotonic() - begun)
 
 
 def _draw(series: xr.Dataset, path: Path) -> None:
@@ -131,9 +182,8 @@ class Shown:
     """The newest numbers: a line of JSON for each frame, a table on a terminal, a line now and then elsewhere."""
 
     growing: GrowingSeries
+    outputs: Outputs | None
     as_json: bool = False
-    output: Path | None = None
-    written: float | None = None
     _last: xr.Dataset | None = None
     _lines: int = 0
     _next: float = 0.0
@@ -152,7 +202,8 @@ class Shown:
         terminal = sys.stdout.isatty()
         self._next = time.monotonic() + (REDRAWN if terminal else TOLD)
         if terminal:
-            self._lines = redraw([self._state(), *_table(self._last).split("\n")], self._lines)
+            width = shutil.get_terminal_size().columns
+            self._lines = redraw([self._state(), *_table(self._last, width)], self._lines)
         else:
             values = self._last["intensity"].isel(time=0).to_series()
             said = ", ".join(f"{roi} {value:.5g}" for roi, value in values.items())
@@ -167,8 +218,8 @@ class Shown:
             parts.append(f"{frames.pending} being written")
         if frames.given_up:
             parts.append(f"{len(frames.given_up)} bad")
-        if self.written is not None and self.output is not None:
-            parts.append(f"{self.output.name} {time.time() - self.written:.0f} s ago")
+        if self.outputs and self.outputs.asked and self.outputs.written is not None:
+            parts.append(f"{self.outputs.file.path.name} {time.time() - self.outputs.written:.0f} s ago")
         return "; ".join(parts)
 
     def _clock(self) -> str:
@@ -176,15 +227,19 @@ class Shown:
         return time_text(self._last, self._last["time"].values[0])
 
 
-def _table(last: xr.Dataset) -> str:
-    names = [name for name in SHOWN if name in last]
-    header = ["ROI", *(_header(last, name) for name in names), "flags"]
-    one = last.isel(time=0)
-    rows = [
-        [str(roi), *(_number(one, name, index) for name in names), " ".join(flags_at(one, index))]
-        for index, roi in enumerate(one["roi"].values)
-    ]
-    return table(rows, header)
+def _table(last: xr.Dataset, width: int) -> list[str]:
+    """Numbers in columns, as many as there is room for, and below them the flags of each ROI."""
+    one, names = last.isel(time=0), [name for name in SHOWN if name in last]
+    lines: list[str] = []
+    while not lines or (len(names) > 1 and max(map(len, lines)) >= width):
+        rows = [
+            [str(roi), *(_number(one, name, index) for name in names)] for index, roi in enumerate(one["roi"].values)
+        ]
+        lines, names = table(rows, ["ROI", *(_header(last, name) for name in names)]).split("\n"), names[:-1]
+    for index, roi in enumerate(one["roi"].values):
+        if flags := flags_at(one, index):
+            lines += textwrap.wrap(f"{roi}: {', '.join(flags)}", width - 1, subsequent_indent="  ")
+    return lines
 
 
 def _header(last: xr.Dataset, name: str) -> str:
@@ -195,7 +250,7 @@ def _number(one: xr.Dataset, name: str, index: int) -> str:
     value, error = (float(one[each].values[index]) for each in (name, schema.errors_name(name)))
     if not math.isfinite(value):
         return "–"
-    return f"{value:.5g}" if not math.isfinite(error) else f"{value:.5g} ± {error:.1g}"
+    return f"{value:.5g}" if not math.isfinite(error) else f"{value:.5g}±{error:.1g}"
 
 
 def flags_at(one: xr.Dataset, index: int) -> list[str]:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from xinsitu.errors import DocumentError
+from xinsitu.errors import DocumentError, SchemaError
 
 if TYPE_CHECKING:
     from xinsitu.recipe import Calibrating
@@ -32,6 +32,30 @@ def box(text: str) -> Box:
         raise argparse.ArgumentTypeError(f"{text!r} is empty; the second number of each pair is behind the last pixel")
     y: Bounds = (y0, y1)
     return y, (x0, x1)
+
+
+def figure(text: str) -> Path:
+    """Read the name of a figure that is drawn when the work is done: another ending is refused before.
+
+    Examples
+    --------
+    >>> figure("a.PNG").name
+    'a.PNG'
+    """
+    from xinsitu.io.disk import refuse_no_figure  # not before one is asked for
+
+    try:
+        refuse_no_figure(text)
+    except SchemaError as fault:
+        raise argparse.ArgumentTypeError(str(fault)) from None
+    return Path(text)
+
+
+def still_figure(text: str) -> Path:
+    """Read the name of a figure that is never a page."""
+    if Path(text).suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise argparse.ArgumentTypeError(f"{text}: this figure ends in .png, .pdf or .svg")
+    return Path(text)
 
 
 def interval(text: str) -> tuple[float, float]:

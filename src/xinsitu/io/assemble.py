@@ -17,6 +17,7 @@ from xinsitu.errors import warn
 from xinsitu.schema import (
     CONVENTIONS,
     DETECTOR_SHAPE,
+    FIRST_FRAME,
     TIME_ENCODING,
     UNKNOWN_ZONE,
     FrameStatus,
@@ -26,7 +27,7 @@ from xinsitu.schema import (
 from xinsitu.variables import Counted
 
 from .columns import header_columns
-from .discover import sample_and_measurement
+from .discover import first_frame, sample_and_measurement
 from .formats.pilatus import PilatusText
 from .gather import Gathered
 from .instruments import Instrument
@@ -77,6 +78,8 @@ def assemble(folder: str, gathered: Gathered, clock: Clock, chosen: Chosen) -> x
     dataset.attrs = _attributes(folder, gathered, clock, chosen)
     _warn_of_changes(folder, gathered)
     dataset.encoding["source"] = dataset["image"].encoding["source"] = folder
+    source, number, stamp = str(dataset.attrs["source"]), int(gathered.frame[0]), str(dataset["stamp"].values[0])
+    dataset["image"].encoding[FIRST_FRAME] = first_frame(folder, stack.names[0], source, number, stamp)
     return dataset
 
 
@@ -166,9 +169,14 @@ def _left_out(gathered: Gathered) -> str | None:
 
 
 def _lowest_cutoff(gathered: Gathered) -> int | None:
-    """Count at which pixels are full; the lowest, where frames differ, so that none passes for sound."""
-    cutoffs = [text.count_cutoff for text, _ in _texts(gathered)]
-    return min((cutoff for cutoff in cutoffs if cutoff is not None), default=None)
+    """Count at which pixels are full; the lowest, where frames differ, so that none passes for sound.
+
+    Pixels of 8 or 16 bits are full at the highest number that these hold, where the counter itself goes on.
+    """
+    cutoffs = [text.count_cutoff for text, _ in _texts(gathered) if text.count_cutoff is not None]
+    stored = gathered.stack.stored
+    highest = [2 ** (8 * stored.itemsize) - 1] if stored.kind == "u" and stored.itemsize <= 2 else []
+    return min(cutoffs + highest) if cutoffs else None
 
 
 def _texts(gathered: Gathered) -> list[tuple[PilatusText, int]]:

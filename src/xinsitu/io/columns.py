@@ -20,6 +20,10 @@ OURS = frozenset(
 """Names of the data model, which no column of a file may take."""
 
 
+MOTOR = "motor "
+"""What the name of a header's number begins with where it is the position of a motor."""
+
+
 def variable_name(name: str) -> str:
     """Name of a coordinate for a column: letters, digits and underscores, not one of our own.
 
@@ -49,7 +53,7 @@ def header_columns(headers: Sequence[FrameHeader | None]) -> dict[str, xr.Variab
     found: dict[str, xr.Variable] = {}
     for name in names:
         values = [row.get(name) for row in rows]
-        found[variable_name(name)] = xr.Variable("time", _column(values), {"long_name": name})
+        found[variable_name(name.removeprefix(MOTOR))] = xr.Variable("time", _column(values), {"long_name": name})
     return found
 
 

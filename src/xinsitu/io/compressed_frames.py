@@ -22,11 +22,11 @@ import numpy.typing as npt
 
 from xinsitu.errors import SchemaError
 
+from .formats.bitshuffled_rows import BITSHUFFLE_FILTER, LZ4
+
 DEFLATE, BITSHUFFLE = "deflate", "bitshuffle-lz4"
 COMPRESSIONS = (DEFLATE, BITSHUFFLE)
 DEFLATE_LEVEL = 4
-BITSHUFFLE_FILTER, LZ4 = 32008, 2
-"""Number of the filter that is registered with The HDF Group, and its word for LZ4."""
 _BLOCK_BYTES, _ELEMENTS = 8192, 8
 """Bitshuffle works on blocks of so many bytes, of a whole multiple of eight elements."""
 

@@ -120,7 +120,8 @@ def look(path: str | os.PathLike[str], patterns: Sequence[str] = PATTERNS) -> Fo
             for entry in entries:
                 (folders if _is_folder(entry) else names).append(entry.name)
     except FileNotFoundError:
-        raise LayoutError(f"{folder}: there is no such folder") from None
+        kind = "file" if folder.lower().endswith(SUFFIXES + HDF5_SUFFIXES) else "folder"
+        raise LayoutError(f"{folder}: there is no such {kind}") from None
     except NotADirectoryError:
         raise LayoutError(f"{folder}: this is a file, not a folder of frames") from None
     except OSError as error:
@@ -226,6 +227,11 @@ def choose(folder: Folder, series: str | None = None) -> Series:
     return folder.series[0]
 
 
+def holds_images(folder: Folder) -> bool:
+    """Whether frames lie in a folder that are no measurement as they stand."""
+    return any(name.lower().endswith(SUFFIXES + HDF5_SUFFIXES) for name in folder.strays)
+
+
 def why_none(folder: Folder, *, inside: bool = True) -> str:
     """Say why a folder holds no measurement, and what may be opened instead.
 
@@ -291,3 +297,19 @@ def sample_and_measurement(folder: str) -> tuple[str, str]:
     path = Path(folder)
     ending = path.suffix.lower()
     return path.parent.name, path.stem if ending in SUFFIXES + HDF5_SUFFIXES else path.name
+
+
+def first_frame(path: str, name: str, source: str, frame: int, stamp: str) -> frozenset[str]:
+    """Tell frames from all others: by the file of the first one, and by its name, number and stamp wherever it lies.
+
+    What a measurement and a mean of frames have in common says that they are the same frames.
+
+    Examples
+    --------
+    >>> raw = first_frame("/data/0884/time1", "t_0.tif", "0884/time1", 0, "2014:05:28 17:00:01")
+    >>> written = first_frame("/tmp/time1.nc", "time1.nc", "0884/time1", 0, "2014:05:28 17:00:01")
+    >>> raw & written
+    frozenset({'0884/time1, frame 0, 2014:05:28 17:00:01'})
+    """
+    file = os.path.realpath(path if os.path.isfile(path) else os.path.join(path, name))
+    return frozenset([file, f"{source}, frame {frame}, {stamp}"] if stamp else [file])

@@ -119,6 +119,22 @@ def refuse_other_format(path: str | os.PathLike[str], *, stores: bool = False) -
         raise SchemaError(f"{path}: netCDF4 (HDF5) is written, which is not called {ending}; name it .nc{other}")
 
 
+FIGURES = (".html", ".png", ".pdf", ".svg")
+"""Endings of figures."""
+
+
+def refuse_no_figure(path: str | os.PathLike[str]) -> None:
+    """Raise where a name is none of a figure, which is drawn when all else is done.
+
+    Raises
+    ------
+    SchemaError
+        It has another ending.
+    """
+    if Path(path).suffix.lower() not in FIGURES:
+        raise SchemaError(f"{path}: a figure ends in one of {', '.join(FIGURES)}")
+
+
 @contextlib.contextmanager
 def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
     """Give a temporary path beside ``path``; what was written there gets the name when the block ends well.

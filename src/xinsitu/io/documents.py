@@ -20,7 +20,7 @@ from .pixel_maps import read_mask
 from .poni import read_geometry
 
 ROIS, ATTENUATION, EVENTS = "xinsitu-rois", "xinsitu-attenuation", "xinsitu-events"
-SCHEMAS = ("rois", "attenuation", "events", "recipe")
+SCHEMAS = ("rois", "attenuation", "events", "recipe", "geometry")
 VERSION = 1
 IN_Q = "q"
 """Kind of a shape in a ROI file that a geometry turns into pixels when it is read."""
@@ -64,7 +64,7 @@ def read_document(path: PathLike, form: str) -> dict[str, Any]:
 
 
 def json_schema(form: str) -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of a document: ``rois``, ``attenuation``, ``events`` or ``recipe``.
+    """Return the JSON Schema (draft 2020-12) of ``rois``, ``attenuation``, ``events``, ``recipe`` or ``geometry``.
 
     It lies in the package, too, as ``xinsitu/schemas/FORM.json``, for editors that check what one types.
 
@@ -188,6 +188,7 @@ def _in_q(shape: Mapping[str, Any], path: Path, size: Any) -> Any:  # noqa: ANN4
             geometry = read_geometry(_beside(path, told), incidence=incidence)
         except OSError as fault:
             raise RoiError(f"the geometry {told[:100]!r} cannot be read ({fault.strerror})") from None
+    geometry.check_centre((size[0], size[1]))
     return within(geometry.maps((0, size[0]), (0, size[1]), surface=surface), limits)
 
 

@@ -30,7 +30,7 @@ from xinsitu import schema
 from xinsitu.errors import SchemaError, warn
 from xinsitu.kernels import DARK, UNREAD, marked
 from xinsitu.schema import FrameStatus
-from xinsitu.variables import SAID_LATER, Called, remarks_on_frames
+from xinsitu.variables import SAID_LATER, Called, as_written, remarks_on_frames
 
 from .compressed_frames import filters, write_chunks
 from .disk import ZARR, new_file, refuse_existing, refuse_other_format
@@ -101,7 +101,7 @@ def write_frames(
 
         return write_zarr(measurement, Path(path), overwrite=overwrite, compression=compression, recipe=recipe)
     path = refuse_existing(path, overwrite=overwrite)
-    image = schema.image_of(measurement)
+    image = as_written(schema.image_of(measurement))
     if compression is not None:
         filters(compression)
     rest = storable(measurement.drop_vars("image")).assign_attrs(provenance(recipe))

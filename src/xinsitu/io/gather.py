@@ -165,7 +165,9 @@ def _stack(
 ) -> Gathered:
     first = next(header for _, header in pairs if isinstance(header, FrameHeader))
     pages, several = range(first.pages), first.pages > 1
-    headers = [_of_page(header, page) for _, header in pairs for page in pages]
+    headers = [
+        None if isinstance(header, FrameFault) else _of_page(header, page) for _, header in pairs for page in pages
+    ]
     known = [header or _NO_FRAME for header in headers]
     page = np.tile(np.array(pages, dtype="int64"), len(pairs))
     stack = FrameStack(
@@ -202,13 +204,27 @@ def _stack(
 _NO_FRAME = FrameHeader(size=0, mtime_ns=0, shape=(0, 0), dtype=np.dtype("u1"), offset=ABSENT)
 
 
-def _of_page(header: FrameHeader | FrameFault, page: int) -> FrameHeader | None:
-    """Header of one page; None for a fault."""
-    if isinstance(header, FrameFault):
-        return None
-    if header.page_stamps:
-        header = header._replace(stamp=header.page_stamps[page])
-    return header._replace(offset=header.page_offsets[page]) if header.page_offsets else header
+def by_page(
+    files: Sequence[FrameName], found: Sequence[FrameHeader | FrameFault]
+) -> list[tuple[FrameName, FrameHeader | FrameFault]]:
+    """Name and header of every page, numbered as the frames of the opened files are; a fault is of a file."""
+    pairs: list[tuple[FrameName, FrameHeader | FrameFault]] = []
+    for file, header in zip(files, found, strict=True):
+        if isinstance(header, FrameFault) or header.pages == 1:
+            pairs.append((file, header))
+            continue
+        scan = file.frame if len(files) > 1 else file.scan
+        pairs += [
+            (FrameName(file.name, scan, page), _of_page(header, page)._replace(size=header.size // header.pages))
+            for page in range(header.pages)
+        ]
+    return pairs
+
+
+def _of_page(header: FrameHeader, page: int) -> FrameHeader:
+    """Header of one page."""
+    one = header.page_headers[page] if header.page_headers else header
+    return one._replace(offset=header.page_offsets[page]) if header.page_offsets else one
 
 
 def _status(pairs: Sequence[tuple[FrameName, FrameHeader | FrameFault]], suspects: set[str]) -> npt.NDArray[np.int8]:

@@ -12,8 +12,9 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import chain, islice
 
 import xarray as xr
 
@@ -24,6 +25,7 @@ from .discover import FrameName, group, look
 from .faults import WRITING
 from .formats.header import FrameFault, FrameHeader
 from .formats.reading import Sibling, decode, read_header, sibling
+from .frame_table import FrameTable
 from .gather import gather
 from .instruments import PATTERNS
 from .opening import described
@@ -47,16 +49,32 @@ SETTLED = 0.05
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The whole frames at one moment, in the order of their numbers."""
+    """The whole frames at one moment, in the order of their numbers; read when they are asked for, in any thread.
 
-    files: tuple[FrameName, ...]
-    headers: tuple[FrameHeader | FrameFault, ...]
+    ``place``: how many lie before them, where these are not all.
+    """
+
+    read: Callable[[], Iterable[tuple[FrameName, FrameHeader | FrameFault]]] = field(repr=False)
+    place: int = 0
+
+    @cached_property
+    def _pairs(self) -> list[tuple[FrameName, FrameHeader | FrameFault]]:
+        return sorted(self.read(), key=lambda pair: (*pair[0].number, pair[0].name))
+
+    @property
+    def files(self) -> tuple[FrameName, ...]:
+        """Names and numbers."""
+        return tuple(file for file, _ in self._pairs)
+
+    @property
+    def headers(self) -> tuple[FrameHeader | FrameFault, ...]:
+        """Headers, or what is wrong."""
+        return tuple(header for _, header in self._pairs)
 
     @property
     def states(self) -> dict[str, tuple[int, int]]:
         """Size and modification time of each frame."""
-        pairs = zip(self.files, self.headers, strict=True)
-        return {file.name: (one.size, one.mtime_ns) for file, one in pairs if isinstance(one, FrameHeader)}
+        return {file.name: (one.size, one.mtime_ns) for file, one in self._pairs if isinstance(one, FrameHeader)}
 
 
 class _Turn:
@@ -70,7 +88,7 @@ class _Turn:
         """Return the names whose turn it is."""
         found = list(islice(self._left, self._at_once))
         if not found:
-            self._left = iter(list(self._names()))
+            self._left = iter(self._names())
             found = list(islice(self._left, self._at_once))
         return found
 
@@ -107,9 +125,8 @@ class GrowingFolder:
         self._now = now
         self._chosen: Chosen | None = None
         self._name, self._suffix = "", ""
-        self._states: dict[str, tuple[int, int]] = {}  # of those that were given up; the others' headers have theirs
-        self._files: dict[str, FrameName] = {}
-        self._headers: dict[str, FrameHeader] = {}
+        self._states: dict[str, tuple[int, int]] = {}  # of those that were given up; the table has the others'
+        self._table = FrameTable()
         self._new: dict[str, None] = {}
         self._waiting: dict[str, None] = {}
         self._missing: dict[str, None] = {}
@@ -117,13 +134,14 @@ class GrowingFolder:
         self._recent: deque[str] = deque(maxlen=RECENT)
         self._listing: Iterator[str] = iter(())
         self._turns = (
-            _Turn(lambda: self._recent, NEWEST_HELD), _Turn(lambda: [*self._headers, *self.given_up], HELD)
+            _Turn(lambda: list(self._recent), NEWEST_HELD),
+            _Turn(lambda: chain(self._table.names(), list(self.given_up)), HELD),
         )  # fmt: skip
         self._like: Sibling | None = None
 
     def __len__(self) -> int:
         """Whole frames."""
-        return len(self._headers)
+        return len(self._table)
 
     @property
     def pending(self) -> int:
@@ -159,7 +177,7 @@ class GrowingFolder:
             return []
         for name in self._names():
             self._note(name)
-        for name in [*self._headers, *self.given_up]:
+        for name in [*self.given_up, *self._table.names()]:
             self._hold(name)
         return self._whole([*self._waiting, *self._new])
 
@@ -201,7 +219,7 @@ class GrowingFolder:
 
     def _note(self, name: str) -> None:
         """Take notice of a name, if it is a frame of the series that nobody has seen."""
-        if name in self._files or not name.lower().endswith(self._suffix):
+        if name in self._table or not name.lower().endswith(self._suffix):
             return
         found, _ = group([name], self.chosen.table.patterns)
         # a scan that does not follow another one of the name is another series
@@ -209,7 +227,8 @@ class GrowingFolder:
             self._add(found[0].files[0])
 
     def _add(self, file: FrameName) -> None:
-        self._files[file.name], self._new[file.name] = file, None
+        self._table.add(file)
+        self._new[file.name] = None
         self._missing.pop(file.name, None)
         last = self._last.setdefault(file.scan, file)
         if file.frame <= last.frame:
@@ -265,14 +284,13 @@ class GrowingFolder:
 
     def _hold(self, name: str) -> None:
         """Let a frame that was written anew wait to be whole again; one that was removed stays what it was."""
-        header = self._headers.get(name)
-        known, now = (header.size, header.mtime_ns) if header else self._states.get(name), self._state(name)
+        known, now = self._table.state(name) or self._states.get(name), self._state(name)
         if known is not None and now is not None and known != now:
             self.again(name)
 
     def again(self, name: str) -> None:
         """Let a frame that could not be read, or is written anew, wait to be whole."""
-        self._headers.pop(name, None)
+        self._table.drop(name)
         self._states.pop(name, None)
         self.given_up.pop(name, None)
         self._waiting[name] = None
@@ -297,10 +315,10 @@ class GrowingFolder:
             elif isinstance(header, FrameFault):
                 self.given_up[name], self._states[name] = header, self._state(name) or (0, 0)
             else:
-                self._headers[name] = header
+                self._table.set(name, header)
                 self._recent.append(name)
                 whole.append(name)
-        return sorted(whole, key=lambda name: self._files[name].number)
+        return sorted(whole, key=lambda name: self._table.file(name).number)
 
     def _header(self, name: str) -> FrameHeader | FrameFault | None:
         """Header of a whole frame; None while it is being written, the fault of one that nobody writes any more."""
@@ -326,42 +344,49 @@ class GrowingFolder:
 
     def snapshot(self, names: Sequence[str] | None = None, *, faulty: bool = False) -> Snapshot:
         """Return the whole frames, or those of some names; ``faulty``: and all that are none, with what is wrong."""
-        own = self._headers if names is None else [name for name in names if name in self._headers]
-        found: dict[str, FrameHeader | FrameFault] = {name: self._headers[name] for name in own}
-        if faulty:
-            found |= self.given_up
-            read = {name: _read(self._start + name) for name in (*self._waiting, *self._new)}
-            gone = FrameStatus.MISSING
-            found |= {name: one for name, one in read.items() if getattr(one, "status", None) != gone}
-        files = sorted((self._files[name] for name in found), key=lambda file: (*file.number, file.name))
-        return Snapshot(tuple(files), tuple(found[file.name] for file in files))
+        read = self._table.reader(self._table.whole(names))
+        if not faulty:
+            return Snapshot(read)
+        found: dict[str, FrameHeader | FrameFault] = dict(self.given_up)
+        pending, gone = {name: _read(self._start + name) for name in self._pending()}, FrameStatus.MISSING
+        found |= {name: one for name, one in pending.items() if getattr(one, "status", None) != gone}
+        pairs = [(self._table.file(name), one) for name, one in found.items()]
+        return Snapshot(lambda: [*read(), *pairs])
+
+    def _pending(self) -> list[str]:
+        return [*self._waiting, *self._new]
+
+    def tail(self, names: Iterable[str], before: int) -> Snapshot:
+        """Return the whole frames from the first of some names on, and so many before it."""
+        whole = self._table.whole()
+        place = max(0, self._table.behind(whole, min(self._table.file(name).number for name in names)) - before)
+        return Snapshot(self._table.reader(whole[place:]), place)
 
     def in_order(self) -> Snapshot:
         """Return the whole frames before the first one that is still being written: what follows comes with it."""
-        whole = self.snapshot()
-        waiting = [self._files[name].number for name in (*self._waiting, *self._new)]
-        if not waiting:
-            return whole
-        behind = sum(file.number < min(waiting) for file in whole.files)
-        return Snapshot(whole.files[:behind], whole.headers[:behind])
+        whole, waiting = self._table.whole(), [self._table.file(name).number for name in self._pending()]
+        return Snapshot(self._table.reader(whole[: self._table.behind(whole, min(waiting))] if waiting else whole))
 
     def open(self, snapshot: Snapshot, *, alone: bool = False) -> tuple[xr.Dataset, tuple[str, ...]]:
         """Open frames as :func:`~xinsitu.open_measurement` does, their image lazy, and say their names.
 
-        ``alone``: a few frames by themselves, without the log, whatever their times are.
+        ``alone``: a few frames by themselves, without the log, whatever their times are. The last frames have a log
+        where it tells by names or times which point is whose.
 
         Raises
         ------
         XinsituError
             As there.
         """
-        how = replace(self.opening, logs=None, order_error="ignore") if alone else self.opening
-        newest = how.series == NEWEST and not alone
+        tail = snapshot.place > 0
+        how = replace(self.opening, order_error="ignore") if alone or tail else self.opening
+        how = replace(how, logs=None) if alone else how
+        newest = how.series == NEWEST and not (alone or tail)
         gathered = gather(
             self.folder, snapshot.files, on_error=how.on_error, newest=newest, headers=snapshot.headers
         )  # fmt: skip
         source = Source(self.folder, snapshot.files, self.folder)
-        return described(source, gathered, how, self.chosen), gathered.stack.names
+        return described(source, gathered, how, self.chosen, last=tail), gathered.stack.names
 
 
 def _read(path: str) -> FrameHeader | FrameFault:

@@ -17,15 +17,15 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from xinsitu.errors import LayoutError, XinsituError
+from xinsitu.errors import LayoutError
 from xinsitu.schema import FrameStatus
 
 from .discover import natural_key
 from .formats.hdf5_links import MOST_OBJECTS, PIECES, linked_files, missing_pieces, opened, target_of
 from .formats.hdf5_stack import Hdf5Stack, Part
-from .formats.header import MAX_PIXELS, FrameFault, FrameHeader
+from .formats.header import MAX_PIXELS, FrameFault, FrameHeader, faults_of
 from .formats.no_value import ATTRIBUTES as NO_VALUE
-from .formats.no_value import from_attributes
+from .formats.no_value import from_attributes, numbers_of
 from .gather import Gathered
 from .nexus import Nexus, decoded, item_of, read_attributes
 
@@ -56,13 +56,8 @@ def read_file(path: str, scan: str | None = None) -> Gathered:
         The file is damaged, or refers to files outside its folder.
     """
     files = linked_files(path)
-    try:
-        with opened(path) as file:
-            return _gather(file, path, files, scan)
-    except XinsituError:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever HDF5 throws at a damaged file is a fault of that file
-        raise FrameFault(path, f"the HDF5 file is damaged ({' '.join(str(error).split())})") from None
+    with faults_of(path), opened(path) as file:
+        return _gather(file, path, files, scan)
 
 
 def _gather(file: h5py.File, path: str, files: tuple[tuple[str, int, int], ...], scan: str | None) -> Gathered:
@@ -90,6 +85,11 @@ def _gather(file: h5py.File, path: str, files: tuple[tuple[str, int, int], ...],
         axes=axes,
     )
     count = stack.shape[0]
+    remarks += [
+        f"{name} of the frames is {decoded(first.attrs[name])!r}, which is no number; it is not used"
+        for name in NO_VALUE
+        if name in first.attrs and not numbers_of(first.attrs, name)
+    ]
     about = Nexus(file, place, count, remarks)
     sequence = about.sequence()
     return Gathered(
@@ -242,7 +242,11 @@ def _mask(about: Nexus, shape: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
     """Pixels that the detector itself says are bad."""
     from .pixel_maps import pixel_mask  # loads xarray, which most files need not be looked at with
 
-    values = pixel_mask(about.root, about.place, about.say)
+    remarks: list[str] = []
+    values = pixel_mask(about.root, about.place, remarks.append)
+    if values is None or values.shape == shape:
+        for remark in remarks:
+            about.say(remark)
     if values is None:
         return None
     if values.shape != shape:
@@ -265,6 +269,12 @@ def _find(file: h5py.File, path: str, remarks: list[str]) -> dict[str, h5py.Data
             return {place: dataset}
     if parts := _pieces(file, path, remarks):
         return parts
+    if {"roi", "time", "intensity"} <= set(file):
+        raise LayoutError(
+            f"{path}: holds ROI time series, not frames; 'xinsitu plot' draws them, read_results reads them"
+        )
+    if "xinsitu_version" in file.attrs and "time" in file:  # fits, profiles: some look like a stack, or a frame
+        raise LayoutError(f"{path}: holds results, not frames; read_results reads them")
     named = _default(file)
     if named is not None:
         return {named: file[named]}
@@ -277,10 +287,6 @@ def _find(file: h5py.File, path: str, remarks: list[str]) -> dict[str, h5py.Data
         raise LayoutError(
             f"{path}: several stacks of frames, {', '.join(sorted(found, key=natural_key))}; none is where detectors "
             f"put it; choose one with scan={choice!r} (--scan)"
-        )
-    if {"roi", "time", "intensity"} <= set(file):
-        raise LayoutError(
-            f"{path}: holds ROI time series, not frames; 'xinsitu plot' draws them, read_results reads them"
         )
     raise LayoutError(f"{path}: no stack of frames (n, y, x) in this file")
 

@@ -45,6 +45,8 @@ class LogTable:
         How many lines made no sense.
     motors
         Names of motors that the file lists.
+    strange
+        What was found in columns of numbers that are no numbers.
     """
 
     path: str
@@ -55,6 +57,7 @@ class LogTable:
     epoch: float | None = None
     bad_lines: int = 0
     motors: frozenset[str] = frozenset()
+    strange: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         lengths = [len(column) for column in self.columns.values()] + [len(cells) for cells in self.texts.values()]
@@ -166,8 +169,10 @@ def _without_spectra(lines: Iterable[str]) -> Iterator[str]:
         inside = inside and line.endswith("\\")
 
 
-_NOTHING = frozenset(("none", "null", "nan", "-nan", "n/a", "na", "--"))
-"""What stands in a cell where a device gave no number."""
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+_DECIMAL_POINT = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?")
+_NOTHING = frozenset(("", "none", "null", "nan", "n/a", "na", "inf", "infinity", "1.#inf", "1.#qnan", "1.#ind"))
+"""What stands in a cell where a device gave no number, but for signs and stars."""
 
 
 def _points(lines: list[str], width: int) -> tuple[Numbers, int]:
@@ -175,17 +180,19 @@ def _points(lines: list[str], width: int) -> tuple[Numbers, int]:
 
     Examples
     --------
-    >>> _points(["1 2", "3", "4 None", "6 x"], 2)
+    >>> _points(["1 2", "3", "4 None", "5 -inf", "6 x"], 2)
     (array([[ 1.,  2.],
-           [ 4., nan]]), 2)
+           [ 4., nan],
+           [ 5., nan]]), 2)
     """
     try:  # five times faster than line by line
         values = np.loadtxt(lines, comments=None, ndmin=2) if lines else np.empty((0, width))
     except ValueError:
         values = np.empty((0, 0))
-    if values.shape != (len(lines), width) or np.isinf(values).any():
+    if values.shape != (len(lines), width):
         rows = [row for row in map(_numbers, lines) if len(row) == width]
         values = np.array(rows, dtype="float64").reshape(len(rows), width)
+    values[np.isinf(values)] = np.nan
     return values, len(lines) - len(values)
 
 
@@ -216,6 +223,9 @@ def _read_csv(path: str, lines: list[str]) -> LogTable:
         rows = [line.split() for line in kept]
     else:
         rows = [[cell.strip() for cell in row] for row in csv.reader(kept, delimiter=delimiter)]
+    cells = [cell for row in rows for cell in row]
+    if delimiter != "," and not any(map(_DECIMAL_POINT.fullmatch, cells)):  # beside points a comma parts thousands
+        rows = [[cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in row] for row in rows]
     if len(rows[0]) < 2 or all(_number(cell) is not None for cell in rows[0]):
         raise DocumentError(f"{path}: this is no SPEC, GDA or CSV log: its first line names no columns")
     return _mixed(path, _unique(rows[0]), rows[1:], scan=None, metadata={})
@@ -224,21 +234,25 @@ def _read_csv(path: str, lines: list[str]) -> LogTable:
 def _mixed(
     path: str, labels: list[str], rows: list[list[str]], *, scan: int | None, metadata: Mapping[str, str]
 ) -> LogTable:
-    """Table of rows of text; columns of which every cell is a number become numbers."""
+    """Table of rows of text; columns become numbers where most cells are: one that is none costs its point alone."""
     whole = [row for row in rows if len(row) == len(labels)]
     columns: dict[str, Numbers] = {}
     texts: dict[str, tuple[str, ...]] = {}
+    strange: list[str] = []
     for label, cells in zip(labels, zip(*whole, strict=True), strict=False):
         numbers = [_number(cell) for cell in cells]
-        if all(number is not None or _is_nothing(cell) for number, cell in zip(numbers, cells, strict=True)):
+        others = [cell for number, cell in zip(numbers, cells, strict=True) if number is None and not _is_nothing(cell)]
+        if not others or 2 * len(others) < sum(number is not None for number in numbers):
             columns[label] = np.array([np.nan if number is None else number for number in numbers])
+            if others:
+                strange.append(f"{len(others)} of {len(cells)} cells of {label} are no numbers ({others[0]!r} first)")
         else:
             texts[label] = tuple(cell.strip() for cell in cells)
-    return LogTable(path, scan, columns, texts, metadata, None, len(rows) - len(whole))
+    return LogTable(path, scan, columns, texts, metadata, bad_lines=len(rows) - len(whole), strange=tuple(strange))
 
 
 def _is_nothing(cell: str) -> bool:
-    return not cell.strip() or cell.strip().lower() in _NOTHING
+    return cell.strip().strip("+-*").lower() in _NOTHING
 
 
 def _unique(labels: list[str]) -> list[str]:
@@ -254,10 +268,9 @@ def _unique(labels: list[str]) -> list[str]:
 def _numbers(line: str) -> list[float]:
     """Numbers of a line, NaN for a cell without one; none at all where one of its words is something else."""
     try:
-        values = [math.nan if word.lower() in _NOTHING else float(word) for word in line.split()]
+        return [math.nan if _is_nothing(word) else float(word) for word in line.split()]
     except ValueError:
         return []
-    return [] if any(map(math.isinf, values)) else values
 
 
 def _number(text: str) -> float | None:
@@ -270,6 +283,8 @@ def _number(text: str) -> float | None:
 
 Microseconds = npt.NDArray[np.int64]
 NO_TIME = int(np.iinfo(np.int64).min)
+_EARLIEST = 788_918_400
+"""1995, in UNIX seconds: no scan takes so long."""
 _TIME_COLUMNS = ("epoch", "time", "datetime", "date_time", "timestamp", "unix", "unixtime", "utc")
 
 
@@ -286,8 +301,8 @@ def timed_points(table: LogTable, zone: str) -> tuple[Microseconds, npt.NDArray[
 def point_times(table: LogTable, zone: str) -> Microseconds | None:
     """UTC microseconds of the points of a log, ``NO_TIME`` where one has none; None where the log does not say.
 
-    SPEC writes seconds since ``#E`` in the column ``Epoch``, or since ``#D`` in ``Time``; others write UNIX seconds
-    or dates. A unit in the label of a column, ``Epoch (ms)``, is heeded.
+    SPEC writes seconds since ``#E`` in the column ``Epoch``, or since ``#D`` in ``Time``; others write UNIX seconds,
+    some of them below an ``#E``, or dates. A unit in the label of a column, ``Epoch (ms)``, is heeded.
 
     Examples
     --------
@@ -295,7 +310,8 @@ def point_times(table: LogTable, zone: str) -> Microseconds | None:
     array([1500000])
     """
     if table.epoch is not None and "Epoch" in table.columns:
-        return _microseconds(table.columns["Epoch"] + table.epoch)
+        seconds = table.columns["Epoch"]
+        return _microseconds(seconds + (0 if (seconds > _EARLIEST).any() else table.epoch))
     start = parse_stamp(table.metadata.get("date", ""))
     if start is not None and "Time" in table.columns:
         began = to_utc(np.array([start.microseconds]), find_zone(zone))[0] / 1e6

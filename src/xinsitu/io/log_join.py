@@ -51,6 +51,8 @@ class FrameKeys:
         Of times in the log without an offset.
     tolerance
         Seconds between a frame and its point; None: one and a half steps of the log.
+    last
+        Whether they are the last frames of a measurement alone, whose points nobody can count.
     """
 
     names: Sequence[str]
@@ -59,6 +61,7 @@ class FrameKeys:
     microseconds: npt.NDArray[np.int64] | None
     zone: str
     tolerance: float | None = None
+    last: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,12 +121,15 @@ def join_logs(paths: Iterable[str], keys: FrameKeys, instrument: Instrument) -> 
     DocumentError
         No log can be read, or none fits the frames.
     """
-    tables, faults = [], []
+    found, faults = [], []
     for path in paths:
         try:
-            tables += [table for table in read_log(path) if len(table)]
+            found += read_log(path)
         except DocumentError as error:
             faults.append(str(error))
+    tables = [table for table in found if len(table)]
+    if not tables and (bad := sum(table.bad_lines for table in found)):
+        raise DocumentError(f"none of the {bad} lines of its points makes sense: they need as many numbers as names")
     if not tables:
         raise NoLog("; ".join(faults) or "the log holds no point")
     joined, rivals = _joined(tables, keys)
@@ -175,6 +181,8 @@ def _said(joined: Sequence[Joined], keys: FrameKeys) -> str:
         said += f"; {without} of {len(keys.names)} frames without a point"
     if bad := sum(one.table.bad_lines for one in joined):
         said += f"; {bad} lines of the log made no sense"
+    for strange in dict.fromkeys(strange for one in joined for strange in one.table.strange):
+        said += f"; {strange}"
     apart = [seconds for one in joined if (seconds := _apart(one, keys)) is not None]
     if apart and abs(longest := max(apart, key=abs)) >= CLOCKS_AGREE:
         said += f"; the points are {abs(longest):.0f} s {'later' if longest > 0 else 'earlier'} than the frames"
@@ -227,7 +235,7 @@ def _by_point(table: LogTable, tables: list[LogTable], keys: FrameKeys) -> Posit
     the names of other frames are never counted.
     """
     nothing = np.full(len(keys.scan), -1, dtype="int64")
-    if _names_others(table, keys):
+    if keys.last or _names_others(table, keys):
         return nothing
     if table.bad_lines and point_times(table, keys.zone) is not None and keys.microseconds is not None:
         return nothing

@@ -5,28 +5,29 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
 import xarray as xr
 
-from xinsitu.errors import LayoutError, SchemaError, XinsituWarning, warn
+from xinsitu.errors import LayoutError, SchemaError, warn, without
 from xinsitu.variables import FROM_READER
 
-from .discover import HDF5_SUFFIXES, look, natural_key, why_none
+from .discover import holds_images, look, natural_key, why_none
 from .disk import uncollected
 from .formats.hdf5_stack import Hdf5Stack
 from .formats.stack import FrameStack
 from .formats.zarr_stack import ZarrStack
-from .gather import Gathered
 from .instruments import PATTERNS, Instrument
-from .mean_frames import flat_of, image_of
-from .opening import gather_source, open_lazily
+from .mean_frames import Averaged, flat_of, gathered_frames, image_of, written_frames
+from .opening import gather_source, is_store, open_lazily
 from .options import NO_ZONE, OpenKeywords, OpenOptions, check_sample, with_options
 from .paths import PathOrPaths, hdf5_files, resolve, settled
 from .recognition import choose_instrument, instrument_or_generic
+from .reopening import all_own
 
 Chunks = Mapping[str, Any] | int | str | None
 
@@ -53,7 +54,8 @@ def open_measurement(
     -------
     xr.Dataset
         ``image (time, y, x)`` in the stored dtype, lazy, with the coordinates ``time`` (UTC), ``y``, ``x``, ``frame``,
-        ``scan``, ``stamp``, ``frame_status``, ``exposure_time``, ``sample`` and ``measurement``.
+        ``scan``, ``stamp``, ``frame_status``, ``exposure_time``, ``sample`` and ``measurement``; where the exposure is
+        known ``time_bounds (time, bound)``, between which each frame was exposed.
 
     Raises
     ------
@@ -68,9 +70,9 @@ def open_measurement(
 
     Examples
     --------
-    >>> scan = open_measurement("0884/time1", tz="Asia/Tokyo")     # doctest: +SKIP
-    >>> scan.image.sizes                                           # doctest: +SKIP
-    Frozen({'time': 720, 'y': 195, 'x': 487})
+    >>> scan = open_measurement("0884/time1", tz="Asia/Tokyo")
+    >>> scan.image.sizes
+    Frozen({'time': 20, 'y': 195, 'x': 487})
     """
     with uncollected():
         dataset, stack = open_lazily(path, OpenOptions(**options))
@@ -138,14 +140,14 @@ def open_flatfield(
 
     Examples
     --------
-    >>> flat = open_flatfield("flatfield1")     # doctest: +SKIP
-    >>> float(flat.mean())                      # doctest: +SKIP
+    >>> flat = open_flatfield("flatfield1")
+    >>> round(float(flat.mean()), 6)
     1.0
     """
     opening = OpenOptions(
         tz=tz, instrument=instrument, on_error=on_error, time=time, order_error=order_error, series=series
     )
-    return flat_of(*_gathered(path, opening))
+    return flat_of(_averaged(path, opening))
 
 
 def open_image(
@@ -180,19 +182,23 @@ def open_image(
 
     Examples
     --------
-    >>> dark = open_image("dark1")                                        # doctest: +SKIP
-    >>> correction = xi.Correction(dark=dark, median=3, threshold=5)      # doctest: +SKIP
+    >>> import xinsitu as xi
+    >>> dark = open_image("dark1")
+    >>> correction = xi.Correction(dark=dark, median=3, threshold=5)
     """
     options = OpenOptions(instrument=instrument, on_error=on_error, time="frame", order_error="ignore", series=series)
-    return image_of(*_gathered(path, options))
+    return image_of(_averaged(path, options))
 
 
-def _gathered(path: PathOrPaths, options: OpenOptions) -> tuple[str, Gathered, Instrument]:
-    """Return where frames lie, the frames and the table of their instrument; times play no part."""
-    path = settled(path)
-    table = choose_instrument(options.instrument, path).table
-    source = resolve(path, table.patterns, options.series)
-    return source.path, gather_source(source, on_error="raise" if options.on_error == "raise" else "skip"), table
+def _averaged(path: PathOrPaths, options: OpenOptions) -> Averaged:
+    """Return frames to be averaged; times play no part."""
+    path, options = settled(path), replace(options, on_error="raise" if options.on_error == "raise" else "skip")
+    if not is_store(path):
+        table = choose_instrument(options.instrument, path).table
+        source = resolve(path, table.patterns, options.series)
+        if not all_own(source):
+            return gathered_frames(source.path, gather_source(source, on_error=options.on_error), table)
+    return written_frames(*open_lazily(path, replace(options, time="auto", logs=None)))
 
 
 def open_sample(
@@ -244,20 +250,13 @@ def open_sample(
     table = instrument_or_generic(instrument)
     folder = look(path, table.patterns)
     wanted, left_out = select(folder.folders, include, exclude)
+    measured = with_frames(folder.path, wanted, table.patterns)
+    left_out += [name for name in wanted if name not in measured]
     nodes: dict[str, xr.Dataset] = {}
-    for name in wanted:
-        inside = os.path.join(folder.path, name)
-        found = look(inside, table.patterns)
-        if not found.series and not hdf5_files(found, table.patterns):
-            left_out.append(name)
-            if any(stray.lower().endswith(HDF5_SUFFIXES) for stray in found.strays):
-                warn(f"left out: {why_none(found)}")
-            continue
-        with warnings.catch_warnings():
-            if nodes:  # the zone was said with the first one
-                warnings.filterwarnings("ignore", f".*{re.escape(NO_ZONE)}", XinsituWarning)
+    for name in measured:
+        with without(re.escape(NO_ZONE)) if nodes else nullcontext():  # the zone was said with the first one
             nodes[name] = open_measurement(
-                inside,
+                os.path.join(folder.path, name),
                 chunks=chunks,
                 tz=tz,
                 instrument=instrument,
@@ -284,8 +283,19 @@ def measurements_of(path: str | os.PathLike[str]) -> list[Path]:
     folder = look(path)
     if folder.series or hdf5_files(folder, PATTERNS):
         return [Path(path)]
-    inside = [Path(path) / name for name in select(folder.folders)[0]]
-    return [one for one in inside if (found := look(one)).series or hdf5_files(found, PATTERNS)] or [Path(path)]
+    return [Path(path) / name for name in with_frames(path, select(folder.folders)[0])] or [Path(path)]
+
+
+def with_frames(path: str | os.PathLike[str], names: Iterable[str], patterns: Sequence[str] = PATTERNS) -> list[str]:
+    """Names of the folders that hold a measurement; where others hold frames, it is said what to open instead."""
+    found: list[str] = []
+    for name in names:
+        folder = look(os.path.join(path, name), patterns)
+        if folder.series or hdf5_files(folder, patterns):
+            found.append(name)
+        elif holds_images(folder):
+            warn(f"left out: {why_none(folder)}")
+    return found
 
 
 def select(names: tuple[str, ...], include: str = "*", exclude: str = "test*") -> tuple[list[str], list[str]]:

@@ -14,12 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from xinsitu.clock import parse_stamp
-from xinsitu.schema import microseconds_from_time
 
 from .formats import epics
 from .formats.pilatus import PilatusText
 from .gather import Attribute
-from .units import factor, quantity, scaled, unusable
+from .units import MOST_SECONDS, are_seconds, factor, moments_since, quantity, scaled, unusable
 
 _NETCDF = ("DIMENSION_LIST", "REFERENCE_LIST", "CLASS", "NAME", "coordinates", "signal", "target")
 _ATTRIBUTES = ("instrument/NDAttributes", "instrument/detector/NDAttributes", "NDAttributes")
@@ -27,13 +26,12 @@ _CLOCKS = ("timestamp", "timestamps", "epoch", "epoch_trig")
 """UNIX seconds of every frame."""
 _EXPOSURES = {"count_time": "", "exposure_time": "", "acq_parameters/acq_expo_time": "s"}
 """Where exposure times stand, and the unit that the writer prescribes where none is given (BLISS and LIMA)."""
+_READINGS = ("data", "integral", "value")
+"""Where a monitor of NeXus has its counts."""
 _CUTOFFS = ("saturation_value", "detectorSpecific/countrate_correction_count_cutoff", "count_cutoff")
 _PLAUSIBLE = (788_918_400, 4_102_444_800)
 """1995 to 2100, in UNIX seconds."""
 _ENTRIES = 50
-_MOST_SECONDS = 9e9
-_SCALES = {"seconds": 1e6, "milliseconds": 1e3, "microseconds": 1.0, "nanoseconds": 1e-3}
-"""Microseconds in the units of a netCDF time."""
 
 Numbers = npt.NDArray[np.float64]
 
@@ -106,9 +104,10 @@ class Nexus:
 
     def cutoff(self) -> int | None:
         """Count at which pixels are full: the lowest that the file names."""
-        found = [values.min() for name in _CUTOFFS if (values := self.value(name, "")) is not None]
-        known = [value for value in found if np.isfinite(value) and value > 0]
-        return int(min(known)) if known else None
+        found = {name: values.min() for name in _CUTOFFS if (values := self.value(name, "")) is not None}
+        for name in (name for name, value in found.items() if value <= 0):
+            self.say(f"{name} is not above zero; it is not used")
+        return int(min((value for value in found.values() if value > 0), default=0)) or None
 
     def _single(self, name: str, to: str) -> float | None:
         values = self.value(name, to)
@@ -145,8 +144,9 @@ class Nexus:
                 self.say(unusable(name, values[0], unit, to))
                 return None
             values = scaled(values, scale)
-        if not np.isfinite(values).all():
-            self.say(f"{name} is no finite number; it is not used")
+        wrong = "" if np.isfinite(values).all() else "no finite number"
+        if wrong := wrong or ("not above zero" if to and (values.max() <= 0 or values.min() < 0) else ""):
+            self.say(f"{name} is {wrong}; it is not used")
             return None
         return np.broadcast_to(values, (self.count,))
 
@@ -193,7 +193,7 @@ class Nexus:
         return None
 
     def columns(self) -> dict[str, npt.NDArray[Any]]:
-        """Attributes of areaDetector and counters of BLISS that have one number per frame."""
+        """Attributes of areaDetector, counters of BLISS and monitors of NeXus that have one number per frame."""
         found: dict[str, npt.NDArray[Any]] = {}
         for group in (*self._areadetector(), self.root.get("measurement")):
             if not isinstance(group, h5py.Group):
@@ -202,7 +202,23 @@ class Nexus:
                 values = _array(group, name, self.count)
                 if values is not None and not name.startswith("NDArray") and name not in _CLOCKS:
                     found.setdefault(name, values)
-        return found
+        return found | {name: one for name, one in self._monitors() if name not in found}
+
+    def _monitors(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+        """Yield the readings of each NXmonitor by its name; say where they are not one per frame."""
+        entries = _entries(self.root)
+        for group in (one for holder in (*entries, *_instruments(entries)) for one in _groups(holder)):
+            if decoded(group.attrs.get("NX_class")) != "NXmonitor":
+                continue
+            name, known = group.name.rpartition("/")[2], {one: item_of(group, one) for one in _READINGS}
+            found = {one: item for one, item in known.items() if isinstance(item, h5py.Dataset) and item.size > 1}
+            readings = (_array(group, one, self.count) for one in known)
+            if (values := next((one for one in readings if one is not None), None)) is not None:
+                yield name, values
+            for one, item in list(found.items())[: values is None]:
+                self.say(
+                    f"the monitor {name} has {one} of the shape {item.shape}, not one number per frame; it is not used"
+                )
 
     def _areadetector(self) -> Iterator[h5py.Group]:
         """Yield the groups with attributes of areaDetector."""
@@ -224,7 +240,7 @@ class Nexus:
                 return Times(utc, stamps, "epics")
             clock = _array(group, "NDArrayTimeStamp", self.count)
             posix = None if clock is None else epics.posix(float(clock[0]), mtime_ns)
-            if clock is not None and posix is not None and _are_seconds(clock):
+            if clock is not None and posix is not None and are_seconds(clock):
                 utc = np.rint((clock + (posix - clock[0])) * 1e6).astype("int64")
                 return Times(utc, [repr(float(one)) for one in clock], "hdf5:NDArrayTimeStamp")
         return None
@@ -248,7 +264,11 @@ class Nexus:
         return None
 
     def _netcdf(self) -> Times | None:
-        moments = _netcdf_time(self.file, self.count)
+        time = item_of(self.file, "time")
+        units = decoded(time.attrs.get("units")) if isinstance(time, h5py.Dataset) else ""
+        if not isinstance(time, h5py.Dataset) or time.shape != (self.count,) or " since " not in units:
+            return None
+        moments = moments_since(np.asarray(time[()]), units, decoded(time.attrs.get("calendar")))
         return None if moments is None else Times(utc=moments, source="netcdf:time")
 
     def _started(self) -> Times | None:
@@ -261,6 +281,8 @@ class Nexus:
                 self.say(f"{name} is {start!r}, which is no time that is known")
             elif start:
                 return self._from(start)
+            elif (number := self.find(name, kinds="iuf")) is not None:
+                self.say(f"{name} is the number {np.ravel(number[()])[0]}, which is no time that is known")
         return None
 
     def _from(self, start: str) -> Times | None:
@@ -270,7 +292,7 @@ class Nexus:
             if self.find("frame_time") is None:
                 self.say(f"the frames began at {start}; no frame_time says how far they are apart")
             return None
-        if self.count > 1 and not 0 < steps.sum() < _MOST_SECONDS:
+        if self.count > 1 and not 0 < steps.sum() < MOST_SECONDS:
             self.say(f"frame_time of {steps[0]:g} s gives the frames no times")
             return None
         after = np.rint(np.concatenate(([0.0], np.cumsum(steps[:-1]))) * 1e6).astype("int64")
@@ -280,38 +302,11 @@ class Nexus:
         return Times(stamps=[str(moment) for moment in local], source="nexus:start_time")
 
 
-def _netcdf_time(file: h5py.File, count: int) -> npt.NDArray[np.int64] | None:
-    """UTC microseconds of ``time`` as the CF conventions store it; None where it is none."""
-    time = file.get("time")
-    units = decoded(time.attrs.get("units")) if isinstance(time, h5py.Dataset) else ""
-    if not isinstance(time, h5py.Dataset) or time.shape != (count,) or " since " not in units:
-        return None
-    values = np.asarray(time[()])
-    if units.endswith(" since 1970-01-01") and (scale := _SCALES.get(units.split(" ")[0])):
-        if values.dtype.kind not in "iuf" or not _are_seconds(values * (scale / 1e6)):
-            return None
-        whole = values if values.dtype.kind in "iu" and scale == 1.0 else np.rint(values * scale)
-        return whole.astype("int64")
-    import xarray as xr  # the slowest to load, and hardly ever needed to look at a file
-
-    attributes = {"units": units, "calendar": decoded(time.attrs.get("calendar")) or "standard"}
-    try:
-        moments = xr.decode_cf(xr.Dataset({"time": ("time", values, attributes)}))["time"].values
-    except (ValueError, OverflowError, TypeError):
-        return None
-    return microseconds_from_time(moments) if moments.dtype.kind == "M" and not np.isnat(moments).any() else None
-
-
-def _are_seconds(values: npt.NDArray[Any]) -> bool:
-    """Whether all are numbers of seconds that a clock could show."""
-    return bool((np.abs(values.astype("float64")) < _MOST_SECONDS).all())
-
-
 def _array(group: object, name: str, count: int) -> npt.NDArray[Any] | None:
     dataset = item_of(group, name) if isinstance(group, h5py.Group) else None
-    if isinstance(dataset, h5py.Dataset) and dataset.shape == (count,) and dataset.dtype.kind in "iuf":
-        return np.asarray(dataset[()])
-    return None
+    if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "iuf" or dataset.size != count:
+        return None
+    return np.asarray(dataset[()]).ravel() if dataset.ndim else None
 
 
 def item_of(group: h5py.Group, name: str) -> object:
@@ -335,6 +330,14 @@ def _groups(group: h5py.Group) -> list[h5py.Group]:
     return [item for name in list(group)[:_ENTRIES] if isinstance(item := item_of(group, name), h5py.Group)]
 
 
+def _entries(root: h5py.Group) -> list[h5py.Group]:
+    return _groups(root) if root.name == "/" else [root]
+
+
+def _instruments(entries: list[h5py.Group]) -> list[h5py.Group]:
+    return [item for entry in entries if isinstance(item := item_of(entry, "instrument"), h5py.Group)]
+
+
 def instrument_words(file: h5py.File) -> list[str]:
     """Words that say where a file comes from: names of the instrument, the beamline, the facility, the detector."""
     entries = _groups(file)
@@ -348,11 +351,10 @@ def detector_groups(root: h5py.Group, place: str = "") -> list[h5py.Group]:
 
     Of several detectors it is the one that the frames stand in; of several entries those in ``root``.
     """
-    entries = _groups(root) if root.name == "/" else [root]
-    instruments = [item for entry in entries if isinstance(item := item_of(entry, "instrument"), h5py.Group)]
+    entries = _entries(root)
     detectors = [
         item
-        for instrument in instruments
+        for instrument in _instruments(entries)
         for name in list(instrument)[:_ENTRIES]
         if isinstance(item := item_of(instrument, name), h5py.Group)
         and (name == "detector" or decoded(item.attrs.get("NX_class")) == "NXdetector")

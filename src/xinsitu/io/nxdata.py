@@ -9,6 +9,7 @@ Format: https://manual.nexusformat.org/classes/base_classes/NXdata.html
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Hashable, Mapping
 from typing import Any, Literal
@@ -19,18 +20,24 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from xinsitu.schema import CURVES, errors_name
+from xinsitu.schema import OTHER_TIME, errors_name
 
 from .conventions import file_units
 
 ENGINE: Literal["h5netcdf"] = "h5netcdf"
 ENTRY, FRAMES, ELAPSED, PLOT = "entry", "frames", "elapsed", "plot_"
 IMAGE = "image"
+SERIES = ("intensity", "com_y", "com_x", "centre_y", "centre_x", "fwhm_y", "fwhm_x", "area_y", "area_x")
+"""Quantities of ROIs, and of peaks in them, that are plotted."""
 MOST_CURVES = 100
-"""ROIs of which each has a curve; more are a picture, ROIs across."""
+"""Curves of a quantity; more ROIs are a picture, ROIs across."""
 
 
-def as_netcdf(data: xr.Dataset | xr.DataTree, *, frames: bool = False) -> bytes:
+ROWS = 1024
+"""Frames in one piece of a file that grows."""
+
+
+def as_netcdf(data: xr.Dataset | xr.DataTree, *, frames: bool = False, growing: bool = False) -> bytes:
     """Return a netCDF file with its default plot; without one where there are no numbers to plot.
 
     Parameters
@@ -39,10 +46,12 @@ def as_netcdf(data: xr.Dataset | xr.DataTree, *, frames: bool = False) -> bytes:
         What is in it, in memory.
     frames
         Whether ``image`` will be in it.
+    growing
+        Whether rows will be put behind those of a Dataset: time has no end.
     """
-    buffer = io.BytesIO()
+    buffer, how = io.BytesIO(), _without_end(data) if growing and isinstance(data, xr.Dataset) else {}
     with dask.config.set(scheduler="synchronous"):  # a cluster would be asked for a lock on the buffer
-        data.to_netcdf(buffer, engine=ENGINE)
+        data.to_netcdf(buffer, engine=ENGINE, **how)
     below = [one.to_dataset(inherit=False) for one in data.descendants] if isinstance(data, xr.DataTree) else [data]
     if not any(_plots(one, frames=frames) for one in below):
         return buffer.getvalue()
@@ -56,6 +65,13 @@ def as_netcdf(data: xr.Dataset | xr.DataTree, *, frames: bool = False) -> bytes:
             file.attrs.update({"NX_class": "NXroot", "default": name})
             _fill(file.create_group(name), data, frames=frames)
     return buffer.getvalue()
+
+
+def _without_end(data: xr.Dataset) -> dict[str, Any]:
+    """Return how a Dataset is written of which rows will become more: in pieces, however few there are yet."""
+    rows = {name: one for name, one in data.variables.items() if one.dims[:1] == ("time",)}
+    pieces = {name: {**one.encoding, "chunksizes": (ROWS, *one.shape[1:])} for name, one in rows.items()}
+    return {"unlimited_dims": ["time"], "encoding": pieces}
 
 
 def _of_tree(group: h5netcdf.Group, node: xr.DataTree, kind: str) -> bool:
@@ -75,12 +91,18 @@ def _plots(data: xr.Dataset, *, frames: bool = False) -> list[str]:
     """Names of what is plotted, the default first."""
     if frames or set(data.get(IMAGE, xr.DataArray()).dims) == {"time", "y", "x"}:
         return [IMAGE]
-    curves = {name: data[name] for name in CURVES if name in data}
-    series = [name for name, one in curves.items() if set(one.dims) == {"time", "roi"} and one.sizes["roi"]]
-    if series and data.sizes["roi"] <= MOST_CURVES:
+    series = [name for name in SERIES if name in data and _number_of_curves(data[name])]
+    if series and _number_of_curves(data[series[0]]) <= MOST_CURVES:
         return series
     plain = [str(name) for name, one in data.data_vars.items() if _is_plottable(str(name), one)]
     return (series or sorted(plain, key=lambda name: "time" not in data[name].dims))[:1]
+
+
+def _number_of_curves(variable: xr.DataArray) -> int:
+    """ROIs, or peaks in all of them, of a series; 0 of anything else."""
+    others = [dim for dim in variable.dims if dim != "time"]
+    of_rois = len(others) < variable.ndim and others[:1] == ["roi"] and set(others[1:]) <= {"peak", "ridge"}
+    return math.prod(variable.sizes[dim] for dim in others) if of_rois else 0
 
 
 def _is_plottable(name: str, variable: xr.DataArray) -> bool:
@@ -98,7 +120,7 @@ def _fill(
     for name in names:
         dims = data[name].dims if name in data.data_vars else ("time", "y", "x")
         group = entry.create_group(called[name])
-        if name in CURVES and set(dims) == {"time", "roi"} and data.sizes["roi"] <= MOST_CURVES:
+        if name in SERIES and name in data and 0 < _number_of_curves(data[name]) <= MOST_CURVES:
             _curves(group, data, name)
         else:
             _links(group, data, name, dims)
@@ -116,44 +138,56 @@ def _links(group: h5netcdf.Group, data: xr.Dataset, name: str, dims: tuple[Hasha
     above = group.name.rpartition("/")[0]
     above = above.rpartition("/")[0] if not group.name.rpartition("/")[2].startswith(PLOT) else above
     numeric = [str(dim) for dim in dims if dim in data.coords and data[dim].dtype.kind in "iuf" and dim != "time"]
-    axes = [ELAPSED if dim == "time" else str(dim) if dim in numeric else "." for dim in dims]
+    times = {OTHER_TIME: f"other_{ELAPSED}", "time": ELAPSED}
+    axes = [times.get(str(dim)) or (str(dim) if dim in numeric else ".") for dim in dims]
     group.attrs.update({"NX_class": "NXdata", "signal": name, "axes": _texts(*axes)})
-    if "time" in dims:
-        _elapsed(group, data)
+    for dim in [dim for dim in times if dim in dims]:
+        _elapsed(group, data, dim, times[dim])
     for one in (name, *(errors for errors in [errors_name(name)] if errors in data), *numeric):
         group._h5group[one] = h5py.SoftLink(f"{above}/{one}")
 
 
 def _curves(group: h5netcdf.Group, data: xr.Dataset, name: str) -> None:
-    """One curve for each ROI, the first one in front."""
-    values = data[name].transpose("time", "roi")
+    """One curve for each ROI, or for each peak in it, the first one in front."""
+    values = data[name].transpose("time", "roi", ...)
     errors = data.get(errors_name(name))
-    names = safe_names([str(roi) for roi in data["roi"].values])
+    labels = [str(roi) for roi in data["roi"].values]
+    for dim in values.dims[2:]:
+        labels = [f"{roi} {dim} {number}" for roi in labels for number in range(data.sizes[dim])]
+    names, shape = safe_names(labels), (values.sizes["time"], len(labels))
     about: dict[str, Any] = {
         "NX_class": "NXdata", "signal": names[0], "axes": _texts(ELAPSED), "title": str(values.attrs["long_name"])
         if "long_name" in values.attrs else name,
     }  # fmt: skip
     group.attrs.update(about | ({"auxiliary_signals": _texts(*names[1:])} if names[1:] else {}))
     _elapsed(group, data)
-    for number, (called, roi) in enumerate(zip(names, data["roi"].values, strict=True)):
+    for number, (called, roi) in enumerate(zip(names, labels, strict=True)):
         units = file_units(str(values.attrs.get("units", "1")))
         words = {"units": units, "long_name": f"{about['title']} of {roi} ({units})"}
-        _variable(group, called, values.values[:, number], words)
+        _variable(group, called, values.values.reshape(shape)[:, number], words)
         if errors is not None:
-            _variable(group, errors_name(called), errors.transpose("time", "roi").values[:, number], {"units": units})
+            column = errors.transpose(*values.dims).values.reshape(shape)[:, number]
+            _variable(group, errors_name(called), column, {"units": units})
 
 
-def _elapsed(group: h5netcdf.Group, data: xr.Dataset) -> None:
-    time = np.asarray(data["time"].values) if "time" in data.coords else np.arange(data.sizes["time"])
+def _elapsed(group: h5netcdf.Group, data: xr.Dataset, dim: str = "time", called: str = ELAPSED) -> None:
+    time = np.asarray(data[dim].values) if dim in data.coords else np.arange(data.sizes[dim])
     words = {"long_name": "frame"}
     if time.dtype.kind == "M":
         words = {"units": "s", "long_name": f"time since {str(time[:1].astype('datetime64[s]'))[2:-2]} (s)"}
         time = (time - time[:1]).astype("timedelta64[ns]").astype(np.int64) / 1e9
-    _variable(group, ELAPSED, time.astype(np.float64), words)
+    _variable(group, called, time.astype(np.float64), words, dim)
 
 
-def _variable(group: h5netcdf.Group, name: str, values: Any, words: Mapping[str, str]) -> None:  # noqa: ANN401 - 1-D
-    variable = group.create_variable(name, ("time",), np.float64, data=np.asarray(values, dtype=np.float64))
+def _variable(
+    group: h5netcdf.Group,
+    name: str,
+    values: Any,  # noqa: ANN401 - 1-D
+    words: Mapping[str, str],
+    dim: str = "time",
+) -> None:
+    pieces = (ROWS,) if group._all_dimensions[dim].isunlimited() else None
+    variable = group.create_variable(name, (dim,), np.float64, data=np.asarray(values, dtype=np.float64), chunks=pieces)
     variable.attrs.update(words)
 
 

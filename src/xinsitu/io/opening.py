@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import replace
+from typing import TypeGuard
 
 import numpy as np
 import xarray as xr
@@ -37,8 +39,8 @@ def open_lazily(path: PathOrPaths, opening: OpenOptions) -> tuple[xr.Dataset, Fr
         As in :func:`~xinsitu.io.measurement.open_measurement`.
     """
     path = settled(path)
-    if not isinstance(path, list) and attributes_of(store := os.path.abspath(os.path.expanduser(path))) is not None:
-        dataset, stack = reopened_store(store, opening)
+    if is_store(path):
+        dataset, stack = reopened_store(_absolute(path), opening)
         return dataset, stack
     chosen = choose_instrument(opening.instrument, path)
     source = resolve(path, chosen.table.patterns, opening.series)
@@ -55,8 +57,21 @@ def open_lazily(path: PathOrPaths, opening: OpenOptions) -> tuple[xr.Dataset, Fr
     return dataset, gathered.stack
 
 
-def described(source: Source, gathered: Gathered, opening: OpenOptions, chosen: Chosen) -> xr.Dataset:
+def is_store(path: PathOrPaths) -> TypeGuard[str | os.PathLike[str]]:
+    """Whether frames lie in a Zarr store."""
+    return isinstance(path, str | os.PathLike) and attributes_of(_absolute(path)) is not None
+
+
+def _absolute(path: str | os.PathLike[str]) -> str:
+    return os.path.abspath(os.path.expanduser(path))
+
+
+def described(
+    source: Source, gathered: Gathered, opening: OpenOptions, chosen: Chosen, *, last: bool = False
+) -> xr.Dataset:
     """Return the Dataset of frames that were gathered: with their times, and the logs beside them.
+
+    ``last``: they are the last ones of a measurement, of which points of a log cannot be counted.
 
     Raises
     ------
@@ -81,7 +96,8 @@ def described(source: Source, gathered: Gathered, opening: OpenOptions, chosen: 
     dataset = assemble(source.path, gathered, clock, chosen)
     if opening.scan is not None:
         dataset = dataset.assign_coords(measurement=f"{dataset.measurement.item()}_{opening.scan}")
-    return _with_logs(dataset, opening.logs, source, _keys(dataset, gathered, clock, table), table)
+    keys = replace(_keys(dataset, gathered, clock, table), last=last)
+    return _with_logs(dataset, opening.logs, source, keys, table)
 
 
 def _reopened(source: Source, gathered: Gathered, opening: OpenOptions, chosen: Chosen) -> xr.Dataset:
@@ -134,6 +150,8 @@ def _with_logs(
             return dataset
         columns, said = join_logs(paths, keys, table)
     except DocumentError as error:
+        if keys.last:  # what does not fit some may fit all
+            return dataset
         names = ", ".join(map(os.path.basename, paths[:3]))
         said = f"{f'{names} is not' if names else 'no log is'} joined to the frames: {error}"
         if logs != "auto":

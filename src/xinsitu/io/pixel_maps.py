@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import struct
 import tokenize
-import warnings
 from collections.abc import Callable
 from typing import Literal
 
@@ -19,7 +18,7 @@ from xinsitu.schema import describe, require
 
 from .disk import ordinary
 from .formats.hdf5_links import opened, refuse_outside_links
-from .formats.header import MAX_PIXELS, FrameFault
+from .formats.header import MAX_PIXELS, FrameFault, faults_of
 from .formats.reading import read_frame, read_header
 from .instruments import Instrument
 from .nexus import detector_groups, item_of
@@ -139,9 +138,9 @@ def _text(path: str) -> npt.NDArray[np.float64]:
     """Rows of numbers with blanks, tabs or commas between them."""
     with open(path, encoding="utf-8-sig") as file:
         lines = [line.replace(",", " ").replace("D", "E") for line in file]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that there is nothing is said in our own words
-        return np.loadtxt(lines, ndmin=2)
+    if not any(line.partition("#")[0].strip() for line in lines):  # NumPy would warn; it is said in our own words
+        return np.empty((0, 0))
+    return np.loadtxt(lines, ndmin=2)
 
 
 def _hdf5(path: str, wanted: str | None) -> npt.NDArray[np.generic]:
@@ -149,7 +148,7 @@ def _hdf5(path: str, wanted: str | None) -> npt.NDArray[np.generic]:
         refuse_outside_links(path, inside=os.path.dirname(os.path.abspath(path)))
     except ValueError as error:
         raise FrameError(path, str(error).removeprefix(f"{path}: ")) from None
-    with opened(path) as file:
+    with faults_of(path), opened(path) as file:
         names: list[str] = []
         file.visititems(lambda name, item: names.append(name) if _is_map(item) else None)
         place = wanted if wanted is not None else names[0] if len(names) == 1 else None
@@ -281,7 +280,7 @@ def _hdf5_mask(path: str) -> npt.NDArray[np.generic]:
         refuse_outside_links(path, inside=os.path.dirname(os.path.abspath(path)))
     except ValueError as error:
         raise FrameError(path, str(error).removeprefix(f"{path}: ")) from None
-    with opened(path) as file:
+    with faults_of(path), opened(path) as file:
         found = pixel_mask(file, say=lambda remark: warn(f"{path}: {remark}"))
     if found is None:
         raise FrameError(path, f"no mask at {', '.join(_PLACES[:4])} or {_PLACES[4]}")

@@ -6,6 +6,7 @@ again it gives the Dataset that was written, coordinate by coordinate; nothing i
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,9 +22,11 @@ from xinsitu.schema import APPLIED, QUANTITIES, TIME_ENCODING, UNKNOWN_ZONE
 from xinsitu.variables import Counted
 
 from .conventions import from_file
+from .discover import first_frame
 from .formats.hdf5_links import opened
+from .formats.header import MAX_PIXELS, faults_of
 from .formats.stack import LazyStack
-from .formats.zarr_stack import COMPLETE, IMAGE, ROOT, ZarrStack, attributes_of, zarr
+from .formats.zarr_stack import COMPLETE, IMAGE, ROOT, ZarrStack, attributes_of, files_of, zarr
 from .gather import Gathered
 from .instruments import GENERIC, Instrument, load_instrument
 from .lazy_frames import lazily
@@ -36,6 +39,10 @@ from .times import Readings, make_times
 
 PARTS = frozenset({"frame", "scan", "stamp", "frame_status"})
 """Coordinates that a file of frames has where its attributes are lost, as after ``scan.image.to_netcdf(...)``."""
+_WHOLE = frozenset({"sample", "measurement", "exposure_time"})
+"""Coordinates without an axis that are of a whole measurement."""
+_MOST = 2**30
+"""Bytes that everything but the frames of a store may take: some millions of frames."""
 _OF_THE_FILE = ("recipe", "versions", COMPLETE)
 """Attributes that say how the file was made, and nothing of what is computed from it."""
 
@@ -46,13 +53,16 @@ def is_own(path: str) -> bool:
         with opened(path) as file:
             image = file.get("image")
             known = "xinsitu_version" in file.attrs or set(file) >= PARTS
-            return known and isinstance(image, h5py.Dataset) and image.ndim == 3 and _is_time(file.get("time"))
-    except OSError:
+            return known and isinstance(image, h5py.Dataset) and _is_time(file.get("time"), image.ndim - 2)
+    except Exception:  # noqa: BLE001 - whatever HDF5 throws at it, who reads its frames says what is wrong
         return False
 
 
-def _is_time(item: object) -> bool:
-    return isinstance(item, h5py.Dataset) and item.ndim == 1 and " since " in decoded(item.attrs.get("units"))
+def _is_time(item: object, ndim: int) -> bool:
+    """Whether it is the time of several frames, or of one that was taken out of them, which has no such axis."""
+    if not isinstance(item, h5py.Dataset) or ndim not in (0, 1):
+        return False
+    return bool(item.ndim == ndim and " since " in decoded(item.attrs.get("units")))
 
 
 def reopened(source: Source, gathered: Gathered, opening: OpenOptions, chosen: Chosen) -> xr.Dataset:
@@ -89,20 +99,21 @@ def reopened_store(path: str, opening: OpenOptions) -> tuple[xr.Dataset, ZarrSta
     attributes = attributes_of(path) or {}
     if "xinsitu_version" not in attributes:
         raise LayoutError(f"{path}: holds no frames that xinsitu wrote; open it with xr.open_zarr")
-    status = os.stat(os.path.join(path, ROOT))
-    zarr()
-    try:
+    group, files = zarr().open_group, files_of(path)
+    with faults_of(path, "the Zarr store is damaged"):
+        arrays = dict(group(path, mode="r", zarr_format=3, use_consolidated=False).arrays())
+        chunk = arrays[IMAGE].chunks
+        if math.prod(chunk) > MAX_PIXELS or sum(one.nbytes for name, one in arrays.items() if name != IMAGE) > _MOST:
+            raise ValueError(f"frames {arrays[IMAGE].shape} in chunks {chunk} are more than memory is given to")
         with xr.open_zarr(path, consolidated=False, chunks=None, zarr_format=3) as store:
             image, rest = store[IMAGE], store.drop_vars(IMAGE).load()
-    except Exception as error:  # noqa: BLE001 - whatever a library throws at a damaged store is a fault of that store
-        raise LayoutError(f"{path}: the Zarr store is damaged ({' '.join(str(error).split())})") from None
     if image.dims != ("time", "y", "x"):
         raise LayoutError(f"{path}: its image has dims {', '.join(map(str, image.dims))}, not time, y, x")
     count, rows, columns = image.shape
     stack = ZarrStack(
-        path=path, root_bytes=status.st_size, mtime_ns=status.st_mtime_ns, frames=count, frame_shape=(rows, columns),
-        stored=image.dtype, step=int(image.encoding["chunks"][0]), promote=opening.on_error == "nan",
-        complete=bool(attributes.get(COMPLETE)),
+        path=path, files={name: state for name, state in files.items() if name.startswith((ROOT, IMAGE + os.sep))},
+        frames=count, frame_shape=(rows, columns), stored=image.dtype, across=chunk[1:], step=chunk[0],
+        promote=opening.on_error == "nan", complete=bool(attributes.get(COMPLETE)),
     )  # fmt: skip
     chosen = named_instrument(opening.instrument) or Chosen(load_instrument(GENERIC), NOBODY)
     for variable in (image.variable, *rest.variables.values()):  # JSON knows lists, CF arrays of the variable's kind
@@ -134,14 +145,32 @@ def _rebuilt(
     dataset = _with_times(dataset, path, opening)
     dataset["time"].encoding = dict(TIME_ENCODING)
     dataset.encoding["source"] = dataset["image"].encoding["source"] = path
+    dataset["image"].encoding[schema.FIRST_FRAME] = _first_frame(dataset, stack, path)
     return dataset
+
+
+def _first_frame(dataset: xr.Dataset, stack: LazyStack, path: str) -> frozenset[str]:
+    number = int(dataset["frame"].values[0]) if "frame" in dataset.coords else 0
+    stamp = str(dataset["stamp"].values[0]) if "stamp" in dataset.coords else ""
+    return first_frame(path, getattr(stack, "names", ("",))[0], str(dataset.attrs.get("source", "")), number, stamp)
 
 
 def _rest(path: str) -> xr.Dataset:
     """Everything in a file but its pixels."""
-    with xr.open_dataset(path, engine=ENGINE, drop_variables="image") as file:
-        rest = file.load()
-    return _plain(rest)
+    with faults_of(path):
+        with xr.open_dataset(path, engine=ENGINE) as file:  # its image, not read, says what is a coordinate
+            rest = file.drop_vars(IMAGE).load()
+        return _of_frames(_plain(rest))
+
+
+def _of_frames(rest: xr.Dataset) -> xr.Dataset:
+    """Give one frame that was taken out of a measurement its axis of time again."""
+    if rest["time"].ndim:
+        return rest
+    own = {name: one for name, one in rest.coords.items() if name == "time_bounds" or not (one.ndim or name in _WHOLE)}
+    return rest.assign_coords(
+        {name: (("time", *one.dims), one.values[np.newaxis], one.attrs) for name, one in own.items()}
+    )
 
 
 def _plain(rest: xr.Dataset) -> xr.Dataset:
@@ -250,7 +279,8 @@ def said_of(source: Source) -> dict[str, Any]:
     """Return what frames that were written say of themselves: instrument, clock, detector; empty for all others."""
     if not all_own(source):
         return {}
-    with opened(os.path.join(source.folder, source.files[0].name)) as file:
+    path = os.path.join(source.folder, source.files[0].name)
+    with faults_of(path), opened(path) as file:
         return read_attributes(file) | {APPLIED: decoded(file["image"].attrs.get(APPLIED))}
 
 

@@ -21,6 +21,7 @@ from xinsitu.variables import as_frames
 from .conventions import from_file, to_file
 from .disk import refuse_existing, refuse_other_format, write_whole
 from .formats.hdf5_links import refuse_outside_links
+from .formats.header import disc_fault
 from .nxdata import ENGINE, as_netcdf
 
 PathLike = str | os.PathLike[str]
@@ -74,13 +75,17 @@ def write_results(
     """
     refuse_other_format(path)
     path = refuse_existing(path, overwrite=overwrite)
+    return write_whole(path, as_netcdf(loaded(results, recipe)), overwrite=overwrite)
+
+
+def loaded(results: xr.Dataset | xr.DataTree, recipe: Mapping[str, Any] | None = None) -> xr.Dataset | xr.DataTree:
+    """Return results in memory, as they are written, with what they were made by."""
     if isinstance(results, xr.DataTree):
-        loaded: xr.Dataset | xr.DataTree = results.map_over_datasets(storable).compute()
-        loaded.attrs = {**_attributes(results.attrs), **provenance(recipe)}
-    else:
-        schema.check_kind(results, "Dataset")
-        loaded = storable(results).assign_attrs(provenance(recipe)).compute()
-    return write_whole(path, as_netcdf(loaded), overwrite=overwrite)
+        tree: xr.DataTree = results.map_over_datasets(storable).compute()
+        tree.attrs = {**_attributes(results.attrs), **provenance(recipe)}
+        return tree
+    schema.check_kind(results, "Dataset")
+    return storable(results).assign_attrs(provenance(recipe)).compute()
 
 
 def provenance(recipe: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -200,6 +205,17 @@ _DOCUMENTS: Mapping[str, type | None] = {
 """Attributes that hold a JSON object, or a list of what; without one of them a result loses no number."""
 
 
+def holds_series(result: xr.Dataset) -> bool:
+    """Whether a result is a time series of ROIs, neither frames nor the fits of peaks, which have flags for each axis.
+
+    Examples
+    --------
+    >>> holds_series(xr.Dataset({"intensity": (("time", "roi"), [[1.0]])}))
+    True
+    """
+    return {"time", "roi"} <= set(result.dims) and "quality_y" not in result.data_vars
+
+
 def _with_sensible_documents(result: xr.Dataset, path: Path) -> xr.Dataset:
     """Leave out what is no JSON of its kind, and say so; refuse a result that hides how it was scaled."""
     if "attenuation" in result.attrs:
@@ -231,7 +247,8 @@ def _document(text: object) -> Any:  # noqa: ANN401 - whatever a file holds
 
 
 def _damaged(path: Path, fault: Exception) -> SchemaError:
-    return SchemaError(f"{path}: cannot be read as netCDF ({' '.join(str(fault).split())})")
+    said = disc_fault(fault) or f"cannot be read as netCDF ({' '.join(str(fault).split())})"
+    return SchemaError(f"{path}: {said}")
 
 
 def _loaded(lazy: xr.Dataset) -> xr.Dataset:

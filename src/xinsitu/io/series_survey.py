@@ -33,7 +33,7 @@ class SeriesSurvey:
     folder, series
         The files.
     headers
-        Of the good frames.
+        Of the good frames, one for each page of a file.
     faults
         Of the others.
     axis
@@ -42,6 +42,8 @@ class SeriesSurvey:
         Time zone of the stamps, empty where it is not known, and where that comes from.
     instrument
         Whose frames these are, and by what that is known.
+    files
+        How many files there are, good and bad.
     suspects
         Names of good frames whose end was never written and reads as zeros.
     checked
@@ -61,6 +63,7 @@ class SeriesSurvey:
     zone: str
     zone_source: str
     instrument: str
+    files: int
     suspects: tuple[str, ...] = ()
     checked: bool = False
     unwritten: int = 0
@@ -90,21 +93,28 @@ class SeriesSurvey:
         detector, serial = first.detector
         detector, serial = self.written.get("detector", detector), self.written.get("detector_serial", serial)
         what = ", ".join(part for part in (detector, f"S/N {serial}" if serial else "") if part)
-        pages = sum(header.pages for header in self.headers)
         size = sum(header.size for header in self.headers) / 1e6
         lines = [
-            f"frames    {pages} of {first.shape[0]} x {first.shape[1]} {first.dtype.newbyteorder('=')}, {size:.1f} MB"
+            f"frames    {len(self.headers)} of {first.shape[0]} x {first.shape[1]} {first.dtype.newbyteorder('=')}, "
+            + f"{size:.1f} MB"
             + (f" ({what})" if what else "")
         ]
         text = first.text
         if text.exposure_time is not None:
             period = "" if text.exposure_period is None else f", period {text.exposure_period:g} s"
-            lines.append(f"exposure  {text.exposure_time:g} s{period}{self._apart(text.exposure_period)}")
+            lines.append(f"exposure  {self._exposures()} s{period}{self._apart(text.exposure_period)}")
         if done := str(self.written.get(APPLIED, "")).split():
             lines.append(f"done      {', '.join(done)}")
         if text.flat_field:
             lines.append(f"flat      camserver has already applied {text.flat_field}")
         return lines
+
+    def _exposures(self) -> str:
+        """Shortest and longest, where frames were not all exposed alike."""
+        every = [header.text.exposure_time for header in self.headers]
+        known = [one for one in every if one is not None]
+        ends = f"{min(known):g}" if min(known) == max(known) else f"{min(known):g} to {max(known):g}"
+        return ends + (f" ({every.count(None)} frames do not say)" if None in every else "")
 
     def _apart(self, period: float | None) -> str:
         """Say how far frames are apart where that is not the period of their header."""

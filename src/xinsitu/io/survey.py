@@ -16,11 +16,11 @@ from xinsitu.clock import find_zone
 from xinsitu.errors import LayoutError, TimeError, collected, in_a_line
 from xinsitu.schema import UNKNOWN_ZONE, FrameStatus
 
-from .discover import HDF5_SUFFIXES, Folder, FrameName, Series, look, natural_key, why_none
+from .discover import Folder, FrameName, Series, holds_images, look, natural_key, why_none
 from .faults import check_pixels, find_suspects, hollow, read_headers
 from .formats.hdf5_stack import Hdf5Stack
 from .formats.header import FrameFault, FrameHeader
-from .gather import Gathered
+from .gather import Gathered, by_page
 from .gather_hdf5 import check_hdf5, join_hdf5, read_hdf5, unwritten, without_unwritten
 from .instruments import GENERIC, Instrument
 from .options import OpenOptions, check_instrument
@@ -54,7 +54,7 @@ class Survey:
     @property
     def n_frames(self) -> int:
         """Good frames, in the folders inside too."""
-        here = sum(header.pages for series in self.series for header in series.headers)
+        here = sum(len(series.headers) for series in self.series)
         return here + sum(survey.n_frames for survey in self.inside)
 
     @property
@@ -85,10 +85,11 @@ class Survey:
             lines += [f"  series    {series.series}"] if len(self.series) > 1 else []
             lines += [f"  {line}" for line in series.lines()]
         if self.series:
-            files = sum(len(series.series.files) for series in self.series)
+            files, frames = sum(one.files for one in self.series), sum(len(one.headers) for one in self.series)
             bad = sum(len(series.faults) for series in self.series)
             others = len(self.folder.logs) + len(self.folder.strays)
-            lines.append(f"  files     {files + others} seen = {files - bad} good frames + {bad} bad + {others} others")
+            good = f"{frames} good frames" if frames == files - bad else f"{files - bad} good ({frames} frames)"
+            lines.append(f"  files     {files + others} seen = {good} + {bad} bad + {others} others")
         lines += [f"  log       {name}" for name in self.folder.logs]
         lines += [f"  no frame  {name}" for name in self.folder.strays]
         told = {os.path.basename(reason.partition(": ")[0]) for reason in self.unread} | self._names_inside()
@@ -150,7 +151,10 @@ def survey(
 
     Examples
     --------
-    >>> print(survey("0884/time1"))     # doctest: +SKIP
+    >>> print(survey("0884/time1"))
+    /...0884/time1
+      frames    20 of 195 x 487 int32, 7.7 MB (PILATUS 100K, S/N 1-0884)
+      ...
     """
     check_instrument(instrument)
     if tz is not None:
@@ -164,15 +168,11 @@ def survey(
     inside = [
         _survey(os.path.join(found.folder.path, name), how) for name in sorted(found.folder.folders, key=natural_key)
     ]
-    unread = tuple(why_none(one.folder) for one in inside if not one.series and _has_stacks(one.folder))
+    unread = tuple(why_none(one.folder) for one in inside if not one.series and holds_images(one.folder))
     result = Survey(found.folder, found.series, tuple(one for one in inside if one.series), unread)
     if not result.series and not result.inside:
         raise LayoutError(why_none(found.folder, inside=False))
     return result
-
-
-def _has_stacks(folder: Folder) -> bool:
-    return any(name.lower().endswith(HDF5_SUFFIXES) for name in folder.strays)
 
 
 def _survey_files(source: Source, how: _How, chosen: Chosen) -> Survey:
@@ -232,6 +232,7 @@ def _survey_hdf5(source: Source, how: _How, chosen: Chosen) -> SeriesSurvey:
         zone=zone,
         zone_source=zone_source,
         instrument=instrument,
+        files=len(source.files),
         checked=how.check,
         unwritten=never,
         written=written,
@@ -245,12 +246,13 @@ def _survey_series(folder: str, series: Series, how: _How, chosen: Chosen) -> Se
     if how.check:
         found, dark = check_pixels(folder, series.files, found)
     suspects = find_suspects(folder, series.files, found, dark)
-    good = [(file, header) for file, header in zip(series.files, found, strict=True) if isinstance(header, FrameHeader)]
+    pairs = by_page(series.files, found)
+    good = [(file, header) for file, header in pairs if isinstance(header, FrameHeader)]
     zone, zone_source = how.zone(chosen)
     axis, trouble = _axis(folder, good, zone) if good else (None, "no frame can be read")
     return SeriesSurvey(
         folder=folder,
-        series=series,
+        series=replace(series, files=tuple(file for file, _ in pairs)),
         headers=tuple(header for _, header in good),
         faults=tuple(header for header in found if isinstance(header, FrameFault)),
         axis=axis,
@@ -258,8 +260,9 @@ def _survey_series(folder: str, series: Series, how: _How, chosen: Chosen) -> Se
         zone=zone,
         zone_source=zone_source,
         instrument=str(chosen),
+        files=len(series.files),
         suspects=tuple(series.files[index].name for index in suspects),
-        remarks=tuple(dict.fromkeys(remark for _, header in good for remark in header.remarks)),
+        remarks=tuple(dict.fromkeys(said for one in found if isinstance(one, FrameHeader) for said in one.remarks)),
         checked=how.check,
     )
 

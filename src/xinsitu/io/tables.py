@@ -124,7 +124,7 @@ def write_csv(
     """
     path = refuse_existing(path, overwrite=overwrite)
     table = to_dataframe(series, layout)
-    units = table.attrs["units"]
+    units = table.attrs.pop("units")  # pandas copies attributes with every part of a table
     for name in [name for name in table if pd.api.types.is_string_dtype(table[name])]:
         table[name] = table[name].map(_harmless)
     table.columns = [_harmless(f"{name} [{units[name]}]" if name in units else name) for name in table.columns]

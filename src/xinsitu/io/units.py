@@ -10,13 +10,18 @@ import functools
 import math
 import re
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from xinsitu.schema import microseconds_from_time
+
 Value = TypeVar("Value", float, npt.NDArray[np.float64])
 
+MOST_SECONDS = 9e9
+_SCALES = {"seconds": 1e6, "milliseconds": 1e3, "microseconds": 1.0, "nanoseconds": 1e-3}
+"""Microseconds in the units of a netCDF time."""
 _UNITS: dict[str, tuple[str, float]] = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), ("s", 1.0)),
     **dict.fromkeys(("min", "mins", "minute", "minutes"), ("s", 60.0)),
@@ -163,3 +168,31 @@ def split_label(label: str) -> tuple[str, str]:
     if match is None:
         return label.strip(), ""
     return match["name"].strip(), (match["square"] or match["round"] or match["slash"] or "").strip()
+
+
+def moments_since(values: npt.NDArray[Any], units: str, calendar: str = "") -> npt.NDArray[np.int64] | None:
+    """UTC microseconds of a time as the CF conventions store it; None where it is none.
+
+    Examples
+    --------
+    >>> moments_since(np.array([0.5, 2.0]), "seconds since 1970-01-01"), moments_since(np.array([1]), "pixels since 3")
+    (array([ 500000, 2000000]), None)
+    """
+    if units.endswith(" since 1970-01-01") and (scale := _SCALES.get(units.split(" ")[0])):
+        if values.dtype.kind not in "iuf" or not are_seconds(values * (scale / 1e6)):
+            return None
+        whole = values if values.dtype.kind in "iu" and scale == 1.0 else np.rint(values * scale)
+        return whole.astype("int64")
+    import xarray as xr  # the slowest to load, and hardly ever needed to look at a file
+
+    attributes = {"units": units, "calendar": calendar or "standard"}
+    try:
+        moments = xr.decode_cf(xr.Dataset({"time": ("time", values, attributes)}))["time"].values
+    except (ValueError, OverflowError, TypeError):
+        return None
+    return microseconds_from_time(moments) if moments.dtype.kind == "M" and not np.isnat(moments).any() else None
+
+
+def are_seconds(values: npt.NDArray[Any]) -> bool:
+    """Whether all are numbers of seconds that a clock could show."""
+    return bool((np.abs(values.astype("float64")) < MOST_SECONDS).all())

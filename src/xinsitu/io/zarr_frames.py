@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +21,13 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from dask.base import tokenize
+from dask.system import CPU_COUNT
 
 from xinsitu import schema
 from xinsitu.errors import ResultExists, SchemaError, warn
 from xinsitu.kernels import DARK, UNREAD, marked
 from xinsitu.schema import FrameStatus
-from xinsitu.variables import SAID_LATER, Called, remarks_on_frames
+from xinsitu.variables import SAID_LATER, Called, as_written, remarks_on_frames
 
 from .compressed_frames import BITSHUFFLE, COMPRESSIONS, DEFLATE, DEFLATE_LEVEL
 from .disk import ENDING_OF_STORES, claimed, here, is_alive, refuse_existing
@@ -33,8 +35,8 @@ from .formats.zarr_stack import COMPLETE, IMAGE, chunk_file, zarr
 from .results import in_chunks, provenance, storable
 
 _STORE, _CORNERS, _OWNER, _DESCRIBED = "store", "corners", "owner", "described"
-"""What lies in a part: the store to be; the first pixels of frames, one file for each chunk, which tell why a frame is
-NaN; the process that writes; a file that is there when everything but the frames is."""
+"""What lies in a part: the store to be; the first pixels of frames, one file for each chunk that is on the disc, which
+tell why a frame is NaN; the process that writes; a file that is there when everything but the frames is."""
 
 
 def write_zarr(
@@ -47,7 +49,7 @@ def write_zarr(
 ) -> Path:
     """Write a measurement to a Zarr store of format 3; see :func:`~xinsitu.io.frame_files.write_frames`."""
     path = refuse_existing(path, overwrite=overwrite)
-    image = in_chunks(schema.image_of(measurement).transpose("time", "y", "x"))
+    image = in_chunks(as_written(schema.image_of(measurement)).transpose("time", "y", "x"))
     codecs = _codecs(compression)
     rest = storable(measurement.drop_vars(IMAGE)).assign_attrs(provenance(recipe), **{COMPLETE: 1}).compute()
     part = path.parent / f".{path.name[:60]}.{tokenize(image.data, compression)[:16]}{ENDING_OF_STORES}"
@@ -126,13 +128,15 @@ def _store(part: Path, image: xr.DataArray) -> None:
     """Write the chunks that are not there, a run of them after the other."""
     lazy, step = image.data, int(image.data.chunks[0][0]) if image.size else 1
     count = lazy.numblocks[0] if image.size else 0
-    missing = np.array([not chunk_file(part / _STORE, number).is_file() for number in range(count)], dtype=bool)
+    missing = np.array([not _corner(part, number).is_file() for number in range(count)], dtype=bool)
     edges = np.flatnonzero(np.diff(missing, prepend=False, append=False)) * step
     target = _Chunks(os.fspath(part), step)
     runs = [slice(int(a), min(int(b), lazy.shape[0])) for a, b in zip(edges[::2], edges[1::2], strict=True)]
-    if runs:
-        da.store([lazy[run] for run in runs], [target] * len(runs), lock=False,
-                 regions=[(run, slice(None), slice(None)) for run in runs])  # fmt: skip
+    threads = dask.config.get("num_workers", None) or CPU_COUNT
+    if runs:  # with threads of its own: none writes any more when this is left, whoever ended it
+        with ThreadPoolExecutor(threads) as pool, dask.config.set(pool=pool):
+            da.store([lazy[run] for run in runs], [target] * len(runs), lock=False,
+                     regions=[(run, slice(None), slice(None)) for run in runs])  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -146,9 +150,6 @@ class _Chunks:
         first = int(key[0].start or 0)
         if first % self.step or len(block) > self.step:
             raise SchemaError(f"{self.part}: {len(block)} frames from {first} are no chunk of {self.step}")
-        np.save(
-            Path(self.part, _CORNERS, str(first // self.step)), block[:, :1, :1]
-        )  # before the chunk: it is complete
         array = zarr().open_array(Path(self.part, _STORE, IMAGE), mode="r+")
         array = array.with_config({"write_empty_chunks": True})  # zeros, too: what is not there is lost
         array[first : first + len(block)] = block
@@ -157,6 +158,13 @@ class _Chunks:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+        corner = _corner(self.part, first // self.step)  # after the chunk: it is there for good
+        np.save(aside := Path(self.part, corner.name), block[:, :1, :1])
+        os.replace(aside, corner)
+
+
+def _corner(part: str | os.PathLike[str], chunk: int) -> Path:
+    return Path(part, _CORNERS, f"{chunk}.npy")
 
 
 def _mark_lost(part: Path) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:

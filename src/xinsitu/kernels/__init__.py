@@ -7,7 +7,6 @@ negative number (signed: -1 gap, -2 bad) or the highest number of its type (unsi
 from .half_maximum import HalfMaximum as HalfMaximum
 from .half_maximum import ambiguous as ambiguous
 from .half_maximum import half_maximum as half_maximum
-from .half_maximum import peak_of as peak_of
 from .half_maximum import rivals as rivals
 from .pixels import DARK as DARK
 from .pixels import UNREAD as UNREAD

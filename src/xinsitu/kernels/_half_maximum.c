@@ -18,6 +18,7 @@
 #define ROUNDS 5
 #define NARROW 4.0
 #define LEAST_BINS 9
+#define FAR 700.0
 #define LANES 16
 #define GAUSSIAN (8 * 0.69314718055994530942)
 
@@ -84,8 +85,8 @@ static double rivals(const double *profile, int64_t n, double top, double noise)
     if (!(noise > 0)) return 1;
     double s[LANES] = {0}, square = 4 * (noise * noise);
     for (int64_t i = 0; i < n; i++) {
-        double away = top - profile[i];
-        s[i % LANES] += exp(-(away * away / square));
+        double away = top - profile[i], far = away * away / square;
+        if (!(far >= FAR)) s[i % LANES] += exp(-far);
     }
     return fmax(together(s), 1);
 }

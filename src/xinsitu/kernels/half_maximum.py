@@ -31,6 +31,8 @@ NARROW = 4.0
 """Width up to which fourth differences are those of the peak."""
 LEAST_BINS = 9
 """Profiles of fewer bins are taken bin by bin."""
+FAR = 700.0
+"""Beside 1, ``exp`` of this and more below zero is nothing; processors are slow where it is too small a number."""
 
 
 class HalfMaximum(NamedTuple):
@@ -104,18 +106,6 @@ def _by_numpy(net: Doubles, level: float) -> HalfMaximum:
     return HalfMaximum(positions[0], positions[1], peak, height, by_bin, height_by_bin, smooth, soft)
 
 
-def peak_of(profile: Doubles, base: Doubles, level: float = 0.5) -> Indices:
-    """Bin of the peak of profiles ``(frame, bin)``, as :func:`half_maximum` finds it, without anything else.
-
-    Examples
-    --------
-    >>> peak_of(np.array([[0.0, 4.0, 8.0, 4.0, 0.0]]), np.array([0.0])).tolist()
-    [2]
-    """
-    net = np.nan_to_num(profile - base[:, None])
-    return np.asarray(_soft(net, _windows(net, level)[0]).argmax(axis=1))
-
-
 def _whole(number: Doubles) -> Indices:
     return np.floor(number + 0.5).astype(np.intp)
 
@@ -132,8 +122,8 @@ def _soft(net: Doubles, bins: Indices) -> Doubles:
 def rivals(profile: Doubles, top: Doubles, noise: Doubles) -> Doubles:
     """How many bins are as high as the highest one, as far as the noise of a bin lets tell; 1 or more."""
     below = np.square(top[:, None] - profile)
-    far = np.divide(below, 4 * noise[:, None] ** 2, out=np.full(below.shape, np.inf), where=noise[:, None] > 0)
-    return np.asarray(np.maximum(sum_in_lanes(np.exp(-far)), 1))
+    far = np.divide(below, 4 * noise[:, None] ** 2, out=np.full(below.shape, FAR), where=noise[:, None] > 0)
+    return np.asarray(np.maximum(sum_in_lanes(np.exp(-np.minimum(far, FAR))), 1))
 
 
 def _luck(net: Doubles, top: Doubles, noise: Doubles) -> Doubles:

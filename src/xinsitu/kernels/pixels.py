@@ -86,7 +86,8 @@ def median2d(frames: Frames, size: int = 3, *, bad: Bools | None = None, dtype: 
     """Median over ``size`` x ``size`` pixels of each frame, mirrored at the border (``d c b a | a b c d``).
 
     Bit for bit ``scipy.ndimage.median_filter(frames, size=(1, size, size), mode="reflect")`` where all pixels are good;
-    OpenCV does it frame by frame where it can, scipy elsewhere (sizes above 5, float64, whole numbers beyond 2^24).
+    OpenCV does it frame by frame where it can, NumPy others of 3 pixels (float64, whole numbers beyond 2^24), and scipy
+    all else.
     Bad pixels are left out of their neighbours' medians (an even number of good ones gives the mean of the middle two)
     and are NaN themselves.
 
@@ -128,6 +129,9 @@ def _median_of_good(frame: Frames, size: int, out: Floats) -> None:
     """Median of one frame without bad pixels, into ``out``."""
     kind, wide = frame.dtype, _exact_in_float32(frame)
     if size not in OPENCV_SIZES or not (wide or kind in (np.uint8, np.uint16, np.int16, np.float32)):
+        if size == 3:
+            out[...] = _median_of_nine(frame)
+            return
         import scipy.ndimage
 
         out[...] = scipy.ndimage.median_filter(frame, size=size, mode="reflect")
@@ -146,6 +150,27 @@ def _median_of_good(frame: Frames, size: int, out: Floats) -> None:
     reach = size // 2
     padded = np.pad(source, reach, mode="symmetric")
     out[...] = cv2.medianBlur(padded, size)[reach:-reach, reach:-reach]
+
+
+def _median_of_nine(frame: Frames) -> Frames:
+    """Median over 3 x 3 pixels of any type.
+
+    Each column of three is put in order; of three columns it is the middle of the highest of their lowest pixels, the
+    middle of their middle ones and the lowest of their highest.
+    """
+    padded = np.pad(frame, 1, mode="edge")
+    first, second, third = (padded[row : row + len(frame)] for row in range(3))
+    low, high = np.minimum(first, second), np.maximum(first, second)
+    middle, high = np.minimum(high, third), np.maximum(high, third)
+    low, middle = np.minimum(low, middle), np.maximum(low, middle)
+    lows, middles, highs = ([part[:, x : x + frame.shape[1]] for x in range(3)] for part in (low, middle, high))
+    highest = np.maximum(np.maximum(*lows[:2]), lows[2])
+    lowest = np.minimum(np.minimum(*highs[:2]), highs[2])
+    return _middle(highest, _middle(*middles), lowest)
+
+
+def _middle(a: Frames, b: Frames, c: Frames) -> Frames:
+    return np.asarray(np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c)))
 
 
 def _median_of_masked(frame: Frames, size: int, bad: Bools, out: Floats) -> None:

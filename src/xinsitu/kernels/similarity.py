@@ -32,10 +32,9 @@ def alike(rows: Floats, weights: Doubles | None = None, *, about_mean: bool = Tr
     mean += (rest := np.einsum("np,p->n", away, share, dtype=np.float64))  # what float32 left of the mean
     away -= rest[:, None].astype(np.float32)
     away *= np.sqrt(share).astype(np.float32)
-    size = np.sqrt(np.einsum("np,np->n", away, away, dtype=np.float64))
-    if about_mean:
-        away /= np.where(there & (size > 0), size, np.nan)[:, None].astype(np.float32)
-        result = away @ away.T
-        return np.asarray(np.clip(result, -1, 1))
-    away /= np.where(there & (mean != 0), mean, np.nan)[:, None].astype(np.float32)
-    return np.asarray(1 + away @ away.T)
+    size = np.sqrt(np.einsum("np,np->n", away, away, dtype=np.float64)) if about_mean else mean
+    unknown = ~there | (size == 0)
+    away /= np.where(unknown, np.nan, size)[:, None].astype(np.float32)
+    result = np.clip(away @ away.T, -1, 1) if about_mean else 1 + away @ away.T
+    result[unknown] = result[:, unknown] = np.nan  # without a pixel in common, too, whose sum would be nothing
+    return np.asarray(result)

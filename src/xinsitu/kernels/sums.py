@@ -30,12 +30,10 @@ def sum_in_lanes(values: Doubles) -> Doubles:
     >>> sum_in_lanes(np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])).tolist()
     [6.0, 15.0]
     """
-    before, number = values.shape[:-1], values.shape[-1]
-    whole = number // LANES * LANES
-    lanes = np.zeros((*before, LANES))
-    if whole:
-        lanes += values[..., :whole].reshape(*before, whole // LANES, LANES).sum(axis=-2)
-    lanes[..., : number - whole] += values[..., whole:]
+    lanes = np.zeros((*values.shape[:-1], LANES))
+    for first in range(0, values.shape[-1], LANES):
+        part = values[..., first : first + LANES]
+        lanes[..., : part.shape[-1]] += part
     while lanes.shape[-1] > 1:
         half = lanes.shape[-1] // 2
         lanes = lanes[..., :half] + lanes[..., half:]

@@ -8,8 +8,10 @@ frame is measured again where its file, or what it is measured with, has become 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -20,6 +22,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import CorrectionError, FrameError, RoiError, SchemaError, collected
+from xinsitu.io.frame_table import Aside, Numbers
 from xinsitu.io.growing_folder import GrowingFolder, Snapshot
 from xinsitu.io.growing_stack import GrowingStack
 from xinsitu.physics.corrections.correction import Correction
@@ -33,19 +36,50 @@ from xinsitu.variables import held_elsewhere
 Rows = npt.NDArray[np.float64]
 BYTES = 32 * 2**20
 """Files that are read at once, so that memory is bounded whatever has come since the last look."""
+BEFORE, REACH = 600, 200
+"""Frames before the first new one that are looked at with it, and of these those whose flags it may change: what is
+said of a frame hangs on some hundred around it."""
 
 
 class Row(NamedTuple):
-    """What was measured of a frame (bytes weigh least), the state of its file, and with what it was measured."""
+    """What was measured of a frame, the state of its file, and with what it was measured."""
 
     numbers: bytes
     state: tuple[int, int]
     told: bytes
 
 
+class _Rows:
+    """Rows by the names of frames, in a file: in memory they would be the most of what a night of frames takes."""
+
+    _FIRST = struct.Struct("<qq16s")
+
+    def __init__(self, places: Numbers | None = None, aside: Aside | None = None) -> None:
+        self.places = Numbers() if places is None else places
+        self.aside = Aside() if aside is None else aside
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __setitem__(self, name: str, row: Row) -> None:
+        self.places.put(name, self.aside.put(self._FIRST.pack(*row.state, row.told) + row.numbers))
+
+    def get(self, name: str) -> Row | None:
+        place = self.places.get(name)
+        if place is None:
+            return None
+        data = self.aside.get(place)
+        size, changed, told = self._FIRST.unpack_from(data)
+        return Row(data[self._FIRST.size :], (size, changed), told)
+
+    def now(self) -> _Rows:
+        """Return them as they are now, for another thread."""
+        return _Rows(self.places.copy(), self.aside)
+
+
 @dataclass(frozen=True)
 class Together:
-    """A series, the rows that it is made of, and what there is to say of it."""
+    """A series, the rows of frames that were measured again for it, and what there is to say of it."""
 
     series: xr.Dataset
     rows: Mapping[str, Row]
@@ -89,12 +123,12 @@ class GrowingSeries:
                 f"ROI {moving[0]!r} moves between key frames, which a growing measurement may not have yet: watch it "
                 "with a box that rests, and measure it afterwards"
             )
-        self._rows: dict[str, Row] = {}
-        self._once: dict[bytes, bytes] = {}
+        self._rows = _Rows()
         self._correction: Correction | None = None
         self._known = False
         self._kind: tuple[tuple[int, ...], np.dtype[np.generic]] | None = None
         self._heard: set[str] = set()
+        self._changed: set[str] = set()
 
     def look(self) -> list[xr.Dataset]:
         """Measure what has become whole since the last look, and return the series of it, in one piece or several.
@@ -133,10 +167,9 @@ class GrowingSeries:
             numbers = _computed(fit)
         self.hear(texts)
         states, told = snapshot.states, _told(fit)
-        rows = zip(own, numbers, told, strict=True)
-        self._rows |= {
-            name: Row(row.tobytes(), states[name], self._once.setdefault(what, what)) for name, row, what in rows
-        }
+        for name, row, what in zip(own, numbers, told, strict=True):
+            self._rows[name] = Row(row.tobytes(), states[name], what)
+        self._changed.update(own)
         with collected():  # a few frames say little of a median or a background
             return [series_of(numbers, scan, self._rois, fit, correction)]
 
@@ -174,12 +207,21 @@ class GrowingSeries:
 
     # -- all frames ---------------------------------------------------------------------------------------------------
 
-    def snapshot(self, *, faulty: bool = False) -> tuple[Snapshot, Mapping[str, Row]]:
-        """Return what :meth:`together` needs, which another thread may do."""
-        return self.frames.snapshot(faulty=faulty), dict(self._rows)
+    def snapshot(self, *, tail: bool = False, faulty: bool = False) -> tuple[Snapshot, _Rows]:
+        """Return what :meth:`together` needs, which another thread may do.
 
-    def together(self, snapshot: Snapshot, rows: Mapping[str, Row]) -> Together:
-        """Return the series of all frames, as :func:`~xinsitu.measure` gives it.
+        ``tail``: of the frames from the first one on that came or changed since the last time, and those before it
+        that have to do with them.
+        """
+        tail = tail and bool(self._changed)
+        snapshot = self.frames.tail(self._changed, BEFORE) if tail else self.frames.snapshot(faulty=faulty)
+        self._changed = set()
+        return snapshot, self._rows.now()
+
+    def together(self, snapshot: Snapshot, rows: _Rows) -> Together:
+        """Return the series of frames: of all of them as :func:`~xinsitu.measure` gives it.
+
+        Of the last ones without what takes all to see, as medians over all frames.
 
         Raises
         ------
@@ -191,28 +233,32 @@ class GrowingSeries:
             scan, names = self.frames.open(snapshot)
             correction = self._correction_for(scan)
             fit = fitted(scan, self._rois, correction, self.smooth, own_axes=True)
+            fit.per_frame[:, NUMBER] += snapshot.place
             told = _told(fit)
-            found = {
-                name: row
-                for name, what in zip(names, told, strict=True)
-                if (row := rows.get(name)) and row.state == states.get(name) and row.told == what
-            }
+            found = {}
+            for name, what in zip(names, told, strict=True):
+                row = rows.get(name)
+                if row and row.state == states.get(name) and row.told == what:
+                    found[name] = row.numbers
+            again: dict[str, Row] = {}
             for run in _runs([index for index, name in enumerate(names) if name not in found]):
                 numbers = _computed(replace(fit, image=fit.image.isel(time=run), per_frame=fit.per_frame[run]))
                 lacking = zip(names[run], numbers, told[run], strict=True)
-                found |= {name: Row(row.tobytes(), states.get(name, (0, 0)), what) for name, row, what in lacking}
+                again |= {name: Row(row.tobytes(), states.get(name, (0, 0)), what) for name, row, what in lacking}
+            found |= {name: row.numbers for name, row in again.items()}
             shape = len(names), len(fit.plan.regions), -1
-            packed = np.frombuffer(b"".join([found[name].numbers for name in names])).reshape(shape)
+            packed = np.frombuffer(b"".join([found[name] for name in names])).reshape(shape)
             series = series_of(packed, scan, self._rois, fit, correction)
-        return Together(series, found, texts)
+        if snapshot.place:
+            series = series.isel(time=slice(BEFORE - REACH, None))
+        return Together(series, again, texts)
 
     def keep(self, together: Together) -> None:
         """Take over what was measured again, and what there is to say."""
-        self._rows |= {
-            name: row
-            for name, row in together.rows.items()
-            if name not in self._rows or self._rows[name].state == row.state
-        }
+        for name, row in together.rows.items():
+            known = self._rows.get(name)
+            if known is None or known.state == row.state:
+                self._rows[name] = row
         self.hear(together.said)
 
     def series(self, *, faulty: bool = True) -> xr.Dataset:
@@ -243,7 +289,9 @@ def _told(fit: Fitted) -> list[bytes]:
         own[:, NUMBER] = 0
     plan = fit.plan.fingerprint.encode()
     once: dict[bytes, bytes] = {}  # most frames are measured with the same
-    return [once.setdefault(one, one) for one in (plan + row.tobytes() for row in own)]
+    for one in (row.tobytes() for row in own):
+        once.setdefault(one, hashlib.blake2b(plan + one, digest_size=16).digest())
+    return [once[row.tobytes()] for row in own]
 
 
 def _runs(places: Sequence[int]) -> Iterator[slice]:

@@ -1,31 +1,23 @@
-"""Watching a measurement: looks at its folder, numbers at once, and a file that is whole at every moment.
-
-The file is written aside and renamed, in steps, and not with HDF5's SWMR: so any reader of netCDF opens it at any
-moment, on network discs too, and what it has opened stays as it was; SWMR needs readers that ask for it, knows no
-texts of varying length, and leaves a file that cannot be opened where its writer is killed.
-"""
+"""Watching a measurement: looks at its folder, numbers at once, and a file that is whole at every moment."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, Protocol
 
 import xarray as xr
 
 from xinsitu.errors import LayoutError, XinsituError, warn
-from xinsitu.io.disk import refuse_existing, refuse_other_format
+from xinsitu.io.growing_results import GrowingResults
 from xinsitu.io.growing_stack import growing_frames
-from xinsitu.io.guard import check_outputs
 from xinsitu.io.instruments import Instrument
 from xinsitu.io.options import OpenOptions
-from xinsitu.io.results import write_results
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.values import Roi, RoiSet
 
@@ -75,10 +67,11 @@ def watch(
         What to do to the frames first; no means over all frames (``normalise``), which are known at the end.
     on_frames
         Called with the ROI time series of the new frames, ``(time, roi)``. Their times and flags are those of these
-        frames by themselves: what takes all frames to see (outliers, times of equal stamps, counters of a log) is in
-        the file and in what is returned.
+        frames by themselves: what takes others to see (outliers, times of equal stamps) is in the file, and what takes
+        all (counters of a log, medians over all frames) in its last version and in what is returned.
     output
-        File to keep up to date: written aside and renamed, so that it can be opened at every moment.
+        File to keep up to date: new rows are put behind the others in a copy, which is renamed, so that it can be
+        opened at every moment. At the end it is what :func:`~xinsitu.write_results` writes of what is returned.
     overwrite
         Replace a file of this name that is there.
     until_idle
@@ -106,61 +99,45 @@ def watch(
 
     Examples
     --------
+    >>> import xinsitu as xi
     >>> def show(new):
-    ...     print(new.frame.values[-1], new.intensity.sel(roi="WZ").values[-1])
-    >>> series = watch("0884/time3", rois, on_frames=show, until_idle=60)     # doctest: +SKIP
+    ...     print(new.sizes["time"], "frames more")
+    >>> series = watch("0884/time1", xi.read_rois("rois.json"), on_frames=show, until_idle=1)
+    20 frames more
+    >>> series.sizes["time"]
+    20
     """
     opening = OpenOptions(
         tz=tz, instrument=instrument, on_error="skip" if on_error == "raise" else on_error, time=time, series=series,
         order_error=order_error, period=period, stamp_marks=stamp_marks, logs=logs,
     )  # fmt: skip
     growing = GrowingSeries(growing_frames(path, opening), rois, lambda scan: correction, smooth)
-    publish = None if output is None else results_to(output, overwrite=overwrite, source=path)
-    return follow(growing, on_frames=on_frames, publish=publish, until_idle=until_idle, stop=stop)
+    results = None if output is None else GrowingResults(output, overwrite=overwrite, source=path)
+    return follow(growing, on_frames=on_frames, output=results, until_idle=until_idle, stop=stop)
 
 
-Publish = Callable[[xr.Dataset], None]
+class Output(Protocol):
+    """Where the numbers go, in steps, from another thread: a file, a figure."""
 
+    def write(self, series: xr.Dataset, *, last: bool) -> None:
+        """Take all frames; ``last``: no more will come."""
 
-def results_to(
-    output: str | os.PathLike[str],
-    *,
-    overwrite: bool,
-    source: str | os.PathLike[str],
-    recipe: Callable[[], Mapping[str, Any]] | None = None,
-) -> Publish:
-    """Return what writes a series to a file, which from the first time on may be replaced.
-
-    Raises
-    ------
-    ResultExists, LayoutError, SchemaError
-        The file is there, would lie among frames, or has the name of another format.
-    """
-    refuse_other_format(output)
-    path = refuse_existing(output, overwrite=overwrite)
-    check_outputs([path], frames=[Path(source)], overwrite=overwrite)
-    written = False
-
-    def write(series: xr.Dataset) -> None:
-        nonlocal written
-        write_results(series, path, overwrite=overwrite or written, recipe=None if recipe is None else recipe())
-        written = True
-
-    return write
+    def append(self, rows: xr.Dataset) -> bool:
+        """Put the last frames in place of those from the first of them on; False: all are wanted instead."""
 
 
 def follow(
     growing: GrowingSeries,
     *,
     on_frames: Callable[[xr.Dataset], None] | None = None,
-    publish: Publish | None = None,
+    output: Output | None = None,
     on_look: Callable[[GrowingSeries], None] | None = None,
     until_idle: float | None = None,
     stop: Event | None = None,
 ) -> xr.Dataset:
-    """Look until it ends, and return the series of all frames; ``publish`` gets it now and then, on another thread."""
+    """Look until it ends, and return the series of all frames; ``output`` gets what has come now and then."""
     stop = stop or Event()
-    steps = _Steps(growing, publish)
+    steps = _Steps(growing, output)
 
     def take(found: Iterable[xr.Dataset]) -> bool:
         new = False
@@ -190,8 +167,8 @@ def follow(
             break
         time.sleep(PAUSE)
     series = growing.series()
-    if publish is not None:
-        publish(series)
+    if output is not None:
+        output.write(series, last=True)
     _tell(growing, on_look)
     return series
 
@@ -206,15 +183,22 @@ def _tell(growing: GrowingSeries, on_look: Callable[[GrowingSeries], None] | Non
 
 @dataclass
 class _Steps:
-    """Puts all frames together and publishes them, one step at a time, on a thread of its own."""
+    """Puts frames together and hands them out, one step at a time, on a thread of its own.
+
+    The first time all of them, then the last ones. Where these do not fit behind the others (a log came, somebody took
+    the file away) all of them once more; and from then on, if they do not even fit behind what was just written.
+    """
 
     growing: GrowingSeries
-    publish: Publish | None
+    output: Output | None
     due: bool = False
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "xinsitu-watch"))
-    _job: Future[Together] | None = None
+    _job: Future[Together | None] | None = None
     _begun: float = 0.0
     _next: float = 0.0
+    _tail: bool = False
+    _just_written: bool = False
+    _appends: bool = True
 
     def __enter__(self) -> _Steps:
         return self
@@ -231,14 +215,16 @@ class _Steps:
                 return
             self._next = now + max(1.0, SHARE * (now - self._begun))
             self._finish()
-        if self.publish is not None and self.due and now >= self._next:
+        if self.output is not None and self.due and now >= self._next:
             self.due, self._begun = False, now
-            self._job = self._pool.submit(self._work, self.growing.snapshot())
+            self._job = self._pool.submit(self._work, self.output, self.growing.snapshot(tail=self._tail))
 
-    def _work(self, frames: Any) -> Together:  # noqa: ANN401 - what snapshot gives
+    def _work(self, output: Output, frames: Any) -> Together | None:  # noqa: ANN401 - what snapshot gives
         together = self.growing.together(*frames)
-        if self.publish is not None:
-            self.publish(together.series)
+        if not self._tail:
+            output.write(together.series, last=False)
+        elif not output.append(together.series):
+            return None
         return together
 
     def _finish(self) -> None:
@@ -246,7 +232,13 @@ class _Steps:
         if job is None:
             return
         try:
-            self.growing.keep(job.result())
+            together = job.result()
         except (XinsituError, OSError) as fault:  # a frame that is written anew, a disc that is full: once more, later
             self.growing.hear([f"{fault}; it is tried again"])
-            self.due = True
+            self.due, self._tail = True, False
+            return
+        if together is None:
+            self.due, self._tail, self._appends = True, False, self._appends and not self._just_written
+            return
+        self.growing.keep(together)
+        self._just_written, self._tail = not self._tail, self._appends

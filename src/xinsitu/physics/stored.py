@@ -56,24 +56,32 @@ class Stored:
 
     @property
     def together(self) -> int:
-        """Frames that are read at once: as many as stay in the cache where each has a file of its own."""
-        array = self.array
+        """Frames that are read at once: as many as stay in the cache; of chunks that files hold, whole ones."""
+        array, chunk = self.array, max(self.sizes)
         while not hasattr(array, "file_per_frame") and hasattr(array, "array"):
             array = array.array
-        if not getattr(array, "file_per_frame", False):
-            return max(self.sizes)
         rows, columns = (
             len(range(*cut.indices(size)))
             for cut, size in zip((self.rows, self.columns), self.array.shape[1:], strict=True)
         )
-        return max(1, IN_CACHE // max(1, rows * columns * int(self.array.dtype.itemsize)))
+        number = max(1, IN_CACHE // max(1, rows * columns * int(self.array.dtype.itemsize)))
+        return number if getattr(array, "file_per_frame", False) else max(1, number // chunk) * chunk
 
     @staticmethod
     def read(array: Any, frames: npt.NDArray[np.int64], part: tuple[slice, slice]) -> npt.NDArray[Any]:  # noqa: ANN401
-        """Read the same part of some frames, those together that lie one behind the other."""
+        """Read the same part of some frames, those together that lie one behind the other.
+
+        Rows of which most pixels are wanted are read whole, and the others looked past: files hold them like that, and
+        nothing is copied.
+        """
+        rows, columns = part
+        width = array.shape[2]
+        most = 2 * len(range(*columns.indices(width))) > width
         runs = np.split(frames, np.flatnonzero(np.diff(frames) != 1) + 1)
-        read = [np.asarray(array[(slice(int(run[0]), int(run[-1]) + 1), *part)]) for run in runs]
-        return read[0] if len(read) == 1 else np.concatenate(read)
+        key = (rows, slice(None) if most else columns)
+        read = [np.asarray(array[(slice(int(run[0]), int(run[-1]) + 1), *key)]) for run in runs]
+        together = read[0] if len(read) == 1 else np.concatenate(read)
+        return together[:, :, columns] if most else together
 
 
 def _cut_out(graph: Mapping[Any, Any], key: Any) -> tuple[Any, list[tuple[slice, slice, slice]]]:  # noqa: ANN401

@@ -20,8 +20,11 @@ from xinsitu.values.fields import roi_records
 from .curve_filters import Smoothing, local_fit, parse_smoothing
 from .timeline import Mark, Timeline, breaks, marks, timeline, zero
 
-PANELS = (*POSITIONS, "intensity", "fraction", *(name for names in FURTHER.values() for name in names))
-"""Top to bottom, as in the BL11XU scripts: centre of mass, width, intensity; others where the series has them."""
+PANELS = (
+    "centre_y", "centre_x", *POSITIONS, "intensity", "area_y", "area_x", "fraction",
+    *(name for names in FURTHER.values() for name in names),
+)  # fmt: skip
+"""Top to bottom, as in the BL11XU scripts: position, width, intensity; others where the series has them."""
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 """Okabe and Ito's colours, told apart by every eye."""
 _SLOPE = Smoothing(3, 1)
@@ -85,7 +88,7 @@ def drawing(
     """Gather what :func:`~xinsitu.plots.plot` shows; the parameters are described there."""
     if "roi" not in series.dims or not any(name in series for name in PANELS):
         raise SchemaError(f"the Dataset has dims ({', '.join(map(str, series.dims))}) and is no ROI time series")
-    chosen, wanted = of_rois(series, roi), quantities(series, quantity)
+    chosen, wanted = peak_by_peak(of_rois(series, roi)), quantities(series, quantity)
     if "time" in series.indexes and not series.indexes["time"].is_monotonic_increasing:
         chosen = chosen.sortby("time")
     shown = [name for n in (*PANELS, "quality") for name in (n, errors_name(n)) if name in chosen]
@@ -125,6 +128,25 @@ def of_rois(series: xr.Dataset, roi: str | Sequence[str] | None) -> xr.Dataset:
     if unknown := [name for name in names if name not in known]:
         raise RoiError(f"there is no ROI {unknown[0]!r}; there are {', '.join(known)}")
     return series.sel(roi=names)
+
+
+def peak_by_peak(series: xr.Dataset) -> xr.Dataset:
+    """Return fits of several peaks with each peak in the place of a ROI, and anything else as it is.
+
+    Examples
+    --------
+    >>> fits = xr.Dataset({"area_x": (("time", "roi", "peak"), [[[7.0, 9.0]]])}, {"roi": ["WZ"], "peak": [0, 1]})
+    >>> peak_by_peak(fits).area_x.sel(roi="WZ 2").values.tolist()
+    [9.0]
+    """
+    several = [dim for dim in ("peak", "ridge") if dim in series.dims]
+    if not several:
+        return series
+    of_peaks = series[[name for name, one in series.data_vars.items() if {"roi", *several} <= set(one.dims)]]
+    kept = of_peaks.drop_vars([name for name, one in of_peaks.coords.items() if "roi" in one.dims and name != "roi"])
+    flat = kept.stack(each=("roi", *several))
+    names = [f"{roi} {number + 1}" for roi, number in flat["each"].values]
+    return flat.drop_vars(["each", "roi", *several]).rename(each="roi").assign_coords(roi=names)
 
 
 def quantities(series: xr.Dataset, wanted: str | Sequence[str] | None = None) -> list[str]:

@@ -10,7 +10,9 @@ import numpy as np
 import xarray as xr
 
 from xinsitu.errors import SchemaError
-from xinsitu.schema import image_of, knows_utc, require
+from xinsitu.physics.reduction.own_axes import Along
+from xinsitu.physics.reduction.roi_profiles import profiles
+from xinsitu.schema import PIXEL, image_of, knows_utc, require
 from xinsitu.values import Roi, RoiSet
 
 from .curves import PALETTE
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
     from xinsitu.physics.corrections.apply import Correction
 
-Along = Literal["y", "x"]
 Show = Literal["values", "previous", "first", "slope"]
 DARK = 0.5
 """Lowest colour of a logarithmic scale of counts: a pixel without counts takes it, too."""
@@ -130,7 +131,7 @@ def plot_kymograph(
     roi
         The box; one that moves is followed, on the detector's own pixels.
     along
-        Axis of the profile: ``y`` (rows) or ``x`` (columns).
+        Axis of the profile: ``y`` (rows), ``x`` (columns), or the ROI's own, as in :func:`~xinsitu.profiles`.
     correction
         Done before the sum.
     show
@@ -159,14 +160,13 @@ def plot_kymograph(
     line = timeline(profile.to_dataset(name="profile").assign_attrs(_attributes(data)), x=x)
     values = changes(np.asarray(profile.values, dtype=float), line.seconds, show)
     signed = show != "values"
-    name = str(profile[along].attrs.get("long_name", along))
     table = xr.DataArray(values.T, {along: profile[along].values, "time": line.values}, (along, "time"), name="profile")
     limit = float(np.nanmax(np.abs(values))) or 1.0
     colour = {"cmap": "RdBu_r", "clim": (-limit, limit)} if signed else {"cmap": "viridis", "logz": log}
     if log and not signed:
         colour["clim"] = (DARK, max(limit, 2 * DARK))
     mesh = table.hvplot.quadmesh(x="time", y=along, width=820, height=320, **colour)
-    names = {"time": line.label, along: f"{name} (pixel)", "profile": _what(show)}
+    names = {"time": line.label, along: _axis(profile[along]), "profile": _what(show)}
     return mesh.redim.label(**names).opts(title=braced(roi.name))
 
 
@@ -209,7 +209,7 @@ def waterfall(
     roi
         The box; one that moves is followed.
     along
-        Axis of the profile.
+        Axis of the profile, as in :func:`~xinsitu.profiles`.
     correction
         Done before the sum.
     curves
@@ -241,15 +241,20 @@ def waterfall(
     line = timeline(profile.to_dataset(name="profile").assign_attrs(_attributes(data)))
     values = np.asarray(profile.values, dtype=float)
     step = float(np.nanmax(values) - np.nanmin(values)) / 4 if offset is None else offset
-    shade, name = colormaps["viridis"], str(profile[along].attrs.get("long_name", along))
+    shade, label = colormaps["viridis"], _axis(profile[along])
     parts = [
         hv.Curve(
-            (profile[along].values, row + n * step), hv.Dimension(along, label=f"{name} (pixel)"), "profile",
+            (profile[along].values, row + n * step), hv.Dimension(along, label=label), "profile",
         ).opts(color=to_hex(shade(n / max(len(values) - 1, 1))), line_width=1)
         for n, row in enumerate(values)
     ]  # fmt: skip
     title = f"{roi.name}: {line.label} {line.values[0]:.6g} to {line.values[-1]:.6g}"
     return hv.Overlay(parts).opts(hv.opts.Overlay(width=620, height=520, show_legend=False, title=braced(title)))
+
+
+def _axis(axis: xr.DataArray) -> str:
+    """Title of an axis: its name and unit."""
+    return f"{axis.attrs.get('long_name', axis.name)} ({axis.attrs.get('units', PIXEL)})"
 
 
 def _what(show: Show) -> str:
@@ -263,8 +268,6 @@ def _attributes(data: xr.Dataset | xr.DataArray) -> dict[str, object]:
 
 def _profile(data: xr.Dataset | xr.DataArray, roi: Roi, along: Along, correction: Correction | None) -> xr.DataArray:
     """Profile of the ROI without its own background, computed; dims ``(time, along)``."""
-    from xinsitu.physics.reduction.roi_profiles import profiles
-
     return profiles(data, replace(roi, background=()), along=along, correction=correction).compute()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from xinsitu.errors import SchemaError
-from xinsitu.io.disk import refuse_existing, write_whole
+from xinsitu.io.disk import refuse_existing, refuse_no_figure, write_whole
 from xinsitu.schema import check_kind
 from xinsitu.values import Event
 
@@ -32,7 +32,6 @@ BAND = 60
 WIDTH, HEIGHT = 900, 170
 LEFT, RIGHT = 75, 20
 """Margins in screen pixels, the same in every panel, so that the time axes stand below each other."""
-FORMATS = (".html", ".png", ".pdf", ".svg")
 
 
 def bokeh() -> None:
@@ -314,8 +313,7 @@ def save_plot(
     'curves.png'
     """  # noqa: D205 - the summary needs two lines
     path = refuse_existing(path, overwrite=overwrite)
-    if path.suffix.lower() not in FORMATS:
-        raise SchemaError(f"{path}: a figure ends in one of {', '.join(FORMATS)}")
+    refuse_no_figure(path)
     options = {"events": tuple(events), "t0": t0, "x": x, "smooth": smooth, "derivative": derivative, "log": log}
     options |= {"normalise": normalise, "roi": roi, "quantity": quantity}
     panels = drawing(series, **options)  # type: ignore[arg-type] # as above

@@ -13,6 +13,7 @@ import numpy as np
 
 from xinsitu.errors import SchemaError
 from xinsitu.io.disk import write_whole
+from xinsitu.schema import RATIO
 
 from .curves import Curve, Drawing, Panel
 from .markup import visible
@@ -165,7 +166,7 @@ def _panel(axes: Axes, panel: Panel, sizes: Look) -> None:
     for curve in panel.curves:
         _curve(axes, curve, sizes)
     if panel.log:
-        axes.set_yscale("log")
+        _logarithmic(axes)
     else:
         axes.ticklabel_format(axis="y", scilimits=(-3, 4), useMathText=True)
         axes.yaxis.get_offset_text().set_fontsize(sizes.font - 1)
@@ -174,6 +175,18 @@ def _panel(axes: Axes, panel: Panel, sizes: Look) -> None:
     axes.margins(x=0.01)
     for side in axes.spines.values():
         side.set_linewidth(0.7 * sizes.line)
+
+
+def _logarithmic(axes: Axes) -> None:
+    """Powers of ten and, between a few of them, twice and five times as much: a low panel has no room for more."""
+    from matplotlib.ticker import LogFormatterSciNotation
+
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    if high > 5 * low:
+        written = LogFormatterSciNotation(labelOnlyBase=False)
+        few = high < 100 * low
+        axes.yaxis.set_minor_formatter(lambda value, _: written(value) if few and f"{value:.0e}"[0] in "25" else "")
 
 
 def _wrapped(panel: Panel) -> str:
@@ -186,7 +199,7 @@ def _wrapped(panel: Panel) -> str:
         else:
             line = f"{line} {word}".strip()
     units = {"pixel": "px", "pixel/s": "px/s"}.get(panel.units, panel.units)
-    return "\n".join([*lines, line, *([f"({units})"] if units else [])])
+    return "\n".join([*lines, line, *([f"({units})"] if units not in ("", RATIO) else [])])
 
 
 def _curve(axes: Axes, curve: Curve, sizes: Look) -> None:

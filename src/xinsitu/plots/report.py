@@ -46,7 +46,8 @@ th { text-align: left; border-bottom: 1px solid #555; font-weight: 600 } td { bo
 th, td { padding: 0.7mm 1.6mm 0.7mm 0; vertical-align: top; overflow-wrap: break-word }
 td.number { text-align: right; padding-right: 8mm; white-space: nowrap; font-variant-numeric: tabular-nums }
 pre { font-size: 7.5pt; white-space: pre-wrap; overflow-wrap: anywhere; background: #f4f4f4; padding: 2mm }
-.swatch { display: inline-block; width: 3mm; height: 3mm; margin-right: 1.5mm; border: 1px solid #555 }
+.swatch { display: inline-block; width: 3mm; height: 3mm; margin-right: 1.5mm; border: 1px solid #555;
+  print-color-adjust: exact }
 """
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import xarray as xr
 
-from xinsitu.errors import DocumentError, FrameError, ResultExists
+from xinsitu.errors import DocumentError, ResultExists
 from xinsitu.io.discover import natural_key
 from xinsitu.io.disk import ordinary, write_whole
 from xinsitu.io.results import read_results, write_results
@@ -74,10 +74,15 @@ def recipes_in(paths: Iterable[Path]) -> list[Path]:
 
 
 def _is_recipe(path: Path) -> bool:
+    """Whether a file is a recipe; also one that makes no sense, so that its sample is not left out unsaid."""
     try:
-        return tomllib.loads(Path(ordinary(path)).read_text(encoding="utf-8-sig")).get("format") == FORMAT
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
-        return False
+        content = Path(ordinary(path)).read_bytes()
+    except OSError as fault:
+        return isinstance(fault, PermissionError)
+    try:
+        return tomllib.loads(content.decode("utf-8-sig")).get("format") == FORMAT
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return FORMAT.encode() in content
 
 
 # -- what a sample is made from ---------------------------------------------------------------------------------------
@@ -192,15 +197,7 @@ def measured(
 
 
 def joined(recipe: SampleRecipe, good: Sequence[tuple[Recipe, xr.Dataset]], rows: Sequence[Row]) -> xr.Dataset:
-    """Join what could be measured, and keep what it was made from and what is missing.
-
-    Raises
-    ------
-    FrameError
-        Nothing could be measured.
-    """
-    if not good:
-        raise FrameError(recipe.name, f"none of its measurements could be measured; the first: {rows[0].error}")
+    """Join what could be measured, and keep what it was made from and what is missing."""
     sample = recipe.stitch.join([series for _, series in good])
     bad = [f"{row.measurement}: {row.error}" for row in rows if row.state == FAILED]
     told = {SOURCES: sources_of(recipe)} if not bad else {LEFT_OUT: "; ".join(bad)}

@@ -88,6 +88,7 @@ def computing(
         No scheduler answers, a worker cannot be used, or workers or scheduler are lost; the sentence names them.
     """
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_quiet())
         client = _client(stack, address, workers, say)
         if client is None:
             yield Cluster()
@@ -110,6 +111,18 @@ def computing(
                                "and this command once more") from None  # fmt: skip
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Let a client that has lost its scheduler not print what it tries: it is said in a sentence."""
+    logger = logging.getLogger("distributed.client")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def _client(stack: contextlib.ExitStack, address: str | None, workers: int | None, say: Say) -> Client | None:
     if workers is not None:
         return stack.enter_context(_connected(stack.enter_context(_processes(workers, say))))
@@ -122,10 +135,19 @@ def _client(stack: contextlib.ExitStack, address: str | None, workers: int | Non
         raise XinsituError(f"{address}: no dask scheduler answers there ({fault})") from None
 
 
-def _connected(where: str | LocalCluster) -> Client:
+@contextlib.contextmanager
+def _connected(where: str | LocalCluster) -> Iterator[Client]:
     from distributed import Client
 
-    return Client(where, timeout=CONNECTING)
+    client = Client(where, timeout=CONNECTING)
+    client.__enter__()
+    try:
+        yield client
+    finally:
+        try:
+            client.__exit__(None, None, None)
+        except RuntimeError:  # its pool stumbles over a connection that times out at this very moment: then it is gone
+            client.close()
 
 
 def _processes(number: int, say: Say) -> LocalCluster:

@@ -52,9 +52,9 @@ import tomli_w
 from xinsitu.defaults import MEDIAN, OUTLIERS
 from xinsitu.errors import DocumentError, XinsituError
 from xinsitu.io.discover import look
-from xinsitu.io.disk import ordinary, write_whole
+from xinsitu.io.disk import ordinary, refuse_no_figure, refuse_other_format, write_whole
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois
-from xinsitu.io.measurement import select
+from xinsitu.io.measurement import select, with_frames
 from xinsitu.values import frame_ranges
 
 from . import ATTENUATION, Calibrating, Correcting, Measure, Reading, Stitch
@@ -127,11 +127,9 @@ def _sample_recipe(document: Mapping[str, Any], base: Path) -> SampleRecipe:
     correcting = Correcting.from_dict(_with_defaults(correction), base)
     rois = read_rois(base / document["rois"])
     pixels = tuple(Calibrating.from_dict(one, base) for one in document.get("calibration", ()))
-    beside = {path.resolve() for path in correcting.folders}
     inputs = tuple(
         Measure(folder, rois, reading, correcting, calibrating=pixels)
-        for folder in _folders(document, sample)
-        if folder.resolve() not in beside
+        for folder in _folders(document, sample, {path.resolve() for path in correcting.folders})
     )
     stitch = Stitch(
         inputs=inputs,
@@ -145,12 +143,16 @@ def _sample_recipe(document: Mapping[str, Any], base: Path) -> SampleRecipe:
     output = document.get("output", {})
     if strange := sorted(set(output) - _OUTPUTS):
         raise DocumentError(f"[output] has no {', '.join(strange)}; it has {', '.join(sorted(_OUTPUTS))}")
+    result, figures = output.get("result", f"{sample.name}.nc"), output.get("figures", ())
+    refuse_other_format(result)
+    for figure in figures:  # before any work is done for them
+        refuse_no_figure(figure)
     return SampleRecipe(
         name=sample.name,
         stitch=stitch,
-        result=base / output.get("result", f"{sample.name}.nc"),
+        result=base / result,
         table=base / output["table"] if "table" in output else None,
-        figures=tuple(base / figure for figure in output.get("figures", ())),
+        figures=tuple(base / figure for figure in figures),
         plot=dict(document.get("plot", {})),
         inputs=(
             *(base / document[name] for name in ("rois", "changes", "events") if name in document),
@@ -185,13 +187,15 @@ def _attenuation(document: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _folders(document: Mapping[str, Any], sample: Path) -> list[Path]:
+def _folders(document: Mapping[str, Any], sample: Path, calibrations: set[Path]) -> list[Path]:
+    """Measurements that are named, or all that are none of the calibrations."""
     if "measurements" in document:
         return [sample / str(name) for name in document["measurements"]]
     names, _ = select(look(sample).folders, document.get("include", "*"), document.get("exclude", "test*"))
-    folders = [sample / name for name in names if look(sample / name).series]
+    names = [name for name in names if (sample / name).resolve() not in calibrations]
+    folders = [sample / name for name in with_frames(sample, names)]
     if not folders:
-        raise DocumentError(f"{sample}: holds no measurement that include and exclude let through")
+        raise DocumentError(f"{sample}: holds no measurement that include and exclude let through, beside calibrations")
     return folders
 
 

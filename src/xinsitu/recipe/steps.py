@@ -12,17 +12,18 @@ import xarray as xr
 
 from xinsitu.errors import DocumentError, warn
 from xinsitu.io.instruments import Instrument, instrument_names
+from xinsitu.io.mean_frames import OF_THE_FRAMES
 from xinsitu.io.measurement import open_flatfield, open_image, open_measurement
 from xinsitu.io.options import OpenOptions
 from xinsitu.io.pixel_maps import read_calibration, read_mask
 from xinsitu.io.recognition import RECOGNISED
 from xinsitu.physics.corrections.apply import Correction, correct, crop, median
-from xinsitu.physics.corrections.plan import applied_to
 from xinsitu.physics.reduction.series import measure
 from xinsitu.physics.samples.bad_frames import flag_bad_frames
 from xinsitu.physics.samples.calibration import calibrate, reciprocal_axis
-from xinsitu.schema import image_of
+from xinsitu.schema import FIRST_FRAME, image_of
 from xinsitu.values import Background, Bounds, FrameRange, RoiSet, frame_ranges
+from xinsitu.variables import applied_to
 
 from .recipe_checks import VERSION, known, relative
 
@@ -110,12 +111,16 @@ class Correcting:
     def _flat(self, folder: Path, reading: Reading) -> xr.DataArray:
         if self.flatfield_median is None:
             return reading.open_flatfield(folder)
-        frames = median(
-            open_measurement(folder, instrument=reading.instrument, time="frame")["image"], self.flatfield_median
-        )
-        flat = frames.mean("time", dtype="float64").compute()
-        counts = float(flat.mean()) * frames.sizes["time"]
-        return (flat / flat.mean()).assign_attrs(flat.attrs, units="1", total_counts=counts).rename("flatfield")
+        given = open_measurement(folder, instrument=reading.instrument, time="frame")
+        flat = median(given["image"], self.flatfield_median).mean("time", dtype="float64").compute()
+        told = {name: given.attrs[name] for name in OF_THE_FRAMES if name in given.attrs} | {
+            "units": "1",
+            "n_frames": given.sizes["time"],
+            "total_counts": float(flat.mean()) * given.sizes["time"],
+        }
+        result = (flat / flat.mean()).assign_attrs(flat.attrs, **told).rename("flatfield")
+        result.encoding[FIRST_FRAME] = given["image"].encoding[FIRST_FRAME]
+        return result
 
     def to_dict(self, base: Path) -> dict[str, Any]:
         """JSON form of what is not None."""

@@ -17,6 +17,8 @@ from .logbook import KEY_NAMES, Key, end_point, moment_or_key
 from .notebook import cell, table
 
 CAUSES = ("attenuator", "exposure", "beam", "realigned")
+SHOWN = ("last frame before", "first frame after", "factor", "cause")
+"""What notebooks show of a change."""
 
 
 @dataclass(frozen=True)
@@ -89,17 +91,20 @@ class AttenuationChange:
 
     def _repr_html_(self) -> str:
         """Show the change as a table."""
+        rows = zip((*SHOWN, "note"), (*self.shown(), self.note), strict=True)
+        return table("Change of attenuation", ("", ""), [(cell(name), cell(text)) for name, text in rows if text])
+
+    def shown(self) -> tuple[str, str, str, str]:
+        """Return what people ask of a change first, in the order of ``SHOWN``.
+
+        Examples
+        --------
+        >>> AttenuationChange("time2:71", "time3:0", factor=8.4, factor_errors=0.1).shown()
+        ('measurement time2, frame 71', 'measurement time3, frame 0', '8.4 ± 0.1', 'attenuator')
+        """
         error = "" if self.factor_errors is None else f" ± {self.factor_errors:.2g}"
-        rows = {
-            "last frame before": _place(self.before, self.before_key),
-            "first frame after": _place(self.after, self.after_key),
-            "factor": "from the end points" if self.factor is None else f"{self.factor:.5g}{error}",
-            "cause": self.cause,
-            "note": self.note,
-        }
-        return table(
-            "Change of attenuation", ("", ""), [(cell(name), cell(text)) for name, text in rows.items() if text]
-        )
+        factor = "from the end points" if self.factor is None else f"{self.factor:.5g}{error}"
+        return _place(self.before, self.before_key), _place(self.after, self.after_key), factor, self.cause
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; the UTC time stands beside a frame where it is known."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from xinsitu.errors import RoiError, SchemaError
+from xinsitu.errors import RoiError, SchemaError, warn
 from xinsitu.kernels import Doubles
 from xinsitu.kernels.scattering import angles, places
 
@@ -18,6 +18,8 @@ from .fields import Bounds
 ANGSTROM = 1e-10
 _FARTHEST, _LARGEST = 150.0, 0.01
 """Metres: no detector is farther away, and no pixel larger; millimetres and micrometres are."""
+_FAR = 5
+"""Sides of the detector between it and the beam centre; one that faces along the beam is never so far beside it."""
 Limits = tuple[float, float]
 LIMITS = ("q", "two_theta", "chi", "exit_angle")
 """What a ROI may be given in."""
@@ -91,6 +93,18 @@ class DetectorGeometry:
         """Point of normal incidence from the corner of the first pixel, in metres, as pyFAI has it."""
         y, x = ((centre + 0.5) * size for centre, size in zip(self.beam_centre, self.pixel_size, strict=True))
         return y, x
+
+    def check_centre(self, shape: tuple[float, float]) -> None:
+        """Warn where the beam centre is so many detectors away that it is probably no number of pixels."""
+        away = max(max(-centre, centre - size) for centre, size in zip(self.beam_centre, shape, strict=True)) / max(
+            shape
+        )
+        if away > _FAR:
+            y, x = self.beam_centre
+            warn(
+                f"the beam centre y {y:.7g}, x {x:.7g} is {away:.3g} detectors beside the detector: it is meant in "
+                "pixels, and a detector on an arm has its rotation instead"
+            )
 
     def maps(self, y: Bounds, x: Bounds, *, surface: Literal["y", "x"] = "y") -> dict[str, Doubles]:
         """Return ``q`` (1/angstrom), ``two_theta``, ``chi`` and ``exit_angle`` (degrees) of the pixels of a box."""

@@ -32,8 +32,8 @@ def swatch(colour: str | None) -> str:
     """
     if colour is None or not _COLOUR.fullmatch(colour):
         return ""
-    box = f"display:inline-block;width:0.8em;height:0.8em;margin-right:0.4em;border:1px solid #888;background:{colour}"
-    return f'<span style="{box}"></span>'
+    box = "display:inline-block;width:0.8em;height:0.8em;margin-right:0.4em;border:1px solid #888"
+    return f'<span style="{box};background:{colour};print-color-adjust:exact"></span>'
 
 
 def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

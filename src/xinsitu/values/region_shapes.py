@@ -293,10 +293,13 @@ class Rotated(Shape):
         return self.size[0] * self.size[1]
 
     def holds(self, origin: tuple[int, int], shape: tuple[int, int]) -> Bools:
-        """Which pixels have their centre in it."""
-        across, along = self.places(origin, shape)
-        high, wide = (0.5 * size for size in self.size)
-        return (across >= -high) & (across < high) & (along >= -wide) & (along < wide)
+        """Which pixels have their centre in it; on a side as in polygons, whichever way the box is turned."""
+        held = np.ones(shape, dtype=bool)
+        sides = zip(self.places(origin, shape), reversed(turned(self.angle)), self.size, strict=True)
+        for place, (to_y, to_x), size in sides:
+            from_left = place.round(9) * (1 if (to_x, to_y) > (0, 0) else -1)
+            held &= (from_left >= -0.5 * size) & (from_left < 0.5 * size)
+        return held
 
     def places(self, origin: tuple[int, int], shape: tuple[int, int]) -> tuple[Doubles, Doubles]:
         """Distances of pixel centres from its centre, across and along it, ``(y, x)`` each."""

@@ -162,7 +162,7 @@ class RoiSet(Sequence[Roi]):
             )
             for roi in self
         ]
-        title = f"{len(self)} ROIs" + (
+        title = f"{len(self)} ROI{'s' * (len(self) != 1)}" + (
             "" if self.detector_shape is None else " on {} x {} pixels".format(*self.detector_shape)
         )
         return table(title, ("name", "y", "x", "shape", "role", "background", "measures", ""), rows)

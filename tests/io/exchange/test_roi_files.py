@@ -6,6 +6,7 @@ import json
 import math
 import struct
 import sys
+import warnings
 import zipfile
 from importlib.util import find_spec
 
@@ -210,6 +211,49 @@ def test_what_others_have_no_word_for_is_said(tmp_path):
         xi.write_rois([roi], tmp_path / "b.json", form="omero")
     with pytest.raises(xi.ResultExists):
         xi.write_rois([roi], tmp_path / "a.json", form="bliss")
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "said"),
+    [
+        ({"name": "a\x07b"}, "ab", None),
+        ({"name": "\x07"}, "one", None),
+        ({"name": "a", "rounded_rect_arc_size": 8}, "a", "'a' is the whole rectangle, without its round corners"),
+        ({"name": "a", "bottom": 5}, None, "'a' is left out: y must be"),
+        ({"name": "a", "roitype": "ANGLE"}, None, "'a' is left out: is of the kind angle, which has no"),
+    ],
+)
+@needs_roifile
+def test_odd_regions_of_imagej(words, name, said, tmp_path):
+    import roifile
+
+    words = words | {"roitype": roifile.ROI_TYPE[words.get("roitype", "RECT")]}
+    known = {"top": 5, "left": 6, "bottom": 15, "right": 26, "version": 228}
+    roifile.ImagejRoi(**known | words).tofile(tmp_path / "one.roi")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if name is None:
+            with pytest.raises(DocumentError, match=said):
+                xi.read_rois(tmp_path / "one.roi")
+        else:
+            (roi,) = xi.read_rois(tmp_path / "one.roi")
+            assert (roi.name, roi.y, roi.x) == (name, (5, 15), (6, 26))
+    assert name is None or [said in str(one.message) for one in caught if said] == [True] * bool(said)
+
+
+@pytest.mark.parametrize(
+    ("form", "ending"),
+    [*(pytest.param("imagej", ending, marks=needs_roifile) for ending in (".roi", ".zip")),
+     ("bliss", ".json"), ("bliss", ".h5"), ("dawn", ".json"), ("dawn", ".nxs"),
+     ("areadetector", ".sav"), ("mask", ".npy")],
+)  # fmt: skip
+def test_a_file_without_a_region_is_not_written(form, ending, tmp_path):
+    """It could not be read again either."""
+    specks = xi.Mask(((3, 1, 2), (9, 5, 6))), xi.Ellipse((10.3, 10.3), (0.2, 0.2))
+    roi = Roi("a", geometry=specks[form == "mask"], edges="exact" if form == "mask" else "whole")
+    with pytest.raises(DocumentError, match=r"no ROI can be written for .*'a' is left out"):
+        xi.write_rois(RoiSet((roi,), detector_shape=(60, 90)), tmp_path / f"a{ending}", form=form)
+    assert not list(tmp_path.iterdir())
 
 
 # -- laid out as in public sources of these programs, with numbers of our own ------------------------------------------

@@ -227,6 +227,6 @@ def test_a_survey_of_one_file_and_of_a_pattern(tmp_path):
     text = str(survey(nexus(tmp_path / "scan_0001.nxs"), tz="UTC"))
     assert "6 of 13 x 17 int32" in text
     assert "2022-11-01 23:43:30.25 to 2022-11-01 23:43:32.75 UTC" in text
-    assert "6 seen = 6 good frames + 0 bad + 0 others" in text
+    assert "1 seen = 1 good (6 frames) + 0 bad + 0 others" in text
     write_frames(tmp_path / "m", 4)
     assert survey(str(tmp_path / "m" / "*_0000[12].tif"), tz="UTC").n_frames == 2

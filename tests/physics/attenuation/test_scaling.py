@@ -60,6 +60,18 @@ def test_undo_gives_back_what_was_measured():
         correct_attenuation(corrected, [at(1, 3)])
 
 
+def test_a_factor_without_an_error_adds_none_and_shared_ones_of_before_stay():
+    """30 % of an earlier step and 40 % of this one make 50; where the earlier one is not known it says nothing."""
+    sample = step([1000, 1000, 500, 100, 100])
+    assert attenuation_changes(sample) == ()
+    corrected = correct_attenuation(sample, [at(1, 3, factor=10.0)])
+    np.testing.assert_array_equal(corrected.attenuation_factor_errors, [0, 0, np.nan, 0, 0])
+    shared = sample.assign_coords(scale_errors=("time", [0.1, np.nan, 0.1, np.nan, 0.3]))
+    corrected = correct_attenuation(shared, [at(1, 3, factor=10.0, factor_errors=4.0)])
+    np.testing.assert_allclose(corrected.scale_errors, [0.1, 0, np.nan, 0.4, 0.5], rtol=1e-12)
+    assert len(attenuation_changes(corrected)) == 1
+
+
 def test_input_is_left_as_it_is():
     sample = step([1000, 990, 500, 100, 101], errors=3.0)
     before = sample.copy(deep=True)

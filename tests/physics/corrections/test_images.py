@@ -61,6 +61,19 @@ def test_each_frame_has_its_own_exposure():
     np.testing.assert_allclose(result.image, scan.image.values - scale * dark, rtol=1e-6, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["exposure_time", "n_frames"])
+def test_what_an_image_says_as_nothing_is_not_known(name):
+    scan, dark, behind, _ = made(2)
+    one, plain = image_of(dark, **{name: None}), image_of(dark)
+    other = image_of(behind, exposure_time=2.0)
+    for images in ({}, {"background_image": other}):
+        found, expected = (xi.Correction(dark=image, **images) for image in (one, plain))
+        assert found == expected
+        np.testing.assert_array_equal(xi.correct(scan, found).image, xi.correct(scan, expected).image)
+    with pytest.raises(xi.CorrectionError, match="give a number above 0"):
+        xi.Correction(dark=image_of(dark, **{name: np.inf}))
+
+
 @pytest.mark.parametrize("said", [{}, {"exposure_time": 7.0}])
 def test_frames_without_exposure_have_it_taken_as_it_is(said):
     scan, dark, _, _ = made(2)

@@ -187,3 +187,50 @@ def test_what_is_not_flagged_is_where_it_says_even_beside_what_hides_another(see
     assert (off & seen).sum() > 5  # there is what has to be flagged
     assert (off & seen & trusted).sum() <= 0.01 * (seen & trusted).sum()
     assert (trusted & seen).sum() > 0.4 * seen.sum()
+
+
+@pytest.mark.parametrize("counts", [200, 2000, 20_000])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_what_has_gone_into_another_one_for_good_is_told_as_long_as_it_is_in_it(counts, backwards):
+    """Two meet and never part: what is left of them is as large as both. A third one fades beside one, and is gone."""
+    meeting = np.stack([np.minimum(30 + 0.3 * T, 48), np.full(FRAMES, 52.0)])
+    fading = np.stack([np.full(FRAMES, 85.0), np.full(FRAMES, 99.0)])
+    centres = np.concatenate([meeting, fading])
+    areas = counts * np.stack([0.7 + 0 * T, 1 + 0 * T, 1 + 0 * T, np.clip(1 - T / 60, 0, None)])
+    if backwards:
+        centres, areas = centres[:, ::-1], areas[:, ::-1]
+    mean = 0.3 + sum(area[:, None] * bell(centre, 3.5) for centre, area in zip(centres, areas, strict=True))
+    rows = np.random.default_rng(8).poisson(mean).astype(float)
+    found = found_in(xr.DataArray(rows, dims=("time", "x"), coords={"x": X}), peaks=4)
+    away = np.abs(found.centre.values[:, :, None] - np.where(areas > 0, centres, np.nan).T[:, None])
+    seen, trusted = np.isfinite(found.centre.values), found.quality.values == 0
+    off = np.nanmin(away, axis=2, initial=1e3) / np.where(seen, found.centre_errors.values, 1) > 5
+    together = (T > 90)[:: -1 if backwards else 1]
+    assert (off & seen)[together].any(axis=1).mean() > 0.5  # there is what has to be flagged
+    assert (off & seen & trusted).sum() <= 0.003 * (seen & trusted).sum()
+    lasting = np.abs(found.centre.values - 85) < 5
+    assert (trusted & lasting & seen)[together].any(axis=1).mean() > 0.8  # and what has outlived another one is not
+
+
+@pytest.mark.parametrize(("counts", "ground"), [(60, 0.05), (200, 0.3)])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_peak_that_grows_within_the_width_of_another_is_told_from_its_beginning(counts, ground, backwards):
+    """The two are one to the fit until they have moved apart."""
+    centres = np.stack([52 - 0.05 * T, 55.5 + 0.01 * T])
+    areas = counts * np.stack([1 + 0 * T, 1.2 - 1.2 * np.exp(-np.clip(T - 13, 0, None) / 20)])
+    if backwards:
+        centres, areas = centres[:, ::-1], areas[:, ::-1]
+    mean = ground + sum(area[:, None] * bell(centre, 2.25) for centre, area in zip(centres, areas, strict=True))
+    total = np.zeros(3, dtype=int)
+    for seed in range(4):
+        rows = np.random.default_rng([seed, counts]).poisson(mean).astype(float)
+        found = found_in(xr.DataArray(rows, dims=("time", "x"), coords={"x": X}), peaks=3)
+        away = np.abs(found.centre.values[:, :, None] - np.where(areas > 0, centres, np.nan).T[:, None])
+        seen = np.isfinite(found.centre.values)
+        off = seen & (np.nanmin(away, axis=2, initial=1e3) / np.where(seen, found.centre_errors.values, 1) > 4)
+        trusted = seen & (found.quality.values == 0)
+        total += off.sum(), trusted.sum(), (off & trusted).sum()
+    off, trusted, wrong = total
+    assert off > 10  # there is what has to be flagged
+    assert trusted > 10
+    assert wrong <= 0.02 * trusted

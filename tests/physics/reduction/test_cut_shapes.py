@@ -90,3 +90,11 @@ def test_a_file_keeps_the_whole_shape(tmp_path, counts):
     again = xi.read_rois(tmp_path / "r.json")
     assert again["a"] == rois["a"]
     assert again["a"].geometry == SHAPES["ring"]
+
+
+@pytest.mark.parametrize(("centre", "said"), [((20.0, 29.9), "less than 1%"), ((-28.0, 20.0), "99%")])
+def test_a_little_that_is_lost_is_not_nothing_and_nearly_all_not_all(centre, said):
+    image = xr.DataArray(np.ones((1, 60, 60)), dims=("time", "y", "x"))
+    disc = xi.Roi("a", geometry=xi.Ellipse(centre, (30, 30) if centre[0] < 0 else (20, 30)), edges="exact")
+    with pytest.warns(xi.XinsituWarning, match=f"image: {said} of it"):
+        xi.measure(image, [disc])

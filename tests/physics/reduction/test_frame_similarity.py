@@ -116,6 +116,19 @@ def test_pixels_and_frames_that_say_nothing():
     assert np.isnan(xi.two_time(even).similarity).all()  # nothing to be alike in
 
 
+@pytest.mark.parametrize("kind", ["correlation", "intensity"])
+def test_frames_without_a_pixel_in_common_are_not_compared(kind):
+    """No sum over nothing is a likeness of 0 or 1: of frames that cannot be read, or whose gaps wander."""
+    image = made(4, dtype="float32")
+    for lost in (np.s_[:], np.s_[1:, ::2]):
+        part = image.copy(deep=True)
+        part.values[lost] = np.nan
+        part.values[0, 1::2] = np.nan
+        found = xi.two_time(part, ROI, kind=kind)
+        assert np.isnan(found.similarity).all()
+        assert np.isnan(found.step).all()
+
+
 def test_few_frames():
     for number in (1, 2):
         found = xi.two_time(made(number), ROI)

@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 
 import xinsitu as xi
+from xinsitu.physics.reduction import tracking
 from xinsitu.schema import Quality
 from xinsitu.values import Key, KeyFrame
 
@@ -97,6 +98,23 @@ def test_a_lost_spot_is_said_and_the_roi_stays():
     assert len(set(series.roi_y0.values[8:12])) == 1
     assert ((series.quality.values[8:12] & Quality.PEAK_LOST) > 0).all()
     assert not ((series.quality.values[:8] & Quality.PEAK_LOST) > 0).any()
+
+
+@pytest.mark.parametrize("size", [7, 1000])
+def test_looking_ahead_changes_no_step(size, monkeypatch):
+    """Many frames are looked at together while the spot rests: where it rests, moves, is lost and comes back."""
+    image, _ = wandering(30)
+    still = image.isel(time=np.repeat(np.arange(30), 5)).assign_coords(time=np.arange(150)).copy()
+    still[61:70] = np.random.default_rng(5).poisson(0.5, (9, *SHAPE))
+    roi = xi.Roi("spot", (8, 33), (18, 43), background=("edge",))
+    ahead = xi.track(still.chunk({"time": size}), roi)
+    monkeypatch.setattr(tracking, "AHEAD", 1)
+    alone = xi.track(still, roi)
+    assert ahead.roi == alone.roi
+    assert len(ahead.roi.path) > 20
+    np.testing.assert_array_equal(ahead.lost, alone.lost)
+    assert ahead.lost[61:70].all()
+    assert not ahead.lost[:61].any()
 
 
 def test_a_stack_larger_than_the_limit_is_tracked_chunk_by_chunk_each_once():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from importlib.util import find_spec
 
 import dask
@@ -236,6 +237,30 @@ def test_a_geometry_that_makes_no_sense_is_refused(wrong):
     good = {"distance": 0.2, "wavelength": 1e-10, "beam_centre": (1, 2), "pixel_size": (1e-4, 1e-4)}
     with pytest.raises(SchemaError):
         DetectorGeometry(**{**good, **wrong})
+
+
+@pytest.mark.parametrize(("centre", "said"), [((16770, 41882), "85"), ((97, -2700.0), "5.54"), ((97, 2800), None)])
+def test_a_beam_centre_far_beside_the_detector_is_said(tmp_path, centre, said):
+    """Given in micrometres, say; of a crop the whole detector counts, and one some widths beside it is usual."""
+    geometry = DetectorGeometry(0.2, 1e-10, centre, (172e-6, 172e-6))
+    attrs = {"detector_shape": "[195, 487]"}
+    crop = xr.Dataset({"image": (("time", "y", "x"), np.ones((1, 9, 9)), attrs)},
+                      coords={"y": np.arange(20, 29), "x": np.arange(9)})  # fmt: skip
+    limits = {"two_theta": (0, 180)}
+    roi = {"name": "a", "shape": {"kind": "q", "geometry": geometry.to_dict(), **limits}}
+    document = {"format": "xinsitu-rois", "version": 1, "detector_shape": [195, 487], "rois": [roi]}
+    (tmp_path / "rois.json").write_text(json.dumps(document))
+    for action in (
+        lambda: xi.with_geometry(crop, geometry),
+        lambda: xi.roi_in_q(crop, geometry, "a", **limits),
+        lambda: xi.radial_profiles(crop, geometry),
+        lambda: xi.read_rois(tmp_path / "rois.json"),
+    ):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            action()
+        found = [str(one.message) for one in caught]
+        assert [f"is {said} detectors beside the detector" in one for one in found] == ([True] if said else [])
 
 
 # -- errors behind corrections ----------------------------------------------------------------------------------------

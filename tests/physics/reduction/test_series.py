@@ -53,7 +53,7 @@ def spots(n=9, shape=(40, 48), *, seed=0, dtype="int32", level=3.0, height=200.0
         "frame": ("time", np.arange(n)),
         "sample": "0884",
     }
-    attrs = {"units": "counts", "long_name": "detector frames"}
+    attrs = {"units": "counts", "long_name": "frames of spots"}
     return xr.DataArray(
         rng.poisson(truth).astype(dtype), dims=("time", "y", "x"), coords=coords, attrs=attrs, name="image"
     )

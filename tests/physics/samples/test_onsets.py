@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.signal
 import xarray as xr
 
 import xinsitu as xi
@@ -82,3 +83,44 @@ def test_a_smooth_bend_has_no_onset():
     t = np.arange(160.0)[:, None] / 160
     found = xi.find_onsets(grown(np.repeat(9e3 * (1 + 0.3 * t + 0.8 * t**2), 20, axis=1), rng))
     assert found.delay.notnull().sum() <= 1
+
+
+def wandering(decay, spread, rng, frames, rois):
+    """A beam whose intensity goes on from frame to frame: a first-order autoregressive process about 1."""
+    steps = rng.normal(0, spread * np.sqrt(1 - decay**2), (frames, rois))
+    steps[0] = rng.normal(0, spread, rois)
+    return 1 + scipy.signal.lfilter([1.0], [1.0, -decay], steps, axis=0)
+
+
+@pytest.mark.parametrize(("decay", "spread"), [(0.6, 0.04), (0.9, 0.05), (0.95, 0.01)])
+def test_a_beam_that_wanders_has_no_onset(decay, spread):
+    rng = np.random.default_rng(13)
+    found = xi.find_onsets(grown(4e4 * wandering(decay, spread, rng, 260, 40), rng))
+    assert found.delay.notnull().sum() <= 1
+
+
+@pytest.mark.parametrize(
+    ("decay", "spread", "slope"), [(0.0, 0.04, 0.03), (0.6, 0.03, 0.02), (0.9, 0.02, 0.03), (0.95, 0.01, 0.01)]
+)
+def test_errors_hold_in_a_beam_that_flickers_or_wanders(decay, spread, slope):
+    rng = np.random.default_rng(14)
+    t, at = np.arange(260.0), rng.uniform(90, 170, 40)
+    rates = 4e4 * (1 + slope * np.maximum(t[:, None] - at, 0))
+    found = xi.find_onsets(grown(rates * wandering(decay, spread, rng, t.size, at.size), rng))
+    assert found.delay.notnull().mean() > 0.95
+    onset = (found.delay - at) / found.delay_errors
+    after = (found.slope_after - 4e4 * slope) / found.slope_after_errors
+    most = 1.5 if decay < 0.5 else 2.5
+    for pulls in (onset, after):
+        assert 0.7 < np.sqrt((pulls**2).mean()) < most
+
+
+@pytest.mark.parametrize("slope", [0.0, -10.0])
+def test_a_line_through_zero_in_a_beam_that_wanders_has_no_onset(slope):
+    """As behind a background: there the noise is no part of what is left."""
+    rng = np.random.default_rng(15)
+    t = np.arange(260.0)[:, None]
+    series = grown(np.ones((260, 20)), rng)
+    series["intensity"].values[:] = slope * (t - 130) + 60 * (wandering(0.9, 2.0, rng, 260, 20) - 1)
+    series["intensity_errors"].values[:] = 20.0
+    assert xi.find_onsets(series).delay.notnull().sum() <= 1

@@ -33,7 +33,7 @@ def truth(tmp_path_factory):
     return xi.simulate_sample(tmp_path_factory.mktemp("gestures"), measurements=1, frames=20)
 
 
-def say_the_same(tab, explorer, name):
+def agree(tab, explorer, name):
     """Wait until the box on the page, the panel and the model have one place for the selected ROI, and return it."""
     model = explorer.model
 
@@ -45,6 +45,12 @@ def say_the_same(tab, explorer, name):
         return tab.page.evaluate(BOX, f"roi:{name}") == [y0, y1, x0, x1] and typed == f"{y0}:{y1}, {x0}:{x1}"
 
     tab.settle(same, f"page, panel and model differ about {name}")
+    return explorer.rois[name]
+
+
+def say_the_same(tab, explorer, name):
+    """Wait until they agree and the numbers are those of it, and return the ROI."""
+    agree(tab, explorer, name)
     tab.measured(explorer, name)
     return explorer.rois[name]
 

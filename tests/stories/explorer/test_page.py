@@ -45,6 +45,37 @@ def click_curve(tab, explorer, frame):
     tab.click_curve("curve_com_l", float(explorer.model.view.coordinates()[frame]))
 
 
+def test_q_and_angles_under_the_mouse(truth, start):
+    middle, pixel, distance, wavelength = (97.25, 300.5), 172e-6, 0.25, 1.1e-10
+    stands = xi.DetectorGeometry(distance, wavelength, beam_centre=middle, pixel_size=(pixel, pixel))
+    explorer = explore(truth.folders["time1"], rois=truth.rois, reading=TOKYO, browser=False, geometry=stands)
+    tab = start(explorer)
+    tab.measured(explorer, "WZ")
+    tip = tab.page.locator("#under")
+    for row, column in ((30, 300), (97.4, 60.3), (0, 0), (194, 486)):  # azimuths go round at row 97.25
+        at = tab.page.evaluate(PIXEL, [row, column])
+        tab.page.mouse.move(at["x"] - 3, at["y"])
+        tab.page.mouse.move(at["x"], at["y"])
+        tab.settle(lambda words=f"column {column:.0f}, row {row:.0f} ": words in tip.text_content())
+        place = tab.page.evaluate(
+            """({x, y}) => {
+          const view = Bokeh.index.find_one(Bokeh.documents[0].get_model_by_name("image"))
+          const area = view.canvas_view.el.getBoundingClientRect(), {x_scale, y_scale} = view.frame
+          return [y_scale.invert(y - area.top), x_scale.invert(x - area.left)]}""",
+            at,
+        )
+        y, x = (pixel * (one - first) for one, first in zip(place, middle, strict=True))
+        angle = np.arctan2(np.hypot(y, x), distance)
+        said = tip.text_content().split(" · ")
+        parts = dict(part.rstrip("° Å⁻¹").split(" ") for part in said if part.startswith(("q ", "2θ ", "χ ")))
+        assert float(parts["q"]) == pytest.approx(4 * np.pi / 1e10 / wavelength * np.sin(angle / 2), abs=2e-4)
+        assert float(parts["2θ"]) == pytest.approx(np.degrees(angle), abs=2e-3)
+        turned = float(parts["χ"]) - np.degrees(np.arctan2(y, x))
+        assert (turned + 180) % 360 - 180 == pytest.approx(0, abs=0.06)
+        assert "exit" not in tip.text_content()
+        assert tip.evaluate("(line) => line.scrollWidth <= line.clientWidth")
+
+
 def test_image_hover_goto_limits_changes(truth, start):
     y, x = np.mgrid[:195, :487]
     maps = {"x": xi.reciprocal_axis(1.0 + 0.001 * np.arange(487), "l", axis="x"),

@@ -60,12 +60,54 @@ def test_two_regions_at_small_sizes(folder, start):
     assert tab.page.evaluate(HIDDEN, "#cutouts") == []
     tab.page.keyboard.press("End")
     tab.settle(lambda: explorer.model.view.frame == 39)
+    tab.settle(lambda: tab.page.get_by_label("go to a measurement").input_value() == "time2")  # of the frame
     tab.page.evaluate(
         "document.getElementById('unseen').textContent = 12; document.getElementById('unseen').hidden = false"
     )
     tab.at_rest()
     where = "(() => {const one = document.querySelector('header .where'); return one.scrollWidth <= one.clientWidth})()"
     assert tab.page.evaluate(where), "the line about the frame is cut"
+    assert tab.errors == []
+
+
+def test_the_panel_needs_no_scrolling(folder, start):
+    tab = start(explore(folder, reading=TOKYO, browser=False), size=(1100, 650))
+    for name in ("ROIs", "Corrections", "Attenuation", "Events", "Compare", "Files"):
+        tab.panel(name)
+        tab.at_rest()
+        code = "(() => {const one = document.querySelector('#panel .tab.shown')\n"
+        code += "return [one.scrollHeight - one.clientHeight, one.scrollWidth - one.clientWidth]})()"
+        assert tab.page.evaluate(code) == [0, 0], name
+    assert tab.errors == []
+
+
+def test_the_splitter_is_dragged_and_remembered(folder, start):
+    tab = start(explore(folder, reading=TOKYO, browser=False), size=(1366, 768))
+    splitter, left, curves = (tab.page.locator(one) for one in ("#splitter", "#left", "#curves"))
+
+    def wide(one):
+        tab.at_rest()
+        return one.bounding_box()["width"]
+
+    for step in (150, -200):
+        before, room = wide(left), wide(curves)
+        at = splitter.bounding_box()
+        tab.drag((at["x"] + 3, at["y"] + 300), (step, 0))
+        assert wide(left) == pytest.approx(before + step, abs=4)
+        assert wide(curves) == pytest.approx(room - step, abs=4)
+    figure = tab.page.evaluate("Bokeh.documents[0].get_model_by_name('image').inner_width")
+    assert 0 < figure < wide(left)  # the image went with its column
+    at = splitter.bounding_box()
+    tab.drag((at["x"] + 3, at["y"] + 300), (-900, 0))
+    assert wide(left) >= 240
+    splitter.focus()
+    before = wide(left)
+    tab.page.keyboard.press("ArrowRight")
+    assert wide(left) == pytest.approx(before + 20, abs=1)
+    before = wide(left)
+    tab.page.reload()
+    tab.there()
+    assert wide(left) == pytest.approx(before, abs=2)
     assert tab.errors == []
 
 

@@ -11,7 +11,7 @@ import xarray as xr
 
 from xinsitu.errors import DocumentError
 from xinsitu.io.documents import ROIS, VERSION
-from xinsitu.io.results import read_results
+from xinsitu.io.results import holds_series, read_results
 
 from .source import Source
 
@@ -94,7 +94,7 @@ def rois_text(path: Path) -> str:
             return path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as fault:
             raise DocumentError(f"{path}: cannot be read ({fault})") from fault
-    text = open_result(path).attrs.get("rois")
+    text = _result(path).attrs.get("rois")
     if not text:
         raise DocumentError(f"{path}: the result does not say which ROIs it is of")
     return json.dumps({"format": ROIS, "version": VERSION, **json.loads(text)})
@@ -108,10 +108,14 @@ def open_result(path: Path) -> xr.Dataset:
     DocumentError
         It cannot be read, or holds no ROI time series.
     """
-    try:
-        found = read_results(path)
-    except OSError as fault:
-        raise DocumentError(f"{path}: cannot be read ({fault})") from fault
-    if not isinstance(found, xr.Dataset) or "roi" not in found.dims or "time" not in found.dims:
+    found = _result(path)
+    if not holds_series(found):
         raise DocumentError(f"{path}: holds no time series of ROIs")
     return found.transpose("time", "roi", ...).assign_attrs(result_name=path.name)
+
+
+def _result(path: Path) -> xr.Dataset:
+    try:
+        return read_results(path)
+    except OSError as fault:
+        raise DocumentError(f"{path}: cannot be read ({fault})") from fault

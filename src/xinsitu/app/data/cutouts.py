@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +13,15 @@ from xinsitu import kernels
 from xinsitu.physics.corrections.apply import Correction, correct, crop
 from xinsitu.physics.corrections.plan import around
 from xinsitu.physics.reduction.moving import Boxes
+from xinsitu.physics.reduction.own_axes import Along
 from xinsitu.physics.reduction.roi_profiles import profiles
-from xinsitu.plots.images import Along, Show, changes
+from xinsitu.plots.images import Show, changes
 from xinsitu.schema import image_of
 from xinsitu.values import Roi, RoiSet
 
 Doubles = npt.NDArray[np.float64]
-ALONG: tuple[Along, Along] = ("y", "x")
+DetectorAxis = Literal["y", "x"]
+ALONG: tuple[DetectorAxis, DetectorAxis] = ("y", "x")
 COLUMNS = 1200
 """Columns of a kymograph: no screen has more."""
 
@@ -57,7 +59,7 @@ class Section:
         )
         return cls(request.roi, values * request.factor, y * request.factor, x * request.factor)
 
-    def half_maximum(self, axis: Along) -> tuple[float, float, float]:
+    def half_maximum(self, axis: DetectorAxis) -> tuple[float, float, float]:
         """Return where the profile crosses half its height on both sides, in detector pixels, and that level.
 
         The width between the two is the FWHM that is measured.
@@ -96,23 +98,24 @@ class KymographRequest:
 
 @dataclass(frozen=True)
 class Kymograph:
-    """Profiles on an even grid in time, ``(pixel, column)``; NaN where nothing was measured, or outside a moving ROI.
+    """Profiles on an even grid in time, ``(bin, column)``; NaN where nothing was measured, or outside a moving ROI.
 
-    ``edges`` are the ROI's own pixels in every frame, ``(time, 2)``; None where it stands still.
+    ``axis`` is what the bins lie on, ``ends`` where they begin and end on it. ``edges`` are the ROI's own pixels in
+    every frame, ``(time, 2)``; None where it stands still, and on axes that move with it.
     """
 
     values: npt.NDArray[np.float32]
     left: float
     right: float
-    pixels: tuple[int, int]
+    axis: xr.DataArray
+    ends: tuple[float, float]
     signed: bool
     edges: npt.NDArray[np.int64] | None = None
 
     @classmethod
     def of(cls, request: KymographRequest) -> Kymograph:
         """Sum over the other axis, take differences, put the frames on a grid."""
-        own = (0, 2) if request.along == "y" else (2, 4)
-        boxes, roi = request.boxes, request.roi
+        roi, own = request.roi, {"y": (0, 2), "x": (2, 4)}.get(request.along)
         found = profiles(request.data, roi, along=request.along, rois=request.rois, correction=request.correction)
         profile = np.asarray(found.compute().values)
         if request.factors is not None:
@@ -122,9 +125,11 @@ class Kymograph:
         times = request.data["time"].values
         shown = changes(profile, (times - times[0]) / np.timedelta64(1, "s"), request.show)
         values, left, right = on_grid(shown, request.places[: len(shown)], request.cuts)
-        bounds = int(found[request.along][0]), int(found[request.along][-1]) + 1
-        edges = None if boxes is None else boxes[:, slice(*own)]
-        return cls(values.T.astype("float32"), left, right, bounds, request.show != "values", edges)
+        axis = found[request.along]
+        half = 0.5 * float(axis[1] - axis[0]) if axis.size > 1 else 0.5
+        ends = float(axis[0]) - half, float(axis[-1]) + half
+        edges = None if request.boxes is None or own is None else request.boxes[:, slice(*own)]
+        return cls(values.T.astype("float32"), left, right, axis, ends, request.show != "values", edges)
 
 
 def corrected_box(data: xr.Dataset, roi: Roi, correction: Correction | None) -> xr.DataArray:

@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from xinsitu.defaults import NOT_MEASURED
 from xinsitu.errors import FrameError, LayoutError, SchemaError, XinsituError, collected, without
+from xinsitu.io.discover import holds_images, look
 from xinsitu.io.growing_folder import AT_ONCE, GrowingFolder
 from xinsitu.io.measurement import select
 from xinsitu.io.options import NO_ZONE
@@ -41,7 +43,7 @@ class Source:
     reading, correcting
         How they were opened and are corrected: what a recipe needs.
     left_out
-        Measurements that could not be joined, and why.
+        Measurements that could not be opened or joined, what its name calls a calibration, and why.
     reopen
         Opens everything again, with what has come since.
     """
@@ -117,14 +119,17 @@ def _opened(path: Path, reading: Reading, correcting: Correcting, again: Callabl
     try:
         part = _open(path, reading)
     except LayoutError as fault:
-        names = [entry.name for entry in os.scandir(path) if entry.is_dir()] if path.is_dir() else []
-        wanted, _ = select(tuple(names))
+        wanted, others = _measured(path) if path.is_dir() else ([], ())
         if not wanted:
             raise
-        parts = [found for name in wanted if (found := _measurement(path / name, reading)) is not None]
+        found = [_measurement(path / name, reading) for name in wanted]
+        parts = [one for one in found if not isinstance(one, str)]
         if not parts:
             raise fault from None
-        joined = _joined(parts, name=path.resolve().name, reading=reading, correcting=correcting, reopen=again)
+        others = (*others, *(why for why in found if isinstance(why, str) and why))
+        joined = _joined(
+            parts, name=path.resolve().name, reading=reading, correcting=correcting, reopen=again, others=others
+        )
         return replace(joined, reopen=_GrowingSample(path, joined)) if reading.on_error != "nan" else joined
     if not part.sizes["time"]:
         raise LayoutError(f"{path}: no frame is whole yet; with --follow (follow=True) the explorer waits for one")
@@ -187,21 +192,36 @@ class _GrowingSample:
         reading = one.reading if one.reading.on_error != "raise" else replace(one.reading, on_error="skip")
         with without(r"left out, .* files in all"):  # what is bad now may still be being written
             part = _measurement(one.folders[0], reading)
-        return one if part is None else replace(one, data=part, parts=(part,))
+        return one if isinstance(part, str) else replace(one, data=part, parts=(part,))
 
     def __call__(self) -> Source:
-        wanted, _ = select(tuple(entry.name for entry in os.scandir(self._path) if entry.is_dir()))
+        wanted, others = _measured(self._path)
         for name in wanted:
             if name not in self._grown:
                 part = _measurement(self._path / name, self._last.reading)
-                if part is not None and part.sizes["time"]:
+                if isinstance(part, str):
+                    others = (*others, part) if part else others
+                elif part.sizes["time"]:
                     self._begin((self._path / name).resolve(), part)
         parts = [self._grown[name]().data for name in wanted if name in self._grown]
         if {id(part) for part in parts} == {id(part) for part in self._parts}:
             return self._last
         self._parts, last = parts, self._last
-        self._last = _joined(parts, name=last.name, reading=last.reading, correcting=last.correcting, reopen=self)
+        self._last = _joined(
+            parts, name=last.name, reading=last.reading, correcting=last.correcting, reopen=self, others=others
+        )
         return self._last
+
+
+def _measured(path: Path) -> tuple[list[str], tuple[str, ...]]:
+    """Folders of a sample that are taken for its measurements, and which are said to calibrate them, by their names.
+
+    Where there is nothing else, calibrations are what is to be seen.
+    """
+    names, _ = select(tuple(entry.name for entry in os.scandir(path) if entry.is_dir()))
+    wanted = [name for name in names if not NOT_MEASURED.match(name)]
+    others = tuple(f"{name}: a calibration by its name" for name in names if name not in wanted)
+    return (wanted, others) if wanted else (names, ())
 
 
 def _open(folder: Path, reading: Reading) -> xr.Dataset:
@@ -211,13 +231,16 @@ def _open(folder: Path, reading: Reading) -> xr.Dataset:
     return scan.isel(time=slice(0, pending[0])) if pending.size else scan
 
 
-def _measurement(folder: Path, reading: Reading) -> xr.Dataset | None:
-    """One measurement of a sample; None for a folder without frames."""
+def _measurement(folder: Path, reading: Reading) -> xr.Dataset | str:
+    """One measurement of a sample; or why a folder with frames is none, and nothing of one without."""
     try:
         with without(re.escape(NO_ZONE)):
             return _open(folder, reading)
-    except LayoutError:
-        return None
+    except LayoutError as fault:
+        found = look(folder)
+        if not found.series and not holds_images(found):
+            return ""
+        return f"{folder.name}: {str(fault).removeprefix(f'{found.path}: ')}"
 
 
 def _joined(
@@ -227,8 +250,9 @@ def _joined(
     reading: Reading,
     correcting: Correcting,
     reopen: Callable[[], Source] | None = None,
+    others: Sequence[str] = (),
 ) -> Source:
-    """Put measurements behind each other in time; one on another detector is left out."""
+    """Put measurements behind each other in time; one on another detector is left out, as ``others`` are."""
     parts = sorted((part for part in parts if part.sizes["time"]), key=lambda part: part["time"].values[0])
     if not parts:
         raise SchemaError(f"{name}: there are no frames to explore")
@@ -237,7 +261,7 @@ def _joined(
         f"{part['measurement'].item()}: frames of {part.sizes['y']} x {part.sizes['x']} pixels"
         for part in parts
         if _shape(part) != _shape(parts[0])
-    )
+    ) + tuple(others)
     if reopen is None:
         folders, reading = origin(fits, reading)
     else:

@@ -145,12 +145,12 @@ class FrameStore:
     def _read_all(self) -> None:
         image = image_of(self.data)
         step = max(1, BLOCK_BYTES // max(1, image[:1].nbytes))
-        while self._loaded < self.n_frames and not self._stop.is_set():
+        while not self._ends():
             first = self._loaded
             room = self._room(image, first) if self.tiled else self.n_frames
             if not room:  # ROIs are read from the frames themselves
                 self._loaded = self.n_frames
-                return
+                continue
             frames = self._read(slice(first, min(first + step, room, self.n_frames)))
             with self._lock:
                 if self._stop.is_set():
@@ -160,6 +160,15 @@ class FrameStore:
                 else:
                     self._blocks.append(frames)
                 self._loaded = first + len(frames)
+
+    def _ends(self) -> bool:
+        """Whether this thread has nothing more to read; who has frames for it from now on starts another one."""
+        with self._lock:
+            if self._loaded < self.n_frames and not self._stop.is_set():
+                return False
+            if self._thread is threading.current_thread():
+                self._thread = None
+            return True
 
     def _room(self, image: xr.DataArray, first: int) -> int:
         """Return up to which frame the tiled copy has room, more if it is full; 0: the disc has none left.

@@ -243,16 +243,18 @@ channel.connect(channel.properties.boxes.change, () => {
 })
 
 // -- what is under the cursor, in the line below
-const along = (map, place, first, n) => {
-  const at = clamp((place - first) / map.step, 0, n - 1), low = Math.min(Math.floor(at), Math.max(n - 2, 0))
-  return [low, Math.min(low + 1, n - 1), at - low]
+const along = (map, place, first, n) => {  // behind the last value the line goes on
+  const at = (place - first) / map.step, low = clamp(Math.floor(at), 0, n - 2)
+  return [low, low + 1, at - low]
 }
 const calibrated = (map, x, y) => {
   const values = map.source.data.values
   const [t, b, v] = map.rows > 1 ? along(map, y, map.y0, map.rows) : [0, 0, 0]
   const [l, r, u] = map.columns > 1 ? along(map, x, map.x0, map.columns) : [0, 0, 0]
-  const row = (line) => values[line * map.columns + l] * (1 - u) + values[line * map.columns + r] * u
-  return `${Number((row(t) * (1 - v) + row(b) * v).toPrecision(6))} ${map.units}`
+  const near = (value, to) => map.turn ? value - map.turn * Math.round((value - to) / map.turn) : value
+  const one = (line, column) => near(values[line * map.columns + column], values[t * map.columns + l])
+  const row = (line) => one(line, l) * (1 - u) + one(line, r) * u  // between 179 and -179 degrees lies 180
+  return `${Number(near(row(t) * (1 - v) + row(b) * v, 0).toPrecision(map.digits))}${map.units}`
 }
 const said = (at) => {
   if (!at.inside) { under.textContent = ""; return }
@@ -261,9 +263,9 @@ const said = (at) => {
   const i = Math.floor((at.y - (top - 0.5)) / (bottom - top) * rows), j = Math.floor((at.x - (left - 0.5)) / (right - left) * columns)
   const value = i >= 0 && i < rows && j >= 0 && j < columns ? image[i * columns + j] : NaN
   const words = [`column ${column}, row ${row}`, Number.isFinite(value) ? `${Number(value.toPrecision(6))}` : "no value"]
-  for (const [name, map] of Object.entries(maps)) words.push(`${name} ${calibrated(map, at.x, at.y)}`)
   const found = hit(at)
   if (found != null) words.push(found.box.name.slice(WIRE.length))
+  for (const [name, map] of Object.entries(maps)) words.push(`${name} ${calibrated(map, at.x, at.y)}`)
   under.textContent = words.join(" · ")
 }
 

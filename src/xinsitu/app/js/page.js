@@ -132,10 +132,12 @@
     app.classList.add("lost")
     say("connection lost, trying again …")
     clearInterval(timer)
-    let refused = 0
+    let refused = 0, answered = 0
     const look = async () => {
       try {
-        await fetch(location.href, {cache: "no-store", signal: AbortSignal.timeout(450)})
+        // a file: asked for the page, the server would make a whole one each time, for nobody, and be busy for seconds
+        await fetch("/static/js/bokeh.min.js", {method: "HEAD", cache: "no-store", signal: AbortSignal.timeout(450)})
+        if (++answered < 2) return  // a server that ends may answer once more, and leave who reloads with nothing
         clearInterval(timer)
         if (open === 0) location.reload()  // the view is remembered by its address
       } catch (fault) {

@@ -1,7 +1,8 @@
 // Quicker repaints. Bokeh (3.9) writes the style sheet of each curve, box and axis anew with every one, mostly with the
 // same text, and asks for the computed style of everything that it draws: the browser works out all styles again, many
-// times. Here only what is new is written, nothing that is drawn is styled by the page, and the size of its letters, for
-// which each label of each axis asks at each repaint, is asked for once.
+// times. It also lays a figure out anew for every image, as the limits of its colours may be others. Here only what is new
+// is written, nothing that is drawn is styled by the page, the size of its letters, for which each label of each axis asks
+// at each repaint, is asked for once, and a colour bar asks for a layout where its colours or limits have changed.
 const {InlineStyleSheet} = Bokeh.require("core/dom"), {VisualProperties} = Bokeh.require("core/visuals/visual")
 const sheet = InlineStyleSheet.prototype, write = sheet._update
 if (write && !sheet._written) {  // another Bokeh may do it in another way
@@ -10,4 +11,11 @@ if (write && !sheet._written) {  // another Bokeh may do it in another way
   VisualProperties.prototype._get_css_value = () => ""
   const {PlotView} = Bokeh.require("models/plots/plot"), size = Object.getOwnPropertyDescriptor(PlotView.prototype, "base_font_size")
   if (size?.get) Object.defineProperty(PlotView.prototype, "base_font_size", {get() { return this._letters ||= size.get.call(this) }})
+  const {ColorBarView} = Bokeh.require("models/annotations/color_bar"), changed = ColorBarView.prototype._metrics_changed
+  if (changed) ColorBarView.prototype._metrics_changed = function () {
+    const {low, high, palette} = this.model.color_mapper, told = [low, high, palette]
+    if (low != null && high != null && told.every((one, at) => one === this._told?.[at])) return
+    this._told = told
+    changed.call(this)
+  }
 }

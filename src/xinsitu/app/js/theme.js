@@ -20,7 +20,7 @@ for (const {model: figure} of views) {
       else if (one.type === "Grid") one.setv({grid_line_color: line}, quiet)
       else if (one.type === "ColorBar") one.setv({background_fill_color: ground, major_label_text_color: ink}, quiet)
       else if (one.type === "Span" && one.name?.startsWith("cursor")) one.setv({line_color: ink}, quiet)
-      else if (one.type === "LabelSet") one.setv({text_color: ink}, quiet)
+      else if (one.type === "LabelSet" || one.name?.startsWith("why:")) one.setv({text_color: ink}, quiet)
     }
   }
 }

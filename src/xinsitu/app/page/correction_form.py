@@ -15,7 +15,7 @@ from xinsitu.app.state.view import COLOURS
 from xinsitu.defaults import MEDIAN, OUTLIERS
 
 from .session import Session
-from .widgets import WIDTH, bound, button, rounded, row
+from .widgets import UNSEEN, WIDTH, bound, button, rounded, row
 
 COMPARED = {
     "the frame": "values",
@@ -29,6 +29,7 @@ MEDIANS = {"no median": (None, None), "outliers only": (MEDIAN, OUTLIERS)} | {
 }
 """Medians and their thresholds by name; any other one that was given is listed beside them."""
 NONE = "—"
+BESIDE = "— beside the frames"
 
 
 class Filling:
@@ -58,8 +59,10 @@ def corrections(session: Session) -> list[pn.viewable.Viewable]:
     return [
         bound(session, pn.widgets.Checkbox(label="corrected", width=WIDTH), "corrected"),
         *_steps(session),
-        bound(session, pn.widgets.Select(label="image shows", options=COMPARED, width=WIDTH), "compare"),
-        bound(session, pn.widgets.Select(label="kymograph shows", options=KYMOGRAPH, width=WIDTH), "show"),
+        row(
+            bound(session, pn.widgets.Select(label="image shows", options=COMPARED, width=WIDTH // 2 - 3), "compare"),
+            bound(session, pn.widgets.Select(label="kymograph shows", options=KYMOGRAPH, width=WIDTH // 2 - 3), "show"),
+        ),
         *_limits(session),
     ]
 
@@ -108,7 +111,7 @@ def _steps(session: Session) -> list[pn.viewable.Viewable]:
         session,
         "draw background",
         lambda: _let_draw(session),
-        width=WIDTH // 2,
+        width=WIDTH // 2 - 3,
         align="end",
         tip="drag over an empty area of the image",
     )
@@ -139,10 +142,15 @@ def _calibration(session: Session, name: Calibration) -> list[pn.viewable.Viewab
     """Return the switch of a calibration, what lies beside the frames, and a field for another one."""
     model, filling = session.model, Filling(session)
     label, what = CALIBRATIONS[name]
-    switch = pn.widgets.Checkbox(label=label, width=80, align="end")
-    chooser = pn.widgets.TextInput(label=f"{label}: {what}", placeholder=f"another {what}", width=WIDTH - 94)
+    switch = pn.widgets.Checkbox(label=label, width=118, align="center")
+    unseen = [UNSEEN]  # the switch beside it says what it is
+    chooser = pn.widgets.TextInput(
+        label=f"{label}: {what}", placeholder=f"another {what}", width=WIDTH - 124, stylesheets=unseen
+    )
     found = beside.calibrations(model.source, name)
-    listed = pn.widgets.Select(label=f"{label}: beside the frames", options=[NONE, *found], width=WIDTH)
+    listed = pn.widgets.Select(
+        label=f"{label}: beside the frames", options=[BESIDE, *found], width=WIDTH, stylesheets=unseen
+    )
     listed.visible = bool(found)
 
     def fill(*_: object) -> None:
@@ -151,7 +159,7 @@ def _calibration(session: Session, name: Calibration) -> list[pn.viewable.Viewab
         with filling:
             switch.value = now.has(name)
             chooser.value = "" if path is None else path.name
-            listed.value = next((key for key, one in found.items() if path is not None and _same(one, path)), NONE)
+            listed.value = next((key for key, one in found.items() if path is not None and _same(one, path)), BESIDE)
 
     def choose(key: object) -> None:
         if str(key) in found:
@@ -184,10 +192,10 @@ def calibrate(session: Session, name: Calibration, text: str) -> None:
 def _limits(session: Session) -> list[pn.viewable.Viewable]:
     """Return slider, numbers and percentile of the colour limits; the slider runs evenly on the scale that is shown."""
     model = session.model
-    low = pn.widgets.FloatInput(label="from", value=model.view.limits[0], width=91)
-    high = pn.widgets.FloatInput(label="to", value=model.view.limits[1], width=91)
+    low = pn.widgets.FloatInput(label="from", value=model.view.limits[0], width=85)
+    high = pn.widgets.FloatInput(label="to", value=model.view.limits[1], width=85)
     slider = pn.widgets.RangeSlider(label="colours", start=0, end=1, step=0.01, width=WIDTH - 10)
-    percentile = pn.widgets.Select(label="percentile", options=[100.0, 99.9, 99.0, 95.0], value=99.9, width=76)
+    percentile = pn.widgets.Select(label="percentile", options=[100.0, 99.9, 99.0, 95.0], value=99.9, width=70)
     filling = [False]
 
     def logarithmic() -> bool:
@@ -224,11 +232,11 @@ def _limits(session: Session) -> list[pn.viewable.Viewable]:
     model.view.param.watch(show, ["limits", "log_image", "compare"])
     show()
     return [
-        bound(session, pn.widgets.Select(label="colour map", options=list(COLOURS), width=WIDTH), "colours"),
         slider,
         row(low, high, percentile),
         row(
-            button(session, "fit to frame", fit, width=120, tip="colours for this frame"),
-            button(session, "fit to run", model.view.fit_run, width=120, tip="colours for all frames"),
+            bound(session, pn.widgets.Select(label="colour map", options=list(COLOURS), width=85), "colours"),
+            button(session, "fit to frame", fit, width=85, align="end", tip="colours for this frame"),
+            button(session, "fit to run", model.view.fit_run, width=70, align="end", tip="colours for all frames"),
         ),
     ]

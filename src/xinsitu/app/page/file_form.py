@@ -107,7 +107,7 @@ def files(session: Session) -> list[pn.viewable.Viewable]:
     ]  # fmt: skip
     return [
         *taken_up,
-        pn.pane.Str("Load ROIs, changes, events or a view:", margin=(8, 10, 0, 10), width=WIDTH, styles=PLAIN),
+        pn.pane.Str("Load ROIs, changes, events or a view:", margin=(8, 10, 0, 10), width=WIDTH, stylesheets=PLAIN),
         load,
     ]
 

@@ -11,10 +11,11 @@ from xinsitu.app.state.kinds import KINDS, kind_of
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.app.state.roi_edits import KIND_LABELS
 from xinsitu.app.state.shape_edits import DRAWN, RECTANGLE, text_of
+from xinsitu.app.views.drawing import watch
 from xinsitu.values import Mask
 
 from .besidebar import compared, copied
-from .correction_form import corrections
+from .correction_form import Filling, corrections
 from .file_form import files
 from .sample_form import attenuation, events
 from .session import Session
@@ -119,13 +120,21 @@ def _roi(session: Session) -> list[pn.viewable.Viewable]:
 
 
 def measurement(session: Session) -> pn.viewable.Viewable:
-    """Return the chooser of the measurement, where there are several."""
-    model = session.model
-    if not model.source.several:
-        return pn.Spacer(width=0, height=0)
-    names = model.view.measurements()
-    chooser = small(pn.widgets.Select(options=list(names), width=110, name=""), "go to a measurement")
-    chooser.param.watch(lambda event: session.do(lambda: model.view.param.update(frame=names[event.new])), ["value"])
+    """Return the chooser of the measurement, where there are several: it says which one the frame is of."""
+    view, filling = session.model.view, Filling(session)
+    chooser = small(pn.widgets.Select(options=[], width=110, name=""), "go to a measurement")
+
+    def fill(*_: object) -> None:
+        first = view.measurements()
+        here = [name for name, position in first.items() if position <= view.frame][-1]
+        with filling:
+            if chooser.options != list(first):
+                chooser.options = list(first)
+            chooser.param.update(value=here, visible=len(first) > 1)
+
+    filling.on(chooser, lambda name: view.param.update(frame=view.measurements()[str(name)]))
+    view.param.watch(fill, ["frame", "n_frames"])
+    fill()
     return chooser
 
 
@@ -176,6 +185,9 @@ def plot_tools(session: Session) -> dict[str, pn.viewable.Viewable]:
     model = session.model
     directions = {model.view.direction(axis): axis for axis in ("x", "y")}
     along = small(bound(session, pn.widgets.RadioButtonGroup(options=directions, width=64), "along"), "along")
+    own = toggle(session, "own", "own_axes", "kymograph on the ROI's own axes: across and along, or radius and azimuth")
+    watch(model.regions, lambda: own.param.update(visible=bool(model.cutouts.own_name())), "rois", "selected")
+    own.visible = bool(model.cutouts.own_name())
     shift = small(bound(session, pn.widgets.RadioButtonGroup(options=SHIFT, width=112), "shift"), "centre of mass")
     also = {"also: —": "", **{_called(model, name): name for name in ASKED}}
     axis = small(bound(session, pn.widgets.Select(options=list(model.view.axes), width=84), "axis"), "time axis")
@@ -194,6 +206,7 @@ def plot_tools(session: Session) -> dict[str, pn.viewable.Viewable]:
         "kymograph": [
             axis,
             tipped(along, "kymograph along this direction"),
+            own,
             toggle(session, "log", "log_kymograph", "logarithmic colours of the kymograph"),
         ],
     }

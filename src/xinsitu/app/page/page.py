@@ -9,6 +9,7 @@ import panel as pn
 from bokeh.document import Document
 from bokeh.models import Div, Row, SaveTool, UIElement
 
+from xinsitu.app.preview import icon
 from xinsitu.app.state.export import name_of
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.app.state.shape_edits import DRAWN
@@ -102,11 +103,8 @@ def page(session: Session) -> pn.Template:
     text = Div(name="frame_text", text=model.view.frame_line(), render_as_text=True, styles=SMALL)
     session.channel.js_on_change("text", script("label", channel=session.channel, label=text))
 
-    def tell() -> None:
-        session.channel.update(known=model.view.frame_text(), text=model.view.frame_line())
-
-    watch(model.view, tell, "frame", "n_frames")
-    tell()
+    watch(model.view, session.tell, "n_frames")
+    session.tell()
     stem = name_of(model)
     for one in session.figures:
         for tool in one.toolbar.tools:
@@ -115,7 +113,7 @@ def page(session: Session) -> pn.Template:
     template = Page(_text("page.html"))
     variables = {
         "page_css": _text("page.css"), "page_js": code("page"), "tabs": list(TABS), "gestures": GESTURES,
-        "shapes": DRAWN,
+        "shapes": DRAWN, "app_favicon": icon(), "apple_icon": icon(),  # for Panel's own a browser has no token
         "source_name": model.source.name, "files": FILES, "pictures": PICTURES,
         "beside": session.channel.beside,
     }  # fmt: skip

@@ -102,7 +102,7 @@ def events(session: Session) -> list[pn.viewable.Viewable]:
 def _bad_frames(session: Session) -> list[pn.viewable.Viewable]:
     """Return the button that marks the frame that is shown, and what is marked."""
     model = session.model
-    said = pn.pane.Str("", margin=(0, 10), width=WIDTH, styles=PLAIN)
+    said = pn.pane.Str("", margin=(0, 10), width=WIDTH, stylesheets=PLAIN)
 
     def fill(*_: object) -> None:
         places = model.numbers.bad_places()
@@ -115,7 +115,7 @@ def _bad_frames(session: Session) -> list[pn.viewable.Viewable]:
     model.numbers.param.watch(fill, ["bad_frames"])
     fill()
     tip = "this frame takes no part in factors, slopes and figures; again: it does (B)"
-    return [button(session, "bad frame", model.numbers.mark_bad, width=125, tip=tip), said]
+    return [row(button(session, "bad frame", model.numbers.mark_bad, width=125, tip=tip)), said]
 
 
 def _event(event: Event) -> str:

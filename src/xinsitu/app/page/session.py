@@ -64,7 +64,7 @@ class Session:
 
     def __init__(self, model: ExplorerModel, document: Document, pool: Executor) -> None:
         self.model, self.document, self.pool = model, document, pool
-        self.channel = Channel(name="channel", ask=(model.view.frame, 0), done=(model.view.frame, 0))
+        self.channel = Channel(name="channel", ask=(model.view.frame, 0, 0), done=(model.view.frame, 0))
         self.image = ImageView(model)
         self.player = PlayerView(model.view.n_frames, self.channel, model.view.frame)
         self.curves = CurvesView(model, self.channel)
@@ -99,7 +99,7 @@ class Session:
         self._numbers_rest = self._resting(self._measurements)
         self._measured_frames, self._measured_at = 0, -PAUSE
         self._gathering = False
-        self._number, self._asked, self._seen = 0, 0, (-1, -1)
+        self._number, self._asked, self._backs, self._seen = 0, 0, 0, (-1, -1)
         self._left_out: tuple[str, ...] = ()
         self.curves.below = [self.kymograph.figure]
         self.further.place()
@@ -236,7 +236,7 @@ class Session:
         watch(model.view, self.rest, "axis")
         watch(model.view, lambda: self._frame_changed(model.view.frame), "frame")
         watch(model.attenuation, self.rest, "changes", "scaled")
-        watch(model.cutouts, self.rest, "along", "show")
+        watch(model.cutouts, self.rest, "along", "own_axes", "show")
         watch(model.further, self.rest, "further")
 
     def _rois_changed(self) -> None:
@@ -281,7 +281,8 @@ class Session:
         if any(roi.path for roi in self.model.regions.rois):
             self.rois.update()
         if frame != self._asked:
-            self.channel.goto = (frame, self.channel.goto[1] + 1)
+            unasked = self.model.view.follow and frame == self.model.view.n_frames - 1
+            self.channel.goto = (frame, self._backs if unasked else -1, self.channel.goto[2] + 1)
 
     def rest(self) -> None:
         """Do what waits until the mouse rests: kymograph, cut-out, profiles."""
@@ -314,9 +315,10 @@ class Session:
     # -- frames -------------------------------------------------------------------------------------------------------
 
     def _wanted(self) -> int:
-        frame, self._number = self.channel.ask
-        before, self._asked = self._asked, min(max(frame, 0), self.model.view.n_frames - 1)
-        if self._asked < before:
+        before = self._backs
+        frame, self._number, self._backs = self.channel.ask
+        self._asked = min(max(frame, 0), self.model.view.n_frames - 1)
+        if self._backs > before:
             self.model.view.follow = False  # somebody scrolls back: the last frame no longer runs away from under them
         self.model.view.frame = self._asked
         return self._asked
@@ -334,8 +336,14 @@ class Session:
         self.image.show_fault(str(fault))
         self._done(self._asked)
 
+    def tell(self) -> None:
+        """Say which frame is shown; the one that is wanted may have gone on since."""
+        frame, _ = self.channel.done
+        self.channel.update(known=self.model.view.frame_text(frame), text=self.model.view.frame_line(frame))
+
     def _done(self, frame: int) -> None:
         self.channel.done = (frame, self._number)
+        self.tell()
         self._frame_rest.ask()  # cut-out and profiles follow when the frame has rested, not while it plays
 
     # -- numbers ------------------------------------------------------------------------------------------------------
@@ -373,7 +381,7 @@ class Session:
         store = self.model.store
         if (left_out := store.source.left_out) != self._left_out:
             self._left_out = left_out
-            self.model.view.message = f"measurements of another detector are not shown: {'; '.join(left_out)}"
+            self.model.view.message = f"not shown: {'; '.join(left_out)}"
         seen = store.loaded, store.n_frames
         if seen == self._seen:
             return

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import panel as pn
 
+from .widgets import PANEL
+
 TIPS = {
     "selected": "the region that panel, kymograph and profiles show (Tab: the next one)",
     "name": "type a name and press Enter",
@@ -49,12 +51,15 @@ TIPS = {
 
 
 def with_tips(widgets: Iterable[pn.viewable.Viewable]) -> list[pn.viewable.Viewable]:
-    """Return a form whose widgets say what they do."""
+    """Return a form whose widgets say what they do, and are as high as they need to be."""
     parts = list(widgets)
     for part in parts:
         inside = part.select(pn.widgets.Widget) if isinstance(part, pn.layout.ListPanel) else [part]
         for one in inside:
+            if not isinstance(one, pn.widgets.Widget):
+                continue
+            one.stylesheets = [*one.stylesheets, PANEL]
             tip = TIPS.get(str(getattr(one, "label", "")))
-            if isinstance(one, pn.widgets.Widget) and tip and not one.tags:
+            if tip and not one.tags:
                 one.tags = [f"tip:{tip}"]
     return parts

@@ -9,12 +9,21 @@ import panel as pn
 from .session import Session
 
 WIDTH = 250
-PLAIN = {"font-family": "inherit", "white-space": "normal"}
+PLAIN = ["pre { font: inherit; white-space: normal; margin: 0; }"]
 """Style of text among widgets."""
-COMPACT = """:host { font-size: 13px; } .bk-input, .bk-btn { height: 24px !important; padding: 0 6px !important;
+PANEL = """:host { font-size: 13px; } label { margin: 0; padding: 0; line-height: 15px; }
+  .bk-input, .bk-btn { height: 25px; min-height: 25px; padding: 0 6px; line-height: 21px; font-size: 13px; }
+  input[type=file].bk-input, select:is([multiple], [size]).bk-input { height: auto; padding: 0; }"""
+"""Style of widgets in the panel: a form is as high as a small window."""
+UNSEEN = "label { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }"
+"""Style of labels that only a screen reader needs."""
+COMPACT = (
+    """:host { font-size: 13px; } .bk-input, .bk-btn { height: 24px !important; padding: 0 6px !important;
   font-size: 13px; min-height: 24px; line-height: 20px; } .bk-btn-group { height: 24px; }
   .bk-btn.bk-active { background: #0072b2; color: white; }
-  label { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }"""
+"""
+    + UNSEEN
+)
 """Style of widgets that stand in a line of tools: their labels are there for screen readers."""
 
 

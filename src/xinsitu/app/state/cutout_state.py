@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import param
 
 from xinsitu.app.data.cutouts import KymographRequest, SectionRequest
+from xinsitu.physics.reduction.own_axes import Along, own_name
 from xinsitu.values import RoiSet
 
 from .change_state import Changes
@@ -18,12 +20,24 @@ class Cutouts(param.Parameterized):  # type: ignore[misc] # param has no types
     """Direction and kind of the kymograph; it and the profiles are those of the selected ROI."""
 
     along = param.Selector(default="x", objects=["x", "y"])
+    own_axes = param.Boolean(False, doc="along the ROI's own axis in place of the detector's, if it has one")
     show = param.Selector(default="values", objects=["values", "previous", "first", "slope"])
     log_kymograph = param.Boolean(False)
 
     def __init__(self, view: View, regions: Regions, attenuation: Changes) -> None:
         super().__init__()
         self.view, self.regions, self.attenuation, self.store = view, regions, attenuation, view.store
+
+    def own_name(self) -> Along | Literal[""]:
+        """Which of its own axes the selected ROI has in place of the one chosen; empty where it has none."""
+        return "" if self.regions.roi is None else own_name(self.regions.roi, self.along)
+
+    @property
+    def axis(self) -> Along:
+        """What the kymograph runs along."""
+        own: Along | Literal[""] = self.own_name() if self.own_axes else ""
+        detector: Along = self.along
+        return own or detector
 
     def section_request(self) -> SectionRequest | None:
         """Return what cut-out and profiles need; None without a ROI."""
@@ -46,6 +60,6 @@ class Cutouts(param.Parameterized):  # type: ignore[misc] # param has no types
             return None
         boxes = self.regions.boxes(roi.name)[: data.sizes["time"]] if roi.path else None
         return KymographRequest(
-            data, roi, self.view.active_correction, self.along, self.show, self.view.coordinates(),
+            data, roi, self.view.active_correction, self.axis, self.show, self.view.coordinates(),
             self.view.breaks(), boxes, RoiSet(list(self.regions.rois)), self.attenuation.factors(),
         )  # fmt: skip

@@ -126,11 +126,7 @@ class Numbers(param.Parameterized):  # type: ignore[misc] # param has no types
 
     def alarm(self, last: int = 5) -> str:
         """Say which ROIs were saturated in the newest frames; empty where none is."""
-        bright = []
-        for name in self.regions.rois.names:
-            series = self.of(name)
-            if series is not None and np.any(series["n_saturated"].values[-last:] > 0):
-                bright.append(name)
+        bright = [name for name in self.known if (self._numbers[name][1]["n_saturated"].values[-last:] > 0).any()]
         return f"saturated: {', '.join(bright)} - insert a filter" if bright else ""
 
     # -- frames that are not to be trusted ----------------------------------------------------------------------------

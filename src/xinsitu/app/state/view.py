@@ -251,9 +251,9 @@ class View(param.Parameterized):  # type: ignore[misc] # param has no types
         times = self.store.data["time"].values
         return breaks(self.store.data, (times - times[0]) / np.timedelta64(1, "s"))
 
-    def frame_line(self) -> str:
-        """Say which frame is shown, in a short line: its place, its number, the time of day and since the first one."""
-        data, at = self.store.data, self.frame
+    def frame_line(self, position: int | None = None) -> str:
+        """Say which frame this is, in a short line: its place, its number, the time of day and since the first one."""
+        data, at = self.store.data, self.frame if position is None else position
         number = f" (no. {data['frame'].values[at]})" if "frame" in data.coords and data["frame"].dims else ""
         parts = [f"{at + 1:,} of {self.n_frames:,}{number}"]
         if data.attrs.get("time_source") != "frame":

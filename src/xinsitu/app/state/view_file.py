@@ -26,7 +26,7 @@ ROOT = Path("/")
 VIEW_FORMAT = "xinsitu-view"
 SHOWN = (
     "corrected", "compare", "log_image", "each_frame", "colours", "limits", "axis", "log_intensity", "log_kymograph",
-    "smooth", "derivative", "span", "normalised", "shift", "along", "show", "scaled", "selected", "hidden",
+    "smooth", "derivative", "span", "normalised", "shift", "along", "own_axes", "show", "scaled", "selected", "hidden",
     "further", "frame", "follow",
 )  # fmt: skip
 """What is shown and how, in the order in which it is set."""

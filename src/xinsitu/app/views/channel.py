@@ -13,9 +13,15 @@ from bokeh.models import CustomJS, CustomJSTickFormatter
 class Channel(DataModel):  # type: ignore[misc] # bokeh is not typed for us
     """Small values that go to and fro; the browser keeps one frame request on the way, never more."""
 
-    ask = Tuple(Int, Int, default=(0, 0), help="frame that the browser wants, and the number of the request")
+    ask = Tuple(
+        Int, Int, Int, default=(0, 0, 0),
+        help="frame that the browser wants, the number of the request, and how often somebody has gone back",
+    )  # fmt: skip
     done = Tuple(Int, Int, default=(0, 0), help="frame that was sent, and the number of the request")
-    goto = Tuple(Int, Int, default=(0, 0), help="frame that the server wants to show, and a counter")
+    goto = Tuple(
+        Int, Int, Int, default=(0, -1, 0),
+        help="frame that the server wants to show, after how many goings back if nobody asked for it, and a counter",
+    )  # fmt: skip
     drawn = Tuple(
         Float, Float, Float, Float, Text, Int, default=(0, 0, 0, 0, "", 0),
         help="edges y, y, x, x drawn, the tool, and a counter",

@@ -15,6 +15,7 @@ from bokeh.models import (
     DatetimeTicker,
     DatetimeTickFormatter,
     GlyphRenderer,
+    Label,
     LabelSet,
     Line,
     LinearAxis,
@@ -36,6 +37,7 @@ from xinsitu.values import Roi
 from .channel import Channel, script, ticks
 from .drawing import PLAIN, Drawing, watch
 from .image import quiet
+from .roi_readout import why_empty
 
 FIGURES = {
     "com_x": "com_x", "com_y": "com_y", "fwhm_x": "fwhm_x", "fwhm_y": "fwhm_y",
@@ -43,7 +45,7 @@ FIGURES = {
 }  # fmt: skip
 """One figure per quantity and direction, top to bottom, and its column; the intensity has one for each scale."""
 COLUMNS = tuple(dict.fromkeys(FIGURES.values()))
-SENT = (*COLUMNS, *(f"{name}_errors" for name in COLUMNS), "quality", "n_valid", "n_saturated")
+SENT = (*COLUMNS, *(f"{name}_errors" for name in COLUMNS), "quality", "n_valid")
 """Columns that travel to the browser: each costs a message."""
 DRAWN = {
     "lines": tuple(f"{name}{ending}" for name in COLUMNS for ending in ("_x", "")),
@@ -89,6 +91,7 @@ class CurvesView(Drawing):
         self._styles: dict[str, tuple[object, ...]] = {}
         self._marks = ColumnDataSource(data={"x": [], "text": []}, name="events")
         self._spans = ColumnDataSource(data={"left": [], "right": [], "color": []}, name="spans")
+        self._why = {name: self._label(name) for name in FIGURES}
         top = self.figures["com_x"]
         names = LabelSet(
             x="x", y=4, y_units="screen", text="text", source=self._marks, angle=np.pi / 2, text_font_size="10px",
@@ -117,7 +120,7 @@ class CurvesView(Drawing):
     def _figure(self, name: str) -> figure:
         log = name.endswith("_log")
         one = figure(
-            name=self.shown_as(name), x_range=self.x_range, y_range=DataRange1d(only_visible=True),
+            name=self.shown_as(name), x_range=self.x_range, y_range=DataRange1d(only_visible=True, syncable=False),
             y_axis_type="log" if log else "linear", **(ABOVE if name.startswith("intensity") else TIMED),
         )  # fmt: skip
         if not log:
@@ -134,6 +137,13 @@ class CurvesView(Drawing):
         )  # fmt: skip
         one.add_layout(cursor)
         return cursor
+
+    def _label(self, name: str) -> Label:
+        label = Label(
+            name=f"why:{name}", x=6, y=6, x_units="screen", y_units="screen", text="", text_font_size="11px",
+        )  # fmt: skip
+        self.figures[name].add_layout(label)
+        return label
 
     def _extent(self) -> tuple[float, float]:
         x = self.places.data["x"]
@@ -197,7 +207,7 @@ class CurvesView(Drawing):
             number.visible, date.visible = not model.view.line.dated, model.view.line.dated
             for axis in (number, date):
                 axis.axis_label = model.view.line.label if last else None
-                axis.major_label_text_font_size = "11px" if last else "0px"
+                axis.major_label_text_alpha = 1.0 if last else 0.0  # neither measured nor painted, at no repaint
         if self.column.children != children:
             self.column.children = children
         self._channel.shift = model.curves.shift and not model.curves.derivative
@@ -215,6 +225,7 @@ class CurvesView(Drawing):
                 visible = getattr(renderer, "data_source", None) not in hidden
                 if renderer.visible != visible:
                     renderer.visible = visible
+        self.measured()
 
     # -- curves -------------------------------------------------------------------------------------------------------
 
@@ -303,6 +314,14 @@ class CurvesView(Drawing):
         if name in self._sources:
             self._sources[name].data = _columns(self._model.curves.drawn(name), self.places.data["x"])
 
+    def measured(self) -> None:
+        """Say in a figure without a number why there is none."""
+        regions = self._model.regions
+        rois = [roi for roi in regions.rois if roi.name not in regions.hidden]
+        for name, column in FIGURES.items():
+            asked = [self._model.numbers.of(roi.name) for roi in rois if roi.measures(column.split("_")[0])]
+            self._why[name].text = why_empty([one for one in asked if one is not None], column)
+
     def in_time(self, one: figure) -> None:
         """Let a figure zoom along time by a drag, show all at a double click, and have dates below if time has them."""
         one.toolbar.active_drag = next(tool for tool in one.toolbar.tools if isinstance(tool, BoxZoomTool))
@@ -363,6 +382,6 @@ def _columns(series: xr.Dataset | None, x: np.ndarray) -> dict[str, np.ndarray]:
     """Columns of a source, under the names of the series, and the place of each frame in time."""
     if series is None:
         return {"x": np.array([]), **{name: np.array([]) for name in SENT}}
-    found = [(name, np.asarray(series[name].values)) for name in SENT]
+    found = [(name, np.asarray(series[name].values)[: len(x)]) for name in SENT]  # more may have come than the axis has
     columns = {name: values.astype("float64" if values.dtype.kind == "f" else "int32") for name, values in found}
     return {"x": x[: series.sizes["time"]], **columns}

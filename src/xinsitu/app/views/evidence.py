@@ -104,14 +104,23 @@ class EvidenceView(Drawing):
 def table(found: Evidence) -> str:
     """Return the numbers as HTML; names of ROIs and notes are text."""
     rows = [
-        (one.roi, f"{one.before:.3g}", f"{one.after:.3g}", f"{one.log_ratio:+.4f} ± {one.log_error:.4f}",
-         f"{one.deviation:+.1f} σ")
+        (
+            one.roi,
+            _said(one.before, f"{one.before:.3g}"),
+            _said(one.after, f"{one.after:.3g}"),
+            _said(one.log_error, f"{one.log_ratio:+.4f} ± {one.log_error:.4f}"),
+            _said(one.deviation, f"{one.deviation:+.1f} σ"),
+        )
         for one in found.rows
-    ]  # fmt: skip
+    ]
     head = "".join(f"<th>{name}</th>" for name in HEADS)
     body = "".join("<tr>" + "".join(f"<td>{as_html(cell)}</td>" for cell in cells) + "</tr>" for cells in rows)
     lines = "".join(f"<p>{as_html(line)}</p>" for line in (found.agreement, "; ".join(found.remarks)))
     return f'<p class="title">{as_html(found.title)}</p><table><tr>{head}</tr>{body}</table>{lines}'
+
+
+def _said(number: float, words: str) -> str:
+    return words if np.isfinite(number) else "–"  # it holds no counts, or one ROI alone decides
 
 
 def decades(values: np.ndarray) -> list[float]:

@@ -69,7 +69,7 @@ class FurtherView(Drawing):
         return f"{words.get(name, name)} {direction}".strip() + (f"\n({unit})" if unit == "px" else "")
 
     def _made(self) -> figure:
-        one = figure(name="curve_further", x_range=self._curves.x_range, y_range=DataRange1d(), **TIMED)
+        one = figure(name="curve_further", x_range=self._curves.x_range, y_range=DataRange1d(syncable=False), **TIMED)
         one.yaxis.formatter = ticks()
         self._curves.in_time(one)
         self._curves.mark(one)

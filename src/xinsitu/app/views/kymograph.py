@@ -92,14 +92,15 @@ class KymographView(Drawing):
 
     def take(self, found: Kymograph) -> None:
         """Show a kymograph and, over it, what was measured."""
-        low, high = found.pixels
-        place = {"x": [found.left], "y": [low - 0.5], "dw": [found.right - found.left], "dh": [high - low]}
+        low, high = found.ends
+        place = {"x": [found.left], "y": [low], "dw": [found.right - found.left], "dh": [high - low]}
         self.source.data = {"image": [found.values], **place}
-        self.figure.y_range.update(start=low - 0.5, end=high - 0.5)
+        self.figure.y_range.update(start=low, end=high)
         self._found = found
         self.scale()
-        roi, along = self._model.regions.roi, self._model.cutouts.along
-        self.figure.yaxis.axis_label = f"{'' if roi is None else roi.name}\n{self._model.view.direction(along)} (px)"
+        roi, axis = self._model.regions.roi, self._model.view.direction(str(found.axis.name))
+        unit = "°" if found.axis.attrs.get("units") == "degree" else "px"
+        self.figure.yaxis.axis_label = f"{'' if roi is None else roi.name}\n{axis} ({unit})"
         self._draw_path(found)
         self.measured()
 
@@ -133,17 +134,17 @@ class KymographView(Drawing):
             self.path.data = {
                 "x": x[: len(found.edges)], "low": found.edges[:, 0] - 0.5, "high": found.edges[:, 1] - 0.5
             }  # fmt: skip
-        keys = [(x[at], (box[number][0] + box[number][1] - 1) / 2) for at, box in self._model.regions.key_frames()]
+        moves = self._model.regions.key_frames() if found.edges is not None else ()
+        keys = [(x[at], (box[number][0] + box[number][1] - 1) / 2) for at, box in moves]
         self.keys.data = {"x": [place for place, _ in keys], "at": [middle for _, middle in keys]}
 
     def measured(self) -> None:
         """Draw centre of mass and half-maximum width of the selected ROI, as far as they are measured."""
-        along = self._model.cutouts.along
-        series = self._model.numbers.of(self._model.regions.selected)
-        if series is None:
+        axis, series = self._model.cutouts.axis, self._model.numbers.of(self._model.regions.selected)
+        if series is None or f"com_{axis}" not in series:
             self.trace.data = {"x": [], "com": [], "low": [], "high": []}
             return
-        com, width = series[f"com_{along}"].values, series[f"fwhm_{along}"].values
+        com, width = series[f"com_{axis}"].values, series[f"fwhm_{axis}"].values
         cuts = self._model.view.breaks()
         cuts = cuts[cuts < len(com)]
         columns = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -27,13 +28,13 @@ class Number(NamedTuple):
     why: str = ""
 
 
-def number(one: xr.Dataset, name: str, unit: str = "px") -> Number:
+def number(one: Mapping[str, float], name: str, unit: str = "px") -> Number:
     """Return a number of a frame with its error and unit; a dash and the reason where nothing was measured.
 
     Examples
     --------
-    >>> one = xr.Dataset({"com_x": 12.346, "com_x_errors": 0.052, "fwhm_x": np.nan, "quality": 16})
-    >>> number(one, "com_x").text, number(one, "fwhm_x"), number(xr.Dataset(), "com_x").why
+    >>> one = {"com_x": 12.346, "com_x_errors": 0.052, "fwhm_x": np.nan, "quality": 16}
+    >>> number(one, "com_x").text, number(one, "fwhm_x"), number({}, "com_x").why
     ('12.35 ± 0.05 px', Number(text='–', why='half level not crossed'), 'not measured yet')
     """
     if name not in one:
@@ -44,10 +45,32 @@ def number(one: xr.Dataset, name: str, unit: str = "px") -> Number:
     return Number("–", next((why for flag, why in WHY.items() if flags & flag), "not asked for"))
 
 
-def at_frame(series: xr.Dataset | None, frame: int) -> xr.Dataset:
-    """Return the numbers of a frame, dims ``()``; none where it is not measured yet."""
-    known = series is not None and frame < series.sizes["time"]
-    return series.isel(time=frame) if series is not None and known else xr.Dataset()
+def why_empty(parts: Iterable[xr.Dataset], name: str) -> str:
+    """Say why a quantity has no number in any frame of any series; nothing where it has one, or nobody knows.
+
+    Examples
+    --------
+    >>> one = xr.Dataset({"fwhm_x": ("time", [np.nan, np.nan]), "quality": ("time", [16, 0])})
+    >>> why_empty([one], "fwhm_x"), why_empty([one.fillna(2.0)], "fwhm_x"), why_empty([], "fwhm_x")
+    ('half level not crossed', '', '')
+    """
+    known = list(parts)
+    if any(np.isfinite(series[name].values).any() for series in known):
+        return ""
+    frames = {
+        why: sum(int((series["quality"].values.astype("int64") & flag != 0).sum()) for series in known)
+        for flag, why in WHY.items()
+    }
+    most = max(frames, key=frames.__getitem__)
+    return most if frames[most] else ""
+
+
+def at_frame(series: xr.Dataset | None, frame: int) -> dict[str, float]:
+    """Return the numbers of a frame; none where it is not measured yet."""
+    if series is None or frame >= series.sizes["time"]:
+        return {}
+    numbers = {str(name): series.variables[name] for name in series.data_vars}
+    return {name: float(one.values[frame]) for name, one in numbers.items() if one.dims == ("time",)}
 
 
 def numbers(model: ExplorerModel) -> list[tuple[str, str, str]]:

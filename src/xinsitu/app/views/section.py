@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import numpy as np
-import xarray as xr
 from bokeh.layouts import row
-from bokeh.models import BasicTicker, ColumnDataSource, Line, Scatter, Step
+from bokeh.models import BasicTicker, ColumnDataSource, DataRange1d, Line, Scatter, Step
 from bokeh.plotting import figure
 
-from xinsitu.app.data.cutouts import ALONG, Section
+from xinsitu.app.data.cutouts import ALONG, DetectorAxis, Section
 from xinsitu.app.state.model import ExplorerModel
-from xinsitu.plots.images import Along
 
 from .channel import Channel, ticks
 from .drawing import EDGES, PLAIN, Drawing
@@ -40,7 +39,15 @@ class SectionView(Drawing):
             "output_backend": "canvas", "min_border": 4, "min_border_left": 36, "min_border_right": 12,
             "stylesheets": [EDGES],
         }  # fmt: skip
-        self._plots = {axis: figure(name=f"profile_{axis}", **common) for axis in ("x", "y")}
+        self._plots = {
+            axis: figure(
+                name=f"profile_{axis}",
+                x_range=DataRange1d(syncable=False),
+                y_range=DataRange1d(syncable=False),
+                **common,
+            )
+            for axis in ("x", "y")
+        }
         for axis, one in self._plots.items():
             profile = Step(x="at", y="profile", mode="center", line_color="#0072b2", line_width=1.5)
             one.add_glyph(self.profiles[axis], profile, **PLAIN)
@@ -89,7 +96,7 @@ class SectionView(Drawing):
         for axis in ALONG:
             self._width(axis, found, one)
 
-    def _width(self, axis: Along, found: Section, one: xr.Dataset) -> None:
+    def _width(self, axis: DetectorAxis, found: Section, one: Mapping[str, float]) -> None:
         """Say centre and width as they stand in the curves; draw the width where it was found, at half height."""
         found_at = [(label, number(one, f"{name}_{axis}")) for label, name in (("COM", "com"), ("FWHM", "fwhm"))]
         words = [f"{label} {known.text}" + (f" ({known.why})" if known.why else "") for label, known in found_at]

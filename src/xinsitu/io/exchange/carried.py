@@ -17,13 +17,19 @@ class Carried:
     program: str
     rois: list[Roi] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    left_out: int = 0
+
+    def leave(self, name: str, why: str) -> None:
+        """Go on without a ROI, and say why."""
+        self.lost.append(f"{name!r} is left out: {why}")
+        self.left_out += 1
 
     def add(self, name: str, make: Callable[[], Roi]) -> None:
         """Take a ROI, under a name of its own; or say why it cannot be one."""
         try:
             roi = make()
         except RoiError as fault:
-            self.lost.append(f"{name!r} is left out: {fault}".replace(f"ROI {name!r} ", ""))
+            self.leave(name, str(fault).replace(f" of ROI {name!r}", "").replace(f"ROI {name!r} ", ""))
             return
         names, number = {one.name for one in self.rois}, 2
         while roi.name in names:

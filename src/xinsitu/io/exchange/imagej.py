@@ -19,7 +19,7 @@ from xinsitu.kernels.areas import inside_polygon
 from xinsitu.values import Ellipse, Mask, Polygon, Roi, Rotated, Sector, Shape
 from xinsitu.values.region_shapes import turned
 
-from .carried import Carried, needs
+from .carried import Carried, named, needs
 
 MAGIC = b"Iout"
 _MOST_FILES = 10_000
@@ -44,7 +44,7 @@ def read_imagej(path: Path) -> Carried:
     try:
         for name, data in _files(path):
             one = roifile.ImagejRoi.frombytes(data)
-            _take(found, roifile, one, one.name or Path(name).stem)
+            _take(found, roifile, one, named(one.name, Path(name).stem))
     except DocumentError:
         raise
     except _BROKEN as fault:
@@ -71,6 +71,8 @@ def _take(found: Carried, roifile: Any, one: Any, name: str) -> None:  # noqa: A
     if one.subpixelrect:
         box = (one.yd, one.xd, one.yd + one.heightd, one.xd + one.widthd)
     plain = one.roitype == roifile.ROI_TYPE.RECT and not one.composite
+    if one.roitype == roifile.ROI_TYPE.RECT and not one.composite and one.rounded_rect_arc_size:
+        found.lost.append(f"{name!r} is the whole rectangle, without its round corners")
     if plain and all(bound == int(bound) >= 0 for bound in box):
         found.add(name, lambda: Roi(name, (int(box[0]), int(box[2])), (int(box[1]), int(box[3])), color=color))
     else:
@@ -93,7 +95,7 @@ def _shape(roifile: Any, one: Any, box: tuple[float, ...]) -> Shape:  # noqa: AN
     if kind in (kinds.POLYGON, kinds.FREEHAND, kinds.TRACED):
         x, y = np.asarray(one.coordinates(), dtype=np.float64).T
         return Polygon(tuple(zip((y - _CORNER).tolist(), (x - _CORNER).tolist(), strict=True)))
-    raise RoiError(f"is a {kinds(kind).name.lower()}, which has no area")
+    raise RoiError(f"is of the kind {kinds(kind).name.lower()}, which has no area")
 
 
 def _turned(one: Any, *, ellipse: bool) -> Shape:  # noqa: ANN401 - roifile's
@@ -128,7 +130,7 @@ def imagej_files(rois: Iterable[Roi], told: Carried) -> list[tuple[str, bytes]]:
     for roi in rois:
         outlines = () if roi.geometry is None else roi.geometry.outlines()
         if isinstance(roi.geometry, Mask) or len(outlines) > 1:
-            told.lost.append(f"{roi.name!r} is left out: it is in parts or has a hole; write it as a mask")
+            told.leave(roi.name, "it is in parts or has a hole; write it as a mask")
             continue
         if isinstance(roi.geometry, Sector):
             told.lost.append(f"{roi.name!r} is written as a polygon")

@@ -137,6 +137,8 @@ def write_foreign_rois(rois: RoiSet, path: Path, form: str, *, overwrite: bool) 
         "mask": lambda: _mask_file(rois, path, told),
     }
     data = writers[form]()
+    if told.left_out == len(rois):
+        raise DocumentError(f"{path}: no ROI can be written for {told.program}: {'; '.join(told.lost)}")
     write_whole(path, data, overwrite=overwrite)
     if told.lost:
         warn(f"{path}: for {told.program} not all is written: {'; '.join(told.lost)}")
@@ -160,12 +162,10 @@ def _json(document: Any) -> bytes:  # noqa: ANN401 - anything that JSON has
 
 def _imagej(rois: RoiSet, path: Path, told: Carried) -> bytes:
     files = imagej_files(rois, told)
-    if not files:
-        raise DocumentError(f"{path}: no ROI can be written for ImageJ: {'; '.join(told.lost)}")
     if path.suffix.lower() == ".roi":
         if len(files) > 1:
             raise DocumentError(f"{path}: holds one ROI, and there are {len(files)}: write them to a .zip")
-        return files[0][1]
+        return files[0][1] if files else b""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for number, (name, data) in enumerate(files):
@@ -184,6 +184,8 @@ def _mask_file(rois: RoiSet, path: Path, told: Carried) -> bytes:
     for level, roi in enumerate(rois, start=1):
         part = levels[slice(*roi.y), slice(*roi.x)]
         inside = np.ones(roi.shape, dtype=bool) if roi.weights is None else roi.weights >= 0.5
+        if not inside.any():
+            told.leave(roi.name, "it holds half of no pixel")
         if (part[inside] > 0).any():
             told.lost.append(f"{roi.name!r} covers pixels of ROIs before it")
         part[inside] = level

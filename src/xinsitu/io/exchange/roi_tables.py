@@ -97,7 +97,7 @@ def to_lima(rois: Iterable[Roi], told: Carried) -> dict[str, Any]:
             (cy, cx), (r1, r2), (a1, a2) = roi.geometry.centre, roi.geometry.radius, roi.geometry.angle
             table[roi.name] = {"kind": "arc", "cx": cx, "cy": cy, "r1": r1, "r2": r2, "a1": a1, "a2": a2}
         else:
-            told.lost.append(f"{roi.name!r} is left out: Lima has rectangles and arcs, no {roi.geometry.kind}")
+            told.leave(roi.name, f"Lima has rectangles and arcs, no {roi.geometry.kind}")
     return table
 
 
@@ -134,7 +134,7 @@ def to_area_detector(rois: Iterable[Roi], told: Carried) -> str:
     lines = ["# autosave, ROIs for NDPluginROIStat"]
     for roi in rois:
         if roi.geometry is not None:
-            told.lost.append(f"{roi.name!r} is left out: areaDetector has rectangles, no {roi.geometry.kind}")
+            told.leave(roi.name, f"areaDetector has rectangles, no {roi.geometry.kind}")
             continue
         record = f"$(P)$(R){len(lines) // 6 + 1}"
         values = ("Use", 1), ("Name", roi.name), ("MinX", roi.x[0]), ("MinY", roi.y[0])
@@ -232,7 +232,7 @@ def to_dawn(rois: Iterable[Roi], told: Carried) -> list[dict[str, Any]]:
             else:
                 bean |= {"type": "SectorROI", "radii": [*shape.radius], "angles": [*map(math.radians, shape.angle)]}
         else:
-            told.lost.append(f"{roi.name!r} is left out: DAWN has no {shape.kind}")
+            told.leave(roi.name, f"DAWN has no {shape.kind}")
             continue
         regions.append(bean)
     return regions

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -55,7 +55,7 @@ def describe(path: str, fd: int, size: int, mtime_ns: int) -> FrameHeader:
     place = 0
     offsets: list[int] = []
     first: Layout | None = None
-    keys: dict[str, str] = {}
+    frames: list[dict[str, str]] = []
     general: dict[str, str] = {}
     while place < size and len(offsets) < MAX_BLOCKS:
         block, begin = _block(path, fd, place)
@@ -64,8 +64,9 @@ def describe(path: str, fd: int, size: int, mtime_ns: int) -> FrameHeader:
             place = begin + _whole(block.get("edf_binarysize"))
             continue
         found = _layout(path, block)
+        frames.append(general | block)
         if first is None:
-            first, keys = found, general | block
+            first = found
         elif found != first:
             raise FrameFault(path, f"frame {len(offsets)} is {found}, frame 0 is {first}", FrameStatus.WRONG_SHAPE)
         length = found[0][0] * found[0][1] * found[1].itemsize
@@ -82,7 +83,7 @@ def describe(path: str, fd: int, size: int, mtime_ns: int) -> FrameHeader:
             break
     if first is None:
         raise FrameFault(path, "an EDF file without a frame", FrameStatus.TRUNCATED)
-    return _header(keys, size, mtime_ns, first, tuple(offsets))
+    return _header(frames, size, mtime_ns, first, tuple(offsets))
 
 
 def _block(path: str, fd: int, place: int) -> tuple[dict[str, str], int]:
@@ -145,45 +146,65 @@ def _layout(path: str, keys: dict[str, str]) -> Layout:
 
 
 def _header(
-    keys: dict[str, str],
+    frames: Sequence[dict[str, str]],
     size: int,
     mtime_ns: int,
     layout: Layout,
     offsets: tuple[int, ...],
 ) -> FrameHeader:
-    moment = _number(keys.get("time_of_day"))
-    stamp, source = "", ""
-    if moment is not None:
-        stamp, source = keys["time_of_day"], "edf:time_of_day"
-    elif name := next((name for name in ("date", "time") if keys.get(name)), None):
-        stamp, source = keys[name], f"edf:{name}"
-    text, unusable = _text(keys)
-    return FrameHeader(
+    """Header of a file with the keys of each of its frames, or of all frames at once."""
+    keys, several = frames[0], len(offsets) > 1
+    plain = FrameHeader(
         size=size,
         mtime_ns=mtime_ns,
         shape=layout[0],
         dtype=layout[1],
         offset=offsets[0],
         pages=len(offsets),
+        model=keys.get("detector", keys.get("camera", "")),
+        page_offsets=offsets if several else (),
+    )
+    unusable: list[str] = []
+    headers = [_with_keys(plain, own, keys, unusable) for own in frames]
+    remarks = []
+    if len(headers) < len(offsets):  # nothing that is of one moment is of every frame
+        if headers[0].extra:
+            remarks.append(f"its counters and motors are of all {len(offsets)} frames at once and are not used")
+            headers[0] = headers[0]._replace(extra=())
+        headers += [headers[0]._replace(stamp="", utc=None)] * (len(offsets) - 1)
+    if several and headers[0].stamp and not any(one.stamp for one in headers[1:]):
+        remarks.append("only its first frame has a time stamp")
+    if first := {text.partition(" ")[0]: text for text in reversed(unusable)}:
+        said = ", ".join(reversed(first.values()))
+        remarks.append(f"the header's {said} cannot be understood and are not used")
+    return headers[0]._replace(page_headers=tuple(headers) if several else (), remark="; ".join(remarks))
+
+
+def _with_keys(plain: FrameHeader, keys: dict[str, str], first: dict[str, str], unusable: list[str]) -> FrameHeader:
+    """Header with the keys of one frame; what it does not say of the detector is as with the first one."""
+    moment = _number(keys.get("time_of_day"))
+    stamp, source = "", ""
+    if moment is not None:
+        stamp, source = keys["time_of_day"], "edf:time_of_day"
+    elif name := next((name for name in ("date", "time") if keys.get(name)), None):
+        stamp, source = keys[name], f"edf:{name}"
+    return plain._replace(
         stamp=stamp,
         stamp_source=source,
         utc=None if moment is None else round(moment * 1e6),
-        text=text,
-        model=keys.get("detector", keys.get("camera", "")),
-        page_offsets=offsets if len(offsets) > 1 else (),
-        no_value=_no_value(keys),
-        remark=", ".join(unusable) and f"the header's {', '.join(unusable)} cannot be understood and are not used",
+        text=_text(first | keys, unusable),
+        extra=(*_listed(keys, "motor", unusable), *_listed(keys, "counter", unusable)),
+        no_value=_no_value(first | keys),
     )
 
 
-def _text(keys: dict[str, str]) -> tuple[PilatusText, list[str]]:
-    """Return what the keys, or camserver's lines in the title, say of the detector, and the keys that say nothing."""
-    unusable: list[str] = []
+def _text(keys: dict[str, str], unusable: list[str]) -> PilatusText:
+    """Return what the keys, or camserver's lines in the title, say of the detector; note the keys that say nothing."""
 
     def found(names: Iterable[str], unit: str, most: float = math.inf) -> float | None:
         for name in (name for name in names if keys.get(name)):
             value = quantity(keys[name], unit, default=unit)
-            if value is not None and value < most:
+            if value is not None and 0 < value < most:
                 return value
             unusable.append(f"{name} = {keys[name]!r}")
         return None
@@ -199,8 +220,20 @@ def _text(keys: dict[str, str]) -> tuple[PilatusText, list[str]]:
     )
     title = keys.get("title", "")
     camserver = parse_pilatus(title.encode("latin-1")) if title.startswith("#") else PilatusText()
-    said = {name: value for name, value in vars(own).items() if value is not None}
-    return replace(camserver, **said), unusable
+    said = {name: value for name, value in vars(own).items() if value not in (None, "")}
+    return replace(camserver, **said)
+
+
+def _listed(keys: dict[str, str], kind: str, unusable: list[str]) -> tuple[tuple[str, float], ...]:
+    """Return the names in ``counter_mne`` or ``motor_mne`` with their numbers, as SPEC writes them into headers."""
+    names, words = (keys.get(f"{kind}_{part}", "").split() for part in ("mne", "pos"))
+    numbers = [value for word in words if (value := _number(word)) is not None]
+    if len(names) != len(numbers):
+        unusable.append(f"{kind}_mne of {len(names)} names and {kind}_pos of {len(numbers)} numbers")
+        return ()
+    return tuple(
+        (f"motor {name}" if kind == "motor" else name, value) for name, value in zip(names, numbers, strict=True)
+    )
 
 
 def _no_value(keys: dict[str, str]) -> NoValue:

@@ -18,7 +18,7 @@ from xinsitu.errors import SchemaError, XinsituError
 from xinsitu.schema import FrameStatus
 
 from .hdf5_look import what_breaks
-from .header import FrameFault
+from .header import FrameFault, disc_fault, faults_of
 
 PIECES = "entry/data"
 """Where an Eiger's master links to the files of its frames."""
@@ -61,12 +61,8 @@ def linked_files(path: str) -> tuple[tuple[str, int, int], ...]:
         waiting += [name for name in linked if name not in found and name not in lost]
     taken: Sources = {}
     for one in found:
-        try:
+        with faults_of(path, "the frames that it links to cannot be read"):
             taken |= _check_sources(one, references[one], lost)
-        except XinsituError:
-            raise
-        except Exception as error:  # noqa: BLE001 - as above
-            raise FrameFault(path, f"the frames that it links to cannot be read ({error})") from None
     _check_depth(path, taken)
     return tuple(found.values())
 
@@ -248,7 +244,8 @@ def _within(path: Path, inside: Path | None) -> tuple[Reference, ...]:
     except (XinsituError, FileNotFoundError, PermissionError):
         raise
     except Exception as fault:  # noqa: BLE001 - whatever HDF5 throws at a damaged file is a fault of that file
-        raise SchemaError(f"{path}: is no readable HDF5 file ({' '.join(str(fault).split())})") from None
+        said = disc_fault(fault) or f"is no readable HDF5 file ({' '.join(str(fault).split())})"
+        raise SchemaError(f"{path}: {said}") from None
     return found
 
 

@@ -15,8 +15,11 @@ import numpy as np
 from xinsitu.errors import FrameChanged, FrameError
 from xinsitu.kernels import UNREAD, lost
 
+from .bitshuffled_rows import rows_of
 from .hdf5_links import opened
+from .header import faults_of
 from .no_value import NoValue
+from .reading import retried
 from .stack import LazyStack, Pixels, Positions, check_unchanged, removed
 
 with contextlib.suppress(ImportError):
@@ -159,18 +162,19 @@ def _read(
     """Read successive frames of a part: the smallest block of rows and columns that holds what was asked for."""
     first_row, first_column = int(rows.min()), int(columns.min())
     box = (slice(first_row, int(rows.max()) + 1), slice(first_column, int(columns.max()) + 1))
-    try:
+
+    def block_of(part: Part) -> Pixels:
         with opened(part.path) as file:
             dataset = file[part.dataset]
             if axes is None:
-                block = _block(dataset, start, len(result), box)
-            else:
-                block = _turned(dataset, start, len(result), box, axes)
-    except (OSError, KeyError, ValueError) as error:
-        raise FrameError(part.path, f"its frames cannot be read ({error})") from None
-    block = block.reshape(len(result), *block.shape[-2:])
-    inside = np.ix_(rows - first_row, columns - first_column)
-    result[...] = block[:, inside[0], inside[1]]
+                return _block(dataset, start, len(result), box)
+            return _turned(dataset, start, len(result), box, axes)
+
+    with faults_of(part.path, "its frames cannot be read"):
+        block = retried(block_of, part)
+        block = block.reshape(len(result), *block.shape[-2:])
+        inside = np.ix_(rows - first_row, columns - first_column)
+        result[...] = block[:, inside[0], inside[1]]
 
 
 def _turned(dataset: h5py.Dataset, start: int, count: int, box: tuple[slice, slice], axes: tuple[int, ...]) -> Pixels:
@@ -184,6 +188,8 @@ def _block(dataset: h5py.Dataset, start: int, count: int, box: tuple[slice, slic
     if dataset.ndim == 2:
         return np.asarray(dataset[box])
     if dataset.ndim == 3:
-        return np.asarray(dataset[(slice(start, start + count), *box)])
+        rows, columns = box
+        few = rows_of(dataset, range(start, start + count), rows)
+        return np.asarray(dataset[start : start + count, rows, columns]) if few is None else few[:, :, columns]
     places = np.unravel_index(np.arange(start, start + count), dataset.shape[:-2])
     return np.stack([dataset[(*map(int, place), *box)] for place in zip(*places, strict=True)])

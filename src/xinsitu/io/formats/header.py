@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from xinsitu.errors import FrameError
+from xinsitu.errors import FrameError, XinsituError
 from xinsitu.schema import FrameStatus
 
 from .no_value import NoValue
@@ -30,6 +34,35 @@ class FrameFault(FrameError):
 
     def __reduce__(self) -> tuple[type[FrameFault], tuple[str, str, FrameStatus]]:  # type: ignore[override] # one more
         return type(self), (self.path, self.reason, self.status)
+
+
+@contextlib.contextmanager
+def faults_of(path: str | os.PathLike[str], what: str = "the HDF5 file is damaged") -> Iterator[None]:
+    """Make whatever a library throws at a damaged file a fault of that file.
+
+    Raises
+    ------
+    FrameFault
+        Anything but an error of ours was raised inside.
+    """
+    try:
+        yield
+    except XinsituError:
+        raise
+    except Exception as error:  # noqa: BLE001 - no library has a list of what it throws
+        raise FrameFault(path, disc_fault(error) or f"{what} ({' '.join(str(error).split())})") from None
+
+
+_OF_THE_DISC = {errno.EIO, errno.ESTALE, errno.EAGAIN, errno.ETIMEDOUT, errno.ENXIO, errno.EACCES, errno.EPERM}
+_IN_HDF5 = re.compile(r"read failed: .*\berrno = (\d+)\b", re.DOTALL)
+"""HDF5 tells the number among its own times and places; what h5py raises is of the call, and need be no OSError."""
+
+
+def disc_fault(error: Exception) -> str:
+    """Return what the disc said; nothing where the file itself is at fault."""
+    found = _IN_HDF5.search(str(error))
+    code = int(found[1]) if found else error.errno if isinstance(error, OSError) else None
+    return f"cannot be read ({os.strerror(code)})" if code in _OF_THE_DISC else ""
 
 
 class FrameHeader(NamedTuple):
@@ -55,8 +88,9 @@ class FrameHeader(NamedTuple):
         What the detector wrote about the exposure.
     model, software
         Tags 272 and 305.
-    page_offsets, page_stamps
-        Byte of the first pixel of each page, where there are several plain ones; stamp of each of several pages.
+    page_offsets, page_headers
+        Byte of the first pixel of each page, where there are several plain ones; header of each page, where pages
+        differ in more than that.
     extra
         Further values of this frame by name, as areaDetector attributes.
     no_value
@@ -84,7 +118,7 @@ class FrameHeader(NamedTuple):
     software: str = ""
     extra: tuple[tuple[str, str | float], ...] = ()
     page_offsets: tuple[int, ...] = ()
-    page_stamps: tuple[str, ...] = ()
+    page_headers: tuple[FrameHeader, ...] = ()
     no_value: NoValue = NoValue()
     remark: str = ""
     mtime_ns: int = 0

@@ -63,19 +63,23 @@ def from_attributes(attributes: Mapping[str, Any]) -> NoValue:
     >>> from_attributes({"_FillValue": np.int16([9999]), "valid_min": 0})
     NoValue(codes=(9999.0,), tolerance=0.0, low=0.0, high=inf)
     """
-    codes = [*_numbers(attributes, "_FillValue"), *_numbers(attributes, "missing_value")]
-    bounds = _numbers(attributes, "valid_range")
+    codes = [*numbers_of(attributes, "_FillValue"), *numbers_of(attributes, "missing_value")]
+    bounds = numbers_of(attributes, "valid_range")
     low, high = bounds if len(bounds) == 2 else (-math.inf, math.inf)
     return NoValue(
         codes=tuple(dict.fromkeys(code for code in codes if not math.isnan(code))),
-        low=max([low, *_numbers(attributes, "valid_min")]),
-        high=min([high, *_numbers(attributes, "valid_max")]),
+        low=max([low, *numbers_of(attributes, "valid_min")]),
+        high=min([high, *numbers_of(attributes, "valid_max")]),
     )
 
 
-def _numbers(attributes: Mapping[str, Any], name: str) -> list[float]:
+def numbers_of(attributes: Mapping[str, Any], name: str) -> list[float]:
+    """Return the numbers of an attribute, none where there is no such one or it is no number."""
     values = np.ravel(attributes[name]) if name in attributes else np.empty(0)
-    return [float(value) for value in values] if values.dtype.kind in "iuf" else []
+    try:  # of a text, too: valid_max = "100"
+        return [float(value) for value in values.tolist()]
+    except (ValueError, TypeError):
+        return []
 
 
 def blank(pixels: npt.NDArray[Any], many: Iterable[NoValue]) -> npt.NDArray[Any]:

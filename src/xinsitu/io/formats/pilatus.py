@@ -96,6 +96,7 @@ def parse_pilatus(raw: bytes) -> PilatusText:
         elif match := _PAIR.fullmatch(line):
             found.setdefault(match[1], match[2].strip())
     strange: list[str] = []
+    below: list[str] = []
 
     def inside(name: str, to: str) -> float | None:
         value = _in(found.get(name), to)
@@ -103,10 +104,19 @@ def parse_pilatus(raw: bytes) -> PilatusText:
             strange.append(f"{name} {found[name]}")
         return value
 
-    cutoff, excluded = _number(found.get("Count_cutoff")), _number(found.get("N_excluded_pixels"))
+    def above(name: str, value: float | None, *, zero: bool = False) -> float | None:
+        if value is None or value > 0 or (zero and value == 0):  # camserver writes 0 s where nobody set a time
+            return value
+        below.append(f"{name} {found[name]}")
+        return None
+
+    cutoff = above("Count_cutoff", _number(found.get("Count_cutoff")))
+    times = [above(name, inside(name, "s"), zero=True) for name in ("Exposure_time", "Exposure_period")]
+    excluded = _number(found.get("N_excluded_pixels"))
+    whys = ((strange, "has an unknown unit"), (below, "is not above zero"))
     return PilatusText(
-        exposure_time=inside("Exposure_time", "s"),
-        exposure_period=inside("Exposure_period", "s"),
+        exposure_time=times[0],
+        exposure_period=times[1],
         count_cutoff=None if cutoff is None else int(cutoff),
         pixel_size_x=sizes[0],  # camserver writes x first
         pixel_size_y=sizes[1],
@@ -121,7 +131,7 @@ def parse_pilatus(raw: bytes) -> PilatusText:
         gain_setting=_text(found.get("Gain_setting")),
         excluded_pixels=_text(found.get("Excluded_pixels")),
         stamp=stamp,
-        remark=f"the header's {', '.join(strange)} has an unknown unit and is not used" if strange else "",
+        remark="; ".join(f"the header's {', '.join(names)} {why} and is not used" for names, why in whys if names),
     )
 
 

@@ -22,7 +22,7 @@ from xinsitu.schema import FrameStatus
 
 from . import epics
 from .header import MAX_PIXELS, FrameFault, FrameHeader
-from .pilatus import clean, parse_pilatus
+from .pilatus import NO_TEXT, clean, parse_pilatus
 from .tiff import BITS, LAYOUT, SAMPLE_FORMAT, check_layout
 
 MAX_PAGES = 65536
@@ -52,9 +52,6 @@ def describe(path: str, size: int, mtime_ns: int) -> FrameHeader:
                     FrameStatus.WRONG_SHAPE,
                 )
             _checked(path, page, size)
-        description = _ascii(first, "ImageDescription")
-        text = parse_pilatus(description)
-        stamp = clean(_ascii(first, "DateTime"))
         behind = _behind_one_directory(path, tiff, size) if len(pages) == 1 else ()
         header = FrameHeader(
             size=size,
@@ -64,20 +61,29 @@ def describe(path: str, size: int, mtime_ns: int) -> FrameHeader:
             offset=behind[0] if behind else -1,
             pages=len(behind) or len(pages),
             page_offsets=behind,
-            stamp=stamp or text.stamp or "",
-            stamp_source="tiff:306" if stamp else "tiff:270" if text.stamp else "",
-            text=text,
+            text=parse_pilatus(_ascii(first, "ImageDescription")),
             remark=_promises(len(behind) or len(pages), _declared(tiff)),
             model=clean(_ascii(first, "Model")),
             software=clean(_ascii(first, "Software")),
         )
+        headers = tuple(_with_tags(header, page) for page in pages)
         if len(pages) > 1:
-            stamps = tuple(clean(_ascii(page, "DateTime")) for page in pages)
-            alone = "only its first page has a time stamp" if stamps[0] and not any(stamps[1:]) else ""
-            remark = "; ".join(one for one in (header.remark, alone) if one)
-            header = header._replace(page_stamps=stamps, remark=remark)
-        private = {tag.code: tag.value for tag in first.tags if tag.code >= epics.FIRST}
-        return epics.complete(header, private) if private else header
+            alone = headers[0].stamp and not any(one.stamp for one in headers[1:])
+            remark = "; ".join(one for one in (header.remark, alone and "only its first page has a time stamp") if one)
+            return headers[0]._replace(page_headers=headers, remark=remark)
+        return headers[0]
+
+
+def _with_tags(header: FrameHeader, page: tifffile.TiffPage) -> FrameHeader:
+    """Header of a file with what the tags of one page say of its moment, and of its exposure where they do."""
+    text, stamp = parse_pilatus(_ascii(page, "ImageDescription")), clean(_ascii(page, "DateTime"))
+    one = header._replace(
+        stamp=stamp or text.stamp or "",
+        stamp_source="tiff:306" if stamp else "tiff:270" if text.stamp else "",
+        text=header.text if text == NO_TEXT else text,
+    )
+    private = {tag.code: tag.value for tag in page.tags if tag.code >= epics.FIRST}
+    return epics.complete(one, private) if private else one
 
 
 def decode(path: str, page: int) -> np.ndarray:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 import os
+import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ import numpy as np
 from xinsitu.errors import FrameError, LayoutError
 from xinsitu.kernels import UNREAD, lost
 
+from .header import faults_of
 from .stack import LazyStack, Pixels, Positions, check_unchanged, removed
 
 ROOT = "zarr.json"
@@ -40,17 +44,39 @@ def zarr() -> Any:  # noqa: ANN401 - a module
 
 def attributes_of(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     """Attributes of a Zarr store (format 3); None where the path is none."""
+    root = Path(path, ROOT)
     try:
-        document = json.loads(Path(path, ROOT).read_bytes())
-    except (OSError, ValueError):
+        document = json.loads(root.read_bytes()) if root.is_file() else None
+    except (OSError, ValueError, RecursionError):
         return None
     attributes = document.get("attributes", {}) if isinstance(document, dict) else None
     return attributes if isinstance(attributes, dict) else None
 
 
-def chunk_file(path: str | os.PathLike[str], number: int) -> Path:
-    """File of a chunk of frames, which are whole ones: Zarr's default names."""
-    return Path(path, IMAGE, "c", str(number), "0", "0")
+def files_of(path: str) -> dict[str, tuple[int, int]]:
+    """Bytes and nanoseconds of every file in a store, by its path there.
+
+    Raises
+    ------
+    LayoutError
+        One is a pipe or a device, on which a reader would wait for ever, or a link to nothing.
+    """
+    found = {}
+    for folder, _, names in os.walk(path):
+        for file in (os.path.join(folder, name) for name in names):
+            try:
+                status = os.stat(file)
+            except OSError as error:
+                raise LayoutError(f"{file}: cannot be read ({error.strerror})") from None
+            if not stat.S_ISREG(status.st_mode):
+                raise LayoutError(f"{file}: is a pipe or a device, no ordinary file, and lies in a Zarr store")
+            found[os.path.relpath(file, path)] = status.st_size, status.st_mtime_ns
+    return found
+
+
+def chunk_file(path: str | os.PathLike[str], frames: int, row: int = 0, column: int = 0) -> Path:
+    """File of a chunk, by its place along each axis: Zarr's default names."""
+    return Path(path, IMAGE, "c", str(frames), str(row), str(column))
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,22 +85,24 @@ class ZarrStack(LazyStack):
 
     Parameters
     ----------
-    path, root_bytes, mtime_ns
-        The store, and what its root document was at opening: stores appear whole, so it changes with them.
+    path, files
+        The store, and bytes and nanoseconds of what decides its pixels when it was opened, by the path in it.
     frames
         How many there are.
     complete
         Whether a chunk that is not there was lost; otherwise it is one of fill values.
+    across
+        Rows and columns of a chunk; whole frames as xinsitu writes them.
     frame_shape, stored, step, promote
-        As in :class:`LazyStack`; a chunk holds ``step`` whole frames.
+        As in :class:`LazyStack`; a chunk holds ``step`` frames.
     """
 
     path: str
-    root_bytes: int
-    mtime_ns: int
+    files: Mapping[str, tuple[int, int]]
     frames: int
     frame_shape: tuple[int, int]
     stored: np.dtype[np.generic]
+    across: tuple[int, int]
     step: int = 1
     promote: bool = False
     complete: bool = True
@@ -91,8 +119,8 @@ class ZarrStack(LazyStack):
 
     @functools.cached_property
     def token(self) -> str:
-        """Hex digest of everything that decides the pixels."""
-        parts = (self.path, self.root_bytes, self.mtime_ns, self.shape, self.stored.str, self.step, self.promote)
+        """Hex digest of everything that decides the pixels, size and modification time of each chunk included."""
+        parts = (self.path, sorted(self.files.items()), self.shape, self.stored.str, self.step, self.promote)
         return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
     def _fill(self, result: Pixels, frames: Positions, rows: Positions, columns: Positions) -> None:
@@ -100,25 +128,34 @@ class ZarrStack(LazyStack):
         chunks = frames // self.step
         for run in np.split(np.arange(len(frames)), np.flatnonzero(np.diff(chunks)) + 1):
             try:
-                result[run[0] : run[-1] + 1] = self._read(int(chunks[run[0]]), frames[run], rows, columns)
+                result[run[0] : run[-1] + 1] = self._read(frames[run], rows, columns)
             except FrameError:
                 if not self.promote:
                     raise
                 result[run[0] : run[-1] + 1] = lost(result.dtype, UNREAD)
 
-    def _read(self, chunk: int, frames: Positions, rows: Positions, columns: Positions) -> Pixels:
-        try:
-            status = os.stat(os.path.join(self.path, ROOT))
-        except OSError:
-            raise removed(self.path) from None
-        check_unchanged(self.path, status, self.root_bytes, self.mtime_ns)
-        file = chunk_file(self.path, chunk)
-        if self.complete and not file.is_file():
-            raise FrameError(file, "a chunk of frames is not there any more")
-        first = (int(frames.min()), int(rows.min()), int(columns.min()))
-        box = tuple(slice(a, int(b.max()) + 1) for a, b in zip(first, (frames, rows, columns), strict=True))
-        try:
+    def _read(self, frames: Positions, rows: Positions, columns: Positions) -> Pixels:
+        """Read frames of one chunk, or of those that lie side by side."""
+        wanted = (frames, rows, columns)
+        box = tuple(slice(int(one.min()), int(one.max()) + 1) for one in wanted)
+        sizes = (self.step, *self.across)
+        places = (range(one.start // size, (one.stop - 1) // size + 1) for one, size in zip(box, sizes, strict=True))
+        files = [chunk_file(self.path, *place) for place in itertools.product(*places)]
+        for file in (Path(self.path, ROOT), *files):
+            self._check(file)
+        with faults_of(files[0], "its frames cannot be read"):
             block = zarr().open_array(os.path.join(self.path, IMAGE), mode="r")[box]
-        except Exception as error:  # noqa: BLE001 - whatever a codec throws at a damaged chunk is a fault of that file
-            raise FrameError(file, f"its frames cannot be read ({error})") from None
-        return np.asarray(block)[np.ix_(frames - first[0], rows - first[1], columns - first[2])]
+        return np.asarray(block)[np.ix_(*(one - part.start for one, part in zip(wanted, box, strict=True)))]
+
+    def _check(self, file: Path) -> None:
+        """Hold a file against what it was at opening; in a store that is complete each has to be there."""
+        known = self.files.get(os.path.relpath(file, self.path))
+        try:
+            status = os.stat(file)
+        except OSError:
+            if known is not None:
+                raise removed(str(file)) from None
+            if self.complete:
+                raise FrameError(file, "a chunk of frames is not there any more") from None
+            return
+        check_unchanged(str(file), status, *(known or (-1, -1)))

@@ -13,6 +13,8 @@ from xinsitu.errors import warn
 from xinsitu.physics.moments import frame_key, time_text, times
 from xinsitu.schema import require
 from xinsitu.values import AttenuationChange
+from xinsitu.values.changes import SHOWN
+from xinsitu.values.notebook import cell, table
 
 from .candidates import ON_ITS_WAY, Search
 from .counts import Counts, MedianBias, per_second
@@ -51,6 +53,12 @@ class FoundChanges(list[AttenuationChange]):
     def __init__(self, changes: Iterable[AttenuationChange], rejected: Iterable[RejectedChange] = ()) -> None:
         super().__init__(changes)
         self.rejected = tuple(rejected)
+
+    def _repr_html_(self) -> str:
+        """Show the changes as a table, and below them why others are none."""
+        rows = [tuple(map(cell, change.shown())) for change in self]
+        title = f"{len(self)} change{'s' * (len(self) != 1)} of attenuation"
+        return table(title, SHOWN, rows) + "".join(f"<div>{cell(one)}</div>" for one in self.rejected)
 
 
 def find_attenuation_changes(

@@ -180,7 +180,7 @@ def attenuation_changes(sample: xr.Dataset) -> tuple[AttenuationChange, ...]:
     >>> attenuation_changes(xr.Dataset())
     ()
     """
-    check_data(sample)
+    check_data(sample, measured=True)
     if _RECORD not in sample.attrs:
         return ()
     kept = json.loads(sample.attrs[_RECORD])["changes"]

@@ -16,9 +16,9 @@ import xarray as xr
 
 from xinsitu.errors import CorrectionError, RoiError, warn
 from xinsitu.physics.blocks import block_function, over_blocks, pixel_index
-from xinsitu.schema import APPLIED, DETECTOR_SHAPE, check_data, check_kind, describe, require
+from xinsitu.schema import APPLIED, DETECTOR_SHAPE, FIRST_FRAME, check_data, check_kind, describe, require
 from xinsitu.values import Background, Bounds
-from xinsitu.variables import FROM_CORRECT, SAID_LATER, Counted, Frames, as_frames, spoken
+from xinsitu.variables import FROM_CORRECT, SAID_LATER, Counted, Frames, applied_to, as_frames, holds_counts, spoken
 
 from . import framewise
 from .correction import Correction as Correction
@@ -27,9 +27,7 @@ from .frame_numbers import reference_of
 from .plan import (
     MEDIAN_SIZE,
     MEDIAN_THRESHOLD,
-    applied_to,
     around,
-    holds_counts,
     plan_for,
     prepared,
     units_after,
@@ -302,6 +300,5 @@ def _labelled(image: xr.DataArray, values: npt.NDArray[Any], correction: Correct
     for name, value in ((MEDIAN_SIZE, correction.median), (MEDIAN_THRESHOLD, correction.threshold)):
         if value is not None:
             result.attrs[name] = value
-    if "source" in image.encoding:
-        result.encoding["source"] = image.encoding["source"]
+    result.encoding = {name: image.encoding[name] for name in ("source", FIRST_FRAME) if name in image.encoding}
     return as_frames(result.rename(image.name), Counted if holds_counts(image) else Frames)

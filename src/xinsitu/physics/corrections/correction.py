@@ -214,11 +214,6 @@ def checked(correction: object) -> Correction | None:
     raise CorrectionError(f"correction is a Correction, e.g. {how}, not {type(correction).__name__}")
 
 
-def applied_to(image: xr.DataArray) -> tuple[str, ...]:
-    """Names of the steps that an image has been through."""
-    return tuple(str(image.attrs.get(APPLIED, "")).split())
-
-
 def _is_array(value: object) -> bool:
     return isinstance(value, dict) and set(value) == {"source", "fingerprint"}
 
@@ -271,7 +266,9 @@ def _calibration(array: object, what: str) -> xr.DataArray:
         raise CorrectionError(f"{what} must have the dims (y, x), not ({', '.join(map(str, array.dims))})")
     if array.dtype.kind not in "biuf":
         raise CorrectionError(f"{what} must hold real numbers, not {array.dtype}")
-    return array.transpose("y", "x").compute()
+    array = array.transpose("y", "x").compute()
+    array.attrs = {name: value for name, value in array.attrs.items() if value is not None}
+    return array
 
 
 def _check_facts(image: xr.DataArray | None, what: str) -> None:
@@ -280,7 +277,7 @@ def _check_facts(image: xr.DataArray | None, what: str) -> None:
         value = image.attrs.get(name)  # type: ignore[union-attr] # not None here
         if value is None:
             continue
-        if isinstance(value, str | bool) or not np.isscalar(value) or not float(value) > 0:  # type: ignore[arg-type]
+        if isinstance(value, str | bool) or not np.isscalar(value) or not 0 < float(value) < np.inf:  # type: ignore[arg-type]
             raise CorrectionError(f"{what} has {name} = {value!r}: give a number above 0, or drop the attribute")
 
 

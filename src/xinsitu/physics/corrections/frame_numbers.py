@@ -10,9 +10,10 @@ import xarray as xr
 
 from xinsitu.errors import SchemaError, warn
 from xinsitu.schema import COUNTS, REFERENCE
+from xinsitu.variables import applied_to
 
 from . import framewise
-from .correction import IMAGES, Correction, applied_to
+from .correction import IMAGES, Correction
 
 
 def per_frame_of(

@@ -15,13 +15,12 @@ import xarray as xr
 
 from xinsitu.errors import CorrectionError, RoiError, warn
 from xinsitu.physics.blocks import in_blocks, over_blocks, pixel_index
-from xinsitu.schema import COUNTS, DETECTOR_SHAPE, RATIO, image_of
+from xinsitu.schema import DETECTOR_SHAPE, FIRST_FRAME, RATIO, image_of
 from xinsitu.values import Box
-from xinsitu.variables import counted
+from xinsitu.variables import applied_to, holds_counts, units_of
 
 from . import framewise
 from .correction import IMAGES, Correction, checked
-from .correction import applied_to as applied_to
 from .frame_numbers import per_frame_of
 
 log = logging.getLogger(__name__)
@@ -41,11 +40,6 @@ def plain_median_before(image: xr.DataArray) -> int | None:
     if "median" not in applied_to(image) or MEDIAN_THRESHOLD in image.attrs:
         return None
     return int(image.attrs.get(MEDIAN_SIZE, 3))
-
-
-def units_of(image: xr.DataArray) -> str:
-    """Units of an image: its own, else counts for whole numbers; empty where nobody can know."""
-    return str(image.attrs.get("units", COUNTS if image.dtype.kind in "iu" else ""))
 
 
 def units_after(image: xr.DataArray, correction: Correction | None) -> str:
@@ -120,6 +114,8 @@ def plan_for(
     if done:
         raise CorrectionError(f"{', '.join(sorted(done))}: done to these frames already, it cannot be done twice")
     _refuse_what_the_detector_did(correction, facts or image.attrs, warns=warns)
+    if warns:
+        _warn_of_own_frames(image, correction)
     y, x = pixel_index(image, "y"), pixel_index(image, "x")
     boxes = None
     if correction.background is not None:
@@ -177,24 +173,6 @@ def _images(
         if lost.any():
             unknown = lost if unknown is None else unknown | lost
     return tuple(found), unknown
-
-
-def says_counts(image: xr.DataArray) -> bool:
-    """Whether its attributes call an image counts, but for a flat field; xarray keeps them through arithmetic."""
-    return units_of(image) == COUNTS and not {"background", "normalise", *IMAGES} & set(applied_to(image))
-
-
-def holds_counts(image: xr.DataArray) -> bool:
-    """Whether pixels are what was counted, but for a flat field: then their noise is known.
-
-    They are frames that our reader or :func:`~xinsitu.correct` made and with which nobody has calculated since, or
-    whole numbers of somebody else. Whole numbers with the stamps of our frames were read; where xarray has dropped what
-    it knew of their file (their encoding), it has calculated with them.
-    """
-    if not says_counts(image):
-        return False
-    untouched = image.dtype.kind in "iu" and ("stamp" not in image.coords or bool(image.encoding))
-    return untouched or counted(image.variable)
 
 
 def _flat_counts(correction: Correction) -> float | None:
@@ -284,6 +262,19 @@ def _refuse_what_the_detector_did(correction: Correction, facts: Mapping[Any, An
         warn(f"the header names a flat field, {named}, that the detector has applied; now another one is")
     if warns and correction.flatfield is not None:
         _warn_of_another_detector(correction.flatfield, facts)
+
+
+def _warn_of_own_frames(image: xr.DataArray, correction: Correction) -> None:
+    """Say where a measurement is given as its own dark, background image or flat field."""
+    first = image.encoding.get(FIRST_FRAME, frozenset())
+    for name in ("flatfield", *IMAGES):
+        given = getattr(correction, name)
+        if given is not None and first & given.encoding.get(FIRST_FRAME, frozenset()):
+            called = {"flatfield": "flat field"}.get(name, name.replace("_", " "))
+            warn(
+                f"the {called} {given.attrs.get('source', '')} is made of the measurement's own frames, and takes away "
+                "what is to be measured"
+            )
 
 
 def _count_rate_corrected(facts: Mapping[Any, Any]) -> str | None:

@@ -11,9 +11,9 @@ from xinsitu import kernels
 from xinsitu.errors import SchemaError, warn
 from xinsitu.physics.blocks import block_function, in_blocks
 from xinsitu.schema import COUNTS, FrameStatus, image_of
-from xinsitu.variables import Counted, Frames
+from xinsitu.variables import Counted, Frames, holds_counts
 
-from .plan import STORED_DTYPE, holds_counts, stored_dtype
+from .plan import STORED_DTYPE, stored_dtype
 
 
 def rebin(data: xr.Dataset, *, time: int) -> xr.Dataset:

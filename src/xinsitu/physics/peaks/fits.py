@@ -209,6 +209,8 @@ def _fits(
     for number, along in enumerate(AXES):
         rows = xr.DataArray(values[:, number :: len(AXES)], dims=("time", "roi", "column"), coords=coords)
         found = _named(rows, model, PIXEL, units_after(image, correction))
+        for one in found.data_vars.values():
+            one.attrs["long_name"] += f" along {along}"
         both.append(found.rename({str(name): _along(str(name), along) for name in found.data_vars}))
     return xr.merge(both, join="exact", compat="override"), told.plan.counts
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -24,6 +25,8 @@ SLOPE = 15
 """Frames of a ridge from which it is told where it goes on."""
 HIDDEN, LONGER = 2.0, 5
 """Widths of a peak within which another one is hidden, and times the gap that it may stay so."""
+HELD = 0.1, 0.5
+"""By which part of a peak that has ended in it one is larger: as long as it may be in it, and where it surely is."""
 FAR = 1e9
 NAMES = ("height", "centre", "fwhm", "area")
 
@@ -37,6 +40,8 @@ class Event(enum.IntFlag):
     MERGED = 8
 
 
+HINTS = 15
+"""Frames in most of which a peak is rather fitted as two before it is doubted."""
 GAP, LEAST = 12, 5
 """Frames in a row that a ridge may be missing, and in which it must be seen."""
 
@@ -51,7 +56,13 @@ def followed(
     number = _how_many(fits, points, weighted=weighted)
     frames = [_peaks_of(fits, int(n), frame) for frame, n in enumerate(number)]
     ridges = [ridge for ridge in _linked(frames, gap) if len(ridge.places) >= least]
-    return _named(ridges, number, fits[0], gap)
+    result = _named(ridges, number, fits[0])
+    centre, fwhm, area = (result[name].values for name in ("centre", "fwhm", "area"))
+    doubt = _holds_another(centre, fwhm, gap) | _rather_two(centre, fwhm, fits, number)
+    for way in (slice(None), slice(None, None, -1)):  # what has ended in a peak, and what will begin in one
+        doubt |= _has_taken(centre[way], fwhm[way], area[way])[way]
+    result["quality"].values[doubt] |= int(Quality.ERRORS_DOUBTFUL)
+    return result
 
 
 def _how_many(fits: Sequence[xr.Dataset], points: npt.NDArray[np.intp], *, weighted: bool) -> npt.NDArray[np.int64]:
@@ -175,6 +186,43 @@ def _holds_another(centre: Doubles, fwhm: Doubles, gap: int) -> Bools:
     return held
 
 
+def _rather_two(centre: Doubles, fwhm: Doubles, fits: Sequence[xr.Dataset], number: npt.NDArray[np.int64]) -> Bools:
+    """Tell where a peak is rather two, ``(time, ridge)``: with one more in the frame, as a rule two lie in its place.
+
+    Noise makes such a fit in a frame here and there. A peak that grows, or fades, slowly is there for many frames in
+    which it alone would not make chi square small enough; and it draws the one beside it to itself.
+    """
+    from scipy.ndimage import median_filter
+
+    near = np.zeros(centre.shape, dtype=np.int64)
+    for count, found in enumerate(fits[1:], start=1):
+        apart = np.abs(found["centre"].values[:, None, :] - centre[:, :, None])  # NaN where that fit failed
+        with np.errstate(invalid="ignore"):
+            near += np.where((number == count)[:, None], (apart < HIDDEN * fwhm[:, :, None]).sum(axis=2), 0)
+    return np.asarray(median_filter(near >= 2, size=(HINTS, 1), mode="mirror")) if near.size else near >= 2
+
+
+def _has_taken(centre: Doubles, fwhm: Doubles, area: Doubles) -> Bools:
+    """Tell where a peak is as large as it and another one were, ``(time, ridge)``, since this ended beside it.
+
+    And from there on as long as it is larger than it was alone: one that fades in it is in it to the end.
+    """
+    from scipy.ndimage import binary_propagation, median_filter
+
+    taken = np.zeros(centre.shape, dtype=bool)
+    seen, frame = np.isfinite(centre), np.arange(len(centre))
+    for ended, own in itertools.permutations(range(centre.shape[1]), 2):
+        both = np.flatnonzero(seen[:, ended] & seen[:, own])[-SLOPE:]
+        if not (np.abs(centre[both, own] - centre[both, ended]) < HIDDEN * fwhm[both, own])[-LEAST:].any():
+            continue
+        known = np.flatnonzero(seen[:, own])
+        level = median_filter(np.interp(frame, known, area[known, own]), HINTS, mode="mirror")
+        more = (level - np.median(area[both, own])) / np.median(area[both, ended])
+        since = frame > np.flatnonzero(seen[:, ended])[-1]
+        taken[:, own] |= binary_propagation(since & (more > HELD[1]), mask=since & (more > HELD[0]))
+    return taken
+
+
 def _crossings(centre: Doubles) -> Iterator[tuple[int, int, int]]:
     """Give pairs of ridges, and the frames from which on they lie the other way round."""
     for one in range(centre.shape[1]):
@@ -185,7 +233,7 @@ def _crossings(centre: Doubles) -> Iterator[tuple[int, int, int]]:
                 yield one, other, int(known[turned + 1])
 
 
-def _named(ridges: list[_Ridge], number: npt.NDArray[np.int64], first: xr.Dataset, gap: int) -> xr.Dataset:
+def _named(ridges: list[_Ridge], number: npt.NDArray[np.int64], first: xr.Dataset) -> xr.Dataset:
     """One variable per quantity, with units, errors and flags."""
     shape, dims = (len(number), len(ridges)), ("time", "ridge")
     columns = {name + end: np.full(shape, np.nan) for name in NAMES for end in ("", "_errors")}
@@ -194,7 +242,6 @@ def _named(ridges: list[_Ridge], number: npt.NDArray[np.int64], first: xr.Datase
         for name, values in columns.items():
             values[ridge.frames, place] = [peak[name] for peak in ridge.places]
         quality[ridge.frames, place] = [int(peak["quality"]) for peak in ridge.places]
-    quality[_holds_another(columns["centre"], columns["fwhm"], gap)] |= int(Quality.ERRORS_DOUBTFUL)
     coords = {name: one for name, one in first.coords.items() if one.dims in ((), ("time",))}
     result = xr.Dataset(coords={**coords, "ridge": ("ridge", np.arange(len(ridges)), {"long_name": "ridge"})})
     for name, values in columns.items():

@@ -17,7 +17,7 @@ from xinsitu.physics.blocks import Plan, block_function, over_blocks
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.corrections.framewise import Steps, correct_block
 from xinsitu.physics.corrections.plan import prepared
-from xinsitu.schema import image_of
+from xinsitu.schema import OTHER_TIME, image_of
 from xinsitu.values import Box, Roi, RoiSet
 
 from .roi_plan import on_image
@@ -26,7 +26,6 @@ Kind = Literal["correlation", "intensity"]
 KINDS = ("correlation", "intensity")
 MOST = 20_000
 """Frames of which every one is compared with every other: the result of more would not fit into a computer."""
-OTHER = "other_time"
 
 
 def two_time(
@@ -171,11 +170,11 @@ def _compared(rows: Any, plan: SimilarityPlan) -> Any:  # noqa: ANN401 - NumPy o
 def _named(values: Any, coords: Any, kind: Kind, data: xr.Dataset | xr.DataArray) -> xr.Dataset:  # noqa: ANN401
     """Put names on the numbers, and the frame's time on both axes."""
     kept = {name: one for name, one in coords.items() if one.dims in ((), ("time",))}
-    similarity = xr.DataArray(values, dims=("time", OTHER), coords=kept)
+    similarity = xr.DataArray(values, dims=("time", OTHER_TIME), coords=kept)
     if "time" in kept:
-        similarity = similarity.assign_coords({OTHER: (OTHER, kept["time"].values, kept["time"].attrs)})
+        similarity = similarity.assign_coords({OTHER_TIME: (OTHER_TIME, kept["time"].values, kept["time"].attrs)})
     number = similarity.sizes["time"]
-    same = xr.DataArray(np.eye(number, dtype=bool), dims=("time", OTHER))
+    same = xr.DataArray(np.eye(number, dtype=bool), dims=("time", OTHER_TIME))
     plain = similarity.data
     library: Any = da if isinstance(plain, da.Array) else np
     own = library.diagonal(plain) if kind == "intensity" else np.ones(number)
@@ -183,7 +182,7 @@ def _named(values: Any, coords: Any, kind: Kind, data: xr.Dataset | xr.DataArray
     found = xr.Dataset(
         {
             "similarity": similarity,
-            "mean_similarity": similarity.where(~same).mean(OTHER, dtype="float64"),
+            "mean_similarity": similarity.where(~same).mean(OTHER_TIME, dtype="float64"),
             "step": ("time", library.concatenate([np.full(min(1, number), np.nan), step.astype("float64")])),
         }
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import dask.array as da
 import numpy as np
@@ -30,7 +31,8 @@ class OwnAxis:
     meaning: str
 
 
-OWN_AXES = {
+Along = Literal["y", "x", "across", "along", "radius", "azimuth"]
+OWN_AXES: Mapping[Along, OwnAxis] = {
     "across": OwnAxis(Rotated, "y", PIXEL, "distance from the middle across the ROI"),
     "along": OwnAxis(Rotated, "x", PIXEL, "distance from the middle along the ROI"),
     "radius": OwnAxis(Sector, "y", PIXEL, "distance from the centre of the sector"),
@@ -39,7 +41,19 @@ OWN_AXES = {
 """By the names of the dims that profiles have then."""
 
 
-def own_axis(roi: Roi, name: str) -> xr.DataArray:
+def own_name(roi: Roi, axis: str) -> Along | Literal[""]:
+    """Return which of its own axes a ROI has in place of one of the detector's; empty where it has none.
+
+    Examples
+    --------
+    >>> own_name(Roi("a", geometry=Rotated((20, 30), (4, 10), 15)), "y"), own_name(Roi("b", (1, 3), (2, 4)), "y")
+    ('across', '')
+    """
+    shape = roi.geometry
+    return next((name for name, own in OWN_AXES.items() if own.axis == axis and isinstance(shape, own.shape)), "")
+
+
+def own_axis(roi: Roi, name: Along) -> xr.DataArray:
     """Return the middles of the bins of a ROI's own axis.
 
     Raises

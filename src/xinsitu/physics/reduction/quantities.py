@@ -286,13 +286,13 @@ def _without_median(
     centre, width = np.full((2, len(profile)), np.nan)
     if not asked.any():
         return centre, width
-    pixels = getattr(own, f"pixels_{axis}")
-    level = share * others / np.maximum(own.pixels, 1)
-    made = (excess - np.broadcast_to(level, len(excess))[:, None] * pixels) * factor_of(frames, plan)[:, None]
-    raw = kernels.bridged((profile - made)[asked], pixels[asked])
+    pixels = getattr(own, f"pixels_{axis}")[asked]
+    level = np.broadcast_to(share * others / np.maximum(own.pixels, 1), len(excess))[asked]
+    net = profile[asked] - (excess[asked] - level[:, None] * pixels) * factor_of(frames, plan)[asked, None]
+    raw = kernels.bridged(net, pixels)
     if plan.smooth is not None:
         raw = kernels.running_mean(raw, plan.smooth)
-    centre[asked] = kernels.centre_of_mass((profile - made)[asked])
+    centre[asked] = kernels.centre_of_mass(net)
     width[asked] = kernels.half_maximum(raw, np.zeros(len(raw)) if region.under else kernels.edge_base(raw)).width
     if plan.smooth is not None:
         width = kernels.without_running_mean(width, plan.smooth)

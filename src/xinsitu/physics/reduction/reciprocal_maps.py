@@ -12,7 +12,7 @@ from xinsitu.errors import RoiError, SchemaError
 from xinsitu.kernels import Doubles
 from xinsitu.kernels.scattering import within
 from xinsitu.physics.blocks import pixel_index
-from xinsitu.schema import image_of
+from xinsitu.schema import DETECTOR_SHAPE, image_of
 from xinsitu.values import DetectorGeometry, Mask, Roi
 from xinsitu.values.detector_geometry import Limits, checked_limits
 
@@ -58,6 +58,7 @@ def with_geometry(data: xr.Dataset, geometry: DetectorGeometry, *, surface: Lite
     [0.0, 0.573, 1.146, 1.718, 2.291]
     """
     image = image_of(data)
+    _check_centre(image, geometry)
     y, x = (_middles(image, dim) for dim in ("y", "x"))
     found = geometry.maps_at(y, x, surface=_checked(surface))
     coords = {name: (("y", "x"), values, dict(zip(("units", "long_name"), MAPS[name], strict=True)))
@@ -81,8 +82,15 @@ def _checked(surface: Literal["y", "x"]) -> Literal["y", "x"]:
     return surface
 
 
+def _check_centre(image: xr.DataArray, geometry: DetectorGeometry) -> None:
+    last = [float(_middles(image, dim)[-1]) + 1 for dim in ("y", "x")]
+    rows, columns = json.loads(image.attrs[DETECTOR_SHAPE]) if DETECTOR_SHAPE in image.attrs else last
+    geometry.check_centre((rows, columns))
+
+
 def maps(image: xr.DataArray, geometry: DetectorGeometry, *, surface: Literal["y", "x"] = "y") -> dict[str, Doubles]:
     """Return the maps on the pixels of an image."""
+    _check_centre(image, geometry)
     return geometry.maps(pixel_index(image, "y"), pixel_index(image, "x"), surface=_checked(surface))
 
 

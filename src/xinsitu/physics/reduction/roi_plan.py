@@ -15,15 +15,10 @@ from xinsitu.physics.blocks import pixel_index
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.corrections.frame_numbers import along_time
 from xinsitu.physics.corrections.framewise import EXPOSURE, Steps
-from xinsitu.physics.corrections.plan import (
-    facts_of,
-    holds_counts,
-    plain_median_before,
-    prepared,
-    says_counts,
-)
+from xinsitu.physics.corrections.plan import facts_of, plain_median_before, prepared
 from xinsitu.schema import FURTHER, image_of
 from xinsitu.values import EDGE, MEASURES, OWN_EDGE, PLANE, POLY_X, POLY_Y, Box, Roi, RoiSet
+from xinsitu.variables import holds_counts, says_counts
 
 from .moving import Boxes, boxes_in_time
 from .region_pixels import Axes, Pixels
@@ -136,9 +131,11 @@ def on_image(image: xr.DataArray, rois: RoiSet, boxes: Mapping[str, Boxes]) -> R
                 f"y = {list(y)}, x = {list(x)}"
             )
         if roi.off:
+            off = roi.off / (roi.area + roi.off)
+            part = "less than 1%" if off < 0.005 else f"{min(off, 0.99):.0%}"
             warn(
-                f"ROI {roi.name!r} reaches over the edge of the image: {roi.off / (roi.area + roi.off):.0%} of it is "
-                "not there, and what is measured is that of the rest"
+                f"ROI {roi.name!r} reaches over the edge of the image: {part} of it is not there, and what is measured "
+                "is that of the rest"
             )
     return rois
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import xarray as xr
@@ -18,14 +18,12 @@ from xinsitu.schema import PIXEL, image_of
 from xinsitu.values import OWN_EDGE, Bounds, Roi, RoiSet
 
 from .frame_statistics import statistics
-from .own_axes import OWN_AXES, own_axis
+from .own_axes import OWN_AXES, Along, own_axis
 from .profile_bins import net_profile, placed
 from .regions import Measurements, alike
 from .roi_backgrounds import under
 from .roi_plan import fitted, hull, turned_region
 from .roi_sums import sums_of
-
-Along = Literal["y", "x", "across", "along", "radius", "azimuth"]
 
 
 def profiles(

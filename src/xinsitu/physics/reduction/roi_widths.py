@@ -76,7 +76,7 @@ def _at_edge(peak: kernels.Indices, profile: Doubles) -> kernels.Indices:
 def _unmeasured(profile: Doubles, base: Doubles) -> tuple[Doubles, Doubles, kernels.Indices, Doubles]:
     """Return no width, and whether the peak lies at an edge all the same."""
     nothing = np.full(len(profile), np.nan)
-    flags = _at_edge(kernels.peak_of(profile, base), profile)
+    flags = _at_edge(kernels.half_maximum(profile, base).peak, profile)
     return nothing, nothing, flags, np.full(len(profile), np.inf)
 
 

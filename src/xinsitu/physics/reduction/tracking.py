@@ -12,6 +12,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import RoiError
+from xinsitu.kernels import Doubles
 from xinsitu.physics.blocks import frames_in_block, in_blocks, pixel_index
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.schema import image_of
@@ -21,6 +22,9 @@ from .moving import Boxes, key_of
 from .quantities import LOW_COUNTS, centre_block
 from .regions import Measurements
 from .roi_plan import fitted
+
+AHEAD = 64
+"""Frames that are looked at together, at most, while the spot stays where it is."""
 
 
 @dataclass(frozen=True)
@@ -107,11 +111,17 @@ def track(
     boxes, lost = np.empty((image.sizes["time"], 4), dtype=np.int64), np.zeros(image.sizes["time"], dtype=bool)
     box = np.array([*roi.y, *roi.x], dtype=np.int64)
     for block in _blocks(image):
-        raw = image.isel(time=block).values
-        for number in range(block.start, block.stop):
-            one = raw[number - block.start : number - block.start + 1]
-            box, lost[number] = follower.next_box(one, fit.per_frame[number], box)
-            boxes[number] = box
+        raw, rows, number, ahead = image.isel(time=block).values, fit.per_frame[block], 0, 1
+        while number < len(raw):
+            looks = follower.look(raw[number : number + ahead], rows[number : number + ahead], box)
+            before, ahead = box, min(2 * ahead, AHEAD)
+            for look in looks:
+                place = block.start + number
+                box, lost[place] = follower.next_box(raw[number : number + 1], rows[number : number + 1], before, look)
+                boxes[place], number = box, number + 1
+                if (box != before).any():  # the frames behind were looked at where the spot is no more
+                    ahead = 1
+                    break
     coords = {name: image[name] for name in image.coords if image[name].dims in ((), ("time",))}
     named = xr.DataArray(lost, dims="time", coords=coords, name="lost", attrs={"long_name": f"{roi.name} was lost"})
     return Track(replace(roi, path=tuple(_key_frames(boxes, image))), named)
@@ -126,15 +136,19 @@ class Follower:
     max_step: float
     shared: float | None
 
+    def look(self, raw: npt.NDArray[Any], rows: Doubles, box: npt.NDArray[np.int64]) -> Doubles:
+        """Centre of mass in a box, and its significance, in each of some frames."""
+        told = np.concatenate([rows, np.broadcast_to(box, (len(rows), 4))], axis=1)
+        return centre_block(raw, told, plan=self.plan, shared=self.shared)
+
     def next_box(
-        self, raw: npt.NDArray[Any], row: npt.NDArray[np.float64], box: npt.NDArray[np.int64]
+        self, raw: npt.NDArray[Any], row: Doubles, box: npt.NDArray[np.int64], look: Doubles
     ) -> tuple[npt.NDArray[np.int64], bool]:
-        """Box in a frame, from that in the one before; true where the spot is lost."""
+        """Box in a frame, from that in the one before and the look there; true where the spot is lost."""
         start = np.array([box[:2].mean(), box[2:].mean()]) - 0.5
         here = box
-        for _ in range(3):  # centre, and look again: the first look may have cut the spot
-            told = np.concatenate([row, here])[None]
-            *offset, significance = centre_block(raw, told, plan=self.plan, shared=self.shared)[0]
+        for again in range(3):  # centre, and look again: the first look may have cut the spot
+            *offset, significance = self.look(raw, row, here)[0] if again else look
             centre = here[::2] + offset
             weak = not significance > LOW_COUNTS
             if weak or not np.isfinite(centre).all() or np.hypot(*(centre - start)) > self.max_step:

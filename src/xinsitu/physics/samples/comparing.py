@@ -143,6 +143,8 @@ def _named(samples: Iterable[xr.Dataset] | Mapping[str, xr.Dataset]) -> dict[str
         require(sample, dims=("time", "roi"))
         if not sample.sizes["time"]:
             raise SchemaError(f"{name}: there are no frames to compare")
+        if {"peak", "ridge"} & set(sample.dims):
+            raise SchemaError(f"{name}: holds several peaks of each ROI; compared are series, or fits of one peak")
     return named
 
 

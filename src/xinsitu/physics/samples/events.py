@@ -55,7 +55,7 @@ def events_of(sample: xr.Dataset) -> tuple[Event, ...]:
     >>> events_of(xr.Dataset())
     ()
     """
-    check_data(sample)
+    check_data(sample, measured=True)
     return tuple(Event.from_dict(as_moments(sample, event)) for event in json.loads(sample.attrs.get(_RECORD, "[]")))
 
 

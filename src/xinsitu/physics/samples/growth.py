@@ -176,7 +176,7 @@ def normalise(series: xr.Dataset | xr.DataArray, window: Window) -> xr.Dataset |
     >>> normalise(series, (0, 1)).values.round(3).tolist()
     [0.667, 1.333, 2.0]
     """
-    check_data(series)
+    check_data(series, measured=True)
     if isinstance(series, xr.DataArray):
         reference = in_window(series, window).mean("time")
         result = series / reference.where(reference != 0)

@@ -221,14 +221,14 @@ def _named(series: Series) -> Iterator[_Part]:
             continue
         labels = measurement_labels(data)
         labels = np.full(axis.shape, name) if labels is None else labels
-        segment = np.zeros(axis.shape, dtype="int64")
         bare = data.drop_vars(["measurement", "segment", "remarks"], errors="ignore").drop_encoding()
         read = bare.coords.to_dataset().drop_vars(SHARED_ERRORS, errors="ignore")  # these wait for all frames
         bare = bare.assign_coords(read.compute().coords)
         said = None
         if "remarks" in data.variables and not data["remarks"].dims:
             said = ("" if "segment" in data.variables else str(labels[0]), data["remarks"].variable)
-        yield _Part(bare.assign_coords(measurement=("time", labels), segment=("time", segment)), said)
+        first = ("time", np.zeros(axis.shape, dtype="int64"))
+        yield _Part(bare.assign_coords(measurement=("time", labels), segment=first), said)
 
 
 def named_series(series: Series) -> dict[str, xr.Dataset]:
@@ -248,8 +248,8 @@ def _pairs(series: Series) -> Iterator[tuple[str, xr.Dataset]]:
     else:
         pairs = enumerate(series, start=1)
     for name, data in pairs:
-        if not isinstance(data, xr.Dataset):
-            raise StitchError(f"series {name} is a {type(data).__name__}, but a Dataset is needed")
+        if not isinstance(data, xr.Dataset) or "image" in data:
+            raise StitchError(f"series {name} is a {type(data).__name__}, no Dataset of ROIs, as measure gives it")
         yield str(name), data
 
 

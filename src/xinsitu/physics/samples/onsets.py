@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from xinsitu.physics.attenuation.factors import smooth_noise
 from xinsitu.schema import LEFT_OUT, QUANTITIES, check_kind, errors_name, mid_exposure, require
 from xinsitu.values import Event
 
+from .correlated_noise import KINDS, WHITE, CorrelatedNoise
 from .events import EventLike, elapsed
 
 Doubles = npt.NDArray[np.float64]
@@ -32,6 +33,8 @@ _CLEARLY = 6.0
 """Chi-squared by which a break must be better than a smooth curve of as many parameters."""
 _PLACES = 100
 """Frames at which a break is tried first."""
+_ROUNDS = 2
+"""Times that noise is estimated from what a fit leaves, and the fit made with it."""
 _STEPS = 8
 """Gauss-Newton steps from the best frame."""
 
@@ -49,8 +52,9 @@ def find_onsets(
 
     Two straight lines that meet are fitted by weighted least squares, their meeting point with them [1]_, or curves
     where the frames ask for them: growth may saturate or accelerate behind its onset. The error of the onset is too
-    small by up to 2.5 times then, that of the slope behind it by up to 7, and both by more in a beam that wanders.
-    A smooth curve has no onset. Frames that are NaN, bad or outliers are left out.
+    small by up to 2.5 times then, that of the slope behind it by up to 7. In a beam that wanders, whose noise goes on
+    from frame to frame, straight lines are fitted through correlated noise; both errors are too small by up to three
+    times. A smooth curve has no onset. Frames that are NaN, bad or outliers are left out.
 
     Parameters
     ----------
@@ -105,7 +109,8 @@ def find_onsets(
         if "quality" in one:
             there &= (one["quality"].values & int(LEFT_OUT)) == 0
         noise = smooth_noise(values[there][:, None], errors[there][:, None])[:, 0] if there.sum() > 2 else values[there]
-        fits.append(_narrowed(seconds[there], values[there], noise, threshold))
+        frames = _Frames(seconds[there], values[there], noise)
+        fits.append(_narrowed(frames, threshold))
     return _dataset(fits, rois, start, quantity, str(series[quantity].attrs.get("units", QUANTITIES[quantity].units)))
 
 
@@ -136,7 +141,7 @@ class _Break:
 
 @dataclass(frozen=True)
 class _Fit:
-    """A curve with a break, in the frames of a window: chi-squared and by what its variances grow."""
+    """A curve with a break: chi-squared, by what its variances grow, and how far the place goes."""
 
     at: float
     found: Doubles
@@ -144,131 +149,177 @@ class _Fit:
     shape: _Shape
     misfit: float
     scale: float
-
-    def described(self, frames: int) -> bool:
-        """Whether the frames lie about it as their noise lets them."""
-        freedom = frames - self.found.size
-        return bool(self.misfit < freedom + 3 * np.sqrt(2 * freedom))
+    reach: float
+    """Half of how far the places go that are as good within two standard errors; none if only the best one is."""
 
 
-def _narrowed(t: Doubles, y: Doubles, noise: Doubles, threshold: float) -> _Break | None:
-    """Fit the whole, or a shorter part around the break if that is described within its noise and the whole is not."""
-    parts = []
-    low, high = 0, t.size
-    for _ in range(_PARTS):
-        part = slice(low, high)
-        one = _broken(t[part], y[part], noise[part])
-        if one is None:
-            break
-        parts.append((one, part))
-        if one.described(part.stop - part.start):
-            parts = parts[-1:]
-            break
-        middle = int(np.searchsorted(t, one.at))
-        low, high = middle - max(_LEAST, (middle - low) // 2), middle + max(_LEAST, (high - middle) // 2)
-        low, high = max(0, low), min(t.size, high)
-    if not parts:
-        return None
-    one, part = parts[0]
-    return _judged(one, t[part], y[part], noise[part], threshold)
+@dataclass(frozen=True)
+class _Frames:
+    """What is fitted, and its noise; powers are of a time from -1 to 1, in which they are of one size."""
+
+    t: Doubles
+    y: Doubles
+    noise: Doubles
+    memory: CorrelatedNoise = WHITE
+
+    def part(self, low: int, high: int) -> _Frames:
+        """Return some of the frames."""
+        return replace(self, t=self.t[low:high], y=self.y[low:high], noise=self.noise[low:high])
+
+    @property
+    def unit(self) -> tuple[float, float]:
+        """Middle and half of the time."""
+        return float(self.t[0] + self.t[-1]) / 2, float(self.t[-1] - self.t[0]) / 2
+
+    @property
+    def x(self) -> Doubles:
+        """Time from -1 to 1."""
+        middle, unit = self.unit
+        return (self.t - middle) / unit
+
+    def white(self, columns: Doubles) -> Doubles:
+        """Return columns ``(frame, column)`` in units of the noise and without its memory."""
+        return self.memory.without(columns / self.noise[:, None])
+
+    def design(self, at: float, shape: _Shape) -> Doubles:
+        """Return the columns of a curve that breaks at a place."""
+        x = self.x
+        behind = np.maximum(x - at, 0.0)
+        columns = [x**power for power in range(shape[0] + 1)] + [behind**power for power in range(1, shape[1] + 1)]
+        return np.stack(columns, axis=1)
+
+    def solved(self, design: Doubles) -> tuple[Doubles, Doubles, Doubles]:
+        """Return the parameters of least squares, what is left, and the columns as they were fitted."""
+        both = self.white(np.column_stack([design, self.y]))
+        found = np.asarray(np.linalg.lstsq(both[:, :-1], both[:, -1], rcond=None)[0], dtype="float64")
+        return found, both[:, -1] - both[:, :-1] @ found, both[:, :-1]
+
+    def fitted(self, at: float, shape: _Shape) -> tuple[Doubles, Doubles, Doubles]:
+        """Return the parameters for a break at a place, what is left, and the derivatives, that by the place last."""
+        found, left, columns = self.solved(self.design(at, shape))
+        behind = np.maximum(self.x - at, 0.0)
+        moved = -sum(
+            power * found[shape[0] + power] * (behind ** (power - 1) if power > 1 else behind > 0)
+            for power in range(1, shape[1] + 1)
+        )
+        return np.r_[found, at], left, np.column_stack([columns, self.white(moved[:, None])])
+
+    def best(self, shape: _Shape) -> _Fit:
+        """Fit one shape by weighted least squares, from the best of many frames on."""
+        x, size = self.x, self.t.size
+        places = x[np.unique(np.linspace(_LEAST // 2, size - 1 - _LEAST // 2, _PLACES).astype(int))]
+        squares = np.array([(self.solved(self.design(float(place), shape))[1] ** 2).sum() for place in places])
+        at = float(places[squares.argmin()])
+        found, left, derivatives = self.fitted(at, shape)
+        for _ in range(_STEPS):
+            move = np.linalg.lstsq(derivatives, left, rcond=None)[0][-1]
+            tried = float(np.clip(at + move, x[1], x[-2]))
+            other = self.fitted(tried, shape)
+            if (other[1] ** 2).sum() >= (left**2).sum() - 1e-9:
+                break
+            at, (found, left, derivatives) = tried, other
+        misfit = float((left**2).sum())
+        scale = max(1.0, misfit / max(1, size - found.size))
+        reach = float(np.abs(places - at)[squares < misfit + 4 * scale].max(initial=0.0)) / 2
+        return _Fit(at, found, derivatives, shape, misfit, scale, reach)
+
+    def broken(self) -> _Fit | None:
+        """Fit straight lines that meet, or as much of a curve on either side as is asked for; None with too few."""
+        size = self.t.size
+        if size < 2 * _LEAST or not (self.noise > 0).all():
+            return None
+        lines = self.best(_SHAPES[0])
+        if self.describe(lines):
+            return lines
+        fits = [lines, *(self.best(shape) for shape in _SHAPES[1:] if size > 4 * sum(shape))]
+        scale = min(fit.scale for fit in fits)
+        return min(fits, key=lambda fit: fit.misfit / scale + 3 * fit.found.size * np.log(size))
+
+    def describe(self, fit: _Fit) -> bool:
+        """Whether the frames lie about a fit as their noise lets them."""
+        freedom = self.t.size - fit.found.size
+        return bool(fit.misfit < freedom + 3 * np.sqrt(2 * freedom))
+
+    def smooth(self, degree: int) -> float:
+        """Chi-squared of a smooth curve without a break."""
+        return float((self.solved(np.vander(self.x, degree + 1))[1] ** 2).sum())
+
+    def scattered(self, fit: _Fit) -> _Frames:
+        """Return the same with the noise that a fit leaves unexplained.
+
+        In proportion to the curve, as a beam that flickers moves all counts by the same part of them, or alike in all
+        frames, as where a background was taken away: which of the two is likelier.
+        """
+        from scipy.optimize import brentq  # slow to load
+
+        curve = self.design(fit.at, fit.shape) @ fit.found[:-1]
+        squares, freedom = (self.y - curve) ** 2, max(1, curve.size - fit.found.size)
+        if (squares / self.noise**2).sum() <= freedom:
+            return self
+
+        def with_more(size: Doubles) -> Doubles:
+            most = 4 * (squares / size**2).max() * size**2
+            part = brentq(lambda part: (squares / (self.noise**2 + part * most)).sum() - freedom, 0.0, 1.0)
+            return np.asarray(np.sqrt(self.noise**2 + part * most), dtype="float64")
+
+        level = np.abs(curve)
+        sizes = (np.ones_like(curve), np.maximum(level, 1e-3 * level.max())) if level.max() > 0 else (level + 1,)
+        return replace(self, noise=min(map(with_more, sizes), key=lambda noise: float(np.log(noise).sum())))
+
+    def remembering(self, fit: _Fit) -> _Frames:
+        """Return the same with the memory of the noise about a fit, if that is clear."""
+        design, seen = self.design(fit.at, fit.shape) / self.noise[:, None], self.y / self.noise
+        of = {one: one.likelihood(design, seen) for one in KINDS}
+        likely = max(of, key=lambda one: of[one])
+        return replace(self, memory=likely if of[likely] > of[WHITE] + _CLEARLY / 2 else WHITE)
+
+    def judged(self, one: _Fit, threshold: float) -> _Break | None:
+        """Give a break with its errors, if neither a straight line nor a smooth curve does as well."""
+        straight, smooth = (self.smooth(degree) for degree in (1, sum(one.shape) + 1))
+        significance = float(np.sqrt(max(straight - one.misfit, 0.0) / one.scale))
+        if significance <= threshold or smooth - one.misfit < _CLEARLY * one.scale:
+            return None
+        middle, unit = self.unit
+        covariance = np.linalg.pinv(one.derivatives.T @ one.derivatives) * one.scale
+        powers = one.shape[0]
+        slope = np.zeros(one.found.size)
+        slope[1 : powers + 1] = [power * one.at ** (power - 1) for power in range(1, powers + 1)]
+        behind = slope + np.eye(slope.size)[powers + 1]
+        at = np.eye(slope.size)[-1]
+        errors = [float(np.sqrt(max(way @ covariance @ way, 0.0))) for way in (at, slope, behind)]
+        before, after = (float(way @ np.r_[one.found[:-1], 0.0]) / unit for way in (slope, behind))
+        place, error = one.at * unit + middle, max(errors[0], one.reach) * unit
+        return _Break(place, before, after, (error, errors[1] / unit, errors[2] / unit), significance, self.t.size)
 
 
-def _judged(one: _Fit, t: Doubles, y: Doubles, noise: Doubles, threshold: float) -> _Break | None:
-    """Give the break with its errors, if neither a straight line nor a smooth curve does as well."""
-    straight, smooth = (_polynomial(t, y, noise, degree) for degree in (1, sum(one.shape) + 1))
-    significance = float(np.sqrt(max(straight - one.misfit, 0.0) / one.scale))
-    if significance <= threshold or smooth - one.misfit < _CLEARLY * one.scale:
-        return None
-    middle, unit = _unit(t)
-    covariance = np.linalg.pinv(one.derivatives.T @ one.derivatives) * one.scale
-    powers, place = one.shape[0], (one.at - middle) / unit
-    slope = np.zeros(one.found.size)
-    slope[1 : powers + 1] = [power * place ** (power - 1) for power in range(1, powers + 1)]
-    behind = slope + np.eye(slope.size)[powers + 1]
-    at = np.eye(slope.size)[-1]
-    errors = [float(np.sqrt(max(way @ covariance @ way, 0.0))) for way in (at, slope, behind)]
-    before, after = (float(way @ np.r_[one.found[:-1], 0.0]) / unit for way in (slope, behind))
-    return _Break(
-        one.at, before, after, (errors[0] * unit, errors[1] / unit, errors[2] / unit), significance, int(t.size)
-    )
+def _narrowed(whole: _Frames, threshold: float) -> _Break | None:
+    """Fit the whole, or a shorter part around the break if that is described within its noise and the whole is not.
 
-
-def _broken(t: Doubles, y: Doubles, noise: Doubles) -> _Fit | None:
-    """Fit straight lines that meet, or as much of a curve on either side as the frames ask for; None with too few."""
-    if t.size < 2 * _LEAST or not (noise > 0).all():
-        return None
-    lines = _best(t, y, noise, _SHAPES[0])
-    if lines.described(t.size):
-        return lines
-    fits = [lines, *(_best(t, y, noise, shape) for shape in _SHAPES[1:] if t.size > 4 * sum(shape))]
-    scale = min(fit.scale for fit in fits)
-    return min(fits, key=lambda fit: fit.misfit / scale + 3 * fit.found.size * np.log(t.size))
-
-
-def _best(t: Doubles, y: Doubles, noise: Doubles, shape: _Shape) -> _Fit:
-    """Fit one shape by weighted least squares, from the best of many frames on."""
-    middle, unit = _unit(t)
-    x, seen = (t - middle) / unit, y / noise
-    places = np.unique(np.linspace(_LEAST // 2, t.size - 1 - _LEAST // 2, _PLACES).astype(int))
-    at = min(x[places], key=lambda place: _fitted(x, seen, noise, float(place), shape)[1])
-    found, misfit, derivatives = _fitted(x, seen, noise, float(at), shape)
-    for _ in range(_STEPS):
-        move = np.linalg.lstsq(derivatives, seen, rcond=None)[0][-1]
-        tried = float(np.clip(at + move, x[1], x[-2]))
-        other = _fitted(x, seen, noise, tried, shape)
-        if other[1] >= misfit - 1e-9:
-            break
-        at, (found, misfit, derivatives) = tried, other
-    left = seen - derivatives[:, :-1] @ found[:-1]
-    scale = max(1.0, misfit / max(1, t.size - found.size)) * _memory(left)
-    return _Fit(float(at) * unit + middle, found, derivatives, shape, misfit, scale)
-
-
-def _fitted(x: Doubles, seen: Doubles, noise: Doubles, at: float, shape: _Shape) -> tuple[Doubles, float, Doubles]:
-    """Return the parameters for a break at a place, chi-squared, and its derivatives, that by the place last."""
-    behind = np.maximum(x - at, 0.0)
-    columns = [x**power for power in range(shape[0] + 1)] + [behind**power for power in range(1, shape[1] + 1)]
-    design = np.stack(columns, axis=1) / noise[:, None]
-    found = np.linalg.lstsq(design, seen, rcond=None)[0]
-    misfit = float(((seen - design @ found) ** 2).sum())
-    moved = -sum(
-        power * found[shape[0] + power] * (behind ** (power - 1) if power > 1 else behind > 0)
-        for power in range(1, shape[1] + 1)
-    )
-    return np.r_[found, at], misfit, np.column_stack([design, moved / noise])
-
-
-def _unit(t: Doubles) -> tuple[float, float]:
-    """Middle and half of the time, in which powers are of one size."""
-    return float(t[0] + t[-1]) / 2, float(t[-1] - t[0]) / 2
-
-
-def _polynomial(t: Doubles, y: Doubles, noise: Doubles, degree: int) -> float:
-    """Chi-squared of a smooth curve without a break."""
-    middle, unit = _unit(t)
-    design = np.vander((t - middle) / unit, degree + 1) / noise[:, None]
-    left = y / noise - design @ np.linalg.lstsq(design, y / noise, rcond=None)[0]
-    return float((left**2).sum())
-
-
-def _memory(left: Doubles) -> float:
-    """By what a variance grows as residuals go on from frame to frame: their autocorrelation, summed while it is clear.
-
-    Examples
-    --------
-    >>> _memory(np.array([1.0, -1.0] * 20))
-    1.0
+    The break of a part must be one in the noise of the whole, too, which a part may be too short to show. Where no part
+    is described, straight lines are fitted in that noise.
     """
-    total = float((left**2).sum())
-    if not total > 0:
-        return 1.0
-    clear, grows = 2 / np.sqrt(left.size), 1.0
-    for lag in range(1, left.size // 4):
-        correlation = float((left[lag:] * left[:-lag]).sum()) / total
-        if correlation < clear:
+    fit = whole.broken()
+    if fit is None:
+        return None
+    if whole.describe(fit) and not whole.remembering(fit).memory.decay:
+        return whole.judged(fit, threshold)
+    wandering = whole
+    for _ in range(_ROUNDS):
+        wandering = replace(wandering.scattered(fit), memory=WHITE).remembering(fit)
+    part, low = whole, 0
+    for _ in range(_PARTS - 1):
+        middle = int(np.searchsorted(part.x, fit.at))
+        first, last = middle - max(_LEAST, middle // 2), middle + max(_LEAST, (part.t.size - middle) // 2)
+        first, last = max(0, first), min(part.t.size, last)
+        part, low = part.part(first, last), low + first
+        fit = part.broken()
+        if fit is None:
             break
-        grows += 2 * correlation
-    return grows
+        if part.describe(fit) and not part.remembering(fit).memory.decay:
+            doubted = wandering.part(low, low + part.t.size)
+            clear = doubted.judged(doubted.best(fit.shape), threshold)
+            return part.judged(fit, threshold) if clear else None
+    return wandering.judged(wandering.best(_SHAPES[0]), threshold)
 
 
 def _dataset(
