@@ -100,6 +100,42 @@ def test_units_in_any_form(tmp_path, unit):
     np.testing.assert_allclose(np.diff(epoch_seconds(data.time)), 0.25, atol=1e-6)
 
 
+BEAM = "entry/instrument/beam/incident_"
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "unit", "wanted"),
+    [
+        (BEAM + "wavelength", 1.0332, "angstrom", 1.0332),
+        (BEAM + "wavelength", [0.10332], "nm", 1.0332),
+        (BEAM + "energy", 12.0, "keV", 1.0332016536),
+        ("entry/sample/beam/incident_wavelength", 1.5, "Angstrom", 1.5),
+        ("entry/instrument/monochromator/wavelength", np.full(5, 0.7), "A", 0.7),
+        ("entry/instrument/detector/detectorSpecific/photon_energy", 12_398.419843320026, "eV", 1.0),
+    ],
+)
+def test_the_wavelength_of_the_beam(tmp_path, place, value, unit, wanted):
+    with h5py.File(detector(tmp_path / "a.h5", frame_time=(1.0, "s")), "r+") as file:
+        file[place] = value
+        file[place].attrs["units"] = unit
+    data, said = heard(tmp_path / "a.h5")
+    assert data.attrs["wavelength"] == pytest.approx(wanted, rel=1e-9)
+    assert not said
+
+
+def test_a_wavelength_goes_before_an_energy_and_one_that_cannot_be_used_is_said(tmp_path):
+    with h5py.File(detector(tmp_path / "a.h5", frame_time=(1.0, "s")), "r+") as file:
+        for name, value, unit in (("energy", 12.0, "keV"), ("wavelength", 1.1, "angstrom")):
+            file[BEAM + name] = value
+            file[BEAM + name].attrs["units"] = unit
+    assert heard(tmp_path / "a.h5")[0].attrs["wavelength"] == 1.1
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        del file[BEAM + "wavelength"].attrs["units"]
+    data, said = heard(tmp_path / "a.h5")
+    assert data.attrs["wavelength"] == pytest.approx(1.0332016536)
+    assert any("incident_wavelength = 1.1 has no unit; it is not used" in one for one in said)
+
+
 def test_a_unit_that_is_missing_or_unknown_gives_no_value_and_is_said(tmp_path):
     path = detector(tmp_path / "a.h5", count_time=(3.0, "jiffies"), x_pixel_size=0.075, frame_time=(1.0, "s"))
     data, said = heard(path)

@@ -21,13 +21,13 @@ from xinsitu.errors import LayoutError
 from xinsitu.schema import FrameStatus
 
 from .discover import natural_key
-from .formats.hdf5_links import MOST_OBJECTS, PIECES, linked_files, missing_pieces, opened, target_of
+from .formats.hdf5_links import MOST_OBJECTS, PIECES, decoded, linked_files, missing_pieces, opened, target_of
 from .formats.hdf5_stack import Hdf5Stack, Part
 from .formats.header import MAX_PIXELS, FrameFault, FrameHeader, faults_of
 from .formats.no_value import ATTRIBUTES as NO_VALUE
 from .formats.no_value import from_attributes, numbers_of
 from .gather import Gathered
-from .nexus import Nexus, decoded, item_of, read_attributes
+from .nexus import Nexus, item_of, read_attributes
 
 _PLACES = ("image", "entry/data/data", "entry/instrument/detector/data", "entry1/data/data", "exchange/data")
 MOST_FRAMES = 1_000_000

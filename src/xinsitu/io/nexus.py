@@ -16,6 +16,7 @@ import numpy.typing as npt
 from xinsitu.clock import parse_stamp
 
 from .formats import epics
+from .formats.hdf5_links import decoded
 from .formats.pilatus import PilatusText
 from .gather import Attribute
 from .units import MOST_SECONDS, are_seconds, factor, moments_since, quantity, scaled, unusable
@@ -29,6 +30,12 @@ _EXPOSURES = {"count_time": "", "exposure_time": "", "acq_parameters/acq_expo_ti
 _READINGS = ("data", "integral", "value")
 """Where a monitor of NeXus has its counts."""
 _CUTOFFS = ("saturation_value", "detectorSpecific/countrate_correction_count_cutoff", "count_cutoff")
+_BEAM = ("instrument/beam/incident_", "beam/incident_", "sample/beam/incident_", "instrument/monochromator/")
+_BEAMS = {f"{group}{name}": unit for name, unit in (("wavelength", "m"), ("energy", "eV")) for group in _BEAM}
+_BEAMS |= {"detectorSpecific/photon_energy": "eV"}
+"""Where the wavelength or the energy of the photons stands, the likeliest first, and in what."""
+_PHOTON = 12_398.419843320026
+"""Planck's constant times the speed of light, in eV and ångström."""
 _PLAUSIBLE = (788_918_400, 4_102_444_800)
 """1995 to 2100, in UNIX seconds."""
 _ENTRIES = 50
@@ -79,7 +86,15 @@ class Nexus:
             threshold_energy=self._single("threshold_energy", "eV"),
             sensor_material=self.string("sensor_material") or None,
             sensor_thickness=self._single("sensor_thickness", "m"),
+            wavelength=self._wavelength(),
         )
+
+    def _wavelength(self) -> float | None:
+        """Wavelength of the beam in ångström, from the energy of its photons where that alone is told."""
+        for name, unit in _BEAMS.items():
+            if self.find(name) and (number := self._single(name, unit)):
+                return round(number * 1e10 if unit == "m" else _PHOTON / number, 12)
+        return None
 
     def exposures(self) -> Numbers | None:
         """Exposure time of every frame, in seconds."""
@@ -111,10 +126,9 @@ class Nexus:
 
     def _single(self, name: str, to: str) -> float | None:
         values = self.value(name, to)
-        if values is None or not np.ptp(values):
-            return None if values is None else float(values[0])
-        self.say(f"{name} changes from frame to frame; the first, {values[0]:g}, is taken")
-        return float(values[0])
+        if values is not None and np.ptp(values):
+            self.say(f"{name} changes from frame to frame; the first, {values[0]:g}, is taken")
+        return None if values is None else float(values[0])
 
     def value(self, name: str, to: str, *, default: str = "") -> Numbers | None:
         """Numbers of a dataset in ``s``, ``m``, ``eV`` or, with ``""``, as they stand: one per frame.
@@ -360,13 +374,8 @@ def detector_groups(root: h5py.Group, place: str = "") -> list[h5py.Group]:
         and (name == "detector" or decoded(item.attrs.get("NX_class")) == "NXdetector")
     ]
     own = [item for item in detectors if f"/{place.strip('/')}".startswith(f"{item.name}/")]
-    beside = [
-        item
-        for entry in entries
-        for name in ("data", "measurement")
-        if isinstance(item := item_of(entry, name), h5py.Group)
-    ]
-    return [*(own or detectors), *beside, *entries]
+    beside = (item_of(entry, name) for entry in entries for name in ("data", "measurement"))
+    return [*(own or detectors), *(one for one in beside if isinstance(one, h5py.Group)), *entries]
 
 
 def read_attributes(item: h5py.Dataset | h5py.File) -> dict[str, Attribute]:
@@ -380,21 +389,3 @@ def read_attributes(item: h5py.Dataset | h5py.File) -> dict[str, Attribute]:
         elif np.size(value) == 1 and np.asarray(value).dtype.kind in "iuf":
             found[name] = np.asarray(value).item()
     return found
-
-
-def decoded(value: object) -> str:
-    """Text of an attribute, which HDF5 gives as bytes, str or an array of one of them; empty for None.
-
-    Examples
-    --------
-    >>> decoded(np.array([b"mm"])), decoded(np.bytes_(b" s ")), decoded("\N{MICRO SIGN}s".encode("latin-1"))
-    ('mm', ' s ', '\N{MICRO SIGN}s')
-    """
-    if isinstance(value, np.ndarray):
-        value = value.ravel()[0] if value.size == 1 else None
-    if isinstance(value, bytes):
-        try:
-            return value.decode("utf-8")
-        except UnicodeDecodeError:
-            return value.decode("latin-1")
-    return "" if value is None or isinstance(value, h5py.Empty) else str(value)

@@ -23,14 +23,14 @@ from xinsitu.variables import Counted
 
 from .conventions import from_file
 from .discover import first_frame
-from .formats.hdf5_links import opened
+from .formats.hdf5_links import decoded, opened
 from .formats.header import MAX_PIXELS, faults_of
 from .formats.stack import LazyStack
 from .formats.zarr_stack import COMPLETE, IMAGE, ROOT, ZarrStack, attributes_of, files_of, zarr
 from .gather import Gathered
 from .instruments import GENERIC, Instrument, load_instrument
 from .lazy_frames import lazily
-from .nexus import decoded, read_attributes
+from .nexus import read_attributes
 from .nxdata import ENGINE
 from .options import OpenOptions
 from .paths import Source

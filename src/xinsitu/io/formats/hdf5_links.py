@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 from xinsitu.errors import SchemaError, XinsituError
 from xinsitu.schema import FrameStatus
@@ -346,3 +347,21 @@ def target_of(folder: str | os.PathLike[str], name: str) -> str:
         name = os.path.basename(name)
     # not normpath: behind a symbolic link, ".." is another folder than it looks
     return os.path.realpath(os.path.join(folder, name))
+
+
+def decoded(value: object) -> str:
+    """Text of an attribute, which HDF5 gives as bytes, str or an array of one of them; empty for None.
+
+    Examples
+    --------
+    >>> decoded(np.array([b"mm"])), decoded(np.bytes_(b" s ")), decoded("\N{MICRO SIGN}s".encode("latin-1"))
+    ('mm', ' s ', '\N{MICRO SIGN}s')
+    """
+    if isinstance(value, np.ndarray):
+        value = value.ravel()[0] if value.size == 1 else None
+    if isinstance(value, bytes):
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            return value.decode("latin-1")
+    return "" if value is None or isinstance(value, h5py.Empty) else str(value)
