@@ -16,7 +16,7 @@ import xinsitu as xi
 from xinsitu.app.state.corrections import Corrections
 from xinsitu.cli import main
 from xinsitu.recipe import Correcting, Measure, Reading
-from xinsitu.recipe.campaign import state_of
+from xinsitu.recipe.made_from import state_of
 from xinsitu.recipe.rerun import differences
 from xinsitu.simulate import Truth
 

@@ -21,6 +21,7 @@ from xinsitu.io.results import read_results, write_results
 from xinsitu.recipe import Measure
 from xinsitu.recipe.campaign import BEFORE, FAILED, MEASURED, SUMMARY, Row, write_summary
 from xinsitu.recipe.cluster import Cluster
+from xinsitu.recipe.made_from import SOURCES, state_of
 from xinsitu.values import FrameRange
 
 from .console import complain, say, say_block, sentence, table, working
@@ -145,14 +146,15 @@ def _measure_one(
     if output.resolve() in written:
         raise ResultExists(f"{output}: was just written for another measurement of this name; measure each by itself")
     if many and not words.force and output.exists():
-        _raise_if_done(output, recipe, scan)
+        _raise_if_done(output, recipe, step, scan)
     if many:
         _say_once(instrument_text(scan), told)
     else:
         say_measurement(scan, step.measurement)
     _say_once(correction_text(step.correcting.of(scan)), told)
     with working(f"measuring {step.measurement}"):
-        series = where.recorded(step.produce())
+        state = state_of(step)
+        series = where.recorded(step.produce()).assign_attrs({SOURCES: state})
     write_results(series, output, overwrite=words.force, recipe=recipe)
     written.add(output.resolve())
     return output, series
@@ -164,10 +166,11 @@ def _say_once(text: str, told: set[str]) -> None:
     told.add(text)
 
 
-def _raise_if_done(output: Path, recipe: dict[str, object], scan: xr.Dataset) -> None:
+def _raise_if_done(output: Path, recipe: dict[str, object], step: Measure, scan: xr.Dataset) -> None:
     before = read_results(output)
     same = json.loads(before.attrs.get("recipe", "null")) == json.loads(json.dumps(recipe))
-    if same and before.attrs.get("source_token") == scan.attrs.get("source_token"):
+    same = same and before.attrs.get("source_token") == scan.attrs.get("source_token")
+    if same and before.attrs.get(SOURCES) == state_of(step):
         raise _Done(output, before.sizes["time"])
     raise ResultExists(f"{output}: was made otherwise or from other frames; overwrite it with --force")
 

@@ -27,10 +27,11 @@ from xinsitu.io.disk import ordinary, write_whole
 from xinsitu.io.results import read_results, write_results
 
 from . import Fit, Measure, Parse, Radial, Recipe
+from .made_from import SOURCES, state_of
 from .recipe_file import FORMAT, SampleRecipe
 
-SOURCES, LEFT_OUT = "sources_token", "measurements_left_out"
-"""Attributes of a sample: the state of all that it was made from, and what could not be measured."""
+LEFT_OUT = "measurements_left_out"
+"""Attribute of a sample: what could not be measured."""
 COLUMNS = ("sample", "measurement", "frames", "state", "result", "error")
 SUMMARY = "summary.csv"
 MEASURED, BEFORE, FAILED = "measured", "done before", "failed"
@@ -86,25 +87,6 @@ def _is_recipe(path: Path) -> bool:
 
 
 # -- what a sample is made from ---------------------------------------------------------------------------------------
-
-
-def state_of(step: Recipe) -> str:
-    """Digest of all files that a step reads: names, sizes and times of changes of frames, contents of the others."""
-    digest = hashlib.blake2b(digest_size=12)
-    if isinstance(step, Parse | Measure | Fit | Radial):
-        files = [step.measurement, *step.correcting.folders, step.correcting.mask]
-        files += [one.file for one in getattr(step, "calibrating", ())]
-        for path in (path for path in files if path is not None):
-            digest.update(_state(path).encode())
-    return digest.hexdigest()
-
-
-def _state(path: Path) -> str:
-    if not path.is_dir():
-        return hashlib.blake2b(path.read_bytes()).hexdigest() if path.is_file() else "nothing"
-    with os.scandir(path) as entries:
-        files = [(one.name, one.stat()) for one in entries if one.is_file()]
-    return repr(sorted((name, status.st_size, status.st_mtime_ns) for name, status in files))
 
 
 def is_done(recipe: SampleRecipe, document: dict[str, Any]) -> bool:
