@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from xinsitu.app.state.view import COLOURS
 from xinsitu.defaults import MEDIAN, OUTLIERS
 
 from .session import Session
-from .widgets import UNSEEN, WIDTH, bound, button, rounded, row
+from .widgets import UNSEEN, WIDTH, Filling, bound, button, rounded, row
 
 COMPARED = {
     "the frame": "values",
@@ -30,28 +29,6 @@ MEDIANS = {"no median": (None, None), "outliers only": (MEDIAN, OUTLIERS)} | {
 """Medians and their thresholds by name; any other one that was given is listed beside them."""
 NONE = "—"
 BESIDE = "— beside the frames"
-
-
-class Filling:
-    """Widgets that follow the model: what they say while they are filled is not a person's word."""
-
-    def __init__(self, session: Session) -> None:
-        self._session, self._now = session, False
-
-    def __enter__(self) -> None:
-        self._now = True
-
-    def __exit__(self, *_: object) -> None:
-        self._now = False
-
-    def on(self, widget: pn.widgets.Widget, action: Callable[[object], object]) -> None:
-        """Do something when a person changes a widget."""
-
-        def act(event: object) -> None:
-            if not self._now:
-                self._session.do(lambda: action(event.new))  # type: ignore[attr-defined] # a param event
-
-        widget.param.watch(act, ["value"])
 
 
 def corrections(session: Session) -> list[pn.viewable.Viewable]:

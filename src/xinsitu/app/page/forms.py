@@ -15,18 +15,24 @@ from xinsitu.app.views.drawing import watch
 from xinsitu.values import Mask
 
 from .besidebar import compared, copied
-from .correction_form import Filling, corrections
+from .correction_form import corrections
 from .file_form import files
 from .sample_form import attenuation, events
 from .session import Session
-from .widgets import WIDTH, bound, button, rounded, row, small, tipped, toggle
+from .widgets import WIDTH, Filling, bound, button, rounded, row, small, tipped, toggle
 
 SHIFT = {"shift": True, "absolute": False}
 """How a centre of mass is drawn, in words."""
 
 
 def _roi(session: Session) -> list[pn.viewable.Viewable]:
-    model = session.model
+    """Return the form of the region that is selected, and the buttons of all."""
+    return [*_fields(session), *_roi_buttons(session)]
+
+
+def _fields(session: Session) -> list[pn.viewable.Viewable]:
+    """Return what the selected region is, each part of it to be changed."""
+    model, filling = session.model, Filling(session)
     chosen = pn.widgets.Select(
         label="selected", options=list(model.regions.rois.names), value=model.regions.selected, width=WIDTH
     )
@@ -39,53 +45,44 @@ def _roi(session: Session) -> list[pn.viewable.Viewable]:
     )
     outline = pn.widgets.TextInput(label="shape as in files", width=WIDTH)
     backgrounds = pn.widgets.MultiSelect(label="background from", width=WIDTH, size=2)
-    filling = [False]
 
     def fill(*_: object) -> None:
         roi = model.regions.roi
         if roi is None:
             return
-        filling[0] = True
-        chosen.param.update(options=list(model.regions.rois.names), value=roi.name)
-        name.value, kind.value = roi.name, kind_of(roi)
-        (y0, y1), (x0, x1) = model.regions.box(roi.name)
-        box.value = f"{y0}:{y1}, {x0}:{x1}"
-        shape.value = RECTANGLE if roi.geometry is None else roi.geometry.kind
-        edges.value, outline.value = roi.edges, text_of(roi)
-        others = [other.name for other in model.regions.rois if other.name != roi.name and not other.background]
-        backgrounds.param.update(options=others, value=[one for one in roi.background if one in others])
-        filling[0] = False
+        with filling:
+            chosen.param.update(options=list(model.regions.rois.names), value=roi.name)
+            name.value, kind.value = roi.name, kind_of(roi)
+            (y0, y1), (x0, x1) = model.regions.box(roi.name)
+            box.value = f"{y0}:{y1}, {x0}:{x1}"
+            shape.value = RECTANGLE if roi.geometry is None else roi.geometry.kind
+            edges.value, outline.value = roi.edges, text_of(roi)
+            others = [other.name for other in model.regions.rois if other.name != roi.name and not other.background]
+            backgrounds.param.update(options=others, value=[one for one in roi.background if one in others])
 
-    def on(widget: pn.widgets.Widget, action: Callable[[str], object]) -> None:
-        def act(event: object) -> None:
-            if not filling[0]:
-                session.do(lambda: action(event.new))  # type: ignore[attr-defined] # a param event
-
-        widget.param.watch(act, ["value"])
-
-    on(chosen, lambda value: setattr(model.regions, "selected", value))
-    on(name, lambda value: model.regions.rename(model.regions.selected, value))
-    on(kind, lambda value: model.regions.set_kind(model.regions.selected, value))
-    on(box, lambda value: model.regions.type_box(model.regions.selected, value))
-    on(shape, lambda value: model.regions.set_shape(model.regions.selected, value))
-    on(edges, lambda value: model.regions.set_edges(model.regions.selected, value))
-    on(outline, lambda value: model.regions.type_shape(model.regions.selected, value))
-    on(backgrounds, lambda value: model.regions.set_background(model.regions.selected, tuple(value)))
+    filling.on(chosen, lambda value: setattr(model.regions, "selected", value))
+    filling.on(name, lambda value: model.regions.rename(model.regions.selected, value))
+    filling.on(kind, lambda value: model.regions.set_kind(model.regions.selected, value))
+    filling.on(box, lambda value: model.regions.type_box(model.regions.selected, value))
+    filling.on(shape, lambda value: model.regions.set_shape(model.regions.selected, value))
+    filling.on(edges, lambda value: model.regions.set_edges(model.regions.selected, value))
+    filling.on(outline, lambda value: model.regions.type_shape(model.regions.selected, value))
+    filling.on(backgrounds, lambda value: model.regions.set_background(model.regions.selected, tuple(value)))
     model.regions.param.watch(fill, ["selected"])
     model.view.param.watch(
         lambda _: fill() if model.regions.roi is not None and model.regions.roi.path else None, ["frame"]
     )
     session.at_rest.append(fill)
     fill()
+    return [chosen, row(name, kind), box, row(shape, edges), outline, backgrounds]
+
+
+def _roi_buttons(session: Session) -> list[pn.viewable.Viewable]:
+    """Return what is done to regions: added, copied, removed, undone, moved from frame to frame."""
+    model = session.model
     new = pn.widgets.MenuButton(label="add", items=[(KINDS[one].label, one) for one in KINDS], width=85, margin=(3, 3))
     new.on_click(lambda event: session.do(lambda: model.regions.add(event.new)))
     return [
-        chosen,
-        row(name, kind),
-        box,
-        row(shape, edges),
-        outline,
-        backgrounds,
         row(
             new,
             button(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import panel as pn
 
@@ -25,6 +26,28 @@ COMPACT = (
     + UNSEEN
 )
 """Style of widgets that stand in a line of tools: their labels are there for screen readers."""
+
+
+class Filling:
+    """Widgets that follow the model: what they say while they are filled is not a person's word."""
+
+    def __init__(self, session: Session) -> None:
+        self._session, self._now = session, False
+
+    def __enter__(self) -> None:
+        self._now = True
+
+    def __exit__(self, *_: object) -> None:
+        self._now = False
+
+    def on(self, widget: pn.widgets.Widget, action: Callable[[Any], object]) -> None:
+        """Do something when a person changes a widget."""
+
+        def act(event: object) -> None:
+            if not self._now:
+                self._session.do(lambda: action(event.new))  # type: ignore[attr-defined] # a param event
+
+        widget.param.watch(act, ["value"])
 
 
 def row(*widgets: pn.viewable.Viewable) -> pn.Row:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -87,15 +88,12 @@ def _measured(rows: Doubles, layout: Layout, per_frame: Doubles, plan: Measureme
     packed = np.full((len(rows), len(sums), len(plan.columns) + n_bins(plan.bins)), np.nan)
     for number, (region, own) in enumerate(zip(plan.regions, sums, strict=True)):
         others = [sums[other] for other in region.background]
-        below = under(own, region.under, others)
-        pixels = sum(other.pixels for other in others)
-        made = sum(other.median_excess[0].sum(axis=1) for other in others)
-        for name, values in _quantities(frames, region, own, below, plan, others=pixels, made=made):
+        net = _Net.of(frames, region, own, others, plan)
+        for name, values in _quantities(net):
             packed[:, number, place[name]] = values
-        net = own.total - below.total
-        packed[:, number, place["flat_variance"]] = flat_variance(frames, region, own, others, plan, net)
+        packed[:, number, place["flat_variance"]] = flat_variance(frames, region, own, others, plan, net.total)
         if plan.bins is not None and not region.own_axes:
-            packed[:, number, len(place) :] = bins_of(frames, region, own, below, plan)
+            packed[:, number, len(place) :] = bins_of(frames, region, own, net.below, plan)
         packed[:, number, place["counted"]] = own.counted
         packed[:, number, place["sparse"]] = own.numbers["sparse"]
     packed[:, :, place["frame_variance"]] = factor_variance(frames, plan)[:, None]
@@ -110,96 +108,157 @@ def _measured(rows: Doubles, layout: Layout, per_frame: Doubles, plan: Measureme
     return packed
 
 
-def _quantities(
-    frames: Frames,
-    region: Region,
-    own: Sums,
-    below: Under,
-    plan: Measurements,
-    *,
-    others: Doubles | float,
-    made: Doubles | float,
-) -> Iterator[tuple[str, Doubles]]:
+@dataclass(frozen=True)
+class _Net:
+    """A ROI above its background, per frame: what all its quantities follow from.
+
+    ``share``: its pixels over those of the ROIs of its background; ``made``: what a median added in these; ``total``
+    and ``variance``: the net intensity; ``level_variance``: of the background per pixel, which all pixels share.
+    """
+
+    frames: Frames
+    region: Region
+    own: Sums
+    below: Under
+    plan: Measurements
+    share: Doubles
+    made: Doubles | float
+    total: Doubles
+    variance: Doubles
+    level_variance: Doubles
+
+    @classmethod
+    def of(cls, frames: Frames, region: Region, own: Sums, others: list[Sums], plan: Measurements) -> _Net:
+        """Take a ROI and the ROIs of its background."""
+        below = under(own, region.under, others)
+        total = own.total - below.total
+        pixels = sum(other.pixels for other in others)
+        made = sum(other.median_excess[0].sum(axis=1) for other in others)
+        share = own.pixels / np.maximum(pixels, 1) if region.background else np.zeros(len(total))
+        variances = _net_variance(frames, region, own, below, plan)
+        return cls(frames, region, own, below, plan, share, made, total, *variances)
+
+    @property
+    def errors(self) -> Doubles:
+        """Of the net intensity, by the counts alone."""
+        return np.sqrt(self.variance)
+
+
+def _quantities(net: _Net) -> Iterator[tuple[str, Doubles]]:
     """Every quantity of one ROI by name; what the ROI does not measure stays NaN."""
-    net = own.total - below.total
-    variance, shared_level = _net_variance(frames, region, own, below, plan)
-    whole = factor_variance(frames, plan)
-    area, empty, nothing = own.pixels, own.pixels == 0, np.zeros(len(net))
-    share = area / np.maximum(others, 1) if region.background else nothing
-    quality = np.zeros(len(net), dtype=np.int64)
-    if {"intensity", "mean"} & region.measures:
-        twice = twice_counted(
-            frames, region, plan, own=1.0, under=-share, area=nothing if region.under else area, net=net
-        )
-        spread = np.where(empty, np.nan, np.sqrt(np.maximum(variance + net**2 * whole + twice, 0)))
-        for name, number in (("intensity", 1.0), ("mean", np.maximum(area, 1))):
-            if name in region.measures:
-                yield name, np.where(empty, np.nan, net) / number
-                yield f"{name}_errors", spread / number
+    own, plan = net.own, net.plan
+    yield from _intensities(net)
+    yield from _background(net)
     yield from of_pixels(own)
-    if "background" in region.measures:
-        yield "background", np.where(empty, np.nan, below.total)
-        area = area if region.under else nothing
-        twice = twice_counted(frames, region, plan, own=0.0, under=share, area=area, net=below.total)
-        spread = area**2 * (below.level_variance + subtracted_variance(frames, plan)) + below.total**2 * whole + twice
-        known = 0.0 if plan.counts else np.nan
-        yield "background_errors", np.sqrt(np.maximum(spread, 0)) + known
-    top, row, column, second = own.top
-    yield "maximum", top
-    top_errors = _maximum_errors(own, frames, plan)
-    yield "maximum_errors", top_errors
-    next_to_top = np.divide(second, top, out=np.zeros(len(net)), where=top > 0)
-    yield "top_clear", _in_errors(top - second, top_errors * np.sqrt(1 + np.clip(next_to_top, 0, 1)))
-    yield "maximum_y", row + region.origin[0]
-    yield "maximum_x", column + region.origin[1]
-    errors, clear = np.sqrt(variance), np.full(len(net), np.inf)
-    for axis, first in (("y", region.first("y")), ("x", region.first("x"))):
-        profile = getattr(own, axis) - getattr(below, axis)
-        pixels = getattr(own, f"pixels_{axis}")
-        if "com" in region.measures:
-            centre = kernels.centre_of_mass(profile)
-            yield f"com_{axis}", first + centre
-            spread = kernels.centre_of_mass_variance(
-                profile, getattr(own, f"variance_{axis}"), centre, pixels, shared_level
-            )
-            extra = _own_edge(centre, profile.shape[1], own, below) + getattr(below, f"slope_{axis}")
-            com_errors = np.sqrt(np.maximum(spread + extra / np.where(net == 0, np.nan, net) ** 2, 0))
-            yield f"com_{axis}_errors", com_errors
-            if not follows(region.under, axis) and plan.counts:
-                yield from _told(f"slope_{axis}", *slope_across(axis, own, below, net), com_errors)
-        if {"sigma", "skewness"} & region.measures:
-            yield from of_shape(axis, region, own, below, shared_level)
-        width, width_errors, flags, sharp = width_of(axis, own, below, shared_level, region, plan)
+    yield from _highest_pixel(net)
+    quality, clear = np.zeros(len(net.total), dtype=np.int64), np.full(len(net.total), np.inf)
+    for axis in "yx":
+        flags, sharp = yield from _along(axis, net)
         quality |= flags
         clear = np.minimum(clear, sharp)
-        if "fwhm" in region.measures:
-            yield f"fwhm_{axis}", width
-            yield f"fwhm_{axis}_errors", width_errors
-        if plan.asks_median and {"com", "fwhm"} <= region.measures:
-            raw_centre, raw_width = _without_median(axis, frames, region, own, profile, share, made, plan)
-            yield f"median_com_{axis}", _in_errors(centre - raw_centre, com_errors)
-            yield f"median_fwhm_{axis}", _in_errors(width - raw_width, width_errors)
     if plan.asks_median:
-        yield "median_bias", _median_bias(frames, region, own, share, net, made, plan)
+        yield "median_bias", _median_bias(net)
     known = plan.counts and plan.cutoff is not None
-    n_saturated = own.numbers["saturated"] if known else np.full(len(net), -1.0)
-    quality |= np.where(n_saturated > 0, Quality.SATURATED, 0)
-    quality |= np.where(_doubtful(region, own, below, plan), Quality.ERRORS_DOUBTFUL, 0)
-    quality |= np.where(own.pixels < own.area * (1 - 1e-9), Quality.MASKED_PIXELS, 0)
-    if region.moving is not None:
-        faint = ~(net > LOW_COUNTS * np.nan_to_num(errors))
-        quality |= np.where(faint | ((quality & Quality.PEAK_AT_EDGE) > 0), Quality.PEAK_LOST, 0)
-    quality |= np.where(_count_rate_correction(frames, own, plan) > FAST, Quality.COUNT_RATE_HIGH, 0)
-    if region.under and plan.counts and min(own.y.shape[1], own.x.shape[1]) >= SMALLEST:
-        for axis in "yx":
-            elsewhere = region.under == "rois"
-            height, height_variance = excess_at_edges(axis, own, below) if elsewhere else tail_at_edges(own, below)
-            yield from _told(f"tail_{axis}", own.pixels * height, own.pixels**2 * height_variance, errors)
-    yield "significance", _significance(net, errors)
+    n_saturated = own.numbers["saturated"] if known else np.full(len(net.total), -1.0)
+    yield from _tails(net)
+    yield "significance", _significance(net.total, net.errors)
     yield "clear", clear
     yield "n_valid", own.pixels
     yield "n_saturated", n_saturated
-    yield "quality", quality.astype(np.float64)
+    yield "quality", _flagged(net, quality, n_saturated).astype(np.float64)
+
+
+def _intensities(net: _Net) -> Iterator[tuple[str, Doubles]]:
+    """Give the net intensity, and the same per pixel."""
+    region, area = net.region, net.own.pixels
+    if not {"intensity", "mean"} & region.measures:
+        return
+    empty, subtracted = area == 0, np.zeros(len(area)) if region.under else area
+    twice = twice_counted(net.frames, region, net.plan, own=1.0, under=-net.share, area=subtracted, net=net.total)
+    variance = net.variance + net.total**2 * factor_variance(net.frames, net.plan) + twice
+    spread = np.where(empty, np.nan, np.sqrt(np.maximum(variance, 0)))
+    for name, number in (("intensity", 1.0), ("mean", np.maximum(area, 1))):
+        if name in region.measures:
+            yield name, np.where(empty, np.nan, net.total) / number
+            yield f"{name}_errors", spread / number
+
+
+def _background(net: _Net) -> Iterator[tuple[str, Doubles]]:
+    """Give the background in a ROI: its own one, if it has one."""
+    frames, region, below, plan = net.frames, net.region, net.below, net.plan
+    if "background" not in region.measures:
+        return
+    yield "background", np.where(net.own.pixels == 0, np.nan, below.total)
+    area = net.own.pixels if region.under else np.zeros(len(net.total))
+    twice = twice_counted(frames, region, plan, own=0.0, under=net.share, area=area, net=below.total)
+    whole = below.total**2 * factor_variance(frames, plan)
+    spread = area**2 * (below.level_variance + subtracted_variance(frames, plan)) + whole + twice
+    known = 0.0 if plan.counts else np.nan
+    yield "background_errors", np.sqrt(np.maximum(spread, 0)) + known
+
+
+def _highest_pixel(net: _Net) -> Iterator[tuple[str, Doubles]]:
+    """Give the highest pixel, where it is, and how clearly it is above the next highest one."""
+    top, row, column, second = net.own.top
+    yield "maximum", top
+    errors = _maximum_errors(net.own, net.frames, net.plan)
+    yield "maximum_errors", errors
+    next_to_top = np.divide(second, top, out=np.zeros(len(top)), where=top > 0)
+    yield "top_clear", _in_errors(top - second, errors * np.sqrt(1 + np.clip(next_to_top, 0, 1)))
+    yield "maximum_y", row + net.region.origin[0]
+    yield "maximum_x", column + net.region.origin[1]
+
+
+def _along(axis: str, net: _Net) -> Generator[tuple[str, Doubles], None, tuple[kernels.Indices, Doubles]]:
+    """Where the net profile along an axis is, and how wide; returns flags of the width and how clear its peak is."""
+    own, below, region, plan = net.own, net.below, net.region, net.plan
+    profile = getattr(own, axis) - getattr(below, axis)
+    if "com" in region.measures:
+        centre = kernels.centre_of_mass(profile)
+        yield f"com_{axis}", region.first(axis) + centre
+        spread = kernels.centre_of_mass_variance(
+            profile, getattr(own, f"variance_{axis}"), centre, getattr(own, f"pixels_{axis}"), net.level_variance
+        )
+        extra = _own_edge(centre, profile.shape[1], own, below) + getattr(below, f"slope_{axis}")
+        squared = np.where(net.total == 0, np.nan, net.total) ** 2
+        com_errors = np.sqrt(np.maximum(spread + extra / squared, 0))
+        yield f"com_{axis}_errors", com_errors
+        if not follows(region.under, axis) and plan.counts:
+            yield from _told(f"slope_{axis}", *slope_across(axis, own, below, net.total), com_errors)
+    if {"sigma", "skewness"} & region.measures:
+        yield from of_shape(axis, region, own, below, net.level_variance)
+    width, width_errors, flags, sharp = width_of(axis, own, below, net.level_variance, region, plan)
+    if "fwhm" in region.measures:
+        yield f"fwhm_{axis}", width
+        yield f"fwhm_{axis}_errors", width_errors
+    if plan.asks_median and {"com", "fwhm"} <= region.measures:
+        raw_centre, raw_width = _without_median(axis, profile, net)
+        yield f"median_com_{axis}", _in_errors(centre - raw_centre, com_errors)
+        yield f"median_fwhm_{axis}", _in_errors(width - raw_width, width_errors)
+    return flags, sharp
+
+
+def _tails(net: _Net) -> Iterator[tuple[str, Doubles]]:
+    """Give what the edges of a ROI tell against its background, in errors of the intensity."""
+    own, below = net.own, net.below
+    if not net.region.under or not net.plan.counts or min(own.y.shape[1], own.x.shape[1]) < SMALLEST:
+        return
+    for axis in "yx":
+        elsewhere = net.region.under == "rois"
+        height, variance = excess_at_edges(axis, own, below) if elsewhere else tail_at_edges(own, below)
+        yield from _told(f"tail_{axis}", own.pixels * height, own.pixels**2 * variance, net.errors)
+
+
+def _flagged(net: _Net, quality: kernels.Indices, n_saturated: Doubles) -> kernels.Indices:
+    """Return the flags of the widths with those of the whole ROI."""
+    own = net.own
+    quality = quality | np.where(n_saturated > 0, Quality.SATURATED, 0)
+    quality |= np.where(_doubtful(net.region, own, net.below, net.plan), Quality.ERRORS_DOUBTFUL, 0)
+    quality |= np.where(own.pixels < own.area * (1 - 1e-9), Quality.MASKED_PIXELS, 0)
+    if net.region.moving is not None:
+        faint = ~(net.total > LOW_COUNTS * np.nan_to_num(net.errors))
+        quality |= np.where(faint | ((quality & Quality.PEAK_AT_EDGE) > 0), Quality.PEAK_LOST, 0)
+    return quality | np.where(_count_rate_correction(net.frames, own, net.plan) > FAST, Quality.COUNT_RATE_HIGH, 0)
 
 
 def _count_rate_correction(frames: Frames, own: Sums, plan: Measurements) -> Doubles:
@@ -245,16 +304,15 @@ def _net_variance(
     return np.maximum(own.variance + own.pixels**2 * level_variance - twice, 0), level_variance
 
 
-def _median_bias(
-    frames: Frames, region: Region, own: Sums, share: Doubles, net: Doubles, others: Doubles | float, plan: Measurements
-) -> Doubles:
+def _median_bias(net: _Net) -> Doubles:
     """Part that a plain median adds to the intensity; NaN where that is not known, or nothing was counted."""
-    added = own.median_excess[0].sum(axis=1) - share * others
-    if frames.level is not None and plan.steps.mode == "subtract" and not region.under:
+    frames, own, steps = net.frames, net.own, net.plan.steps
+    added = own.median_excess[0].sum(axis=1) - net.share * net.made
+    if frames.level is not None and steps.mode == "subtract" and not net.region.under:
         added = added - own.pixels / np.maximum(frames.level_pixels, 1) * frames.level_excess
-    counted = net / factor_of(frames, plan) - added
-    bias = np.divide(added, counted, out=np.full(len(net), np.nan), where=counted > 0)
-    if frames.level is not None and plan.steps.mode == "divide":
+    counted = net.total / factor_of(frames, net.plan) - added
+    bias = np.divide(added, counted, out=np.full(len(added), np.nan), where=counted > 0)
+    if frames.level is not None and steps.mode == "divide":
         level = frames.level * frames.level_pixels
         bias = (1 + bias) * np.where(level > 0, 1 - frames.level_excess / np.where(level > 0, level, 1), np.nan) - 1
     return np.asarray(bias)
@@ -270,32 +328,26 @@ def _in_errors(change: Doubles, errors: Doubles) -> Doubles:
     return np.asarray(np.divide(change, errors, out=np.full(len(change), np.nan), where=errors > 0))
 
 
-def _without_median(
-    axis: str,
-    frames: Frames,
-    region: Region,
-    own: Sums,
-    profile: Doubles,
-    share: Doubles,
-    others: Doubles | float,
-    plan: Measurements,
-) -> tuple[Doubles, Doubles]:
+def _without_median(axis: str, profile: Doubles, net: _Net) -> tuple[Doubles, Doubles]:
     """Centre of mass and width of a net profile without what a plain median made of it; NaN in frames not asked."""
+    own, smooth = net.own, net.plan.smooth
     excess = own.median_excess["yx".index(axis)]
     asked = np.isfinite(excess).all(axis=1)
     centre, width = np.full((2, len(profile)), np.nan)
     if not asked.any():
         return centre, width
     pixels = getattr(own, f"pixels_{axis}")[asked]
-    level = np.broadcast_to(share * others / np.maximum(own.pixels, 1), len(excess))[asked]
-    net = profile[asked] - (excess[asked] - level[:, None] * pixels) * factor_of(frames, plan)[asked, None]
-    raw = kernels.bridged(net, pixels)
-    if plan.smooth is not None:
-        raw = kernels.running_mean(raw, plan.smooth)
-    centre[asked] = kernels.centre_of_mass(net)
-    width[asked] = kernels.half_maximum(raw, np.zeros(len(raw)) if region.under else kernels.edge_base(raw)).width
-    if plan.smooth is not None:
-        width = kernels.without_running_mean(width, plan.smooth)
+    level = np.broadcast_to(net.share * net.made / np.maximum(own.pixels, 1), len(excess))[asked]
+    added = (excess[asked] - level[:, None] * pixels) * factor_of(net.frames, net.plan)[asked, None]
+    counted = profile[asked] - added
+    raw = kernels.bridged(counted, pixels)
+    if smooth is not None:
+        raw = kernels.running_mean(raw, smooth)
+    centre[asked] = kernels.centre_of_mass(counted)
+    base = np.zeros(len(raw)) if net.region.under else kernels.edge_base(raw)
+    width[asked] = kernels.half_maximum(raw, base).width
+    if smooth is not None:
+        width = kernels.without_running_mean(width, smooth)
     return centre, width
 
 
