@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
+
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -40,3 +44,13 @@ def test_a_table_is_written_as_pandas_writes_it(tmp_path, monkeypatch, layout, a
     monkeypatch.setattr(tables, "_csv", by_pandas)
     path = xi.write_csv(series_of(number, **attrs), tmp_path / "s.csv", layout=layout)
     assert path.read_bytes() == written[0]
+
+
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", "\n", "  =", "＝", "＠"])
+def test_no_cell_of_any_table_begins_as_a_formula(tmp_path, begin):
+    series = series_of(4).assign_coords(roi=[f"{begin}A1", "B"], note=("time", [f"{begin}1", "x", "y", "z"]))
+    rows = csv.reader(io.StringIO(xi.write_csv(series, tmp_path / "s.csv").read_bytes().decode(), newline=""))
+    plain = pd.DataFrame({"sample": [f"{begin}SUM(1)", "b"], f"{begin}n": [-1.5, 2]})
+    own = csv.reader(io.StringIO(tables.plain_csv(plain).decode(), newline=""))
+    for cell in (cell for table in (rows, own) for row in table for cell in row):
+        assert not cell.lstrip(" ").startswith(tables.FORMULA) or float(cell) <= 0

@@ -15,6 +15,7 @@ import xarray as xr
 import xinsitu as xi
 from xinsitu.cli import main
 from xinsitu.recipe import Measure
+from xinsitu.recipe.campaign import Row, write_summary
 from xinsitu.simulate import Truth
 
 RECIPE = """
@@ -264,3 +265,48 @@ def test_results_of_several_samples_are_joined_each_by_itself(beamtime, capsys):
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path_factory, monkeypatch):
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+
+
+def test_what_one_recipe_reads_no_other_replaces(beamtime, produced, capsys):
+    shutil.copyfile(beamtime / "rois.json", beamtime / "spots.csv")
+    before = (beamtime / "spots.csv").read_bytes()
+    first, second = beamtime / "0901.toml", beamtime / "0902.toml"
+    first.write_text(first.read_text().replace("0901.csv", "spots.csv"))
+    second.write_text(second.read_text().replace("rois.json", "spots.csv"))
+    assert main(["run", str(first), str(second), "--force"]) == 1
+    assert "spots.csv: is read by this run" in capsys.readouterr().err
+    assert (beamtime / "spots.csv").read_bytes() == before
+    assert produced == ALL[2:]
+    first.write_text(first.read_text().replace("spots.csv", "0902.toml"))
+    before = second.read_bytes()
+    assert main(["run", str(first), str(second), "--force"]) == 1
+    assert second.read_bytes() == before
+
+
+@pytest.mark.parametrize("where", ["among frames", "a table of a recipe", "somebody's"])
+def test_a_summary_is_refused_before_any_work(beamtime, produced, capsys, monkeypatch, where):
+    monkeypatch.chdir(beamtime)
+    first = beamtime / "0901.toml"
+    if where == "among frames":
+        monkeypatch.chdir(beamtime / "0901" / "time1")
+    elif where == "somebody's":
+        Path("summary.csv").write_text("their,table\n")
+    else:
+        first.write_text(first.read_text().replace("0901.csv", "Summary.csv"))
+    assert main(["run", str(first), str(beamtime / "0902.toml")]) == 1
+    assert "summary.csv: " in capsys.readouterr().err
+    assert produced == []
+    assert where == "somebody's" or not Path("summary.csv").exists()
+
+
+def test_names_in_the_summary_are_no_formulas(tmp_path):
+    path = tmp_path / "summary.csv"
+    write_summary(
+        [Row("=HYPERLINK(1)", "@SUM(1)", "failed", error="-1: no such\nfile"), Row(" +1", "time1", "a")], path
+    )
+    with path.open() as file:
+        rows = list(csv.reader(file))
+    assert rows[1:] == [
+        ["'=HYPERLINK(1)", "'@SUM(1)", "–", "failed", "", "'-1: no such\nfile"],
+        ["' +1", "time1", "–", "a", "", ""],
+    ]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from xinsitu.errors import DocumentError, ResultExists, XinsituError
-from xinsitu.io.guard import check_outputs
+from xinsitu.io.guard import check_outputs, identity
 from xinsitu.io.results import read_results, write_results
 from xinsitu.io.tables import write_csv
 from xinsitu.recipe import Append, Measure, Recipe, Stitch, Stored
@@ -21,6 +21,7 @@ from xinsitu.recipe.campaign import (
     SUMMARY,
     Parts,
     Row,
+    check_summary,
     is_done,
     joined,
     measured,
@@ -49,19 +50,18 @@ def run(words: argparse.Namespace) -> int:
     if strange := [path for path in paths if path.suffix != ".toml"]:
         raise DocumentError(f"{strange[0]}: several recipes can be run at once; a result is done again by itself")
     recipes = [(path, _recipe(path, words)) for path in paths] if single is not None else list(_readable(paths, words))
-    taken: dict[Path, Path] = {}
-    for path, recipe in recipes:
-        for output in recipe.outputs if isinstance(recipe, SampleRecipe) else ():
-            if (other := taken.setdefault(output.resolve(), path)) != path:
-                raise ResultExists(f"{output}: is written by {other} and by {path}; give each its own")
-    steps = [step for _, one in recipes if isinstance(one, SampleRecipe) for step in one.stitch.inputs]
+    samples = {path: recipe for path, recipe in recipes if isinstance(recipe, SampleRecipe)}
+    steps = [step for recipe in samples.values() for step in recipe.stitch.inputs]
+    read = _files_read(paths, samples.values())
+    summary = (words.recipe[0] if words.recipe[0].is_dir() else Path()) / SUMMARY if single is None else None
+    _check_together(samples, read, summary)
     rows: list[Row] = []
     with scheduler(words, frames_of(steps)) as where:
         for path, recipe in recipes:
             try:
                 if isinstance(recipe, Exception):
                     raise recipe
-                rows += _run_sample(recipe, path, words, where)
+                rows += _run_sample(recipe, path, words, where, read)
             except Exception as fault:
                 if single is not None:
                     raise
@@ -69,9 +69,8 @@ def run(words: argparse.Namespace) -> int:
                 name = recipe.name if isinstance(recipe, SampleRecipe) else path.stem
                 rows.append(Row(name, "–", FAILED, error=_told(fault, path)))
     failed = [row for row in rows if row.state == FAILED]
-    if single is None:
+    if summary is not None:
         say_block(table([row.cells() for row in rows], COLUMNS))
-        summary = (words.recipe[0] if words.recipe[0].is_dir() else Path()) / SUMMARY
         write_summary(rows, summary)
         say(f"wrote {summary.resolve()}")
     if failed:
@@ -98,7 +97,31 @@ def _readable(paths: Sequence[Path], words: argparse.Namespace) -> Iterator[tupl
             yield path, fault
 
 
-def _run_sample(recipe: SampleRecipe, path: Path, words: argparse.Namespace, where: Cluster) -> list[Row]:
+def _files_read(paths: Iterable[Path], samples: Iterable[SampleRecipe]) -> list[Path]:
+    """Every file that a run of several recipes reads, but for folders of frames, which nothing is written to anyway."""
+    samples = list(samples)
+    frames = frames_of([step for recipe in samples for step in recipe.stitch.inputs])
+    files = [*paths, *(path for recipe in samples for path in recipe.inputs), *(one for one in frames if one.is_file())]
+    return list(dict.fromkeys(files))
+
+
+def _check_together(samples: Mapping[Path, SampleRecipe], read: Sequence[Path], summary: Path | None) -> None:
+    """Refuse outputs of several recipes that are one file, and a summary that would be any other file of the run."""
+    taken: dict[object, Path] = {}
+    for path, recipe in samples.items():
+        for output in recipe.outputs:
+            if (other := taken.setdefault(identity(output), path)) != path:
+                raise ResultExists(f"{output}: is written by {other} and by {path}; give each its own")
+    if summary is not None:
+        if (other := taken.get(identity(summary))) is not None:
+            raise ResultExists(f"{summary}: is the summary of this run, and {other} writes it; give it another name")
+        check_outputs([summary], inputs=read, overwrite=True)
+        check_summary(summary)
+
+
+def _run_sample(
+    recipe: SampleRecipe, path: Path, words: argparse.Namespace, where: Cluster, read: Sequence[Path]
+) -> list[Row]:
     """Do one sample, unless it is done, and return a row for each of its measurements."""
     below = None if words.outside else path.resolve().parent
     plan = document(recipe.stitch, recipe.result)
@@ -108,9 +131,7 @@ def _run_sample(recipe: SampleRecipe, path: Path, words: argparse.Namespace, whe
         names = map(name_of, recipe.stitch.inputs)
         return [Row(recipe.name, name, BEFORE, frames.count(name), str(recipe.result)) for name in names]
     again = words.force or recipe.result.exists()
-    check_outputs(
-        recipe.outputs, inputs=recipe.inputs, frames=frames_of(recipe.stitch.inputs), overwrite=again, below=below
-    )
+    check_outputs(recipe.outputs, inputs=read, frames=frames_of(recipe.stitch.inputs), overwrite=again, below=below)
     for text in sorted(
         {correction_text(step.correcting) for step in recipe.stitch.inputs if isinstance(step, Measure)}
     ):

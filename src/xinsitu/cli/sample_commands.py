@@ -16,6 +16,7 @@ from xinsitu.io.disk import refuse_other_format, write_whole
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois, write_attenuation_changes
 from xinsitu.io.guard import check_outputs
 from xinsitu.io.results import flags_of, holds_series, read_results, write_results
+from xinsitu.io.tables import plain_csv
 from xinsitu.physics.attenuation.finding import FoundChanges
 from xinsitu.physics.attenuation.reports import RejectedChange
 from xinsitu.physics.attenuation.scaling import attenuation_changes, attenuation_record, undo_attenuation
@@ -271,7 +272,7 @@ def compare(words: argparse.Namespace) -> int:
     )
     say_block(str(compared))
     if words.table:
-        write_whole(words.table, compared.table().to_csv(index=False).encode(), overwrite=words.force)
+        write_whole(words.table, plain_csv(compared.table()), overwrite=words.force)
         say(f"wrote {words.table.resolve()}")
     if words.output:
         plot_comparison(compared.series, words.output, roi=words.roi, log=words.log, overwrite=words.force)

@@ -19,7 +19,7 @@ from xinsitu.io.guard import refuse_among_frames
 from xinsitu.io.measurement import measurements_of
 from xinsitu.io.results import read_results, write_results
 from xinsitu.recipe import Measure
-from xinsitu.recipe.campaign import BEFORE, FAILED, MEASURED, SUMMARY, Row, write_summary
+from xinsitu.recipe.campaign import BEFORE, FAILED, MEASURED, SUMMARY, Row, check_summary, write_summary
 from xinsitu.recipe.cluster import Cluster
 from xinsitu.recipe.made_from import SOURCES, state_of
 from xinsitu.values import FrameRange
@@ -72,14 +72,17 @@ def measure(words: argparse.Namespace) -> int:
         say(tally(series))
         say(f"wrote {path.resolve()}")
         return 0
+    summary = None
+    if into is not None and len({sample_and_measurement(folder)[0] for folder in words.measurements}) > 1:
+        check_summary(summary := into / SUMMARY)
     with scheduler(words, [*words.measurements, *calibrations(words)]) as where:
         written: set[Path] = set()
         told: set[str] = set()
         rows = [_measure_row(step, words, into or Path(), written, told, where) for step in steps]
     say_block(table(rows, ("measurement", "frames", "result")))
-    if into is not None and len({sample_and_measurement(folder)[0] for folder in words.measurements}) > 1:
-        write_summary([_summary(*row) for row in rows], into / SUMMARY)
-        say(f"wrote {(into / SUMMARY).resolve()}")
+    if summary is not None:
+        write_summary([_summary(*row) for row in rows], summary)
+        say(f"wrote {summary.resolve()}")
     failed = [row[0] for row in rows if row[1] == "–"]
     if failed:
         complain(f"error: {len(failed)} of {len(rows)} measurements failed: {', '.join(failed)}")

@@ -57,7 +57,7 @@ def check_outputs(
         refuse_outside(output, below)
         refuse_among_frames(output, sources)
         refuse_existing(output, overwrite=overwrite)
-        if (twin := taken.setdefault(_identity(output), output)) is not output:
+        if (twin := taken.setdefault(identity(output), output)) is not output:
             raise ResultExists(f"{output}: two outputs of this run have this name ({twin.name}); give each its own")
         if (read := next((path for path in files if _same(output, path)), None) or _link(output, sources)) is not None:
             raise ResultExists(f"{output}: is read by this run ({read}) and is never replaced; choose another name")
@@ -132,8 +132,8 @@ def _real(path: Path) -> Path:
     return path.parent.resolve() / path.name
 
 
-def _identity(path: Path) -> object:
-    """Return what names of one file have in common, also on discs that do not tell letters by their case."""
+def identity(path: Path) -> object:
+    """Return what names of one output have in common, also on discs that do not tell letters by their case."""
     return _real(path).parent, unicodedata.normalize("NFC", path.name).casefold()
 
 
@@ -142,4 +142,4 @@ def _same(one: Path, other: Path) -> bool:
     try:
         return os.path.samefile(one, other)
     except OSError:  # one of them is not there
-        return _identity(one) == _identity(other)
+        return identity(one) == identity(other)

@@ -126,8 +126,8 @@ def write_csv(
     table = to_dataframe(series, layout)
     units = table.attrs.pop("units")  # pandas copies attributes with every part of a table
     for name in [name for name in table if pd.api.types.is_string_dtype(table[name])]:
-        table[name] = table[name].map(_harmless)
-    table.columns = [_harmless(f"{name} [{units[name]}]" if name in units else name) for name in table.columns]
+        table[name] = table[name].map(harmless)
+    table.columns = [harmless(f"{name} [{units[name]}]" if name in units else name) for name in table.columns]
     offset = "" if series.attrs.get("time_zone_source") == schema.UNKNOWN_ZONE else "Z"
     return write_whole(path, _csv(table, offset), overwrite=overwrite)
 
@@ -169,6 +169,25 @@ def _quoted(cell: str) -> str:
     return f'"{cell.replace(chr(34), chr(34) * 2)}"' if any(mark in cell for mark in ',"\r\n') else cell
 
 
-def _harmless(cell: object) -> object:
-    """Quote what a spreadsheet would run as a formula."""
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@") else cell
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a spreadsheet takes for the begin of a formula, those of full width among them; it passes over blank letters."""
+
+
+def harmless(cell: object) -> object:
+    """Quote a text that a spreadsheet would run as a formula.
+
+    Examples
+    --------
+    >>> harmless("=1+1"), harmless("WZ"), harmless(-1.5)
+    ("'=1+1", 'WZ', -1.5)
+    """
+    return f"'{cell}" if isinstance(cell, str) and cell.lstrip(" ").startswith(FORMULA) else cell
+
+
+def plain_csv(table: pd.DataFrame) -> bytes:
+    """Return a table without an index as CSV, texts quoted that a spreadsheet would run."""
+    plain = table.copy()
+    for name in [name for name in plain if pd.api.types.is_string_dtype(plain[name])]:
+        plain[name] = plain[name].map(harmless)
+    text: str = plain.rename(columns=harmless).to_csv(index=False)
+    return text.encode("utf-8", "replace")

@@ -25,6 +25,7 @@ from xinsitu.errors import DocumentError, ResultExists
 from xinsitu.io.discover import natural_key
 from xinsitu.io.disk import ordinary, write_whole
 from xinsitu.io.results import read_results, write_results
+from xinsitu.io.tables import harmless
 
 from . import Fit, Measure, Parse, Radial, Recipe
 from .made_from import SOURCES, state_of
@@ -194,6 +195,19 @@ def name_of(step: Recipe) -> str:
 # -- the table --------------------------------------------------------------------------------------------------------
 
 
+def check_summary(path: Path) -> None:
+    """Refuse to replace what is no table of ours, before any work is done for it.
+
+    Raises
+    ------
+    ResultExists
+        The file is somebody else's.
+    """
+    ours = path.is_file() and path.read_text(encoding="utf-8", errors="replace").startswith(f"{','.join(COLUMNS)}\n")
+    if path.exists() and not ours:
+        raise ResultExists(f"{path}: is no summary of a run and is not replaced; rename it")
+
+
 def write_summary(rows: Sequence[Row], path: Path) -> None:
     """Write the table as CSV; one that was written before is replaced, any other file is not.
 
@@ -202,12 +216,9 @@ def write_summary(rows: Sequence[Row], path: Path) -> None:
     ResultExists
         The file is somebody else's.
     """
-    head = ",".join(COLUMNS)
-    ours = path.is_file() and path.read_text(encoding="utf-8", errors="replace").startswith(head)
-    if path.exists() and not ours:
-        raise ResultExists(f"{path}: is no summary of a run and is not replaced; rename it")
+    check_summary(path)
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(COLUMNS)
-    table.writerows(row.cells() for row in rows)
-    write_whole(path, text.getvalue().encode(), overwrite=True)
+    table.writerows(map(harmless, row.cells()) for row in rows)
+    write_whole(path, text.getvalue().encode("utf-8", "replace"), overwrite=True)
