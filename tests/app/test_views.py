@@ -25,6 +25,7 @@ from xinsitu.app.data.cutouts import Section, SectionRequest
 from xinsitu.app.data.source import open_source
 from xinsitu.app.data.store import FrameStore
 from xinsitu.app.network import origins
+from xinsitu.app.page.file_form import wire_files
 from xinsitu.app.page.forms import plot_tools
 from xinsitu.app.page.session import Session
 from xinsitu.app.serve import explore
@@ -433,3 +434,25 @@ class TestServer:
                 explore(truth.folders["time1"], rois=truth.rois, reading=TOKYO, browser=False, port=port)
         finally:
             one.stop()
+
+
+@pytest.mark.parametrize("among", [True, False])
+def test_files_of_the_page_never_go_among_frames(session, truth, tmp_path, monkeypatch, among):
+    folder = truth.folders["time1"] if among else tmp_path
+    monkeypatch.chdir(folder)
+    before = sorted(folder.iterdir())
+    session.channel.beside = True
+    wire_files(session)
+    monkeypatch.setattr(type(session.document), "session_context", SimpleNamespace(session=None))  # a tab that is open
+    session.channel.save = ("ROIs", True, session.channel.save[2] + 1)
+    end = time.monotonic() + 60
+    while not session.channel.file[0] and sorted(folder.iterdir()) == before:
+        drain(session)
+        assert time.monotonic() < end
+    if among:
+        assert sorted(folder.iterdir()) == before
+        assert session.channel.file[0] == "rois.json"
+        assert xi.RoiSet.from_dict(json.loads(session.channel.file[1])).names == truth.rois.names
+    else:
+        assert (tmp_path / "rois.json").exists()
+        assert not session.channel.file[0]

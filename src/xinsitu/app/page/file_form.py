@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,9 @@ import panel as pn
 from xinsitu.app.state import export, unsaved
 from xinsitu.app.state.screen import Screen
 from xinsitu.app.views.channel import script
-from xinsitu.errors import FrameError, ResultExists
+from xinsitu.errors import FrameError, LayoutError, ResultExists
 from xinsitu.io.disk import write_whole
+from xinsitu.io.guard import refuse_among_frames
 
 from .session import Session
 from .widgets import PLAIN, WIDTH, button, tipped
@@ -121,9 +122,11 @@ def _text(content: bytes) -> str:
 def _make(session: Session, filename: str, make: Callable[[Screen], bytes], *, beside: bool) -> None:
     """Make a file of what is on the screen now, beside everything else that goes on; write it, or send it."""
     document, channel = session.document, session.channel
+    sources = session.model.source.folders
 
     def made(screen: Screen) -> bytes | Path:
-        return _written(Path.cwd(), filename, make(screen)) if beside else make(screen)
+        content = make(screen)
+        return _written(Path.cwd(), filename, content) if beside and not _among(Path.cwd(), sources) else content
 
     def arrived(done: Future[bytes | Path]) -> None:
         try:
@@ -141,6 +144,15 @@ def _make(session: Session, filename: str, make: Callable[[Screen], bytes], *, b
             document.add_next_tick_callback(lambda: arrived(done))
 
     _writer.submit(made, Screen.of(session.model)).add_done_callback(send)
+
+
+def _among(folder: Path, sources: Sequence[Path]) -> bool:
+    """Whether files in a folder would lie among frames, where nothing is ever written: they go to the browser."""
+    try:
+        refuse_among_frames(folder / "result.nc", sources)
+    except LayoutError:
+        return True
+    return False
 
 
 def _written(folder: Path, filename: str, content: bytes) -> Path:
