@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 
+import h5py
 import numpy as np
 import pytest
 import tifffile
+import xarray as xr
 
+import xinsitu as xi
 from tests.helpers.camserver import camserver_bytes, ramp, stamp_of
 from xinsitu.errors import LayoutError, ResultExists
+from xinsitu.io.growing_results import GrowingResults
 from xinsitu.io.guard import check_outputs, frames_in
 
 
@@ -122,3 +126,39 @@ def test_what_is_one(tmp_path):
         assert frames_in(tmp_path / kind), kind
     tifffile.imwrite(tmp_path / "pages_1.tif", np.zeros((4, 13, 17), "u2"), photometric="minisblack")
     assert frames_in(tmp_path)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.parametrize("writer", ["results", "frames", "watch"])
+def test_an_hdf5_file_of_another_program_is_never_replaced(tmp_path, writer, damaged):
+    """The raw frames of another measurement are such a file, and so are those that are being corrected."""
+    path = tmp_path / "scan_0002.h5"
+    with h5py.File(path, "w") as file:
+        file["entry/data/data"] = np.arange(24, dtype="u2").reshape(2, 3, 4)
+    if damaged:
+        path.write_bytes(path.read_bytes()[:300])
+    before = path.read_bytes()
+    time = np.datetime64("2014-05-28", "ns") + np.arange(2) * np.timedelta64(1, "s")
+    series = xr.Dataset({"intensity": (("time", "roi"), np.ones((2, 1)))}, {"time": time, "roi": ["A"]})
+    frames = xr.Dataset({"image": (("time", "y", "x"), np.ones((2, 3, 4), "f4"))}, {"time": time})
+    write = {
+        "results": lambda: xi.write_results(series, path, overwrite=True),
+        "frames": lambda: xi.write_frames(frames, path, overwrite=True),
+        "watch": lambda: GrowingResults(path, source=tmp_path / "time3", overwrite=True),
+    }[writer]
+    with pytest.raises(ResultExists, match=r"scan_0002\.h5: is an HDF5 file that xinsitu did not write"):
+        write()
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("writer", ["results", "tree", "frames"])
+def test_what_xinsitu_wrote_is_replaced_where_that_is_asked_for(tmp_path, writer):
+    time = np.datetime64("2014-05-28", "ns") + np.arange(2) * np.timedelta64(1, "s")
+    series = xr.Dataset({"intensity": (("time", "roi"), np.ones((2, 1)))}, {"time": time, "roi": ["A"]})
+    frames = xr.Dataset({"image": (("time", "y", "x"), np.ones((2, 3, 4), "f4"))}, {"time": time})
+    for _ in range(2):
+        if writer == "frames":
+            xi.write_frames(frames, tmp_path / "a.nc", overwrite=True)
+        else:
+            one = xr.DataTree.from_dict({"/time1": series}) if writer == "tree" else series
+            xi.write_results(one, tmp_path / "a.nc", overwrite=True)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from xinsitu.errors import ResultExists, SchemaError
 
+from .formats.hdf5_links import opened
 from .formats.reading import FORMATS
 from .formats.zarr_stack import attributes_of
 
@@ -29,6 +30,7 @@ FRAMES = tuple(ending for one in FORMATS for ending in one.endings)
 """Endings of what a detector writes and nothing here does."""
 _REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT}
 """What a disc or a limit says that does not take a file."""
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 _PART = re.compile(r"\..*\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.part")
 
 
@@ -38,7 +40,8 @@ def refuse_existing(path: str | os.PathLike[str], *, overwrite: bool = False) ->
     Raises
     ------
     ResultExists
-        It is there and ``overwrite`` is false, or it is no ordinary file, or a detector frame.
+        It is there and ``overwrite`` is false, or it is no ordinary file, a detector frame, or an HDF5 file or Zarr
+        store that another program wrote: it may hold frames.
     FileNotFoundError
         Its folder does not exist.
     """
@@ -59,7 +62,23 @@ def refuse_existing(path: str | os.PathLike[str], *, overwrite: bool = False) ->
         raise ResultExists(
             f"{path}: already exists; choose another name, or overwrite it with --force (overwrite=True)"
         )
+    if path.exists() and _is_foreign(path):
+        raise ResultExists(
+            f"{path}: is an HDF5 file that xinsitu did not write and is not replaced; choose another name, or remove it"
+        )
     return path
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether an HDF5 file is of another program, as those of detectors are, or cannot be read to tell."""
+    with path.open("rb") as file:
+        if file.read(len(_HDF5)) != _HDF5:
+            return False
+    try:
+        with opened(path) as file:
+            return "xinsitu_version" not in file.attrs
+    except OSError:
+        return True
 
 
 def ordinary(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
