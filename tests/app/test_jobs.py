@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from xinsitu.app.data.tiles import Blocks, Tiles
 from xinsitu.app.page.jobs import Latest
-from xinsitu.app.state.history import History
+from xinsitu.app.state.roi_state import History
 
 
 class Loop:

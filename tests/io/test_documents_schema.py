@@ -17,11 +17,10 @@ from xinsitu.recipe import recipe_file
 from xinsitu.recipe.joins import ATTENUATION
 from xinsitu.recipe.steps import Correcting
 from xinsitu.schema import FURTHER
-from xinsitu.values import AttenuationChange, Ellipse, Event, KeyFrame, Mask, Polygon, Roi, Rotated, Sector
+from xinsitu.values import MEASURES, AttenuationChange, Ellipse, Event, KeyFrame, Mask, Polygon, Roi, Rotated, Sector
 from xinsitu.values.changes import CAUSES
 from xinsitu.values.geometries import SHAPES
 from xinsitu.values.logbook import KEY_NAMES, Key
-from xinsitu.values.measures import MEASURES
 from xinsitu.values.rois import ROLES
 
 jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")

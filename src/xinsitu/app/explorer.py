@@ -217,9 +217,8 @@ class Explorer:
         """Build the page of one tab."""
         import panel as pn
 
-        from .page.page import page
+        from .page.page import page, waiting
         from .page.session import Session
-        from .page.waiting import waiting
 
         if self._opened is None:
             return waiting(lambda: self._opened is not None, self.waiting_for, lambda: self.why)

@@ -24,8 +24,6 @@ from .pixels import marked as marked
 from .pixels import median2d as median2d
 from .pixels import stands_out as stands_out
 from .pixels import true_rate as true_rate
-from .profile_moments import propagated as propagated
-from .profile_moments import shape_of as shape_of
 from .similarity import alike as alike
 from .sums import EDGE_FRACTION as EDGE_FRACTION
 from .sums import Crossings as Crossings
@@ -38,7 +36,9 @@ from .sums import edge_width as edge_width
 from .sums import fwhm as fwhm
 from .sums import half_crossings as half_crossings
 from .sums import profiles as profiles
+from .sums import propagated as propagated
 from .sums import running_mean as running_mean
+from .sums import shape_of as shape_of
 from .sums import sum_in_lanes as sum_in_lanes
 from .sums import total as total
 from .sums import without_running_mean as without_running_mean

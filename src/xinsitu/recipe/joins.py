@@ -21,8 +21,7 @@ from xinsitu.values import AttenuationChange, Event, FrameRange, frame_ranges
 
 from .fit_step import Fit
 from .radial_step import Radial
-from .recipe_checks import VERSION, known, relative
-from .steps import Measure, Parse
+from .steps import VERSION, Measure, Parse, known, relative
 
 ATTENUATION = ("roi", "window", "method", "reference", "legacy")
 """Keywords of the attenuation's correction that a recipe may set."""

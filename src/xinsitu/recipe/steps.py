@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
@@ -25,8 +25,7 @@ from xinsitu.schema import FIRST_FRAME, image_of
 from xinsitu.values import Background, Bounds, FrameRange, RoiSet, frame_ranges
 from xinsitu.variables import applied_to
 
-from .recipe_checks import VERSION, known, relative
-
+VERSION = 1
 FRAMES = ("flatfield", "dark", "background_image")
 """Calibrations that are folders of frames."""
 FILES = (*FRAMES, "mask")
@@ -289,3 +288,15 @@ def measurement_values(document: Mapping[str, Any], base: Path) -> dict[str, Any
         "reading": Reading(**known(document.get("reading", {}), _names(Reading), "reading")),
         "correcting": Correcting.from_dict(document.get("correction", {}), base),
     }
+
+
+def relative(path: Path, base: Path) -> str:
+    """Return a path relative to the folder that the recipe lies in."""
+    return Path(os.path.relpath(path.resolve(), base.resolve())).as_posix()
+
+
+def known(document: Mapping[str, Any], names: Iterable[str], what: str) -> Mapping[str, Any]:
+    """Return the document unless it has a key that is not among the names."""
+    if strange := sorted(set(document) - set(names)):
+        raise DocumentError(f"{what} has no {', '.join(strange)}; it has {', '.join(sorted(names))}")
+    return document

@@ -9,13 +9,11 @@ from .changes import CAUSES, AttenuationChange, Event
 from .detector_geometry import DetectorGeometry
 from .fields import Bounds, Box
 from .frame_ranges import FrameRange, frame_ranges
-from .key_frames import KeyFrame
 from .logbook import Key
 from .masks import Mask
-from .measures import MEASURES
 from .region_shapes import Ellipse, Polygon, Rotated, Sector, Shape
 from .roi_sets import RoiSet
-from .rois import EDGE, OWN_EDGE, PLANE, POLY_X, POLY_Y, ROLES, Roi
+from .rois import EDGE, MEASURES, OWN_EDGE, PLANE, POLY_X, POLY_Y, ROLES, KeyFrame, Roi
 
 __all__ = [
     "CAUSES",

@@ -14,9 +14,8 @@ from xinsitu.errors import RoiError
 
 from .fields import keep_unknown
 from .geometries import TURNS, refuse_other_shapes
-from .measures import MEASURES
 from .notebook import cell, swatch, table
-from .rois import OWN_EDGE, Roi
+from .rois import MEASURES, OWN_EDGE, Roi
 
 MOST_ROIS = 10_000
 """More in one file are a mistake, not regions of interest."""

@@ -1,25 +1,57 @@
-"""Regions of interest."""
+"""Regions of interest: where they are, when they move, what they measure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from xinsitu.errors import RoiError
 from xinsitu.kernels import Doubles
+from xinsitu.schema import FURTHER
 
 from .fields import Bounds, Box, bounds, keep_unknown, names
 from .geometries import RECTANGLES, refuse_other_shapes, shape_of
-from .key_frames import KeyFrame
+from .logbook import Key
 from .masks import Mask
-from .measures import MEASURES, checked_measure, number_of_brightest
 from .region_shapes import EDGES, Rotated, Shape, smallest
 
+MEASURES = ("intensity", "com", "fwhm", "background")
+"""What a ROI measures if it has no ``measure``; it may have :data:`~xinsitu.schema.FURTHER` quantities there, too."""
+BRIGHTEST = 10
+"""Pixels of ``brightest``, unless ``brightest:25`` says another number."""
+_NUMBERED = re.compile(r"brightest:[1-9]\d{0,5}")
 ROLES = ("signal", "background")
 EDGE, PLANE, POLY_Y, POLY_X = "edge", "plane", "poly_y", "poly_x"
 OWN_EDGE = (EDGE, PLANE, POLY_Y, POLY_X)
 """Reserved background names of a ROI: its own edge's mean; through that edge a plane, a parabola along y or along x."""
+
+
+@dataclass(frozen=True)
+class KeyFrame:
+    """Where a moving ROI is at one moment; between key frames its corners move linearly with the frame."""
+
+    key: Key
+    y: Bounds
+    x: Bounds
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "y", bounds(self.y, "y of a key frame"))
+        object.__setattr__(self, "x", bounds(self.x, "x of a key frame"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return {**self.key.to_dict(), "y": list(self.y), "x": list(self.x)}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> KeyFrame:
+        """Read the JSON form: a KEY with ``y`` and ``x`` beside it."""
+        if not isinstance(document, Mapping) or not {"y", "x"} <= set(document):
+            raise RoiError(f"a key frame needs a moment, y and x, not {document!r}")
+        refuse_other_shapes({"name": "of a key frame", **document})
+        rest = {name: value for name, value in document.items() if name not in ("y", "x")}
+        return cls(Key.from_dict(rest), document["y"], document["x"])
 
 
 @dataclass(frozen=True)
@@ -281,3 +313,28 @@ class Roi:
 
 def _size(frame: KeyFrame) -> tuple[int, int]:
     return frame.y[1] - frame.y[0], frame.x[1] - frame.x[0]
+
+
+def checked_measure(given: Iterable[str] | str, roi: str) -> tuple[str, ...]:
+    """Return what a ROI is to measure.
+
+    Raises
+    ------
+    RoiError
+        It cannot.
+    """
+    wanted, can = names(given, f"what ROI {roi!r} measures"), (*MEASURES, *FURTHER)
+    if unknown := [name for name in wanted if name not in can and not _NUMBERED.fullmatch(name)]:
+        raise RoiError(f"ROI {roi!r} cannot measure {unknown[0]!r}; it can {', '.join(can)}")
+    return wanted
+
+
+def number_of_brightest(measure: Iterable[str] | None) -> int:
+    """Return of how many pixels ``brightest`` is the mean.
+
+    Examples
+    --------
+    >>> number_of_brightest(("com", "brightest:25")), number_of_brightest(None)
+    (25, 10)
+    """
+    return next((int(name.partition(":")[2]) for name in measure or () if ":" in name), BRIGHTEST)

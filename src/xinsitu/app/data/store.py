@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import threading
 import uuid
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ import xarray as xr
 
 from xinsitu.errors import FrameError, XinsituError, collected
 from xinsitu.physics.corrections.apply import Correction, correct
+from xinsitu.physics.corrections.frame_numbers import along_time, mean_monitor
+from xinsitu.physics.corrections.plan import prepared
 from xinsitu.schema import image_of
 from xinsitu.variables import held_elsewhere
 
-from .alone import Alone
 from .memory import give_back
 from .source import Source
 from .tiles import Blocks, Through, Tiles
@@ -349,3 +350,29 @@ def _same_frames(one: xr.Dataset, other: xr.Dataset) -> bool:
     size = one.sizes["time"]  # of a single measurement its name is one for all frames
     pairs = [(one[name].values, other[name].values) for name in names or ["time"]]
     return all(bool((np.broadcast_to(mine, size) == np.broadcast_to(its, size)).all()) for mine, its in pairs)
+
+
+@dataclass(frozen=True)
+class Alone:
+    """What is done to a frame by itself so that it comes out as among all frames, whose means over time are theirs.
+
+    A correction of single frames, and a factor for what comes of it.
+    """
+
+    correction: Correction
+    factor: float = 1.0
+
+    @classmethod
+    def of(cls, correction: Correction, run: xr.Dataset) -> Alone:
+        """Return it for frames of a run: its mean monitor, and the mean of its background, take the frame's place."""
+        image, region, factor, result = image_of(run), correction.background, 1.0, correction
+        if isinstance(correction.normalise, str):
+            reference = mean_monitor(along_time(run, image, correction.normalise))
+            if reference > 0:  # otherwise no frame has a value
+                result = replace(result, normalise=(correction.normalise, reference))
+        if region is not None and region.normalise == "mean" and region.mode == "divide":
+            with collected():  # said where the correction was chosen
+                shared: Any = prepared(run, correction).shared
+            factor = float(shared.compute() if hasattr(shared, "compute") else shared)
+            result = replace(result, background=replace(region, normalise=None))
+        return cls(result, factor)

@@ -14,9 +14,8 @@ from xinsitu.app.state.shape_edits import DRAWN, RECTANGLE, text_of
 from xinsitu.app.views.drawing import watch
 from xinsitu.values import Mask
 
-from .besidebar import compared, copied
 from .correction_form import corrections
-from .file_form import files
+from .file_form import compared, copied, files
 from .sample_form import attenuation, events
 from .session import Session
 from .widgets import WIDTH, Filling, bound, button, rounded, row, small, tipped, toggle

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
 import panel as pn
 from bokeh.document import Document
-from bokeh.models import Div, Row, SaveTool, UIElement
+from bokeh.models import CustomJS, Div, Row, SaveTool, UIElement
 
 from xinsitu.app.preview import icon
 from xinsitu.app.state.export import name_of
@@ -44,7 +45,10 @@ GESTURES = (
     ("chip: click, Alt-click", "hides the curves of a region; shows them alone"),
 )
 PICTURES = {"image": "picture of the image (.png)", "kymograph": "picture of the kymograph (.png)"}
+LOOK = 300
+"""Milliseconds between two looks whether something has come."""
 SMALL = {"font-size": "13px", "font-variant-numeric": "tabular-nums", "white-space": "nowrap"}
+WAITING = {"font": '15px system-ui, "DejaVu Sans", sans-serif', "padding": "40px", "color": "#33393f"}
 NOTICE = {
     "font-size": "13px", "padding": "8px 14px", "border-radius": "6px", "background": "#33393f", "color": "white",
     "box-shadow": "none", "margin-top": "4px", "cursor": "pointer", "white-space": "normal",
@@ -185,3 +189,19 @@ def _state(session: Session) -> Div:
     session.at_progress.append(progress)
     session.at_rest.append(progress)
     return state
+
+
+def waiting(come: Callable[[], bool], name: str, why: Callable[[], str]) -> pn.viewable.Viewable:
+    """Return the page of a folder without frames: it says what is waited for, and loads itself again once that came."""
+    said = f"waiting for the first frame of {name} …"
+    text = Div(name="waiting", text=said, render_as_text=True, styles=WAITING, sizing_mode="stretch_width")
+    text.js_on_change("tags", CustomJS(code="location.reload()"))
+
+    def look() -> None:
+        if come():
+            text.tags = ["come"]
+        elif why() and not text.text.endswith(why()):
+            text.text = f"{said} {why()}"
+
+    pn.state.curdoc.add_periodic_callback(look, LOOK)
+    return pn.Column(text, sizing_mode="stretch_width")

@@ -23,7 +23,7 @@ from xinsitu.app.state.view_file import view_text
 from xinsitu.app.views.change_list import ChangeList
 from xinsitu.app.views.channel import Channel
 from xinsitu.app.views.curves_view import CurvesView
-from xinsitu.app.views.drawing import Drawing, watch
+from xinsitu.app.views.drawing import Drawing, Zoom, watch
 from xinsitu.app.views.evidence import EvidenceView
 from xinsitu.app.views.further import FurtherView
 from xinsitu.app.views.image import ImageView
@@ -33,7 +33,6 @@ from xinsitu.app.views.result import ResultView
 from xinsitu.app.views.roi_boxes import RoiView
 from xinsitu.app.views.section import SectionView
 from xinsitu.app.views.track import TrackView
-from xinsitu.app.views.zoom import Zoom
 from xinsitu.errors import XinsituError
 
 from .hands import in_reach, wire

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,12 +22,50 @@ from xinsitu.values import Box, Key, KeyFrame, Mask, Roi, RoiSet, Shape
 
 from . import roi_edits, shape_edits
 from .first_rois import first_rois
-from .history import History
 from .kinds import as_kind
 from .measuring import measurements
 from .view import View
 
 Doubles = npt.NDArray[np.float64]
+Value = TypeVar("Value")
+
+
+class History(Generic[Value]):
+    """The values that something had: undo and redo.
+
+    Examples
+    --------
+    >>> history = History("a")
+    >>> history.add("b"); history.add("c")
+    >>> history.undo(), history.undo(), history.undo(), history.redo()
+    ('b', 'a', 'a', 'b')
+    """
+
+    def __init__(self, value: Value, limit: int = 200) -> None:
+        self._past, self._future, self._limit = [value], list[Value](), limit
+
+    @property
+    def now(self) -> Value:
+        """The value that was remembered last."""
+        return self._past[-1]
+
+    def add(self, value: Value) -> None:
+        """Remember a new value; what was undone is forgotten."""
+        if value != self._past[-1]:
+            self._past = [*self._past, value][-self._limit :]
+            self._future.clear()
+
+    def undo(self) -> Value:
+        """Return the value before; the first one again where there is none."""
+        if len(self._past) > 1:
+            self._future.append(self._past.pop())
+        return self._past[-1]
+
+    def redo(self) -> Value:
+        """Return the value that was undone last; the current one where there is none."""
+        if self._future:
+            self._past.append(self._future.pop())
+        return self._past[-1]
 
 
 class Regions(param.Parameterized):  # type: ignore[misc] # param has no types

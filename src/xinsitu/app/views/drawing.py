@@ -1,4 +1,4 @@
-"""What the page asks of a view: where it stands, what it works out beside the page, when it is drawn anew."""
+"""What the page asks of a view: where it stands, its work beside the page, when it is drawn anew, what is in view."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import param
-from bokeh.models import UIElement
+from bokeh.models import Range1d, UIElement
 from bokeh.plotting import figure
+
+from xinsitu.app.state.model import ExplorerModel
 
 PLAIN = {f"{state}_glyph": None for state in ("hover", "muted", "nonselection", "selection")}
 """Glyphs of a renderer that nobody sees; Bokeh would make and send every one of them."""
@@ -47,3 +49,26 @@ class Drawing:
 def watch(part: param.Parameterized, action: Callable[[], object], *names: str) -> None:
     """Do something whenever one of these parameters of a part has changed."""
     part.param.watch(lambda *_: action(), list(names))
+
+
+class Zoom(Drawing):
+    """Ties ranges to a parameter of the view: ``((start, end), ...)`` of what is in view, or None for everything."""
+
+    def __init__(self, model: ExplorerModel, name: str, ranges: tuple[Range1d, ...]) -> None:
+        self._part, self._name, self._ranges = model.view, name, ranges
+        for one in ranges:
+            for end in ("start", "end"):
+                one.on_change(end, self._moved)
+        watch(self._part, self.show, name)
+        self.show()
+
+    def show(self) -> None:
+        """Bring the parameter's part into view."""
+        part = getattr(self._part, self._name) or [(one.reset_start, one.reset_end) for one in self._ranges]
+        for one, (start, end) in zip(self._ranges, part, strict=True):
+            one.update(start=start, end=end)
+
+    def _moved(self, attr: str, old: float, new: float) -> None:  # bokeh wants these names
+        whole = all((one.start, one.end) == (one.reset_start, one.reset_end) for one in self._ranges)
+        part = None if whole else tuple((one.start, one.end) for one in self._ranges)
+        self._part.param.update(**{self._name: part})

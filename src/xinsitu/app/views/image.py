@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import xarray as xr
 from bokeh.models import (
     ColorBar,
     ColumnDataSource,
@@ -22,7 +24,6 @@ from xinsitu.app.state.model import ExplorerModel
 from xinsitu.schema import image_of
 
 from .drawing import PLAIN, Drawing, watch
-from .hover import grids
 
 LARGEST = 600_000
 """Pixels of a frame that travel; a larger one is shown with its highest pixels, as a screen has no more."""
@@ -30,6 +31,11 @@ NOTHING = "#bbbbbb"
 """Colour of pixels without a value."""
 STATE_COLOURS = {"masked": NOTHING, "faulty": "#ff9ad5", "saturated": "#00e5ff"}
 """Colours that no colour map has, by the names of :data:`.pixel_states.STATES`."""
+MOST = 200_000
+"""Values of a calibration that travel; between those the browser reads linearly."""
+_NAMES = {"two_theta": "2θ", "chi": "χ", "exit_angle": "exit angle"}
+_UNITS = {"": "", "degree": "°", "1/angstrom": " Å⁻¹"}
+"""As they stand behind a number, for the line has no room for words."""
 
 
 class ImageView(Drawing):
@@ -168,3 +174,23 @@ def shrunk(values: npt.NDArray[Any], largest: int = LARGEST) -> npt.NDArray[Any]
     rows, columns = values.shape[0] // step * step, values.shape[1] // step * step
     blocks = values[:rows, :columns].reshape(rows // step, step, columns // step, step)
     return np.asarray(blocks.max(axis=(1, 3)))
+
+
+def grids(calibration: Mapping[str, xr.DataArray]) -> dict[str, dict[str, object]]:
+    """Return calibrations by name as plain numbers, vectors along y or x, or maps: see ``js/gestures.js``."""
+    return {_NAMES.get(str(array.name), str(array.name)): _grid(array) for array in calibration.values()}
+
+
+def _grid(array: xr.DataArray) -> dict[str, object]:
+    """Values of a calibration row by row, and where they are on the detector."""
+    step = max(1, int(np.ceil(np.sqrt(array.size / MOST)))) if array.ndim == 2 else 1
+    full = array.transpose(*(dim for dim in ("y", "x") if dim in array.dims))
+    part = full.isel({dim: slice(None, None, step) for dim in full.dims})
+    first = {str(dim): float(part[dim].values[0]) for dim in part.dims}
+    values, units = np.asarray(part.values, dtype="float64"), str(array.attrs.get("units", ""))
+    return {
+        "source": ColumnDataSource(data={"values": values.ravel()}),
+        "y0": first.get("y", 0.0), "x0": first.get("x", 0.0), "step": step,
+        "rows": part.sizes.get("y", 1), "columns": part.sizes.get("x", 1), "units": _UNITS.get(units, f" {units}"),
+        "turn": 360 if array.name == "chi" else 0, "digits": {"q": 5, "two_theta": 5, "chi": 4}.get(str(array.name), 6),
+    }  # fmt: skip

@@ -15,12 +15,11 @@ from xinsitu.physics.corrections.framewise import EXPOSURE
 from xinsitu.schema import Quality
 from xinsitu.values import OWN_EDGE
 
-from .contradictions import excess_at_edges, slope_across, tail_at_edges
 from .frame_statistics import statistics
 from .further_quantities import of_pixels, of_shape
 from .profile_bins import bins_of, n_bins
 from .regions import Measurements, Region, alike
-from .roi_backgrounds import Under, follows, under
+from .roi_backgrounds import Under, excess_at_edges, follows, slope_across, tail_at_edges, under
 from .roi_sums import Frames, Sums, factor_of, factor_variance, subtracted_variance, sums_of
 from .roi_widths import width_of
 from .uncertainties import flat_variance, twice_counted
