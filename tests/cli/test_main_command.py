@@ -66,7 +66,7 @@ def beamtime(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:.*are not counts:xinsitu.XinsituWarning")
 @pytest.mark.parametrize(
-    ("policy", "first"), [("skip", "7 frames, 1 left out"), ("nan", "8 frames, 1 of them NaN (1 frame_fault)")]
+    ("policy", "first"), [("skip", "7 frames, 1 file left out"), ("nan", "8 frames, 1 of them NaN (1 frame_fault)")]
 )
 def test_run_counts_frames_that_became_nan_or_were_left_out(beamtime, policy, first, capsys):
     (beamtime / "recipe.toml").write_text(

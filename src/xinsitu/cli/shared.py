@@ -124,7 +124,7 @@ def tally(data: xr.Dataset) -> str:
     Examples
     --------
     >>> tally(xr.Dataset(coords={"frame_status": ("time", [0, 3, 13])}, attrs={"frames_left_out": "a.tif (truncated)"}))
-    '3 frames, 2 of them NaN (1 zero_background, 1 unreadable), 1 left out'
+    '3 frames, 2 of them NaN (1 zero_background, 1 unreadable), 1 file left out'
     """
     causes: dict[str, int] = {}
     lost = np.zeros(data.sizes["time"], dtype=bool)
@@ -148,7 +148,7 @@ def tally(data: xr.Dataset) -> str:
     left_out = str(data.attrs.get("frames_left_out", ""))
     more = re.search(r"and (\d+) more$", left_out)
     number = left_out.count(" (") + (int(more[1]) if more else 0)
-    return text + (f", {number} left out" if number else "")
+    return text + (f", {number} file{'s' * (number > 1)} left out" if number else "")
 
 
 def _blind(image: xr.DataArray, looked_at: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
