@@ -20,6 +20,12 @@ def sentence(fault: Exception, about: object = None) -> str:
     """Return what is said of an error: ours as it is, one of the disc with its file, another with what it is about."""
     if isinstance(fault, XinsituError):
         return str(fault)
+    if isinstance(fault, MemoryError):
+        said = f"there is not enough memory ({fault})" if str(fault) else "there is not enough memory"
+        return said if about is None else f"{about}: {said}"
+    if isinstance(fault, ValueError) and "embedded null" in str(fault):
+        said = "a path in it holds the letter NUL, which no path does"
+        return said if about is None else f"{about}: {said}"
     if not isinstance(fault, OSError):
         said = f"{type(fault).__name__}: {fault} (this is a fault of xinsitu; --debug before the command shows where)"
         return said if about is None else f"{about}: {said}"

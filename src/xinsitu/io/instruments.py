@@ -11,7 +11,6 @@ import fnmatch
 import math
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from importlib import resources
@@ -22,6 +21,7 @@ from xinsitu.errors import DocumentError, RoiError, XinsituError
 from xinsitu.values import Background
 
 from .disk import ordinary
+from .toml_text import toml_of
 
 GENERIC = "generic"
 """The instrument that assumes nothing: no zone, no names of axes, no background region."""
@@ -390,8 +390,8 @@ def _read(path: Path) -> str:
 
 def _parse(name: str, text: str, source: str) -> Instrument:
     try:
-        return Instrument.from_dict(name, tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise DocumentError(f"{source}: no valid TOML ({error})") from None
+        return Instrument.from_dict(name, toml_of(text))
     except XinsituError as error:
         raise DocumentError(f"{source}: {error}") from None
+    except ValueError as error:
+        raise DocumentError(f"{source}: no valid TOML ({error})") from None

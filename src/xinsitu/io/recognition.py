@@ -9,7 +9,6 @@ from __future__ import annotations
 import glob
 import os
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from .instruments import (
     load_instrument,
 )
 from .paths import PathOrPaths
+from .toml_text import toml_of
 
 InstrumentLike = str | os.PathLike[str] | Instrument
 GIVEN, NOBODY = "given", "nothing recognised"
@@ -94,14 +94,14 @@ def configuration_file() -> Path:
 def _configured() -> str | None:
     path = configuration_file()
     try:
-        text = Path(ordinary(path)).read_text("utf-8")
+        text = Path(ordinary(path)).read_text("utf-8-sig")
     except OSError:  # most have none, and some may not look into their home
         return None
     except UnicodeDecodeError as error:
         raise DocumentError(f"{path}: the configuration file cannot be read ({error})") from None
     try:
-        value = tomllib.loads(text).get("instrument")
-    except tomllib.TOMLDecodeError as error:
+        value = toml_of(text).get("instrument")
+    except ValueError as error:
         raise DocumentError(f"{path}: the configuration file cannot be read ({error})") from None
     if not isinstance(value, str | None):
         raise DocumentError(f"{path}: instrument is a name, such as 'spring8-bl11xu', not {value!r}")
@@ -117,7 +117,7 @@ def configure_instrument(name: str | None) -> Path:
         There is no such instrument.
     """
     path = configuration_file()
-    before = path.read_text("utf-8") if path.is_file() else ""
+    before = path.read_text("utf-8-sig") if path.is_file() else ""
     line = ""
     if name is not None:
         table = load_instrument(name)

@@ -13,7 +13,6 @@ import io
 import json
 import os
 import shutil
-import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from xinsitu.io.discover import natural_key
 from xinsitu.io.disk import ordinary, write_whole
 from xinsitu.io.results import read_results, write_results
 from xinsitu.io.tables import harmless
+from xinsitu.io.toml_text import toml_of
 
 from . import Fit, Measure, Parse, Radial, Recipe
 from .made_from import SOURCES, state_of
@@ -82,8 +82,8 @@ def _is_recipe(path: Path) -> bool:
     except OSError as fault:
         return isinstance(fault, PermissionError)
     try:
-        return tomllib.loads(content.decode("utf-8-sig")).get("format") == FORMAT
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return toml_of(content.decode("utf-8-sig")).get("format") == FORMAT
+    except ValueError:
         return FORMAT.encode() in content
 
 

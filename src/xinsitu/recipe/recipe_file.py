@@ -41,7 +41,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -55,6 +54,7 @@ from xinsitu.io.discover import look
 from xinsitu.io.disk import ordinary, refuse_no_figure, refuse_other_format, write_whole
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois
 from xinsitu.io.measurement import select, with_frames
+from xinsitu.io.toml_text import toml_of
 from xinsitu.values import frame_ranges
 
 from . import ATTENUATION, Calibrating, Correcting, Measure, Reading, Stitch
@@ -99,8 +99,8 @@ def read_recipe(path: str | Path) -> SampleRecipe:
     """
     path = Path(path)
     try:
-        document = tomllib.loads(Path(ordinary(path)).read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        document = toml_of(Path(ordinary(path)).read_text(encoding="utf-8-sig"))
+    except ValueError as fault:
         raise DocumentError(f"{path}: is not valid TOML: {fault}") from None
     if document.get("format") != FORMAT or document.get("version") != VERSION:
         raise DocumentError(f'{path}: needs the lines format = "{FORMAT}" and version = {VERSION}')
@@ -114,7 +114,7 @@ def read_recipe(path: str | Path) -> SampleRecipe:
     except XinsituError as fault:
         text = str(fault)
         raise type(fault)(text if str(path.parent) in text else f"{path}: {text}") from None
-    except (TypeError, AttributeError) as fault:
+    except (TypeError, AttributeError, ValueError) as fault:
         raise DocumentError(f"{path}: a value is of the wrong kind ({fault})") from None
 
 
