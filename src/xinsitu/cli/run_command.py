@@ -113,8 +113,8 @@ def _check_together(samples: Mapping[Path, SampleRecipe], read: Sequence[Path], 
             if (other := taken.setdefault(identity(output), path)) != path:
                 raise ResultExists(f"{output}: is written by {other} and by {path}; give each its own")
     if summary is not None:
-        if (other := taken.get(identity(summary))) is not None:
-            raise ResultExists(f"{summary}: is the summary of this run, and {other} writes it; give it another name")
+        if (writer := taken.get(identity(summary))) is not None:
+            raise ResultExists(f"{summary}: is the summary of this run, and {writer} writes it; give it another name")
         check_outputs([summary], inputs=read, overwrite=True)
         check_summary(summary)
 
