@@ -39,14 +39,27 @@ STRICT = {"io", "kernels", "physics", "plots", "recipe", "values"}
 """Folders whose quick tests are free of other people's threads, browsers and servers, and of what these leave open."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses by the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what ``.ci/run`` runs with Python in development mode, where a file that is left open fails its test."""
+    """Mark what ``.ci/run`` runs with Python in development mode, and what the quick part leaves out.
+
+    In development mode a file that is left open fails its test. ``thorough`` tests are run there like quick ones.
+    """
     for item in items:
         inside = item.path.is_relative_to(item.config.rootpath)  # suites of others are run from here, too
         folder = item.path.relative_to(item.config.rootpath).parts[:2] if inside else ("",)
         slow = item.get_closest_marker("slow") or item.get_closest_marker("browser")
         if folder[0] == "tests" and folder[1] in STRICT and not slow:
             item.add_marker("strict")
+        if _is_thorough(item):
+            item.add_marker("slow")
+
+
+def _is_thorough(item: pytest.Item) -> bool:
+    """Whether a test is marked ``thorough``, and not as one of the parametrisations that stay quick."""
+    mark = item.get_closest_marker("thorough")
+    case = getattr(item, "callspec", None)
+    return mark is not None and not (case is not None and case.id in mark.args)
 
 
 @pytest.fixture(autouse=True, scope="session")

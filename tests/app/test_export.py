@@ -110,11 +110,13 @@ def everything(model: ExplorerModel) -> None:
 
 
 class TestFolders:
+    @pytest.mark.thorough
     def test_raw(self, start, experiment: Truth, tmp_path: Path):
         screen = holds(start(experiment.folders["time1"], rois=experiment.rois, reading=TOKYO), tmp_path)
         scan = xi.open_measurement(experiment.folders["time1"], tz="Asia/Tokyo")
         assert differences(screen, xi.measure(scan, experiment.rois).compute()) == {}
 
+    @pytest.mark.thorough
     def test_corrected_in_every_way(self, start, experiment: Truth, tmp_path: Path):
         mask = np.zeros((195, 487), "uint8")
         mask[90:93, 200:240] = 1
@@ -129,6 +131,7 @@ class TestFolders:
         explorer.model.numbers.measure_now()
         assert not with_mask.equals(holds(explorer, tmp_path)["intensity"])
 
+    @pytest.mark.thorough
     def test_normalised_by_a_counter(self, start, experiment: Truth, tmp_path: Path):
         scan = xi.open_measurement(experiment.folders["time1"], tz="Asia/Tokyo")
         counter = next(name for name in ("monitor", "Monitor", "I0", "ic0", "epoch") if name in scan.coords)
@@ -157,6 +160,7 @@ class TestFolders:
         assert json.loads(screen.attrs["events"])[0]["name"] == "In shutter open"
         assert screen["roi_y0"].dims == ("time", "roi")
 
+    @pytest.mark.thorough
     def test_a_single_measurement_with_events_and_moving_rois(self, start, experiment: Truth, tmp_path: Path):
         explorer = start(experiment.folders["time2"], rois=experiment.rois, reading=TOKYO)
         everything(explorer.model)
@@ -165,6 +169,7 @@ class TestFolders:
         left = screen["roi_x0"].sel(roi="CTR").values
         assert left[5] != left[50]
 
+    @pytest.mark.thorough
     def test_events_of_other_measurements_stop_nothing(self, start, experiment: Truth):
         """The file of events beside the frames is that of the whole sample."""
         explorer = start(experiment.folders["time2"], rois=experiment.rois, reading=TOKYO)
@@ -178,6 +183,7 @@ class TestFolders:
         assert "growth" not in export.script(explorer.model)
         assert "growth" in explorer.model.logbook.events_text()  # what was loaded stays loaded
 
+    @pytest.mark.thorough
     @pytest.mark.parametrize("fault", ["truncated", "unreadable"])
     def test_a_bad_frame_stops_neither_screen_nor_rerun(self, start, experiment: Truth, tmp_path: Path, fault: str):
         folder = tmp_path / "0884" / "time1"
@@ -192,6 +198,7 @@ class TestFolders:
         screen = holds(explorer, tmp_path)
         assert np.flatnonzero(np.isnan(screen["intensity"].sel(roi="WZ").values)).tolist() == [30]
 
+    @pytest.mark.thorough
     def test_a_frame_that_goes_bad_while_it_is_shown(self, start, experiment: Truth, tmp_path: Path, monkeypatch):
         folder = tmp_path / "0884" / "time1"
         shutil.copytree(experiment.folders["time1"], folder)
@@ -208,6 +215,7 @@ class TestFolders:
 
 
 class TestDatasets:
+    @pytest.mark.thorough
     def test_as_a_notebook_has_it(self, start, experiment: Truth, tmp_path: Path):
         scan = xi.open_measurement(experiment.folders["time1"], tz="Asia/Tokyo")
         flat = xi.open_flatfield(experiment.folders["flatfield"], tz="Asia/Tokyo")
@@ -216,6 +224,7 @@ class TestDatasets:
         screen = holds(explorer, tmp_path)
         assert differences(screen, xi.measure(scan, experiment.rois, correction=correction).compute()) == {}
 
+    @pytest.mark.thorough
     def test_through_the_engine_and_as_a_tree(self, start, experiment: Truth, tmp_path: Path):
         scan = xr.open_dataset(experiment.folders["time1"], engine="xinsitu", chunks={}, tz="Asia/Tokyo")
         one = holds(start(scan, rois=experiment.rois), tmp_path)
@@ -224,6 +233,7 @@ class TestDatasets:
         assert whole.sizes["time"] > one.sizes["time"]
         np.testing.assert_array_equal(whole["intensity"].isel(time=slice(one.sizes["time"])), one["intensity"])
 
+    @pytest.mark.thorough
     @pytest.mark.parametrize("change", ["later", "cropped", "corrected", "doubled", "in memory"])
     def test_frames_that_no_folder_holds_have_a_script_alone(self, start, experiment: Truth, tmp_path: Path, change):
         scan = xi.open_measurement(experiment.folders["time1"], tz="Asia/Tokyo")
@@ -238,6 +248,7 @@ class TestDatasets:
         screen = holds(start(changed, rois=xi.RoiSet(rois)), tmp_path, recipe=False, scan=changed)
         assert differences(screen, xi.measure(changed, rois).compute()) == {}
 
+    @pytest.mark.thorough
     def test_a_flat_field_of_ones_own_is_named_in_the_script(self, start, experiment: Truth, tmp_path: Path):
         flat = xi.open_flatfield(experiment.folders["flatfield"], tz="Asia/Tokyo")
         for given in (flat * 1.25, flat.where(flat > 0.9, 1.0)):

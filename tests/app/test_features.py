@@ -49,6 +49,7 @@ def make(truth):
 
 
 class TestGoTo:
+    @pytest.mark.thorough
     def test_numbers_times_and_seconds_lead_to_the_same_frame(self, make):
         model = make("sample")
         times, zone = model.store.data["time"].values, np.timedelta64(9, "h")
@@ -145,6 +146,7 @@ class TestImage:
         assert found == {"l": pytest.approx(1.2005), "hk": pytest.approx(0.1 + 0.02005)}
         assert make("time1").view.calibrated(10.0, 200.0) == {}
 
+    @pytest.mark.thorough
     def test_a_geometry_gives_maps_of_its_own(self, experiment, tmp_path):
         stands = xi.DetectorGeometry(0.2, 1e-10, beam_centre=(97, 30), pixel_size=(172e-6, 172e-6), incidence=0.3)
         path = tmp_path / "g.json"
@@ -211,6 +213,7 @@ class TestMovingKymograph:
 
 
 class TestEvidence:
+    @pytest.mark.thorough
     def test_the_numbers_are_those_of_the_library(self, make, truth):
         model = make("sample")
         assert model.attenuation.evidence() is None
@@ -301,6 +304,7 @@ class TestBeside:
         (tmp_path / "events.json").write_text(model.logbook.events_text())
         return model, other
 
+    @pytest.mark.thorough
     def test_rois_are_copied_from_results_and_files(self, there):
         model, other = there
         files = beside.roi_files(model.source)
@@ -316,6 +320,7 @@ class TestBeside:
         with pytest.raises(xi.XinsituError, match=r"broken\.nc"):
             model.regions.copy_rois(files["broken.nc"])
 
+    @pytest.mark.thorough
     def test_results_are_opened_beside_the_curves(self, there):
         model, _ = there
         files = beside.results(model.source)
@@ -349,6 +354,7 @@ class TestRemembered:
         model.logbook.add_event("open")
         return model
 
+    @pytest.mark.thorough
     def test_a_view_comes_back_as_it_was(self, make):
         model = self.changed(make)
         other = make("sample", correcting=Correcting(median=3))
@@ -360,6 +366,7 @@ class TestRemembered:
         assert other.attenuation.changes == model.attenuation.changes
         assert not other.view.corrected
 
+    @pytest.mark.thorough
     def test_what_is_in_view_and_compared_with_comes_back(self, make, truth, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         model = make("time1")
@@ -381,6 +388,7 @@ class TestRemembered:
         other.load(view_text(model))
         assert other.curves.result is None
 
+    @pytest.mark.thorough
     def test_what_does_not_fit_stays(self, make):
         model = self.changed(make)
         plain = make("time1")

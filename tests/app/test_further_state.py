@@ -29,6 +29,7 @@ def measured(model):
     model.further.take(model.further.measured(model.further.request()))
 
 
+@pytest.mark.thorough("com_along")
 @pytest.mark.parametrize("quantity", ASKED)
 def test_every_quantity_is_what_measure_gives(model, quantity):
     assert model.further.further == "" or model.further.request() is None

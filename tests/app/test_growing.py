@@ -68,6 +68,7 @@ def holds(store, folder, frames) -> None:
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("memory", [2**30, 1, 100 * 40 * 50 * 4], ids=["memory", "tiled", "from memory to tiles"])
 def test_each_frame_is_read_once(tmp_path, memory):
     write(tmp_path, range(60))
@@ -117,6 +118,7 @@ def test_other_frames_are_read_anew(tmp_path):
     holds(store, tmp_path, 40)
 
 
+@pytest.mark.thorough
 def test_a_full_disc_slows_but_loses_nothing(tmp_path, monkeypatch):
     write(tmp_path, range(60))
     store = Counting(open_source(tmp_path, reading=READING), memory=1)
@@ -186,6 +188,7 @@ def opened(monkeypatch):
     return whole
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("memory", [2**30, 1], ids=["memory", "tiled"])
 def test_a_sample_grows_by_what_comes_and_by_measurements_that_begin(tmp_path, monkeypatch, memory):
     sample = tmp_path / "0884"

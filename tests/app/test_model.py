@@ -51,6 +51,7 @@ def make(truth):
         store.release()
 
 
+@pytest.mark.thorough
 def test_importing_the_model_loads_no_gui():
     code = "import sys, xinsitu.app.state.model; print({'panel', 'bokeh', 'holoviews'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -58,6 +59,7 @@ def test_importing_the_model_loads_no_gui():
 
 
 class TestNumbers:
+    @pytest.mark.thorough
     def test_what_is_shown_is_what_measure_gives(self, make, truth):
         model = make("time1")
         model.numbers.measure_now()
@@ -231,6 +233,7 @@ class TestRois:
         model.regions.clear_path()
         assert model.regions.roi.path is None
 
+    @pytest.mark.thorough
     def test_a_roi_follows_its_centre_of_mass(self, make, truth):
         model = make("sample")
         model.regions.selected = "CTR"
@@ -304,6 +307,7 @@ class TestFramesAndTime:
         model.store.release()
         assert not list(tmp_path.glob("xinsitu-*"))
 
+    @pytest.mark.thorough("meanwhile")
     @pytest.mark.parametrize("full", ["before", "meanwhile"])
     def test_without_room_for_a_copy_the_frames_themselves_are_read(self, make, tmp_path, monkeypatch, full):
         model, plain = make("time1", memory=1_000_000, folder=tmp_path), make("time1")
@@ -368,6 +372,7 @@ class TestFramesAndTime:
 
 
 class TestSample:
+    @pytest.mark.thorough
     def test_changes_are_found_accepted_moved_deleted(self, make, truth):
         model = make("sample")
         model.numbers.measure_now()
@@ -397,6 +402,7 @@ class TestSample:
         model.view.pick(3)
         assert model.attenuation.changes == ()
 
+    @pytest.mark.thorough
     def test_events(self, make):
         model = make("sample")
         model.view.frame = 3
@@ -412,6 +418,7 @@ class TestSample:
         with pytest.raises(xi.DocumentError, match="needs a name"):
             model.logbook.add_event(" ")
 
+    @pytest.mark.thorough
     def test_changes_come_back_from_their_file(self, make):
         model = make("sample")
         model.numbers.measure_now()
@@ -460,6 +467,7 @@ class TestOut:
             assert differences(saved, again) == {}, command
         assert json.loads(again.attrs["events"])[0]["name"] == '"); import os; os.abort() #'
 
+    @pytest.mark.thorough
     @pytest.mark.filterwarnings("ignore::xinsitu.XinsituWarning")
     def test_each_file_opens(self, make, truth, tmp_path):
         model = self.prepared(make, truth)

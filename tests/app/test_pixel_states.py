@@ -17,6 +17,7 @@ def one(tmp_path):
     return xi.open_measurement(truth.folders["time1"], tz="Asia/Tokyo").isel(time=[3]).load()
 
 
+@pytest.mark.thorough
 def test_as_roi_sums_have_them(one):
     cutoff = int(one.image.attrs["count_cutoff"])
     one.image.values[0, 50:53, 60:64] = [[cutoff], [cutoff + 1], [cutoff - 1]]

@@ -65,6 +65,7 @@ def test_a_large_frame_is_thinned():
     assert numbers.size <= 600_000
 
 
+@pytest.mark.thorough
 def test_first_frame_of_a_measurement_and_of_a_sample(truth, tmp_path):
     first = xi.open_measurement(truth.folders["time1"], tz="Asia/Tokyo").image[0].values
     for folder in (truth.folders["time1"], truth.folders["sample"]):
@@ -161,6 +162,7 @@ print([name for name in {HEAVY!r} if name in sys.modules])
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("others", [[], ["--public"]])
 def test_the_explorer_takes_over_at_the_same_address(truth, others):
     words = ["explore", str(truth.folders["time1"]), "--no-browser", "--tz", "UTC", *others]

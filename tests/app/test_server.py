@@ -88,6 +88,7 @@ class TestLocal:
             listening += [row[1] for row in rows if row[3] == "0A" and int(row[1].split(":")[1], 16) == port]
         assert listening == [f"0100007F:{port:04X}"]
 
+    @pytest.mark.thorough
     def test_the_page_comes_by_the_names_of_this_machine(self, local: Explorer):
         port = urlsplit(local.url).port
         for host in (f"127.0.0.1:{port}", "localhost:9999", "LocalHost"):  # the second: through a tunnel
@@ -124,6 +125,7 @@ class TestLocal:
             assert (status, text.startswith(OURS)) == (403, True), path
         assert not {"antigravity", "this"} & (set(sys.modules) - known)
 
+    @pytest.mark.thorough("/%ff")
     @pytest.mark.parametrize(
         "path",
         ["//", "/../etc/passwd", "/static/../etc/passwd", "/static/%2e%2e/%2e%2e/etc/passwd", "/static/js/%00",
@@ -143,6 +145,7 @@ class TestLocal:
         head = f"{method} /?token={local.token} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         assert raw(local, (head + "Content-Length: 0\r\n\r\n").encode()) == 405
 
+    @pytest.mark.thorough
     def test_pages_of_strangers_get_no_websocket(self, local: Explorer):
         port = urlsplit(local.url).port
         path = f"/ws?token={local.token}"
@@ -194,6 +197,7 @@ class TestLocal:
         assert websocket(local, path, Origin=f"http://127.0.0.1:{urlsplit(local.url).port}") == 101
         assert found.wait(20)
 
+    @pytest.mark.thorough
     def test_every_answer_forbids_the_world(self, local: Explorer):
         for path in (f"/?token={local.token}", "/", "/static/js/bokeh.min.js", "/nothing", "/favicon.ico"):
             headers = get(local, path)[2]
@@ -201,6 +205,7 @@ class TestLocal:
             assert {name: headers.get(name) for name in HEADERS} == HEADERS
         assert "http" not in HEADERS["Content-Security-Policy"].split("frame-ancestors")[0]
 
+    @pytest.mark.thorough
     def test_the_page_names_no_other_machine(self, local: Explorer):
         import re
 
@@ -220,6 +225,7 @@ class TestPublic:
         assert websocket(public, "/ws?token=guess") == 403
         assert len(public._models) <= tabs
 
+    @pytest.mark.thorough
     def test_with_the_token_there_is_everything(self, public: Explorer):
         assert len(public.token) >= 32
         assert public.url.endswith(f"/?token={public.token}")
@@ -228,6 +234,7 @@ class TestPublic:
         assert "0884/time1" in text
         assert websocket(public, f"/ws?token={public.token}") == 101
 
+    @pytest.mark.thorough
     def test_origins_hold_with_the_token_too(self, public: Explorer):
         path = f"/ws?token={public.token}"
         assert websocket(public, path, Origin="http://evil.example") == 403
@@ -247,6 +254,7 @@ class TestLife:
         with pytest.raises(XinsituError, match=rf"port {port}\b.*taken"):
             explore(experiment.folders["time1"], reading=TOKYO, browser=False, port=port)
 
+    @pytest.mark.thorough
     def test_stopping_gives_the_port_back(self, experiment: Truth):
         one = explore(experiment.folders["time1"], reading=TOKYO, browser=False)
         one.stop()
@@ -254,6 +262,7 @@ class TestLife:
         two.stop()
         assert not two._thread.is_alive()
 
+    @pytest.mark.thorough
     def test_what_comes_late_is_silent(self, experiment: Truth, caplog):
         explorer = explore(experiment.folders["time1"], reading=TOKYO, browser=False)
         urllib.request.urlopen(explorer.url, timeout=60).read()
@@ -271,6 +280,7 @@ class TestLife:
         assert not explorer._thread.is_alive()
         assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"] == []
 
+    @pytest.mark.thorough
     def test_its_documents_are_no_longer_current_ones(self, experiment: Truth):
         """A callback that fails leaves its document there for good (Bokeh 3.9); the end of the server takes it away."""
         from bokeh.io import doc as current
@@ -300,6 +310,7 @@ class TestLife:
 
 
 class TestTheCommand:
+    @pytest.mark.thorough
     def test_bad_input_is_one_sentence_each(self, experiment: Truth, local: Explorer, tmp_path, capsys):
         time1 = str(experiment.folders["time1"])
         (tmp_path / "empty").mkdir()

@@ -20,6 +20,7 @@ def truth(tmp_path_factory):
     return xi.simulate_sample(tmp_path_factory.mktemp("source"), measurements=2, frames=20)
 
 
+@pytest.mark.thorough
 def test_a_flat_field_inside_a_sample_is_no_measurement_of_it(truth, tmp_path):
     sample = tmp_path / "0884"
     shutil.copytree(truth.folders["sample"], sample)
@@ -55,6 +56,7 @@ def test_a_folder_of_nothing_but_calibrations_shows_them(truth, tmp_path):
     assert [folder.name for folder in open_source(tmp_path, reading=TOKYO).folders] == ["flatfield1"]
 
 
+@pytest.mark.thorough
 def test_curves_are_compared_with_series_and_not_with_fits(truth, tmp_path):
     scan = xi.open_measurement(truth.folders["time1"], tz="Asia/Tokyo")
     fits = xi.write_results(xi.fit_rois(scan, truth.rois), tmp_path / "fits.nc")

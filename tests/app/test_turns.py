@@ -90,6 +90,7 @@ def turns():
         yield found
 
 
+@pytest.mark.thorough
 def test_no_turn_goes_through_the_frames_one_by_one(turns):
     assert turns[MANY].session.model.numbers.of("a").sizes["time"] == MANY
     assert turns[FEW].worst > 1_000

@@ -81,6 +81,7 @@ def named(session, name):
     return session.document.get_model_by_name(name)
 
 
+@pytest.mark.thorough
 def test_names_are_those_of_the_contract(session):
     for name in (
         "image",
@@ -98,6 +99,7 @@ def test_names_are_those_of_the_contract(session):
         assert session.curves._sources[roi].name == f"series:{roi}"
 
 
+@pytest.mark.thorough
 def test_curves_hold_what_the_model_measured(session):
     expected = session.model.numbers.of("WZ")
     data = session.curves._sources["WZ"].data
@@ -108,6 +110,7 @@ def test_curves_hold_what_the_model_measured(session):
     assert 20 in session.channel.breaks
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("shape", "axes"),
     [
@@ -149,6 +152,7 @@ def test_the_kymograph_runs_along_the_axes_of_a_shape_where_asked(session, shape
     assert view.figure.y_range.start == turned.y[0] - 0.5
 
 
+@pytest.mark.thorough
 def test_the_browser_moves_a_box(session):
     box = named(session, "roi:WZ")
     before = session.model.regions.rois["WZ"]
@@ -165,6 +169,7 @@ def test_the_browser_moves_a_box(session):
     assert box.left == before.x[0] - 0.5
 
 
+@pytest.mark.thorough
 def test_boxes_and_curves_follow_the_model(session):
     session.do(lambda: session.model.regions.add("com"))
     drain(session)
@@ -184,6 +189,7 @@ def test_boxes_and_curves_follow_the_model(session):
     assert "peak" not in session.curves._sources
 
 
+@pytest.mark.thorough
 def test_the_browser_asks_for_a_frame(session):
     session.channel.ask = (17, 5, 0)
     drain(session)
@@ -192,6 +198,7 @@ def test_the_browser_asks_for_a_frame(session):
     np.testing.assert_array_equal(session.image.source.data["image"][0], session.model.view.image(17).values)
 
 
+@pytest.mark.thorough
 def test_the_line_is_of_the_frame_that_is_shown(session):
     """The next one is wanted, and the number of frames grows, before its image is there."""
     session.channel.ask = (17, 5, 0)
@@ -206,6 +213,7 @@ def test_the_line_is_of_the_frame_that_is_shown(session):
     assert session.channel.known == session.model.view.frame_text(20)
 
 
+@pytest.mark.thorough
 def test_a_frame_that_cannot_be_read_frees_the_way_and_is_said(session):
     session.model.store.faults[9] = "truncated <b>file</b>"
     session.channel.ask = (9, 1, 0)
@@ -219,6 +227,7 @@ def test_a_frame_that_cannot_be_read_frees_the_way_and_is_said(session):
     assert not session.image.fault.visible
 
 
+@pytest.mark.thorough
 def test_scales_axes_and_events(session):
     model = session.model
     model.view.log_image = False
@@ -240,6 +249,7 @@ def test_scales_axes_and_events(session):
     assert session.curves._marks.data["x"] == [model.view.coordinates()[3]]
 
 
+@pytest.mark.thorough
 def test_colours_are_chosen_for_image_and_kymograph_alike(session):
     from bokeh.palettes import Magma256, RdBu11, Viridis256
 
@@ -255,6 +265,7 @@ def test_colours_are_chosen_for_image_and_kymograph_alike(session):
     assert fresh.view.colours == "magma"
 
 
+@pytest.mark.thorough
 def test_a_click_picks_an_end_of_a_change(session):
     session.model.attenuation.pick_change()
     session.channel.click = ("curve_com_l", 12, 1)
@@ -266,6 +277,7 @@ def test_a_click_picks_an_end_of_a_change(session):
     assert session.curves._spans.data["left"] == [session.model.view.coordinates()[12]]
 
 
+@pytest.mark.thorough
 def test_a_saved_result_lies_below_the_curves(session, tmp_path):
     model, figure = session.model, named(session, "curve_com_l")
     before = len(figure.renderers)
@@ -280,6 +292,7 @@ def test_a_saved_result_lies_below_the_curves(session, tmp_path):
     assert len(figure.renderers) == before
 
 
+@pytest.mark.thorough
 def test_evidence_is_a_table_of_text(session, truth):
     assert not session.evidence.root.visible
     session.model.regions.rename("WZ", "<b>WZ</b>")
@@ -303,6 +316,7 @@ def test_what_holds_no_counts_is_a_dash_in_the_evidence():
     assert "nan" not in text
 
 
+@pytest.mark.thorough
 def test_a_figure_without_a_number_says_why():
     ramp = np.broadcast_to(np.arange(20, dtype="int32"), (12, 20, 20)).copy()  # nowhere falls below its half again
     times = np.datetime64("2024-01-01T00:00:00", "ns") + np.arange(12) * np.timedelta64(1, "s")
@@ -320,6 +334,7 @@ def test_a_figure_without_a_number_says_why():
         one.close()
 
 
+@pytest.mark.thorough
 def test_what_is_refused_is_said(session):
     session.do(lambda: session.model.regions.rename("WZ", "ZB"))
     drain(session)
@@ -336,6 +351,7 @@ def test_what_a_closed_tab_waited_for_is_dropped(caplog):
     assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"] == []
 
 
+@pytest.mark.thorough
 def test_scrolling_back_ends_following(session):
     session.model.view.follow = True
     session.channel.ask = (30, 1, 0)
@@ -382,6 +398,7 @@ class TestServer:
         with urllib.request.urlopen(request, timeout=20) as answer:
             return answer.read().decode()
 
+    @pytest.mark.thorough
     def test_only_this_machine_and_its_own_pages(self, truth):
         explorer = explore(truth.folders["time1"], rois=truth.rois, reading=TOKYO, browser=False)
         try:

@@ -38,6 +38,7 @@ def model(truth, request):
     store.release()
 
 
+@pytest.mark.thorough("time1-frame")
 @pytest.mark.parametrize("axis", ["elapsed", "local", "utc", "frame"])
 def test_a_saved_figure_is_divided_as_the_page_is(model, axis):
     model.view.axis = axis

@@ -46,6 +46,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
 # -- parse ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_parse_equals_the_steps_done_by_hand(
     experiment: Truth, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,6 +83,7 @@ def test_parse_equals_the_steps_done_by_hand(
         assert file["time"].dtype == "float64"
 
 
+@pytest.mark.thorough
 def test_parse_refuses_to_overwrite(experiment: Truth, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["parse", str(experiment.folders["time1"]), *ZONE, "-o", str(tmp_path / "a.nc")]
     assert main(words) == 0
@@ -95,6 +97,7 @@ def test_parse_refuses_to_overwrite(experiment: Truth, tmp_path: Path, capsys: p
         assert again["y"].values[[0, -1]].tolist() == [70, 134]
 
 
+@pytest.mark.thorough
 def test_parse_takes_the_region_of_the_instrument_and_says_so(
     experiment: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -127,6 +130,7 @@ def results(experiment: Truth, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
+@pytest.mark.thorough
 def test_measure_writes_one_result_each_and_skips_what_is_done(
     experiment: Truth, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -151,6 +155,7 @@ def test_measure_writes_one_result_each_and_skips_what_is_done(
     assert "was made otherwise or from other frames" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_stitched_intensities_are_those_of_the_truth(
     experiment: Truth, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -172,6 +177,7 @@ def test_stitched_intensities_are_those_of_the_truth(
     assert len(json.loads(sample.attrs["events"])) == len(experiment.events)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("suffix", ["png", "pdf", "svg", "html"])
 def test_plot_writes_every_kind_of_figure(
     experiment: Truth, results: Path, tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
@@ -185,6 +191,7 @@ def test_plot_writes_every_kind_of_figure(
     assert "already exists" in refused(capsys, "plot", results / "0884_time1.nc", "-o", output)
 
 
+@pytest.mark.thorough
 def test_run_does_a_sample_from_its_recipe_and_a_result_again(
     experiment: Truth, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -223,6 +230,7 @@ def test_run_does_a_sample_from_its_recipe_and_a_result_again(
     assert "1 variables differ" in said.err
 
 
+@pytest.mark.thorough
 def test_parse_can_be_done_again(experiment: Truth, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "a.nc"
     words = ["--crop", "60:140,200:280", "--background", "70:90,150:170", "--background-mode", "subtract"]
@@ -231,6 +239,7 @@ def test_parse_can_be_done_again(experiment: Truth, tmp_path: Path, capsys: pyte
     assert "the same, bit for bit" in capsys.readouterr().out
 
 
+@pytest.mark.thorough
 def test_changes_are_found_proposed_reported_and_used_again(
     experiment: Truth, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -252,6 +261,7 @@ def test_changes_are_found_proposed_reported_and_used_again(
     assert "bit for bit" in capsys.readouterr().out
 
 
+@pytest.mark.thorough
 def test_stitch_can_measure_everything_again_with_one_set_of_rois(
     experiment: Truth, results: Path, tmp_path: Path
 ) -> None:
@@ -263,6 +273,7 @@ def test_stitch_can_measure_everything_again_with_one_set_of_rois(
     assert sample["roi_y0"].values.tolist() == [70]
 
 
+@pytest.mark.thorough
 def test_a_measurement_is_appended_to_a_sample(experiment: Truth, results: Path, tmp_path: Path) -> None:
     first = [str(results / f"0884_time{number}.nc") for number in (1, 2)]
     events = ["--events", str(experiment.files["events"])]
@@ -278,6 +289,7 @@ def test_a_measurement_is_appended_to_a_sample(experiment: Truth, results: Path,
     assert main(["run", longer]) == 0
 
 
+@pytest.mark.thorough
 def test_compare_overlays_samples_and_tells_their_slopes(
     results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -294,6 +306,7 @@ def test_compare_overlays_samples_and_tells_their_slopes(
     assert "already exists" in refused(capsys, "compare", *paths, "-o", figure)
 
 
+@pytest.mark.thorough
 def test_reflectivity_scans_are_joined_through_their_overlap(shared_data: Path, tmp_path: Path) -> None:
     rois, output = tmp_path / "rois.json", tmp_path / "i07.nc"
     xi.write_rois([xi.Roi("specular", y=(56, 77), x=(236, 254))], rois)
@@ -332,6 +345,7 @@ def test_every_refusal_is_one_sentence_that_names_the_file(
     assert not (tmp_path / "x.nc").exists()
 
 
+@pytest.mark.thorough
 def test_unknown_rois_and_other_flat_fields_are_refused(
     experiment: Truth, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -348,6 +362,7 @@ def test_unknown_rois_and_other_flat_fields_are_refused(
     assert "XX" in refused(capsys, *stitch)
 
 
+@pytest.mark.thorough
 def test_a_sentence_that_names_no_file_gets_one(
     experiment: Truth, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -371,6 +386,7 @@ def test_a_truncated_frame_is_named(experiment: Truth, tmp_path: Path, capsys: p
     assert not (tmp_path / "x.nc").exists()
 
 
+@pytest.mark.thorough
 def test_nothing_is_written_beside_the_frames(
     experiment: Truth, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -382,6 +398,7 @@ def test_nothing_is_written_beside_the_frames(
     assert digest(experiment.folders["sample"]) == before
 
 
+@pytest.mark.thorough
 def test_wrong_words_give_exit_code_two_and_help_has_examples() -> None:
     environment = {**os.environ, "COLUMNS": "100"}
     run = lambda *words: subprocess.run(  # noqa: E731
@@ -396,6 +413,7 @@ def test_wrong_words_give_exit_code_two_and_help_has_examples() -> None:
     assert xi.__version__ in run("--version").stdout
 
 
+@pytest.mark.thorough
 def test_a_pipe_that_closes_is_no_fault(experiment: Truth) -> None:
     line = f"{sys.executable} -m xinsitu info {experiment.folders['sample']} | head -1"
     done = subprocess.run(line, shell=True, capture_output=True, text=True, check=False)
@@ -403,6 +421,7 @@ def test_a_pipe_that_closes_is_no_fault(experiment: Truth) -> None:
     assert "Exception" not in done.stderr
 
 
+@pytest.mark.thorough
 def test_changes_and_bad_frames_can_be_given_in_words(
     results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -433,6 +452,7 @@ def test_changes_and_bad_frames_can_be_given_in_words(
         assert stopped.value.code == 2
 
 
+@pytest.mark.thorough
 def test_bad_frames_of_measurements_are_flagged_in_their_own_results(
     experiment: Truth, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -447,6 +467,7 @@ def test_bad_frames_of_measurements_are_flagged_in_their_own_results(
     )
 
 
+@pytest.mark.thorough
 def test_fractions_are_drawn_and_compared(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = results / "0884_time1.nc"
     for name, more in (("plain.svg", []), ("parts.svg", ["--fraction", "WZ,ZB,TW"])):

@@ -142,6 +142,7 @@ def test_no_command_prints_a_line_that_a_name_began(tmp_path, capsys, monkeypatc
     assert not set(said) & STEERS
 
 
+@pytest.mark.thorough
 def test_printing_to_a_full_disc_says_so(tmp_path):
     command = [sys.executable, "-m", "xinsitu", "info", str(tmp_path)]
     tifffile.imwrite(tmp_path / "x_1.tif", np.ones((5, 6), "u2"), metadata=None)

@@ -49,6 +49,7 @@ def test_a_folder_is_averaged_with_its_exposure(folders):
     assert dark.attrs["units"] == "counts"
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore::xinsitu.errors.XinsituWarning")
 def test_measured_recorded_and_done_again(folders, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(folders["base"])
@@ -81,6 +82,7 @@ def test_measured_recorded_and_done_again(folders, tmp_path, capsys, monkeypatch
     os.remove("s.nc")
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore::xinsitu.errors.XinsituWarning")
 def test_in_a_recipe_file(folders, monkeypatch):
     monkeypatch.chdir(folders["base"])
@@ -125,6 +127,7 @@ def test_a_folder_that_is_not_there_is_named(folders, capsys, monkeypatch):
     assert not Path("x.nc").exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore::xinsitu.errors.XinsituWarning")
 def test_the_page_switches_them_and_its_script_has_them(folders, experiment, tmp_path, monkeypatch):
     from xinsitu.app.data.beside import calibrations
@@ -172,6 +175,7 @@ def test_a_measurement_as_its_own_dark_is_said(folders, name):
         xi.measure(scan, rois, correction=xi.Correction(**{name: images[1]}))
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore::xinsitu.errors.XinsituWarning")
 def test_command_recipe_and_page_say_it_too(folders, experiment, tmp_path, monkeypatch, capsys):
     from xinsitu.app.serve import explore

@@ -170,6 +170,7 @@ def test_outputs_of_commands(experiment: Truth, tmp_path: Path, capsys: pytest.C
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore::xinsitu.XinsituWarning")
 def test_default_names_of_parse_and_measure_differ(
     experiment: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -224,6 +225,7 @@ def test_frames_are_no_flat_field_of_their_own(tmp_path: Path, capsys: pytest.Ca
         assert "its own flat field" in sentence(capsys, *words, "--tz", "UTC")
 
 
+@pytest.mark.thorough
 def test_a_flat_field_in_the_folder_of_its_sample_is_no_measurement(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -241,6 +243,7 @@ def test_a_flat_field_in_the_folder_of_its_sample_is_no_measurement(
     capsys.readouterr()
 
 
+@pytest.mark.thorough
 def test_frames_without_a_valid_pixel_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -271,6 +274,7 @@ def test_several_results_are_compared(capsys: pytest.CaptureFixture[str]) -> Non
     assert "'xinsitu compare a.nc b.nc'" in said
 
 
+@pytest.mark.thorough("words2")
 @pytest.mark.parametrize(
     "words", [["parse"], ["nothing"], ["measure", "a"], ["plot", "a", "--x", "q"], ["info", "a", "--zz"], []]
 )
@@ -307,6 +311,7 @@ def test_help_of_all_is_a_screen() -> None:
 # -- samples, ROIs, reports -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore::xinsitu.XinsituWarning")
 def test_a_sample_is_measured_by_its_measurements(
     experiment: Truth, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -329,6 +334,7 @@ def test_a_background_that_nobody_uses_is_said_once() -> None:
     xi.measure(frames(), rois[1:])  # nothing but a background: it is what was asked for
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore::xinsitu.XinsituWarning")
 def test_a_report_without_a_change_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     time = np.datetime64("2020-01-01", "ns") + np.arange(6) * np.timedelta64(1, "s")
@@ -344,6 +350,7 @@ def test_a_report_without_a_change_says_so(tmp_path: Path, capsys: pytest.Captur
 # -- frames that went through a median --------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore::xinsitu.XinsituWarning")
 def test_measure_tells_of_written_frames_what_it_does(
     experiment: Truth, tmp_path: Path, capsys: pytest.CaptureFixture[str]

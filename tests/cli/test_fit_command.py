@@ -19,6 +19,7 @@ def folder(experiment, tmp_path, monkeypatch):
     return str(experiment.folders["time1"])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("words", "how", "first"),
     [
@@ -73,6 +74,7 @@ def test_shapes_and_numbers_of_peaks_that_there_are_not(folder, capsys):
         assert "invalid choice" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_fits_beside_series_are_not_joined_with_them(folder, tmp_path, capsys):
     (tmp_path / "res").mkdir()
     assert main(["fit", folder, "--rois", "rois.json", "-o", "res/0884_time1_fits.nc", *ZONE]) == 0
@@ -82,6 +84,7 @@ def test_fits_beside_series_are_not_joined_with_them(folder, tmp_path, capsys):
     capsys.readouterr()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("follow", [[], ["--follow"]])
 def test_fits_of_several_peaks_are_drawn_and_told_for_what_they_are(folder, tmp_path, capsys, follow):
     assert main(["fit", folder, "--rois", "rois.json", "-o", "fits.nc", *ZONE, "--peaks", "2", *follow]) == 0

@@ -93,6 +93,7 @@ def test_one_moment_is_said_once_and_utc_once(tmp_path, capsys):
     assert "2019-04-05 06:07:08 Asia/Tokyo (as given); begins 2019-04-04 21:07:08 UTC" in text
 
 
+@pytest.mark.thorough
 def test_results_and_parsed_frames_say_what_they_are_and_what_comes_next(beamtime, capsys, monkeypatch):
     monkeypatch.chdir(beamtime)
     words = ["--tz", "UTC", "--flatfield", "flat", "--rois", "r.json"]
@@ -115,6 +116,7 @@ def test_results_and_parsed_frames_say_what_they_are_and_what_comes_next(beamtim
     said(capsys, "measure", "s", *words, "-o", "all/")
 
 
+@pytest.mark.thorough
 def test_explore_tells_the_median_that_it_applies(beamtime, monkeypatch, capsys):
     from xinsitu.app import serve
 
@@ -149,6 +151,7 @@ def test_a_flat_field_is_said_to_have_dead_pixels_once(beamtime):
     assert "said" not in flat.encoding  # what is given stays as it is
 
 
+@pytest.mark.thorough
 def test_the_twenty_lines_warn_once_each(beamtime):
     """As a script, as people run it: Python's own memory of warnings is emptied by the libraries in between."""
     script = (
@@ -160,6 +163,7 @@ def test_the_twenty_lines_warn_once_each(beamtime):
     assert run.stderr.count("zero, negative or not finite") == 1
 
 
+@pytest.mark.thorough
 def test_a_result_says_no_more_than_it_holds(beamtime, capsys, monkeypatch):
     monkeypatch.chdir(beamtime)
     said(capsys, "measure", "s/time1", "--tz", "UTC", "--rois", "r.json", "-o", "a.nc")

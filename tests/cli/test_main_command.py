@@ -17,6 +17,7 @@ from xinsitu.cli import main
 SCANS = ("380404", "380405", "380406")
 
 
+@pytest.mark.thorough("box1-380405")
 @pytest.mark.parametrize("scan", SCANS)
 @pytest.mark.parametrize("box", [None, ((4, 24), (10, 40)), ((2, 190), (5, 290))])
 def test_parse_on_real_scans_without_naming_an_instrument(shared_data, scan, box, tmp_path, capsys):
@@ -64,6 +65,7 @@ def beamtime(tmp_path):
     return tmp_path
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore:.*are not counts:xinsitu.XinsituWarning")
 @pytest.mark.parametrize(
     ("policy", "first"), [("skip", "7 frames, 1 file left out"), ("nan", "8 frames, 1 of them NaN (1 frame_fault)")]
@@ -85,6 +87,7 @@ def test_run_counts_frames_that_became_nan_or_were_left_out(beamtime, policy, fi
     assert re.search(r"background is zero in 1 of", err)
 
 
+@pytest.mark.thorough("None")
 @pytest.mark.parametrize("compression", [None, "zlib", "lzw"])
 def test_remarks_on_the_numbers_are_heard_for_plain_and_compressed_frames(tmp_path, compression, capsys):
     """They were raised inside a block, where filters of dask, or of a thread that decoded another frame, ate them."""

@@ -22,6 +22,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.thorough
 def test_a_sector_in_time_by_the_command(experiment, folder, capsys):
     scan_at = str(experiment.folders["time1"])
     words = [scan_at, "--geometry", "waxs.json", "--chi", "-20:20", "--bins", "80", *ZONE]
@@ -48,6 +49,7 @@ def test_a_sector_in_time_by_the_command(experiment, folder, capsys):
     assert "sector.nc" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_a_ring_along_the_azimuth_without_errors_says_why(experiment, folder, capsys):
     scan_at = str(experiment.folders["time1"])
     words = ["--geometry", "waxs.json", "--along", "chi", "--q", "1.0:1.1", "--bins", "20", "--threshold", "0", *ZONE]

@@ -27,6 +27,7 @@ def near(path: Path) -> list[int]:
     return np.flatnonzero((flagged > 0).any("roi")).tolist()
 
 
+@pytest.mark.thorough("weak0")
 @pytest.mark.parametrize("weak", [slice(69, 70), slice(0, 1), slice(33, 34)])
 def test_one_frame_of_another_attenuation_is_flagged_and_told(tmp_path, capsys, weak):
     path = saved(tmp_path, "time1", 0, weak)
@@ -37,6 +38,7 @@ def test_one_frame_of_another_attenuation_is_flagged_and_told(tmp_path, capsys, 
     assert near(tmp_path / "s.nc") == [weak.start]
 
 
+@pytest.mark.thorough
 def test_append_to_tells_what_it_looked_at_among_the_new_frames(tmp_path, capsys):
     first, second = saved(tmp_path, "time1", 0, slice(20, 21)), saved(tmp_path, "time2", 100, slice(50, 51))
     assert main(["stitch", str(first), "--find", "-o", str(tmp_path / "s.nc")]) == 0

@@ -32,6 +32,7 @@ def test_help_and_version_load_no_library_of_arrays(words):
     assert loaded(*words) & set(HEAVY) == set()
 
 
+@pytest.mark.thorough
 def test_info_of_frames_loads_nothing_that_computes(tmp_path):
     write_frames(tmp_path, 3)
     found = loaded("info", str(tmp_path))

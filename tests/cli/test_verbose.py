@@ -41,6 +41,7 @@ def test_few_dead_pixels_are_flagged_and_logged_and_no_warning(folder, caplog):
     assert series.n_valid.sel(roi="dead").values.tolist() == [10 * 17 - 4] * 5
 
 
+@pytest.mark.thorough
 def test_what_is_logged_is_shown_when_asked(folder, capsys, monkeypatch):
     monkeypatch.chdir(folder)
     words = ["measure", "s/time1", "--rois", "r.json", "--flatfield", "flat", "--tz", "UTC", "-o"]

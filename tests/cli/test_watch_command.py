@@ -42,6 +42,7 @@ def feed(experiment: Truth, folder: Path, count: int = 25, pause: float = 0.02) 
     return thread
 
 
+@pytest.mark.thorough
 def test_lines_and_a_file_that_measure_and_run_agree_with(experiment, words, tmp_path, capsys):
     thread = feed(experiment, Path(words[1]))
     output = tmp_path / "live.nc"
@@ -71,6 +72,7 @@ def test_lines_and_a_file_that_measure_and_run_agree_with(experiment, words, tmp
     assert (tmp_path / "f.png").stat().st_size > 10_000
 
 
+@pytest.mark.thorough
 def test_a_figure_is_drawn_of_what_is_in_the_file(experiment, tmp_path, monkeypatch):
     """Rows are put behind the others with a figure, too, and it shows all of them."""
     from xinsitu.cli import watch_command
@@ -88,6 +90,7 @@ def test_a_figure_is_drawn_of_what_is_in_the_file(experiment, tmp_path, monkeypa
     assert drawn == [9, 20, series.sizes["time"]]
 
 
+@pytest.mark.thorough
 def test_a_figure_alone_leaves_nothing_else_behind(experiment, words, tmp_path, monkeypatch, capsys):
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
@@ -99,6 +102,7 @@ def test_a_figure_alone_leaves_nothing_else_behind(experiment, words, tmp_path, 
     assert "rows.nc" not in capsys.readouterr().out
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_cleanly_when_it_is_stopped(experiment, words, tmp_path, how):
     output = tmp_path / "live.nc"
@@ -120,6 +124,7 @@ def test_it_ends_cleanly_when_it_is_stopped(experiment, words, tmp_path, how):
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+@pytest.mark.thorough
 def test_a_table_on_a_terminal_is_drawn_in_its_place(experiment, words, tmp_path):
     main_end, end = pty.openpty()
     environment = {**os.environ, "COLUMNS": "100", "LINES": "30"}

@@ -73,6 +73,7 @@ def test_a_stamp_that_was_rewritten_is_not_stale_either(folder):
     assert str(after.stamp[-1].values) == stamp_of(400)
 
 
+@pytest.mark.thorough("threads")
 @pytest.mark.parametrize("scheduler", ["threads", "processes"])
 def test_schedulers_of_one_machine_give_the_new_value(folder, scheduler):
     with dask.config.set(scheduler=scheduler):
@@ -105,6 +106,7 @@ def test_a_cluster_that_holds_old_chunks_gives_the_new_value(folder):
         assert int(held.image[2, 0, 0]) == (100 + len(WAYS) - 1) * 1000
 
 
+@pytest.mark.thorough
 def test_chunks_of_different_selections_have_different_names(folder):
     lazy = engine(folder, chunks=None)
     parts = [lazy, lazy.isel(time=slice(1, 3)), lazy.isel(time=slice(2, 4)), lazy.isel(time=[1, 2])]

@@ -90,6 +90,7 @@ def test_files_that_are_no_calibration_are_refused(tmp_path):
         xi.read_calibration(tmp_path / "two.h5", SHAPE, dataset="m")
 
 
+@pytest.mark.thorough
 def test_the_command_calibrates_and_its_recipe_does_it_again(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     truth = xi.simulate_sample("beamtime", measurements=1, frames=20)
@@ -118,6 +119,7 @@ def test_the_command_calibrates_and_its_recipe_does_it_again(tmp_path, monkeypat
     assert "AXIS:NAME=FILE" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_a_recipe_file_calibrates_all_measurements_of_a_sample(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     truth = xi.simulate_sample("beamtime", measurements=2, frames=20)

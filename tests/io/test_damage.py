@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,6 +25,8 @@ from xinsitu.io.formats.reading import read_header
 from xinsitu.io.measurement import open_measurement
 from xinsitu.io.survey import survey
 from xinsitu.schema import FrameStatus
+
+pytestmark = pytest.mark.thorough
 
 GOOD = camserver_bytes(ramp(3, (5, 7)), stamp_of(3))
 

@@ -65,6 +65,7 @@ def test_every_writer_refuses_what_is_there_unless_asked(tmp_path, ending):
     assert os.listdir(tmp_path) == [path.name]
 
 
+@pytest.mark.thorough("122-toml")
 @pytest.mark.parametrize("ending", WRITERS)
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
 def test_a_disc_that_fails_at_the_last_moment_is_named_and_leaves_the_old_file(tmp_path, monkeypatch, ending, code):
@@ -130,6 +131,7 @@ with new_file(sys.argv[1]) as temporary:
 """
 
 
+@pytest.mark.thorough
 def test_what_a_killed_process_left_is_cleared_by_the_next_and_what_a_living_one_writes_is_not(tmp_path):
     writers = [
         subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path / name)], stdout=subprocess.PIPE, text=True)
@@ -161,6 +163,7 @@ def test_the_longest_names_are_written(tmp_path):
         assert (tmp_path / name).read_bytes() == b"long"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("ending", ["nc", "stack.nc", "small.nc", "csv", "png"])
 def test_a_limit_of_file_size_is_an_error_that_names_the_file(tmp_path, ending):
     """In a process of its own: HDF5 was seen to end one by a signal."""
@@ -194,6 +197,7 @@ def small_disc(tmp_path):
     subprocess.run(["umount", str(place)], check=True)
 
 
+@pytest.mark.thorough("csv-8192")
 @pytest.mark.parametrize("before", [0, 8192])
 @pytest.mark.parametrize("ending", WRITERS)
 def test_a_full_disc_is_one_sentence_and_leaves_nothing(small_disc, ending, before):

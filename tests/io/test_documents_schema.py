@@ -198,6 +198,7 @@ def refusal(read, path):
     return None
 
 
+@pytest.mark.thorough("events")
 @pytest.mark.filterwarnings("ignore::xinsitu.errors.XinsituWarning")
 @pytest.mark.parametrize("form", WHOLE)
 def test_mutilated_documents_are_refused_in_one_sentence(form, tmp_path):

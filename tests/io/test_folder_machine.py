@@ -148,4 +148,4 @@ class Folder(RuleBasedStateMachine):
 Folder.TestCase.settings = settings(
     deadline=None, max_examples=max(5, settings().max_examples // 5), stateful_step_count=15
 )
-TestFolder = Folder.TestCase
+TestFolder = pytest.mark.thorough(Folder.TestCase)

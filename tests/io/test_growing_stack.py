@@ -138,6 +138,7 @@ def test_bit_for_bit_also_where_a_frame_was_written_anew(tmp_path, monkeypatch):
     xr.testing.assert_identical(live.series(), expected)
 
 
+@pytest.mark.thorough
 def test_the_file_grows_by_what_is_new(tmp_path, monkeypatch):
     monkeypatch.setattr("xinsitu.live.growing_series.BEFORE", 8)
     monkeypatch.setattr("xinsitu.live.growing_series.REACH", 3)
@@ -219,6 +220,7 @@ for number, line in enumerate(sys.stdin):
 """
 
 
+@pytest.mark.thorough
 def test_a_file_is_followed_while_its_writer_has_it_open(tmp_path, monkeypatch):
     """Written for readers beside (SWMR): HDF5 refuses it to all who do not ask for that."""
     path = tmp_path / "run.h5"

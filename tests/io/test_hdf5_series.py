@@ -182,6 +182,7 @@ def test_two_measurements_are_not_mixed(tmp_path):
 # -- masks ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_a_pixel_mask_arrives_with_the_frames(tmp_path):
     path = scan_file(tmp_path / "a_1.h5", TRUTH[:3])
     bits = np.zeros((13, 17), "u4")

@@ -116,6 +116,7 @@ def test_info_tells_what_opening_tells(tmp_path, capsys):
         survey(tmp_path, **WHERE)
 
 
+@pytest.mark.thorough("numpyimage")
 @pytest.mark.parametrize("kind", ["dtrekimage", "bruker100image", "numpyimage"])
 def test_frames_of_another_kind_are_converted_as_is_said(tmp_path, kind):
     writer = fabioformats.factory(kind)

@@ -98,6 +98,7 @@ def test_a_period_where_one_frame_alone_has_a_stamp(tmp_path, capsys):
     assert open_measurement(folder, time="frame", **WHERE).sizes["time"] == 4
 
 
+@pytest.mark.thorough
 def test_the_log_that_is_asked_for_among_too_many_and_among_two(tmp_path):
     visit = tmp_path / "visit"
     folder = visit / "p100k"
@@ -147,6 +148,7 @@ def test_folders_inside_one_by_one_or_as_a_sample(tmp_path):
     assert len(open_sample(tmp_path / "s", **WHERE).children) == 2
 
 
+@pytest.mark.thorough
 def test_a_mask_that_the_file_brings_leaves_its_pixels_out(tmp_path, capsys):
     path = stack(tmp_path / "a.h5")
     with h5py.File(path, "a") as file:

@@ -222,6 +222,7 @@ def test_i07_scans_open_with_monitor_and_attenuation(shared_data):
         assert data.attrs["log_join"].endswith("by name")
 
 
+@pytest.mark.thorough
 def test_i07_scans_stitch_on_true_time(shared_data):
     from xinsitu import Roi, measure, stitch
 

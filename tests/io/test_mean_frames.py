@@ -33,6 +33,7 @@ def written(scan, path):
     return xi.write_frames(scan, path)
 
 
+@pytest.mark.thorough("cut1-.zarr")
 @pytest.mark.parametrize("ending", [".nc", ".zarr"])
 @pytest.mark.parametrize("cut", [slice(None), slice(3, 9)])
 def test_the_mean_of_written_frames_is_that_of_the_raw_ones(scan, table, tmp_path, ending, cut):
@@ -49,6 +50,7 @@ def test_the_mean_of_written_frames_is_that_of_the_raw_ones(scan, table, tmp_pat
             assert {name: again.attrs.get(name) for name in same} == {name: raw.attrs.get(name) for name in same}
 
 
+@pytest.mark.thorough
 def test_a_written_dark_is_scaled_by_its_exposure(scan, tmp_path):
     write_frames(tmp_path / "0884" / "time1", 3, exposure=2.0)
     frames = xi.open_measurement(tmp_path / "0884" / "time1", tz="Asia/Tokyo")
@@ -80,6 +82,7 @@ def test_frames_that_were_divided_by_a_background_are_no_dark(scan, tmp_path):
         xi.open_image(path)
 
 
+@pytest.mark.thorough
 def test_frames_are_their_own_dark_wherever_they_lie(scan, tmp_path, table):
     raw, roi = tmp_path / "0884" / "dark1", [xi.Roi("a", y=(2, 9), x=(3, 12))]
     write_frames(tmp_path / "0884" / "dark2", 4)  # with the same numbers and stamps

@@ -248,6 +248,7 @@ def test_any_scheduler_and_chunking_gives_the_same(folder, scheduler):
             np.testing.assert_array_equal(data.image.values, truth)
 
 
+@pytest.mark.thorough
 def test_an_overwritten_frame_is_never_stale_under_a_cluster(folder):
     from dask.distributed import Client, LocalCluster
 
@@ -348,6 +349,7 @@ def test_a_survey_accounts_for_every_file(folder):
 # -- real frames ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_i07_frames_are_those_of_tifffile(shared_data):
     folder = shared_data / "i07" / "refl" / "380404"
     names = sorted(os.listdir(folder))

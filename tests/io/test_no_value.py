@@ -26,6 +26,7 @@ def packed(path, encoding, attributes=(), dtype="f8", value=np.nan):
     return path
 
 
+@pytest.mark.thorough("encoding4-attributes4-f8-nan")
 @pytest.mark.parametrize(
     ("encoding", "attributes", "dtype", "value"),
     [

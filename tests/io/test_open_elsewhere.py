@@ -54,6 +54,7 @@ def default_plot(file):
     return group, signal, axes
 
 
+@pytest.mark.thorough
 def test_a_result_has_a_default_plot_of_its_curves(result, series):
     with h5py.File(result) as file:
         group, signal, (elapsed,) = default_plot(file)
@@ -70,6 +71,7 @@ def test_a_result_has_a_default_plot_of_its_curves(result, series):
         assert set(file["entry"]) == {"intensity", "com_y", "com_x", "fwhm_y", "fwhm_x"}
 
 
+@pytest.mark.thorough("None")
 @pytest.mark.parametrize("compression", [None, "deflate"])
 def test_frames_have_a_default_plot_of_themselves(experiment, tmp_path, compression):
     scan = xi.open_measurement(experiment.folders["time1"], **TOKYO).isel(time=slice(0, 9))
@@ -86,6 +88,7 @@ def test_frames_have_a_default_plot_of_themselves(experiment, tmp_path, compress
     assert xi.read_results(path).x.attrs["units"] == "pixel"
 
 
+@pytest.mark.thorough
 def test_results_read_back_as_they_were(result, series):
     again = xi.read_results(result)
     assert set(again.variables) == set(series.variables)
@@ -103,6 +106,7 @@ def test_results_read_back_as_they_were(result, series):
     xr.testing.assert_identical(xi.read_results(twice).drop_attrs(deep=False), again.drop_attrs(deep=False))
 
 
+@pytest.mark.thorough
 def test_files_of_before_open_as_they_did(result, series, tmp_path):
     """Without the entry, the characters, and with our own units: what was written until now."""
     old = tmp_path / "old.nc"
@@ -181,6 +185,7 @@ def test_units_and_names_there_and_back():
     assert safe_names(["a b", "a-b", "a_b_errors", "1"]) == ["a_b", "a_b_", "a_b_errors_", "_1"]
 
 
+@pytest.mark.thorough
 def test_awkward_results_are_written_all_the_same(tmp_path):
     """Names that NeXus does not allow, no time, no ROI, a variable of our own name, very many ROIs."""
     rng = np.random.default_rng(1)
@@ -225,6 +230,7 @@ def test_profiles_open_as_a_picture_of_time_and_q(tmp_path):
         assert (elapsed[:].tolist(), q[-1], q.attrs["units"]) == ([0, 1, 2, 3], 2, "1/angstrom")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("follow", [False, True])
 def test_fits_open_with_the_places_of_their_peaks(experiment, tmp_path, follow):
     scan = xi.open_measurement(experiment.folders["time1"], **TOKYO).isel(time=slice(0, 8))
@@ -277,6 +283,7 @@ def plot_of_tree(file):
     return group, kinds
 
 
+@pytest.mark.thorough
 def test_trees_have_a_default_plot_for_each_measurement(trees, series):
     with h5py.File(trees["results"]) as file:
         group, kinds = plot_of_tree(file)
@@ -291,6 +298,7 @@ def test_trees_have_a_default_plot_for_each_measurement(trees, series):
         assert group["elapsed"].shape == (3,)
 
 
+@pytest.mark.thorough
 def test_trees_with_plots_are_read_and_stitched_as_before(series, tmp_path):
     later = series.assign_coords(time=series.time + np.timedelta64(1, "h"), measurement="time2")
     path = xi.write_results(xr.DataTree.from_dict({"time1": series, "time2": later}), tmp_path / "tree.nc")
@@ -313,6 +321,7 @@ def test_netcdf4_reads_them(result, frames, series):
         assert file["image"].shape == (60, 40, 70)
 
 
+@pytest.mark.thorough
 def test_xarray_reads_them_as_trees(result, frames):
     for engine in ("h5netcdf", "netcdf4"):
         if engine == "netcdf4":

@@ -69,6 +69,7 @@ def test_commands_give_what_python_takes(command):
     }  # fmt: skip
 
 
+@pytest.mark.thorough
 def test_a_keyword_is_told_in_one_file():
     """The other one is where it is used; a recipe's field or an option of its own would be a third."""
     for name in KEYWORDS:

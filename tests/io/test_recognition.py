@@ -125,6 +125,7 @@ def test_the_command_lists_sets_and_forgets(configuration: Path, capsys: pytest.
     assert main(["instrument", "esrf-id99"]) == 1
 
 
+@pytest.mark.thorough
 def test_nobody_s_frames_have_no_zone_no_names_and_no_background(
     tmp_path: Path, nobody: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -147,6 +148,7 @@ def test_nobody_s_frames_have_no_zone_no_names_and_no_background(
     assert said.err.count("warning") == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore:.*nor is the time zone:xinsitu.XinsituWarning")
 def test_nothing_shows_a_clock_of_unknown_zone_as_utc(tmp_path: Path, nobody: Path) -> None:
     scan = xi.open_measurement(nobody)

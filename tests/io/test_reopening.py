@@ -66,6 +66,7 @@ def test_the_log_names_the_instrument_of_the_file(folder, flat, tmp_path, caplog
     assert "instrument spring8-bl11xu (recognised" in caplog.messages[-1]
 
 
+@pytest.mark.thorough
 @settings(max_examples=12)
 @given(data=st.data())
 @pytest.mark.filterwarnings("ignore::xinsitu.XinsituWarning")
@@ -104,6 +105,7 @@ def test_what_was_written_comes_back(folder: Path, flat: xr.DataArray, data: st.
         same(xi.measure(scan, ROIS).compute(), xi.measure(again, ROIS).compute())
 
 
+@pytest.mark.thorough
 def test_dims_in_any_order(folder: Path, tmp_path: Path) -> None:
     scan = xi.crop(xi.open_measurement(folder, on_error="nan"), y=(11, 60), x=(30, 131))
     for order in (("y", "x", "time"), ("x", "time", "y"), ("time", "x", "y")):
@@ -135,6 +137,7 @@ def test_a_stack_of_somebody_else_with_named_dims(tmp_path: Path) -> None:
     assert scan.x.values[0] == 0
 
 
+@pytest.mark.thorough
 def test_parts_of_one_measurement_are_put_together(folder: Path, tmp_path: Path) -> None:
     scan = xi.open_measurement(folder, on_error="nan")
     for number, part in enumerate((slice(0, 9), slice(9, 21), slice(21, 30))):
@@ -143,6 +146,7 @@ def test_parts_of_one_measurement_are_put_together(folder: Path, tmp_path: Path)
     same(scan, again)
 
 
+@pytest.mark.thorough
 def test_the_zone_may_be_said_later(folder: Path, tmp_path: Path) -> None:
     with pytest.warns(XinsituWarning, match="nor is the time zone"):
         scan = xi.open_measurement(folder, on_error="nan", instrument="generic", logs=None)
@@ -162,6 +166,7 @@ def test_the_zone_may_be_said_later(folder: Path, tmp_path: Path) -> None:
         assert xi.open_measurement(tmp_path / "b.nc", instrument="diamond-i07").attrs["instrument"] == "spring8-bl11xu"
 
 
+@pytest.mark.thorough
 def test_other_times_for_frames_that_were_written(folder: Path, tmp_path: Path) -> None:
     scan = xi.open_measurement(folder, on_error="nan")
     xi.write_frames(scan, tmp_path / "a.nc")
@@ -175,6 +180,7 @@ def test_other_times_for_frames_that_were_written(folder: Path, tmp_path: Path) 
             xi.open_measurement(tmp_path / "a.nc", time=asked)
 
 
+@pytest.mark.thorough("step0")
 @pytest.mark.filterwarnings("ignore:.*background is zero:xinsitu.XinsituWarning")
 @pytest.mark.parametrize(
     "step",

@@ -77,6 +77,7 @@ def test_plain_h5py_and_xarray_open_it(tmp_path: Path) -> None:
         assert opened["time"].values[0] == np.datetime64("2014-05-13T16:53:20")
 
 
+@pytest.mark.thorough
 @given(st.lists(st.integers(0, 4 * 10**15), min_size=1, max_size=20, unique=True).map(sorted))
 def test_times_are_exact_to_the_microsecond(tmp_path_factory: pytest.TempPathFactory, microseconds: list[int]) -> None:
     time = schema.time_from_microseconds(microseconds)
@@ -280,6 +281,7 @@ for _ in range(10):
 """
 
 
+@pytest.mark.thorough
 def test_two_writers_never_mix(tmp_path: Path) -> None:
     path = tmp_path / "a.nc"
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), value]) for value in ("1", "2")]
@@ -336,6 +338,7 @@ def test_roi_files_are_not_overwritten_unasked(tmp_path: Path) -> None:
     assert read_rois(tmp_path / "rois.json").names == ("a",)
 
 
+@pytest.mark.thorough
 def test_results_are_written_under_a_cluster_of_processes(tmp_path: Path) -> None:
     from distributed import Client, LocalCluster
 

@@ -76,6 +76,7 @@ def test_an_hour_that_does_not_exist():
         to_utc(np.array([clock("2014:03:30 02:30:00")]), find_zone("Europe/Copenhagen"))
 
 
+@pytest.mark.thorough
 @given(st.lists(st.integers(0, 4 * 10**9), min_size=1, max_size=20))
 def test_tokyo_is_nine_hours_ahead_always(seconds):
     seconds = [second for second in seconds if second > 0]
@@ -97,6 +98,7 @@ print(open_measurement(sys.argv[1], tz="Europe/Copenhagen").time.values.astype("
 """
 
 
+@pytest.mark.thorough
 def test_the_same_under_any_zone_and_locale_of_the_machine(tmp_path):
     write_frames(tmp_path / "m", 3)
     found = set()

@@ -42,6 +42,7 @@ def test_a_configuration_that_is_none(tmp_path, monkeypatch, frames, kind):
     assert open_measurement(frames, time="frame").sizes["time"] == 2
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("home", ["/root", "/nowhere", None])
 def test_a_home_that_may_not_be_looked_at(home):
     """As another user, or one whom the system does not know."""

@@ -47,6 +47,7 @@ def entries(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.thorough("False-bitshuffle-lz4")
 @pytest.mark.parametrize("compression", [None, "deflate", "bitshuffle-lz4"])
 @pytest.mark.parametrize("corrected", [False, True])
 def test_a_store_opens_as_the_hdf5_file_does(scan, folder, compression, corrected):
@@ -131,6 +132,7 @@ def test_a_chunk_that_was_written_anew_is_another(scan, folder):
     np.testing.assert_array_equal(before.image[7].values, other)
 
 
+@pytest.mark.thorough
 def test_a_part_of_a_frame_that_is_lost_is_no_zeros(scan, folder):
     """A store that xarray wrote anew in chunks of parts of frames still says that all of them are stored."""
     plain = xr.open_zarr(xi.write_frames(scan, folder / "f.zarr"), consolidated=False).load()
@@ -191,6 +193,7 @@ def test_a_chunk_that_is_not_known_to_be_on_the_disc_is_written_again(scan, fold
     np.testing.assert_array_equal(xi.open_measurement(path).image.values, scan.image.values)
 
 
+@pytest.mark.thorough
 def test_what_was_written_before_an_interruption_is_kept(folder):
     """A process that is killed after three chunks; the next one writes the other two."""
     script = """
@@ -307,6 +310,7 @@ def test_frames_that_are_lost_are_marked(scan, folder):
     assert np.flatnonzero(status == FrameStatus.UNREADABLE).tolist() == [13]
 
 
+@pytest.mark.thorough
 def test_commands(folder, capsys, monkeypatch):
     monkeypatch.chdir(folder)
     for words in (["s/time1", "--tz", "Asia/Tokyo", "-o", "f.zarr"], ["s/time1", "--tz", "Asia/Tokyo", "-o", "f.nc"]):

@@ -55,6 +55,7 @@ def test_exact_weights_add_up_to_the_analytic_area(shape):
     assert weights.max() <= 1
 
 
+@pytest.mark.thorough("ellipse1")
 @pytest.mark.parametrize("shape", SHAPES[:-1], ids=lambda shape: shape.kind)
 def test_every_weight_is_the_part_of_its_pixel(shape):
     np.testing.assert_allclose(whole(shape, "exact"), subpixels(shape), atol=0.02)
@@ -123,6 +124,7 @@ def test_the_area_is_exact_wherever_lines_of_the_grid_are_touched(y, x, high, wi
         assert weights.max() <= 1
 
 
+@pytest.mark.thorough
 @given(y=hard, x=hard, high=sizes, wide=sizes, angle=turns)
 def test_every_pixel_of_an_ellipse_is_that_of_its_inscribed_polygon(y, x, high, wide, angle):
     ellipse = Ellipse((y, x), (high, wide), angle)
@@ -138,6 +140,7 @@ def test_every_pixel_of_an_ellipse_is_that_of_its_inscribed_polygon(y, x, high, 
     np.testing.assert_allclose(found, expected, atol=2e-3)
 
 
+@pytest.mark.thorough
 def test_an_arc_that_turns_back_just_beyond_a_line_of_the_grid_is_in_the_pixel_there():
     ellipse = Ellipse((71.0, 66.5388489558), (13.0, 11.007020570758222), 45.0)  # reaches to column 54.494
     weights = whole(ellipse, "exact")

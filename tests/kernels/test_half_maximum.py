@@ -35,6 +35,7 @@ def profiles(draw: st.DrawFn) -> np.ndarray:
     return values
 
 
+@pytest.mark.thorough
 @needs_kernel
 @settings(max_examples=300, deadline=None)
 @given(profiles(), st.sampled_from([0.0, 1.0, 25.0]), st.sampled_from([0.5, 0.1, 0.8]))
@@ -51,6 +52,7 @@ def test_the_kernel_decides_as_numpy_does(values, base, level):
             np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-13, err_msg=name)
 
 
+@pytest.mark.thorough
 @settings(max_examples=200, deadline=None)
 @given(profiles(), st.sampled_from([0.0, 1e-3, 1.0, 30.0]))
 def test_bins_far_below_the_top_are_left_out_of_its_rivals_to_the_same_bits(values, noise):

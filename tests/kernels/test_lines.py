@@ -52,6 +52,7 @@ def test_a_weighted_line_is_that_of_numpy_with_errors_that_only_grow(scatter):
         assert error == pytest.approx(np.sqrt(covariance[0, 0] * birge), rel=1e-5)
 
 
+@pytest.mark.thorough
 @given(
     st.integers(3, 40),
     st.sampled_from(["none", "all", "some lost", "zero", "no value"]),

@@ -96,6 +96,7 @@ def oscillation(rng: np.random.Generator) -> np.ndarray:
     return counted(rng, shape, 10 ** rng.uniform(1.3, 6))
 
 
+@pytest.mark.thorough("False-maximum")
 @pytest.mark.parametrize("make", [steps, short_levels, onset, maximum, oscillation])
 @pytest.mark.parametrize("errors", [True, False])
 def test_physics_is_no_outlier(make: Make, errors: bool) -> None:

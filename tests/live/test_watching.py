@@ -65,6 +65,7 @@ def growing(folder: Path, correction: xi.Correction | None = None, **how) -> Gro
     return GrowingSeries(GrowingFolder(folder, opening, now=lambda: time.time() + 0.2), ROIS, lambda scan: correction)
 
 
+@pytest.mark.thorough("nothing")
 @pytest.mark.filterwarnings("ignore::xinsitu.XinsituWarning")
 @pytest.mark.parametrize("correction", CORRECTIONS.values(), ids=CORRECTIONS)
 def test_bit_for_bit_whatever_the_order(tmp_path, correction):
@@ -133,6 +134,7 @@ def test_what_the_callback_gets_is_what_the_end_says(tmp_path):
             np.testing.assert_array_equal(one[name].values[0], end[name].values[number])
 
 
+@pytest.mark.thorough
 def test_the_file_can_be_read_at_every_moment(tmp_path, monkeypatch):
     monkeypatch.setattr("xinsitu.live.watching.SHARE", 0)  # as often as may be, however busy the machine is
     folder, output = tmp_path / "frames", tmp_path / "out.nc"
@@ -205,6 +207,7 @@ def test_no_frame_is_said(tmp_path):
         xi.watch(tmp_path / "never", ROIS, stop=stop, **HOW)
 
 
+@pytest.mark.thorough
 def test_memory_hardly_grows(tmp_path, monkeypatch):
     """Seven numbers of 8 bytes and two hashes are kept of a frame; a name as a string in a dict is 150 bytes already.
 
@@ -240,6 +243,7 @@ def test_memory_hardly_grows(tmp_path, monkeypatch):
     assert (min(many) - min(few)) / (3 * 190) < 150
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore::xinsitu.XinsituWarning")
 @pytest.mark.parametrize("told", ["names", "times"])
 def test_the_file_grows_by_what_is_new_beside_a_log(tmp_path, monkeypatch, told):
@@ -266,6 +270,7 @@ def test_the_file_grows_by_what_is_new_beside_a_log(tmp_path, monkeypatch, told)
     assert lengths == [20, 60, 50]
 
 
+@pytest.mark.thorough
 def test_points_of_a_log_that_can_only_be_counted_are_no_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr("xinsitu.live.growing_series.BEFORE", 3)
     log = tmp_path / "ring.csv"
@@ -347,6 +352,7 @@ for one in sorted(later): finish(*one[1:])
 """
 
 
+@pytest.mark.thorough
 def test_a_fast_writer_loses_nothing(tmp_path):
     folder, count = tmp_path / "0911" / "time1", 500
     root = str(Path(__file__).parents[2])
@@ -367,6 +373,7 @@ def test_a_fast_writer_loses_nothing(tmp_path):
     np.testing.assert_array_equal(xi.read_results(tmp_path / "o.nc").com_x, expected.com_x)
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore::xinsitu.XinsituWarning")
 def test_the_file_grows_by_what_is_new(tmp_path):
     """Late frames and those that are written anew come to their place; in the end it is the file of measuring."""
@@ -393,6 +400,7 @@ def test_the_file_grows_by_what_is_new(tmp_path):
     assert output.read_bytes() == written.read_bytes()
 
 
+@pytest.mark.thorough
 def test_a_file_that_is_not_ours_any_more_is_written_whole(tmp_path):
     folder, output = tmp_path / "frames", tmp_path / "out.nc"
     folder.mkdir()
@@ -431,6 +439,7 @@ assert more and xi.read_results(path).sizes["time"] == 300
 """
 
 
+@pytest.mark.thorough
 def test_a_full_disc_leaves_the_file_as_it_was(tmp_path):
     for number in range(300):
         write(tmp_path, number)
@@ -441,6 +450,7 @@ def test_a_full_disc_leaves_the_file_as_it_was(tmp_path):
     assert [one.name for one in (tmp_path / "out").iterdir()] == ["growing.nc"]
 
 
+@pytest.mark.thorough
 def test_a_series_that_is_let_go_leaves_no_file_open(tmp_path):
     growing = GrowingSeries(GrowingFolder(tmp_path, OpenOptions(tz="UTC", instrument="generic")), ROIS, lambda _: None)
     aside = growing._rows.aside._file

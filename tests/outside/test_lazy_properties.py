@@ -92,6 +92,7 @@ def test_what_is_done_to_lazy_frames_is_lazy_and_equal(name, both, correction):
     same(found, ON_FRAMES[name](whole, correction))
 
 
+@pytest.mark.thorough
 @few()
 @given(frames(), st.sampled_from(CORRECTIONS))
 def test_measured_series(both, correction):
@@ -124,6 +125,7 @@ ON_SERIES = {
 }
 
 
+@pytest.mark.thorough("between")
 @pytest.mark.parametrize("name", ON_SERIES)
 @few()
 @given(both=frames().filter(lambda both: both[0].sizes["time"] >= 3))

@@ -12,6 +12,7 @@ import pytest
 OUTSIDE = Path(__file__).parent
 
 
+@pytest.mark.thorough
 def test_the_backend_tests_of_xarray_pass_on_frame_stack(tmp_path):
     pytest.importorskip("pytest_asyncio")
     command = [sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", "--rootdir", str(tmp_path)]

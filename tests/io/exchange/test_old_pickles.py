@@ -260,6 +260,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.thorough("a dictionary in itself")
 @pytest.mark.parametrize("name", BOMBS)
 @pytest.mark.timeout(20)
 def test_bombs_end_at_once_in_a_sentence(tmp_path, name):
@@ -282,6 +283,7 @@ def test_an_array_has_the_bytes_that_it_claims(tmp_path, shape, kind):
         read_old_pickle(put(tmp_path / "a.p", content))
 
 
+@pytest.mark.thorough
 def test_one_array_many_times_is_not_copied_without_end(tmp_path):
     one = np.zeros(2**20)
     with pytest.raises(DocumentError, match="holds more than 1 GiB"):

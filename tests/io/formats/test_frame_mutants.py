@@ -24,6 +24,7 @@ def test_frames_of_every_layout_are_read_as_written(tmp_path):
         assert judged(one, one.data, tmp_path / f"a_1{one.ending}") == "as written", one.layout
 
 
+@pytest.mark.thorough
 def test_a_mutant_is_refused_or_read_as_others_read_it(tmp_path):
     found, odd = run(1000, tmp_path, seed=4, opened=20)
     assert [(one.fate, one.layout) for one in odd if wrongly(one)] == []

@@ -37,6 +37,7 @@ def test_sound_files_pass_and_one_process_looks_at_all(tmp_path):
     assert what_breaks(tmp_path / "text.h5") == ""  # an error that can be caught is not its business
 
 
+@pytest.mark.thorough
 def test_a_library_that_hangs_or_dies_is_said_in_time_and_the_next_file_is_read(tmp_path, monkeypatch):
     path = sound(tmp_path / "bad.h5")
     monkeypatch.setattr(hdf5_look, "TIME_LIMIT", 0.5)
@@ -125,6 +126,7 @@ def test_a_chain_of_virtual_datasets_is_followed_to_its_depth(tmp_path):
         chain(40)
 
 
+@pytest.mark.thorough
 def test_work_is_bounded_by_what_is_there_and_not_by_what_is_claimed(tmp_path):
     with h5py.File(tmp_path / "claims.h5", "w") as file:
         file.create_dataset("entry/data/data", (70_000_000, 8, 9), "i4", chunks=(1, 8, 9))

@@ -26,6 +26,7 @@ SECONDS = 2.0
 MUTANTS = {"measurement": 150, "tiff": 1000, "fit2d": 300}
 
 
+@pytest.mark.thorough("tiff")
 @pytest.mark.parametrize("name", TARGETS)
 def test_mutants_give_a_sound_answer_or_one_kind_of_error(name, tmp_path, caplog):
     target = TARGETS[name]
@@ -70,6 +71,7 @@ def house(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.mark.thorough
 @given(kind=st.sampled_from(["link", "storage", "virtual"]), name=TARGET_NAMES, absolute=st.booleans())
 @example(kind="link", name="../secret.h5", absolute=False)
 @example(kind="link", name="inside.h5", absolute=True)

@@ -69,6 +69,7 @@ def swaps_wrongly(decoder, order, dtype, layout):
     return decoder in ("Pillow", "fabio") and (order, dtype) in ((">", "i4"), (">", "f4")) and "comp" in str(layout)
 
 
+@pytest.mark.thorough
 def test_four_decoders_and_ours_give_the_same_bits_for_forty_kinds(tmp_path, capfd):
     by_four = 0
     for order, dtype, layout in VARIANTS:
@@ -163,6 +164,7 @@ def test_damage_inside_compressed_frames_shows_at_reading_and_in_a_check(tmp_pat
         assert "checked   every pixel of 4 frames was read" in str(found)
 
 
+@pytest.mark.thorough
 def test_a_file_of_pages_cut_anywhere_never_gives_fewer_frames(tmp_path):
     """All frames or none: where only the last words of the header are cut off, all pixels are there."""
     truth = np.arange(4 * 20 * 30, dtype="u2").reshape(4, 20, 30)

@@ -58,6 +58,7 @@ def onset(rng, kind):
     return level * ROIS * np.stack(columns, axis=1)
 
 
+@pytest.mark.thorough("linear")
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_onset_of_growth_is_no_change(kind):
     false = 0
@@ -108,6 +109,7 @@ def test_a_rejected_onset_says_why():
 # -- an attenuator that moves -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough("1.4-0")
 @pytest.mark.parametrize("moving", [0, 1, 2, 4, 6])
 @pytest.mark.parametrize("factor", [1.4, 3.0, 20.0])
 def test_frames_in_which_the_attenuator_moves(factor, moving):
@@ -150,6 +152,7 @@ def on_its_way(moving, seed):
     return counted(3e5 * ROIS * opened[:, None], rng), np.flatnonzero((opened > 0.22) & (opened < 0.98))
 
 
+@pytest.mark.thorough("1")
 @pytest.mark.parametrize("moving", [1, 2, 3, 4, 5, 6])
 def test_up_to_six_frames_on_their_way_are_left_out(moving):
     refused = 0
@@ -167,6 +170,7 @@ def test_up_to_six_frames_on_their_way_are_left_out(moving):
     assert refused <= (moving > 3)
 
 
+@pytest.mark.thorough
 def test_more_frames_on_their_way_are_told_and_flagged():
     reasons = ""
     for seed in range(12):
@@ -255,6 +259,7 @@ def test_a_beam_that_flickers_invents_nothing(scatter, lag):
         assert xi.find_attenuation_changes(counted(rates, rng)) == []
 
 
+@pytest.mark.thorough
 def test_skewed_dips_invent_nothing_and_hide_nothing():
     for seed in range(5):
         rng = np.random.default_rng(seed)
@@ -470,6 +475,7 @@ def test_a_lone_frame_beside_dark_ones_is_left_out_even_if_it_counts_like_the_we
     assert ends(series, [change]) == [(59, 63) if factor > 1 else (56, 60)]
 
 
+@pytest.mark.thorough
 def test_growth_that_begins_in_the_gap_of_a_change_is_uncertain_for_all_rois_at_once():
     """When it began, between two frames, is not known; more ROIs that begin together do not tell."""
     pulls = []
@@ -485,6 +491,7 @@ def test_growth_that_begins_in_the_gap_of_a_change_is_uncertain_for_all_rois_at_
     assert np.abs(pulls).max() < 2.2  # an end of the gap is 1.7 from its middle
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("tau", [6.0, 12.0])
 def test_growth_that_saturates_right_behind_a_change_keeps_its_factor(tau):
     pulls = []
@@ -503,6 +510,7 @@ def test_growth_that_saturates_right_behind_a_change_keeps_its_factor(tau):
     assert np.sqrt(np.mean(np.square(pulls))) < 2
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("moving", [8, 10])
 def test_an_irregular_way_of_many_frames_gives_no_wrong_factor(moving):
     wrong = 0
@@ -530,6 +538,7 @@ def test_what_is_left_of_a_long_way_is_no_change_of_its_own():
     assert (flagged.isel(time=slice(72, 79)) & int(Quality.NEAR_CHANGE)).all()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("level", [3e3, 1e6])
 def test_growth_that_bends_some_frames_beside_a_change_leaves_its_end_points(level):
     """Flat for some frames, then a ramp: the flat frames are a level and not on their way, however sharp the bend."""

@@ -32,6 +32,7 @@ def stitched(draw):
     return parts
 
 
+@pytest.mark.thorough
 @given(stitched(), st.randoms())
 def test_stitching_does_not_depend_on_the_order(parts, random):
     shuffled = list(parts)
@@ -45,6 +46,7 @@ def test_stitching_does_not_depend_on_the_order(parts, random):
         np.testing.assert_array_equal(here.time, part.time)
 
 
+@pytest.mark.thorough
 @given(stitched())
 def test_stitching_in_steps_is_stitching_at_once(parts):
     sample = stitch(parts[:1])
@@ -75,6 +77,7 @@ def changed(draw):
     return stitch([series("time1", range(frames), values[:, None], ["WZ"])]), changes
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore::xinsitu.errors.XinsituWarning")
 @given(changed(), st.sampled_from(["first", "last"]), st.booleans())
 @settings(max_examples=50)
@@ -94,6 +97,7 @@ def test_correcting_and_undoing_loses_nothing(drawn, reference, legacy):
     np.testing.assert_allclose(np.array(steps[1:]) / steps[:-1], [change.factor for change in changes], rtol=1e-9)
 
 
+@pytest.mark.thorough
 @given(st.floats(1e-3, 1e3))
 @example(99.0)  # whole numbers, without the noise of rounding
 @settings(max_examples=20)

@@ -95,6 +95,7 @@ def test_regions_are_pooled_by_pixels_not_by_means():
     np.testing.assert_allclose(xi.background(image, regions), expected, rtol=1e-6, atol=1e-5)
 
 
+@pytest.mark.thorough
 @given(chunk=st.integers(1, 8), rows=st.sampled_from([-1, 10]), seed=st.integers(0, 3))
 def test_any_chunks_give_the_same_bits(chunk, rows, seed):
     image = made(seed=seed)
@@ -151,6 +152,7 @@ def test_few_fused_tasks():
     assert len(dict(optimised.__dask_graph__())) <= 3 * 20 + 2
 
 
+@pytest.mark.thorough
 def test_a_lazy_stack_without_chunks_is_not_loaded(tmp_path):
     made((40, 195, 487)).drop_vars("sample").to_dataset().to_netcdf(tmp_path / "stack.nc", engine="h5netcdf")
     with xr.open_dataset(tmp_path / "stack.nc", engine="h5netcdf", decode_times=False) as scan:
@@ -233,6 +235,7 @@ def test_zero_background_gives_nan_and_a_warning_when_computed():
     assert np.isfinite(np.delete(values, 2, axis=0)).all()
 
 
+@pytest.mark.thorough
 def test_a_background_that_cannot_divide_is_said_once_for_all_blocks(tmp_path):
     image = made(shape=(12, 31, 29))
     image[::3, 2:8, 1:9] = 0

@@ -125,6 +125,7 @@ def test_nothing_wraps_below_zero(dtype):
     assert result.dtype == np.float32
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("median", [{}, {"median": 3, "threshold": 5.0}, {"median": 3}])
 @pytest.mark.filterwarnings("ignore::xinsitu.errors.XinsituWarning")
 def test_errors_hold_what_dark_and_background_counted_and_their_own_noise(median):

@@ -106,6 +106,7 @@ def test_the_voigt_profile_is_that_of_scipy_and_its_slopes_are_its_own(fraction)
     np.testing.assert_allclose(change, (ahead - behind) / (2 * step), rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_parts_of_a_voigt_profile_against_the_truth():
     x = np.arange(80.0)
     truth = 4000 * scipy.special.voigt_profile(x - 38.3, 2.5, 2.0) + 3
@@ -150,6 +151,7 @@ def test_a_voigt_that_the_data_do_not_determine_is_flagged_not_made_up():
     assert (found.fwhm_gaussian.where(~failed, drop=True) > 0).all()
 
 
+@pytest.mark.thorough("20000-gaussian")
 @pytest.mark.parametrize("shape", ["gaussian", "lorentzian", "pseudo_voigt", "voigt"])
 @pytest.mark.parametrize("counts", [20, 200, 20_000])
 def test_every_shape_against_the_truth_or_flagged(shape, counts):
@@ -186,6 +188,7 @@ def spots(counts, level, repeats=1000, seed=0):
     return xr.DataArray(frames, dims=("time", "y", "x"), attrs={"units": "counts"})
 
 
+@pytest.mark.thorough("20000")
 @pytest.mark.parametrize("counts", [20, 200, 20_000])
 def test_profile_fits_against_the_truth(counts):
     found = xi.fit_rois(spots(counts, 0.02), [xi.Roi("s", (2, 38), (2, 42))]).isel(roi=0)
@@ -213,6 +216,7 @@ def test_profile_fits_against_the_truth(counts):
             assert abs(stated / scatter - 1) < 0.15, (name, axis, stated, scatter)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("counts", [20, 200, 20_000])
 def test_spot_fits_against_the_truth(counts):
     found = xi.fit_spots(spots(counts, 0.05), [xi.Roi("s", (4, 36), (4, 42))]).isel(roi=0)
@@ -230,6 +234,7 @@ def test_spot_fits_against_the_truth(counts):
         assert abs(stated / scatter - 1) < 0.15, (name, stated, scatter)
 
 
+@pytest.mark.thorough("profiles-20000-3.0")
 @pytest.mark.parametrize(("counts", "level"), [(200, 0.05), (2_000, 3.0), (20_000, 3.0), (20_000, 0.3)])
 @pytest.mark.parametrize("kind", ["profiles", "spots"])
 def test_errors_behind_a_plain_median_hold_or_are_flagged(counts, level, kind):
@@ -254,6 +259,7 @@ FLAT = xr.DataArray(1 + 0.2 * np.random.default_rng(4).random((40, 44)), dims=("
 EMPTY = {"y": (36, 40), "x": (0, 44)}
 
 
+@pytest.mark.thorough("all-edge")
 @pytest.mark.parametrize("under", ["nothing", "edge", "other"])
 @pytest.mark.parametrize(
     "correction",
@@ -283,6 +289,7 @@ def test_errors_hold_behind_every_correction(correction, under):
             assert abs(stated / scatter - 1) < 0.15, (function.__name__, name, stated, scatter)
 
 
+@pytest.mark.thorough("fit_rois")
 @pytest.mark.parametrize("function", [xi.fit_rois, xi.fit_spots])
 def test_frames_are_read_once_for_all_rois_and_axes(function):
     read = []
@@ -359,6 +366,7 @@ def test_a_tilted_spot_without_noise_comes_back():
     assert float(own.volume) == pytest.approx(900 * 11 * 15 * np.sqrt(0.75) * np.pi / (4 * np.log(2)), rel=1e-5)
 
 
+@pytest.mark.thorough
 def test_fits_are_lazy_pickle_and_do_not_depend_on_chunks(computes):
     image = spots(5000, 0.5, 12)
     rois = [xi.Roi("s", (4, 36), (4, 42), background=("b",)), xi.Roi("b", (0, 3), (0, 44), role="background")]

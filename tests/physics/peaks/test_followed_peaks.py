@@ -45,6 +45,7 @@ def when(found, ridge, event, axis="x"):
     return np.flatnonzero(found[f"event_{axis}"].values[:, ridge] & event).tolist()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("counts", [200, 2000, 20_000])
 def test_births_deaths_and_crossings_of_peaks_in_a_roi(counts):
     every = xi.fit_rois(frames(counts).chunk({"time": 30}), moved(ROIS), peaks=4, follow=True)
@@ -80,6 +81,7 @@ def test_births_deaths_and_crossings_of_peaks_in_a_roi(counts):
     assert float(nothing.n_peaks_x.mean()) < 0.1
 
 
+@pytest.mark.thorough
 def test_at_20_counts_what_is_seen_lies_on_a_true_path():
     found = xi.fit_rois(frames(20, ground=0.002), moved(ROIS[:1]), peaks=4, follow=True).sel(roi="four")
     assert found.sizes["ridge"] >= 1
@@ -90,6 +92,7 @@ def test_at_20_counts_what_is_seen_lies_on_a_true_path():
             assert (off < 5 * np.maximum(found.centre_x_errors.values[seen, ridge], 0.5)).mean() > 0.9
 
 
+@pytest.mark.thorough
 def test_one_implementation_says_what_happens():
     image = frames(2000)
     found = xi.fit_rois(image, moved(ROIS[:1]), peaks=3, follow=True).sel(roi="four")
@@ -100,6 +103,7 @@ def test_one_implementation_says_what_happens():
     assert found.event_x.attrs["flag_meanings"] == ridges.event.attrs["flag_meanings"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("counts", [200, 20_000])
 def test_positions_widths_and_areas_are_those_of_lmfit(counts):
     image = frames(counts)

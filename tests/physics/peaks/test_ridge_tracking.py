@@ -41,6 +41,7 @@ def when(found, ridge, event):
     return np.flatnonzero(found.event.values[:, ridge] & event).tolist()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("counts", [200, 2000, 20_000])
 def test_ridges_cross_and_come_and_go_where_they_do(counts):
     found = found_in(made(counts))
@@ -66,6 +67,7 @@ def test_ridges_cross_and_come_and_go_where_they_do(counts):
     assert when(found, 2, Event.CROSSING) == []
 
 
+@pytest.mark.thorough
 def test_at_20_counts_what_is_seen_lies_on_a_true_path():
     found = found_in(made(20))
     assert found.sizes["ridge"] >= 1
@@ -75,6 +77,7 @@ def test_at_20_counts_what_is_seen_lies_on_a_true_path():
         assert (off < 5 * np.maximum(found.centre_errors.values[seen, ridge], 0.5)).mean() > 0.9
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("ground", [0.05, 2.0, 100.0])
 def test_noise_has_no_ridges(ground):
     found = found_in(made(0, ground=ground))
@@ -82,6 +85,7 @@ def test_noise_has_no_ridges(ground):
     assert float(found.n_peaks.mean()) < 0.1
 
 
+@pytest.mark.thorough
 def test_one_peak_is_one_ridge_and_never_two():
     found = found_in(made(20_000, which=(0,)))
     assert found.sizes["ridge"] == 1
@@ -89,6 +93,7 @@ def test_one_peak_is_one_ridge_and_never_two():
     assert when(found, 0, Event.CROSSING | Event.MERGED | Event.BORN | Event.DIES) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("counts", [200, 20_000])
 def test_positions_widths_and_areas_are_those_of_lmfit(counts):
     profile = made(counts)
@@ -116,6 +121,7 @@ def test_positions_widths_and_areas_are_those_of_lmfit(counts):
                 assert off < 0.05 * float(own[f"{name}_errors"][number]), (frame, number, name)
 
 
+@pytest.mark.thorough
 def test_without_errors_the_scatter_tells():
     profile = made(20_000) + 0.0
     found = xi.find_ridges(profile, "x", peaks=3)
@@ -123,6 +129,7 @@ def test_without_errors_the_scatter_tells():
     assert (found.n_peaks <= 3).all()
 
 
+@pytest.mark.thorough
 def test_what_comes_back_is_named_and_written(tmp_path):
     found = found_in(made(2000), peaks=3)
     assert found.centre.dims == ("time", "ridge")
@@ -132,6 +139,7 @@ def test_what_comes_back_is_named_and_written(tmp_path):
     np.testing.assert_array_equal(xi.read_results(tmp_path / "ridges.nc").centre, found.centre)
 
 
+@pytest.mark.thorough
 def test_a_kymograph_of_frames():
     y, x = np.arange(20)[:, None], np.arange(60)
     centres = 20 + 0.3 * np.arange(30), 45 - 0.2 * np.arange(30)
@@ -149,6 +157,7 @@ def test_a_kymograph_of_frames():
     np.testing.assert_allclose(found.centre.values, four.centre_x.values, atol=0.05)
 
 
+@pytest.mark.thorough
 def test_four_peaks_in_a_roi():
     x = np.arange(100)
     places = (15.0, 38.0, 61.0, 84.0)
@@ -168,6 +177,7 @@ def test_what_makes_no_sense_is_refused(how):
         xi.find_ridges(made(200), **{"dim": "x", **how})
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", [3, 4])
 def test_what_is_not_flagged_is_where_it_says_even_beside_what_hides_another(seed):
     """One peak crosses another, and a third one is born from it: what is then fitted to two is at the place of none."""
@@ -189,6 +199,7 @@ def test_what_is_not_flagged_is_where_it_says_even_beside_what_hides_another(see
     assert (trusted & seen).sum() > 0.4 * seen.sum()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("counts", [200, 2000, 20_000])
 @pytest.mark.parametrize("backwards", [False, True])
 def test_what_has_gone_into_another_one_for_good_is_told_as_long_as_it_is_in_it(counts, backwards):
@@ -212,6 +223,7 @@ def test_what_has_gone_into_another_one_for_good_is_told_as_long_as_it_is_in_it(
     assert (trusted & lasting & seen)[together].any(axis=1).mean() > 0.8  # and what has outlived another one is not
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("counts", "ground"), [(60, 0.05), (200, 0.3)])
 @pytest.mark.parametrize("backwards", [False, True])
 def test_a_peak_that_grows_within_the_width_of_another_is_told_from_its_beginning(counts, ground, backwards):

@@ -98,6 +98,7 @@ def test_several_peaks_agree_with_lmfit(shape, peaks, shared):
                 assert float(own[f"{ours_name}_errors"]) == pytest.approx(stderr, rel=0.1), (ours_name, peak)
 
 
+@pytest.mark.thorough("0.4")
 @pytest.mark.parametrize("part", [0.0, 0.4])
 def test_split_shapes_agree_with_lmfit(part):
     truth = skewed(X, 90, 41.3, 3.2, 6.1, part) + 4
@@ -159,6 +160,7 @@ def pulls(found, truths, names):
         yield name, (values - np.array(truths[name])) / errors
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("counts", [500, 5_000, 50_000])
 @pytest.mark.parametrize("case", CASES)
 def test_pulls_of_several_peaks(case, counts):

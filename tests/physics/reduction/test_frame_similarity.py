@@ -153,6 +153,7 @@ def test_what_makes_no_sense_is_refused():
         xi.two_time(image, moving)
 
 
+@pytest.mark.thorough
 def test_the_picture_and_its_file(tmp_path):
     found = xi.two_time(made(), ROI)
     figure = xi.plot_two_time(found, x="frame", path=tmp_path / "two.png")
@@ -168,6 +169,7 @@ def test_the_picture_and_its_file(tmp_path):
     np.testing.assert_array_equal(again.other_time, found.time)
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore::xinsitu.errors.XinsituWarning")
 def test_the_command(experiment, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -101,6 +101,7 @@ def cases(draw: st.DrawFn) -> tuple[xr.DataArray, list[xi.Roi], xi.Correction | 
     return image, rois, xi.Correction(median, threshold, flat, region, mask)
 
 
+@pytest.mark.thorough
 @needs_kernel
 @settings(max_examples=150, deadline=None)
 @given(cases())
@@ -124,6 +125,7 @@ def test_the_kernel_is_numpy_to_the_last_bit(case):
         np.testing.assert_array_equal(np.concatenate(parts), fast)
 
 
+@pytest.mark.thorough
 @needs_kernel
 @settings(max_examples=100, deadline=None)
 @given(cases())
@@ -214,6 +216,7 @@ def test_what_the_kernel_is_for_is_done_by_it(monkeypatch):
             xi.measure(image, [xi.Roi("a", (8, 30), (5, 40), background=("plane",))], correction=recipe)
 
 
+@pytest.mark.thorough
 def test_without_the_kernel_everything_is_done_by_numpy(tmp_path):
     """In a process of its own, as after an installation without a compiler; the numbers are those of the kernel."""
     code = (
@@ -252,6 +255,7 @@ def test_sums_in_lanes_are_exact_to_rounding(size):
     np.testing.assert_allclose(down.sum(axis=1), np.sum(expected, axis=1), rtol=1e-9)
 
 
+@pytest.mark.thorough
 def test_any_number_of_threads_and_chunks_gives_the_same_bits():
     rng = np.random.default_rng(5)
     frames = rng.poisson(20, (90, 40, 50)).astype("int32")

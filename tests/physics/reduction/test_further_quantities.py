@@ -154,6 +154,7 @@ def test_nothing_is_measured_that_is_not_asked():
         np.testing.assert_array_equal(plain[name].sel(roi="a"), mixed[name].sel(roi="a"), name)
 
 
+@pytest.mark.thorough("compiled")
 def test_lazy_in_any_chunks_gives_the_same_bits(kernel, computes):
     image, rois = made(23), asked(ROI, xi.Roi("m", (2, 12), (3, 20)))
     whole = xi.measure(image, rois)
@@ -178,6 +179,7 @@ def test_wrong_words_are_refused():
             xi.Roi("a", (0, 5), (0, 5), measure=("com", wrong))
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore:the factor 4 given")
 def test_they_go_through_files_changes_figures_and_commands(experiment, tmp_path, capsys):
     rois = tmp_path / "r.json"

@@ -135,6 +135,7 @@ def attenuated(counts, level, seed, *, factor=8.0, n=70, rois=(BOX,)):
     return xi.measure(image, rois, correction=PLAIN)
 
 
+@pytest.mark.thorough("end points-2000-4.0")
 @pytest.mark.parametrize(("counts", "level"), [(20_000, 2.0), (5_000, 1.0), (2_000, 4.0), (2e5, 0.5)])
 @pytest.mark.parametrize("how", ["found", "end points", "window"])
 def test_a_factor_is_within_its_error_where_the_ground_is_sparse_behind_the_filter(counts, level, how):
@@ -154,6 +155,7 @@ def test_a_factor_is_within_its_error_where_the_ground_is_sparse_behind_the_filt
             assert abs(blind.factor - 8) > 2 * blind.factor_errors  # which is why
 
 
+@pytest.mark.thorough("none")
 @pytest.mark.parametrize("kind", ["none", "rois", "edge", "plane"])
 def test_factors_of_any_sample_are_within_their_errors(kind):
     """Through the default median; 500 such samples scatter by 1.0 of their errors, all within 3."""

@@ -100,6 +100,7 @@ def test_a_lost_spot_is_said_and_the_roi_stays():
     assert not ((series.quality.values[:8] & Quality.PEAK_LOST) > 0).any()
 
 
+@pytest.mark.thorough("1000")
 @pytest.mark.parametrize("size", [7, 1000])
 def test_looking_ahead_changes_no_step(size, monkeypatch):
     """Many frames are looked at together while the spot rests: where it rests, moves, is lost and comes back."""
@@ -117,6 +118,7 @@ def test_looking_ahead_changes_no_step(size, monkeypatch):
     assert not ahead.lost[:61].any()
 
 
+@pytest.mark.thorough
 def test_a_stack_larger_than_the_limit_is_tracked_chunk_by_chunk_each_once():
     size, chunk, number = (1000, 1250), 4, 100  # 500 MB; one chunk has 20 MB
     read = []

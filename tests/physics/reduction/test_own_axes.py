@@ -61,6 +61,7 @@ def test_rows_of_pixels_do_not_beat_with_the_bins_of_a_diagonal_box(angle, width
         assert float(found.fwhm_along[0, 0]) == pytest.approx(truth, rel=off)
 
 
+@pytest.mark.thorough
 @settings(max_examples=25)
 @given(angle=st.floats(-360, 360), high=st.floats(3, 30), wide=st.floats(3, 40), seed=st.integers(0, 99))
 def test_every_count_is_in_the_profile_and_its_middle_is_that_of_the_pixels(angle, high, wide, seed):

@@ -185,6 +185,7 @@ def test_lazy_profiles_are_those_in_memory_and_nothing_is_computed_before(comput
     xr.testing.assert_identical(lazy.compute(scheduler="sync"), now)
 
 
+@pytest.mark.thorough
 @needs_pyfai
 def test_errors_of_profiles_are_their_scatter_and_bad_pixels_take_no_part():
     mean = np.full(SHAPE, 30.0)
@@ -296,6 +297,7 @@ def test_errors_behind_corrections_are_the_scatter(name, counts):
     assert pulls(profiles, profiles.intensity.mean("time")) == pytest.approx(1, abs=tolerance)
 
 
+@pytest.mark.thorough("2000")
 @needs_pyfai
 @pytest.mark.parametrize("counts", [20, 2_000, 20_000])
 def test_errors_hold_the_noise_of_a_dark(counts):
@@ -441,6 +443,7 @@ def test_detectors_without_maps_are_refused_by_name(lines, said, tmp_path):
         xi.read_geometry(tmp_path / "a.poni")
 
 
+@pytest.mark.thorough
 @needs_pyfai
 def test_binned_detectors_of_poni_files_are_those_of_pyfai(tmp_path):
     import pyFAI

@@ -83,6 +83,7 @@ def test_errors_are_the_scatter(axis, counts):
         assert stated == pytest.approx(float(good[name].std(ddof=1)), rel=0.15), name
 
 
+@pytest.mark.thorough("y")
 @pytest.mark.filterwarnings("ignore:ROI .s.. its edges differ:xinsitu.XinsituWarning")
 @pytest.mark.parametrize("axis", ["y", "x"])
 def test_only_the_surface_that_fits_is_unbiased(axis):

@@ -143,6 +143,7 @@ def test_unknown_ends_of_profiles_are_no_peaks():
     np.testing.assert_allclose(peaks.height, [6.0, np.nan, np.nan])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("lazy", [False, True])
 def test_measure_keeps_the_profiles_of_all_rois(lazy, computes, tmp_path):
     image, moving = drifting()
@@ -176,6 +177,7 @@ def test_measure_keeps_the_profiles_of_all_rois(lazy, computes, tmp_path):
     assert xi.to_dataframe(back, "wide").shape == xi.to_dataframe(plain, "wide").shape
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore:the image says that it holds counts:xinsitu.XinsituWarning")  # of floats
 @settings(max_examples=8)
 @given(
