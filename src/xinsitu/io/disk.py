@@ -20,7 +20,6 @@ from pathlib import Path
 
 from xinsitu.errors import ResultExists, SchemaError
 
-from .formats.hdf5_links import opened
 from .formats.reading import FORMATS
 from .formats.zarr_stack import attributes_of
 
@@ -74,6 +73,8 @@ def _is_foreign(path: Path) -> bool:
     with path.open("rb") as file:
         if file.read(len(_HDF5)) != _HDF5:
             return False
+    from .formats.hdf5_links import opened  # h5py is not needed for anything else that is written
+
     try:
         with opened(path) as file:
             return "xinsitu_version" not in file.attrs
