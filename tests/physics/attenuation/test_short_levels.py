@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import xarray as xr
 
-from xinsitu.physics.attenuation.transitions import _is_level
+import xinsitu as xi
+from xinsitu.physics.attenuation.transitions import is_level
 
 
 @pytest.mark.parametrize(
@@ -21,4 +23,45 @@ from xinsitu.physics.attenuation.transitions import _is_level
 )
 def test_a_few_frames_are_a_level_only_if_they_agree(counts: list[float], level: bool) -> None:
     values = np.array(counts, dtype=float)[:, None] * [1.0, 0.5]
-    assert _is_level(values, np.sqrt(values)) is level
+    assert is_level(values, np.sqrt(values)) is level
+
+
+def counted(counts: list[float], seed: int, *, last: bool) -> xr.Dataset:
+    """Frames with so many counts, and 110 at 20,000 behind them, or before them turned round."""
+    rates = np.r_[counts, np.full(110, 20_000.0)][:: -1 if last else 1, None] * [1.0, 0.6, 0.3]
+    values = np.random.default_rng(seed).poisson(rates).astype(float)
+    time = np.datetime64("2022-02-02", "ns") + np.arange(len(values)) * np.timedelta64(1, "s")
+    series = xr.Dataset({"intensity": (("time", "roi"), values)}, {"time": time, "roi": ["WZ", "ZB", "TW"]})
+    return series.assign(intensity_errors=np.sqrt(np.fmax(series.intensity, 1)))
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("counts", [[80.0] * 2, [30.0] * 3, [25.0] * 4, [1000.0] * 2])
+def test_a_few_frames_at_an_end_whose_level_is_weak(counts: list[float], last: bool) -> None:
+    """They were taken to be as noisy as the strong level, so that the step was passed over without a word."""
+    for seed in range(4):
+        series = counted(counts, seed, last=last)
+        (change,) = found = xi.find_attenuation_changes(series)
+        true, doubt = (20_000 / counts[0]) ** (1 if last else -1), change.factor_errors / change.factor
+        assert abs(np.log(change.factor / true)) < 4 * doubt
+        assert doubt < 0.3
+        assert not found.rejected
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_two_frames_at_an_end_of_which_one_is_half_way_are_flagged(last: bool) -> None:
+    for seed in range(4):
+        series = counted([900.0, 2300.0], seed, last=last)
+        found = xi.find_attenuation_changes(series)
+        frames = (110, 111) if last else (0, 1)
+        assert not found
+        assert frames in [one.doubtful for one in found.rejected]
+
+
+@pytest.mark.parametrize("frames", [5, 60])
+def test_a_step_to_next_to_nothing_is_told_without_a_factor(frames: int) -> None:
+    """Some 20 counts would be expected of a filter of a thousand; whether that is one or no beam nobody can say."""
+    for seed in range(4):
+        series = counted([1.5] * frames, seed, last=True)
+        found = xi.find_attenuation_changes(series)
+        assert found or found.rejected

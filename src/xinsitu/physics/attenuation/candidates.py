@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,14 @@ from xinsitu.values import AttenuationChange
 
 from .broken_lines import REACH, Branch, Step, branch, relative_steps, step_between
 from .counts import NEAR, Counts, MedianBias, half_way_cost, settle
-from .factors import FactorEstimate, Floats, common_factor, smooth_noise
+from .factors import FactorEstimate, common_factor, smooth_noise
+from .passages import glides
 from .reports import RejectedChange, box_evidence, exposure_evidence, record_evidence
-from .transitions import FLICKERS, LONGEST, SHORT, Transition
+from .transitions import FLICKERS, LONGEST, SHORT, Transition, is_level
 
 _TOO_SHORT = "one frame does not make a level"
+_TWO_DIFFER = "two frames that differ do not make a level"
+_NO_FACTOR = "there is a step, and too little is counted on one side for its factor"
 _SAME = "the levels on its two sides are the same, and between them are too few frames to make one"
 ON_ITS_WAY = "longer than an attenuator moves"
 _BENDS = f"it bends, or takes {ON_ITS_WAY}"
@@ -36,9 +39,6 @@ _LOCAL, _AROUND = 24, 4
 _NEAREST, _EVEN, _OFF, _PART = 4, 0.003, 3.0, 0.1
 """Frames at the end of a side that must lie on its curve, within so much (relative), so many standard deviations, and
 that part of the step."""
-_GLIDE, _SMOOTH, _UNLIKELY = 5, 0.005, 3.0
-"""Steps between frames that may show a smooth way from one level to the other, how far (relative) it may be off a
-parabola, and the logarithm of the odds from which it is one of twelve."""
 _SCANNED = 0.2
 """Part of the frames in motion from which a motor is scanned, and one of its steps explains nothing."""
 _AGREE = 3.0
@@ -73,29 +73,36 @@ class Search:
         """Make a change of a step, or say why it is none; None where there is nothing to speak of."""
         counts = self.counts.around(step)
         before, after = self._narrowed(counts, step, *self._smoothest(counts, step, *settle(counts, step)))
+        sides = (before + 1 - step.start, step.stop - after)
+        short = range(step.start, before + 1) if sides[0] < sides[1] else range(after, step.stop)
+        short = short if min(sides) <= SHORT else range(0)
+        if short:  # frames of the gap, which had the larger noise, may be all that a side has
+            counts = self.counts.around(replace(step, before=before, after=after))
         between, estimate = self.estimate(counts, step, before, after)
         unrest = step.unrest if step.unrest > FLICKERS else 1.0
         significance, beyond = (abs(one) / unrest for one in (between.significance, between.beyond_a_kink))
-        sides = (before + 1 - step.start, step.stop - after)
         size = 0.0 if estimate is None else abs(np.log(estimate.factor))
-
-        short = range(step.start, before + 1) if sides[0] < sides[1] else range(after, step.stop)
-        short = short if min(sides) <= SHORT else range(0)
 
         def refused(reason: str, frames: Sequence[int] = short) -> RejectedChange:
             return self.rejected(before, after, estimate, float(significance), reason, frames)
 
+        stands = min(significance, beyond) >= threshold  # whatever is known of the factor
         if estimate is not None:
             significance = min(significance, size * estimate.factor / (estimate.factor_errors * unrest))
         if step.unsteady:
             return refused(
                 f"the beam is too unsteady to tell, steps scatter {step.unrest:.2g} times more than by counting"
             )
-        if size < least or significance < threshold:
+        unknown = estimate is None or significance < threshold
+        if size < least or unknown:
             reason = _SAME if size < least else _BENDS
-            return self._inserted(counts, step, before, after, least, threshold, reason)
+            inserted = self._inserted(counts, step, before, after, least, threshold, reason)
+            if inserted is not None or not stands or (estimate is not None and size < least):
+                return inserted
         if min(sides) < 2:
             return refused(_TOO_SHORT)
+        if len(short) == 2 and not is_level(counts.values[short], counts.errors[short]):
+            return refused(_TWO_DIFFER)  # one of them may be half way; in three a line shows it
         if self._motors_move(before, after):
             return refused("motors move there, and no record says that the attenuator does")
         if (
@@ -107,7 +114,9 @@ class Search:
             return refused("growth that begins, ends or bends explains it as well")
         if after - before - 1 > LONGEST:
             return refused(f"it takes {after - before - 1} frames, {ON_ITS_WAY}", range(before + 1, after))
-        if estimate is None or not _is_common(estimate, self.tolerance):
+        if estimate is None or unknown:
+            return refused(_NO_FACTOR)
+        if not _is_common(estimate, self.tolerance):
             return refused(_disagreement(estimate))
         if self.bias is not None:
             estimate = self.bias.doubted(estimate, *_sides(counts, step, before, after))
@@ -341,43 +350,6 @@ def _curves(counts: Counts, parts: Sequence[slice], turn: int) -> list[Branch]:
     return [every.of(slice(number * rois, (number + 1) * rois)) for number in range(len(parts))]
 
 
-def glides(counts: Counts, before: int, after: int) -> bool:
-    """Whether the intensities go from one side to the other along a smooth curve, with a kink at each end.
-
-    An attenuator that moves lets through any part of the beam in each frame; that these lie on a polynomial, as
-    they are, in logarithms, or on a decay towards the other level, by chance is the less likely the better they are
-    known.
-    """
-    part = slice(before + 1, after)
-    values, first, last = counts.values[part], counts.values[before], counts.values[after]
-    if after - before < _GLIDE or not (known := (values > 0).all(axis=0) & (first != last)).any():
-        return False
-    values, first, last = values[:, known], first[known], last[known]
-    shares = (values - last) / (first - last)
-    ends = counts.noise[before, known] ** 2, counts.noise[after, known] ** 2
-    noise = np.sqrt(ends[1] + np.clip(shares, 0, 1) * (ends[0] - ends[1]))  # variances go with counts
-    spreads = noise / np.abs(first - last)
-    ways = [(np.log(values), noise / values), (shares, spreads)]
-    if (shares > 0).all():
-        ways.append((np.log(shares), spreads / shares))
-    if (shares < 1).all():
-        ways.append((np.log(1 - shares), spreads / (1 - shares)))
-    return max(_odds(way, spread, degree) for way, spread in ways for degree in (1, 2, 3)) > _UNLIKELY
-
-
-def _odds(way: Floats, spread: Floats, degree: int) -> float:
-    """Logarithm of the odds that frames on their way to another level, dims ``(frame, roi)``, lie on a polynomial."""
-    weight = 1 / (spread**2 + _SMOOTH**2)
-    together = (weight * (way - way[0])).sum(axis=1) / weight.sum(axis=1)
-    spread = 1 / np.sqrt(weight.sum(axis=1))
-    typical = abs(together[-1]) / (together.size - 1)
-    x = np.linspace(-1.0, 1.0, together.size)
-    fit = np.polynomial.Polynomial.fit(x, together, degree, w=1 / spread)
-    misfit = float((((together - fit(x)) / spread) ** 2).sum())
-    surprise = float(np.log(np.clip(typical / spread / 2.5, 1e-9, None)).mean())
-    return float((together.size - 1 - degree) * surprise - misfit / 2)
-
-
 def _sides(counts: Counts, step: Transition, before: int, after: int) -> tuple[slice, slice]:
     """Frames of the sample on both sides of a step."""
     first, last = max(step.start, before + 1 - NEAR), min(step.stop, after + NEAR) - 1
@@ -393,8 +365,6 @@ def _is_common(estimate: FactorEstimate, tolerance: float) -> bool:
     )
 
 
-def _disagreement(estimate: FactorEstimate | None) -> str:
-    if estimate is None:
-        return "no ROI is above zero on both sides"
+def _disagreement(estimate: FactorEstimate) -> str:
     told = ", ".join(f"{roi} {factor:.3g}" for roi, (factor, _) in estimate.rois.items())
     return f"the ROIs step differently ({told})"

@@ -25,9 +25,10 @@ from .reports import (
     exposure_evidence,
     recorded_moves,
 )
-from .transitions import LONGEST, Transition, find_transitions
+from .transitions import LONGEST, SHORT, Transition, find_transitions
 
 _NOT_TRUSTED = "on one side all ROIs are saturated, count too fast or are faulty, so there is no factor: give it"
+_NOTHING = "next to nothing is counted: there is no beam, or a filter that leaves too little for a factor"
 _PART_OF = "it is a part of what takes longer than an attenuator moves"
 CHECK = 10
 """Frames on each side without which a change that the log has is not looked for."""
@@ -144,7 +145,7 @@ def find_attenuation_changes(
     rejected = [one for one in looked_at if isinstance(one, RejectedChange)]
     lone = search.single_frames(least=least, threshold=threshold, known=[*found, *rejected])
     rejected = [one for one in rejected if one.doubtful or not any(_meets(one, other) for other in lone)] + lone
-    rejected += _all_flagged(search, every, least=least, threshold=threshold)
+    rejected += _all_flagged(search, every, least=least, threshold=threshold) + _dark_ends(search)
     found.sort(key=lambda one: str(one.before))
     if found and search.scanned:
         warn(
@@ -200,6 +201,22 @@ def _all_flagged(search: Search, every: Counts, *, least: float, threshold: floa
         looked_at = whole.proposed(step, least=least, threshold=threshold)
         if looked_at is not None:
             told.append(whole.rejected(step.before, step.after, None, step.strength, _NOT_TRUSTED, ()))
+    return told
+
+
+def _dark_ends(search: Search) -> list[RejectedChange]:
+    """Name the frames at the two ends in which next to nothing was counted: no beam, or what a strong filter leaves."""
+    counts, axis = search.counts, times(search.sample)
+    told = []
+    for beyond, end in ((counts.dark < counts.positions[0], 0), (counts.dark > counts.positions[-1], -1)):
+        frames = tuple(map(int, counts.dark[beyond]))
+        if not frames:
+            continue
+        first, last = sorted((int(counts.positions[end]), frames[-1 if end == 0 else 0]))
+        keys = frame_key(search.sample, first), frame_key(search.sample, last)
+        few = frames if len(frames) <= SHORT else ()
+        begin, stop = nanoseconds(axis[first]), nanoseconds(axis[last])
+        told.append(RejectedChange(begin, stop, *keys, None, None, 0.0, _NOTHING, few))
     return told
 
 

@@ -360,7 +360,7 @@ def _joined(values: Floats, errors: Floats, found: list[Transition]) -> list[Tra
     for step in found:
         last = joined[-1] if joined else None
         between = slice(0 if last is None else last.after, step.before + 1)
-        if last is not None and (_one_way(values, last, step) or not _is_level(values[between], errors[between])):
+        if last is not None and (_one_way(values, last, step) or not is_level(values[between], errors[between])):
             joined[-1] = replace(last, after=step.after, strength=max(last.strength, step.strength))
         else:
             joined.append(step)
@@ -377,7 +377,7 @@ def _one_way(values: Floats, one: Transition, other: Transition) -> bool:
     return bool((np.sign(ways) == np.sign(ways[0])).all() and abs(ways[1]) > _DRIFTS)
 
 
-def _is_level(values: Floats, errors: Floats) -> bool:
+def is_level(values: Floats, errors: Floats) -> bool:
     """Whether frames are a level of their own: many, or a few that agree."""
     if len(values) > SHORT:
         return True
