@@ -65,3 +65,17 @@ def test_a_step_to_next_to_nothing_is_told_without_a_factor(frames: int) -> None
         series = counted([1.5] * frames, seed, last=True)
         found = xi.find_attenuation_changes(series)
         assert found or found.rejected
+
+
+@pytest.mark.parametrize("factor", [1.0, 6.0])
+def test_growth_that_begins_in_a_pause_is_told_and_hides_no_filter_unsaid(factor: float) -> None:
+    """Without the filter 1 + 0.05 x 50 = 3.5 times as much behind the pause, with it less than before."""
+    for seed in range(4):
+        frames = np.r_[np.arange(80), 150 + np.arange(80)]
+        rates = 5000 * (1 + 0.05 * np.maximum(frames - 100, 0)) / np.where(frames > 100, factor, 1)
+        values = np.random.default_rng(seed).poisson(rates[:, None] * [1.0, 0.6, 0.3]).astype(float)
+        time = np.datetime64("2022-02-02", "ns") + frames * np.timedelta64(1, "s")
+        series = xr.Dataset({"intensity": (("time", "roi"), values)}, {"time": time, "roi": ["WZ", "ZB", "TW"]})
+        found = xi.find_attenuation_changes(series.assign(intensity_errors=np.sqrt(series.intensity)))
+        assert not found
+        assert "growth in the pause" in found.rejected[0].reason

@@ -14,7 +14,7 @@ from xinsitu.errors import StitchError
 from xinsitu.physics.moments import frame_key, times
 from xinsitu.values import AttenuationChange
 
-from .broken_lines import REACH, Branch, Step, branch, relative_steps, step_between
+from .broken_lines import PAUSE, REACH, Branch, Step, branch, relative_steps, step_between
 from .counts import NEAR, Counts, MedianBias, half_way_cost, settle
 from .factors import FactorEstimate, common_factor, smooth_noise
 from .passages import glides
@@ -24,6 +24,7 @@ from .transitions import FLICKERS, LONGEST, SHORT, Transition, is_level
 _TOO_SHORT = "one frame does not make a level"
 _TWO_DIFFER = "two frames that differ do not make a level"
 _NO_FACTOR = "there is a step, and too little is counted on one side for its factor"
+_IN_THE_PAUSE = "growth in the pause between the two frames explains it as well"
 _SAME = "the levels on its two sides are the same, and between them are too few frames to make one"
 ON_ITS_WAY = "longer than an attenuator moves"
 _BENDS = f"it bends, or takes {ON_ITS_WAY}"
@@ -115,7 +116,7 @@ class Search:
         if after - before - 1 > LONGEST:
             return refused(f"it takes {after - before - 1} frames, {ON_ITS_WAY}", range(before + 1, after))
         if estimate is None or unknown:
-            return refused(_NO_FACTOR)
+            return refused(_IN_THE_PAUSE if counts.gap(before, after) - (after - before) > PAUSE else _NO_FACTOR)
         if not _is_common(estimate, self.tolerance):
             return refused(_disagreement(estimate))
         if self.bias is not None:
