@@ -41,6 +41,7 @@ def test_nothing_is_left_of_the_hook() -> None:
     assert "Xarray" not in said
 
 
+@pytest.mark.thorough("words0")
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["measure", "--help"], ["plot"], ["no-such-command"]])
 def test_help_loads_nothing_heavy_and_is_quick(words: list[str]) -> None:
     code = (

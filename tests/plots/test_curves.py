@@ -183,6 +183,7 @@ class TestSmoothing:
         slope, _ = local_fit(np.zeros(3), np.arange(3.0), np.ones(3), Smoothing(3, 1), derivative=1)
         assert np.isnan(slope).all()
 
+    @pytest.mark.thorough
     def test_scatter_is_the_stated_error(self):
         rng = np.random.default_rng(2)
         time = np.sort(rng.uniform(0, 30, 31))
@@ -202,6 +203,7 @@ class TestSmoothing:
 
 
 class TestFigures:
+    @pytest.mark.thorough
     def test_holoviews_layout(self, series):
         figure = plot(series, events=[Event("open", series.time.values[10])])
         assert isinstance(figure, hv.Layout)
@@ -212,6 +214,7 @@ class TestFigures:
         ranges = {figure.x_range.id for figure in state.select({"type": Plot})}
         assert len(ranges) == 1
 
+    @pytest.mark.thorough("png")
     @pytest.mark.parametrize("ending", ["html", "png", "pdf", "svg"])
     def test_files(self, series, tmp_path, ending):
         events = [Event(POISON, series.time.values[10], series.time.values[30])]
@@ -231,6 +234,7 @@ class TestFigures:
         with pytest.raises(SchemaError, match="ends in one of"):
             save_plot(series, tmp_path / "f.docx")
 
+    @pytest.mark.thorough
     def test_changes_report(self, series, tmp_path):
         change = AttenuationChange(series.time.values[19], series.time.values[23], factor=8.4, factor_errors=0.1)
         figure = plot_changes(series, [change, change], path=tmp_path / "c.png")

@@ -19,6 +19,7 @@ def scan(experiment):
     return xi.open_measurement(experiment.folders["time1"], tz="Asia/Tokyo")
 
 
+@pytest.mark.thorough
 def test_frames_are_shown_one_at_a_time_each_read_when_it_is(scan, computes):
     with computes(0):
         shown = scan.image.hvplot.image(x="x", y="y", groupby="time", dynamic=True)
@@ -37,6 +38,7 @@ def test_series_are_drawn_by_name(scan, experiment):
     np.testing.assert_array_equal(line["WZ_intensity"], series.intensity.sel(roi="WZ").values)
 
 
+@pytest.mark.thorough
 def test_figures_are_made_by_it_and_by_nothing_before(scan, experiment, monkeypatch):
     from hvplot.plotting.core import hvPlot, hvPlotTabular
 

@@ -79,6 +79,7 @@ def test_quantities_by_name(series, asked, shown):
     assert {panel.name for panel in drawing(series, quantity=asked.split(",")).panels} == shown
 
 
+@pytest.mark.thorough
 def test_quantity_on_the_command_line(result, capsys):
     assert main(["plot", "a.nc", "-o", "all.svg", "--size", "80x200"]) == 0
     assert main(["plot", "a.nc", "-o", "two.svg", "--size", "80x200", "--quantity", "com_x,intensity"]) == 0
@@ -89,6 +90,7 @@ def test_quantity_on_the_command_line(result, capsys):
     assert not (result.parent / "none.svg").exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("size", [(80, 120), (254, 127), (63.5, 40)])
 def test_a_figure_is_as_large_as_it_was_asked_to_be(result, size):
     text = f"{size[0]}x{size[1]}"
@@ -111,6 +113,7 @@ def test_html_has_no_size(result, capsys):
     assert "fills its window" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_a_slide_is_16_to_9_with_larger_letters(result, series):
     assert main(["plot", "a.nc", "-o", "s.png", "--style", "slide", "--quantity", "com_x,intensity"]) == 0
     width, height = pixels("s.png")
@@ -122,6 +125,7 @@ def test_a_slide_is_16_to_9_with_larger_letters(result, series):
         main(["plot", "a.nc", "--style", "poster"])
 
 
+@pytest.mark.thorough("paper")
 @pytest.mark.parametrize("style", ["paper", "slide"])
 def test_nothing_is_cut_off_or_written_over(series, style):
     """Every label lies inside the figure, and no panel on another."""
@@ -136,6 +140,7 @@ def test_nothing_is_cut_off_or_written_over(series, style):
     assert all(low.y1 <= high.y0 for low, high in itertools.pairwise(frames))
 
 
+@pytest.mark.thorough
 def test_html_fits_a_window_of_a_laptop(series, tmp_path):
     """Five panels keep their least height within 800 pixels."""
     page = xi.save_plot(series, tmp_path / "f.html").read_text(encoding="utf-8")
@@ -144,6 +149,7 @@ def test_html_fits_a_window_of_a_laptop(series, tmp_path):
     assert sum(least) <= 800
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("x", ["elapsed", "utc"])
 @pytest.mark.parametrize("style", ["paper", "slide"])
 def test_names_of_events_at_one_time_stand_beside_each_other(series, x, style):

@@ -165,6 +165,7 @@ def test_attributes_that_make_no_sense_say_nothing():
     assert "The result holds no recipe." in report_page(sample)
 
 
+@pytest.mark.thorough
 def test_a_long_run_stays_a_file_that_can_be_opened():
     page = report_page(series(frames=40_000))
     assert len(page) < 3 * LARGE

@@ -75,6 +75,7 @@ def produced(monkeypatch) -> list[str]:
 ALL = ["0901/time1", "0901/time2", "0902/time1", "0902/time2"]
 
 
+@pytest.mark.thorough
 def test_a_folder_of_recipes_is_done_once(beamtime, produced, capsys):
     assert main(["run", str(beamtime)]) == 0
     assert produced == ALL
@@ -94,6 +95,7 @@ def test_a_folder_of_recipes_is_done_once(beamtime, produced, capsys):
     assert {path.name: path.stat().st_mtime_ns for path in beamtime.glob("*.nc")} == before
 
 
+@pytest.mark.thorough
 def test_a_bad_measurement_is_a_row_and_is_made_up_for(beamtime, produced, capsys):
     bad = sorted((beamtime / "0901" / "time2").iterdir())[4]
     whole = cut(bad)
@@ -119,6 +121,7 @@ def test_a_bad_measurement_is_a_row_and_is_made_up_for(beamtime, produced, capsy
     assert not [path for path in beamtime.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.thorough
 def test_what_a_sentence_proposes_can_be_put_into_the_recipe(beamtime, capsys):
     """The command that runs it has none of the options that other commands name."""
     cut(sorted((beamtime / "0901" / "time2").iterdir())[4])
@@ -149,6 +152,7 @@ def test_a_recipe_that_cannot_be_read_is_a_row_and_no_file_of_another_kind_is(be
     assert "0902.toml: is not valid TOML" in table(beamtime)[-1]["error"]
 
 
+@pytest.mark.thorough
 def test_each_measurement_of_a_sample_of_which_all_are_bad_is_a_row(beamtime, capsys):
     for name in ("time1", "time2"):
         cut(sorted((beamtime / "0901" / name).iterdir())[2])
@@ -160,6 +164,7 @@ def test_each_measurement_of_a_sample_of_which_all_are_bad_is_a_row(beamtime, ca
     assert not (beamtime / "0901.nc").exists()
 
 
+@pytest.mark.thorough
 def test_results_of_a_run_say_where_they_are_from_and_can_be_joined(beamtime, capsys):
     for sample in ("0901", "0902"):
         assert main(["run", str(beamtime / f"{sample}.toml")]) == 0
@@ -172,6 +177,7 @@ def test_results_of_a_run_say_where_they_are_from_and_can_be_joined(beamtime, ca
     assert "fault of xinsitu" not in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_an_interrupted_run_goes_on_with_the_same_numbers(beamtime, produced, monkeypatch):
     produce = Measure.produce
 
@@ -193,6 +199,7 @@ def test_an_interrupted_run_goes_on_with_the_same_numbers(beamtime, produced, mo
         np.testing.assert_array_equal(one[name].values, other[name].values)
 
 
+@pytest.mark.thorough
 def test_what_was_made_otherwise_is_not_replaced_unasked(beamtime, produced, capsys):
     recipe = beamtime / "0901.toml"
     assert main(["run", str(recipe)]) == 0
@@ -205,6 +212,7 @@ def test_what_was_made_otherwise_is_not_replaced_unasked(beamtime, produced, cap
     assert main(["run", str(recipe), "--force"]) == 0
 
 
+@pytest.mark.thorough
 def test_frames_that_have_come_or_changed_are_noticed(beamtime, produced):
     recipe = beamtime / "0901.toml"
     assert main(["run", str(recipe)]) == 0
@@ -217,6 +225,7 @@ def test_frames_that_have_come_or_changed_are_noticed(beamtime, produced):
     assert produced == ALL[:2]
 
 
+@pytest.mark.thorough
 def test_what_cannot_be_run_is_said(beamtime, capsys):
     (beamtime / "broken.toml").write_text('format = "xinsitu-recipe"\nversion = 1\nsample = "nowhere"\nrois = "r.json"')
     assert main(["run", str(beamtime)]) == 1
@@ -236,6 +245,7 @@ def test_what_cannot_be_run_is_said(beamtime, capsys):
     assert (beamtime / "summary.csv").read_text() == "somebody's,table\n"
 
 
+@pytest.mark.thorough
 def test_results_of_several_samples_are_joined_each_by_itself(beamtime, capsys):
     rois, results = str(beamtime / "rois.json"), beamtime / "results"
     folders = [str(beamtime / name) for name in ("0901", "0902")]
@@ -267,6 +277,7 @@ def _elsewhere(tmp_path_factory, monkeypatch):
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
 
 
+@pytest.mark.thorough
 def test_what_one_recipe_reads_no_other_replaces(beamtime, produced, capsys):
     shutil.copyfile(beamtime / "rois.json", beamtime / "spots.csv")
     before = (beamtime / "spots.csv").read_bytes()
@@ -283,6 +294,7 @@ def test_what_one_recipe_reads_no_other_replaces(beamtime, produced, capsys):
     assert second.read_bytes() == before
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("where", ["among frames", "a table of a recipe", "somebody's"])
 def test_a_summary_is_refused_before_any_work(beamtime, produced, capsys, monkeypatch, where):
     monkeypatch.chdir(beamtime)

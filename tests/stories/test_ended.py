@@ -41,6 +41,7 @@ def started(tmp_path, *words, **options):
     return process
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("how", WAYS)
 @pytest.mark.parametrize("before", [None, b"what was there"])
 def test_a_command_that_is_ended_while_it_writes(experiment, tmp_path, how, before):
@@ -64,6 +65,7 @@ def test_a_command_that_is_ended_while_it_writes(experiment, tmp_path, how, befo
     assert not before or result.read_bytes() == before
 
 
+@pytest.mark.thorough
 def test_a_command_that_shall_outlive_its_terminal_does(tmp_path):
     """``nohup`` has its caller ignore the loss of the terminal, and so do we."""
     frames = tmp_path / "m"

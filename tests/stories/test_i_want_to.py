@@ -73,6 +73,7 @@ print(xi.measure(scan, [xi.Roi("a", (0, 4), (0, 5))]).intensity.sizes["time"])
 """
 
 
+@pytest.mark.thorough
 def test_read_another_frame_format(copy, tmp_path):
     folder = tmp_path / "scan"
     folder.mkdir()
@@ -139,6 +140,7 @@ with ThreadPoolExecutor(2) as pool:
 """
 
 
+@pytest.mark.thorough
 def test_add_a_view_to_the_explorer(copy):
     copy.write("app/views/total.py", VIEW)
     entry = "ChangeList(model, self.channel), "

@@ -17,6 +17,8 @@ import xinsitu as xi
 from tests.helpers.camserver import camserver_bytes, ramp, stamp_of
 from xinsitu.errors import XinsituError
 
+pytestmark = pytest.mark.thorough
+
 SHAPE = (150, 200)
 FRAMES = 40
 ROIS = [xi.Roi("A", y=(20, 140), x=(10, 190))]

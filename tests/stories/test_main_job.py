@@ -51,6 +51,7 @@ def test_the_twenty_lines(experiment: Truth, tmp_path: Path) -> None:
     np.testing.assert_allclose(ratio, ratio[0], rtol=0.01)
 
 
+@pytest.mark.thorough
 def test_the_lines_of_the_readme_run_and_print_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,6 +108,7 @@ def test_cropping_first_gives_the_same_bits(experiment: Truth) -> None:
         np.testing.assert_array_equal(cropped[name].values, whole[name].values, err_msg=name)
 
 
+@pytest.mark.thorough
 def test_the_same_numbers_under_every_scheduler(experiment: Truth, tmp_path: Path) -> None:
     from distributed import Client, LocalCluster
 
@@ -132,6 +134,7 @@ def test_the_same_numbers_under_every_scheduler(experiment: Truth, tmp_path: Pat
     xr.testing.assert_equal(one.load(), two.load())
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore:no ROI has 'empty' as its background")
 def test_real_frames_go_the_whole_way(shared_data: Path, tmp_path: Path) -> None:
     folders = [shared_data / "i07" / "refl" / name for name in ("380404", "380405", "380406")]

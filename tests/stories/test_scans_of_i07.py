@@ -12,6 +12,8 @@ import pytest
 import xinsitu as xi
 from xinsitu.cli import main
 
+pytestmark = pytest.mark.thorough
+
 SCANS = {"380404": 61, "380405": 15, "380406": 14}
 RECIPE = """
 format = "xinsitu-recipe"

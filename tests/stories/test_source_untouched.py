@@ -47,6 +47,7 @@ def test_nothing_changes_below_the_source(source, tmp_path, monkeypatch, capsys)
         assert snapshot(source) == before, name
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore::xinsitu.XinsituWarning")
 def test_nothing_changes_below_real_data(shared_data, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -59,6 +59,7 @@ def test_the_page_is_walked_on_a_simulated_sample(experiment: Truth, tmp_path, m
     assert "spot_intensity" in names["table"].columns
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore::xinsitu.XinsituWarning")
 def test_the_page_is_walked_on_real_scans(shared_data: Path, tmp_path, monkeypatch, capsys):
     """Reflectivity at I07: the attenuation between the scans is what their common angles say, about 59 and 35."""

@@ -87,6 +87,7 @@ def test_what_cannot_be_compared():
 # -- appending --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_append_to_a_corrected_sample_from_its_file(tmp_path):
     first = series("time1", range(6), [[1000, 500]] * 3 + [[100, 50]] * 3)
     second = series("time2", range(100, 106), [[100, 50]] * 2 + [[400, 200]] * 4)
@@ -154,6 +155,7 @@ def test_report_holds_points_lines_and_factors():
     assert "WZ 10 ± " in str(report)
 
 
+@pytest.mark.thorough
 def test_lines_and_sums_as_in_the_text_book():
     """Growth 2 % per frame, factor 10, end points three frames apart: lines are right where sums are not."""
     rng = np.random.default_rng(3)

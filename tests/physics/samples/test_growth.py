@@ -109,6 +109,7 @@ def test_a_normalised_series_and_the_error_of_its_reference(counts):
     assert found.reference_errors.attrs["units"] == "1"
 
 
+@pytest.mark.thorough("20000-None-25")
 @pytest.mark.parametrize(
     ("counts", "strength", "repeats"),
     [(20, 300.0, 1000), (200, 100.0, 1000), (20_000, 10.0, 1000), (20, None, 25), (200, None, 25), (20_000, None, 25)],

@@ -40,6 +40,7 @@ def scan(tmp_path):
     return xi.open_measurement(folder(tmp_path / "time1", ends()), tz="UTC", logs=None)
 
 
+@pytest.mark.thorough
 def test_bounds_ride_along_into_series_samples_and_files(scan, tmp_path):
     series = xi.measure(scan, ROIS).compute()
     np.testing.assert_array_equal(series.time_bounds, scan.time_bounds)
