@@ -9,7 +9,7 @@ from bokeh.document import Document
 from bokeh.models import ColumnDataSource, Div
 from bokeh.protocol import Protocol
 
-from xinsitu.app.page.messages import in_one_message, one_message
+from xinsitu.app.page.messages import in_one_message, on_next_tick, one_message
 
 
 class Line:
@@ -89,3 +89,13 @@ def test_without_a_browser_it_only_acts():
     done = []
     in_one_message(Document(), lambda: done.append(1))()
     assert done == [1]
+
+
+def test_nothing_is_put_on_the_next_tick_of_a_tab_that_was_closed(tab):
+    on_next_tick(tab.document, lambda: None)
+    assert len(tab.document.session_callbacks) == 1
+    tab.document.destroy(tab.document.session_context.session)
+    on_next_tick(tab.document, lambda: None)  # as from a thread that was at work when the tab was closed
+    tab.document.callbacks._change_callbacks = None
+    with pytest.raises(AttributeError):  # any other fault is none of a closed tab
+        on_next_tick(tab.document, lambda: None)

@@ -18,6 +18,7 @@ from xinsitu.errors import FrameError, LayoutError, ResultExists
 from xinsitu.io.disk import write_whole
 from xinsitu.io.guard import refuse_among_frames
 
+from .messages import on_next_tick
 from .session import Session
 from .widgets import PLAIN, WIDTH, button, row, tipped
 
@@ -142,11 +143,8 @@ def _make(session: Session, filename: str, make: Callable[[Screen], bytes], *, b
         else:
             channel.file = (filename, result, channel.file[2] + 1)
 
-    def send(done: Future[bytes | Path]) -> None:
-        if document.session_context is not None:  # otherwise the tab was closed meanwhile
-            document.add_next_tick_callback(lambda: arrived(done))
-
-    _writer.submit(made, Screen.of(session.model)).add_done_callback(send)
+    making = _writer.submit(made, Screen.of(session.model))
+    making.add_done_callback(lambda done: on_next_tick(document, lambda: arrived(done)))
 
 
 def _among(folder: Path, sources: Sequence[Path]) -> bool:

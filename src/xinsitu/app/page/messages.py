@@ -39,3 +39,12 @@ def in_one_message(document: Document, action: Callable[[], object]) -> Callable
             action()
 
     return act
+
+
+def on_next_tick(document: Document, action: Callable[[], object]) -> None:
+    """Do something on the next tick, from any thread; nothing where the tab was closed meanwhile."""
+    try:
+        document.add_next_tick_callback(in_one_message(document, action))
+    except AttributeError:  # Bokeh takes a document apart before anybody hears of it
+        if hasattr(document.callbacks, "_change_callbacks"):
+            raise

@@ -37,7 +37,7 @@ from xinsitu.errors import XinsituError
 
 from .hands import in_reach, wire
 from .jobs import Latest, Rest
-from .messages import in_one_message
+from .messages import in_one_message, on_next_tick
 
 Value = TypeVar("Value")
 Seen = tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]
@@ -134,7 +134,7 @@ class Session:
 
     def _next(self, action: Callable[[], object]) -> None:
         """Do something on the next tick, from any thread; what it changes is one message."""
-        self.document.add_next_tick_callback(in_one_message(self.document, action))
+        on_next_tick(self.document, action)
 
     def _resting(self, action: Callable[[], object]) -> Rest:
         return Rest(action, lambda act: self.document.add_timeout_callback(in_one_message(self.document, act), REST))
