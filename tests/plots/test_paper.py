@@ -166,6 +166,7 @@ def test_names_of_events_at_one_time_stand_beside_each_other(series, x, style):
     assert all(left.x1 <= right.x0 for left, right in itertools.pairwise(boxes))
 
 
+@pytest.mark.thorough
 def test_all_letters_of_a_logarithmic_axis_are_of_one_size(series):
     figure = paper_figure(drawing(series, log=True))
     FigureCanvasAgg(figure).draw()
@@ -173,6 +174,7 @@ def test_all_letters_of_a_logarithmic_axis_are_of_one_size(series):
     assert len({text.get_fontsize() for text in labels if text.get_text()}) == 1
 
 
+@pytest.mark.thorough("50000.0-slide")
 @pytest.mark.parametrize("style", ["paper", "slide"])
 @pytest.mark.parametrize("ratio", [1.5, 4, 9, 25, 80, 300, 5e4, 1e9])
 def test_numbers_of_a_logarithmic_axis_stand_apart(series, ratio, style):

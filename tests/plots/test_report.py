@@ -125,6 +125,7 @@ def test_without_changes_events_recipe_or_flags_it_says_so():
 POISON = '</pre></style><script>alert(1)</script><img src=x onerror="alert(2)">\x1b[31m\u202e${x}{{y}}'
 
 
+@pytest.mark.thorough
 def test_nothing_in_a_result_does_anything_in_the_page():
     run = series(rois=(f"A {POISON}", "B"))
     run["measurement"] = ("time", [POISON] * 20 + ["run2"] * 20)
@@ -154,12 +155,14 @@ def test_nothing_in_a_result_does_anything_in_the_page():
     assert all(re.fullmatch(r"background:#[0-9a-f]{6}", style) for style in styles)
 
 
+@pytest.mark.thorough
 def test_it_asks_nothing_of_the_network():
     page = report_page(joined())
     assert "default-src 'none'" in page
     assert not re.search(r"(?:src|href|url)\s*[=(]\s*[\"']?(?:https?:)?//", page)
 
 
+@pytest.mark.thorough
 def test_attributes_that_make_no_sense_say_nothing():
     sample = joined().assign_attrs(rois="{", recipe="[1, 2]", sources='"x"', versions="7", correction="[]")
     assert "The result holds no recipe." in report_page(sample)
@@ -171,6 +174,7 @@ def test_a_long_run_stays_a_file_that_can_be_opened():
     assert len(page) < 3 * LARGE
 
 
+@pytest.mark.thorough
 def test_the_command_writes_it_once(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     xi.write_results(joined(), "S9.nc")

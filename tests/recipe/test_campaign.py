@@ -140,6 +140,7 @@ def test_what_a_sentence_proposes_can_be_put_into_the_recipe(beamtime, capsys):
     assert "(--" not in warned
 
 
+@pytest.mark.thorough
 def test_a_recipe_that_cannot_be_read_is_a_row_and_no_file_of_another_kind_is(beamtime, produced):
     """Its sample would be left out of the table unsaid: a comma is forgotten easily."""
     recipe = beamtime / "0902.toml"

@@ -73,6 +73,7 @@ def test_text_of_tag_270_ends_with_nul_inside_its_count():
     assert not any(header[offset + count :])
 
 
+@pytest.mark.thorough
 def test_independent_readers_read_the_same(truth):
     fabio = pytest.importorskip("fabio")
     for path in (

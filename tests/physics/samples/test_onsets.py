@@ -19,6 +19,7 @@ def grown(rates, rng, period=1.0):
     return xr.Dataset(data, {"time": time, "roi": [f"R{i}" for i in range(counts.shape[1])]})
 
 
+@pytest.mark.thorough
 def test_errors_are_right_over_a_thousand_repetitions():
     rng = np.random.default_rng(7)
     t, at, slope = np.arange(90.0), rng.uniform(30, 60, 1000), 0.06
@@ -78,6 +79,7 @@ def test_growth_that_bends_from_its_onset_on_has_errors_that_hold(growth):
     assert np.sqrt((pulls**2).mean()) < 2.5
 
 
+@pytest.mark.thorough
 def test_a_smooth_bend_has_no_onset():
     rng = np.random.default_rng(12)
     t = np.arange(160.0)[:, None] / 160
@@ -92,6 +94,7 @@ def wandering(decay, spread, rng, frames, rois):
     return 1 + scipy.signal.lfilter([1.0], [1.0, -decay], steps, axis=0)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("decay", "spread"), [(0.6, 0.04), (0.9, 0.05), (0.95, 0.01)])
 def test_a_beam_that_wanders_has_no_onset(decay, spread):
     rng = np.random.default_rng(13)
@@ -99,6 +102,7 @@ def test_a_beam_that_wanders_has_no_onset(decay, spread):
     assert found.delay.notnull().sum() <= 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("decay", "spread", "slope"), [(0.0, 0.04, 0.03), (0.6, 0.03, 0.02), (0.9, 0.02, 0.03), (0.95, 0.01, 0.01)]
 )
@@ -115,6 +119,7 @@ def test_errors_hold_in_a_beam_that_flickers_or_wanders(decay, spread, slope):
         assert 0.7 < np.sqrt((pulls**2).mean()) < most
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("slope", [0.0, -10.0])
 def test_a_line_through_zero_in_a_beam_that_wanders_has_no_onset(slope):
     """As behind a background: there the noise is no part of what is left."""

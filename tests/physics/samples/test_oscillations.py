@@ -61,6 +61,7 @@ def test_pulls_of_a_thousand_repetitions(period: float, noise: float, known: boo
     assert 0.85 < np.nanstd(damping) < 1.15
 
 
+@pytest.mark.thorough
 def test_noise_has_no_period() -> None:
     rng = np.random.default_rng(2)
     t = axis(rng)[:120]

@@ -77,6 +77,7 @@ CASES = {
 }
 
 
+@pytest.mark.thorough("backgrounds that share a region")
 @pytest.mark.parametrize("case", CASES)
 def test_errors_hold_whatever_is_shared(case: str) -> None:
     rois = CASES[case]
@@ -97,6 +98,7 @@ def test_errors_hold_whatever_is_shared(case: str) -> None:
         assert 0.92 < spread < 1.08
 
 
+@pytest.mark.thorough
 def test_independent_errors_would_not_hold() -> None:
     """The truth of the test above can tell: without covariances pulls are off by a third."""
     rois = CASES["one inside another"]
@@ -118,6 +120,7 @@ def test_the_level_of_whole_frames_counts_in_all() -> None:
     assert 0.92 < spread < 1.08
 
 
+@pytest.mark.thorough("monitor")
 @pytest.mark.parametrize("by", ["monitor", "background"])
 def test_what_frames_are_divided_by_is_in_no_ratio(by: str) -> None:
     rois = CASES["one small background for all"]
@@ -209,6 +212,7 @@ def test_names_that_are_not_there() -> None:
         xi.fraction(series.drop_vars("intensity"), ["A", "B"])
 
 
+@pytest.mark.thorough
 def test_a_sample_keeps_what_ratios_need(tmp_path) -> None:
     rois = CASES["one small background for all"]
     scan = counts().isel(time=slice(0, 40)).assign_coords(measurement="time1", frame=("time", np.arange(40)))
