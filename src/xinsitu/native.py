@@ -98,6 +98,18 @@ class Heads(ctypes.Structure):
     )
 
 
+class Table(ctypes.Structure):
+    """Columns of which rows of text are made; the same fields in the same order stand in ``_texts.c``."""
+
+    _fields_ = (
+        ("kinds", ctypes.c_char_p),
+        *((name, ctypes.c_void_p) for name in ("cells", "ends", "powers")),
+        *((name, ctypes.c_int64) for name in ("rows", "columns")),
+        ("out", ctypes.c_void_p),
+        ("length", ctypes.c_int64),
+    )
+
+
 def fingerprint(sources: Iterable[Path]) -> str:
     """Hash of C sources, by which a library that was built from older ones is known."""
     content = b"".join(path.read_bytes() for path in sorted(sources))

@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 
 import xinsitu as xi
+from xinsitu import native
 from xinsitu.io import tables
 
 
@@ -29,6 +30,13 @@ def series_of(number: int, **attrs: str) -> xr.Dataset:
     return xr.Dataset({"intensity": (("time", "roi"), values)} | whole, coords, attrs)
 
 
+@pytest.fixture(params=["compiled", "numpy"])
+def kernel(request, monkeypatch):
+    if request.param == "numpy":
+        monkeypatch.setattr(native, "function", lambda name: None)
+
+
+@pytest.mark.usefixtures("kernel")
 @pytest.mark.parametrize("layout", ["wide", "long"])
 @pytest.mark.parametrize("attrs", [{}, {"time_zone_source": "unknown"}])
 @pytest.mark.parametrize("number", [1, 300])
@@ -44,6 +52,34 @@ def test_a_table_is_written_as_pandas_writes_it(tmp_path, monkeypatch, layout, a
     monkeypatch.setattr(tables, "_csv", by_pandas)
     path = xi.write_csv(series_of(number, **attrs), tmp_path / "s.csv", layout=layout)
     assert path.read_bytes() == written[0]
+
+
+EXPECTED = [
+    "2014-05-28T00:00:00.000000Z,1401235200.0,0.0,2014-05-28 01:02:03.500000,,0,0,0.1,5e-324,-9223372036854775808,,0.1",
+    "2014-05-28T00:00:01.000000Z,1401235201.0,1.0,,'+1,9223372036854775808,1,,1e+16,9223372036854775807,1.5,inf",
+    '2014-05-28T00:00:02.000000Z,1401235202.0,2.0,1969-12-31 00:00:00,"ü,\x00z",18446744073709551615,254,-inf,,0,x,'
+    "2.2250738585072014e-308",
+    "2014-05-28T00:00:03.000000Z,1401235203.0,3.0,,'@,1,255,1e-45,-0.0,-1,,0.3333333333333333",
+]
+
+
+@pytest.mark.usefixtures("kernel")
+def test_hard_values_are_written_as_they_always_were(tmp_path):
+    time = np.datetime64("2014-05-28", "ns") + np.arange(4) * np.timedelta64(1, "s")
+    stamp = np.array(["2014-05-28T01:02:03.5", "NaT", "1969-12-31", "NaT"], dtype="datetime64[ns]")
+    columns = {
+        "stamp": stamp,
+        "word": ["", "+1", "ü,\x00z", "@"],
+        "flags": np.array([0, 2**63, 2**64 - 1, 1], dtype="uint64"),
+        "byte": np.array([0, 1, 254, 255], dtype="uint8"),
+        "single": np.array([0.1, np.nan, -np.inf, 1e-45], dtype="float32"),
+        "least": [5e-324, 1e16, np.nan, -0.0],
+        "whole": [-(2**63), 2**63 - 1, 0, -1],
+        "object": np.array([None, 1.5, "x", float("nan")], dtype=object),
+    }
+    coords = {"time": time, "roi": ["é"]} | {name: ("time", values) for name, values in columns.items()}
+    series = xr.Dataset({"intensity": (("time", "roi"), [[0.1], [np.inf], [2.2250738585072014e-308], [1 / 3]])}, coords)
+    assert xi.write_csv(series, tmp_path / "s.csv").read_bytes().decode().splitlines()[1:] == EXPECTED
 
 
 @pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", "\n", "  =", "＝", "＠"])

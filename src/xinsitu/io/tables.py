@@ -13,6 +13,7 @@ import xarray as xr
 
 from xinsitu import schema
 from xinsitu.errors import SchemaError
+from xinsitu.kernels.texts import Column, table_rows
 
 from .disk import refuse_existing, write_whole
 
@@ -133,36 +134,32 @@ def write_csv(
 
 
 TOGETHER = 4096
-"""Rows of which the texts of all cells are in memory at once."""
+"""Rows that are made into text at a time."""
 
 
 def _csv(table: pd.DataFrame, offset: str) -> bytes:
-    """Return what ``DataFrame.to_csv`` writes, column by column, which takes a third of the time."""
+    """Return what ``DataFrame.to_csv`` writes, column by column, which takes a tenth of the time."""
     head = ",".join(_quoted(str(name)) for name in (table.index.name, *table.columns))
-    text = [f"{head}\n"]
     index = pd.DatetimeIndex(table.index)
     plain = index if index.tz is None else index.tz_convert(None)  # UTC
     time = np.asarray(plain.to_numpy(), dtype="datetime64[us]")
+    columns = [table.iloc[:, number] for number in range(table.shape[1])]
+    text = [f"{head}\n".encode()]
     for first in range(0, len(table), TOGETHER):
         some = slice(first, first + TOGETHER)
-        stamps: list[str] = np.datetime_as_string(time[some]).tolist()
-        cells = [[f"{stamp}{offset}" for stamp in stamps]]
-        cells += [_cells(table.iloc[some, column]) for column in range(table.shape[1])]
-        text.extend(f"{row}\n" for row in map(",".join, zip(*cells, strict=True)))
-    return "".join(text).encode()
+        stamps = [f"{stamp}{offset}" for stamp in np.datetime_as_string(time[some]).tolist()]
+        text.append(table_rows([stamps, *(_cells(column.iloc[some]) for column in columns)]))
+    return b"".join(text)
 
 
-def _cells(column: pd.Series[Any]) -> list[str]:
-    """Texts of a column: the shortest digits that give a number back, nothing for NaN."""
-    if column.dtype.kind == "f":
-        values = column.to_numpy()
-        texts = list(map(repr, values.tolist())) if values.dtype == np.float64 else list(map(str, values))
-        for place in np.flatnonzero(np.isnan(values)).tolist():
-            texts[place] = ""
-        return texts
-    if column.dtype.kind in "iu":
-        return list(map(str, column.tolist()))
-    return ["" if missing else _quoted(str(cell)) for cell, missing in zip(column, column.isna(), strict=True)]
+def _cells(column: pd.Series[Any]) -> Column:
+    """Numbers of a column, or the texts of its cells; nothing for NaN."""
+    if column.dtype == np.float64:
+        return column.to_numpy()
+    if column.dtype.kind in "iu" and column.dtype != np.uint64:
+        return column.to_numpy().astype(np.int64)
+    cells = column.to_numpy() if column.dtype.kind == "f" else column  # digits of single precision are fewer
+    return ["" if missing else _quoted(str(cell)) for cell, missing in zip(cells, column.isna(), strict=True)]
 
 
 def _quoted(cell: str) -> str:

@@ -121,7 +121,7 @@ def kernel_of(
     places = np.array([_places(roi) for roi in rois], dtype=np.int64)
     whole = [part for roi in rois for part in _whole_moments(roi)]
     powers = [part for roi in rois for part in (roi.powers or (None, None))]
-    moments = _pointers(whole), _pointers(powers)
+    moments = pointers(whole), pointers(powers)
     job = Job(
         **dict(zip(("flat", "gain"), map(_address, floats), strict=True)),
         **dict(zip(("mask", "dead"), map(_address, flags), strict=True)),
@@ -161,5 +161,6 @@ def _address(array: npt.NDArray[Any] | None) -> int | None:
     return None if array is None else array.ctypes.data
 
 
-def _pointers(arrays: Sequence[Doubles | None]) -> Any:  # noqa: ANN401 - a ctypes array
+def pointers(arrays: Sequence[npt.NDArray[Any] | None]) -> Any:  # noqa: ANN401 - a ctypes array
+    """Addresses of arrays, one behind the other, which hold none of them in memory."""
     return (ctypes.c_void_p * max(len(arrays), 1))(*map(_address, arrays))
