@@ -8,6 +8,8 @@ import xarray as xr
 
 from tests.helpers.camserver import camserver_bytes
 from xinsitu import open_measurement
+from xinsitu.io.periods import behind_rhythm
+from xinsitu.io.survey import survey
 from xinsitu.schema import FrameStatus
 
 
@@ -58,3 +60,44 @@ def test_a_clock_that_was_set_back_puts_all_that_follows_in_doubt(tmp_path):
 def test_frames_of_an_older_series_leave_the_others_alone(tmp_path):
     data = open_measurement(folder(tmp_path / "m", [30, 31, 2, 3, 34, 35, 36]), tz="UTC", order_error="ignore")
     assert np.flatnonzero(data.frame_status != FrameStatus.OK).tolist() == [2, 3]
+
+
+def rhythm(seconds, resolution=1.0, number=None):
+    micro = (np.floor(np.asarray(seconds) / resolution) * resolution * 1e6).astype("int64")
+    number = np.arange(len(micro)) if number is None else number
+    found = behind_rhythm(micro, number, np.zeros(len(micro), bool), resolution=resolution * 1e6)
+    return [first for first, _ in found]
+
+
+@pytest.mark.parametrize(
+    ("period", "back", "resolution"), [(10, 3, 1), (4.3, 3.7, 1), (1, 0.15, 1e-3), (0.92, 0.8, 1e-6)]
+)
+def test_a_clock_that_was_set_back_by_less_than_a_frame_is_told_by_the_rhythm(period, back, resolution):
+    seconds = period * np.arange(60) + 0.4
+    assert rhythm(seconds, resolution) == []
+    assert rhythm(seconds - back * (np.arange(60) > 40), resolution) == [41]
+
+
+def test_jitter_pauses_lost_frames_and_other_rhythms_are_no_clock_that_was_set_back():
+    rng, number = np.random.default_rng(3), np.arange(300)
+    for period, resolution in ((0.92, 1.0), (2.67, 1.0), (10.0, 1.0), (1.0, 1e-6)):
+        even = period * number
+        late = np.maximum.accumulate(even + (rng.random(300) < 0.1) * rng.exponential(5 * period, 300))
+        faster = np.cumsum(np.where(number < 150, period, 0.4 * period))
+        paused = even + 30 * period * np.cumsum(rng.random(300) < 0.05)
+        kept = rng.random(300) > 0.2
+        drifting = np.cumsum(period * (1 + 0.5 * np.sin(number / 40)))
+        uneven = np.cumsum(period * (1 + 0.3 * rng.exponential(size=300)))
+        scattered = even + 0.1 * period * rng.normal(size=300)
+        for seconds in (even, late, faster, paused, drifting, uneven, scattered, even + 4 * period * (number // 4)):
+            assert rhythm(seconds + 0.3, resolution) == []
+        assert rhythm(even[kept], resolution, number[kept]) == []
+
+
+def test_frames_behind_a_small_set_back_are_flagged_and_said(tmp_path):
+    seconds = [10 * number - 6 * (number > 7) for number in range(16)]
+    with pytest.warns(UserWarning, match=r"m_00008.tif is stamped some 6 s too early for the rhythm"):
+        data = open_measurement(folder(tmp_path / "m", seconds), tz="UTC")
+    assert np.flatnonzero(data.frame_status == FrameStatus.DOUBTFUL_TIME).tolist() == list(range(8, 16))
+    told = str(survey(tmp_path / "m", tz="UTC"))
+    assert "8 frames are in doubt, as the clock was set back, m_00008.tif first" in told

@@ -1,4 +1,4 @@
-"""Times finer than the stamps, from a steady period; only where every stamp agrees with it.
+"""The rhythm of frames: stamps that contradict it, and times finer than the stamps where all agree with a period.
 
 A segment is the longest run of frames with one start ``t0`` such that
 
@@ -17,6 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from xinsitu.errors import TimeError
+
+BESIDE, FEWEST = 10, 4
+"""Frames on each side whose stamps tell the rhythm, fewer beside a pause, and how many it takes."""
+CLEAR, COARSE, PART = 5.0, 1.5, 0.1
+"""A clock was set back by at least so many times the scatter of the steps, the resolution, and the time of a frame."""
 
 
 class Segments(NamedTuple):
@@ -111,3 +116,42 @@ def _longest(
     empty = np.flatnonzero(low >= high)
     length = int(empty[0]) if len(empty) else end - start
     return start + length, float(low[length - 1]), float(high[length - 1])
+
+
+def behind_rhythm(
+    stamps: npt.NDArray[np.int64], number: npt.NDArray[np.int64], breaks: npt.NDArray[np.bool_], *, resolution: float
+) -> list[tuple[int, float]]:
+    """Find where a clock was set back by less than the time from frame to frame, and by how many microseconds.
+
+    A step is too short for the rhythm, and the frames behind it stay earlier than all before it were; a frame that was
+    stamped late, and those that catch up with it, do not. The faster rhythm of the two sides decides.
+
+    Examples
+    --------
+    >>> stamps = 10_000_000 * np.arange(16) - 4_000_000 * (np.arange(16) > 7)
+    >>> behind_rhythm(stamps, np.arange(16), np.zeros(16, bool), resolution=1e6)
+    [(8, 4000000.0)]
+    """
+    if len(stamps) < 2 * FEWEST:
+        return []
+    from scipy.ndimage import median_filter
+
+    steps, frames = np.diff(stamps).astype(np.float64), np.maximum(np.diff(number), 1)
+    usual = median_filter(steps / frames, size=9, mode="nearest")
+    low, high = np.quantile(steps / frames - usual, [0.16, 0.84])
+    scatter = max((high - low) ** 2 - resolution**2, 0.0) ** 0.5 / 2
+    margin = np.maximum(COARSE * resolution + CLEAR * scatter, PART * usual)
+    paused = steps > 1.5 * np.minimum(usual, np.median(usual)) * frames + 2 * resolution
+    parts = np.concatenate(([0], np.flatnonzero(paused | breaks[1:]) + 1, [len(stamps)]))
+    found = []
+    for first in np.flatnonzero(usual * frames - steps > margin) + 1:
+        part = np.searchsorted(parts, first, "right")
+        sides = slice(max(first - BESIDE, parts[part - 1]), first), slice(first, min(first + BESIDE, parts[part]))
+        if min(side.stop - side.start for side in sides) < FEWEST:
+            continue
+        pace = min(float(np.ptp(stamps[side]) / frames[side.start : side.stop - 1].sum()) for side in sides)
+        before, behind = (stamps[side] - stamps[first] - pace * (number[side] - number[first]) for side in sides)
+        shortest = min(before[-1], before.min() - np.median(behind))
+        if shortest > margin[first - 1]:
+            found.append((int(first), float(before[-1])))
+    return found

@@ -154,11 +154,12 @@ class SeriesSurvey:
             lines.append(
                 f"no stamp  {int(axis.interpolated.sum())} frames, {names[int(axis.interpolated.argmax())]} first"
             )
-        if axis.doubtful.any():
-            lines.append(
-                f"doubtful  {int(axis.doubtful.sum())} frames are stamped before 1995 or in the future, "
-                f"{names[int(axis.doubtful.argmax())]} first"
-            )
+        for doubtful, why in (
+            (axis.impossible, "are stamped before 1995 or in the future"),
+            (axis.set_back, "are in doubt, as the clock was set back"),
+        ):
+            if doubtful is not None and doubtful.any():
+                lines.append(f"doubtful  {int(doubtful.sum())} frames {why}, {names[int(doubtful.argmax())]} first")
         if axis.stale.any():
             first_stale = int(axis.stale.argmax())
             lines.append(

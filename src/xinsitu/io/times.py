@@ -18,7 +18,7 @@ from xinsitu.clock import parse_stamps, utc_of
 from xinsitu.errors import TimeError, warn
 from xinsitu.schema import microseconds_from_time
 
-from .periods import by_period
+from .periods import behind_rhythm, by_period
 
 if TYPE_CHECKING:
     from .options import Time
@@ -268,7 +268,25 @@ def _checked(axis: TimeAxis, readings: Readings, order_error: str) -> TimeAxis:
         )
     if len(known) < len(utc):
         utc = _interpolate(utc, readings.number, known)
-    return replace(axis, microseconds=utc, stale=stale, set_back=_set_back(utc, stale))
+    set_back = _set_back(utc, stale)
+    if axis.source == "stamp" and not stale.any():
+        set_back = _set_back_within(axis, readings, known)
+    return replace(axis, microseconds=utc, stale=stale, set_back=set_back)
+
+
+def _set_back_within(axis: TimeAxis, readings: Readings, known: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_] | None:
+    """Find frames behind a clock's being set back by less than the time from frame to frame, and say so once."""
+    new = np.diff(readings.scan[known], prepend=readings.scan[known[0]]) != 0
+    stamps, number = axis.microseconds[known], readings.number[known]
+    found = behind_rhythm(stamps, number, new, resolution=axis.resolution * 1e6)
+    if not found:
+        return None
+    first, early = known[found[0][0]], found[0][1] / 1e6
+    warn(
+        f"{readings.source}: {readings.names[first]} is stamped some {early:.2g} s too early for the rhythm of the "
+        "frames, and those behind it stay so: the clock was set back; all from it on are flagged doubtful_time"
+    )
+    return np.asarray(np.arange(len(axis.microseconds)) >= first)
 
 
 def _set_back(utc: npt.NDArray[np.int64], stale: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_] | None:
