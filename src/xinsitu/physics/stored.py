@@ -55,17 +55,28 @@ class Stored:
         return cls(array, found[0][0], np.concatenate(frames).astype(np.int64), rows, columns, image.data.chunks[0])
 
     @property
-    def together(self) -> int:
-        """Frames that are read at once: as many as stay in the cache; of chunks that files hold, whole ones."""
-        array, chunk = self.array, max(self.sizes)
+    def file_per_frame(self) -> bool:
+        """Whether some frames are read as quickly as many."""
+        array = self.array
         while not hasattr(array, "file_per_frame") and hasattr(array, "array"):
             array = array.array
-        rows, columns = (
-            len(range(*cut.indices(size)))
-            for cut, size in zip((self.rows, self.columns), self.array.shape[1:], strict=True)
-        )
-        number = max(1, IN_CACHE // max(1, rows * columns * int(self.array.dtype.itemsize)))
-        return number if getattr(array, "file_per_frame", False) else max(1, number // chunk) * chunk
+        return bool(getattr(array, "file_per_frame", False))
+
+    @property
+    def together(self) -> int:
+        """Frames that are read at once: as many as stay in the cache; of chunks that files hold, whole ones."""
+        chunk, number = max(self.sizes), self.in_cache(len(range(*self.rows.indices(self.array.shape[1]))))
+        return number if self.file_per_frame else max(1, number // chunk) * chunk
+
+    def in_cache(self, rows: int) -> int:
+        """Frames of which so many rows stay in the cache, at least one."""
+        columns = len(range(*self.columns.indices(self.array.shape[2])))
+        return max(1, IN_CACHE // max(1, rows * columns * int(self.array.dtype.itemsize)))
+
+    def some(self, frames: slice, rows: slice) -> npt.NDArray[Any]:
+        """Read rows of some of the frames."""
+        cut = _of_range(self.array.shape[1], [self.rows, rows])
+        return self.read(self.array, self.frames[frames], (slice(cut.start, cut.stop, cut.step), self.columns))
 
     @staticmethod
     def read(array: Any, frames: npt.NDArray[np.int64], part: tuple[slice, slice]) -> npt.NDArray[Any]:  # noqa: ANN401

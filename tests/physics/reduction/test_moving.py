@@ -5,11 +5,15 @@ from __future__ import annotations
 import tracemalloc
 
 import dask.array as da
+import h5py
 import numpy as np
 import pytest
+import tifffile
 import xarray as xr
 
 import xinsitu as xi
+from xinsitu.io.formats.stack import FrameStack
+from xinsitu.kernels import compiled
 from xinsitu.physics.reduction import tracking
 from xinsitu.schema import Quality
 from xinsitu.values import Key, KeyFrame
@@ -142,3 +146,80 @@ def test_a_stack_larger_than_the_limit_is_tracked_chunk_by_chunk_each_once():
     assert sorted(read) == list(range(number // chunk))
     assert not found.lost.any()
     assert found.roi.path[-1].y == (50 + 99, 71 + 99)
+
+
+def in_files(room, frames, *, as_one=False, on_error="raise"):
+    """The same frames in a folder, or in one HDF5 file, seven in a chunk."""
+    if as_one:
+        with h5py.File(room / "run_master.h5", "w") as file:
+            file.create_dataset("entry/data/data", data=frames, chunks=(7, *frames.shape[1:]))
+        return xi.open_measurement(room / "run_master.h5", time="frame")
+    for number, frame in enumerate(frames):
+        tifffile.imwrite(room / f"run_{number:05d}.tif", frame, datetime="2014:05:28 10:00:00", metadata=None)
+    return xi.open_measurement(room, instrument="generic", tz="UTC", order_error="ignore", on_error=on_error)
+
+
+def recipes(rng):
+    """What is done to frames before a spot is looked for in them, by name."""
+    flat, dark = (xr.DataArray(rng.normal(mean, 0.05, SHAPE), dims=("y", "x")) for mean in (1, 0.3))
+    mask = xr.DataArray(rng.random(SHAPE) < 0.05, dims=("y", "x"))
+    far = xi.Background(y=(50, 58), x=(3, 60), mode="subtract")
+    return {
+        "nothing": None,
+        "median": xi.Correction(median=3, flatfield=flat),
+        "all": xi.Correction(median=5, flatfield=flat, mask=mask, background=far, dark=dark),
+    }
+
+
+@pytest.mark.thorough("file_per_frame-median-compiled")
+@pytest.mark.parametrize("kernel", ["compiled", "numpy"])
+@pytest.mark.parametrize("recipe", ["nothing", "median", "all"])
+@pytest.mark.parametrize("as_one", [False, True], ids=["file_per_frame", "as_one"])
+def test_frames_in_files_are_looked_at_as_those_in_memory(recipe, kernel, as_one, tmp_path, monkeypatch):
+    """Only rows near the ROI are read, and more where it leaves them: the same bits, whatever is read."""
+    if kernel == "numpy":
+        monkeypatch.setattr(compiled, "library", lambda: None)
+    image, _ = wandering(24)
+    scan = in_files(tmp_path, image.values, as_one=as_one)
+    roi, correction = xi.Roi("spot", (8, 33), (18, 43), background=("edge",)), recipes(np.random.default_rng(3))[recipe]
+    own, seen = tracking.Follower.look, {}
+
+    def noted(follower, number, most, box):
+        looks = own(follower, number, most, box)
+        for place, look in enumerate(looks):
+            np.testing.assert_array_equal(look, seen.setdefault((number + place, *box.tolist()), look))
+        return looks
+
+    monkeypatch.setattr(tracking.Follower, "look", noted)
+    found = [xi.track(scan, roi, correction=correction)]
+    monkeypatch.setattr(tracking, "MARGIN", 0)
+    found += [xi.track(scan, roi, correction=correction), xi.track(scan.load(), roi, correction=correction)]
+    assert len(found[0].roi.path) > 10
+    assert len({one.roi for one in found}) == 1
+    assert not any(one.lost.any() for one in found)
+
+
+def test_of_frames_in_files_only_rows_near_the_roi_are_read(tmp_path, monkeypatch):
+    image, _ = wandering(24)
+    far = np.pad(image.values, ((0, 0), (0, 200), (0, 0)))
+    scan, read, own = in_files(tmp_path, far), [], FrameStack._fill
+
+    def noted(stack, result, frames, rows, columns):
+        read.append(len(frames) * len(rows))
+        own(stack, result, frames, rows, columns)
+
+    monkeypatch.setattr(FrameStack, "_fill", noted)
+    found = xi.track(scan, xi.Roi("spot", (8, 33), (18, 43), background=("edge",)))
+    assert not found.lost.any()
+    assert sum(read) < 24 * 260 / 2
+
+
+def test_frames_that_cannot_be_read_are_said_once_and_the_spot_is_lost_there(tmp_path):
+    image, _ = wandering(12)
+    scan = in_files(tmp_path, image.values, on_error="nan")
+    for number in (4, 5, 9):
+        (tmp_path / f"run_{number:05d}.tif").unlink()
+    with pytest.warns(xi.XinsituWarning, match="cannot be read") as heard:
+        found = xi.track(scan, xi.Roi("spot", (8, 33), (18, 43), background=("edge",)))
+    assert [str(one.message).partition(" because")[0] for one in heard] == ["3 of 12 frames are NaN"]
+    assert np.flatnonzero(found.lost).tolist() == [4, 5, 9]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -94,6 +94,24 @@ class Steps(Plan):
             total = total + each * image.values[rows, columns]
             variance = variance + each**2 * image.variance[rows, columns]
         return total, variance
+
+    def of_rows(self, rows: slice) -> Steps:
+        """Return the same steps for some rows of the frames, which hold all boxes."""
+        images = (replace(one, values=one.values[rows], variance=one.variance[rows]) for one in self.images)
+        return replace(
+            self,
+            flat=None if self.flat is None else self.flat[rows],
+            mask=None if self.mask is None else self.mask[rows],
+            dead=None if self.dead is None else (self.dead[0][rows], self.dead[1]),
+            boxes=None if self.boxes is None else tuple(moved_up(box, rows.start) for box in self.boxes),
+            images=tuple(images),
+        )
+
+
+def moved_up(box: Box, rows: int) -> Box:
+    """Return a box as it is counted in frames without so many of their first rows."""
+    (top, bottom), columns = box
+    return (top - rows, bottom - rows), columns
 
 
 def filtered(raw: kernels.Frames, steps: Steps, per_frame: Doubles, box: Box | None = None) -> kernels.Floats:

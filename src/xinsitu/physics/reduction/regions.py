@@ -13,7 +13,7 @@ import numpy as np
 from xinsitu.kernels import Doubles
 from xinsitu.kernels.statistics import Layout, Pair, Shape, edge_of
 from xinsitu.physics.blocks import Plan
-from xinsitu.physics.corrections.framewise import Steps
+from xinsitu.physics.corrections.framewise import Steps, moved_up
 from xinsitu.values import EDGE, OWN_EDGE, Box
 
 from .packed_numbers import Columns
@@ -154,6 +154,11 @@ class Measurements(Plan):
         if self.asks_median:
             kept.append("excess")
         return Layout.of([self._kept(region, tuple(kept)) for region in self.regions], self.pairs)
+
+    def of_rows(self, rows: slice) -> Measurements:
+        """Return the same for some rows of the frames, which hold all that is needed."""
+        regions = (replace(region, box=moved_up(region.box, rows.start)) for region in self.regions)
+        return replace(self, steps=self.steps.of_rows(rows), regions=tuple(regions))
 
     def _kept(self, region: Region, profiles: tuple[str, ...]) -> Shape:
         """Which statistics of a region are kept."""

@@ -11,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xinsitu.errors import RoiError
-from xinsitu.kernels import Doubles
-from xinsitu.physics.blocks import frames_in_block, in_blocks, pixel_index
+from xinsitu.errors import RoiError, warn
+from xinsitu.kernels import DARK, UNREAD, Doubles, marked
+from xinsitu.physics.blocks import frames_in_block, in_blocks, is_lazy, pixel_index
 from xinsitu.physics.corrections.correction import Correction
+from xinsitu.physics.stored import Stored
 from xinsitu.schema import image_of
 from xinsitu.values import KeyFrame, Roi, RoiSet
+from xinsitu.variables import Called, remarks_on_frames
 
 from .moving import Boxes, key_of
 from .quantities import LOW_COUNTS, centre_block
@@ -24,7 +26,9 @@ from .regions import Measurements
 from .roi_plan import fitted
 
 AHEAD = 64
-"""Frames that are looked at together, at most, while the spot stays where it is."""
+"""Frames that are read, and looked at together while the spot stays where it is, at most."""
+MARGIN = 8
+"""Rows on each side of a ROI that are read with it, until it leaves them."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,11 @@ def track(
     RoiError
         The ROI does not lie in the image, all of it.
 
+    Warns
+    -----
+    XinsituWarning
+        Frames cannot be read; the spot is lost there.
+
     Examples
     --------
     >>> frame = np.arange(4)[:, None, None]
@@ -107,63 +116,119 @@ def track(
     moving = replace(first, moving=fit.per_frame.shape[1], measures=frozenset(("com", "intensity")))
     shared = fit.shared.compute() if hasattr(fit.shared, "compute") else fit.shared
     limits = np.array([pixel_index(image, "y"), pixel_index(image, "x")], dtype=np.int64)
-    follower = Follower(replace(fit.plan, regions=(moving, *rest)), limits, max_step, shared)
+    nearby = Nearby(image, replace(fit.plan, regions=(moving, *rest)))
+    follower = Follower(nearby, fit.per_frame, limits, max_step, shared)
     boxes, lost = np.empty((image.sizes["time"], 4), dtype=np.int64), np.zeros(image.sizes["time"], dtype=bool)
-    box = np.array([*roi.y, *roi.x], dtype=np.int64)
-    for block in _blocks(image):
-        raw, rows, number, ahead = image.isel(time=block).values, fit.per_frame[block], 0, 1
-        while number < len(raw):
-            looks = follower.look(raw[number : number + ahead], rows[number : number + ahead], box)
-            before, ahead = box, min(2 * ahead, AHEAD)
-            for look in looks:
-                place = block.start + number
-                box, lost[place] = follower.next_box(raw[number : number + 1], rows[number : number + 1], before, look)
-                boxes[place], number = box, number + 1
-                if (box != before).any():  # the frames behind were looked at where the spot is no more
-                    ahead = 1
-                    break
+    box, number, ahead = np.array([*roi.y, *roi.x], dtype=np.int64), 0, 1
+    while number < len(boxes):
+        looks = follower.look(number, ahead, box)
+        moved, gone = follower.led(looks, box, box)
+        rests = int(np.argmax([*(moved != box).any(axis=1), True]))  # the frames behind were looked at in vain
+        boxes[number : number + rests], lost[number : number + rests] = box, gone[:rests]
+        number, ahead = number + rests, min(2 * ahead, AHEAD)
+        if rests < len(looks):
+            box, lost[number] = follower.next_box(number, box, moved[rests])
+            boxes[number], number, ahead = box, number + 1, 1
+    for text in remarks_on_frames(nearby.lost[UNREAD], nearby.lost[DARK], Called.of(data)) if is_lazy(image) else ():
+        warn(text)
     coords = {name: image[name] for name in image.coords if image[name].dims in ((), ("time",))}
     named = xr.DataArray(lost, dims="time", coords=coords, name="lost", attrs={"long_name": f"{roi.name} was lost"})
     return Track(replace(roi, path=tuple(_key_frames(boxes, image))), named)
+
+
+class Nearby:
+    """The rows near a ROI of some frames, and the plan for these rows; of frames in files no others are read.
+
+    Where the ROI leaves them, more are read on each side, twice as many each time. ``lost``: which frames turned out to
+    be NaN, for each reason.
+    """
+
+    def __init__(self, image: xr.DataArray, plan: Measurements) -> None:
+        self._image, self._plan = image, plan
+        self._stored = None if image.chunks is None else Stored.behind(image)
+        self._margin = MARGIN if self._stored else image.sizes["y"]
+        self._first, self._raw, self._rows, self._of_rows = 0, np.empty((0, 0, 0)), slice(0, 0), plan
+        self._ends = np.cumsum([block.stop - block.start for block in _blocks(image)])
+        self.lost = {why: np.zeros(image.sizes["time"], dtype=bool) for why in (UNREAD, DARK)}
+
+    def frames(self, number: int, most: int, rows: tuple[int, int]) -> tuple[npt.NDArray[Any], Measurements]:
+        """Frames from ``number`` on, at least one and at most so many, that hold rows and what they depend on."""
+        rows = self._needed(rows)
+        held = self._rows.start <= rows[0] and rows[1] <= self._rows.stop
+        if not held:
+            self._margin *= 2 if self._rows.stop else 1
+            low, high = max(0, rows[0] - self._margin), min(self._image.sizes["y"], rows[1] + self._margin)
+            self._rows, self._of_rows = slice(low, high), self._plan.of_rows(slice(low, high))
+        if not held or not 0 <= number - self._first < len(self._raw):
+            self._first, self._raw = number, self._read(number)
+            for why, lost in self.lost.items():
+                lost[number : number + len(self._raw)] = marked(self._raw, why)
+        return self._raw[number - self._first :][:most], self._of_rows
+
+    def _needed(self, rows: tuple[int, int]) -> tuple[int, int]:
+        """With the rows of backgrounds, and the halo of all."""
+        steps = self._plan.steps
+        bounds = [rows, *(region.box[0] for region in self._plan.regions[1:]), *(box[0] for box in steps.boxes or ())]
+        low, high = min(bound[0] for bound in bounds) - steps.halo, max(bound[1] for bound in bounds) + steps.halo
+        return max(0, low), min(self._image.sizes["y"], high)
+
+    def _read(self, number: int) -> npt.NDArray[Any]:
+        """Read some frames, or all up to the end of a chunk that is read as a whole."""
+        behind = int(self._ends[np.searchsorted(self._ends, number, side="right")])
+        if self._stored is None:
+            return np.asarray(self._image.isel(time=slice(number, behind)).data)
+        if self._stored.file_per_frame:
+            some = min(AHEAD, self._stored.in_cache(self._rows.stop - self._rows.start))
+            behind = min(number + some, self._image.sizes["time"])
+        return self._stored.some(slice(number, behind), self._rows)
 
 
 @dataclass(frozen=True)
 class Follower:
     """What is measured to follow a spot: the first region moves, the others are its background."""
 
-    plan: Measurements
+    nearby: Nearby
+    per_frame: Doubles
     limits: npt.NDArray[np.int64]
     max_step: float
     shared: float | None
 
-    def look(self, raw: npt.NDArray[Any], rows: Doubles, box: npt.NDArray[np.int64]) -> Doubles:
-        """Centre of mass in a box, and its significance, in each of some frames."""
+    def look(self, number: int, most: int, box: npt.NDArray[np.int64]) -> Doubles:
+        """Centre of mass in a box, and its significance, in frames from ``number`` on, at most so many."""
+        top, bottom = (int(bound - self.limits[0, 0]) for bound in box[:2])
+        raw, plan = self.nearby.frames(number, most, (top, bottom))
+        rows = self.per_frame[number : number + len(raw)]
         told = np.concatenate([rows, np.broadcast_to(box, (len(rows), 4))], axis=1)
-        return centre_block(raw, told, plan=self.plan, shared=self.shared)
+        return centre_block(raw, told, plan=plan, shared=self.shared)
+
+    def led(
+        self, looks: Doubles, here: npt.NDArray[np.int64], before: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """Boxes to which looks lead from here, and which of them tell that the spot is lost; from these none leads."""
+        start, middle = (np.array([box[:2].mean(), box[2:].mean()]) - 0.5 for box in (before, here))
+        centre = here[::2] + looks[:, :2]
+        step = np.hypot(*(centre - start).T)
+        lost = ~(looks[:, 2] > LOW_COUNTS) | ~np.isfinite(centre).all(axis=1) | (step > self.max_step)
+        away = np.where(lost[:, None], 0, np.floor(centre - middle + 0.5)).astype(np.int64)
+        return self._inside(here + np.repeat(away, 2, axis=1)), lost
 
     def next_box(
-        self, raw: npt.NDArray[Any], row: Doubles, box: npt.NDArray[np.int64], look: Doubles
+        self, number: int, box: npt.NDArray[np.int64], moved: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.int64], bool]:
-        """Box in a frame, from that in the one before and the look there; true where the spot is lost."""
-        start = np.array([box[:2].mean(), box[2:].mean()]) - 0.5
-        here = box
-        for again in range(3):  # centre, and look again: the first look may have cut the spot
-            *offset, significance = self.look(raw, row, here)[0] if again else look
-            centre = here[::2] + offset
-            weak = not significance > LOW_COUNTS
-            if weak or not np.isfinite(centre).all() or np.hypot(*(centre - start)) > self.max_step:
+        """Box in a frame, from that in the one before and where a look there led; true where the spot is lost."""
+        for _ in range(2):  # centre, and look again: the first look may have cut the spot
+            here = moved
+            (moved,), (lost,) = self.led(self.look(number, 1, here), here, box)
+            if lost:
                 return box, True
-            middle = np.array([here[:2].mean(), here[2:].mean()]) - 0.5
-            moved = self._inside(here + np.repeat(np.floor(centre - middle + 0.5).astype(np.int64), 2))
             if (moved == here).all():
                 break
-            here = moved
-        return here, False
+        return moved, False
 
     def _inside(self, box: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Box of the same size that does not leave the image."""
-        back = np.minimum(self.limits[:, 1] - box[1::2], 0) + np.maximum(self.limits[:, 0] - box[::2], 0)
-        return np.asarray(box + np.repeat(back, 2))
+        """Boxes of the same size that do not leave the image."""
+        back = np.minimum(self.limits[:, 1] - box[:, 1::2], 0) + np.maximum(self.limits[:, 0] - box[:, ::2], 0)
+        return np.asarray(box + np.repeat(back, 2, axis=1))
 
 
 def _blocks(image: xr.DataArray) -> Iterator[slice]:
