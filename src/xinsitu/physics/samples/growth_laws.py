@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import SchemaError
@@ -144,25 +145,19 @@ def fit_growth(
     part = in_window(series, window)
     time = in_window(xr.DataArray(seconds(series), dims="time", coords=_time(series)), window).values
     time = time - _zero(series, window, float(time[0]))
-    dims = [dim for dim in part.dims if dim != "time"]
-    rows = part.transpose(*dims, "time")
+    rows = part.transpose(..., "time")
     values = np.asarray(rows.values, dtype=np.float64).reshape(-1, time.size)
     variance = np.ones_like(values)
     if errors is not None:
         if "time" not in errors.dims or not np.array_equal(errors["time"].values, series["time"].values):
             raise SchemaError("the errors are of other frames than the series")
         check_alike(errors, series, "errors")
-        known = in_window(errors, window).broadcast_like(part).transpose(*dims, "time")
+        known = in_window(errors, window).broadcast_like(part).transpose(*rows.dims)
         variance = np.asarray(known.values, dtype=np.float64).reshape(values.shape) ** 2
     check_alike(scale, series, "scale", along="time")
     modes = np.zeros((0, time.size)) if scale is None else in_window(shared_modes(scale), window).values
-    parameters, covariance, shared, chi, number, curve = _fitted(
-        LAWS[law], time, values, variance, modes, errors is None
-    )
-    shape = rows.shape[:-1]
-    return _described(
-        law, rows, dims, shape, parameters, covariance, shared if scale is not None else None, chi, number, curve
-    )
+    fits = _fitted(LAWS[law], time, values, variance, modes, errors is None)
+    return _described(law, rows, fits if scale is not None else fits._replace(shared=None))
 
 
 def _time(series: xr.DataArray) -> dict[str, xr.DataArray]:
@@ -179,10 +174,25 @@ def _zero(series: xr.DataArray, window: Window, first: float) -> float:
     return float(window[0])
 
 
-def _fitted(
-    law: _Law, time: Doubles, values: Doubles, variance: Doubles, modes: Doubles, scatter: bool
-) -> tuple[Doubles, Doubles, Doubles, Doubles, Doubles, Doubles]:
-    """Parameters ``(row, k)``, their covariances, chi-square, number of points and the curves."""
+class _Fits(NamedTuple):
+    """Fits of a law with ``k`` parameters to rows."""
+
+    parameters: Doubles
+    """(row, k)"""
+
+    covariance: Doubles
+    """(row, k, k)"""
+
+    shared: Doubles | None
+    """Covariance from scales that frames share, (row, k, k)."""
+
+    chi_square: Doubles
+    n_points: npt.NDArray[np.int64]
+    curve: Doubles
+    """(row, point)"""
+
+
+def _fitted(law: _Law, time: Doubles, values: Doubles, variance: Doubles, modes: Doubles, scatter: bool) -> _Fits:
     unit = float(np.ptp(time)) or 1.0
     x = time / unit
     power = np.array([_power(name) for name in law.parameters])
@@ -208,7 +218,7 @@ def _fitted(
     shared = np.where(sound[:, None, None], np.einsum("rma,rmb->rab", shift, shift), np.nan)
     factor = unit**power
     both = factor[:, None] * factor
-    return p * factor, covariance * both, shared * both, found.chi_square, number, curve
+    return _Fits(p * factor, covariance * both, shared * both, found.chi_square, number, curve)
 
 
 def _power(name: str) -> int:
@@ -250,26 +260,17 @@ def _start(law: _Law, x: Doubles, values: Doubles, weight: Doubles) -> Doubles:
     return best
 
 
-def _described(
-    law: str,
-    rows: xr.DataArray,
-    dims: Sequence[object],
-    shape: tuple[int, ...],
-    parameters: Doubles,
-    covariance: Doubles,
-    shared: Doubles | None,
-    chi: Doubles,
-    number: Doubles,
-    curve: Doubles,
-) -> xr.Dataset:
+def _described(law: str, rows: xr.DataArray, fits: _Fits) -> xr.Dataset:
+    """Name what was found for rows ``(..., time)``."""
+    dims, shape = rows.dims[:-1], rows.shape[:-1]
     names, what = LAWS[law].parameters, rows.attrs.get("long_name", rows.name or "the series")
     units = str(rows.attrs.get("units", "1"))
     result: dict[str, tuple[object, ...]] = {}
     for column, (name, per) in enumerate(zip(names, LAWS[law].units, strict=True)):
         own = per if per[:1] not in ("", "/") else ("1" if units == "1" and per else units) + per
         for suffix, text, matrix in (
-            ("errors", "standard error of the ", covariance),
-            ("scale_errors", "standard error from shared scales of the ", shared),
+            ("errors", "standard error of the ", fits.covariance),
+            ("scale_errors", "standard error from shared scales of the ", fits.shared),
         ):
             if matrix is None:
                 continue
@@ -277,16 +278,20 @@ def _described(
             result[f"{name}_{suffix}"] = dims, error, {"units": own, "long_name": f"{text}{name} of {what}"}
         result[name] = (
             dims,
-            parameters[:, column].reshape(shape),
+            fits.parameters[:, column].reshape(shape),
             {"units": own, "long_name": f"{name} of {what}, {law} law"},
         )
     square = (*shape, len(names), len(names))
-    result["covariance"] = (*dims, "parameter", "other"), covariance.reshape(square), {}
-    if shared is not None:
-        result["scale_covariance"] = (*dims, "parameter", "other"), shared.reshape(square), {}
-    result["chi_square"] = dims, chi.reshape(shape), {}
-    result["n_points"] = dims, number.reshape(shape), {}
-    result["curve"] = (*dims, "time"), curve.reshape(rows.shape), {"units": units, "long_name": f"{law} law of {what}"}
+    result["covariance"] = (*dims, "parameter", "other"), fits.covariance.reshape(square), {}
+    if fits.shared is not None:
+        result["scale_covariance"] = (*dims, "parameter", "other"), fits.shared.reshape(square), {}
+    result["chi_square"] = dims, fits.chi_square.reshape(shape), {}
+    result["n_points"] = dims, fits.n_points.reshape(shape), {}
+    result["curve"] = (
+        (*dims, "time"),
+        fits.curve.reshape(rows.shape),
+        {"units": units, "long_name": f"{law} law of {what}"},
+    )
     labels = {"parameter": list(names), "other": list(names)}
     kept = {key: held.variable for key, held in rows.coords.items()}
     return xr.Dataset(result, {**kept, **labels})
