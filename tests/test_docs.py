@@ -38,6 +38,7 @@ FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
+@pytest.mark.thorough("formats/events.md")
 @pytest.mark.filterwarnings("ignore::xinsitu.errors.XinsituWarning")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
 def test_examples_of_a_page(page, tmp_path, monkeypatch, capsys):
@@ -86,6 +87,7 @@ def command_lines():
     return dict(made.choices)
 
 
+@pytest.mark.thorough
 def test_the_page_of_commands_has_every_command_and_option():
     page = load("commands_page").page()
     for name, one in command_lines().items():
@@ -209,6 +211,7 @@ def test_a_key_may_be_written_as_the_page_says():
         assert as_object == as_word, row
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore::xinsitu.errors.XinsituWarning")
 def test_recipes_are_as_their_page_says(tmp_path, monkeypatch):
     xi.simulate_sample(tmp_path, frames=40)

@@ -224,6 +224,7 @@ def test_no_module_bears_the_name_of_a_public_function() -> None:
     assert not {name.split(".")[0] for name in MODULES} & set(xinsitu.__all__)
 
 
+@pytest.mark.thorough
 def test_import_is_light_and_changes_nothing() -> None:
     code = (
         "import sys, xarray as xr; before = dict(xr.get_options()); import xinsitu; import xinsitu.io.backend;"
@@ -239,6 +240,7 @@ def test_one_place_counts_the_lines_between_a_warning_and_its_reader() -> None:
     assert counted == ["errors"]
 
 
+@pytest.mark.thorough
 def test_the_command_line_alone_changes_what_is_heard_of_warnings() -> None:
     """Filters are of the whole process: on a thread that reads frames, others lose theirs, or get them back wrong."""
     changing = {"catch_warnings", "simplefilter", "filterwarnings", "resetwarnings", "showwarning"}
@@ -251,6 +253,7 @@ def test_the_command_line_alone_changes_what_is_heard_of_warnings() -> None:
     assert found == {"cli/console.py"}
 
 
+@pytest.mark.thorough
 def test_the_map_is_that_of_the_house() -> None:
     """Every folder is on the map of CONTRIBUTING, and every file that it sends people to is there."""
     text = PACKAGE.parents[1].joinpath("CONTRIBUTING.md").read_text(encoding="utf-8")

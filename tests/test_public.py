@@ -112,6 +112,7 @@ def test_the_accessor_shows_what_fits() -> None:
     assert SERIES.insitu.epoch.tolist() == [0.0, 1.0]
 
 
+@pytest.mark.thorough
 def test_the_accessor_loads_nothing_before_it_is_used() -> None:
     code = "import sys, xarray, xinsitu; xarray.Dataset().insitu; print([n for n in sys.modules if 'xinsitu.p' in n])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -15,6 +15,7 @@ def run(code: str, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "imports",
     [
@@ -31,6 +32,7 @@ def test_the_accessor_is_there_in_any_order(imports: str) -> None:
     assert done.stdout.strip() == "3.0", done.stderr
 
 
+@pytest.mark.thorough
 def test_nothing_is_left_of_the_hook() -> None:
     code = (
         "import xinsitu, sys, xarray; print(type(xarray.__loader__).__module__)\n"

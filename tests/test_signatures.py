@@ -206,6 +206,7 @@ def calls(name: str, good: dict[str, Any], folder: Path) -> Iterator[tuple[str, 
         yield "exchanged", both | {needed[0]: both[needed[1]], needed[1]: both[needed[0]]}
 
 
+@pytest.mark.thorough("read_events")
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_what_a_function_cannot_take(

@@ -123,6 +123,7 @@ def test_nor_are_they_without_their_coordinates(whole_numbers, name):
         assert np.isnan(xi.measure(image, ROI).compute().intensity_errors).all()
 
 
+@pytest.mark.thorough("None-way2")
 @pytest.mark.parametrize("way", [{"path": "f.nc"}, {"path": "f.nc", "compression": "deflate"}, {"path": "f.zarr"}])
 def test_a_file_does_not_make_counts_of_what_is_none(whole_numbers, tmp_path, way):
     how = {**way, "path": tmp_path / way["path"]}
@@ -276,6 +277,7 @@ def test_a_sample_keeps_what_was_said_of_its_measurements(tmp_path, computes):
     assert again.remarks.values.item().splitlines() == lines
 
 
+@pytest.mark.thorough
 def test_a_file_says_again_what_was_said_and_only_that(tmp_path):
     with pytest.warns(xi.XinsituWarning) as first:
         path = xi.write_results(lossy(tmp_path, "time2", (8,)), tmp_path / "a.nc")
@@ -293,6 +295,7 @@ def test_a_file_says_again_what_was_said_and_only_that(tmp_path):
         xi.read_results(whole)
 
 
+@pytest.mark.thorough
 def test_commands_on_a_result_say_what_is_not_to_be_trusted_once(tmp_path, capsys):
     with pytest.warns(xi.XinsituWarning):
         series = lossy(tmp_path, "time1", (2, 6)).compute()

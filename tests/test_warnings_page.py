@@ -39,6 +39,7 @@ def _text(node: ast.expr) -> str:
     return f"<{ast.unparse(node)}>" if isinstance(node, ast.Name) else "{}"
 
 
+@pytest.mark.thorough
 def test_every_warning_has_an_entry():
     assert len(texts()) > 25
     missing = [
@@ -49,6 +50,7 @@ def test_every_warning_has_an_entry():
     assert not missing, "explain these in src/xinsitu/explanations.md:\n" + "\n".join(missing)
 
 
+@pytest.mark.thorough
 def test_a_text_has_one_entry():
     """Two that fit would make a longer one of them hide the right one."""
     for where, text in texts():

@@ -66,6 +66,7 @@ class TestGoTo:
         model.view.goto_text("")
         assert model.view.frame == at + 1
 
+    @pytest.mark.thorough
     def test_a_number_is_of_the_scan_that_is_shown_first(self, make):
         model = make("sample")
         scans = model.store.data["scan"].values
@@ -167,6 +168,7 @@ class TestImage:
                 name: pytest.approx(float(truth[name])) for name in ("q", "two_theta", "chi", "exit_angle")
             }
 
+    @pytest.mark.thorough
     def test_the_command_takes_it(self, experiment, tmp_path, monkeypatch):
         path, told = tmp_path / "g.json", []
         path.write_text(

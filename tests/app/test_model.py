@@ -71,6 +71,7 @@ class TestNumbers:
                 np.testing.assert_array_equal(shown[variable].values, expected[variable].sel(roi=name).values)
         xr.testing.assert_equal(model.numbers.series.drop_vars("time"), expected.drop_vars("time"))
 
+    @pytest.mark.thorough
     def test_only_what_moved_is_measured_again(self, make):
         model = make("time1")
         model.numbers.measure_now()

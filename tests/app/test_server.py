@@ -216,6 +216,7 @@ class TestLocal:
 
 
 class TestPublic:
+    @pytest.mark.thorough
     def test_without_the_token_there_is_nothing(self, public: Explorer):
         tabs = len(public._models)
         for path in ("/", "/?token=", "/?token=guess", "/autoload.js", "/metadata", "/ws", "/nothing"):
@@ -242,6 +243,7 @@ class TestPublic:
         assert websocket(public, path, Origin=f"http://{socket.gethostname()}:{port}") == 101
         assert f"{socket.gethostname()}:{port}" in origins(port, public=True)
 
+    @pytest.mark.thorough
     def test_each_start_has_a_token_of_its_own(self, experiment: Truth, public: Explorer):
         other = explore(experiment.folders["time1"], reading=TOKYO, browser=False, public=True)
         other.stop()

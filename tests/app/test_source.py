@@ -32,6 +32,7 @@ def test_a_flat_field_inside_a_sample_is_no_measurement_of_it(truth, tmp_path):
     assert (again.folders, again.left_out) == (source.folders, source.left_out)
 
 
+@pytest.mark.thorough
 def test_folders_with_frames_that_are_no_measurement_are_said(truth, tmp_path):
     sample = tmp_path / "0884"
     shutil.copytree(truth.folders["sample"], sample)

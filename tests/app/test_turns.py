@@ -97,5 +97,6 @@ def test_no_turn_goes_through_the_frames_one_by_one(turns):
     assert turns[MANY].worst < turns[FEW].worst + FEW
 
 
+@pytest.mark.thorough
 def test_the_server_answers_within_half_a_second_of_work(turns):
     assert turns[MANY].longest < 0.5

@@ -421,6 +421,7 @@ class TestServer:
         finally:
             explorer.stop()
 
+    @pytest.mark.thorough
     def test_a_handle_without_a_browser(self, truth):
         scan = xi.open_measurement(truth.folders["time1"], tz="Asia/Tokyo")
         explorer = explore(scan, rois=RoiSet(list(truth.rois)), correction=xi.Correction(median=3), browser=False)
@@ -453,6 +454,7 @@ class TestServer:
             one.stop()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("among", [True, False])
 def test_files_of_the_page_never_go_among_frames(session, truth, tmp_path, monkeypatch, among):
     folder = truth.folders["time1"] if among else tmp_path

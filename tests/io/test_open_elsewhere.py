@@ -120,6 +120,7 @@ def test_files_of_before_open_as_they_did(result, series, tmp_path):
     xr.testing.assert_identical(xi.read_results(old), xi.read_results(result))
 
 
+@pytest.mark.thorough
 def test_no_unit_in_a_file_is_unknown_to_udunits(result, frames):
     known = re.compile(r"1|counts|s|1/s|counts/s|seconds since 1970-01-01|A|V|ct|um|K|degrees?|C|mm|keV|%|")
     for path in (result, frames):
@@ -357,6 +358,7 @@ def test_nexusformat_finds_the_plot(result, frames, series):
     assert [axis.nxname for axis in plot.nxaxes] == ["elapsed", "y", "x"]
 
 
+@pytest.mark.thorough
 def test_other_programs_find_the_plots_of_trees(trees, series):
     nxdata, silx = pytest.importorskip("silx.io.nxdata"), pytest.importorskip("silx.io")
     for name, shape in (("results", series.time.shape), ("frames", (3, 40, 487))):

@@ -144,6 +144,7 @@ FUNCTIONS: dict[str, Function] = {
 }
 
 
+@pytest.mark.thorough("correct", "profiles")
 @pytest.mark.parametrize("name", FUNCTIONS)
 @settings(max_examples=15, deadline=None)
 @given(image=stacks(), recipe=corrections())
@@ -174,6 +175,7 @@ class threads_that_warn:
         self.patch.undo()
 
 
+@pytest.mark.thorough
 @settings(max_examples=15, deadline=None)
 @given(image=stacks(), recipe=corrections())
 def test_what_cannot_be_read_or_divided_is_nan_and_flagged(image, recipe):
@@ -218,6 +220,7 @@ def functions() -> Iterator[str]:
                     yield f"{path.stem}: {ast.unparse(node.args[1])}"
 
 
+@pytest.mark.thorough
 def test_every_function_of_blocks_is_marked_as_one():
     """A new one is to be silent, and to stand in the table above."""
     import ast
@@ -277,6 +280,7 @@ def stored_frames(folder, number: int) -> tuple[xr.Dataset, np.ndarray]:
     return xi.open_measurement(folder, time="frame", chunks={"time": 7}), truth
 
 
+@pytest.mark.thorough
 def test_frames_of_files_are_summed_a_batch_at_a_time(tmp_path):
     """What is only cut out of files is read some frames at a time, whatever was cut, to the same bits."""
     scan, truth = stored_frames(tmp_path, 90)
@@ -302,6 +306,7 @@ def test_frames_of_files_are_summed_a_batch_at_a_time(tmp_path):
         np.testing.assert_array_equal(read, scan.image.values[[8, 9, 20], 2:30, columns])
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore:the image says that it holds counts")  # what is calculated with holds none
 def test_what_is_more_than_cut_out_is_worked_on_in_its_own_blocks(tmp_path):
     """Joined, turned, calculated with, or picked one by one: never taken for what lies in the files."""

@@ -82,6 +82,7 @@ def joined(**how) -> xr.Dataset:
     return xi.correct_attenuation(series(**how), [xi.AttenuationChange("run1:19", "run2:0", note="0.1 mm Al")])
 
 
+@pytest.mark.thorough
 def test_a_report_has_what_a_logbook_needs():
     sample = joined().assign_attrs(
         recipe=json.dumps({"command": "stitch", "inputs": [{"measurement": "S9/run1"}, {"measurement": "S9/run2"}]}),
@@ -189,6 +190,7 @@ def test_the_command_writes_it_once(tmp_path, monkeypatch, capsys):
     assert main(["report", "S9.nc", "--force", "--log"]) == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.browser
 def test_it_prints_on_a4(tmp_path):
     sync_api = pytest.importorskip("playwright.sync_api")

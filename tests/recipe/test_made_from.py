@@ -95,6 +95,7 @@ def test_another_content_is_another_state(tmp_path, made):
     assert state_of(step) != before
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("which", ["mask", "flat field"])
 def test_measure_does_not_take_for_done_what_was_calibrated_otherwise(experiment: Truth, tmp_path, capsys, which):
     for name in ("time1", "time2"):
@@ -121,6 +122,7 @@ def test_measure_does_not_take_for_done_what_was_calibrated_otherwise(experiment
     assert main([*words, "--force"]) == 0
 
 
+@pytest.mark.thorough
 def test_a_sample_of_patterns_is_not_done_once_its_frames_changed(experiment: Truth, tmp_path, capsys):
     shutil.copytree(experiment.folders["time1"], tmp_path / "0884" / "time1")
     shutil.copyfile(experiment.files["rois"], tmp_path / "rois.json")

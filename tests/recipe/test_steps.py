@@ -60,6 +60,7 @@ def test_unknown_words_are_refused(tmp_path: Path) -> None:
         recipe_from_dict({**base, "reading": {"zone": "UTC"}}, tmp_path)
 
 
+@pytest.mark.thorough
 def test_a_result_moves_with_its_frames(experiment: Truth, tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
     shutil.copytree(experiment.folders["time1"], tmp_path / "here" / "time1")

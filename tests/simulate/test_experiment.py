@@ -95,6 +95,7 @@ def test_independent_readers_read_the_same(truth):
             np.testing.assert_array_equal(image.data, raw)
 
 
+@pytest.mark.thorough
 def test_layout_of_the_folders(truth):
     sample = truth.folders["sample"]
     assert sample.name == "0884"
@@ -127,6 +128,7 @@ def test_stamps_are_local_truncated_and_repeat(truth):
     assert expected.stamp.values[0] == "2014:05:28 17:01:59"
 
 
+@pytest.mark.thorough
 def test_same_seed_same_bytes(tmp_path):
     def digest(folder: Path, seed: int) -> str:
         simulate_sample(folder, seed=seed, measurements=2, frames=20)
@@ -141,6 +143,7 @@ def test_same_seed_same_bytes(tmp_path):
     assert first == digest(tmp_path / "c", 5), "an earlier simulation is replaced"
 
 
+@pytest.mark.thorough
 def test_replacing_a_longer_simulation_leaves_no_frame_behind(tmp_path):
     simulate_sample(tmp_path, measurements=3, frames=30)
     truth = simulate_sample(tmp_path, measurements=1, frames=20)
@@ -241,6 +244,7 @@ def test_attenuator_changes(truth):
             assert np.unique(expected.transmission.values[expected.segment.values == value]).size == 1
 
 
+@pytest.mark.thorough
 def test_beam_drifts_and_is_dumped_in_frames_and_monitor_alike(tmp_path):
     usual = Experiment.make(measurements=1, frames=70)
     truth = simulate_sample(
@@ -311,6 +315,7 @@ def test_growth_only_while_the_shutter_is_open(truth):
         np.testing.assert_allclose(np.r_[steps[:first], steps[behind:]], 0, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_median_takes_what_it_takes(truth):
     """About 1 % of a spot with sigma 4 px, less of a wider one; COM and FWHM hardly move."""
     filtered = truth.through_median()

@@ -31,6 +31,7 @@ def correction(experiment: Truth) -> xi.Correction:
     )
 
 
+@pytest.mark.thorough
 def test_the_twenty_lines(experiment: Truth, tmp_path: Path) -> None:
     flat = xi.open_flatfield(experiment.folders["flatfield"], instrument=INSTRUMENT)
     corr = xi.Correction(median=3, flatfield=flat)
@@ -68,6 +69,7 @@ def test_the_lines_of_the_readme_run_and_print_nothing(
     assert (tmp_path / "sample.png").exists()
 
 
+@pytest.mark.thorough
 def test_the_engine_s_chunked_coordinates_do_not_matter(tmp_path: Path) -> None:
     truth = simulate_frames(tmp_path, 150, distinct=20)
     folder, options = truth.folders["time1"], {"instrument": INSTRUMENT, "order_error": "ignore"}

@@ -75,6 +75,7 @@ def test_a_notebook_runs(experiment: Truth, tmp_path: Path, monkeypatch: pytest.
     assert '<iframe src="http://127.0.0.1:' in outputs[5].replace("\\'", "'")
 
 
+@pytest.mark.thorough
 def test_a_frame_is_read_when_it_is_shown_and_no_other(
     experiment: Truth, monkeypatch: pytest.MonkeyPatch, files_one_by_one: None
 ) -> None:

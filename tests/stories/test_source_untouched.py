@@ -57,6 +57,7 @@ def test_nothing_changes_below_real_data(shared_data, tmp_path, monkeypatch, cap
         assert snapshot(shared_data / "i07") == before, name
 
 
+@pytest.mark.thorough("words1")
 @pytest.mark.filterwarnings("ignore::xinsitu.XinsituWarning")
 @pytest.mark.parametrize("words", [("measure", ".", "--rois", "../../rois.json"), ("parse", ".", "../../flatfield1")])
 def test_results_do_not_fall_among_the_frames(source, tmp_path, monkeypatch, capsys, words):

@@ -39,6 +39,7 @@ def test_places_of_a_file(system, tmp_path):
         assert os.fstat(file.fileno()).st_size >= 7, "nothing is cut off"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("compression", [None, "deflate"])
 def test_frames_are_read_and_written(experiment: Truth, system, tmp_path, compression):
     import tifffile

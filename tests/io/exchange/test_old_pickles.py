@@ -141,6 +141,7 @@ def flat(thing, keys=()):
     return {".".join(keys) or "value": thing}
 
 
+@pytest.mark.thorough
 @given(plain, st.integers(0, pickle.HIGHEST_PROTOCOL))
 def test_what_python_pickles_is_what_is_read(tmp_path_factory, thing, protocol):
     path = put(tmp_path_factory.getbasetemp() / "plain.p", pickle.dumps(thing, protocol))

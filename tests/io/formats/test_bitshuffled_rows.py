@@ -86,6 +86,7 @@ def test_a_measurement_decodes_only_what_it_needs(tmp_path, monkeypatch):
     assert sum(one is not None for one in few) >= 3
 
 
+@pytest.mark.thorough("end", "head", "length")
 @pytest.mark.parametrize("what", ["bytes", "length", "head", "end"])
 def test_a_damaged_frame_is_an_error_of_its_own_and_no_crash_of_hdf5(tmp_path, what):
     path = stored(tmp_path / "a.h5", TRUTH, **hdf5plugin.Bitshuffle())

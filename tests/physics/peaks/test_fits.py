@@ -414,6 +414,7 @@ def test_requests_that_make_no_sense_are_refused():
         xi.fit_rois(spots(20, 0, 1), [xi.Roi("b", (0, 3), (0, 44), role="background")])
 
 
+@pytest.mark.thorough("2.0-60000")
 @pytest.mark.parametrize("counts", [40, 400, 4000, 60_000])
 @pytest.mark.parametrize("ground", [0.0, 2.0])
 def test_the_right_shape_is_never_poor(counts, ground):

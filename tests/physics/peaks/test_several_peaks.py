@@ -188,6 +188,7 @@ def test_pulls_of_split_shapes(part, counts):
         assert abs(pull.mean()) < 0.25, (name, pull.mean())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("apart", "counts", "shared"),
     [
@@ -208,6 +209,7 @@ def test_peaks_that_merge_are_flagged(apart, counts, shared):
     assert np.isnan(found.centre.where(gone, drop=True)).all()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("counts", [500, 50_000])
 def test_one_peak_is_never_two(counts):
     form = bell(X, 40.3, 9.0)
@@ -233,6 +235,7 @@ def images(frames=12):
     return data.assign_coords(y=np.arange(100, 140), x=np.arange(300, 390))
 
 
+@pytest.mark.thorough
 def test_peaks_of_a_roi_keep_their_numbers_while_their_heights_change_places():
     image = images()
     roi = xi.Roi("s", y=(102, 138), x=(305, 385))

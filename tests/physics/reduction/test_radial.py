@@ -285,6 +285,7 @@ def pulls(profiles, truth):
     return float(np.sqrt((((profiles.intensity - truth) / profiles.intensity_errors) ** 2).mean()))
 
 
+@pytest.mark.thorough("flat-20000")
 @needs_pyfai
 @pytest.mark.parametrize("counts", [20, 2_000, 20_000])
 @pytest.mark.parametrize("name", BEHIND)

@@ -333,6 +333,7 @@ def test_uneven_steps_and_gaps_leave_a_polynomial_as_it_is(seed):
         assert slope.attrs["units"] == "counts/s"
 
 
+@pytest.mark.thorough
 def test_frames_are_smoothed_lazily(computes):
     image = stack(12)
     with computes(0):

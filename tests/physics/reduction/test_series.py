@@ -165,6 +165,7 @@ def test_every_other_step_too(step):
     xr.testing.assert_identical(one, xi.measure(image, ROIS, correction=recipe))
 
 
+@pytest.mark.thorough
 @given(data=st.data())
 def test_any_chunks_dtype_and_roi_give_the_same_bits(data):
     dtype = data.draw(st.sampled_from(["uint16", "int16", "int32", "float32"]))
@@ -236,6 +237,7 @@ def test_each_frame_is_read_once():
     assert sorted(reads) == [0, 3, 6]
 
 
+@pytest.mark.thorough
 def test_same_numbers_under_every_scheduler():
     distributed = pytest.importorskip("distributed")
     image = spots().chunk({"time": 2})

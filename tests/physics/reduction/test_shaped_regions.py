@@ -257,6 +257,7 @@ def test_the_plan_of_a_shape_is_known_by_its_pixels():
     assert Pixels((3, 4)).rim.sum() == 10
 
 
+@pytest.mark.thorough
 def test_results_tell_the_shape_and_a_sample_warns_where_it_differs(tmp_path):
     """Two shapes in one box have other numbers; their values do not join without a word."""
 

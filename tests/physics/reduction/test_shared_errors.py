@@ -34,6 +34,7 @@ BACKGROUNDS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", BACKGROUNDS)
 def test_the_flat_fields_own_error_is_the_scatter_over_many_flat_fields(kind):
     roi, region = BACKGROUNDS[kind]

@@ -112,6 +112,7 @@ def test_two_peaks_of_one_height_are_flagged():
     assert float((series.quality & Quality.NOISY_PROFILE > 0).mean()) > 0.9
 
 
+@pytest.mark.thorough
 def test_frames_at_a_limit_are_not_chosen_by_luck():
     """Intensities near five errors: what is not flagged is not what happened to be high."""
     along_y, along_x = SHAPES["gaussian"]

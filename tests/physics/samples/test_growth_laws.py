@@ -82,6 +82,7 @@ def test_a_fit_is_that_of_lmfit(law: str, known: bool) -> None:
         np.testing.assert_allclose(found.curve[roi], theirs.best_fit, rtol=1e-4)
 
 
+@pytest.mark.thorough("linear")
 @pytest.mark.parametrize("law", CURVES)
 def test_pulls_of_a_thousand_repetitions(law: str) -> None:
     values, errors = repeated(law, 1000, seed=4)
@@ -93,6 +94,7 @@ def test_pulls_of_a_thousand_repetitions(law: str) -> None:
         assert 0.9 < np.nanstd(pulls) < 1.1
 
 
+@pytest.mark.thorough("linear")
 @pytest.mark.parametrize("law", CURVES)
 def test_what_segments_share_is_told_by_repetitions(law: str) -> None:
     """Two changes, known to 3 and 2 %, to both sides of the reference segment, and 1 % that all frames share."""

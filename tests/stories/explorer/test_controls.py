@@ -49,6 +49,7 @@ def model(truth):
     store.release()
 
 
+@pytest.mark.thorough
 def test_smoothed_curves_are_those_of_smooth_and_slopes_those_of_derivative(model):
     series = model.attenuation.shown("WZ")
     assert model.curves.drawn("WZ") is series or model.curves.drawn("WZ").equals(series)

@@ -75,6 +75,7 @@ def holds(model: ExplorerModel, truth, folder: Path, monkeypatch, correction: xi
     np.testing.assert_array_equal(again["intensity"].values, expected["intensity"].values)
 
 
+@pytest.mark.thorough
 def test_every_step_can_be_switched_and_comes_out(model, truth, tmp_path, monkeypatch):
     flat, mask = other_flat(truth, tmp_path / "flat_2"), np.zeros((195, 487), dtype=bool)
     mask[100:103, 230:236] = True
@@ -103,6 +104,7 @@ def test_every_step_can_be_switched_and_comes_out(model, truth, tmp_path, monkey
     holds(model, truth, tmp_path / "flat", monkeypatch, xi.Correction(flatfield=correction.flatfield))
 
 
+@pytest.mark.thorough
 def test_normalised_by_a_counter(model, truth, tmp_path, monkeypatch):
     from xinsitu.app.state.corrections import counters
 

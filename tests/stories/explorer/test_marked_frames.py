@@ -55,6 +55,7 @@ def mark(model, *frames):
         model.numbers.mark_bad()
 
 
+@pytest.mark.thorough
 def test_a_mark_comes_and_goes(make):
     model = make("time1")
     mark(model, 4, 17)
@@ -65,6 +66,7 @@ def test_a_mark_comes_and_goes(make):
     assert flagged(model.attenuation.shown("WZ")) == [17]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("which", "frames"), [("time1", (3, 12)), ("sample", (7, 33, 41))])
 def test_all_that_comes_out_says_so(make, tmp_path, monkeypatch, which, frames):
     model = make(which)

@@ -49,6 +49,7 @@ def command(tmp_path):
         one.wait(20)
 
 
+@pytest.mark.thorough
 def test_the_first_frame_is_waited_for(truth, tmp_path):
     folder = tmp_path / "0901" / "time1"  # not there yet
     explorer = explore(folder, rois=truth.rois, reading=TOKYO, browser=False, follow=True)
