@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 import xinsitu as xi
 from xinsitu.plots.curves import drawing
-from xinsitu.plots.thinning import COLUMNS, ON_SCREEN, extremes, thinned
+from xinsitu.plots.paper import paper_figure
+from xinsitu.plots.thinning import COLUMNS, ON_SCREEN, extremes, outline, thinned
 
 SECOND = np.timedelta64(1, "s")
 
@@ -57,6 +58,23 @@ def test_single_frames_and_gaps_are_still_seen():
             assert (np.nanmin(curve.y), np.nanmax(curve.y)) == (np.nanmin(all_of_it.y), np.nanmax(all_of_it.y))
             assert np.isnan(curve.y).any() == np.isnan(all_of_it.y).any()
             assert set(curve.x.tolist()) <= set(all_of_it.x.tolist())
+
+
+def test_the_band_of_a_long_curve_is_one_outline_around_all_its_error_bars():
+    small = thinned(drawing(long_series(20_000)), COLUMNS)
+    (axes,) = paper_figure(small).axes
+    for curve, band in zip(small.panels[0].curves, axes.collections, strict=True):
+        corners = np.concatenate([path.vertices for path in band.get_paths()])
+        assert len(corners) <= 2 * COLUMNS + 10
+        known = np.isfinite(curve.y)
+        ends = (curve.y - curve.errors)[known].min(), (curve.y + curve.errors)[known].max()
+        assert (corners[:, 1].min(), corners[:, 1].max()) == ends
+
+
+def test_the_band_of_a_short_curve_goes_through_each_end_of_its_error_bars():
+    x, y = np.arange(200.0), np.random.default_rng(0).normal(size=200)
+    for part, expected in zip(outline(x, y - 1, y + 1, COLUMNS), (x, y - 1, y + 1), strict=True):
+        np.testing.assert_array_equal(part, expected)
 
 
 def test_short_curves_stay_as_they_are():

@@ -17,6 +17,7 @@ from xinsitu.schema import RATIO
 
 from .curves import Curve, Drawing, Panel
 from .markup import visible
+from .thinning import COLUMNS, outline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -228,8 +229,8 @@ def _curve(axes: Axes, curve: Curve, sizes: Look) -> None:
             elinewidth=0.7 * sizes.line,
         )
         return
-    low, high = curve.y - curve.errors, curve.y + curve.errors
-    axes.fill_between(curve.x, low, high, where=known.tolist(), color=curve.color, alpha=0.25, lw=0)
+    x, low, high = outline(curve.x, curve.y - curve.errors, curve.y + curve.errors, COLUMNS)
+    axes.fill_between(x, low, high, where=np.isfinite(low).tolist(), color=curve.color, alpha=0.25, lw=0)
 
 
 def _marks(axes: Axes, drawing: Drawing, sizes: Look, *, named: bool) -> None:

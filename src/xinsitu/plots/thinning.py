@@ -38,10 +38,7 @@ def extremes(x: npt.NDArray[np.generic], y: npt.NDArray[np.float64], columns: in
     >>> extremes(np.arange(8), np.array([0.0, 5.0, -1.0, 2.0, 2.0, np.nan, 3.0, 1.0]), 2).tolist()
     [0, 1, 2, 5, 6, 7]
     """
-    place = x.astype("int64" if x.dtype.kind == "M" else "float64").astype(np.float64)
-    place = (place - np.nanmin(place)) / max(float(np.nanmax(place) - np.nanmin(place)), 1e-300)
-    column = np.minimum((place * columns).astype(np.int64), columns - 1)
-    starts = np.concatenate([[0], np.flatnonzero(np.diff(column)) + 1])  # runs, should time ever go back
+    starts = _starts(x, columns)
     run = np.repeat(np.arange(len(starts)), np.diff([*starts, len(x)]))
     order = np.lexsort((y, run))  # NaN come last
     known = np.add.reduceat(np.isfinite(y).astype(np.int64), starts)
@@ -49,3 +46,31 @@ def extremes(x: npt.NDArray[np.generic], y: npt.NDArray[np.float64], columns: in
     lowest, highest = order[starts], order[starts + np.maximum(known - 1, 0)]
     gaps = order[(starts + known)[known < sizes]]
     return np.unique(np.concatenate([[0, len(x) - 1], lowest, highest, gaps]))
+
+
+def outline(
+    x: npt.NDArray[np.generic], low: npt.NDArray[np.float64], high: npt.NDArray[np.float64], columns: int
+) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Outline of a band in each of some columns of equal width: its middle, the lowest and the highest value.
+
+    A band that follows each point of a noisy curve up and down takes ten times as long to fill, and its spikes look as
+    if it were thinner.
+
+    Examples
+    --------
+    >>> x = np.array([0.0, 1, 2, 4])
+    >>> [part.tolist() for part in outline(x, np.array([5.0, 4, np.nan, 3]), np.array([6.0, 8, np.nan, 4]), 2)]
+    [[0.5, 3.0], [4.0, 3.0], [8.0, 4.0]]
+    """
+    starts = _starts(x, columns)
+    ends = np.append(starts[1:], len(x)) - 1
+    middle = x[starts] + (x[ends] - x[starts]) / 2
+    return middle, np.fmin.reduceat(low, starts), np.fmax.reduceat(high, starts)
+
+
+def _starts(x: npt.NDArray[np.generic], columns: int) -> npt.NDArray[np.intp]:
+    """Where each column of points begins; another one, should time ever go back."""
+    place = x.astype("int64" if x.dtype.kind == "M" else "float64").astype(np.float64)
+    place = (place - np.nanmin(place)) / max(float(np.nanmax(place) - np.nanmin(place)), 1e-300)
+    column = np.minimum((place * columns).astype(np.int64), columns - 1)
+    return np.concatenate([[0], np.flatnonzero(np.diff(column)) + 1])
