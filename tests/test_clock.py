@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 
-from xinsitu.clock import as_moment, find_zone, from_local, in_zone, parse_stamp, to_utc
+from xinsitu.clock import as_moment, find_zone, from_local, in_zone, moment, parse_stamp, to_utc
 from xinsitu.errors import StitchError, TimeError
 from xinsitu.physics.moments import time_of
 
@@ -103,3 +105,21 @@ def test_only_one_time_is_a_moment():
     assert as_moment(time) == as_moment(np.array(time)) == time
     for value in (np.array([time]), np.float64(3), np.array(3), 3, "2014-05-28"):
         assert as_moment(value) is None
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59", "2263-01-01", "1600-01-01T00:00:00", "0001-01-01T00:00:00"])
+def test_no_year_that_is_not_kept_becomes_another(text):
+    with pytest.raises(TimeError, match="lies outside the years 1678 to 2261"):
+        moment(f"{text.partition('T')[0]}T00:00:00+23:59")
+    for value in (np.datetime64(text), datetime.fromisoformat(text)):
+        with pytest.raises(TimeError, match="lies outside the years"):
+            as_moment(value)
+    with pytest.raises(TimeError, match="lies outside the years"):
+        from_local(text, "Asia/Tokyo")
+
+
+def test_times_between_are_what_they_were():
+    assert moment("2261-12-31T23:59:59Z") == np.datetime64("2261-12-31T23:59:59")
+    assert moment("1678-01-01T00:00:00+00:30") == np.datetime64("1677-12-31T23:30")
+    assert as_moment(pd.Timestamp("2014-05-28 17:00", tz="Asia/Tokyo")) == np.datetime64("2014-05-28T08:00")
+    assert np.isnat(as_moment(np.datetime64("NaT")))

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from xinsitu.errors import DocumentError, TimeError
 
-Moment = np.datetime64
-"""A UTC time, datetime64[ns]."""
+from .epoch import Moment, nanoseconds
+
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a naive clock on purpose: the zone is what is looked for; so below
 _MICROSECOND = timedelta(microseconds=1)
 _QUARTER = 900
@@ -107,6 +107,8 @@ def moment(text: str) -> Moment:
     ------
     DocumentError
         The text is no time, or has no offset.
+    TimeError
+        It lies outside the years that a datetime64[ns] holds.
 
     Examples
     --------
@@ -119,12 +121,12 @@ def moment(text: str) -> Moment:
         raise DocumentError(f"{text!r} is not an ISO 8601 time such as 2014-05-28T17:01:59+09:00") from None
     if parsed.tzinfo is None:
         raise DocumentError(f"{text!r} has no offset from UTC, such as +09:00")
-    return nanoseconds(np.datetime64(parsed.astimezone(UTC).replace(tzinfo=None), "us"))
+    return _utc(parsed, parsed.utcoffset())
 
 
-def nanoseconds(time: np.datetime64) -> Moment:
-    """Return the same time as datetime64[ns]."""
-    return np.datetime64(time, "ns")  # type: ignore[call-overload, no-any-return] # missing in numpy's stubs
+def _utc(reading: datetime, ahead: timedelta | None) -> Moment:
+    """UTC of a clock that is ahead of it; of years that ``astimezone`` overflows in, too."""
+    return nanoseconds(np.datetime64(reading.replace(tzinfo=None), "us") - np.timedelta64(ahead or timedelta(), "us"))
 
 
 def utc_text(time: Moment) -> str:
@@ -142,10 +144,9 @@ def utc_text(time: Moment) -> str:
 def as_moment(value: object) -> Moment | None:
     """Return a UTC time from what NumPy, xarray, pandas and datetime call a time; None for anything else."""
     if isinstance(value, datetime):
-        utc = value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC).replace(tzinfo=None)
-        return nanoseconds(np.datetime64(utc, "us"))
+        return _utc(value, None if value.tzinfo is None else value.utcoffset())
     if hasattr(value, "dtype") and getattr(value, "shape", None) == () and np.asarray(value).dtype.kind == "M":
-        return nanoseconds(np.datetime64(int(np.asarray(value).astype("datetime64[ns]").astype("int64")), "ns"))
+        return nanoseconds(np.asarray(value, dtype="datetime64").reshape(1)[0])
     return None
 
 
@@ -155,7 +156,7 @@ def from_local(text: str, name: str) -> np.datetime64:
     Raises
     ------
     TimeError
-        There is no such zone, or the clock shows that reading never, or twice.
+        There is no such zone, or the clock shows that reading never, or twice, or in years that are not kept.
 
     Examples
     --------
@@ -163,11 +164,11 @@ def from_local(text: str, name: str) -> np.datetime64:
     np.datetime64('2014-05-28T08:00:01.500000000')
     """
     try:
-        reading = datetime.fromisoformat(text.strip())
-    except ValueError:
+        clock = np.array([(datetime.fromisoformat(text.strip()) - _EPOCH) // _MICROSECOND], dtype="int64")
+    except (ValueError, TypeError):  # the latter of one with an offset
         raise TimeError(f"{text!r} is not an ISO 8601 time such as 2014-05-28T17:01:59") from None
-    clock = np.array([(reading - _EPOCH) // _MICROSECOND], dtype="int64")
-    return np.datetime64(int(to_utc(clock, find_zone(name))[0]) * 1000, "ns")
+    nanoseconds(np.datetime64(int(clock[0]), "us"))
+    return nanoseconds(np.datetime64(int(to_utc(clock, find_zone(name))[0]), "us"))
 
 
 def in_zone(times: npt.NDArray[np.datetime64], zone: str) -> npt.NDArray[np.datetime64]:

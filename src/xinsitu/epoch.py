@@ -13,6 +13,8 @@ from .errors import TimeError
 if TYPE_CHECKING:
     import xarray as xr
 
+Moment = np.datetime64
+"""A UTC time, datetime64[ns]."""
 TIME_ENCODING: Mapping[str, object] = {
     "units": "seconds since 1970-01-01",
     "calendar": "proleptic_gregorian",
@@ -20,6 +22,25 @@ TIME_ENCODING: Mapping[str, object] = {
     "_FillValue": None,
 }
 """On disk time is UNIX epoch seconds; float64 holds them to 0.24 µs."""
+
+
+def nanoseconds(time: np.datetime64) -> Moment:
+    """Return the same time as datetime64[ns].
+
+    Raises
+    ------
+    TimeError
+        It lies outside the years that a datetime64[ns] holds; NumPy would make another one of it.
+
+    Examples
+    --------
+    >>> nanoseconds(np.datetime64("2014-05-28"))
+    np.datetime64('2014-05-28T00:00:00.000000000')
+    """
+    found: Moment = np.datetime64(time, "ns")  # type: ignore[call-overload] # missing in numpy's stubs
+    if not np.isnat(time) and found.astype("datetime64[s]") != time.astype("datetime64[s]"):
+        raise TimeError(f"{time} lies outside the years 1678 to 2261, which times are kept in")
+    return found
 
 
 def time_from_microseconds(microseconds: npt.ArrayLike) -> npt.NDArray[np.datetime64]:

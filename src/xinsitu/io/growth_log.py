@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from xinsitu.clock import Moment, find_zone, nanoseconds, parse_stamp, to_utc
+from xinsitu.clock import find_zone, parse_stamp, to_utc
+from xinsitu.epoch import Moment, nanoseconds
 from xinsitu.errors import DocumentError, TimeError
-from xinsitu.schema import time_from_microseconds
 from xinsitu.values import Event
 
 from .disk import ordinary
@@ -94,7 +94,7 @@ def read_events_log(
         raise DocumentError(f"{path}: line {uneven[0].line} has {len(uneven[0].states)} shutters, others have {count}")
     names = _names(path, shutters, count)
     clock = np.array([*(move.microseconds for move in moves), last], dtype="int64")
-    times = [nanoseconds(time) for time in time_from_microseconds(to_utc(clock, zone))]
+    times = [nanoseconds(np.datetime64(int(one), "us")) for one in to_utc(clock, zone)]
     found = [
         event for number, name in enumerate(names) for event in _open(name, [m.states[number] for m in moves], times)
     ]

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xinsitu.clock import Moment, from_local, nanoseconds, utc_text
+from xinsitu.clock import from_local, utc_text
+from xinsitu.epoch import Moment, nanoseconds
 from xinsitu.errors import SchemaError, StitchError, TimeError
 from xinsitu.schema import UNKNOWN_ZONE, knows_utc, mid_exposure, require
 from xinsitu.values import FrameRange, Key

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xinsitu.clock import Moment, in_zone, moment, nanoseconds
+from xinsitu.clock import in_zone, moment
+from xinsitu.epoch import Moment, nanoseconds
 from xinsitu.errors import DocumentError, SchemaError, TimeError
 from xinsitu.physics.moments import time_of
 from xinsitu.schema import knows_utc, mid_exposure

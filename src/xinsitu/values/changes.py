@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from xinsitu.clock import Moment
+from xinsitu.epoch import Moment
 from xinsitu.errors import DocumentError
 
 from .fields import keep_unknown
@@ -85,7 +85,7 @@ class AttenuationChange:
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
                 raise DocumentError(f"{name} of a change must be a number, not {value!r}")
-            if not math.isfinite(value) or value < 0 or (name == "factor" and value == 0):
+            if not 0 <= value <= sys.float_info.max or (name == "factor" and value == 0):
                 raise DocumentError(f"{name} of a change must be a positive finite number, not {value}")
             object.__setattr__(self, name, float(value))
 

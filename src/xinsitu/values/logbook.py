@@ -10,18 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from xinsitu.clock import Moment, as_moment, moment, nanoseconds, utc_text
+from xinsitu.clock import as_moment, moment, utc_text
+from xinsitu.epoch import Moment, nanoseconds
 from xinsitu.errors import DocumentError
 
 _MOST = 2**53
 """Numbers above have lost their last digits; integers of any length come out of JSON."""
 KEY_NAMES = ("measurement", "scan", "frame", "seconds", "position", "utc", "time")
 """What a KEY may say in a file."""
-_FRAME = re.compile(r"(?P<measurement>[^:]+):(?:(?P<scan>\d+):)?(?P<frame>\d+)")
+_FRAME = re.compile(r"(?P<measurement>[^:]+):(?:(?P<scan>\d{1,15}):)?(?P<frame>\d{1,15})")
 _SECONDS = re.compile(r"(?P<measurement>[^:]+):(?P<seconds>\d+(?:\.\d*)?) ?s")
 _POSITION = re.compile(r"\d{1,7}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_OFFSET = re.compile(r"(Z|[+-]\d{2}:?\d{2})$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -160,17 +160,13 @@ def _of_text(text: str) -> Key:
             return Key(found["measurement"], scan, int(found["frame"]))
         if found := _SECONDS.fullmatch(text):
             return Key(found["measurement"], seconds=float(found["seconds"]))
-    return Key(time=moment(text)) if _OFFSET.search(text) else Key(local=_local(text))
-
-
-def _local(text: str) -> str:
     try:
-        datetime.fromisoformat(text)
+        reading = datetime.fromisoformat(text)
     except ValueError:
         raise DocumentError(
             f"{text!r} is not an ISO 8601 time such as 2014-05-28T17:01:59+09:00, nor a frame such as time3:185"
         ) from None
-    return text
+    return Key(local=text) if reading.tzinfo is None else Key(time=moment(text))
 
 
 def _short(value: object) -> str:

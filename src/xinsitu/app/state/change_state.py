@@ -9,7 +9,7 @@ import numpy.typing as npt
 import param
 import xarray as xr
 
-from xinsitu.clock import nanoseconds
+from xinsitu.epoch import nanoseconds
 from xinsitu.errors import DocumentError, XinsituError, collected
 from xinsitu.io.documents import ATTENUATION, document_text
 from xinsitu.physics.attenuation.finding import FoundChanges

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import param
 
-from xinsitu.clock import Moment, nanoseconds
+from xinsitu.epoch import Moment, nanoseconds
 from xinsitu.io.documents import EVENTS, document_text
 from xinsitu.physics.moments import frame_key
 from xinsitu.values import Event, Key

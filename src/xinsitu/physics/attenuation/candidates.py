@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xinsitu.clock import nanoseconds
+from xinsitu.epoch import nanoseconds
 from xinsitu.errors import StitchError
 from xinsitu.physics.moments import frame_key, times
 from xinsitu.values import AttenuationChange

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
-from xinsitu.clock import nanoseconds
+from xinsitu.epoch import nanoseconds
 from xinsitu.errors import warn
 from xinsitu.physics.moments import frame_key, time_text, times
 from xinsitu.schema import require

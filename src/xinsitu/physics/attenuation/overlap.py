@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xinsitu.clock import nanoseconds
+from xinsitu.epoch import nanoseconds
 from xinsitu.errors import SchemaError, StitchError
 from xinsitu.physics.moments import frame_key, measurement_labels, times
 from xinsitu.schema import require

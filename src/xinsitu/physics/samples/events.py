@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
-from xinsitu.clock import Moment, nanoseconds
+from xinsitu.epoch import Moment, nanoseconds
 from xinsitu.errors import StitchError
 from xinsitu.physics.moments import KeyLike, as_kept, as_moments, time_of, time_text, times
 from xinsitu.schema import check_data, mid_exposure
