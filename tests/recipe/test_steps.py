@@ -147,7 +147,24 @@ def test_a_recipe_file_names_a_whole_sample(experiment: Truth, tmp_path: Path) -
             'format = "xinsitu-recipe"\nversion = 1\nsample = "BASE/0884"\nrois = "BASE/rois.json"\n[reading]\nx = 1',
             "x",
         ),
-        ('format = "xinsitu-recipe"\nversion = 1\nsample = 3\nrois = "BASE/rois.json"', "wrong kind"),
+        (
+            'format = "xinsitu-recipe"\nversion = 1\nsample = 3\nrois = "BASE/rois.json"',
+            "sample is a text, not 3, which is of the wrong kind",
+        ),
+        *(
+            (f'format = "xinsitu-recipe"\nversion = 1\nsample = "BASE/0884"\nrois = "BASE/rois.json"\n{line}', says)
+            for line, says in {
+                "include = 1": "include is a text, not 1",
+                'include = ["time*"]': "include is a text",
+                'measurements = "time1"': "measurements is a list, not 'time1'",
+                "find = 1": "find is true or false, not 1",
+                "overlap = 1": "overlap is a text",
+                "bad_frames = [inf]": r"bad_frames\[0\] is a text or a number without a fraction or a table, not inf",
+                "reading = 1": "reading is a table",
+                "[correction]\nthreshold = nan": "correction.threshold is a number, not nan",
+                '[output]\nfigures = "a.png"': "output.figures is a list",
+            }.items()
+        ),
     ],
 )
 def test_a_bad_recipe_file_is_named(experiment: Truth, tmp_path: Path, text: str, says: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from .disk import ordinary, write_whole
 from .exchange.roi_files import FORMS, foreign_rois, form_of, write_foreign_rois
 from .pixel_maps import read_mask
 from .poni import read_geometry
+from .value_kinds import schema_of
 
 ROIS, ATTENUATION, EVENTS = "xinsitu-rois", "xinsitu-attenuation", "xinsitu-events"
 SCHEMAS = ("rois", "attenuation", "events", "recipe", "geometry")
@@ -80,9 +80,7 @@ def json_schema(form: str) -> dict[str, Any]:
     """
     if form not in SCHEMAS:
         raise DocumentError(f"there are schemas of {', '.join(SCHEMAS)}, not of {form!r}")
-    text = files("xinsitu").joinpath(f"schemas/{form}.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
+    return schema_of(form)
 
 
 def _no_constant(text: str) -> float:

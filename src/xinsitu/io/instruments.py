@@ -8,7 +8,6 @@ frames of its instrument are recognised; which table is taken for frames is deci
 from __future__ import annotations
 
 import fnmatch
-import math
 import os
 import re
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from xinsitu.values import Background
 
 from .disk import ordinary
 from .toml_text import toml_of
+from .value_kinds import check_kinds, schema_of
 
 GENERIC = "generic"
 """The instrument that assumes nothing: no zone, no names of axes, no background region."""
@@ -156,10 +156,6 @@ class Counter:
             raise DocumentError(f"{where}: unknown {', '.join(strange)}; known are {', '.join(known)}")
         if table.get("position") not in (None, "before_attenuator", "after_attenuator"):
             raise DocumentError(f"{where}: position is before_attenuator or after_attenuator")
-        for key, kinds in (("scale", (int, float)), ("lag", (int,))):
-            value = table.get(key, 0)
-            if not isinstance(value, kinds) or isinstance(value, bool) or not math.isfinite(value):
-                raise DocumentError(f"{where}: {key} is a number, not {value!r}")
         return cls(name=name, **{"column": name, **table})
 
 
@@ -247,6 +243,10 @@ class Instrument:
         """
         if strange := sorted(set(table) - set(_SECTIONS)):
             raise DocumentError(f"instrument {name!r}: unknown {', '.join(strange)}; known are {', '.join(_SECTIONS)}")
+        try:
+            check_kinds(table, schema_of("instrument"))
+        except DocumentError as error:
+            raise DocumentError(f"instrument {name!r}: {error}") from None
         if not isinstance(table.get("time_zone", ""), str):
             raise DocumentError(f"instrument {name!r}: time_zone is missing: it is a name, such as 'Asia/Tokyo'")
         if (marks := table.get("stamp_marks", "end")) not in ("start", "end"):
@@ -254,7 +254,7 @@ class Instrument:
         axes, files, region = (table.get(section) or {} for section in ("axes", "files", "background"))
         logs = table.get("logs") or {}
         tolerance = logs.get("tolerance")
-        known = tolerance is None or (isinstance(tolerance, int | float) and math.isfinite(tolerance))
+        known = tolerance is None or (isinstance(tolerance, int | float) and 0 <= tolerance < float("inf"))
         if set(logs) - {"patterns", "tolerance"} or not known:
             raise DocumentError(f"instrument {name!r}: logs has patterns, such as ['*.log'], and tolerance in seconds")
         patterns = tuple(files.get("patterns", PATTERNS))

@@ -55,6 +55,7 @@ from xinsitu.io.disk import ordinary, refuse_no_figure, refuse_other_format, wri
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois
 from xinsitu.io.measurement import select, with_frames
 from xinsitu.io.toml_text import toml_of
+from xinsitu.io.value_kinds import check_kinds, schema_of
 from xinsitu.values import frame_ranges
 
 from . import ATTENUATION, Calibrating, Correcting, Measure, Reading, Stitch
@@ -109,6 +110,7 @@ def read_recipe(path: str | Path) -> SampleRecipe:
     if missing := [name for name in ("sample", "rois") if name not in document]:
         raise DocumentError(f"{path}: lacks {' and '.join(missing)}")
     try:
+        check_kinds(document, schema_of("recipe"))
         recipe = _sample_recipe(document, path.resolve().parent)
         return replace(recipe, inputs=(path, *recipe.inputs))
     except XinsituError as fault:
