@@ -65,3 +65,36 @@ def test_a_rod_through_the_roi_contradicts_nothing():
     rod = 4 * np.exp(-0.5 * ((np.arange(ROWS)[:, None] - 33) / 2.0) ** 2) * np.ones(COLUMNS)
     flagged, _ = measured(spot(7_000) + 1 + rod, "BG")
     assert flagged == 0
+
+
+def beside(shape_x, ground, sides, frames=60):
+    """Part of the frames that is flagged, of a spot of 5,000 counts with its background from ROIs left and right."""
+    y, x = np.arange(40)[:, None] - 19.5, np.arange(120) - 59.5
+    spot = np.exp(-0.5 * (y / 4.0) ** 2) * shape_x(x)
+    level = 5_000 * spot / spot[:, 40:80].sum() + ground(x)
+    counts = np.random.default_rng(7).poisson(level, (frames, *level.shape)).astype("int32")
+    image = xr.DataArray(counts, dims=("time", "y", "x"), attrs={"units": "counts"})
+    boxes = {"left": (0, 36), "right": (84, 120)}
+    rois = [xi.Roi(name, y=(0, 40), x=boxes[name], role="background") for name in sides]
+    series = xi.measure(
+        image, [xi.Roi("S", y=(0, 40), x=(40, 80), background=sides, measure=("intensity",)), *rois]
+    ).compute()
+    return float((series.quality.sel(roi="S") & Quality.BACKGROUND_DOUBTFUL > 0).mean())
+
+
+def flat(x):
+    return np.full(x.shape, 0.5)
+
+
+@pytest.mark.parametrize("sides", [("right",), ("left",), ("left", "right")])
+def test_tails_in_a_background_beside_the_spot_are_flagged(sides):
+    assert beside(lambda x: 1 / (1 + (x / 4.9) ** 2), flat, sides) == 1
+    assert beside(lambda x: np.exp(-0.5 * (x / 4.9) ** 2), flat, sides) == 0
+
+
+def test_a_slope_that_both_sides_share_is_no_tail_but_that_of_one_side_is():
+    def narrow(x):
+        return np.exp(-0.5 * (x / 4.9) ** 2)
+
+    assert beside(narrow, lambda x: 2 + 0.004 * x, ("left", "right")) == 0
+    assert beside(narrow, lambda x: 2 + 0.02 * x, ("right",)) == 1

@@ -240,7 +240,8 @@ def _contradicted(numbers: Numbers) -> kernels.Bools:
         return np.zeros(numbers["quality"].shape, dtype=bool)
     along_y, along_x = (_wrong(numbers, f"tail_{axis}", 4 * AROUND) for axis in "yx")
     on_all_sides = along_y * along_x > 0  # a rod leaves on two
-    return np.asarray((_slopes(numbers) != 0).any(axis=0) | on_all_sides)
+    beside = _wrong(numbers, "spill", 4 * AROUND)
+    return np.asarray((_slopes(numbers) != 0).any(axis=0) | on_all_sides | (beside != 0))
 
 
 def _slopes(numbers: Numbers) -> Doubles:

@@ -26,8 +26,11 @@ SHARED = ("flat_variance", "frame_variance", "level_variance")
 """Relative variances that intensities have from the flat field and from what they share; variance of the level."""
 BEHIND_MEDIAN = ("median_com_y", "median_com_x", "median_fwhm_y", "median_fwhm_x")
 """Standard errors by which a plain median moved positions and widths, in frames that were asked."""
-AT_EDGES = tuple(f"{name}_{axis}{end}" for name in ("tail", "slope") for axis in "yx" for end in ("", "_variance"))
-"""Standard errors by which the ROI's edges contradict its background, each with its variance."""
+AT_EDGES = tuple(
+    f"{name}{end}" for name in ("tail_y", "tail_x", "slope_y", "slope_x", "spill") for end in ("", "_variance")
+)
+"""Standard errors by which the ROI's edges, and what ROIs of its background hold of tails, contradict its background,
+each with its variance."""
 BASIS = ("frame_level_counts", "counted", "sparse", "significance", "clear", "top_clear")
 """What flags and remarks are based on.
 

@@ -19,7 +19,7 @@ from .frame_statistics import statistics
 from .further_quantities import of_pixels, of_shape
 from .profile_bins import bins_of, n_bins
 from .regions import Measurements, Region, alike
-from .roi_backgrounds import Under, excess_at_edges, follows, slope_across, tail_at_edges, under
+from .roi_backgrounds import Under, excess_at_edges, follows, slope_across, spilled, tail_at_edges, under
 from .roi_sums import Frames, Sums, factor_of, factor_variance, subtracted_variance, sums_of
 from .roi_widths import width_of
 from .uncertainties import flat_variance, twice_counted
@@ -118,6 +118,7 @@ class _Net:
     frames: Frames
     region: Region
     own: Sums
+    others: list[Sums]
     below: Under
     plan: Measurements
     share: Doubles
@@ -135,7 +136,7 @@ class _Net:
         made = sum(other.median_excess[0].sum(axis=1) for other in others)
         share = own.pixels / np.maximum(pixels, 1) if region.background else np.zeros(len(total))
         variances = _net_variance(frames, region, own, below, plan)
-        return cls(frames, region, own, below, plan, share, made, total, *variances)
+        return cls(frames, region, own, others, below, plan, share, made, total, *variances)
 
     @property
     def errors(self) -> Doubles:
@@ -239,11 +240,14 @@ def _along(axis: str, net: _Net) -> Generator[tuple[str, Doubles], None, tuple[k
 
 def _tails(net: _Net) -> Iterator[tuple[str, Doubles]]:
     """Give what the edges of a ROI tell against its background, in errors of the intensity."""
-    own, below = net.own, net.below
+    own, below, elsewhere = net.own, net.below, net.region.under == "rois"
+    if elsewhere and net.plan.counts:
+        beside = zip((net.plan.regions[other] for other in net.region.background), net.others, strict=True)
+        height, variance = spilled(net.region, own, list(beside))
+        yield from _told("spill", own.pixels * height, own.pixels**2 * variance, net.errors)
     if not net.region.under or not net.plan.counts or min(own.y.shape[1], own.x.shape[1]) < SMALLEST:
         return
     for axis in "yx":
-        elsewhere = net.region.under == "rois"
         height, variance = excess_at_edges(axis, own, below) if elsewhere else tail_at_edges(own, below)
         yield from _told(f"tail_{axis}", own.pixels * height, own.pixels**2 * variance, net.errors)
 

@@ -11,7 +11,11 @@ from xinsitu.kernels import Doubles
 from xinsitu.kernels.statistics import MOMENTS
 
 from .region_pixels import from_middle
+from .regions import Region
 from .roi_sums import Sums
+
+BINS = 5
+"""Rows or columns from which a ROI beside another tells of the tail of its peak."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +197,39 @@ def excess_at_edges(axis: str, own: Sums, below: Under) -> tuple[Doubles, Double
     """By how much two opposite edges of a ROI lie above a background from elsewhere, per pixel, and its variance."""
     low, high = strips(axis, own, below)
     return 0.5 * (low.mean + high.mean), 0.25 * (low.variance + high.variance) + below.level_variance
+
+
+def spilled(region: Region, own: Sums, others: list[tuple[Region, Sums]]) -> tuple[Doubles, Doubles]:
+    """How much of ROIs beside a ROI, that are its background, is the tail of its peak, per pixel; and its variance.
+
+    A tail falls with the square of the distance from the middle of the ROI; with all pixels of the ROIs beside, ``n``
+    in a bin, and ``g`` their distance to the power of -2 less its mean, its height is ``sum(g counts) / sum(n g^2)``.
+    """
+    height, variance, pixels = np.zeros(len(own.y)), np.zeros(len(own.y)), np.zeros(len(own.y))
+    for other, sums in others:
+        pixels += sums.pixels
+        axis, away = max(((axis, _apart(axis, region, other)) for axis in "yx"), key=lambda one: one[1].min())
+        size = other.size["yx".index(axis)]
+        if away.min() <= 0 or size < BINS or region.own_axes or other.own_axes:
+            continue
+        middle = np.asarray(region.first(axis)) + 0.5 * (region.size["yx".index(axis)] - 1)
+        fall = ((np.asarray(other.first(axis)) - middle)[..., None] + np.arange(size)) ** -2.0
+        bins = getattr(sums, f"pixels_{axis}")
+        mean = (bins * fall).sum(axis=1) / np.maximum(sums.pixels, 1)
+        lever = fall - mean[:, None]
+        whole = (bins * lever**2).sum(axis=1)
+        share = np.divide(mean * sums.pixels, whole, out=np.zeros(len(whole)), where=whole > 0)
+        height += share * (lever * getattr(sums, axis)).sum(axis=1)
+        variance += share**2 * (lever**2 * getattr(sums, f"variance_{axis}")).sum(axis=1)
+    return height / np.maximum(pixels, 1), variance / np.maximum(pixels, 1) ** 2
+
+
+def _apart(axis: str, one: Region, other: Region) -> Doubles:
+    """Bins from one region to another along an axis, below one where they overlap."""
+    (first, size), (beside, wide) = (
+        (np.asarray(region.first(axis)), region.size["yx".index(axis)]) for region in (one, other)
+    )
+    return np.asarray(np.maximum(beside - first - size + 1, first - beside - wide + 1), dtype=np.float64)
 
 
 def tail_at_edges(own: Sums, below: Under) -> tuple[Doubles, Doubles]:
