@@ -65,6 +65,16 @@ class Doubts(ctypes.Structure):
     )
 
 
+class Weighted(ctypes.Structure):
+    """Rows that are summed with weights; the same fields in the same order stand in ``_sums.c``."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("values", "terms")),
+        *((name, ctypes.c_int64) for name in ("rows", "length", "n_terms")),
+        ("out", ctypes.c_void_p),
+    )
+
+
 class Files(ctypes.Structure):
     """Files that are read in one call; the same fields in the same order stand in ``_files.c``, as those below."""
 

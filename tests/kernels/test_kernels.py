@@ -122,3 +122,16 @@ def test_unsigned_twins_of_both_codes_say_nothing() -> None:
     frames = np.array([[[5, 2**32 - 1, 2**32 - 2, 2**32 - 3]]], dtype="uint32")
     assert kernels.invalid_pixels(frames).tolist() == [[[False, True, True, False]]]
     assert kernels.invalid_pixels(np.array([[65534, 65535]], dtype="uint16")).tolist() == [[False, True]]
+
+
+@pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 100, 1501])
+def test_weighted_sums_are_those_in_lanes_to_the_last_bit(size):
+    rng = np.random.default_rng(size)
+    rows, terms = rng.normal(0, 1, (5, size)) * 10.0 ** rng.integers(-6, 6, size), rng.normal(0, 1, (3, size))
+    rows[rows > 1] = 0.0
+    rows[3] = -0.0
+    rows[4, size // 2 :] = np.nan
+    expected = np.stack([kernels.sum_in_lanes(rows * term) for term in terms], axis=1)
+    np.testing.assert_array_equal(kernels.weighted_sums(rows, terms), expected)
+    every_second = np.repeat(rows, 2, axis=1)[:, ::2]
+    np.testing.assert_array_equal(kernels.weighted_sums(every_second, terms), expected)

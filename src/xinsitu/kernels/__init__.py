@@ -41,4 +41,5 @@ from .sums import running_mean as running_mean
 from .sums import shape_of as shape_of
 from .sums import sum_in_lanes as sum_in_lanes
 from .sums import total as total
+from .sums import weighted_sums as weighted_sums
 from .sums import without_running_mean as without_running_mean

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from xinsitu import native
 
 from .pixels import Bools, Doubles
 
@@ -38,6 +41,25 @@ def sum_in_lanes(values: Doubles) -> Doubles:
         half = lanes.shape[-1] // 2
         lanes = lanes[..., :half] + lanes[..., half:]
     return np.asarray(lanes[..., 0].copy())
+
+
+def weighted_sums(values: Doubles, terms: Doubles) -> Doubles:
+    """Sum rows ``(frame, i)`` times each of some terms ``(term, i)``: ``(frame, term)``, in lanes.
+
+    Without BLAS, whose threads would fight with those that work on other blocks.
+
+    Examples
+    --------
+    >>> weighted_sums(np.array([[1.0, 2.0, 3.0]]), np.array([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0]])).tolist()
+    [[6.0, -2.0]]
+    """
+    compiled = native.function("weighted_sums")
+    if compiled is None:
+        return np.stack([sum_in_lanes(values * term) for term in terms], axis=-1)
+    values, terms, result = map(np.ascontiguousarray, (values, terms, np.empty((len(values), len(terms)))))
+    told = native.Weighted(values.ctypes.data, terms.ctypes.data, *values.shape, len(terms), result.ctypes.data)
+    compiled(ctypes.byref(told))
+    return result
 
 
 def profiles(values: Doubles) -> tuple[Doubles, Doubles]:

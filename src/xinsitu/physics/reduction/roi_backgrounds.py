@@ -112,7 +112,7 @@ def _from_edge(own: Sums, kind: str) -> Under:
         (0, 1, edge_x, max(0.5 * (n_columns - 1), 1)),
     ):
         own_lever = _powers(own, kind, y, by_y, by_x) * half
-        edge_lever = np.stack([kernels.sum_in_lanes(noise * (term * away * half)) for term in basis], axis=1)
+        edge_lever = kernels.weighted_sums(noise, basis * away * half)
         own_share = np.einsum("na,nab->nb", own_lever, inverse)
         alone = np.einsum("na,nab,nb->n", own_lever, covariance, own_lever)
         slopes.append(alone - 2 * np.einsum("na,na->n", own_share, edge_lever))
@@ -140,14 +140,10 @@ def _profiles(own: Sums, kind: str, fitted: Doubles, y: Doubles, x: Doubles) -> 
 
 
 def _products(weight: Doubles, basis: Doubles) -> Doubles:
-    """Return ``sum w f f'`` over the pixels of the edge, ``(frame, term, term)``.
-
-    Without BLAS, whose threads would fight with those that work on other blocks.
-    """
+    """Return ``sum w f f'`` over the pixels of the edge, ``(frame, term, term)``."""
+    first, second = np.tril_indices(len(basis))
     result = np.empty((len(weight), len(basis), len(basis)))
-    for a, one in enumerate(basis):
-        for b, other in enumerate(basis[: a + 1]):
-            result[:, a, b] = result[:, b, a] = kernels.sum_in_lanes(weight * (one * other))
+    result[:, first, second] = result[:, second, first] = kernels.weighted_sums(weight, basis[first] * basis[second])
     return result
 
 
@@ -160,8 +156,7 @@ def _least_squares(values: Doubles, weight: kernels.Bools, basis: Doubles) -> tu
     if sound.any():
         inverse[sound] = np.linalg.inv(normal[sound])
     inverse = np.broadcast_to(inverse, (len(values), *inverse.shape[1:]))
-    right = np.stack([kernels.sum_in_lanes(values * term) for term in basis], axis=1)
-    return np.einsum("nab,nb->na", inverse, right), inverse
+    return np.einsum("nab,nb->na", inverse, kernels.weighted_sums(values, basis)), inverse
 
 
 # -- what the edges of a ROI say against it --------------------------------------------------------------------------
