@@ -110,6 +110,17 @@ class TestLocal:
         assert raw(local, start + b"\r\n") in (400, 403, 0)
         assert raw(local, start + b"Host: localhost\r\nHost: evil.example\r\n\r\n") in (400, 403, 0)
 
+    @pytest.mark.parametrize("path", ["/", "/ws", "/static/js/bokeh.min.js"])
+    def test_a_port_of_thousands_of_digits_prints_no_traceback(self, local: Explorer, caplog, path: str):
+        host = f"Host: localhost:{'1' * 5000}\r\nConnection: close\r\n\r\n"
+        assert raw(local, f"GET {path}?token={local.token} HTTP/1.1\r\n{host}".encode()) == 400
+        assert not [line for line in caplog.records if line.exc_info]
+
+    @pytest.mark.thorough
+    def test_cookies_of_other_servers_do_not_matter(self, local: Explorer, caplog):
+        assert get(local, f"/?token={local.token}", Host="localhost", Cookie="bytes=1")[0] == 200
+        assert not [line for line in caplog.records if line.exc_info]
+
     def test_only_what_the_page_needs_is_there(self, local: Explorer):
         """Panel's own server imports any module that is asked for, embeds and describes."""
         import sys

@@ -104,6 +104,7 @@ def guard(application: Any, token: str, *, port: int, public: bool) -> None:  # 
     Its web sockets open to :func:`own_origin` only. They send at once: otherwise the kernel keeps the second part of a
     message back until the browser has acknowledged the first one, which it does 40 ms later (RFC 896 and 1122).
     """
+    from tornado.httputil import HTTPInputError
     from tornado.web import RequestHandler
     from tornado.websocket import WebSocketHandler
 
@@ -139,6 +140,7 @@ def guard(application: Any, token: str, *, port: int, public: bool) -> None:  # 
         return hardened[handler]
 
     def delegate(request: Any, target_class: Any, *rest: Any, **options: Any) -> Any:  # noqa: ANN401 - as Tornado has it
+        request.headers.pop("Cookie", None)  # those of other servers here, not ours: Bokeh fails at one called bytes
         given = request.arguments.get("token", [b""])[-1].decode("utf-8", "replace")
         refused = refusal(request.host, request.path, given, token, method=request.method, public=public)
         origin = request.headers.get("Origin", request.headers.get("Sec-Websocket-Origin"))
@@ -149,4 +151,19 @@ def guard(application: Any, token: str, *, port: int, public: bool) -> None:  # 
             return plain(request, harden(Refused), {"status": refused[0], "reason": refused[1]})
         return plain(request, harden(target_class), *rest, **options)
 
-    application.get_handler_delegate = delegate
+    begin = application.start_request
+
+    def started(*connection: Any) -> Any:  # noqa: ANN401 - what takes a request apart
+        taking = begin(*connection)
+        take = taking.headers_received
+
+        def received(*head: Any) -> Any:  # noqa: ANN401 - its line and headers
+            try:
+                return take(*head)
+            except ValueError as fault:  # a port of 5,000 digits: 400, where Tornado would print a traceback
+                raise HTTPInputError(str(fault)) from None
+
+        taking.headers_received = received
+        return taking
+
+    application.get_handler_delegate, application.start_request = delegate, started
