@@ -79,6 +79,27 @@ def test_late_and_renamed_frames_come_when_they_are_there(folder):
     assert scan.frame.values.tolist() == [0, 1, 3, 5, 7, 9]
 
 
+def test_what_comes_between_two_questions_keeps_its_order(folder, monkeypatch):
+    """Asked for, the second frame is not there; it and the third one come before that one is asked for."""
+    frames = growing(folder)
+    (folder / name(0)).write_bytes(content(0))
+    frames.look()
+    plain = frames._is_there
+
+    def asked(one):
+        there = plain(one)
+        if one == name(1) and not there:
+            for number in (1, 2):
+                (folder / name(number)).write_bytes(content(number))
+        return there
+
+    monkeypatch.setattr(frames, "_is_there", asked)
+    monkeypatch.setattr(frames, "_listed", lambda: iter(()))  # the part of the folder whose turn it is has neither
+    frames.look()
+    found = [file.frame for file in frames.in_order().files]
+    assert found == list(range(len(found)))
+
+
 def test_a_frame_that_is_written_anew_comes_again_when_it_is_whole(folder):
     frames = growing(folder)
     for number in range(4):

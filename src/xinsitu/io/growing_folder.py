@@ -235,7 +235,10 @@ class GrowingFolder:
             return
         self._last[file.scan] = file
         between = range(max(last.frame + 1, file.frame - MISSING), file.frame)
-        self._missing.update(dict.fromkeys(self._called(last, number) for number in between))
+        missing = [self._called(last, number) for number in between]
+        self._missing.update(dict.fromkeys(missing))
+        for name in filter(self._is_there, missing):  # came after it was asked for, and before the one behind it
+            self._note(name)
         for old in list(islice(self._missing, max(0, len(self._missing) - MISSING))):
             del self._missing[old]
 
