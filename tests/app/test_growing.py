@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import xarray as xr
 
 import xinsitu as xi
 from xinsitu.app.data.source import open_source
 from xinsitu.app.data.store import FrameStore
+from xinsitu.app.state import measuring
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.io.growing_folder import SETTLED
 from xinsitu.recipe import Reading
@@ -262,4 +264,51 @@ def test_an_hdf5_file_that_grows_is_opened_again_but_no_frame_is_read_twice(tmp_
     assert store.n_frames == 9
     assert sorted(store.reads) == list(range(9))
     np.testing.assert_array_equal(store.measurable().image.values, [frame(number) for number in range(9)])
+    store.release()
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("memory", [2**30, 1, 50 * 40 * 50 * 4], ids=["memory", "tiled", "from memory to tiles"])
+def test_of_a_frame_that_was_written_anew_nothing_before_it_is_read_again(tmp_path, memory):
+    write(tmp_path, range(60))
+    store = Counting(open_source(tmp_path, reading=READING), memory=memory)
+    look(store)
+    write(tmp_path, range(60, 80))
+    look(store)
+    model = ExplorerModel(store, rois=ROIS)
+    model.numbers.measure_now()
+    tifffile.imwrite(tmp_path / "run_00055.tif", frame(1000))
+    for _ in range(2):
+        look(store)
+    assert store.complete
+    assert sorted(store.reads) == sorted([*range(80), *range(55, 80)])
+    model.numbers.measure_now()
+    expected = frame(1000)[5:25, 10:30].sum()
+    assert model.numbers.of("A").intensity.values[55] == expected  # of as many frames as before
+    holds(store, tmp_path, 80)
+    store.release()
+
+
+@pytest.mark.thorough
+def test_new_frames_alone_are_measured(tmp_path, monkeypatch):
+    measured = []
+    plain = measuring.rows_of
+    monkeypatch.setattr(measuring, "rows_of", lambda fit: (measured.append(fit.image.sizes["time"]), plain(fit))[1])
+    write(tmp_path, range(60))
+    store = FrameStore(open_source(tmp_path, reading=READING))
+    look(store)
+    model = ExplorerModel(store, rois=ROIS, correction=xi.Correction(median=3, threshold=5))
+    for behind, more in ((60, 20), (80, 1), (81, 3)):
+        model.numbers.measure_now()
+        write(tmp_path, range(behind, behind + more))
+        look(store)
+    model.numbers.measure_now()
+    assert measured == [60, 20, 1, 3]
+    scan = xi.open_measurement(tmp_path, time="frame")
+    expected = xi.measure(scan, ROIS, correction=xi.Correction(median=3, threshold=5)).compute()
+    found = model.numbers.measured()
+    xr.testing.assert_equal(found.drop_vars("remarks"), expected.drop_vars("remarks"))
+    model.regions.place("A", (6, 25), (10, 30))
+    model.numbers.measure_now()
+    assert measured[4:] == [84]  # another ROI: of all frames
     store.release()

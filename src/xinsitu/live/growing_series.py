@@ -8,12 +8,11 @@ frame is measured again where its file, or what it is measured with, has become 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -166,7 +165,7 @@ class GrowingSeries:
             fit.per_frame[:, NUMBER] += len(self.frames) - len(own)  # its place, if no frame is late
             numbers = _computed(fit)
         self.hear(texts)
-        states, told = snapshot.states, _told(fit)
+        states, told = snapshot.states, fit.told
         for name, row, what in zip(own, numbers, told, strict=True):
             self._rows[name] = Row(row.tobytes(), states[name], what)
         self._changed.update(own)
@@ -234,7 +233,7 @@ class GrowingSeries:
             correction = self._correction_for(scan)
             fit = fitted(scan, self._rois, correction, self.smooth, own_axes=True)
             fit.per_frame[:, NUMBER] += snapshot.place
-            told = _told(fit)
+            told = fit.told
             found = {}
             for name, what in zip(names, told, strict=True):
                 row = rows.get(name)
@@ -242,7 +241,7 @@ class GrowingSeries:
                     found[name] = row.numbers
             again: dict[str, Row] = {}
             for run in _runs([index for index, name in enumerate(names) if name not in found]):
-                numbers = _computed(replace(fit, image=fit.image.isel(time=run), per_frame=fit.per_frame[run]))
+                numbers = _computed(fit.of_frames(run))
                 lacking = zip(names[run], numbers, told[run], strict=True)
                 again |= {name: Row(row.tobytes(), states.get(name, (0, 0)), what) for name, row, what in lacking}
             found |= {name: row.numbers for name, row in again.items()}
@@ -280,18 +279,6 @@ def _refuse_what_takes_all(correction: Correction | None) -> None:
         raise CorrectionError(
             "a background that is divided by its own time mean is known when all frames are there: watch without"
         )
-
-
-def _told(fit: Fitted) -> list[bytes]:
-    """Say what each frame is measured with: the plan, and its own numbers; its place only where that matters."""
-    own = fit.per_frame.copy()
-    if not fit.plan.asks_median and fit.plan.steps.flat_counts is None:
-        own[:, NUMBER] = 0
-    plan = fit.plan.fingerprint.encode()
-    once: dict[bytes, bytes] = {}  # most frames are measured with the same
-    for one in (row.tobytes() for row in own):
-        once.setdefault(one, hashlib.blake2b(plan + one, digest_size=16).digest())
-    return [once[row.tobytes()] for row in own]
 
 
 def _runs(places: Sequence[int]) -> Iterator[slice]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -46,6 +46,8 @@ class Source:
         Measurements that could not be opened or joined, what its name calls a calibration, and why.
     reopen
         Opens everything again, with what has come since.
+    kept
+        Frames, from the first one on, whose files are as they were when it was opened before; None: nobody knows.
     """
 
     data: xr.Dataset
@@ -56,6 +58,7 @@ class Source:
     correcting: Correcting = field(default_factory=Correcting)
     left_out: tuple[str, ...] = ()
     reopen: Callable[[], Source] | None = field(default=None, compare=False)
+    kept: int | None = None
 
     @property
     def several(self) -> bool:
@@ -148,6 +151,7 @@ class _Growing:
     def __init__(self, path: Path, first: Source) -> None:
         self._path, self._last, self._anew = path, first, first.reopen
         self._frames: GrowingFolder | None = None
+        self._come: list[str] = []
 
     def __call__(self) -> Source:
         try:
@@ -158,6 +162,7 @@ class _Growing:
             return self._anew()
 
     def _looked(self) -> Source:
+        first = self._frames is None
         if self._frames is None:
             bad = "skip" if self._last.reading.on_error == "raise" else self._last.reading.on_error
             frames = GrowingFolder(self._path, replace(self._last.reading, on_error=bad))
@@ -166,10 +171,14 @@ class _Growing:
             new = self._frames.look()
             if len(new) >= AT_ONCE:  # a folder that is copied comes faster than a detector counts
                 new += self._frames.settle()
-        if new:
+        self._come += new  # until it was opened: a frame that is written anew meanwhile spoils it for all
+        kept: int | None = self._last.data.sizes["time"]
+        if self._come:
             with without(r"left out, .* files in all"):  # what is bad now may still be being written
                 part, _ = self._frames.open(self._frames.in_order())
-            self._last = replace(self._last, data=part, parts=(part,), reopen=self)
+            kept = None if first else self._frames.tail(self._come, 0).place
+            self._last, self._come = replace(self._last, data=part, parts=(part,), reopen=self), []
+        self._last = replace(self._last, kept=kept)
         return self._last
 
 
@@ -203,14 +212,30 @@ class _GrowingSample:
                     others = (*others, part) if part else others
                 elif part.sizes["time"]:
                     self._begin((self._path / name).resolve(), part)
-        parts = [self._grown[name]().data for name in wanted if name in self._grown]
+        opened = [self._grown[name]() for name in wanted if name in self._grown]
+        parts, last = [one.data for one in opened], self._last
         if {id(part) for part in parts} == {id(part) for part in self._parts}:
+            self._last = replace(last, kept=last.data.sizes["time"])
             return self._last
-        self._parts, last = parts, self._last
+        self._parts = parts
         self._last = _joined(
             parts, name=last.name, reading=last.reading, correcting=last.correcting, reopen=self, others=others
         )
+        self._last = replace(
+            self._last, kept=_kept(last.parts, self._last.parts, {id(one.data): one for one in opened})
+        )
         return self._last
+
+
+def _kept(before: Sequence[xr.Dataset], parts: Sequence[xr.Dataset], opened: Mapping[int, Source]) -> int | None:
+    """Frames, from the first one on, that are as they were; None where that is not known of the first that grew."""
+    kept = 0
+    for old, new in zip(before, parts, strict=False):
+        if old is not new:
+            own = opened[id(new)].kept
+            return None if own is None else kept + own
+        kept += new.sizes["time"]
+    return kept
 
 
 def _measured(path: Path) -> tuple[list[str], tuple[str, ...]]:

@@ -10,7 +10,7 @@ import threading
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dask.array as da
 import numpy as np
@@ -32,9 +32,10 @@ MEMORY = 2 * 2**30
 """Bytes of frames kept in memory; a larger stack gets a tiled copy on disc."""
 BLOCK_BYTES = 48 * 2**20
 """Frames are read in blocks of about this size: small, so that a frame that someone wants to see does not wait."""
-
 GLIMPSE = 5
 """Frames that stand for all of a run at the first look: each is read before the page is there."""
+
+Piece = TypeVar("Piece", npt.NDArray[Any], Tiles)
 TASKS = 8
 """Blocks in which a curve is computed: few, as each costs half a millisecond beside its work."""
 
@@ -61,7 +62,7 @@ class FrameStore:
         # whether the data came in memory already; xarray has no question that does not load
         self._resident = isinstance(image_of(self.data).variable._data, np.ndarray)
         self.faults: dict[int, str] = {}
-        self.note = ""
+        self.note, self.version = "", 0  # how often frames that were there have become others
         self._memory, self._folder = memory, folder
         self._blocks: list[npt.NDArray[Any]] = []
         self._tiles: list[Tiles] = []
@@ -121,16 +122,23 @@ class FrameStore:
 
     def _forget(self) -> None:
         """Stop reading, and forget the frames."""
+        self._keep(0)
+        with self._lock:
+            self._roomless = False
+            self._forget_scratch()
+
+    def _keep(self, frames: int) -> None:
+        """Stop reading, and forget all but the first frames."""
         self._stop.set()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout=30)
         with self._lock:
-            self._blocks, self._loaded, self._thread, self._ready = [], 0, None, None
+            self._blocks, self._tiles = _first(self._blocks, frames), _first(self._tiles, frames)
+            self._loaded, self._thread, self._ready = min(self._loaded, frames), None, None
             self._key = uuid.uuid4().hex
-            self._tiles, self._roomless = [], False
             self._last = None, 0, self.data
-            self._forget_scratch()
+            self.faults = {position: why for position, why in self.faults.items() if position < frames}
 
     def _forget_scratch(self) -> None:
         if self._scratch is not None:
@@ -241,12 +249,13 @@ class FrameStore:
         source = self.source.reopen()
         new = source.data
         known, come = self.n_frames, int(new.sizes["time"])
-        same = come >= known and _same_frames(self.data, new.isel(time=slice(0, known)))
-        if same and come == known:
+        same = min(_in_common(self.data, new), known if source.kept is None else source.kept)
+        if same == known == come:
             self.source = replace(source, data=self.data)  # what was left out, and why, may be new
             return 0
-        if not same:
-            self._forget()
+        if same < known:
+            self._keep(same)
+            self.version += 1
         self.source, self.data = source, new
         if self._wanted:  # nobody looks otherwise, and whoever comes starts it
             self.start()
@@ -344,12 +353,25 @@ class FrameStore:
         return one.load() if self._resident else one.compute()
 
 
-def _same_frames(one: xr.Dataset, other: xr.Dataset) -> bool:
-    """Whether two Datasets hold the same frames by their names; times of one second are spread anew as more come."""
+def _in_common(one: xr.Dataset, other: xr.Dataset) -> int:
+    """How many frames, from the first on, are the same by name; times of one second are spread anew as more come."""
     names = [name for name in ("measurement", "scan", "frame") if name in one.coords and name in other.coords]
-    size = one.sizes["time"]  # of a single measurement its name is one for all frames
-    pairs = [(one[name].values, other[name].values) for name in names or ["time"]]
-    return all(bool((np.broadcast_to(mine, size) == np.broadcast_to(its, size)).all()) for mine, its in pairs)
+    size, same = min(one.sizes["time"], other.sizes["time"]), []
+    for name in names or ["time"]:  # of a single measurement its name is one for all frames
+        mine, its = (np.broadcast_to(of[name].values, of.sizes["time"])[:size] for of in (one, other))
+        same.append(mine == its)
+    return int(np.argmin([*np.all(same, axis=0), False]))
+
+
+def _first(pieces: list[Piece], frames: int) -> list[Piece]:
+    """Return the pieces in which the first frames lie; one in memory is cut behind them."""
+    found, start = [], 0
+    for piece in pieces:
+        if start >= frames:
+            break
+        found.append(piece[: frames - start] if isinstance(piece, np.ndarray) else piece)
+        start += len(piece)
+    return found
 
 
 @dataclass(frozen=True)

@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import collected
 from xinsitu.physics.corrections.apply import Correction
-from xinsitu.physics.corrections.plan import around
-from xinsitu.physics.reduction.series import measure
-from xinsitu.schema import Quality, image_of
+from xinsitu.physics.reduction.roi_plan import fitted
+from xinsitu.physics.reduction.series import measure, rows_of, series_of, warn_of_unused
+from xinsitu.schema import Quality
 from xinsitu.values import OWN_EDGE, RoiSet
+from xinsitu.variables import held_elsewhere
 
 LITTLE = 4_000_000
 """Pixels that are measured as quickly on one core, without the tasks of dask, as on two with them."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What was measured of frames, one by one, and with what: they need not be measured again as more come."""
+
+    rows: npt.NDArray[np.float64]
+    told: list[bytes]
+
+    def still(self, told: list[bytes]) -> int:
+        """Return how many frames, from the first one on, have the same rows."""
+        pairs = enumerate(zip(self.told, told, strict=False))
+        return next((place for place, (mine, its) in pairs if mine != its), min(len(self.told), len(told)))
 
 
 @dataclass(frozen=True)
@@ -32,6 +47,9 @@ class Request:
     wanted: tuple[str, ...]
     correction: Correction | None
     faults: Mapping[int, str]
+    version: int = 0
+    """Of the frames: those of another one are others, in part."""
+    known: Known | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +58,7 @@ class Answer:
 
     series: xr.Dataset
     remarks: tuple[str, ...]
+    known: Known | None = None
 
 
 def fingerprint(rois: RoiSet, name: str, correction: Correction | None, n_frames: int) -> tuple[object, ...]:
@@ -73,24 +92,33 @@ def with_backgrounds(rois: RoiSet, names: tuple[str, ...]) -> RoiSet:
 
 def answer(request: Request) -> Answer:
     """Measure; a frame that could not be read is NaN and flagged."""
+    known = None
     with collected() as texts:
-        runs = measurements(request.data) if any(roi.path for roi in request.rois) else [request.data]
-        parts = [measure(close_by(run, request), request.rois, correction=request.correction).compute() for run in runs]
-    series = parts[0] if len(parts) == 1 else xr.concat(parts, "time", combine_attrs="override")
-    return Answer(masked(series.sel(roi=list(request.wanted)), request.faults), tuple(dict.fromkeys(texts)))
+        if any(roi.path for roi in request.rois):
+            runs = measurements(request.data)
+            parts = [measure(run, request.rois, correction=request.correction).compute() for run in runs]
+            series = parts[0] if len(parts) == 1 else xr.concat(parts, "time", combine_attrs="override")
+        else:
+            series, known = _grown(request)
+    found = masked(series.sel(roi=list(request.wanted)), request.faults)
+    return Answer(found, tuple(dict.fromkeys(texts)), known)
 
 
-def close_by(data: xr.Dataset, request: Request) -> xr.Dataset:
-    """Return the frames cut down to what is measured, in memory, where that is little: dask has its price."""
-    if not {"y", "x"} <= set(data.coords):
-        return data  # a cut would no longer say which pixels it has
-    correction = request.correction or Correction()
-    regions = () if correction.background is None else correction.background.boxes
-    image = image_of(data)
-    small = around(image, (*((roi.y, roi.x) for roi in request.rois), *regions), correction.halo)
-    if small.size > LITTLE or any(roi.path for roi in request.rois):
-        return data
-    return data.drop_dims(["y", "x"]).assign(image=small.compute())
+def _grown(request: Request) -> tuple[xr.Dataset, Known]:
+    """Return what :func:`~xinsitu.measure` does, of which only new frames are measured."""
+    data, rois = request.data, request.rois
+    warn_of_unused(rois)
+    fit = fitted(data, rois, request.correction, own_axes=True)
+    known, told = request.known, fit.told
+    first = 0 if known is None or fit.shared is not None else known.still(told)
+    new = fit.of_frames(slice(first, None))
+    if new.image.size <= LITTLE:
+        new = replace(new, image=held_elsewhere(new.image, new.image.values))
+    rows = rows_of(new)
+    rows = np.asarray(rows if isinstance(rows, np.ndarray) else rows.compute())
+    if known is not None and first:
+        rows = np.concatenate([known.rows[:first], rows])
+    return series_of(rows, data, rois, fit, request.correction), Known(rows, told)
 
 
 def measurements(data: xr.Dataset) -> list[xr.Dataset]:

@@ -16,7 +16,7 @@ from xinsitu.physics.samples import bad_frames
 from xinsitu.schema import Quality
 from xinsitu.values import FrameRange, RoiSet
 
-from .measuring import Answer, Request, answer, fingerprint, masked, with_backgrounds
+from .measuring import Answer, Known, Request, answer, fingerprint, masked, with_backgrounds
 from .roi_state import Regions
 from .view import View
 
@@ -33,6 +33,7 @@ class Numbers(param.Parameterized):  # type: ignore[misc] # param has no types
         self.view, self.regions, self.store = view, regions, view.store
         self._said: set[str] = set()
         self._numbers: dict[str, tuple[tuple[object, ...], xr.Dataset]] = {}
+        self._known: tuple[int, Known | None] = (0, None)
 
     def stale(self) -> tuple[str, ...]:
         """Names of the ROIs whose numbers are not those of what is shown."""
@@ -44,15 +45,18 @@ class Numbers(param.Parameterized):  # type: ignore[misc] # param has no types
         )
 
     def _fingerprint(self, name: str, loaded: int) -> tuple[object, ...]:
-        return fingerprint(self.regions.rois, name, self.view.active_correction, loaded)
+        key = fingerprint(self.regions.rois, name, self.view.active_correction, loaded)
+        return (*key, self.store.version)
 
     def request(self) -> Request | None:
         """Return what has to be measured now; None: nothing."""
+        version, (of, known) = self.store.version, self._known  # first: what has become another meanwhile is stale
         wanted, data = self.stale(), self.store.measurable()
         if not wanted or not data.sizes["time"]:
             return None
         rois = with_backgrounds(self.regions.rois, wanted)
-        return Request(data, rois, wanted, self.view.active_correction, self.store.faults)
+        known = known if of == version else None
+        return Request(data, rois, wanted, self.view.active_correction, self.store.faults, version, known)
 
     def accept(self, request: Request, found: Answer) -> None:
         """Take an answer in; what was moved, renamed or removed meanwhile is asked for again by :meth:`stale`."""
@@ -60,7 +64,9 @@ class Numbers(param.Parameterized):  # type: ignore[misc] # param has no types
         for name in request.wanted:
             if name in self.regions.rois.names:
                 key = fingerprint(request.rois, name, request.correction, n_frames)
-                self._numbers[name] = key, found.series.sel(roi=[name])
+                self._numbers[name] = (*key, request.version), found.series.sel(roi=[name])
+        if found.known is not None and set(request.wanted) == set(self.regions.rois.names):
+            self._known = request.version, found.known  # of all: as more frames come, these are asked for together
         new = [text for text in found.remarks if text not in self._said]
         if new:
             self.view.message = new[0]

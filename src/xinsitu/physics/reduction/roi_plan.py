@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +15,7 @@ from xinsitu.errors import RoiError, SchemaError, warn
 from xinsitu.physics.blocks import pixel_index
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.corrections.frame_numbers import along_time
-from xinsitu.physics.corrections.framewise import EXPOSURE, Steps
+from xinsitu.physics.corrections.framewise import EXPOSURE, NUMBER, Steps
 from xinsitu.physics.corrections.plan import facts_of, plain_median_before, prepared
 from xinsitu.schema import FURTHER, image_of
 from xinsitu.values import EDGE, MEASURES, OWN_EDGE, PLANE, POLY_X, POLY_Y, Box, Roi, RoiSet
@@ -37,6 +38,25 @@ class Fitted:
     """Bounds per frame of the ROIs that move."""
     rois: RoiSet
     """Those that were given, cut to the image."""
+
+    def of_frames(self, run: slice) -> Fitted:
+        """Return it for some of the frames."""
+        return replace(self, image=self.image.isel(time=run), per_frame=self.per_frame[run])
+
+    @property
+    def told(self) -> list[bytes]:
+        """What each frame is measured with: the plan, and its own numbers; its place only where that matters.
+
+        A frame whose pixels are the same, too, has the same row as before.
+        """
+        own = self.per_frame.copy()
+        if not self.plan.asks_median and self.plan.steps.flat_counts is None:
+            own[:, NUMBER] = 0
+        plan = self.plan.fingerprint.encode()
+        once: dict[bytes, bytes] = {}  # most frames are measured with the same
+        for one in (row.tobytes() for row in own):
+            once.setdefault(one, hashlib.blake2b(plan + one, digest_size=16).digest())
+        return [once[row.tobytes()] for row in own]
 
 
 def fitted(

@@ -133,7 +133,7 @@ def measure(
         raise SchemaError("there is no ROI to measure")
     if smooth is not None and (isinstance(smooth, bool) or smooth < 3 or smooth % 2 == 0):
         raise SchemaError(f"smooth must be an odd number of bins from 3 on, not {smooth!r}")
-    _warn_of_unused(named)
+    warn_of_unused(named)
     fit = fitted(data, named, correction, smooth, own_axes=True)
     if profiles:
         fit = replace(fit, plan=replace(fit.plan, bins=covered(fit.rois, fit.boxes)))
@@ -208,7 +208,7 @@ def _said(both: npt.NDArray[np.object_]) -> Any:  # noqa: ANN401 - what remarks 
     return both[1]
 
 
-def _warn_of_unused(rois: RoiSet) -> None:
+def warn_of_unused(rois: RoiSet) -> None:
     """Say which background ROIs no signal is freed from: they are measured, and subtracted from nothing."""
     signals = [roi for roi in rois if roi.role == "signal"]
     used = {name for roi in rois for name in roi.background}
