@@ -276,3 +276,14 @@ def in_a_line(text: object) -> str:
     'time1\\nwrote /etc/passwd'
     """
     return plain(str(text).replace("\r", "\\r").replace("\n", "\\n").replace("\t", "\\t"))
+
+
+def in_utf8(text: str) -> str:
+    r"""Return the text with escapes, as JSON has them, for what is not UTF-8: bytes of names in another encoding.
+
+    Examples
+    --------
+    >>> in_utf8(b"K\xfchlen".decode("utf-8", "surrogateescape"))
+    'K\\udcfchlen'
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

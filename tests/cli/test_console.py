@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import os
 import subprocess
@@ -17,7 +18,7 @@ import tifffile
 import xarray as xr
 
 from xinsitu.cli import main
-from xinsitu.cli.console import complain, say, table, warnings_in_a_line
+from xinsitu.cli.console import complain, say, sentence, table, warnings_in_a_line, working
 from xinsitu.cli.shared import safe_name
 from xinsitu.errors import XinsituError, in_a_line, warn
 from xinsitu.io.documents import write_events, write_rois
@@ -227,3 +228,38 @@ def test_lines_of_ours_are_not_said_as_one(capsys):
     said = capsys.readouterr().out
     assert "\\n" not in said
     assert "diamond-i07" in {line.split("  ")[0] for line in said.splitlines()}
+
+
+def test_nothing_is_said_where_somebody_closed_stderr(monkeypatch, capsys):
+    opened, known = [], os.fstat
+
+    def closed(number, *words):
+        if number == 2 and not opened:
+            raise OSError
+        return known(number, *words)
+
+    monkeypatch.setattr(sys, "stderr", None)
+    monkeypatch.setattr(os, "fstat", closed)
+    monkeypatch.setattr(os, "open", lambda path, mode: opened.append((path, mode)))
+    assert main(["info", "nowhere"]) == 1
+    assert opened == [(os.devnull, os.O_RDWR)]  # gets number 2, which no file may have that libraries write to
+    with working("thinking"):
+        pass
+    assert capsys.readouterr().out.startswith("thinking: ")
+
+
+def test_names_that_a_terminal_has_no_letters_for_are_escaped(monkeypatch):
+    told = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(told, encoding="ascii", errors="strict"))
+    assert main(["info", "nowhere"]) == 1
+    say("\u65e5/K\udcfchl")
+    assert told.getvalue() == rb"\u65e5/K\udcfchl" + b"\n"
+
+
+def test_a_working_folder_that_was_removed_is_said(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(FileNotFoundError) as fault:
+        os.path.abspath("a.tif")
+    assert sentence(fault.value) == "the working folder (./) was removed; change to one that is there"

@@ -22,6 +22,7 @@ import xinsitu as xi
 from xinsitu import schema
 from xinsitu.errors import DocumentError, ResultExists, RoiError, SchemaError, XinsituWarning
 from xinsitu.io import frame_files
+from xinsitu.io.discover import sample_and_measurement
 from xinsitu.io.disk import new_file
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois, write_rois
 from xinsitu.io.frame_files import write_frames
@@ -409,3 +410,19 @@ def test_a_netcdf_3_file_is_refused_with_the_line_that_converts_it(tmp_path, mon
     line = str(caught.value).split("convert it: ")[1].split(", or nccopy")[0]
     exec(line, {"xarray": xr})  # what it advises is true
     np.testing.assert_array_equal(xi.open_measurement("f_4.nc").image.values, counts)
+
+
+@pytest.mark.parametrize("ending", [".nc", ".csv"])
+def test_names_in_another_encoding_are_kept_as_escapes(tmp_path, ending):
+    folder = b"/data/K\xfchl/zeit\xe4".decode("utf-8", "surrogateescape")
+    name = sample_and_measurement(folder)[1]
+    assert name == "zeit\\udce4"
+    data = series().assign_coords(measurement=name).assign_attrs(source=folder, files=[folder])
+    if ending == ".csv":
+        write_csv(data, tmp_path / "a.csv")
+        assert name in (tmp_path / "a.csv").read_text()
+        return
+    found = read_results(write_results(data, tmp_path / "a.nc", recipe={"measurement": folder}))
+    assert json.loads(found.attrs["recipe"])["measurement"] == folder  # leads to the frames still
+    assert json.loads(found.attrs["files"]) == [folder]
+    assert (found.measurement.item(), found.attrs["source"]) == (name, "/data/K\\udcfchl/zeit\\udce4")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import io
 import os
 import re
 import signal
@@ -66,6 +67,7 @@ def _signed(arguments: Sequence[str]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    _open_streams()
     words = parser(xinsitu.__version__, _COMMANDS).parse_args(_signed(sys.argv[1:] if arguments is None else arguments))
     from .console import complain, in_recipe, logged, sentence, warnings_in_a_line  # dask is not needed for help
 
@@ -86,6 +88,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         complain(f"error: {told(_named(sentence(fault), words))}")
         return 1
+
+
+def _open_streams() -> None:
+    """Let what somebody closed (``2>&-``) lead nowhere: the next file would take its number, and what is said.
+
+    Where names are strictly in an encoding that does not have their letters, these are told as escapes.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w" if number else "r", encoding="utf-8"))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @contextlib.contextmanager

@@ -29,11 +29,21 @@ def sentence(fault: Exception, about: object = None) -> str:
     if not isinstance(fault, OSError):
         said = f"{type(fault).__name__}: {fault} (this is a fault of xinsitu; --debug before the command shows where)"
         return said if about is None else f"{about}: {said}"
+    if isinstance(fault, FileNotFoundError) and fault.filename is None and not _has_working_folder():
+        return "the working folder (./) was removed; change to one that is there"
     said = fault.strerror or str(fault)
     if fault.filename is not None:
         name = os.fsdecode(fault.filename) if isinstance(fault.filename, str | bytes | os.PathLike) else fault.filename
         return f"{name}: {said[:1].lower()}{said[1:]}"
     return said if about is None or os.sep in said else f"{about}: {said[:1].lower()}{said[1:]}"
+
+
+def _has_working_folder() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 _OPTION = re.compile(r"\b(\w+)=((?:(?!\(--)[^;])*)\(--[\w-]+")

@@ -17,7 +17,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
-from xinsitu.errors import LayoutError
+from xinsitu.errors import LayoutError, in_utf8
 
 from .formats.reading import HDF5_SUFFIXES as HDF5_SUFFIXES
 from .formats.reading import SUFFIXES as SUFFIXES
@@ -296,7 +296,7 @@ def sample_and_measurement(folder: str) -> tuple[str, str]:
     """
     path = Path(folder)
     ending = path.suffix.lower()
-    return path.parent.name, path.stem if ending in SUFFIXES + HDF5_SUFFIXES else path.name
+    return in_utf8(path.parent.name), in_utf8(path.stem if ending in SUFFIXES + HDF5_SUFFIXES else path.name)
 
 
 def first_frame(path: str, name: str, source: str, frame: int, stamp: str) -> frozenset[str]:

@@ -74,7 +74,9 @@ def read_geometry(path: str | os.PathLike[str], *, incidence: float = 0.0) -> De
             warn(f"{name}: its correction of the parallax is left out, so maps are those of a sensor without thickness")
         rotation = numbers.get("Rot1", 0.0), numbers.get("Rot2", 0.0), numbers.get("Rot3", 0.0)
         return DetectorGeometry(numbers["Distance"], numbers["Wavelength"], centre, (high, wide), rotation, incidence)
-    except (XinsituError, ValueError, TypeError, RecursionError) as fault:
+    except RecursionError:
+        raise DocumentError(f"{name}: is nested too deeply to be a geometry") from None
+    except (XinsituError, ValueError, TypeError) as fault:
         raise DocumentError(f"{name}: {fault}") from None
 
 

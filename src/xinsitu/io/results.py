@@ -15,7 +15,7 @@ import xarray as xr
 import xinsitu
 from xinsitu import schema
 from xinsitu.defaults import frames_per_block
-from xinsitu.errors import SchemaError, XinsituError, warn
+from xinsitu.errors import SchemaError, XinsituError, in_utf8, warn
 from xinsitu.variables import as_frames
 
 from .conventions import from_file, to_file
@@ -94,7 +94,7 @@ def provenance(recipe: Mapping[str, Any] | None) -> dict[str, Any]:
         "xinsitu_version": xinsitu.__version__,
         "versions": json.dumps({"numpy": np.__version__, "xarray": xr.__version__}),
     }
-    return versions if recipe is None else {**versions, "recipe": json.dumps(recipe, ensure_ascii=False)}
+    return versions if recipe is None else {**versions, "recipe": in_utf8(json.dumps(recipe, ensure_ascii=False))}
 
 
 def storable(dataset: xr.Dataset) -> xr.Dataset:
@@ -134,14 +134,16 @@ def _attributes(attributes: Mapping[Hashable, Any]) -> dict[str, Any]:
 def _attribute(value: object) -> str | int | float | np.ndarray[Any, Any]:
     if isinstance(value, bool | np.bool_):
         return int(value)
-    if isinstance(value, str | int | float):
+    if isinstance(value, str):
+        return in_utf8(value)
+    if isinstance(value, int | float):
         return value
     if isinstance(value, np.generic):
         item: str | int | float = value.item()
         return item
     if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iuf":
         return value
-    return json.dumps(value, ensure_ascii=False, default=_json_default)
+    return in_utf8(json.dumps(value, ensure_ascii=False, default=_json_default))
 
 
 def _json_default(value: object) -> object:

@@ -393,6 +393,9 @@ def test_a_geometry_may_be_its_numbers(tmp_path):
         (tmp_path / "bad.json").write_text(text)
         with pytest.raises(DocumentError, match=r"bad\.json"):
             xi.read_geometry(tmp_path / "bad.json")
+    (tmp_path / "bad.json").write_text('{"a":' * 100_000)
+    with pytest.raises(DocumentError, match=r"bad\.json: is nested too deeply"):
+        xi.read_geometry(tmp_path / "bad.json")
 
 
 def test_maps_follow_binned_and_thinned_frames():
