@@ -92,7 +92,9 @@ class Rows(ctypes.Structure):
     _fields_ = (
         ("files", Files),
         *((name, ctypes.c_void_p) for name in ("sizes", "mtimes", "offsets")),
-        *((name, ctypes.c_int64) for name in ("skip", "bytes", "row", "first", "kept")),
+        *((name, ctypes.c_int64) for name in ("skip", "bytes", "row", "kept")),
+        ("spans", ctypes.c_void_p),
+        ("n_spans", ctypes.c_int64),
         ("out", ctypes.c_void_p),
     )
 

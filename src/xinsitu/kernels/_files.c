@@ -17,7 +17,9 @@ typedef struct {
     Files files;
     const int64_t *sizes, *mtimes, *offsets; /* as at opening; byte of the first pixel */
     int64_t skip, bytes;                     /* to the first row that is wanted, and of all rows */
-    int64_t row, first, kept;                /* bytes of a row, those before the columns that are wanted, and of these */
+    int64_t row, kept;                       /* bytes of a row, and of the columns in it that are wanted */
+    const int64_t *spans;                    /* of these columns: bytes before some of them, and of them */
+    int64_t n_spans;
     char *out;
 } Rows;
 
@@ -76,7 +78,8 @@ PUBLIC int xinsitu_read_rows(const Rows *r) {
         if (to && !fstat(fd, &status) && S_ISREG(status.st_mode) && status.st_size == r->sizes[i] && mtime_of(&status) == r->mtimes[i])
             r->files.left[i] = !filled(fd, to, r->bytes, r->offsets[i] + r->skip);
         for (int64_t y = 0; whole && !r->files.left[i] && y < rows; y++)
-            memcpy(out + y * r->kept, whole + y * r->row + r->first, (size_t)r->kept);
+            for (int64_t s = 0; s < 2 * r->n_spans; out += r->spans[s + 1], s += 2)
+                memcpy(out, whole + y * r->row + r->spans[s], (size_t)r->spans[s + 1]);
         close(fd);
     }
     free(whole);

@@ -22,7 +22,7 @@ from dask.system import CPU_COUNT
 from xinsitu.defaults import CHUNK_BYTES, frames_per_block
 from xinsitu.errors import SchemaError
 
-from .stored import Stored
+from .stored import Columns, Stored
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +42,14 @@ class Plan:
 
     def __dask_tokenize__(self) -> tuple[str, str]:
         return type(self).__name__, self.fingerprint
+
+    def needed_columns(self, width: int) -> npt.NDArray[np.int64]:
+        """Columns of frames of so many that are looked at; all, where nobody knows better."""
+        return np.arange(width)
+
+    def of_columns(self, which: npt.NDArray[np.int64]) -> Plan:
+        """Return the same for frames of some columns only, which hold all that are needed."""
+        raise NotImplementedError
 
 
 def _digest(value: object) -> bytes:
@@ -233,7 +241,10 @@ def _over_stored(
     """Read, sum and reckon a batch of frames in one task."""
     batches = _batches(stored.sizes, max(LEAST, min(BATCH, -(-len(per_frame) // (2 * CPU_COUNT)))))
     told = da.from_array(np.column_stack([stored.frames, per_frame]), chunks=(batches, -1))
-    name = f"{algebra.__name__.strip('_')}-{plan.fingerprint[:16]}"
+    name, near = f"{algebra.__name__.strip('_')}-{plan.fingerprint[:16]}", plan
+    needed = plan.needed_columns(stored.width)
+    if stored.file_per_frame and 4 * len(needed) < 3 * stored.width:
+        stored, near = stored.of_columns(needed), plan.of_columns(needed)
     return da.blockwise(
         _of_batch,
         "tyx",
@@ -244,6 +255,7 @@ def _over_stored(
         together=stored.together,
         functions=(pixels, algebra),
         plan=dask.delayed(plan, name=f"plan-{name}", traverse=False),
+        near=dask.delayed(near, name=f"near-{name}", traverse=False),
         shared=shared,
         columns=columns,
         new_axes={"y": tail[0], "x": tail[1]},
@@ -258,20 +270,24 @@ def _of_batch(
     told: npt.NDArray[np.float64],
     *,
     array: Any,  # noqa: ANN401 - indexed as NumPy's are
-    part: tuple[slice, slice],
+    part: tuple[slice, Columns],
     together: int,
     functions: tuple[Callable[..., npt.NDArray[np.float64]], Callable[..., npt.NDArray[np.float64]]],
     plan: Plan,
+    near: Plan,
     shared: Any,  # noqa: ANN401
     columns: int,
 ) -> npt.NDArray[np.float64]:
-    """Pixels pass through the cache some at a time, their rows of numbers are worked on all at once."""
+    """Pixels pass through the cache some at a time, their rows of numbers are worked on all at once.
+
+    ``near`` is the plan for the columns that are read.
+    """
     pixels, algebra = functions
     frames, per_frame = told[:, 0].astype(np.int64), told[:, 1:]
     rows = np.empty((len(told), 1, columns))
     for some in _slices(len(told), together):
         raw = Stored.read(array, frames[some], part)
-        pixels(raw, per_frame[some], plan=plan, shared=shared, out=rows[some])
+        pixels(raw, per_frame[some], plan=near, shared=shared, out=rows[some])
     return algebra(rows, per_frame, plan=plan, shared=shared)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import getitem
 from typing import Any
 
@@ -19,20 +19,22 @@ IN_CACHE = 2**22
 GETTERS, CUTTERS = (getter, getter_nofancy), (getitem, chunk_getitem)
 """What dask reads chunks of an array with, and cuts out of them."""
 
+Columns = slice | npt.NDArray[np.int64]
+
 
 @dataclass(frozen=True)
 class Stored:
     """Frames that lie in files, and are read and nothing else before they are worked on.
 
     ``array`` is indexed as NumPy's are, under the name ``key`` in graphs of dask; ``frames`` are the positions in it of
-    all frames, ``rows`` and ``columns`` the same part of each; ``sizes`` are those of the chunks.
+    all frames, ``rows`` and ``columns`` (cut or picked) the same part of each; ``sizes`` are those of the chunks.
     """
 
     array: Any
     key: str
     frames: npt.NDArray[np.int64]
     rows: slice
-    columns: slice
+    columns: Columns
     sizes: tuple[int, ...]
 
     @classmethod
@@ -70,8 +72,17 @@ class Stored:
 
     def in_cache(self, rows: int) -> int:
         """Frames of which so many rows stay in the cache, at least one."""
-        columns = len(range(*self.columns.indices(self.array.shape[2])))
-        return max(1, IN_CACHE // max(1, rows * columns * int(self.array.dtype.itemsize)))
+        return max(1, IN_CACHE // max(1, rows * self.width * int(self.array.dtype.itemsize)))
+
+    @property
+    def width(self) -> int:
+        """Columns of each frame."""
+        held = self.columns
+        return len(held) if isinstance(held, np.ndarray) else len(range(*held.indices(self.array.shape[2])))
+
+    def of_columns(self, which: npt.NDArray[np.int64]) -> Stored:
+        """Return the same frames of some columns only, whether they lie side by side or not."""
+        return replace(self, columns=np.arange(self.array.shape[2])[self.columns][which])
 
     def some(self, frames: slice, rows: slice) -> npt.NDArray[Any]:
         """Read rows of some of the frames."""
@@ -79,7 +90,7 @@ class Stored:
         return self.read(self.array, self.frames[frames], (slice(cut.start, cut.stop, cut.step), self.columns))
 
     @staticmethod
-    def read(array: Any, frames: npt.NDArray[np.int64], part: tuple[slice, slice]) -> npt.NDArray[Any]:  # noqa: ANN401
+    def read(array: Any, frames: npt.NDArray[np.int64], part: tuple[slice, Columns]) -> npt.NDArray[Any]:  # noqa: ANN401
         """Read the same part of some frames, those together that lie one behind the other.
 
         Rows of which most pixels are wanted are read whole, and the others looked past: files hold them like that, and
@@ -87,7 +98,7 @@ class Stored:
         """
         rows, columns = part
         width = array.shape[2]
-        most = 2 * len(range(*columns.indices(width))) > width
+        most = isinstance(columns, slice) and 2 * len(range(*columns.indices(width))) > width
         runs = np.split(frames, np.flatnonzero(np.diff(frames) != 1) + 1)
         key = (rows, slice(None) if most else columns)
         read = [np.asarray(array[(slice(int(run[0]), int(run[-1]) + 1), *key)]) for run in runs]

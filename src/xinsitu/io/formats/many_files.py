@@ -24,7 +24,7 @@ def read_rows(
     folder: str,
     names: Sequence[str],
     opened: tuple[Numbers, Numbers, Numbers],
-    place: tuple[int, int, int],
+    place: tuple[int, int, Numbers],
     out: npt.NDArray[Any],
 ) -> Left:
     """Read rows of plain pixels of many files into a contiguous array; returns which files are left.
@@ -36,7 +36,7 @@ def read_rows(
     opened
         Of each file when it was opened: bytes, nanoseconds of its modification, and byte of its first pixel.
     place
-        Pixels of a whole row, first row and first column that are wanted.
+        Pixels of a whole row, the first row and all columns that are wanted.
     out
         Rows and columns that are wanted of every file.
     """
@@ -46,9 +46,11 @@ def read_rows(
     files, held = _files(folder, names, left)
     columns = [np.ascontiguousarray(numbers, dtype=np.int64) for numbers in opened]
     addresses = (column.ctypes.data for column in columns)
-    (width, first_row, first_column), size = place, out.itemsize
+    (width, first_row, wanted), size = place, out.itemsize
+    firsts = np.flatnonzero(np.diff(wanted, prepend=-2) != 1)
+    spans = np.stack([wanted[firsts], np.diff(firsts, append=len(wanted))], axis=1) * size
     row = width * size
-    where = (first_row * row, out.shape[1] * row, row, first_column * size, out.shape[2] * size)
+    where = (first_row * row, out.shape[1] * row, row, out.shape[2] * size, spans.ctypes.data, len(spans))
     function(ctypes.byref(native.Rows(files, *addresses, *where, out.ctypes.data)))
     del held
     return left > 0

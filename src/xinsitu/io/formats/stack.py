@@ -219,8 +219,8 @@ class FrameStack(LazyStack):
         inside = _inside(rows - first, columns)
         box = all(isinstance(part, slice) for part in inside)
         left = np.ones(len(frames), dtype=bool)
-        if box and result.dtype == self.stored and result.flags.c_contiguous:
-            left = self._left_by_kernel(frames, result, first, int(columns[0]))
+        if (np.diff(rows) == 1).all() and result.dtype == self.stored and result.flags.c_contiguous:
+            left = self._left_by_kernel(frames, result, first, columns)
         scratch = np.empty((behind - first, self.frame_shape[1]), dtype=self.stored)
         direct = box and len(columns) == self.frame_shape[1] and result.dtype == self.stored
         for place in np.flatnonzero(left).tolist():
@@ -237,13 +237,13 @@ class FrameStack(LazyStack):
             if not direct:
                 target[...] = block[inside]
 
-    def _left_by_kernel(self, frames: Positions, result: Pixels, row: int, column: int) -> npt.NDArray[np.bool_]:
-        """Read a box of plain frames in one call; returns which frames are left."""
+    def _left_by_kernel(self, frames: Positions, result: Pixels, row: int, columns: Positions) -> npt.NDArray[np.bool_]:
+        """Read rows of plain frames in one call; returns which frames are left."""
         opened = (self.sizes[frames], self.mtimes[frames], self.offsets[frames])
         if (opened[2] < 0).any() or self.swapped[frames].any():
             return np.ones(len(frames), dtype=bool)
         names = [self.names[frame] for frame in frames.tolist()]
-        return read_rows(self.folder, names, opened, (self.frame_shape[1], row, column), result)
+        return read_rows(self.folder, names, opened, (self.frame_shape[1], row, columns), result)
 
     def _read_rows(self, frame: int, block: Pixels, first: int) -> None:
         """Read rows from ``first`` on of one frame into a C-contiguous block."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -97,13 +98,21 @@ class Steps(Plan):
 
     def of_rows(self, rows: slice) -> Steps:
         """Return the same steps for some rows of the frames, which hold all boxes."""
-        images = (replace(one, values=one.values[rows], variance=one.variance[rows]) for one in self.images)
+        return self._at((rows,), lambda box: moved_up(box, rows.start))
+
+    def of_columns(self, which: npt.NDArray[np.int64]) -> Steps:
+        """Return the same steps for some columns of the frames, which hold all boxes."""
+        return self._at((slice(None), which), lambda box: drawn_together(box, which))
+
+    def _at(self, part: tuple[Any, ...], placed: Callable[[Box], Box]) -> Steps:
+        """Take a part of all that belongs to pixels."""
+        images = (replace(one, values=one.values[part], variance=one.variance[part]) for one in self.images)
         return replace(
             self,
-            flat=None if self.flat is None else self.flat[rows],
-            mask=None if self.mask is None else self.mask[rows],
-            dead=None if self.dead is None else (self.dead[0][rows], self.dead[1]),
-            boxes=None if self.boxes is None else tuple(moved_up(box, rows.start) for box in self.boxes),
+            flat=None if self.flat is None else self.flat[part],
+            mask=None if self.mask is None else self.mask[part],
+            dead=None if self.dead is None else (self.dead[0][part], self.dead[1]),
+            boxes=None if self.boxes is None else tuple(map(placed, self.boxes)),
             images=tuple(images),
         )
 
@@ -112,6 +121,19 @@ def moved_up(box: Box, rows: int) -> Box:
     """Return a box as it is counted in frames without so many of their first rows."""
     (top, bottom), columns = box
     return (top - rows, bottom - rows), columns
+
+
+def drawn_together(box: Box, which: npt.NDArray[np.int64]) -> Box:
+    """Return a box as it is counted in frames of some columns only, in ascending order.
+
+    Examples
+    --------
+    >>> drawn_together(((0, 5), (20, 23)), np.array([2, 3, 4, 20, 21, 22]))
+    ((0, 5), (3, 6))
+    """
+    rows, (left, right) = box
+    first = int(np.searchsorted(which, left))
+    return rows, (first, first + right - left)
 
 
 def filtered(raw: kernels.Frames, steps: Steps, per_frame: Doubles, box: Box | None = None) -> kernels.Floats:

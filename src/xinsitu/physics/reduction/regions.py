@@ -9,11 +9,12 @@ from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from xinsitu.kernels import Doubles
 from xinsitu.kernels.statistics import Layout, Pair, Shape, edge_of
 from xinsitu.physics.blocks import Plan
-from xinsitu.physics.corrections.framewise import Steps, moved_up
+from xinsitu.physics.corrections.framewise import Steps, drawn_together, moved_up
 from xinsitu.values import EDGE, OWN_EDGE, Box
 
 from .packed_numbers import Columns
@@ -159,6 +160,19 @@ class Measurements(Plan):
         """Return the same for some rows of the frames, which hold all that is needed."""
         regions = (replace(region, box=moved_up(region.box, rows.start)) for region in self.regions)
         return replace(self, steps=self.steps.of_rows(rows), regions=tuple(regions))
+
+    def needed_columns(self, width: int) -> npt.NDArray[np.int64]:
+        """Columns in which there are ROIs and backgrounds, with the halo of these; all where a ROI moves."""
+        needed = np.zeros(width, dtype=bool)
+        for _, (left, right) in (*(region.box for region in self.regions), *(self.steps.boxes or ())):
+            needed[max(0, left - self.steps.halo) : right + self.steps.halo] = True
+        needed |= any(region.moving is not None for region in self.regions)
+        return np.flatnonzero(needed)
+
+    def of_columns(self, which: npt.NDArray[np.int64]) -> Measurements:
+        """Return the same for some columns of the frames, which hold all that is needed; pixels are summed by it."""
+        regions = (replace(region, box=drawn_together(region.box, which)) for region in self.regions)
+        return replace(self, steps=self.steps.of_columns(which), regions=tuple(regions))
 
     def _kept(self, region: Region, profiles: tuple[str, ...]) -> Shape:
         """Which statistics of a region are kept."""
