@@ -167,6 +167,20 @@ def test_the_flat_field_does_not_cancel() -> None:
     np.testing.assert_allclose(xi.ratio(series, "A", "B").ratio_scale_errors, 3 * 0.01 * np.sqrt(2))
 
 
+def test_the_flat_field_is_the_same_behind_a_correction_of_attenuation() -> None:
+    values = np.array([[300.0, 100.0]] * 4 + [[30.0, 10.0]] * 4)
+    time = START + np.arange(8) * np.timedelta64(1, "s")
+    coords = {"time": time, "roi": ["A", "B"], "scale_errors": ("time", np.full(8, 0.01))}
+    series = xr.Dataset(
+        {"intensity": (("time", "roi"), values), "intensity_errors": (("time", "roi"), values**0.5)}, coords
+    )
+    change = xi.AttenuationChange(time[3], time[4], factor=10.0, factor_errors=0.2)
+    corrected = xi.correct_attenuation(series, [change])
+    np.testing.assert_array_equal(
+        xi.fraction(corrected, ["A", "B"]).fraction_scale_errors, xi.fraction(series, ["A", "B"]).fraction_scale_errors
+    )
+
+
 def test_weights_are_intensity_per_unit() -> None:
     series = xr.Dataset({"intensity": (("time", "roi"), [[300.0, 100.0]])}, {"roi": ["A", "B"]})
     assert xi.fraction(series, ["A", "B"], weights={"A": 3.0}).fraction.values.tolist() == [[0.5, 0.5]]

@@ -162,9 +162,10 @@ def undo_attenuation(sample: xr.Dataset) -> xr.Dataset:
         raise CorrectionError("the sample is not corrected for attenuation, so there is nothing to undo")
     record = json.loads(sample.attrs[_RECORD])
     made, names = record["made"], record["scaled"]
-    measured = {name: _told(sample[_kept(name)].variable, measured=False) for name in names}
-    shared = {_SHARED: _told(sample[_kept(_SHARED)].variable, measured=False)} if _kept(_SHARED) in sample else {}
-    kept = [_kept(name) for name in (*names, *shared)]
+    measured = {name: _told(sample[as_measured(name)].variable, measured=False) for name in names}
+    earlier = as_measured(_SHARED)
+    shared = {_SHARED: _told(sample[earlier].variable, measured=False)} if earlier in sample else {}
+    kept = [as_measured(name) for name in (*names, *shared)]
     result = sample.drop_vars([*kept, *_COORDS]).assign(measured).assign_coords(shared)
     if "quality" not in made:
         result = _flagged(result, np.zeros(sample.sizes["time"], dtype="int64"))
@@ -215,7 +216,7 @@ def _with_earlier(sample: xr.Dataset, scales: dict[str, xr.DataArray]) -> dict[s
     earlier = sample[_SHARED].reset_coords(drop=True)
     both = (earlier.fillna(0.0) ** 2 + scales[_SHARED] ** 2) ** 0.5  # unknown ones say nothing
     kept = xr.DataArray(_told(earlier.variable, measured=True))
-    return {**scales, _SHARED: describe(both, _SHARED), _kept(_SHARED): kept}
+    return {**scales, _SHARED: describe(both, _SHARED), as_measured(_SHARED): kept}
 
 
 def _scalable(sample: xr.Dataset, legacy: bool) -> list[str]:
@@ -224,7 +225,7 @@ def _scalable(sample: xr.Dataset, legacy: bool) -> list[str]:
     return [name for name in names if name in sample.data_vars]
 
 
-def _kept(name: str) -> str:
+def as_measured(name: str) -> str:
     """Name under which the measured values stay."""
     base = name.removesuffix("_errors")
     return f"{base}_measured" if base == name else errors_name(f"{base}_measured")
@@ -245,7 +246,7 @@ def _scaled(sample: xr.Dataset, normalised: xr.Dataset, names: Sequence[str], fa
         units = normalised[name].attrs.get("units")
         values = (normalised[name] * factor).transpose(*sample[name].dims)
         variables[name] = describe(values, name, units=units, long_name=sample[name].attrs.get("long_name")).variable
-        variables[_kept(name)] = _told(sample[name].variable, measured=True)
+        variables[as_measured(name)] = _told(sample[name].variable, measured=True)
     return sample.assign(variables)
 
 

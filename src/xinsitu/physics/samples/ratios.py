@@ -10,6 +10,7 @@ import xarray as xr
 
 from xinsitu.errors import RoiError, SchemaError, warn
 from xinsitu.kernels import Doubles
+from xinsitu.physics.attenuation.scaling import as_measured
 from xinsitu.schema import Quality, check_kind, describe, require
 from xinsitu.values import OWN_EDGE
 from xinsitu.values.fields import roi_records
@@ -212,7 +213,7 @@ def _measured(series: xr.Dataset, names: Sequence[str]) -> _Part:
     if unknown := [name for name in names if name not in there]:
         raise RoiError(f"there is no ROI {unknown[0]!r}; there are {', '.join(there) or 'none with a name'}")
     scaled = "intensity_measured" in series.variables
-    wanted = ("intensity_measured", "intensity_measured_errors") if scaled else ("intensity", "intensity_errors")
+    wanted = [as_measured(name) if scaled else name for name in ("intensity", "intensity_errors")]
     read = series[[name for name in dict.fromkeys(("intensity", *wanted, "n_valid", "quality")) if name in series]]
     read = read.transpose("time", "roi", ...).compute()
     shape = (series.sizes["time"], len(there))
@@ -223,7 +224,7 @@ def _measured(series: xr.Dataset, names: Sequence[str]) -> _Part:
     flags = read["quality"].values if "quality" in read else np.zeros(shape, np.int32)
     used = [there.index(name) for name in names]
     covariance = _covariance(series, there, used, net, errors, pixels)
-    flat_name = "scale_errors_measured" if scaled else "scale_errors"
+    flat_name = as_measured("scale_errors") if scaled else "scale_errors"
     flat = np.broadcast_to(np.nan_to_num(_per_frame(series, flat_name)), shape[:1])
     return _Part(net[:, used], covariance, flat, flags[:, used])
 
