@@ -69,3 +69,16 @@ def test_frames_need_not_lie_in_a_row():
     values = np.random.default_rng(3).poisson(30, (8, 40)).astype(float)
     base = np.zeros(4)
     np.testing.assert_array_equal(found_in(values[::2, ::2], base).width, found_in(values[::2, ::2].copy(), base).width)
+
+
+@pytest.mark.parametrize("width", [9.9, 14.0])
+@pytest.mark.parametrize("counts", [5_000, 20_000])
+def test_flanks_that_bend_make_no_width_too_large(width, counts):
+    bins, ground = np.arange(60), 25.0
+    shape = 1 / (1 + (2 * (bins - 29.3) / width) ** 2)
+    expected = counts * shape / shape.sum()
+    net = np.random.default_rng(1).poisson(expected + ground, (800, 60)) - ground
+    found, truth = found_in(net, np.zeros(800)), found_in(expected[None], np.zeros(1)).width[0]
+    pulls = (found.width - truth) / np.sqrt((found.width_by_bin**2 * (net + ground)).sum(axis=1))
+    assert abs(np.nanmedian(pulls)) < 0.25
+    assert abs(np.nanmean(pulls)) < 0.25

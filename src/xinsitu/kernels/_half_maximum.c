@@ -15,6 +15,10 @@
 #define CLEAR 22.0
 #define FALLS 0.6
 #define FLANK 0.7
+#define BESIDE 0.4
+#define BENT 0.05
+#define STRAIGHTENED 1.3
+#define MOST 0.25
 #define ROUNDS 5
 #define NARROW 4.0
 #define LEAST_BINS 9
@@ -118,7 +122,7 @@ static double height_of(const double *net, int64_t n, int64_t peak, int64_t reac
 
 /* Place where a line through 2 reach bins crosses the level; adds what each bin has of the width there. */
 static double crossing(const double *net, int64_t n, double level, double half, int64_t outer, int side, int64_t reach,
-                       const double *height_by_bin, double *width_by_bin) {
+                       const double *height_by_bin, double *width_by_bin, double *steep) {
     int crossed = outer >= 0 && outer < n;
     int64_t inner = clip(outer - side, 0, n - 1), low = clip(MIN(outer, inner), 0, n - 2), first = 0, last = 0;
     double place = 0, slope = 0, square = 0, number = 0, middle = 0;
@@ -151,7 +155,25 @@ static double crossing(const double *net, int64_t n, double level, double half, 
         double away = inside ? (double)i - middle : 0, own = inside / number + (place - middle) * away / square;
         width_by_bin[i] += side * (level * height_by_bin[i] - own) / slope;
     }
+    *steep = slope;
     return place;
+}
+
+/* Mean of three bins about a place. */
+static double around(const double *net, int64_t at, double part) {
+    return (net[at] + net[at + 1] + (1 - part) * net[at - 1] + part * net[at + 2]) / 3;
+}
+
+/* The crossing of a line where the profile itself crosses, if its flank bends more than a Gaussian's. */
+static double on_bent_flank(const double *net, int64_t n, double place, double slope, double height, int64_t reach, int64_t far) {
+    if (reach < 2) return place;
+    int64_t at = (int64_t)floor(place);
+    double part = place - (double)at, wide = (double)reach, away = (double)far;
+    if (at - far < 1 || at + far + 2 >= n) return place;
+    double bend = around(net, at - far, part) - 2 * around(net, at, part) + around(net, at + far, part) - BENT * height;
+    double spread = (4.0 * (wide * wide) - 1) / 12;
+    double below = STRAIGHTENED * 0.5 * spread * fmax(bend, 0) / (away * away);
+    return place + within(below / slope, -MOST * wide, MOST * wide);
 }
 
 typedef struct {
@@ -215,8 +237,14 @@ PUBLIC int xinsitu_half_maximum(const Widths *w) {
         double half = level * height;
         Sides edge = beyond(soft, n, half, peak);
         reach = whole(SIDES * part * width), reach = MAX(reach, 1);
-        w->left[f] = crossing(net, n, level, half, edge.first, -1, reach, height_by_bin, width_by_bin);
-        w->right[f] = crossing(net, n, level, half, edge.behind, 1, reach, height_by_bin, width_by_bin);
+        int64_t far = whole(BESIDE * width);
+        far = MAX(far, 2);
+        for (int side = -1; side <= 1; side += 2) {
+            double steep = 0, place = crossing(net, n, level, half, side < 0 ? edge.first : edge.behind, side, reach,
+                                               height_by_bin, width_by_bin, &steep);
+            if (!isnan(place)) place = on_bent_flank(net, n, place, steep, height, reach, far);
+            *(side < 0 ? &w->left[f] : &w->right[f]) = place;
+        }
     }
     free(sums);
     return 0;

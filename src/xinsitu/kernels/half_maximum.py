@@ -26,6 +26,10 @@ CLEAR, FALLS = 22.0, 0.6
 """Peak over noise up to which windows are whole, and the power of it with which they shrink from there on."""
 FLANK = 0.7
 """Part of the height to which the steeper side may fall inside the parabola."""
+BESIDE, BENT, STRAIGHTENED, MOST = 0.4, 0.05, 1.3, 0.25
+"""Flanks that bend, as those of a Lorentzian, lie below the line through them. Over the width, how far inwards and
+outwards of the crossing the bend is looked for; over the height, how much of it a Gaussian has, which stays; how many
+times what a parabola would have is put right, as the bend is less so far away; and the most, over half the line."""
 ROUNDS = 5
 NARROW = 4.0
 """Width up to which fourth differences are those of the peak."""
@@ -92,6 +96,7 @@ def _by_numpy(net: Doubles, level: float) -> HalfMaximum:
     soft = _soft(net, smooth)
     peak = soft.argmax(axis=1)
     flank = np.minimum(*(np.abs(edge - peak) for edge in _beyond(soft, FLANK * soft.max(axis=1), peak)))
+    far = np.maximum(_whole(BESIDE * width), 2)
     height, height_by_bin = _height(net, peak, np.minimum(_whole(HEIGHT * part * width - 0.25), flank))
     by_luck = (np.count_nonzero(height_by_bin, axis=1) == 1) & (width > NARROW)
     height[by_luck] -= _luck(net[by_luck], height[by_luck], noise[by_luck])
@@ -102,7 +107,7 @@ def _by_numpy(net: Doubles, level: float) -> HalfMaximum:
     for side, outer in ((-1, first), (1, behind)):
         place, own, slope = _crossing(net, soft, half, outer, side, reach)
         by_bin += side * (level * height_by_bin - own) / slope[:, None]
-        positions.append(place)
+        positions.append(_on_bent_flank(net, place, slope, height, reach, far))
     return HalfMaximum(positions[0], positions[1], peak, height, by_bin, height_by_bin, smooth, soft)
 
 
@@ -223,6 +228,26 @@ def _crossing(
     by_bin = inside / number[:, None] + (place - middle)[:, None] * away / square[:, None]
     steep = np.where(falls, slope, np.nan)
     return np.where(falls, place, np.nan), by_bin, steep
+
+
+def _on_bent_flank(
+    net: Doubles, place: Doubles, slope: Doubles, height: Doubles, reach: Indices, far: Indices
+) -> Doubles:
+    """Return the crossing of a line where the profile itself crosses, if its flank bends more than a Gaussian's."""
+    n_bins, each = net.shape[1], np.arange(len(net))
+    at = np.floor(np.nan_to_num(place)).astype(np.intp)
+    part = np.nan_to_num(place) - at
+    inside = np.isfinite(place) & (reach > 1) & (at - far > 0) & (at + far + 2 < n_bins)
+
+    def around(bin_: Indices) -> Doubles:
+        """Mean of three bins about a place."""
+        four = [net[each, np.clip(bin_ + away, 0, n_bins - 1)] for away in (-1, 0, 1, 2)]
+        return (four[1] + four[2] + (1 - part) * four[0] + part * four[3]) / 3
+
+    bend = around(at - far) - 2 * around(at) + around(at + far) - BENT * height
+    spread = (4.0 * reach**2 - 1) / 12  # of the bins of the line
+    below = STRAIGHTENED * 0.5 * spread * np.where(inside, np.maximum(bend, 0), 0.0) / far**2.0
+    return np.asarray(place + np.clip(below / slope, -MOST * reach, MOST * reach))
 
 
 def ambiguous(found: HalfMaximum, variance: Doubles, level: float = 0.5) -> Bools:
