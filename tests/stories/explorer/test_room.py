@@ -70,6 +70,56 @@ def test_two_regions_at_small_sizes(folder, start):
     assert tab.errors == []
 
 
+def test_nothing_is_cut_in_a_small_window(folder, start):
+    """What is under the cursor with q and angles, the fields beside the slider, the names of the axes."""
+    stands = xi.DetectorGeometry(0.25, 1.1e-10, beam_centre=(97.25, 300.5), pixel_size=(172e-6, 172e-6))
+    explorer = explore(folder, reading=TOKYO, browser=False, geometry=stands, correction=xi.Correction(median=3))
+    tab = start(explorer, size=(1100, 650))
+    tab.measured(explorer, "spot")
+    tab.at_rest()
+    under = tab.page.locator("#under")
+    at = tab.middle("roi:spot")
+    tab.page.mouse.move(at[0] - 3, at[1])
+    tab.page.mouse.move(*at)
+    tab.settle(lambda: "χ" in under.text_content())
+    assert " counts · " in under.text_content()
+    assert under.evaluate("(one) => one.scrollWidth <= one.clientWidth && one.scrollHeight <= one.clientHeight")
+    assert tab.get("curve_intensity", "left[0].axis_label") == "intensity\n(counts)"  # a median leaves them counts
+    before = under.text_content()
+    tab.page.keyboard.press("Shift+ArrowRight")  # the hand rests: the value is that of the frame that is shown
+    tab.settle(lambda: tab.get("channel", "done[0]") == 10)
+    frame, (row, column) = tab.image().reshape(195, 487), _pixel(before)
+    tab.settle(lambda: f" · {frame[row, column]:g} counts · " in under.text_content())
+    for size in ((1100, 650), (800, 600)):
+        resized(tab, size)
+        if size[0] < 1100:
+            tab.page.get_by_role("tab", name="curves", exact=True).click()
+            tab.at_rest()
+        assert tab.page.evaluate(CUT, ["goto", "speed"]) == []
+        assert tab.page.evaluate(NAMES) == []
+    assert tab.errors == []
+
+
+def _pixel(said):
+    column, row = said.split(" · ")[0].split(", ")
+    return int(row.removeprefix("row ")), int(column.removeprefix("column "))
+
+
+CUT = """(names) => names.filter((name) => {
+  const field = Bokeh.index.find_one(Bokeh.documents[0].get_model_by_name(name)).shadow_el.querySelector("input")
+  const one = field.getBoundingClientRect(), room = document.querySelector(".track").getBoundingClientRect()
+  const own = Bokeh.index.find_one(Bokeh.documents[0].get_model_by_name(name)).el.getBoundingClientRect()
+  return one.bottom > Math.min(room.bottom, own.bottom) + 0.5 || one.top < room.top
+})"""
+NAMES = """() => ["com_l", "com_hk", "fwhm_l", "fwhm_hk", "intensity"].filter((name) => {
+  const figure = Bokeh.documents[0].get_model_by_name(`curve_${name}`), axis = figure.left[0]
+  const pen = document.createElement("canvas").getContext("2d")
+  pen.font = `${axis.axis_label_text_font_size} ${axis.axis_label_text_font}`
+  const lines = axis.axis_label.split("\\n")
+  return Math.max(...lines.map((line) => pen.measureText(line).width)) > figure.outer_height
+})"""
+
+
 def test_the_panel_needs_no_scrolling(folder, start):
     tab = start(explore(folder, reading=TOKYO, browser=False), size=(1100, 650))
     for name in ("ROIs", "Corrections", "Attenuation", "Events", "Compare", "Files"):

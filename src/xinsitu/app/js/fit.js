@@ -4,7 +4,8 @@ const cell = document.getElementById("image"), left = document.getElementById("l
 const wide = figure.outer_width - figure.inner_width, high = figure.outer_height - figure.inner_height
 if (figure.inner_width > 0) document.getElementById("app")?.classList.add("ready")
 if (cell != null && figure.inner_width > 0 && left.clientHeight > 0) {
-  const lines = left.querySelector(".tools").offsetHeight + 18 + 44  // tools, pixel under the cursor, slider
+  const [tools, beneath] = [".tools", ".beneath"].map((one) => left.querySelector(one).offsetHeight)
+  const lines = tools + beneath + 44  // tools, pixel under the cursor, slider
   const inner = (width, height) => Math.max(40, Math.min(width - wide, (Math.max(120, height) - high) / aspect))
   const strip = Math.min(Math.max(60, 0.2 * left.clientHeight), 480)  // cut-outs; below them profiles
   const below = inner(left.clientWidth, left.clientHeight - lines - strip - 100)

@@ -256,24 +256,31 @@ const calibrated = (map, x, y) => {
   const row = (line) => one(line, l) * (1 - u) + one(line, r) * u  // between 179 and -179 degrees lies 180
   return `${Number(near(row(t) * (1 - v) + row(b) * v, 0).toPrecision(map.digits))}${map.units}`
 }
+let pointed = null
 const said = (at) => {
-  if (!at.inside) { under.textContent = ""; return }
+  pointed = at.inside ? at : null
+  if (pointed == null) { under.textContent = ""; return }
   const [column, row] = [Math.round(at.x), Math.round(at.y)]
   const image = source.data.image[0], [rows, columns] = image.shape ?? [0, 0]
   const i = Math.floor((at.y - (top - 0.5)) / (bottom - top) * rows), j = Math.floor((at.x - (left - 0.5)) / (right - left) * columns)
   const value = i >= 0 && i < rows && j >= 0 && j < columns ? image[i * columns + j] : NaN
-  const words = [`column ${column}, row ${row}`, Number.isFinite(value) ? `${Number(value.toPrecision(6))}` : "no value"]
+  const words = [`column ${column}, row ${row}`, Number.isFinite(value) ? `${Number(value.toPrecision(6))} ${source.tags[0]}`.trim() : "no value"]
   const found = hit(at)
   if (found != null) words.push(found.box.name.slice(WIRE.length))
   for (const [name, map] of Object.entries(maps)) words.push(`${name} ${calibrated(map, at.x, at.y)}`)
-  under.textContent = words.join(" · ")
+  under.replaceChildren(...words.flatMap((part) => {
+    const whole = document.createElement("span")  // where the line breaks, it breaks between two of them
+    whole.textContent = part
+    return [" · ", whole]
+  }).slice(1))
 }
 
 element.addEventListener("pointerdown", down, true)
 element.addEventListener("pointermove", move, true)
 element.addEventListener("pointerup", up, true)
 element.addEventListener("dblclick", twice, true)
-element.addEventListener("pointerleave", () => { under.textContent = "" })
+element.addEventListener("pointerleave", () => { pointed = null; under.textContent = "" })
+channel.properties.done.change.connect(() => { if (pointed != null) said(pointed) })  // another frame under a hand at rest
 document.addEventListener("keydown", (event) => {
   const path = event.composedPath()[0]
   if (/^(INPUT|TEXTAREA|SELECT)$/.test(path?.tagName ?? "") || path?.isContentEditable) return

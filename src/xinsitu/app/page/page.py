@@ -119,7 +119,7 @@ def page(session: Session) -> pn.Template:
         "page_css": _text("page.css"), "page_js": code("page"), "tabs": list(TABS), "gestures": GESTURES,
         "shapes": DRAWN, "app_favicon": icon(), "apple_icon": icon(),  # for Panel's own a browser has no token
         "source_name": model.source.name, "files": FILES, "pictures": PICTURES,
-        "beside": session.channel.beside,
+        "beside": session.channel.beside, "maps": bool(session.image.maps),
     }  # fmt: skip
     for name, value in variables.items():
         template.add_variable(name, value)

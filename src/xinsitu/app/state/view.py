@@ -17,6 +17,7 @@ from xinsitu.app.data.store import FrameStore
 from xinsitu.clock import in_zone
 from xinsitu.errors import FrameError, XinsituError, collected
 from xinsitu.physics.corrections.apply import Correction
+from xinsitu.physics.corrections.plan import units_after
 from xinsitu.plots.images import Show, changes
 from xinsitu.plots.timeline import AXES, Timeline, breaks, timeline
 from xinsitu.schema import UNKNOWN_ZONE, image_of, knows_utc
@@ -162,6 +163,12 @@ class View(param.Parameterized):  # type: ignore[misc] # param has no types
         else:
             top = limits_of(np.abs(values), log=False, percentile=percentile)[1]
             self.limits = (-top, top)
+
+    @property
+    def unit(self) -> str:
+        """What pixels are in, as they are measured: counts, or empty where they are ratios."""
+        units = units_after(image_of(self.store.data), self.active_correction)
+        return units if units == "counts" else ""
 
     def limit_bounds(self) -> tuple[float, float]:
         """How far the colour limits can reasonably go; on a logarithmic scale from a tenth of a count upwards."""

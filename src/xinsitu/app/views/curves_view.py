@@ -31,7 +31,6 @@ from bokeh.plotting import figure
 from xinsitu.app.state.kinds import color_of
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.plots.curves import readable
-from xinsitu.schema import image_of
 from xinsitu.values import Roi
 
 from .channel import Channel, script, ticks
@@ -188,12 +187,11 @@ class CurvesView(Drawing):
         slope = "/s" if model.curves.derivative else ""
         for axis in ("x", "y"):
             direction = model.view.direction(axis)
-            shift = "\nshift" if model.curves.shift and not model.curves.derivative else ""
-            self.figures[f"com_{axis}"].yaxis.axis_label = f"COM {direction} (px{slope}){shift}"
-            self.figures[f"fwhm_{axis}"].yaxis.axis_label = f"FWHM {direction} (px{slope})"
-        units = str(image_of(model.store.data).attrs.get("units", ""))
-        counts = units == "counts" and not (model.view.corrected and model.view.correction is not None)
-        units = f"counts{slope}" if counts and not model.curves.normalised else "1/s" if slope else ""
+            shift = "shift " if model.curves.shift and not model.curves.derivative else ""
+            self.figures[f"com_{axis}"].yaxis.axis_label = f"COM {direction}\n{shift}(px{slope})"  # fits a low window
+            self.figures[f"fwhm_{axis}"].yaxis.axis_label = f"FWHM {direction}\n(px{slope})"
+        unit = "" if model.curves.normalised else model.view.unit
+        units = f"{unit}{slope}" if unit else "1/s" if slope else ""
         for name in ("intensity", "intensity_log"):
             self.figures[name].yaxis.axis_label = f"intensity\n({units})" if units else "intensity"
         hidden = "intensity" if model.curves.log_intensity else "intensity_log"

@@ -95,6 +95,8 @@ class ImageView(Drawing):
         self._paint()
         watch(model.view, self.scale, "limits", "log_image", "compare")
         watch(model.view, self._paint, "colours")
+        watch(model.view, self._unit, "compare", "corrected", "corrections")
+        self._unit()
 
     @property
     def aspect(self) -> float:
@@ -114,6 +116,10 @@ class ImageView(Drawing):
                 mapper.update(low=max(low, 1e-6) if number == 0 else low, high=max(high, low + 1e-6, 2e-6))
             layer.visible = bar.visible = number == chosen
             layer.glyph.image = "image" if number == chosen else "hidden"
+
+    def _unit(self) -> None:
+        """Tell the line under the image what the values are in."""
+        self.source.tags = [self._model.view.unit if self._model.view.compare == "values" else ""]
 
     def _paint(self) -> None:
         """Take over the colours of counts; those of a change have a middle, and stay."""

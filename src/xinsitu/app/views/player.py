@@ -11,6 +11,8 @@ from .drawing import Drawing
 
 UNSEEN = "label { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }"
 """Labels that only a screen reader needs."""
+LOW = ".bk-input { min-height: 26px; height: 26px; padding: 0 6px; } .bk-btn { padding: 0 6px; }"
+"""As high as the buttons beside it, and no wider than it needs: what is left is the slider's."""
 UNTITLED = ".bk-slider-title { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }"
 """The frame stands in the bar."""
 
@@ -35,10 +37,11 @@ class PlayerView(Drawing):
             height=26,
             margin=(4, 2),
             syncable=False,
+            stylesheets=[LOW],
         )
         self.goto = TextInput(
             name="goto", tags=[f"tip:type {FORMS}, and press Enter"],
-            title="go to", stylesheets=[UNSEEN], placeholder="go to …", width=72, height=26,
+            title="go to", stylesheets=[UNSEEN, LOW], placeholder="go to …", width=64, height=26,
             margin=(4, 6), syncable=True,
         )  # fmt: skip
         self.speed = Spinner(
@@ -53,10 +56,18 @@ class PlayerView(Drawing):
             margin=(4, 2),
             syncable=False,
             title="frames/s",
-            stylesheets=[UNSEEN],
+            stylesheets=[UNSEEN, LOW],
         )
         back, forth = (
-            Button(name=f"step{frames:+d}", tags=[f"tip:{tip}"], label=label, width=24, height=26, margin=(4, 1))
+            Button(
+                name=f"step{frames:+d}",
+                tags=[f"tip:{tip}"],
+                label=label,
+                width=24,
+                height=26,
+                margin=(4, 1),
+                stylesheets=[LOW],
+            )
             for label, frames, tip in (("‹", -1, "previous frame (←)"), ("›", 1, "next frame (→)"))
         )
         ask = script("pump", channel=channel, slider=self.slider)
@@ -69,7 +80,7 @@ class PlayerView(Drawing):
         self.root = Row(
             children=[self.slider, back, forth, self.toggle, self.speed, self.goto],
             sizing_mode="stretch_width",
-            spacing=4,
+            spacing=2,
         )
 
     def grow(self, n_frames: int) -> None:

@@ -79,8 +79,7 @@ def numbers(model: ExplorerModel) -> list[tuple[str, str, str]]:
     if roi is None:
         return []
     one = at_frame(model.attenuation.shown(roi.name), view.frame)
-    counts = str(model.store.data["image"].attrs.get("units", "")) == "counts" and not view.active_correction
-    wanted = [("intensity", "intensity", "counts" if counts else "")]
+    wanted = [("intensity", "intensity", view.unit)]
     for name, label in (("com", "COM"), ("fwhm", "FWHM")):
         wanted += [(f"{label} {view.direction(axis)}", f"{name}_{axis}", "px") for axis in ("x", "y")]
     found = [(label, name, number(one, name, unit)) for label, name, unit in wanted]

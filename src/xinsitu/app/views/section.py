@@ -36,7 +36,7 @@ class SectionView(Drawing):
         }
         common = {
             "height": 90, "sizing_mode": "stretch_both", "tools": "", "toolbar_location": None,
-            "output_backend": "canvas", "min_border": 4, "min_border_left": 36, "min_border_right": 12,
+            "output_backend": "canvas", "min_border": 4, "min_border_left": 44, "min_border_right": 12,
             "stylesheets": [EDGES],
         }  # fmt: skip
         self._plots = {
@@ -55,7 +55,7 @@ class SectionView(Drawing):
             ends = Scatter(x="at", y="level", line_color="#e6194b", fill_color="#e6194b", size=5, marker="circle")
             one.add_glyph(self.widths[axis], ends, **PLAIN)
         for one in self._plots.values():
-            one.title.update(text_font_size="10px", text_font_style="normal", offset=-32)  # from the figure's edge on
+            one.title.update(text_font_size="10px", text_font_style="normal", offset=-40)  # from the figure's edge on
             one.xaxis.ticker = BasicTicker(desired_num_ticks=4)
             one.yaxis.formatter = ticks()
             one.yaxis.ticker = BasicTicker(desired_num_ticks=5)
