@@ -410,12 +410,19 @@ class TestRemembered:
             {"rois": {"rois": 7}},
             {"in_view": {"window": [["here", "there"]]}},
             {"in_view": 3},
+            {"correction": 3},
+            {"given": None},
+            {"rois": "x"},
+            {"bad_frames": 3},
+            {"correction": {"median": 5}, "rois": {"rois": 7}},
         ],
     )
-    def test_nonsense_is_refused(self, make, part):
+    def test_nonsense_is_refused_and_changes_nothing(self, make, part):
         model = make("time1")
+        before = document(model)
         with pytest.raises(xi.XinsituError):
-            model.load(json.dumps({**document(model), **part}))
+            model.load(json.dumps({**before, **part}))
+        assert document(model) == before
 
     def test_closed_tabs_are_remembered_but_not_for_ever(self, make):
         model = make("time1")

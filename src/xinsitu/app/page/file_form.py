@@ -14,7 +14,7 @@ from xinsitu.app.data import beside
 from xinsitu.app.state import export, unsaved
 from xinsitu.app.state.screen import Screen
 from xinsitu.app.views.channel import script
-from xinsitu.errors import FrameError, LayoutError, ResultExists
+from xinsitu.errors import DocumentError, FrameError, LayoutError, ResultExists
 from xinsitu.io.disk import write_whole
 from xinsitu.io.guard import refuse_among_frames
 
@@ -119,7 +119,7 @@ def files(session: Session) -> list[pn.viewable.Viewable]:
 
 def _text(content: bytes) -> str:
     if len(content) > LARGEST:
-        return ""
+        raise DocumentError(f"the file is larger than {LARGEST // 2**20} MiB, none that is loaded here")
     return content.decode("utf-8-sig", "replace")
 
 

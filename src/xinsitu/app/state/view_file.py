@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from xinsitu.app.data import beside
 from xinsitu.errors import DocumentError, XinsituError
 from xinsitu.io.documents import ROIS, VERSION
+from xinsitu.io.value_kinds import check_kinds
 from xinsitu.recipe import Correcting
 from xinsitu.values import AttenuationChange, Event, frame_ranges
 
@@ -32,6 +33,15 @@ SHOWN = (
 """What is shown and how, in the order in which it is set."""
 IN_VIEW = {"window": 1, "part": 2}
 """Parts of figures that are in view, and along how many axes."""
+_LIST, _OBJECT = {"type": "array"}, {"type": "object"}
+KINDS = {
+    "properties": {
+        **dict.fromkeys(("view", "in_view", "correction", "rois"), _OBJECT),
+        **dict.fromkeys(("changes", "proposals", "events", "bad_frames"), _LIST),
+        "given": {"type": "array", "items": {"type": "string"}},
+    }
+}
+"""Kinds of the parts of a view, as a JSON Schema."""
 TABS = 50
 """Closed tabs whose view is remembered."""
 
@@ -81,12 +91,13 @@ def restore(model: ExplorerModel, view: Mapping[str, Any]) -> None:
     )
     for change in (*changes, *proposals):
         model.attenuation.place_of(change)
+    check_kinds(view, KINDS)
     bad = frame_ranges(view.get("bad_frames", []))
     parts = {name: _part(view.get("in_view", {}), name) for name in IN_VIEW}
-    if "correction" in view:
-        model.view.corrections = _corrections(model, view)
+    corrections = _corrections(model, view) if "correction" in view else model.view.corrections
     if view.get("rois"):
         model.regions.load_rois(json.dumps({"format": ROIS, "version": VERSION, **view["rois"]}))
+    model.view.corrections = corrections
     model.attenuation.param.update(changes=changes, proposals=proposals)
     model.logbook.events, model.numbers.bad_frames = events, bad
     for name in SHOWN:
