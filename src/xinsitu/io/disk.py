@@ -20,6 +20,7 @@ from pathlib import Path
 
 from xinsitu.errors import ResultExists, SchemaError
 
+from .formats.descriptors import ordinary as ordinary
 from .formats.reading import FORMATS
 from .formats.zarr_stack import attributes_of
 
@@ -80,20 +81,6 @@ def _is_foreign(path: Path) -> bool:
             return "xinsitu_version" not in file.attrs
     except OSError:
         return True
-
-
-def ordinary(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
-    """Return the path of a file to read, unless reading could wait for ever or never end.
-
-    Raises
-    ------
-    OSError
-        It is a pipe, a socket or a device, or is not there.
-    """
-    mode = os.stat(path).st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # folders are refused by whoever opens them
-        raise OSError(errno.EINVAL, "is a pipe or a device, no ordinary file", os.fspath(path))
-    return path
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes | memoryview, *, overwrite: bool = False) -> Path:

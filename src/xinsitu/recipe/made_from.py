@@ -51,7 +51,7 @@ def _frames(path: Path) -> str:
 
 
 def _files(path: Path) -> list[tuple[str, int, int]]:
-    if h5py.is_hdf5(path):
+    if h5py.is_hdf5(ordinary(path)):
         return [(os.path.relpath(name, path.parent), size, time) for name, size, time in linked_files(os.fspath(path))]
     return [(path.name, path.stat().st_size, path.stat().st_mtime_ns)]
 

@@ -147,12 +147,24 @@ def test_work_is_bounded_by_what_is_there_and_not_by_what_is_claimed(tmp_path):
     assert time.monotonic() - begun < 20
 
 
+def pipe(path):
+    os.mkfifo(path)
+
+
+def made_up(path):
+    """Link to a file that says to be an ordinary one, and blocks whoever reads it."""
+    if not os.path.exists("/proc/kmsg"):
+        pytest.skip("the kernel has no messages here")
+    os.symlink("/proc/kmsg", path)
+
+
+@pytest.mark.parametrize("make", [pipe, made_up])
 @pytest.mark.parametrize(
     "name", ["x_0001.tif", "log.dat", "r.json", "m.npy", "m.msk", "c.txt", "i.toml", "h.h5", "n.nc"]
 )
-def test_a_pipe_in_place_of_a_file_is_refused_at_once(tmp_path, name):
+def test_a_pipe_or_a_file_of_the_kernel_in_place_of_a_file_is_refused_at_once(tmp_path, name, make):
     path = tmp_path / name
-    os.mkfifo(path)
+    make(path)
     readers = {
         "x_0001.tif": lambda: open_measurement(tmp_path, time="frame"), "log.dat": lambda: read_log(path),
         "r.json": lambda: xi.read_rois(path), "m.npy": lambda: xi.read_mask(path), "m.msk": lambda: xi.read_mask(path),

@@ -4,6 +4,30 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
+
+
+def is_ordinary(file: str | os.PathLike[str] | int) -> bool:
+    """Whether a path, or an open file, is a file of a disc: whoever reads a pipe, a device, or what the kernel makes up
+    as in ``/proc`` may wait for ever.
+    """  # noqa: D205 - the summary needs two lines
+    status = os.stat(file)
+    if not stat.S_ISREG(status.st_mode):
+        return False
+    return status.st_size > 0 or not hasattr(os, "statvfs") or os.statvfs(file).f_blocks > 0
+
+
+def ordinary(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """Return the path of a file to read, unless reading could wait for ever or never end.
+
+    Raises
+    ------
+    OSError
+        It is a pipe, a socket or a device, is made up by the kernel as those of ``/proc`` are, or is not there.
+    """
+    if not is_ordinary(path) and not os.path.isdir(path):  # folders are refused by whoever opens them
+        raise OSError(errno.EINVAL, "is a pipe or a device, no ordinary file", os.fspath(path))
+    return path
 
 
 def read_at(descriptor: int, view: memoryview, position: int) -> int:

@@ -18,6 +18,7 @@ import numpy as np
 from xinsitu.errors import SchemaError, XinsituError
 from xinsitu.schema import FrameStatus
 
+from .descriptors import is_ordinary, ordinary
 from .hdf5_look import what_breaks
 from .header import FrameFault, disc_fault, faults_of
 
@@ -196,6 +197,8 @@ def opened(path: str | os.PathLike[str]) -> h5py.File:
     Locks are tried first: HDF5 refuses to open a file without that this process has open with. A file that somebody
     writes for readers beside him (SWMR) opens for those alone.
     """
+    if os.path.exists(path):
+        ordinary(path)
     try:
         return h5py.File(path, "r")
     except (FileNotFoundError, IsADirectoryError, PermissionError):
@@ -291,7 +294,7 @@ def refuse_unsound(path: Path) -> None:
         raise PermissionError(f"{path}: may not be read by this user") from None
     if stat.S_ISDIR(status.st_mode):
         raise SchemaError(f"{path}: is a folder, a netCDF or HDF5 file was expected")
-    if not stat.S_ISREG(status.st_mode):
+    if not is_ordinary(path):
         raise SchemaError(f"{path}: is no ordinary file, a netCDF or HDF5 file was expected")
     if not os.access(path, os.R_OK):
         raise PermissionError(f"{path}: may not be read by this user")

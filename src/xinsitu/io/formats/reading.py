@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import stat
 import struct
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ import numpy.typing as npt
 from xinsitu.io.formats import cbf, edf
 from xinsitu.schema import FrameStatus
 
+from .descriptors import is_ordinary
 from .header import ALL, END, FrameFault, FrameHeader
 from .many_files import read_heads
 from .pilatus import clean
@@ -139,7 +139,7 @@ def _read_header(path: str) -> FrameHeader:
     fd = os.open(path, READ)
     try:
         status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
+        if not is_ordinary(fd):
             raise FrameFault(path, "is a pipe, a device or a folder, no ordinary file")
         head = os.read(fd, HEAD)
         if status.st_size == 0:

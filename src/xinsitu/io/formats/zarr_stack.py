@@ -7,7 +7,6 @@ import hashlib
 import itertools
 import json
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from xinsitu.errors import FrameError, LayoutError
 from xinsitu.kernels import UNREAD, lost
 
+from .descriptors import is_ordinary
 from .header import faults_of
 from .stack import LazyStack, Pixels, Positions, check_unchanged, removed
 
@@ -68,7 +68,7 @@ def files_of(path: str) -> dict[str, tuple[int, int]]:
                 status = os.stat(file)
             except OSError as error:
                 raise LayoutError(f"{file}: cannot be read ({error.strerror})") from None
-            if not stat.S_ISREG(status.st_mode):
+            if not is_ordinary(file):
                 raise LayoutError(f"{file}: is a pipe or a device, no ordinary file, and lies in a Zarr store")
             found[os.path.relpath(file, path)] = status.st_size, status.st_mtime_ns
     return found
