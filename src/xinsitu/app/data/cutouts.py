@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -94,6 +94,19 @@ class KymographRequest:
     """All ROIs, as one may be another's background."""
     factors: Doubles | None = None
     """What the counts of each frame are multiplied by; None: nothing. NaN where nobody knows."""
+    version: int = 0
+    """Of the frames: those of another one are others, in part."""
+    before: Kymograph | None = None
+    """One that was made before: of the same ROI in the same frames its profiles are taken over."""
+
+    @property
+    def key(self) -> tuple[object, ...] | None:
+        """What profiles of a frame hang on; None where other frames are among it."""
+        one = self.correction or Correction()
+        mean = one.background is not None and one.background.normalise is not None
+        if self.boxes is not None or one.normalise is not None or mean:
+            return None
+        return self.roi, None if self.rois is None else tuple(self.rois), one, self.along, self.version
 
 
 @dataclass(frozen=True)
@@ -111,13 +124,22 @@ class Kymograph:
     ends: tuple[float, float]
     signed: bool
     edges: npt.NDArray[np.int64] | None = None
+    key: tuple[object, ...] | None = None
+    profiles: Doubles = field(default_factory=lambda: np.empty((0, 0)))
+    """As they were summed, of every frame, ``(time, bin)``."""
 
     @classmethod
     def of(cls, request: KymographRequest) -> Kymograph:
         """Sum over the other axis, take differences, put the frames on a grid."""
         roi, own = request.roi, {"y": (0, 2), "x": (2, 4)}.get(request.along)
-        found = profiles(request.data, roi, along=request.along, rois=request.rois, correction=request.correction)
-        profile = np.asarray(found.compute().values)
+        n_frames, before, key = request.data.sizes["time"], request.before, request.key
+        same = before is not None and key is not None and before.key == key
+        first = min(len(before.profiles), n_frames - 1) if before is not None and same else 0
+        new = request.data.isel(time=slice(first, None))
+        found = profiles(new, roi, along=request.along, rois=request.rois, correction=request.correction)
+        profile = whole = np.asarray(found.compute().values)
+        if before is not None and first:
+            profile = whole = np.concatenate([before.profiles[:first], profile])
         if request.factors is not None:
             known = np.full(len(profile), np.nan)
             known[: len(request.factors)] = request.factors[: len(profile)]
@@ -129,7 +151,7 @@ class Kymograph:
         half = 0.5 * float(axis[1] - axis[0]) if axis.size > 1 else 0.5
         ends = float(axis[0]) - half, float(axis[-1]) + half
         edges = None if request.boxes is None or own is None else request.boxes[:, slice(*own)]
-        return cls(values.T.astype("float32"), left, right, axis, ends, request.show != "values", edges)
+        return cls(values.T.astype("float32"), left, right, axis, ends, request.show != "values", edges, key, whole)
 
 
 def corrected_box(data: xr.Dataset, roi: Roi, correction: Correction | None) -> xr.DataArray:

@@ -49,7 +49,7 @@ GATHER = 8
 """Milliseconds in which the four edges of a box arrive, each as a message of its own."""
 
 PAUSE = 1.0
-"""Seconds between two measurements while frames are read: who watches sees them grow, and reading goes on."""
+"""Seconds between two measurements while frames are read, or as long as one took: reading is to go on."""
 
 REST = 120
 """Milliseconds without a new frame, or new numbers, after which what is small print is drawn."""
@@ -96,7 +96,7 @@ class Session:
         self.at_rest.append(self.keeping.ask)
         self._frame_rest = self._resting(lambda: self._draw(view for view in self.drawing if view.of_frame))
         self._numbers_rest = self._resting(self._measurements)
-        self._measured_frames, self._measured_at = 0, -PAUSE
+        self._measured_frames, self._begun, self._free_at = 0, 0.0, 0.0
         self._gathering = False
         self._number, self._asked, self._backs, self._seen = 0, 0, 0, (-1, -1)
         self._left_out: tuple[str, ...] = ()
@@ -348,13 +348,14 @@ class Session:
     # -- numbers ------------------------------------------------------------------------------------------------------
 
     def _request(self) -> Request | None:
-        self._dragging = True
+        self._dragging, self._begun = True, monotonic()
         self.rois.collect()
         self._dragging = False
         return self.model.numbers.request()
 
     def _measured(self, request: Request, found: Answer) -> None:
         self.model.numbers.accept(request, found)
+        self._free_at = monotonic() + max(PAUSE, monotonic() - self._begun)
         everything = self.model.attenuation.scaled and self.model.attenuation.changes
         for name in self.model.regions.rois.names if everything else self.model.numbers.updated:
             self.curves.numbers(name)
@@ -391,9 +392,9 @@ class Session:
             self.player.grow(store.n_frames)  # before the model goes to the newest one
             self.model.view.grow()
             self.curves.axis()
-        more = store.loaded >= 1.3 * self._measured_frames and monotonic() >= self._measured_at + PAUSE
-        if store.complete or more:  # not all of it for every new block
-            self._measured_frames, self._measured_at = store.loaded, monotonic()
+        more = store.loaded > self._measured_frames and self.measuring.idle and monotonic() >= self._free_at
+        if store.complete or more:  # not at every new block
+            self._measured_frames = store.loaded
             self.measuring.ask()
         if store.complete:
             self.rest()

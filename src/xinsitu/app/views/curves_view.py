@@ -158,7 +158,9 @@ class CurvesView(Drawing):
         self._channel.shift = model.curves.shift and not model.curves.derivative
         self.fit()
         for source in self._sources.values():
-            source.data.update(x=self.places.data["x"][: len(source.data["x"])])
+            x = self.places.data["x"][: len(source.data["x"])]
+            if not np.array_equal(source.data["x"], x):  # of a measurement that grows they stay
+                source.data.update(x=x)
         self.marks()
         self.labels()
 

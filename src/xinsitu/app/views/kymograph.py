@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from bokeh.models import (
     BasicTicker,
@@ -88,7 +90,8 @@ class KymographView(Drawing):
 
     def request(self) -> object | None:
         """Return the frames and the ROI."""
-        return self._model.cutouts.kymograph_request()
+        request = self._model.cutouts.kymograph_request()
+        return None if request is None else replace(request, before=self._found)
 
     def take(self, found: Kymograph) -> None:
         """Show a kymograph and, over it, what was measured."""
