@@ -474,3 +474,14 @@ def test_peaks_so_broad_that_the_line_takes_their_place_are_flagged(shape, width
     off = (found.fwhm - width) / found.fwhm_errors
     assert abs(float(off.mean())) < 0.8
     assert 0.6 < float(off.std()) < 1.4
+
+
+@pytest.mark.parametrize(("counts", "doubtful"), [(500, True), (5_000, False)])
+def test_faint_peaks_of_two_flanks_have_doubtful_errors(counts, doubtful):
+    x = np.arange(70)
+    shape = np.exp(-4 * np.log(2) * ((x - 32.4) / np.where(x < 32.4, 7.7, 14.3)) ** 2)
+    profiles = np.random.default_rng(5).poisson(counts * shape / shape.sum() + 60.0, (40, 70)).astype(float)
+    data = xr.DataArray(profiles, dims=("time", "x"), attrs={"units": "counts"})
+    found = xi.fit_profiles(data, "x", shape="split_gaussian", errors=data**0.5)
+    told = (found.quality & int(Quality.ERRORS_DOUBTFUL | Quality.FIT_FAILED)) > 0
+    assert bool(told.all() if doubtful else ~told.any())

@@ -33,6 +33,8 @@ errors high they must be then."""
 BROAD = (0.15, 0.25, 0.5), (1e-9, 6.5, 14.5)
 """Width as a part of the profile, and how many standard errors it must be then, or it does not scatter like a
 Gaussian."""
+UNEVEN = 0.14
+"""Standard error of an asymmetry from which it, and the centre with it, do not scatter like a Gaussian."""
 _SURE = 1e6
 NEAR, LUCK = 15, 1.4
 """Rows over whose median it is decided whether errors hold, and by how much it must lie above the limit: of those near
@@ -274,6 +276,8 @@ def _unsure(found: Fit, good: Bools, x: Doubles, peaks: Peaks, shape: tuple[int,
     with np.errstate(invalid="ignore", divide="ignore"):
         errors = np.sqrt(np.einsum("naa->na", found.covariance))
         clear = np.fmin(_not_broad(found, errors, x, peaks), _not_merging(found, errors, peaks))
+        if "asymmetry" in peaks.names:
+            clear = np.fmin(clear, UNEVEN / errors[:, peaks.names.index("asymmetry")])
     nothing = 0.0 if peaks.number > 1 else _SURE  # one peak may come and go
     clear = np.where(good, np.fmin(clear, _SURE), nothing)
     series = clear.reshape(shape if shape else (1,))
