@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import dask
 import distributed  # its configuration, before it is changed for a while
@@ -390,3 +391,27 @@ def test_paths_travel_and_pixels_do_not(capsys):
     said = capsys.readouterr().out
     assert "the same bits" in said
     assert float(re.search(r"([\d.]+) kB a frame", said)[1]) < 40
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (distributed.client.FutureCancelledError("key", "lost"), "tcp://far: the scheduler was lost meanwhile"),
+        (distributed.client.ClosedClientError("closed"), "tcp://far: the scheduler was lost meanwhile"),
+        (distributed.comm.CommClosedError(), "tcp://far: the scheduler was lost meanwhile"),
+        (
+            distributed.KilledWorker("key", SimpleNamespace(address="tcp://worker"), 3),
+            "tcp://far: 4 workers died over the same frames",
+        ),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_a_loss_is_a_sentence_where_the_next_measurement_is_tried(fault, says):
+    class Lost:
+        def get(self, graph, keys):
+            raise fault
+
+    with pytest.raises(xi.XinsituError, match=says):
+        module._watched([], "tcp://far")(Lost(), {}, [])
+    with pytest.raises(xi.XinsituError, match="tcp://far: worker 7 is another one; it joined meanwhile"):
+        module._watched(["worker 7 is another one"], "tcp://far")(Lost(), {}, [])

@@ -93,22 +93,27 @@ def computing(
         if client is None:
             yield Cluster()
             return
-        from distributed import KilledWorker
-        from distributed.client import FutureCancelledError
-        from distributed.comm import CommClosedError
+        with _losses_in_words(client.scheduler.address), _asked(client, probes(sources), say):
+            yield Cluster(client)
 
-        where = client.scheduler.address
-        try:
-            with _asked(client, probes(sources), say):
-                yield Cluster(client)
-        except KilledWorker as fault:
-            raise XinsituError(
-                f"{where}: {fault.allowed_failures + 1} workers died over the same frames, the last at "
-                f"{fault.last_worker.address}; they may need more memory (fewer threads each)"
-            ) from None
-        except (FutureCancelledError, CommClosedError, asyncio.CancelledError) as fault:
-            raise XinsituError(f"{where}: the scheduler was lost meanwhile ({type(fault).__name__}); start it again, "
-                               "and this command once more") from None  # fmt: skip
+
+@contextlib.contextmanager
+def _losses_in_words(where: str) -> Iterator[None]:
+    """Say in a sentence that workers died or the scheduler went, whatever part of it notices."""
+    from distributed import KilledWorker
+    from distributed.client import ClosedClientError, FutureCancelledError
+    from distributed.comm import CommClosedError
+
+    try:
+        yield
+    except KilledWorker as fault:
+        raise XinsituError(
+            f"{where}: {fault.allowed_failures + 1} workers died over the same frames, the last at "
+            f"{fault.last_worker.address}; they may need more memory (fewer threads each)"
+        ) from None
+    except (FutureCancelledError, ClosedClientError, CommClosedError, asyncio.CancelledError) as fault:
+        raise XinsituError(f"{where}: the scheduler was lost meanwhile ({type(fault).__name__}); start it again, "
+                           "and this command once more") from None  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -188,7 +193,7 @@ def _asked(client: Client, looked_for: Mapping[str, int], say: Say) -> Iterator[
     cloudpickle.register_pickle_by_value(worker_plugin)  # a worker without xinsitu can be asked, too
     try:
         client.register_plugin(worker_plugin.AskedWhenJoining(looked_for, own, topic), name=topic)
-        with dask.config.set(scheduler=MethodType(_watched(refused), client)):
+        with dask.config.set(scheduler=MethodType(_watched(refused, where), client)):
             yield
     finally:
         cloudpickle.unregister_pickle_by_value(worker_plugin)
@@ -197,21 +202,25 @@ def _asked(client: Client, looked_for: Mapping[str, int], say: Say) -> Iterator[
             client.unregister_worker_plugin(topic)
 
 
-def _watched(refused: list[str]) -> Callable[..., Any]:
-    """Return ``Client.get`` that gives nothing once a worker has joined that cannot be used: its tasks go anywhere."""
+def _watched(refused: list[str], where: str) -> Callable[..., Any]:
+    """Return ``Client.get`` that gives nothing once a worker has joined that cannot be used: its tasks go anywhere.
 
-    def check(client: Client) -> None:
+    A command that goes on with the next measurement has a sentence of the one that was computed when something went.
+    """
+
+    def check() -> None:
         if refused:
-            raise XinsituError(f"{client.scheduler.address}: {refused[0]}; it joined meanwhile, so nothing is computed")
+            raise XinsituError(f"{where}: {refused[0]}; it joined meanwhile, so nothing is computed")
 
     def get(client: Client, graph: Any, keys: Any, **how: Any) -> Any:  # noqa: ANN401 - dask's own
-        check(client)
+        check()
         try:
-            found = client.get(graph, keys, **how)
-        except (Exception, asyncio.CancelledError):
-            check(client)
+            with _losses_in_words(where):
+                found = client.get(graph, keys, **how)
+        except Exception:
+            check()
             raise
-        check(client)
+        check()
         return found
 
     return get
