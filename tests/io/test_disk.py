@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import resource
 import signal
@@ -18,7 +19,7 @@ import xarray as xr
 import xinsitu as xi
 from xinsitu.errors import ResultExists
 from xinsitu.io import disk
-from xinsitu.io.disk import new_file, write_whole
+from xinsitu.io.disk import new_file, refuse_existing, write_whole
 from xinsitu.io.documents import write_rois
 from xinsitu.io.frame_files import write_frames
 from xinsitu.io.tables import write_csv
@@ -264,3 +265,44 @@ def test_what_a_detector_wrote_is_never_replaced_whatever_is_allowed(tmp_path, e
         write_whole(path, b"another", overwrite=True)
     assert path.read_bytes() == b"a new one may be written"
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def store(path, text="{}"):
+    """A Zarr store without anything in it but what says that it is ours."""
+    path.mkdir()
+    about = {"zarr_format": 3, "node_type": "group", "attributes": {"xinsitu_version": text}}
+    (path / "zarr.json").write_text(json.dumps(about))
+    return path
+
+
+def test_a_store_that_was_put_aside_when_its_writer_was_killed_is_there_again(tmp_path):
+    dead, path = f"{disk.here()}-{2**22 + 1}-0123abcd", tmp_path / "a.zarr"
+    store(tmp_path / f".a.zarr.{dead}.old", "first")
+    store(tmp_path / f".a.zarr.{disk.here()}-{os.getpid()}-0123abcd.old", "at work")
+    with pytest.raises(ResultExists, match="already exists"):
+        refuse_existing(path)
+    assert "first" in (path / "zarr.json").read_text()
+    store(tmp_path / f".a.zarr.{dead}.old", "older")
+    refuse_existing(path, overwrite=True)
+    assert "first" in (path / "zarr.json").read_text()
+    assert sorted(one.name for one in tmp_path.iterdir()) == [
+        f".a.zarr.{disk.here()}-{os.getpid()}-0123abcd.old", "a.zarr"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt, OSError])
+def test_a_store_that_cannot_be_replaced_keeps_its_name(tmp_path, monkeypatch, fault):
+    path, part = store(tmp_path / "a.zarr", "first"), store(tmp_path / "part", "second")
+
+    def stop(*_):
+        raise fault
+
+    monkeypatch.setattr(os, "rename", stop)
+    with pytest.raises(fault) as raised:
+        disk.claimed(part, path, overwrite=True)
+    assert not isinstance(raised.value, ResultExists)
+    assert "first" in (path / "zarr.json").read_text()
+    monkeypatch.undo()
+    disk.claimed(part, path, overwrite=True)
+    assert "second" in (path / "zarr.json").read_text()
+    assert [one.name for one in tmp_path.iterdir()] == ["a.zarr"]

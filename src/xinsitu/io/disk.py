@@ -6,6 +6,7 @@ import contextlib
 import errno
 import functools
 import gc
+import glob
 import hashlib
 import logging
 import os
@@ -32,6 +33,7 @@ _REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, err
 """What a disc or a limit says that does not take a file."""
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _PART = re.compile(r"\..*\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.part")
+_OLD = re.compile(_PART.pattern.replace("part", "old"))
 
 
 def refuse_existing(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
@@ -48,6 +50,8 @@ def refuse_existing(path: str | os.PathLike[str], *, overwrite: bool = False) ->
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path.parent}: there is no such folder to write {path.name} in; make it first")
+    if path.suffix == ZARR:
+        _put_back(path)
     if attributes_of(path) is not None and not path.is_symlink():
         if not overwrite:
             raise ResultExists(f"{path}: already exists; choose another name, or overwrite it with --force")
@@ -170,7 +174,7 @@ def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterat
     clear_stale_parts(path.parent)
     # a name of 255 bytes is the longest that there is, and this one gets an ending
     begin = path.name.encode("utf-8", "surrogateescape")[:60].decode("utf-8", "ignore")
-    temporary = path.parent / f".{begin}.{here()}-{os.getpid()}-{secrets.token_hex(4)}.part"
+    temporary = path.parent / f".{begin}.{_writer()}.part"
     try:
         yield temporary
         _sync(temporary)
@@ -230,20 +234,39 @@ def claimed(part: Path, path: Path, *, overwrite: bool) -> None:
     ResultExists
         Somebody else has written it meanwhile.
     """
-    old = path.with_name(f".{path.name[:60]}.{secrets.token_hex(4)}.old")
+    old = path.with_name(f".{path.name[:60]}.{_writer()}.old")
     if overwrite and path.exists():
         refuse_existing(path, overwrite=True)
-        os.replace(path, old)
     try:
+        if overwrite and path.exists():
+            os.replace(path, old)
         os.rename(part, path)
-    except OSError as fault:
-        if old.exists():
+    except BaseException as fault:  # whoever ends us: what was there has its name again
+        taken = path.exists()
+        if old.exists() and not taken:
             os.replace(old, path)
-        if path.exists():
+        if taken and isinstance(fault, OSError):
             raise ResultExists(f"{path}: was written by somebody else meanwhile and is not replaced") from None
-        raise fault from None
+        raise
     shutil.rmtree(old, ignore_errors=True)
     _sync(path.parent)
+
+
+def _put_back(path: Path) -> None:
+    """Give a store that a process put aside, and was killed, its name again; remove it where another has the name."""
+    with contextlib.suppress(OSError):
+        for old in path.parent.glob(f".{glob.escape(path.name[:60])}.*.old"):
+            match = _OLD.fullmatch(old.name)
+            if match and match[1] == here() and not is_alive(int(match[2])):
+                if path.exists():
+                    shutil.rmtree(old, ignore_errors=True)
+                else:
+                    os.replace(old, path)
+
+
+def _writer() -> str:
+    """Name of what this process writes; others tell by it whether it is still at work."""
+    return f"{here()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def _claim(temporary: Path, path: Path) -> None:
