@@ -20,7 +20,7 @@ from .hdf5_links import opened
 from .header import faults_of
 from .no_value import NoValue
 from .reading import retried
-from .stack import LazyStack, Pixels, Positions, check_unchanged, removed
+from .stack import LazyStack, Pixels, Positions, check_unchanged, inside, removed
 
 with contextlib.suppress(ImportError):
     import hdf5plugin  # noqa: F401 # registers bitshuffle and others with HDF5 where it is installed
@@ -173,8 +173,7 @@ def _read(
     with faults_of(part.path, "its frames cannot be read"):
         block = retried(block_of, part)
         block = block.reshape(len(result), *block.shape[-2:])
-        inside = np.ix_(rows - first_row, columns - first_column)
-        result[...] = block[:, inside[0], inside[1]]
+        result[...] = block[(slice(None), *inside(rows - first_row, columns - first_column))]
 
 
 def _turned(dataset: h5py.Dataset, start: int, count: int, box: tuple[slice, slice], axes: tuple[int, ...]) -> Pixels:

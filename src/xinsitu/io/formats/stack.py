@@ -216,8 +216,8 @@ class FrameStack(LazyStack):
 
     def _fill(self, result: Pixels, frames: Positions, rows: Positions, columns: Positions) -> None:
         first, behind = int(rows.min()), int(rows.max()) + 1
-        inside = _inside(rows - first, columns)
-        box = all(isinstance(part, slice) for part in inside)
+        part = inside(rows - first, columns)
+        box = all(isinstance(one, slice) for one in part)
         left = np.ones(len(frames), dtype=bool)
         if (np.diff(rows) == 1).all() and result.dtype == self.stored and result.flags.c_contiguous:
             left = self._left_by_kernel(frames, result, first, columns)
@@ -235,7 +235,7 @@ class FrameStack(LazyStack):
                 target[...] = np.nan if self.offsets[frame] == ABSENT else lost(target.dtype, UNREAD)
                 continue
             if not direct:
-                target[...] = block[inside]
+                target[...] = block[part]
 
     def _left_by_kernel(self, frames: Positions, result: Pixels, row: int, columns: Positions) -> npt.NDArray[np.bool_]:
         """Read rows of plain frames in one call; returns which frames are left."""
@@ -281,11 +281,17 @@ class FrameStack(LazyStack):
         block[...] = pixels[first : first + len(block)]
 
 
-def _inside(rows: Positions, columns: Positions) -> tuple[slice, slice] | tuple[npt.NDArray[np.intp], ...]:
-    """Return rows and columns as slices where they have no gap (five times faster to copy), else as an open mesh."""
-    if bool((np.diff(rows) == 1).all()) and bool((np.diff(columns) == 1).all()):
-        return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-    return np.ix_(rows, columns)
+def inside(*wanted: Positions) -> tuple[slice, ...] | tuple[npt.NDArray[np.intp], ...]:
+    """Return positions along each axis as slices where they have no gap (five times faster to copy), else as a mesh.
+
+    Examples
+    --------
+    >>> inside(np.array([2, 3, 4]), np.array([0, 1]))
+    (slice(2, 5, None), slice(0, 2, None))
+    """
+    if all(bool((np.diff(places) == 1).all()) for places in wanted):
+        return tuple(slice(int(places[0]), int(places[-1]) + 1) for places in wanted)
+    return np.ix_(*wanted)
 
 
 def _read_into(descriptor: int, block: Pixels, position: int, path: str) -> None:

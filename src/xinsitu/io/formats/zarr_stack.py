@@ -19,7 +19,7 @@ from xinsitu.kernels import UNREAD, lost
 
 from .descriptors import is_ordinary
 from .header import faults_of
-from .stack import LazyStack, Pixels, Positions, check_unchanged, removed
+from .stack import LazyStack, Pixels, Positions, check_unchanged, inside, removed
 
 ROOT = "zarr.json"
 IMAGE = "image"
@@ -145,7 +145,7 @@ class ZarrStack(LazyStack):
             self._check(file)
         with faults_of(files[0], "its frames cannot be read"):
             block = zarr().open_array(os.path.join(self.path, IMAGE), mode="r")[box]
-        return np.asarray(block)[np.ix_(*(one - part.start for one, part in zip(wanted, box, strict=True)))]
+        return np.asarray(block)[inside(*(one - part.start for one, part in zip(wanted, box, strict=True)))]
 
     def _check(self, file: Path) -> None:
         """Hold a file against what it was at opening; in a store that is complete each has to be there."""
