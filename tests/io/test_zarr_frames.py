@@ -260,6 +260,16 @@ def test_a_full_disc_leaves_nothing(scan, folder, monkeypatch):
     assert entries(folder) == ["s"]
 
 
+def test_no_room_for_the_first_byte_leaves_nothing(scan, folder, monkeypatch):
+    def full(self, text):
+        raise OSError(errno.EFBIG, "File too large")
+
+    monkeypatch.setattr(zarr_frames.Path, "write_text", full)
+    with pytest.raises(OSError, match=r"File too large: .*f\.zarr"):
+        xi.write_frames(scan, folder / "f.zarr")
+    assert entries(folder) == ["s"]
+
+
 def test_a_second_writer_is_refused(scan, folder, monkeypatch):
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     try:

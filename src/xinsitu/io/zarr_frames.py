@@ -90,8 +90,8 @@ def _owned(part: Path, path: Path) -> Iterator[None]:
         raise ResultExists(
             f"{path}: is being written by another process; wait for it, or, if it is no more, remove {part.name}"
         )
-    (part / _OWNER).write_text(f"{here()} {os.getpid()}")
     try:
+        (part / _OWNER).write_text(f"{here()} {os.getpid()}")
         yield
     except OSError as fault:  # the disc does not take it: it is not kept full
         shutil.rmtree(part, ignore_errors=True)
