@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tracemalloc
 
 import dask.array as da
@@ -15,6 +16,7 @@ import xinsitu as xi
 from xinsitu.io.formats.stack import FrameStack
 from xinsitu.kernels import compiled
 from xinsitu.physics.reduction import tracking
+from xinsitu.physics.reduction.moving import at_frames, boxes_in_time
 from xinsitu.schema import Quality
 from xinsitu.values import Key, KeyFrame
 
@@ -61,6 +63,33 @@ def test_corners_move_linearly_between_key_frames():
     lazy = xi.measure(image.chunk({"time": 4}), rois, correction=xi.Correction(median=3))
     assert lazy.intensity.chunks is not None
     xr.testing.assert_identical(lazy.compute(), xi.measure(image, rois, correction=xi.Correction(median=3)))
+
+
+def test_key_frames_are_found_by_frame_scan_and_measurement_the_first_of_several():
+    coords = {"frame": ("time", [5, 6, 5, 6]), "scan": ("time", [1, 1, 2, 2]), "measurement": ("time", list("abab"))}
+    frames = xr.Dataset(coords={"time": np.arange(4), **coords})
+
+    def place(**key: object) -> list[int]:
+        steps = (KeyFrame(Key(**key), (7, 9), (0, 9)), KeyFrame(Key(frame=6, scan=2), (8, 9), (0, 9)))
+        return boxes_in_time(frames, xi.Roi("a", (0, 5), (0, 9), path=steps))[:, 0].tolist()
+
+    assert place(frame=5) == [7, 7, 8, 8]
+    assert place(frame=5, scan=2) == [7, 7, 7, 8]
+    assert place(frame=6, measurement="b") == [7, 7, 8, 8]
+    with pytest.raises(xi.RoiError, match="frame 5"):
+        place(frame=5, measurement="b")
+
+
+def test_the_time_for_a_path_grows_as_its_key_frames_do(monkeypatch):
+    """Each of 100,000 key frames was looked for among all frames, and all frames were chosen anew for each."""
+    looks, taken = [], xr.Dataset.isel
+    monkeypatch.setattr(xr.Dataset, "isel", lambda self, **at: looks.append(at) or taken(self, **at))
+    frames = xr.Dataset(coords={"time": np.arange(50_000), "frame": ("time", np.arange(50_000))})
+    path = tuple(KeyFrame(Key(frame=n), (n % 7, 9), (0, 9)) for n in range(0, 50_000, 25))
+    roi, begun = xi.Roi("a", (0, 5), (0, 9), path=path), time.process_time()
+    assert len(at_frames(frames, roi, np.arange(0, 50_000, 100)).path) == 500
+    assert len(looks) == 1
+    assert time.process_time() - begun < 1
 
 
 def test_a_path_that_leaves_the_detector_or_names_no_frame_is_refused():

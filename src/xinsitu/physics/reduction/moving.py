@@ -14,6 +14,8 @@ from xinsitu.physics.moments import measurement_labels, resolve_key
 from xinsitu.values import Key, KeyFrame, Roi
 
 Boxes = npt.NDArray[np.int64]
+Numbered = dict[tuple[str, ...], dict[tuple[object, ...], int]]
+"""By what frames are numbered, besides the frame, the first position of each number."""
 
 
 def boxes_in_time(frames: xr.Dataset | xr.DataArray, roi: Roi) -> Boxes:
@@ -36,10 +38,12 @@ def boxes_in_time(frames: xr.Dataset | xr.DataArray, roi: Roi) -> Boxes:
     [0, 3, 6, 6]
     """
     number = frames.sizes["time"]
-    keys = [frame for frame in roi.path or () if _is_here(frames, frame.key)]
+    labels = measurement_labels(frames)
+    keys = [frame for frame in roi.path or () if _is_here(labels, frame.key)]
     if not keys:
         return np.tile(np.array([*roi.y, *roi.x], dtype=np.int64), (number, 1))
-    places = np.array([_position(frames, roi, frame) for frame in keys])
+    numbered: Numbered = {}
+    places = np.array([_position(frames, numbered, roi, frame.key) for frame in keys])
     order = np.argsort(places, kind="stable")
     bounds = np.array([[*keys[n].y, *keys[n].x] for n in order], dtype=np.float64)
     frame_number = np.arange(number, dtype=np.float64)
@@ -62,7 +66,8 @@ def at_frames(frames: xr.Dataset | xr.DataArray, roi: Roi, places: npt.NDArray[n
     if roi.path is None:
         return roi
     boxes = boxes_in_time(frames, roi)[places]
-    keys = [key_of(frames.isel(time=places), number) for number in range(len(places))]
+    chosen = frames.isel(time=places)
+    keys = [key_of(chosen, number) for number in range(len(places))]
     steps = [
         KeyFrame(key, (int(y0), int(y1)), (int(x0), int(x1))) for key, (y0, y1, x0, x1) in zip(keys, boxes, strict=True)
     ]
@@ -79,30 +84,37 @@ def key_of(frames: xr.Dataset | xr.DataArray, place: int) -> Key:
     return Key(**{"frame": place, **told})
 
 
-def _is_here(frames: xr.Dataset | xr.DataArray, key: Key) -> bool:
-    """Whether a KEY may mean a frame of this measurement."""
-    labels = measurement_labels(frames)
+def _is_here(labels: npt.NDArray[np.str_] | None, key: Key) -> bool:
+    """Whether a KEY may mean a frame of these measurements."""
     return key.measurement is None or labels is None or key.measurement in labels
 
 
-def _position(frames: xr.Dataset | xr.DataArray, roi: Roi, frame: KeyFrame) -> int:
+def _numbered(frames: xr.Dataset | xr.DataArray, names: tuple[str, ...]) -> dict[tuple[object, ...], int]:
+    """Position of the first frame of each number, or of each number in a scan or measurement."""
+    number = frames.sizes["time"]
+    if "frame" not in frames.coords:
+        return {(place,): place for place in range(number)}
+    held = {name: np.asarray(frames[name].values) for name in ("frame", *names)}
+    columns = [
+        np.broadcast_to(one.astype(str) if name == "measurement" else one, (number,)).tolist()
+        for name, one in held.items()
+    ]
+    told = list(zip(*columns, strict=True))
+    return dict(zip(reversed(told), reversed(range(number)), strict=True))
+
+
+def _position(frames: xr.Dataset | xr.DataArray, numbered: Numbered, roi: Roi, key: Key) -> int:
     """Position of a key frame on the time axis."""
-    key = frame.key
-    try:
-        if key.frame is None:
+    if key.frame is None:
+        try:
             return resolve_key(frames, key)
-        if "frame" not in frames.coords:
-            found = np.array([key.frame]) if key.frame < frames.sizes["time"] else np.array([], dtype=int)
-        else:
-            same = frames["frame"].values == key.frame
-            if key.scan is not None and "scan" in frames.coords:
-                same &= np.broadcast_to(frames["scan"].values == key.scan, same.shape)
-            labels = measurement_labels(frames)
-            if key.measurement is not None and labels is not None:
-                same &= labels == key.measurement
-            found = np.flatnonzero(same)
-    except ValueError as error:
-        raise RoiError(f"the path of ROI {roi.name!r}: {error}") from error
-    if not len(found):
+        except ValueError as error:
+            raise RoiError(f"the path of ROI {roi.name!r}: {error}") from error
+    asked = {"scan": key.scan, "measurement": key.measurement} if "frame" in frames.coords else {}
+    told = {name: value for name, value in asked.items() if value is not None and name in frames.coords}
+    if (names := tuple(told)) not in numbered:
+        numbered[names] = _numbered(frames, names)
+    place = numbered[names].get((key.frame, *told.values()))
+    if place is None:
         raise RoiError(f"the path of ROI {roi.name!r} names frame {key.frame}, which this measurement does not have")
-    return int(found[0])
+    return place
