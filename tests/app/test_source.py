@@ -5,10 +5,13 @@ from __future__ import annotations
 import shutil
 
 import pytest
+import xarray as xr
 
 import xinsitu as xi
 from xinsitu.app.data import beside
 from xinsitu.app.data.source import open_source
+from xinsitu.app.data.store import FrameStore
+from xinsitu.app.state.model import ExplorerModel
 from xinsitu.errors import DocumentError
 from xinsitu.recipe import Reading
 
@@ -66,3 +69,15 @@ def test_curves_are_compared_with_series_and_not_with_fits(truth, tmp_path):
     with pytest.raises(DocumentError, match="holds no time series of ROIs"):
         beside.open_result(fits)
     assert "WZ" in beside.rois_text(series)
+
+
+def test_frames_whose_numbers_are_lazy_too_are_explored(truth):
+    """``open_dataset`` makes all but indexes lazy; the page asked for the number of a frame, and came to nothing."""
+    scan = xr.open_dataset(truth.folders["time1"], engine="xinsitu", chunks={}, tz="Asia/Tokyo")
+    assert scan.frame.chunks is not None
+    source = open_source(scan)
+    assert [folder.name for folder in source.folders] == ["time1"]
+    xr.testing.assert_identical(source.data.drop_vars("image"), scan.drop_vars("image").compute())
+    assert source.data.image.chunks is not None
+    model = ExplorerModel(FrameStore(source))
+    assert "frame 3" in model.view.frame_text(3)

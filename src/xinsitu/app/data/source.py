@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import dask
 import numpy as np
 import xarray as xr
 
@@ -88,15 +89,27 @@ def open_source(
     """
     reading, correcting = reading or Reading(), correcting or Correcting()
     if isinstance(source, xr.DataTree):
-        parts = [node.to_dataset() for node in source.subtree if "image" in node]
+        parts = [_at_hand(node.to_dataset()) for node in source.subtree if "image" in node]
         return _joined(parts, name=str(source.name or "sample"), reading=reading, correcting=correcting)
     if isinstance(source, xr.DataArray):
         source = source.to_dataset(name="image") if source.name != "image" else source.to_dataset()
     if isinstance(source, xr.Dataset):
         require(source, dims=("time", "y", "x"), variables=("image",))
+        source = _at_hand(source)
         folders, reading = origin([source], reading)
         return Source(source, str(source.attrs.get("source", "frames")), folders, (source,), reading, correcting)
     return _folder(Path(source), reading, correcting)
+
+
+def _at_hand(data: xr.Dataset) -> xr.Dataset:
+    """Return data whose numbers per frame are in memory: ``open_dataset(chunks={})`` makes them lazy, as the pixels."""
+    pixels = {"y", "x"}
+    lazy = {name: one for name, one in data.variables.items() if one.chunks is not None and not pixels & set(one.dims)}
+    loaded = dask.compute(lazy)[0]
+    coords = {name: loaded.pop(name) for name in lazy if name in data.coords}
+    found = data.assign_coords(coords).assign(loaded)
+    found.encoding = data.encoding
+    return found
 
 
 def _folder(path: Path, reading: Reading, correcting: Correcting, *, bad: str = "nan") -> Source:
