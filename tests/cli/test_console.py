@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import io
 import json
@@ -17,7 +18,7 @@ import pytest
 import tifffile
 import xarray as xr
 
-from xinsitu.cli import main
+from xinsitu.cli import _named, main
 from xinsitu.cli.console import complain, say, sentence, table, warnings_in_a_line, working
 from xinsitu.cli.shared import safe_name
 from xinsitu.errors import XinsituError, in_a_line, warn
@@ -254,6 +255,13 @@ def test_names_that_a_terminal_has_no_letters_for_are_escaped(monkeypatch):
     assert main(["info", "nowhere"]) == 1
     say("\u65e5/K\udcfchl")
     assert told.getvalue() == rb"\u65e5/K\udcfchl" + b"\n"
+
+
+@pytest.mark.parametrize("said", ["there is no frame 9; frames run from 0 to 19", "a factor of 0 or 3 is none"])
+def test_a_word_or_number_of_a_sentence_is_no_name_of_a_file(said):
+    words = argparse.Namespace(command="run", recipe=[Path("a.toml")], verbose=0, median=3, force=False)
+    assert _named(said, words) == f"a.toml: {said}"
+    assert _named("a.toml: is empty", words) == "a.toml: is empty"
 
 
 def test_a_working_folder_that_was_removed_is_said(tmp_path, monkeypatch):

@@ -123,7 +123,8 @@ def _ended_is_interrupted() -> Iterator[None]:
 
 def _named(text: str, words: argparse.Namespace) -> str:
     """Put what the command works on in front of a sentence that names no file."""
-    given = [str(path) for value in vars(words).values() for path in (value if isinstance(value, list) else [value])]
+    values = (value if isinstance(value, list) else [value] for name, value in vars(words).items() if name != "command")
+    given = {str(path) for value in values for path in value if isinstance(path, str | os.PathLike)}
     if any(os.sep in part or part in given for part in text.replace(":", " ").split()):
         return text
     subjects = (getattr(words, name, None) for name in ("measurement", "result", "recipe", "path"))
