@@ -200,6 +200,11 @@ class Explorer:
                     unsaved.keep(path, view_text(model))
                     self.kept.append(path)
 
+    def __repr__(self) -> str:
+        """At a prompt: what it shows, and where."""
+        shown = self.waiting_for if self._opened is None else self.source.name
+        return f"<xinsitu explorer of {shown or 'nothing yet'} at {self.url or 'no address yet'}>"
+
     def _repr_html_(self) -> str:
         """In a notebook: the explorer itself."""
         return f'<iframe src="{as_html(self.url)}" style="width: 100%; height: 1050px; border: 0"></iframe>'
