@@ -146,11 +146,13 @@ def eiger(room: Path) -> tuple[Way, Way]:
 
 
 def processes(room: Path) -> tuple[Way, Way]:
-    """Two processes of dask's with one thread each, and two threads, by the clock."""
-    from distributed import Client, LocalCluster
+    """Two processes of dask's with one thread each, as ``--workers`` starts them, and two threads, by the clock."""
+    from distributed import Client
+
+    from xinsitu.recipe import cluster
 
     scan, rois, correction = folder(room, LONGER)
-    client = Client(LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None))
+    client = Client(cluster._processes(2, lambda said: None))
     client.wait_for_workers(2)
     lazy = functools.partial(xi.measure, scan, rois, correction=correction)
     return lambda: lazy().compute(scheduler=client), lambda: lazy().compute(scheduler="threads", num_workers=2)

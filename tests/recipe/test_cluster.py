@@ -130,6 +130,21 @@ def test_without_a_cluster_nothing_is_asked_or_recorded(monkeypatch):
         assert where.recorded(series) is series
 
 
+def test_own_workers_keep_the_memory_that_they_use_again(monkeypatch):
+    """Where they gave it back at once, each array was made of new pages, and a worker took a third more time."""
+    seen: dict[str, object] = {}
+
+    def started(**local: object) -> SimpleNamespace:
+        seen.update(dask.config.get(module.SPAWNED))
+        return SimpleNamespace(dashboard_link="")
+
+    monkeypatch.setattr("distributed.LocalCluster", started)
+    module._processes(2, lambda said: None)
+    assert "OMP_NUM_THREADS" in seen
+    assert module.TRIM not in seen
+    assert module.TRIM in dask.config.get(module.SPAWNED)  # of others as it was
+
+
 def test_processes_of_this_machine_give_the_same_bits(folder, expected, tmp_path, capsys):
     assert main(words(folder, tmp_path / "a.nc", "--workers", "2")) == 0
     err = capsys.readouterr().err
