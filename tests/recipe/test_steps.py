@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 import warnings
@@ -10,7 +11,19 @@ from pathlib import Path
 import pytest
 
 import xinsitu as xi
-from xinsitu.recipe import Append, Correcting, Measure, Parse, Reading, Recipe, Stitch, Stored, recipe_from_dict
+from xinsitu.io.value_kinds import schema_of
+from xinsitu.recipe import (
+    Append,
+    Correcting,
+    Measure,
+    Parse,
+    Reading,
+    Recipe,
+    Stitch,
+    Stored,
+    recipe_file,
+    recipe_from_dict,
+)
 from xinsitu.recipe.recipe_file import read_recipe, write_recipe
 from xinsitu.recipe.rerun import differences, recipe_of
 from xinsitu.simulate import Truth
@@ -121,6 +134,11 @@ def test_a_recipe_file_names_a_whole_sample(experiment: Truth, tmp_path: Path) -
     assert recipe.stitch.bad_frames == frame_ranges("time1:3-5")
 
 
+def test_what_a_recipe_may_say_of_figures_is_what_they_take():
+    taken = set(inspect.signature(xi.save_plot).parameters) - {"series", "path", "events", "overwrite"}
+    assert taken == recipe_file._PLOT == set(schema_of("recipe")["properties"]["plot"]["properties"])
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -132,6 +150,10 @@ def test_a_recipe_file_names_a_whole_sample(experiment: Truth, tmp_path: Path) -
         (
             'format = "xinsitu-recipe"\nversion = 1\nsample = "BASE/0884"\nrois = "BASE/rois.json"\n[output]\nx = 1',
             "no x",
+        ),
+        (
+            'format = "xinsitu-recipe"\nversion = 1\nsample = "BASE/0884"\nrois = "BASE/rois.json"\n[plot]\ncolour = 1',
+            r"\[plot\] has no colour; it has derivative, log, .* t0, x",
         ),
         (
             'format = "xinsitu-recipe"\nversion = 1\nsample = "BASE/0884"\nrois = "BASE/rois.json"\n'

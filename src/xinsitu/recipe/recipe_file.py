@@ -66,6 +66,7 @@ _KEYS = {
     "overlap", "events", "bad_frames", "reading", "correction", "calibration", "attenuation", "output", "plot",
 }  # fmt: skip
 _OUTPUTS = {"result", "table", "figures"}
+_PLOT = {"t0", "x", "smooth", "derivative", "log", "normalise", "roi", "quantity", "size", "style"}
 
 
 @dataclass(frozen=True)
@@ -143,8 +144,9 @@ def _sample_recipe(document: Mapping[str, Any], base: Path) -> SampleRecipe:
         bad_frames=frame_ranges(document.get("bad_frames", ())),
     )
     output = document.get("output", {})
-    if strange := sorted(set(output) - _OUTPUTS):
-        raise DocumentError(f"[output] has no {', '.join(strange)}; it has {', '.join(sorted(_OUTPUTS))}")
+    for part, known in (("output", _OUTPUTS), ("plot", _PLOT)):
+        if strange := sorted(set(document.get(part, {})) - known):
+            raise DocumentError(f"[{part}] has no {', '.join(strange)}; it has {', '.join(sorted(known))}")
     result, figures = output.get("result", f"{sample.name}.nc"), output.get("figures", ())
     refuse_other_format(result)
     for figure in figures:  # before any work is done for them
