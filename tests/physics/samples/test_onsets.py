@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import scipy.signal
@@ -129,3 +131,12 @@ def test_a_line_through_zero_in_a_beam_that_wanders_has_no_onset(slope):
     series["intensity"].values[:] = slope * (t - 130) + 60 * (wandering(0.9, 2.0, rng, 260, 20) - 1)
     series["intensity_errors"].values[:] = 20.0
     assert xi.find_onsets(series).delay.notnull().sum() <= 1
+
+
+def test_a_series_of_zeros_has_no_onset_and_nothing_to_warn_of():
+    time = np.datetime64("2014-05-28", "ns") + np.arange(40) * np.timedelta64(1, "s")
+    data = {"intensity": (("time", "roi"), np.zeros((40, 1))), "intensity_errors": (("time", "roi"), np.ones((40, 1)))}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = xi.find_onsets(xr.Dataset(data, {"time": time, "roi": ["A"]}))
+    assert np.isnat(found.onset.values).all()

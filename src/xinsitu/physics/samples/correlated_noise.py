@@ -60,7 +60,8 @@ class CorrelatedNoise:
         new = self.without(np.column_stack([design, seen]))
         triangle = np.abs(np.diag(np.linalg.qr(new, mode="r")))
         freedom = seen.size - design.shape[1]
-        spread = freedom * np.log(triangle[-1]) + np.log(np.maximum(triangle[:-1], 1e-300)).sum()
+        with np.errstate(divide="ignore"):  # frames that are all alike leave nothing
+            spread = freedom * np.log(triangle[-1]) + np.log(np.maximum(triangle[:-1], 1e-300)).sum()
         return -float(spread + (seen.size - 1) * np.log(self.innovation[0]) / 2)
 
 
