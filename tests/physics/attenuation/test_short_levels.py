@@ -58,6 +58,16 @@ def test_two_frames_at_an_end_of_which_one_is_half_way_are_flagged(last: bool) -
         assert frames in [one.doubtful for one in found.rejected]
 
 
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("half", [10_000.0, 16_000.0])
+def test_a_single_frame_at_an_end_behind_one_that_is_half_way_is_flagged(last: bool, half: float) -> None:
+    """Only the one half way was, where the curve to the last frame was too short to tell how far it bends."""
+    for seed in range(3):
+        found = xi.find_attenuation_changes(counted([2400.0, half], seed, last=last))
+        assert not found
+        assert (111 if last else 0) in {frame for one in found.rejected for frame in one.doubtful}
+
+
 @pytest.mark.parametrize("frames", [5, 60])
 def test_a_step_to_next_to_nothing_is_told_without_a_factor(frames: int) -> None:
     """Some 20 counts would be expected of a filter of a thousand; whether that is one or no beam nobody can say."""

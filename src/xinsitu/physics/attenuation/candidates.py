@@ -79,12 +79,14 @@ class Search:
         short = short if min(sides) <= SHORT else range(0)
         if short:  # frames of the gap, which had the larger noise, may be all that a side has
             counts = self.counts.around(replace(step, before=before, after=after))
+        ended = range(step.start, after) if sides[0] < sides[1] else range(before + 1, step.stop)
+        doubted = ended if short else short  # with those on their way to it
         between, estimate = self.estimate(counts, step, before, after)
         unrest = step.unrest if step.unrest > FLICKERS else 1.0
         significance, beyond = (abs(one) / unrest for one in (between.significance, between.beyond_a_kink))
         size = 0.0 if estimate is None else abs(np.log(estimate.factor))
 
-        def refused(reason: str, frames: Sequence[int] = short) -> RejectedChange:
+        def refused(reason: str, frames: Sequence[int] = doubted) -> RejectedChange:
             return self.rejected(before, after, estimate, float(significance), reason, frames)
 
         stands = min(significance, beyond) >= threshold  # whatever is known of the factor
@@ -98,6 +100,8 @@ class Search:
         if size < least or unknown:
             reason = _SAME if size < least else _BENDS
             inserted = self._inserted(counts, step, before, after, least, threshold, reason)
+            if inserted is not None and reason == _BENDS and min(sides) < 2:  # the frame beside them is no level
+                return refused(reason)
             if inserted is not None or not stands or (estimate is not None and size < least):
                 return inserted
         if min(sides) < 2:
