@@ -349,3 +349,14 @@ def test_numbers_follow_frames_that_are_still_being_read(tmp_path):
         session.poll()
         session.close()
     assert asked == [50, 55, 57]
+
+
+def test_what_all_frames_share_is_reckoned_where_they_are_read_lazily():
+    frames = np.random.default_rng(5).poisson(50, (20, 30, 40)).astype(np.int32)
+    time = np.datetime64("2014-05-28") + np.arange(20).astype("timedelta64[s]")
+    image = xr.DataArray(frames, dims=("time", "y", "x"), coords={"time": time.astype("datetime64[ns]")}).chunk(time=7)
+    recipe = xi.Correction(background=xi.Background(y=(0, 8), x=(0, 8), mode="divide", normalise="mean"))
+    rois = RoiSet([Roi("spot", (10, 20), (10, 20))])
+    data = image.to_dataset(name="image")
+    found = measuring.answer(measuring.Request(data, rois, ("spot",), recipe, {})).series
+    assert found.equals(xi.measure(data, rois, correction=recipe).compute())

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import dask
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
@@ -113,7 +114,8 @@ def _grown(request: Request) -> tuple[xr.Dataset, Known]:
     first = 0 if known is None or fit.shared is not None else known.still(told)
     new = fit.of_frames(slice(first, None))
     if new.image.size <= LITTLE:
-        new = replace(new, image=held_elsewhere(new.image, new.image.values))
+        shared = dask.compute(new.shared)[0]  # of all frames, those that are known, too
+        new = replace(new, image=held_elsewhere(new.image, new.image.values), shared=shared)
     rows = rows_of(new)
     rows = np.asarray(rows if isinstance(rows, np.ndarray) else rows.compute())
     if known is not None and first:
