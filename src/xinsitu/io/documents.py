@@ -20,7 +20,7 @@ from .poni import read_geometry
 from .value_kinds import schema_of
 
 ROIS, ATTENUATION, EVENTS = "xinsitu-rois", "xinsitu-attenuation", "xinsitu-events"
-SCHEMAS = ("rois", "attenuation", "events", "recipe", "geometry")
+SCHEMAS = ("rois", "attenuation", "events", "recipe", "geometry", "instrument")
 VERSION = 1
 IN_Q = "q"
 """Kind of a shape in a ROI file that a geometry turns into pixels when it is read."""
@@ -64,9 +64,9 @@ def read_document(path: PathLike, form: str) -> dict[str, Any]:
 
 
 def json_schema(form: str) -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of ``rois``, ``attenuation``, ``events``, ``recipe`` or ``geometry``.
+    """Return the JSON Schema (draft 2020-12) of what people write by hand.
 
-    It lies in the package, too, as ``xinsitu/schemas/FORM.json``, for editors that check what one types.
+    ``form`` is ``rois``, ``attenuation``, ``events``, ``recipe``, ``geometry`` or ``instrument``. It lies in the package, too, as ``xinsitu/schemas/FORM.json``, for editors that check what one types.
 
     Raises
     ------
