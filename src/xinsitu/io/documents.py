@@ -66,7 +66,8 @@ def read_document(path: PathLike, form: str) -> dict[str, Any]:
 def json_schema(form: str) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of what people write by hand.
 
-    ``form`` is ``rois``, ``attenuation``, ``events``, ``recipe``, ``geometry`` or ``instrument``. It lies in the package, too, as ``xinsitu/schemas/FORM.json``, for editors that check what one types.
+    ``form`` is ``rois``, ``attenuation``, ``events``, ``recipe``, ``geometry`` or ``instrument``. It lies in the
+    package, too, as ``xinsitu/schemas/FORM.json``, for editors that check what one types.
 
     Raises
     ------
