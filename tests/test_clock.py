@@ -122,4 +122,4 @@ def test_times_between_are_what_they_were():
     assert moment("2261-12-31T23:59:59Z") == np.datetime64("2261-12-31T23:59:59")
     assert moment("1678-01-01T00:00:00+00:30") == np.datetime64("1677-12-31T23:30")
     assert as_moment(pd.Timestamp("2014-05-28 17:00", tz="Asia/Tokyo")) == np.datetime64("2014-05-28T08:00")
-    assert np.isnat(as_moment(np.datetime64("NaT")))
+    assert np.isnat(as_moment(np.datetime64("NaT", "us")))
