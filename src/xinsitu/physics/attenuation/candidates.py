@@ -75,12 +75,9 @@ class Search:
         counts = self.counts.around(step)
         before, after = self._narrowed(counts, step, *self._smoothest(counts, step, *settle(counts, step)))
         sides = (before + 1 - step.start, step.stop - after)
-        short = range(step.start, before + 1) if sides[0] < sides[1] else range(after, step.stop)
-        short = short if min(sides) <= SHORT else range(0)
+        short, doubted = _short_side(step, before, after)
         if short:  # frames of the gap, which had the larger noise, may be all that a side has
             counts = self.counts.around(replace(step, before=before, after=after))
-        ended = range(step.start, after) if sides[0] < sides[1] else range(before + 1, step.stop)
-        doubted = ended if short else short  # with those on their way to it
         between, estimate = self.estimate(counts, step, before, after)
         unrest = step.unrest if step.unrest > FLICKERS else 1.0
         significance, beyond = (abs(one) / unrest for one in (between.significance, between.beyond_a_kink))
@@ -342,6 +339,16 @@ class Search:
             reason=reason,
             doubtful=tuple(int(at[frame]) for frame in frames),
         )
+
+
+def _short_side(step: Transition, before: int, after: int) -> tuple[range, range]:
+    """Frames of a side that is short, and these with those on their way to it; none where both are long."""
+    left, right = before + 1 - step.start, step.stop - after
+    if not 0 < min(left, right) <= SHORT:
+        return range(0), range(0)
+    if left < right:
+        return range(step.start, before + 1), range(step.start, after)
+    return range(after, step.stop), range(before + 1, step.stop)
 
 
 def _curves(counts: Counts, parts: Sequence[slice], turn: int) -> list[Branch]:
