@@ -7,11 +7,11 @@ import os
 import stat
 
 
-def is_ordinary(file: str | os.PathLike[str] | int) -> bool:
+def is_ordinary(file: str | os.PathLike[str] | int, status: os.stat_result | None = None) -> bool:
     """Whether a path, or an open file, is a file of a disc: whoever reads a pipe, a device, or what the kernel makes up
-    as in ``/proc`` may wait for ever.
+    as in ``/proc`` may wait for ever. ``status`` is what the system says of it, where it was asked already.
     """  # noqa: D205 - the summary needs two lines
-    status = os.stat(file)
+    status = status or os.stat(file)
     if not stat.S_ISREG(status.st_mode):
         return False
     return status.st_size > 0 or not hasattr(os, "statvfs") or os.statvfs(file).f_blocks > 0

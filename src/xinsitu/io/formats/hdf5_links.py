@@ -294,7 +294,7 @@ def refuse_unsound(path: Path) -> None:
         raise PermissionError(f"{path}: may not be read by this user") from None
     if stat.S_ISDIR(status.st_mode):
         raise SchemaError(f"{path}: is a folder, a netCDF or HDF5 file was expected")
-    if not is_ordinary(path):
+    if not is_ordinary(path, status):
         raise SchemaError(f"{path}: is no ordinary file, a netCDF or HDF5 file was expected")
     if not os.access(path, os.R_OK):
         raise PermissionError(f"{path}: may not be read by this user")

@@ -139,7 +139,7 @@ def _read_header(path: str) -> FrameHeader:
     fd = os.open(path, READ)
     try:
         status = os.fstat(fd)
-        if not is_ordinary(fd):
+        if not is_ordinary(fd, status):
             raise FrameFault(path, "is a pipe, a device or a folder, no ordinary file")
         head = os.read(fd, HEAD)
         if status.st_size == 0:

@@ -68,7 +68,7 @@ def files_of(path: str) -> dict[str, tuple[int, int]]:
                 status = os.stat(file)
             except OSError as error:
                 raise LayoutError(f"{file}: cannot be read ({error.strerror})") from None
-            if not is_ordinary(file):
+            if not is_ordinary(file, status):
                 raise LayoutError(f"{file}: is a pipe or a device, no ordinary file, and lies in a Zarr store")
             found[os.path.relpath(file, path)] = status.st_size, status.st_mtime_ns
     return found
