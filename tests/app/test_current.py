@@ -1,20 +1,23 @@
-"""The current document of Bokeh after a server has stopped, also where another one makes its page just then."""
+"""The current document of Bokeh after tabs have gone, also where another one makes its page just then."""
 
 from __future__ import annotations
 
 import pytest
 from bokeh.document import Document
 from bokeh.io import curdoc
-from bokeh.io.doc import _PATCHED_CURDOCS, patch_curdoc
+from bokeh.io.doc import _PATCHED_CURDOCS, patch_curdoc, set_curdoc
+from bokeh.io.state import curstate
 
 from xinsitu.app.current import forget
 
 
 @pytest.fixture(autouse=True)
 def clean():
-    before = list(_PATCHED_CURDOCS)
+    before, plain = list(_PATCHED_CURDOCS), curstate().document
+    _PATCHED_CURDOCS.clear()
     yield
     _PATCHED_CURDOCS[:] = before
+    set_curdoc(plain)
 
 
 def test_no_document_of_a_server_that_stopped_is_the_current_one():
@@ -32,3 +35,14 @@ def test_a_page_that_is_being_made_when_another_server_stops_is_made():
     ending.__exit__(None, None, None)  # takes the entry of the other one
     forget([old])
     making.__exit__(None, None, None)
+    assert len(_PATCHED_CURDOCS) == 0
+
+
+def test_the_document_of_a_tab_that_is_gone_is_not_kept_for_plain_drawing():
+    """A page that is made while a callback of another tab is at work puts that tab's document back at its end."""
+    tab = Document()
+    with patch_curdoc(tab):
+        set_curdoc(curdoc())
+    assert curdoc() is tab
+    forget([tab])
+    assert curdoc() is not tab

@@ -264,6 +264,7 @@ class Explorer:
         self._models.remove(model)
         for part in model.parts:
             part.param.watchers = {}
+        forget([session.document])
         vars(session).clear()  # a task of Panel's keeps the first document of a process for ever, and with it all views
         if not self._models:
             self.store.release()
