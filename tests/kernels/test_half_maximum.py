@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from xinsitu import native
 from xinsitu.kernels import half_maximum as found_in
-from xinsitu.kernels.half_maximum import _by_numpy, rivals
+from xinsitu.kernels.half_maximum import _ambiguous_by_numpy, _by_numpy, ambiguous, rivals
 from xinsitu.kernels.sums import sum_in_lanes
 
 needs_kernel = pytest.mark.skipif(
@@ -50,6 +50,20 @@ def test_the_kernel_decides_as_numpy_does(values, base, level):
             np.testing.assert_array_equal(one, other, err_msg=name)
         else:
             np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-13, err_msg=name)
+
+
+@pytest.mark.thorough
+@needs_kernel
+@settings(max_examples=300, deadline=None)
+@given(profiles(), profiles(), st.sampled_from([0.3, 1.0, 25.0]))
+def test_the_kernel_doubts_as_numpy_does(one, other, ground):
+    """Of one peak and of two, on each other and beside each other."""
+    bins, frames = min(one.shape[1], other.shape[1]), min(len(one), len(other))
+    values = np.nan_to_num(np.abs(one[:frames, :bins]) + np.abs(other[:frames, :bins]))
+    found = found_in(values, np.zeros(frames))
+    with np.errstate(all="ignore"):
+        slow = _ambiguous_by_numpy(found, values + ground, 0.5)
+    np.testing.assert_array_equal(ambiguous(found, values + ground), slow)
 
 
 @pytest.mark.thorough

@@ -19,6 +19,8 @@
 #define BENT 0.05
 #define STRAIGHTENED 1.3
 #define MOST 0.25
+#define ASTRAY 3.0
+#define VALLEY 3.0
 #define ROUNDS 5
 #define NARROW 4.0
 #define LEAST_BINS 9
@@ -264,11 +266,22 @@ static int may_cross_elsewhere(const Doubts *d, const double *profile, const dou
     int64_t n = d->bins, at = clip((int64_t)place, 0, n - 1);
     double half = d->level * d->height[f], noise = sqrt(variance[at] / (double)d->smooth[f]);
     if (isnan(noise)) return 0;
-    Sides high = beyond(profile, n, fmax(half + 2 * noise, 1e-300), d->peak[f]);
-    Sides low = beyond(profile, n, fmax(half - 2 * noise, 1e-300), d->peak[f]);
+    Sides high = beyond(profile, n, fmax(half + ASTRAY * noise, 1e-300), d->peak[f]);
+    Sides low = beyond(profile, n, fmax(half - ASTRAY * noise, 1e-300), d->peak[f]);
     double away = fabs((double)(side < 0 ? low.first - high.first : low.behind - high.behind));
     double steep = fabs(profile[clip(at + 1, 0, n - 1)] - profile[at]);
-    return away > 2.5 * 4 * noise / MAX(steep, 1e-300) + 2;
+    return away > 2.5 * 2 * ASTRAY * noise / MAX(steep, 1e-300) + 2;
+}
+
+/* Whether the profile rises again from a valley that the windows fill, on its way from the peak down to a crossing. */
+static int rises_again(const Doubts *d, const double *profile, double noise, int64_t f, double place, int side) {
+    if (!isfinite(place) || d->smooth[f] <= 1) return 0;
+    double later = -INFINITY, rise = 0;
+    for (int64_t i = side < 0 ? (int64_t)ceil(place) : (int64_t)floor(place); i * side >= d->peak[f] * side; i -= side) {
+        later = MAX(profile[i], later);
+        rise = MAX(later - profile[i], rise);
+    }
+    return rise > VALLEY * noise;
 }
 
 /* Which profiles have another crossing, or another peak, that may be the one. */
@@ -282,8 +295,12 @@ PUBLIC int xinsitu_ambiguous(const Doubts *d) {
             top = MAX(profile[i], top);
             if ((double)i < d->left[f] - 1 || (double)i > d->right[f] + 1) rival = MAX(profile[i], rival);
         }
-        d->doubtful[f] = rival > top - 3 * sqrt(together(s)) || may_cross_elsewhere(d, profile, variance, f, d->left[f], -1)
-                         || may_cross_elsewhere(d, profile, variance, f, d->right[f], 1);
+        double noise = sqrt(variance[d->peak[f]] / (double)d->smooth[f]);
+        d->doubtful[f] = rival > top - 3 * sqrt(together(s));
+        for (int side = -1; side <= 1; side += 2) {
+            double place = side < 0 ? d->left[f] : d->right[f];
+            d->doubtful[f] |= may_cross_elsewhere(d, profile, variance, f, place, side) || rises_again(d, profile, noise, f, place, side);
+        }
     }
     return 0;
 }

@@ -30,6 +30,9 @@ BESIDE, BENT, STRAIGHTENED, MOST = 0.4, 0.05, 1.3, 0.25
 """Flanks that bend, as those of a Lorentzian, lie below the line through them. Over the width, how far inwards and
 outwards of the crossing the bend is looked for; over the height, how much of it a Gaussian has, which stays; how many
 times what a parabola would have is put right, as the bend is less so far away; and the most, over half the line."""
+ASTRAY, VALLEY = 3.0, 3.0
+"""Standard errors of a bin of the running mean by which the level is moved to look for other crossings, and by which a
+second peak must rise from a valley inside the crossings that windows fill and the height is too low for."""
 ROUNDS = 5
 NARROW = 4.0
 """Width up to which fourth differences are those of the peak."""
@@ -253,7 +256,7 @@ def _on_bent_flank(
 def ambiguous(found: HalfMaximum, variance: Doubles, level: float = 0.5) -> Bools:
     """Profiles whose first crossing, or whose peak, may as well be another one, for the variance of their bins.
 
-    A valley close to the half level, or a second peak that is nearly as high.
+    A valley close to the half level or above it, or a second peak that is nearly as high.
     """
     compiled = native.function("ambiguous")
     if compiled is None or not found.profile.size:
@@ -277,14 +280,26 @@ def _ambiguous_by_numpy(found: HalfMaximum, variance: Doubles, level: float) -> 
             at = np.clip(np.nan_to_num(place), 0, n_bins - 1).astype(np.intp)
             noise = np.sqrt(variance[each, at] / found.smooth)
             steps = [
-                _beyond(found.profile, np.maximum(half + sign * 2 * noise, 1e-300), found.peak)[max(side, 0)]
+                _beyond(found.profile, np.maximum(half + sign * ASTRAY * noise, 1e-300), found.peak)[max(side, 0)]
                 for sign in (1, -1)
             ]
             steep = np.abs(found.profile[each, np.clip(at + 1, 0, n_bins - 1)] - found.profile[each, at])
             away = np.abs(steps[1] - steps[0])
-            doubtful |= known & (away > 2.5 * 4 * noise / np.maximum(steep, 1e-300) + 2)
+            doubtful |= known & (away > 2.5 * 2 * ASTRAY * noise / np.maximum(steep, 1e-300) + 2)
+            beside = (bins * side >= found.peak[:, None] * side) & (bins * side <= place[:, None] * side)
+            rise = _risen(np.where(beside, found.profile, -np.inf), side)
+            top_noise = np.sqrt(variance[each, found.peak] / found.smooth)
+            doubtful |= (found.smooth > 1) & (rise > VALLEY * top_noise)
         outside = (bins < found.left[:, None] - 1) | (bins > found.right[:, None] + 1)
         rival = np.where(outside, found.profile, -np.inf).max(axis=1)
         spread = np.sqrt(sum_in_lanes(found.height_by_bin**2 * variance))
         doubtful |= rival > found.profile.max(axis=1) - 3 * spread
     return doubtful
+
+
+def _risen(flank: Doubles, side: int) -> Doubles:
+    """Return by how much profiles rise again on their way down to the left (-1) or right (1); -inf is not on it."""
+    inwards = flank[:, ::-side]
+    with np.errstate(invalid="ignore"):
+        rise = np.maximum.accumulate(inwards, axis=1) - inwards
+    return np.asarray(np.where(np.isfinite(inwards), rise, 0.0).max(axis=1, initial=0.0))

@@ -112,6 +112,37 @@ def test_two_peaks_of_one_height_are_flagged():
     assert float((series.quality & Quality.NOISY_PROFILE > 0).mean()) > 0.9
 
 
+@pytest.mark.parametrize("counts", [3000, 8000, 20_000])
+@pytest.mark.parametrize("share", [0.5, 0.54, 0.58])
+@pytest.mark.parametrize("apart", [1.22, 1.3, 1.4])
+def test_peaks_that_merge_are_right_or_flagged(apart, share, counts):
+    """Windows fill the valley between them; the frames in which they do not are no better for it."""
+    sigma = 4.0
+    peak = counts * np.outer(SHAPES["gaussian"][0], double(COLUMNS, 43.4, sigma, apart * 2.3548 * sigma, share))
+    series = xi.measure(frames_of(peak + 1.5, frames=120), ROIS).sel(roi="S")
+    good = (series.quality & int(Quality.NOISY_PROFILE | Quality.HALF_LEVEL_NOT_CROSSED)) == 0
+    off = ((series.fwhm_x - width(peak[12:66, 12:76].sum(0))) / series.fwhm_x_errors).values[good]
+    assert good.mean() < 0.5 or (abs(off.mean()) < 0.5 and off.std() < 1.4), f"{good.mean():.0%}: {off.mean():.1f}"
+    assert good.mean() < 0.05 or np.nanmax(abs(off)) < 6, f"{good.mean():.0%}: {np.nanmax(abs(off)):.0f} errors"
+
+
+@pytest.mark.parametrize("counts", [3000, 8000, 20_000])
+@pytest.mark.parametrize("kind", ["gaussian", "narrow", "lorentzian", "voigt", "asymmetric"])
+def test_frames_beside_one_that_is_doubtful_are_not_flagged_of_one_peak(kind, counts):
+    _, level = of(kind, counts)
+    series = xi.measure(frames_of(level, seed=8), ROIS).sel(roi="S")
+    assert not (series.quality & int(Quality.NOISY_PROFILE)).any()
+
+
+def test_frames_around_those_of_merging_peaks_are_flagged_and_no_others():
+    along_y, along_x = SHAPES["gaussian"]
+    level = np.repeat((9000 * np.outer(along_y, along_x) + 1.5)[None], 60, axis=0)
+    level[[30, 34]] = 9000 * np.outer(along_y, double(COLUMNS, 43.5, 2.6, 14.0, 0.5)) + 1.5
+    frames = xr.DataArray(np.random.default_rng(5).poisson(level).astype("int32"), dims=("time", "y", "x"))
+    series = xi.measure(frames.assign_attrs(units="counts"), ROIS).sel(roi="S")
+    assert np.flatnonzero(series.quality & Quality.NOISY_PROFILE).tolist() == list(range(27, 38))
+
+
 @pytest.mark.thorough
 def test_frames_at_a_limit_are_not_chosen_by_luck():
     """Intensities near five errors: what is not flagged is not what happened to be high."""

@@ -41,6 +41,9 @@ PLAIN = 3.0
 NEAR, LUCK = 15, 2.0
 """Frames over whose median it is decided what is to be expected of one, and so many standard errors above a limit: so
 near to it what passes by its own counts is what the noise has raised."""
+MERGING = 2
+"""Of the frames around so many whose width may as well be another one tell that peaks merge: which of the others pass
+is luck. Of one peak at most one frame in a thousand is such a one, so two in fifteen are one case in ten thousand."""
 APART = 3.0
 """Standard errors by which the highest pixel must lie above the next one, for its error to be that of one pixel."""
 DARK, LIT = 5.0, 100.0
@@ -85,7 +88,8 @@ def flagged(packed: Any, *, told: Told) -> Doubles:  # noqa: ANN401 - as dask ne
         result[:, :, place] = numbers[name]
     if not result.size:
         return result
-    quality = numbers["quality"].astype(np.int64) | _faint(numbers)
+    quality = numbers["quality"].astype(np.int64)
+    quality |= _merging(quality) | _faint(numbers)
     result[_unsure_maximum(numbers), kept.place["maximum_errors"]] = np.nan
     if told.flat:
         weak = (quality & Quality.LOW_COUNTS) > 0
@@ -112,6 +116,12 @@ def _faint(numbers: Numbers) -> npt.NDArray[np.int64]:
         )
     ]
     return np.asarray(flags[0] | flags[1])
+
+
+def _merging(quality: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return flags of widths beside which some may as well be others, as those of peaks that merge."""
+    unclear = ((quality & Quality.NOISY_PROFILE) > 0).astype(np.float64)
+    return np.asarray((_around(unclear, NEAR) >= MERGING) * np.int64(Quality.NOISY_PROFILE))
 
 
 def _above(values: Doubles, own: float, around: float) -> kernels.Bools:
