@@ -91,17 +91,11 @@ def fitted(
     per_frame = ready.per_frame
     moving = {name: per_frame.shape[1] + 4 * number for number, name in enumerate(boxes)}
     largest = {name: _largest(bounds) for name, bounds in boxes.items() if len(bounds)}
-    plan = _plan(
-        ready.image,
-        rois,
-        moving,
-        largest,
-        correction or Correction(),
-        ready.steps,
-        facts_of(data, image),
-        smooth,
-        own_axes,
-    )
+    regions = _regions(ready.image, rois, moving, largest)
+    if own_axes:
+        regions += tuple(turned_region(one, roi) for one, roi in zip(regions, rois, strict=True) if roi.has_own_axes)
+    before = plain_median_before(ready.image)
+    plan = _plan(regions, ready.steps, correction or Correction(), facts_of(data, image), before, smooth)
     if plan.dead_time is not None and ready.steps.dead_time is None:
         per_frame[:, EXPOSURE] = _exposure(data, image)
     for bounds in boxes.values():
@@ -160,20 +154,12 @@ def on_image(image: xr.DataArray, rois: RoiSet, boxes: Mapping[str, Boxes]) -> R
     return rois
 
 
-def _plan(
-    image: xr.DataArray,
-    rois: RoiSet,
-    moving: Mapping[str, int],
-    largest: Mapping[str, tuple[int, int]],
-    correction: Correction,
-    steps: Steps,
-    facts: Mapping[Any, Any],
-    smooth: int | None,
-    own_axes: bool,
-) -> Measurements:
+def _regions(
+    image: xr.DataArray, rois: RoiSet, moving: Mapping[str, int], largest: Mapping[str, tuple[int, int]]
+) -> tuple[Region, ...]:
     """Fit ROIs to an image, for the block functions."""
     (y0, _), (x0, _) = pixel_index(image, "y"), pixel_index(image, "x")
-    regions = tuple(
+    return tuple(
         Region(
             box=((roi.y[0] - y0, roi.y[1] - y0), (roi.x[0] - x0, roi.x[1] - x0)),
             origin=(roi.y[0], roi.x[0]),
@@ -187,18 +173,24 @@ def _plan(
         )
         for roi in rois
     )
-    if own_axes:
-        regions += tuple(
-            turned_region(region, roi) for region, roi in zip(regions, rois, strict=True) if roi.has_own_axes
-        )
-    before = plain_median_before(image)
+
+
+def _plan(
+    regions: tuple[Region, ...],
+    steps: Steps,
+    correction: Correction,
+    facts: Mapping[Any, Any],
+    median_before: int | None,
+    smooth: int | None,
+) -> Measurements:
+    """Return what is measured, and what is known of the detector and of a median for its flags."""
     cutoff, tau = facts.get("count_cutoff"), float(facts.get("tau", 0) or 0)
     return Measurements(
         steps=steps,
         regions=regions,
         counts=steps.counts,
-        median=correction.threshold is None and (correction.median or before) is not None,
-        median_before=before,
+        median=correction.threshold is None and (correction.median or median_before) is not None,
+        median_before=median_before,
         cutoff=None if cutoff is None else float(cutoff),
         dead_time=correction.count_rate or tau or None,
         already_counted=correction.count_rate is None,
