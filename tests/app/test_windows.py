@@ -82,6 +82,7 @@ def test_window_and_hidden_curves_are_there_again(model):
 
 
 @pytest.mark.parametrize("span", [[3], [8, 3], [3, 9999], ["a", "b"], [1.5, 3.5], "3:8", [True, 4]])
+@pytest.mark.thorough("time1-span0", "time1-3:8", "sample-span3", "sample-span6")
 def test_a_window_that_does_not_fit_is_left(model, span):
     view = json.loads(view_text(model))
     view["view"] |= {"span": span, "hidden": ["nobody"]}

@@ -19,7 +19,15 @@ from xinsitu.schema import FrameStatus
 COUNT = 5
 SHAPE = (31, 47)
 POLICIES = ("raise", "skip", "nan")
-PLACES = pytest.mark.parametrize("where", [0, COUNT // 2, COUNT - 1], ids=["first", "middle", "last"])
+_ENDS = pytest.mark.thorough
+PLACES = pytest.mark.parametrize(
+    "where",
+    [
+        pytest.param(0, id="first", marks=_ENDS),
+        pytest.param(COUNT // 2, id="middle"),
+        pytest.param(COUNT - 1, id="last", marks=_ENDS),
+    ],
+)
 
 
 def by_tifffile(**options):

@@ -175,7 +175,14 @@ def folder(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("where", [0, COUNT // 2, COUNT - 1], ids=["first", "middle", "last"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        pytest.param(0, id="first", marks=pytest.mark.thorough),
+        pytest.param(COUNT // 2, id="middle"),
+        pytest.param(COUNT - 1, id="last", marks=pytest.mark.thorough),
+    ],
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_fault_gives_a_wrong_answer(folder, kind, where):
     path = folder / f"0884_time_1_{where:05d}.tif"

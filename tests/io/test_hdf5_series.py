@@ -151,6 +151,16 @@ def link(path, target):
 
 @pytest.mark.parametrize("kind", BAD)
 @pytest.mark.parametrize("where", [0, 1, 2])
+@pytest.mark.thorough(
+    "0-empty",
+    "1-cut",
+    "1-text",
+    "1-other shape",
+    "1-other dtype",
+    "2-no frames",
+    "2-gone link",
+    "1-link that leaves the folder",
+)
 def test_a_bad_file_is_named_or_left_out(scans, kind, where):
     names = [f"i07-{number}.nxs" for number in (8, 9, 10)]
     scan_file(scans.parent / "secret.h5", TRUTH)

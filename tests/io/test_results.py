@@ -361,6 +361,7 @@ def test_a_tree_says_how_it_is_opened(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["{", "[1]", "7", "null", '"WZ"', "[" * 100_000])
 @pytest.mark.parametrize("name", ["rois", "recipe", "correction", "events", "sources"])
+@pytest.mark.thorough("rois-[1]", "recipe-{", "events-null", "sources-7")
 def test_attributes_that_make_no_sense_are_left_out_and_named(tmp_path: Path, name: str, text: str) -> None:
     path = write_results(
         series().assign_attrs(rois='{"rois": []}', events='[{"name": "open"}]', sources='["a"]'), tmp_path / "a.nc"

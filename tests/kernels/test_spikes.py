@@ -34,6 +34,7 @@ def correlated(rng: np.random.Generator, lag_one: float, spread: float, skewed: 
 @pytest.mark.parametrize("lag_one", [0.0, 0.4, 0.8, 0.95])
 @pytest.mark.parametrize("spread", [0.01, 0.3])
 @pytest.mark.parametrize("skewed", [False, True])
+@pytest.mark.thorough("False-0.3-0.8", "True-0.01-0.95")
 def test_a_beam_that_flickers_is_no_outlier(lag_one: float, spread: float, skewed: bool) -> None:
     rng = np.random.default_rng(int(100 * lag_one + 10 * spread + skewed))
     runs = [

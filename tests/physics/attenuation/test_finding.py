@@ -441,6 +441,7 @@ def test_a_level_of_four_frames_before_the_attenuator_moves_again():
 
 @pytest.mark.parametrize("factor", [1 / 50, 1 / 8, 50.0, 8.0])
 @pytest.mark.parametrize("share", [0.0, 0.15, 0.4])
+@pytest.mark.thorough("0.15-0.02", "0.4-8.0")
 def test_a_frame_half_way_beside_a_weak_level_is_no_end_of_it(factor, share):
     for seed in range(4):
         rng = np.random.default_rng([seed, 23])

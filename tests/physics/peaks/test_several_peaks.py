@@ -178,6 +178,7 @@ def test_pulls_of_several_peaks(case, counts):
 
 @pytest.mark.parametrize("counts", [500, 5_000, 50_000])
 @pytest.mark.parametrize("part", [0.0, 0.5])
+@pytest.mark.thorough("0.5-5000")
 def test_pulls_of_split_shapes(part, counts):
     form = skewed(X, 1.0, 42.3, 3.5, 6.5, part)
     shape = "split_pseudo_voigt" if part else "split_gaussian"

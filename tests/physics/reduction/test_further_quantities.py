@@ -109,6 +109,7 @@ def test_the_declared_background_is_taken_from_sums_and_not_from_pixels():
 @pytest.mark.parametrize("background", [(), ("BG",), ("edge",)])
 @pytest.mark.parametrize("correction", [None, xi.Correction(median=3, threshold=5)])
 @pytest.mark.filterwarnings("ignore::xinsitu.errors.XinsituWarning")
+@pytest.mark.thorough("None-background0-200", "None-background2-20000", "correction1-background1-2000")
 def test_errors_are_the_scatter_of_repetitions(counts, background, correction):
     image = made(1500, counts=counts, flat=0.1)
     rois = asked(

@@ -25,6 +25,7 @@ def pooled(series):
 
 @pytest.mark.parametrize("kind", ["none", "rois", "edge", "plane"])
 @pytest.mark.parametrize(("counts", "level"), [(20_000, 0.3), (2_000, 0.3), (20_000, 3.0), (200_000, 3.0), (200, 0.0)])
+@pytest.mark.thorough("20000-0.3-rois", "200-0.0-plane", "200000-3.0-edge")
 def test_what_a_median_takes_is_what_it_took(kind, counts, level):
     rois, image = BACKGROUNDS[kind][0], repeated(spot(counts, level), repeats=400)
     series = xi.measure(image, rois, correction=PLAIN).sel(roi="spot")

@@ -52,6 +52,7 @@ def test_a_tilted_peak_has_its_place_and_width_along_and_across(angle, edges):
 
 @pytest.mark.parametrize("angle", [45, -45, 225, 43, 47, 38])
 @pytest.mark.parametrize(("width", "off"), [(5, 0.045), (7, 0.02), (12, 0.01)])
+@pytest.mark.thorough("5-0.045-45", "7-0.02--45", "12-0.01-38")
 def test_rows_of_pixels_do_not_beat_with_the_bins_of_a_diagonal_box(angle, width, off):
     truth, random = np.hypot(width, np.sqrt(8 * np.log(2) / 6)), np.random.default_rng(angle % 360)
     for _ in range(12):

@@ -133,6 +133,7 @@ def test_every_frame_of_the_beamline_agrees(shared_data):
     ],
     ids=["plain", "divide", "subtract", "mean"],
 )
+@pytest.mark.thorough("plain-False-3", "divide-True-None", "subtract-True-5", "mean-False-3")
 def test_cropping_first_gives_the_same_bits_as_correcting_all(median, flat, region):
     image = spots()
     image[:, 13, 20] = -1

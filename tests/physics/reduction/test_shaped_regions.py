@@ -107,6 +107,7 @@ def test_a_rectangle_in_other_words_is_bit_for_bit_the_rectangle(recipe, monkeyp
 
 @pytest.mark.filterwarnings("ignore::xinsitu.XinsituWarning")
 @pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.thorough("outliers")
 def test_shapes_beside_a_rectangle_change_none_of_its_bits_and_any_chunks_give_the_same(recipe):
     image = spot(70)
     box = Roi("box", (20, 57), (31, 70), background=("edge",))
@@ -124,6 +125,7 @@ def test_shapes_beside_a_rectangle_change_none_of_its_bits_and_any_chunks_give_t
 @pytest.mark.parametrize("background", [(), ("edge",), ("plane",), ("ground",)])
 @pytest.mark.parametrize("edges", ["whole", "exact"])
 @pytest.mark.parametrize("kind", ["ellipse", "polygon", "rotated"])
+@pytest.mark.thorough("ellipse-whole-background1", "polygon-exact-background2", "rotated-exact-background0")
 def test_errors_are_what_repeated_frames_scatter_by(kind, edges, background):
     rois = [Roi("a", geometry=SHAPES[kind], edges=edges, background=background)]
     ground = Roi("ground", geometry=Ellipse((10, 90), (8, 12)), role="background")

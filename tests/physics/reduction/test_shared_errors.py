@@ -131,6 +131,7 @@ REGIONS = {
 @pytest.mark.parametrize("where", REGIONS)
 @pytest.mark.parametrize("mode", ["divide", "mean", "subtract"])
 @pytest.mark.parametrize("median", [None, 3])
+@pytest.mark.thorough("None-mean-beside", "3-divide-in the ROI")
 def test_errors_hold_where_backgrounds_overlap(where, mode, median):
     kind = {"mode": "divide", "normalise": "mean"} if mode == "mean" else {"mode": mode}
     rois = [

@@ -92,6 +92,14 @@ def assert_right_or_flagged(series, truth, flags):
 @pytest.mark.parametrize("counts", [300, 700, 1400, 3000, 8000, 15_000])
 @pytest.mark.parametrize("kind", SHAPES)
 @pytest.mark.parametrize("recipe", [None, xi.Correction(median=3, threshold=5)], ids=["raw", "outliers"])
+@pytest.mark.thorough(
+    "raw-gaussian-3000",
+    "raw-lorentzian-700",
+    "raw-voigt-8000",
+    "raw-double-1400",
+    "outliers-asymmetric-3000",
+    "outliers-narrow-700",
+)
 def test_widths_are_right_or_flagged(kind, counts, recipe):
     truth, level = of(kind, counts)
     del truth["intensity"]
@@ -169,6 +177,7 @@ def test_a_frame_that_drops_is_flagged_among_bright_ones():
 @pytest.mark.parametrize("counts", [1500, 6000, 40_000])
 @pytest.mark.parametrize("kind", ["gaussian", "narrow", "lorentzian", "voigt", "asymmetric"])
 @pytest.mark.filterwarnings("ignore:few counts per pixel:xinsitu.XinsituWarning")
+@pytest.mark.thorough("gaussian-6000", "lorentzian-6000")
 def test_what_a_plain_median_does_is_flagged_widths_and_positions_too(kind, counts):
     _, level = of(kind, counts)
     frames = frames_of(level, frames=240)

@@ -86,6 +86,7 @@ def test_sums_and_centres_of_mass(kind, counts):
 @pytest.mark.parametrize("recipe", [xi.Correction(median=3), xi.Correction(median=3, threshold=5)], ids=["plain", "5"])
 @pytest.mark.parametrize("counts", [20, 200, 1000, 20_000])
 @pytest.mark.parametrize("kind", BACKGROUNDS)
+@pytest.mark.thorough("none-200-plain", "rois-1000-5", "edge-20-5", "plane-20000-plain")
 def test_errors_hold_behind_a_median_or_are_flagged(kind, counts, recipe):
     rois, level, slope = BACKGROUNDS[kind]
     series = xi.measure(repeated(spot(counts, level, slope)), rois, correction=recipe).sel(roi="spot")
@@ -118,6 +119,7 @@ def test_widths(counts):
 
 @pytest.mark.parametrize(("how", "tolerance"), [((None, 3), 0.15), ((None, 5), 0.15), ((3, 5), 0.25), ((5, None), 0.3)])
 @pytest.mark.parametrize("counts", [5_000, 20_000, 200_000])
+@pytest.mark.thorough("5000-how1-0.15", "20000-how3-0.3")
 def test_widths_of_smoothed_and_filtered_profiles(how, tolerance, counts):
     rois, *_ = BACKGROUNDS["rois"]
     median, smooth = how

@@ -71,6 +71,7 @@ def test_a_straight_line_noise_and_nothing_have_none():
 @pytest.mark.parametrize(
     "growth", [lambda t: 1 - np.exp(-t / 40), lambda t: np.expm1(t / 45)], ids=["slower", "faster"]
 )
+@pytest.mark.thorough("slower")
 def test_growth_that_bends_from_its_onset_on_has_errors_that_hold(growth):
     rng = np.random.default_rng(11)
     t, at = np.arange(120.0), rng.uniform(45, 75, 40)

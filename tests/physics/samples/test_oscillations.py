@@ -73,6 +73,7 @@ def test_noise_has_no_period() -> None:
 
 @pytest.mark.parametrize("shape", ["step", "logistic", "onset", "flat"])
 @pytest.mark.parametrize("noise", [1.0, 20.0])
+@pytest.mark.thorough("1.0-onset", "20.0-step")
 def test_growth_without_oscillation_has_no_period(shape: str, noise: float) -> None:
     rng = np.random.default_rng(3)
     t = axis(rng)
