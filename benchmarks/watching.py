@@ -57,10 +57,11 @@ def contents(folder: Path, shape: tuple[int, int] = SHAPE) -> list[bytes]:
     return found
 
 
-def write(folder: Path, count: int, rate: float) -> None:
+def write(folder: Path, count: int, rate: float, first: int = 0) -> None:
     """Fill a folder, as no detector should and some do."""
-    made, luck, later, begun = contents(folder.parent / "made"), random.Random(8), [], time.perf_counter()
-    folder.mkdir()
+    made, luck, later = contents(folder.parent / f"made{first}"), random.Random(8), []
+    folder.mkdir(exist_ok=True)
+    begun = time.perf_counter()
 
     def place(number: int) -> Path:
         return folder / f"run_{number:06d}.tif"
@@ -77,8 +78,8 @@ def write(folder: Path, count: int, rate: float) -> None:
         with place(number).open("ab" if kind == "half" else "wb") as file:
             file.write(whole(number)[100_000 if kind == "half" else 0 :])
 
-    for number in range(count):
-        time.sleep(max(0.0, number / rate - (time.perf_counter() - begun)))
+    for number in range(first, count):
+        time.sleep(max(0.0, (number - first) / rate - (time.perf_counter() - begun)))
         kind = luck.choice(["half", "late", "anew", "renamed"] + 16 * ["plain"])
         if kind == "half":
             place(number).write_bytes(whole(number)[:100_000])
@@ -258,9 +259,10 @@ def main() -> None:
     parser.add_argument("--night", type=float, metavar="HOURS")
     parser.add_argument("--kept", type=int)
     parser.add_argument("--write", type=Path)
+    parser.add_argument("--first", type=int, default=0)
     words = parser.parse_args()
     if words.write:
-        write(words.write, words.frames, words.rate)
+        write(words.write, words.frames, words.rate, words.first)
     elif words.looks:
         looks(words.looks)
     elif words.kept:

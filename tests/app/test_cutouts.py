@@ -10,7 +10,7 @@ import xarray as xr
 
 import xinsitu as xi
 from xinsitu.app.data.cutouts import Kymograph, KymographRequest, Section, SectionRequest, corrected_box
-from xinsitu.app.data.store import Alone
+from xinsitu.app.data.single_frames import Alone
 
 FRAMES = 7
 MONITOR = np.array([3.0, 1, 2, 5, 1, 4, 2]) * 1e4

@@ -22,6 +22,10 @@ from xinsitu.app.data.store import FrameStore
 from xinsitu.app.page.session import Session
 from xinsitu.app.state import measuring
 from xinsitu.app.state.model import ExplorerModel
+from xinsitu.app.views.channel import Channel
+from xinsitu.app.views.curves_view import CurvesView
+from xinsitu.app.views.kymograph import KymographView
+from xinsitu.io import growing_folder
 from xinsitu.io.growing_folder import SETTLED
 from xinsitu.recipe import Reading
 from xinsitu.values import Roi, RoiSet
@@ -293,6 +297,105 @@ def test_of_a_frame_that_was_written_anew_nothing_before_it_is_read_again(tmp_pa
     assert model.numbers.of("A").intensity.values[55] == expected  # of as many frames as before
     holds(store, tmp_path, 80)
     store.release()
+
+
+@pytest.mark.thorough
+def test_of_frames_that_were_written_anew_those_before_are_not_measured_again(tmp_path, monkeypatch):
+    """Numbers and kymograph; also of frames that came in between, and of two such looks in a row."""
+    measured, summed, plain, sums = [], [], measuring.rows_of, cutouts.profiles
+    monkeypatch.setattr(measuring, "rows_of", lambda fit: (measured.append(fit.image.sizes["time"]), plain(fit))[1])
+    write(tmp_path, [*range(50), *range(52, 60)])
+    store = FrameStore(open_source(tmp_path, reading=READING))
+    look(store)
+    model = ExplorerModel(store, rois=ROIS)
+    view = KymographView(model, CurvesView(model, Channel()))
+    model.numbers.measure_now()
+    view.take(Kymograph.of(view.request()))
+    monkeypatch.setattr(
+        cutouts,
+        "profiles",
+        lambda data, *words, **how: (summed.append(data.sizes["time"]), sums(data, *words, **how))[1],
+    )
+    for numbers, anew in ((range(50, 51), 1050), (range(40, 41), 40), (range(60, 63), 60), (range(30, 31), 1030)):
+        for number in numbers:
+            tifffile.imwrite(tmp_path / f"run_{number:05d}.tif", frame(anew if anew > 1000 else number))
+        look(store)
+        if anew == 40:
+            continue
+        model.numbers.measure_now()
+        view.take(Kymograph.of(view.request()))
+        expected = xi.measure(xi.open_measurement(tmp_path, time="frame"), ROIS).compute()
+        xr.testing.assert_equal(model.numbers.measured().drop_vars("remarks"), expected.drop_vars("remarks"))
+        whole = Kymograph.of(model.cutouts.kymograph_request())
+        np.testing.assert_array_equal(view._found.values, whole.values)
+    assert measured == [58, 9, 22, 32]
+    assert summed == [9, 59, 22, 62, 32, 62]
+    store.release()
+
+
+@pytest.mark.thorough
+def test_a_frame_that_stays_half_holds_the_others_up_for_a_moment_only(tmp_path, monkeypatch):
+    write(tmp_path, range(10))
+    store = FrameStore(open_source(tmp_path, reading=READING))
+    look(store)
+    whole = tmp_path / "run_00010.tif"
+    write(tmp_path, range(10, 14))
+    data = whole.read_bytes()
+    whole.write_bytes(data[:4000])
+    monkeypatch.setattr(growing_folder, "PATIENCE", 60)
+    look(store)
+    assert store.n_frames == 10
+    monkeypatch.setattr(growing_folder, "PATIENCE", 0)
+    look(store)
+    assert store.n_frames == 10  # nothing has come
+    write(tmp_path, [14])
+    look(store)
+    assert store.data["frame"].values.tolist() == [*range(10), 11, 12, 13, 14]
+    monkeypatch.setattr(growing_folder, "PATIENCE", 60)
+    write(tmp_path, [15])
+    look(store)
+    assert store.n_frames == 15  # what was seen is not taken back
+    whole.write_bytes(data)
+    look(store)
+    holds(store, tmp_path, 16)
+
+
+@pytest.mark.thorough
+def test_a_frame_that_is_shown_may_be_none_for_a_while(tmp_path):
+    """The last one is written anew, as somebody looks at it: the page shows the one before, and goes on."""
+    write(tmp_path, range(10))
+    store = FrameStore(open_source(tmp_path, reading=READING))
+    look(store)
+    with ThreadPoolExecutor(1) as pool:
+        model = ExplorerModel(store, rois=ROIS)
+        session = Session(model, Document(), pool)
+        model.view.follow = True
+        model.numbers.measure_now()
+        session.poll()
+        model.view.frame = 9
+        session.channel.done = (9, 1)
+        store.data = store.data.isel(time=slice(0, 8))
+        session.poll()
+        assert model.view.frame == 7
+        session.kymograph.measured()
+        assert {len(column) for column in session.kymograph.trace.data.values()} == {8}
+        session.tell()
+        assert session.channel.text.startswith("8 of 8")
+        session.close()
+    store.release()
+
+
+def test_of_many_frames_of_which_one_is_bad_few_pieces_are_read(tmp_path, monkeypatch):
+    write(tmp_path, range(64))
+    store = FrameStore(open_source(tmp_path, reading=READING))
+    (tmp_path / "run_00021.tif").write_bytes(b"no longer")
+    pieces, plain = [], FrameStore._read
+    monkeypatch.setattr(FrameStore, "_read", lambda self, *box: (pieces.append(box), plain(self, *box))[1])
+    frames = store._read(slice(0, 64))
+    assert list(store.faults) == [21]
+    assert len(pieces) <= 2 * 6 + 1
+    assert not frames[21].any()
+    np.testing.assert_array_equal(frames[[20, 22, 63]], [frame(20), frame(22), frame(63)])
 
 
 @pytest.mark.thorough

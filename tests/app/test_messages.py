@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 from bokeh.document import Document
-from bokeh.models import ColumnDataSource, Div
+from bokeh.models import ColumnDataSource, Div, Row
 from bokeh.protocol import Protocol
 
-from xinsitu.app.page.messages import in_one_message, on_next_tick, one_message
+from xinsitu.app.page.messages import _message, in_one_message, on_next_tick, one_message
 
 
 class Line:
@@ -20,6 +20,7 @@ class Line:
 
     def send_message(self, message):
         self.sent.append([(one["kind"], one.get("attr")) for one in message.content["events"]])
+        self.last = message
 
 
 @pytest.fixture
@@ -50,6 +51,23 @@ def test_what_a_job_changes_is_one_message_in_its_order(tab):
 
     in_one_message(tab.document, job)()
     assert tab.line.sent == [[("ModelChanged", "text"), ("ColumnDataChanged", "data"), ("ModelChanged", "tags")]]
+
+
+def test_a_message_is_the_one_of_bokeh(tab):
+    """What the browser knows is named, what it does not know is described, once."""
+    row, models = Row(), tab.document.models
+    tab.document.add_root(row)
+    models.flush_synced()
+    for text in ("new", "other"):
+        events = []
+        tab.document.session_context.session._document_patched = events.append
+        row.children = [tab.div, *row.children[1:], Div(text=text)]
+        new = set(models._new_models)
+        expected = tab.line.protocol.create("PATCH-DOC", events).content
+        models._new_models = new
+        assert new
+        assert _message(tab.document, events).content == expected
+        assert not models._new_models
 
 
 def test_python_hears_at_once(tab):

@@ -79,7 +79,7 @@ def explore(
     public
         Let other machines in, too, that know the random token in the address; without it nobody gets in.
     follow
-        Look for new frames every second; an empty folder, or one that is not there yet, is waited for.
+        Look for new frames twice a second; an empty folder, or one that is not there yet, is waited for.
     block
         Print the address and return only when it is stopped: the command line.
     memory

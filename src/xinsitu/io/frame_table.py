@@ -15,6 +15,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from threading import Lock
 from typing import IO
 
@@ -115,6 +116,22 @@ class Numbers:
         other = Numbers()
         other._names, other._numbers, other._new = self._names[:], self._numbers[:], dict(self._new)
         return other
+
+
+class Turn:
+    """Round after round through names, some at a time; what comes meanwhile is in the next round."""
+
+    def __init__(self, names: Callable[[], Iterable[str]], at_once: int) -> None:
+        self._names, self._at_once = names, at_once
+        self._left: Iterator[str] = iter(())
+
+    def some(self) -> list[str]:
+        """Return the names whose turn it is."""
+        found = list(islice(self._left, self._at_once))
+        if not found:
+            self._left = iter(self._names())
+            found = list(islice(self._left, self._at_once))
+        return found
 
 
 class FrameTable:

@@ -25,7 +25,7 @@ from .discover import FrameName, group, look
 from .faults import WRITING
 from .formats.header import FrameFault, FrameHeader
 from .formats.reading import Sibling, decode, read_header, sibling
-from .frame_table import FrameTable
+from .frame_table import FrameTable, Turn
 from .gather import gather
 from .instruments import PATTERNS
 from .opening import described
@@ -43,6 +43,8 @@ LATE = 3
 """Numbers in a row that may be missing before the next one is not asked for: these frames are late."""
 MISSING = 2000
 """Missing numbers that are asked for by name; older ones are found in the list of the folder."""
+PATIENCE = 0.5
+"""Seconds without a byte after which frames no longer wait for the one before them."""
 SETTLED = 0.05
 """Seconds that a file must have been left alone: clocks of file systems tick a few milliseconds at a time."""
 
@@ -75,22 +77,6 @@ class Snapshot:
     def states(self) -> dict[str, tuple[int, int]]:
         """Size and modification time of each frame."""
         return {file.name: (one.size, one.mtime_ns) for file, one in self._pairs if isinstance(one, FrameHeader)}
-
-
-class _Turn:
-    """Round after round through names, some at a time; what comes meanwhile is in the next round."""
-
-    def __init__(self, names: Callable[[], Iterable[str]], at_once: int) -> None:
-        self._names, self._at_once = names, at_once
-        self._left: Iterator[str] = iter(())
-
-    def some(self) -> list[str]:
-        """Return the names whose turn it is."""
-        found = list(islice(self._left, self._at_once))
-        if not found:
-            self._left = iter(self._names())
-            found = list(islice(self._left, self._at_once))
-        return found
 
 
 class GrowingFolder:
@@ -134,8 +120,8 @@ class GrowingFolder:
         self._recent: deque[str] = deque(maxlen=RECENT)
         self._listing: Iterator[str] = iter(())
         self._turns = (
-            _Turn(lambda: list(self._recent), NEWEST_HELD),
-            _Turn(lambda: chain(self._table.names(), list(self.given_up)), HELD),
+            Turn(lambda: list(self._recent), NEWEST_HELD),
+            Turn(lambda: chain(self._table.names(), list(self.given_up)), HELD),
         )  # fmt: skip
         self._like: Sibling | None = None
 
@@ -365,10 +351,20 @@ class GrowingFolder:
         place = max(0, self._table.behind(whole, min(self._table.file(name).number for name in names)) - before)
         return Snapshot(self._table.reader(whole[place:]), place)
 
-    def in_order(self) -> Snapshot:
-        """Return the whole frames before the first one that is still being written: what follows comes with it."""
-        whole, waiting = self._table.whole(), [self._table.file(name).number for name in self._pending()]
+    def in_order(self, shown: tuple[int, int] = (-1, -1)) -> Snapshot:
+        """Return the whole frames before the first one that is still being written: what follows comes with it.
+
+        Up to the number that was ``shown`` nothing is held up, and nothing by a frame that nobody has written to for
+        :data:`PATIENCE` seconds: it is late.
+        """
+        whole = self._table.whole()
+        numbered = ((name, self._table.file(name).number) for name in self._pending())
+        waiting = [number for name, number in numbered if number > shown and (name in self._new or self._goes_on(name))]
         return Snapshot(self._table.reader(whole[: self._table.behind(whole, min(waiting))] if waiting else whole))
+
+    def _goes_on(self, name: str) -> bool:
+        state = self._state(name)
+        return state is not None and self._since(state[1] / 1e9) < PATIENCE
 
     def open(self, snapshot: Snapshot, *, alone: bool = False) -> tuple[xr.Dataset, tuple[str, ...]]:
         """Open frames as :func:`~xinsitu.open_measurement` does, their image lazy, and say their names.

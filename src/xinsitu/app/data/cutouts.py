@@ -95,9 +95,11 @@ class KymographRequest:
     factors: Doubles | None = None
     """What the counts of each frame are multiplied by; None: nothing. NaN where nobody knows."""
     version: int = 0
-    """Of the frames: those of another one are others, in part."""
+    """Of the frames, as :meth:`.FrameStore.same_since` takes it."""
     before: Kymograph | None = None
-    """One that was made before: of the same ROI in the same frames its profiles are taken over."""
+    """One that was made before: of the same ROI its profiles are taken over."""
+    same: int | None = None
+    """Of how many frames, from the first one on, as these are what they were; None: of all."""
 
     @property
     def key(self) -> tuple[object, ...] | None:
@@ -106,7 +108,7 @@ class KymographRequest:
         mean = one.background is not None and one.background.normalise is not None
         if self.boxes is not None or one.normalise is not None or mean:
             return None
-        return self.roi, None if self.rois is None else tuple(self.rois), one, self.along, self.version
+        return self.roi, None if self.rois is None else tuple(self.rois), one, self.along
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ class Kymograph:
     signed: bool
     edges: npt.NDArray[np.int64] | None = None
     key: tuple[object, ...] | None = None
+    version: int = 0
     profiles: Doubles = field(default_factory=lambda: np.empty((0, 0)))
     """As they were summed, of every frame, ``(time, bin)``."""
 
@@ -134,7 +137,7 @@ class Kymograph:
         roi, own = request.roi, {"y": (0, 2), "x": (2, 4)}.get(request.along)
         n_frames, before, key = request.data.sizes["time"], request.before, request.key
         same = before is not None and key is not None and before.key == key
-        first = min(len(before.profiles), n_frames - 1) if before is not None and same else 0
+        first = min(len(before.profiles[: request.same]), n_frames - 1) if before is not None and same else 0
         new = request.data.isel(time=slice(first, None))
         found = profiles(new, roi, along=request.along, rois=request.rois, correction=request.correction)
         profile = whole = np.asarray(found.compute().values)
@@ -151,7 +154,8 @@ class Kymograph:
         half = 0.5 * float(axis[1] - axis[0]) if axis.size > 1 else 0.5
         ends = float(axis[0]) - half, float(axis[-1]) + half
         edges = None if request.boxes is None or own is None else request.boxes[:, slice(*own)]
-        return cls(values.T.astype("float32"), left, right, axis, ends, request.show != "values", edges, key, whole)
+        drawn = values.T.astype("float32")
+        return cls(drawn, left, right, axis, ends, request.show != "values", edges, key, request.version, whole)
 
 
 def corrected_box(data: xr.Dataset, roi: Roi, correction: Correction | None) -> xr.DataArray:

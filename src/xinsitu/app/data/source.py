@@ -165,6 +165,7 @@ class _Growing:
         self._path, self._last, self._anew = path, first, first.reopen
         self._frames: GrowingFolder | None = None
         self._come: list[str] = []
+        self._shown = -1, -1
 
     def __call__(self) -> Source:
         try:
@@ -187,8 +188,10 @@ class _Growing:
         self._come += new  # until it was opened: a frame that is written anew meanwhile spoils it for all
         kept: int | None = self._last.data.sizes["time"]
         if self._come:
+            snapshot = self._frames.in_order(self._shown)
             with without(r"left out, .* files in all"):  # what is bad now may still be being written
-                part, _ = self._frames.open(self._frames.in_order())
+                part, _ = self._frames.open(snapshot)
+            self._shown = max(self._shown, *(file.number for file in snapshot.files[-1:]))
             kept = None if first else self._frames.tail(self._come, 0).place
             self._last, self._come = replace(self._last, data=part, parts=(part,), reopen=self), []
         self._last = replace(self._last, kept=kept)

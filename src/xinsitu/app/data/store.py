@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import threading
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,12 +19,11 @@ import xarray as xr
 
 from xinsitu.errors import FrameError, XinsituError, collected
 from xinsitu.physics.corrections.apply import Correction, correct
-from xinsitu.physics.corrections.frame_numbers import along_time, mean_monitor
-from xinsitu.physics.corrections.plan import prepared
 from xinsitu.schema import image_of
 from xinsitu.variables import held_elsewhere
 
 from .memory import give_back
+from .single_frames import Alone
 from .source import Source
 from .tiles import Blocks, Through, Tiles
 
@@ -62,7 +61,8 @@ class FrameStore:
         # whether the data came in memory already; xarray has no question that does not load
         self._resident = isinstance(image_of(self.data).variable._data, np.ndarray)
         self.faults: dict[int, str] = {}
-        self.note, self.version = "", 0  # how often frames that were there have become others
+        self.note = ""
+        self._same: tuple[int, ...] = ()
         self._memory, self._folder = memory, folder
         self._blocks: list[npt.NDArray[Any]] = []
         self._tiles: list[Tiles] = []
@@ -101,6 +101,15 @@ class FrameStore:
         """Whether the frames are too many for the memory."""
         return not self._resident and image_of(self.data).nbytes > self._memory
 
+    @property
+    def version(self) -> int:
+        """How often frames that were there have become others."""
+        return len(self._same)
+
+    def same_since(self, version: int) -> int | None:
+        """Return how many frames, from the first one on, are as they were in a version; None: all of them."""
+        return self._same[version] if version < len(self._same) else None
+
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -129,16 +138,22 @@ class FrameStore:
 
     def _keep(self, frames: int) -> None:
         """Stop reading, and forget all but the first frames."""
+        self._end_reading()
+        with self._lock:
+            self._cut(frames)
+
+    def _end_reading(self) -> None:
         self._stop.set()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout=30)
-        with self._lock:
-            self._blocks, self._tiles = _first(self._blocks, frames), _first(self._tiles, frames)
-            self._loaded, self._thread, self._ready = min(self._loaded, frames), None, None
-            self._key = uuid.uuid4().hex
-            self._last = None, 0, self.data
-            self.faults = {position: why for position, why in self.faults.items() if position < frames}
+
+    def _cut(self, frames: int) -> None:
+        self._blocks, self._tiles = _first(self._blocks, frames), _first(self._tiles, frames)
+        self._loaded, self._thread, self._ready = min(self._loaded, frames), None, None
+        self._key = uuid.uuid4().hex
+        self._last = None, 0, self.data
+        self.faults = {position: why for position, why in self.faults.items() if position < frames}
 
     def _forget_scratch(self) -> None:
         if self._scratch is not None:
@@ -222,15 +237,13 @@ class FrameStore:
         image = image_of(self.data)[:, y, x]
         try:
             return np.asarray(image[time].values)
-        except (XinsituError, OSError):
-            return np.stack([self._one_or_zeros(image, position) for position in range(time.start, time.stop)])
-
-    def _one_or_zeros(self, image: xr.DataArray, position: int) -> npt.NDArray[Any]:
-        try:
-            return np.asarray(image[position].values)
         except (XinsituError, OSError) as error:
-            self.faults[position] = str(error)
-            return np.zeros((image.sizes["y"], image.sizes["x"]), dtype=image.dtype)
+            if time.stop - time.start > 1:  # many of which one is bad are read in a few pieces
+                middle = (time.start + time.stop) // 2
+                halves = slice(time.start, middle), slice(middle, time.stop)
+                return np.concatenate([self._read(half, y, x) for half in halves])
+            self.faults[time.start] = str(error)
+            return np.zeros((1, image.sizes["y"], image.sizes["x"]), dtype=image.dtype)
 
     # -- a measurement that grows -------------------------------------------------------------------------------------
 
@@ -254,9 +267,12 @@ class FrameStore:
             self.source = replace(source, data=self.data)  # what was left out, and why, may be new
             return 0
         if same < known:
-            self._keep(same)
-            self.version += 1
-        self.source, self.data = source, new
+            self._end_reading()
+        with self._lock:  # who asks for version and frames meanwhile gets those of one moment
+            if same < known:
+                self._cut(same)
+                self._same = (*(min(same, one) for one in self._same), same)
+            self.source, self.data = source, new
         if self._wanted:  # nobody looks otherwise, and whoever comes starts it
             self.start()
         give_back()
@@ -270,11 +286,12 @@ class FrameStore:
             return self.data
         with self._lock:
             loaded, blocks, tiles, key = self._loaded, list(self._blocks), list(self._tiles), self._key
+            everything = self.data
             if self._ready is not None and self._ready[0] == (key, loaded):
                 return self._ready[1]
         if not loaded:
-            return self.data.isel(time=slice(0, 0))
-        data, original = self.data.isel(time=slice(0, loaded)), image_of(self.data)
+            return everything.isel(time=slice(0, 0))
+        data, original = everything.isel(time=slice(0, loaded)), image_of(everything)
         stack: Blocks | Tiles | Through
         if blocks or tiles:
             stack, frames = Blocks(blocks or tiles), max(50, -(-loaded // TASKS))
@@ -372,29 +389,3 @@ def _first(pieces: list[Piece], frames: int) -> list[Piece]:
         found.append(piece[: frames - start] if isinstance(piece, np.ndarray) else piece)
         start += len(piece)
     return found
-
-
-@dataclass(frozen=True)
-class Alone:
-    """What is done to a frame by itself so that it comes out as among all frames, whose means over time are theirs.
-
-    A correction of single frames, and a factor for what comes of it.
-    """
-
-    correction: Correction
-    factor: float = 1.0
-
-    @classmethod
-    def of(cls, correction: Correction, run: xr.Dataset) -> Alone:
-        """Return it for frames of a run: its mean monitor, and the mean of its background, take the frame's place."""
-        image, region, factor, result = image_of(run), correction.background, 1.0, correction
-        if isinstance(correction.normalise, str):
-            reference = mean_monitor(along_time(run, image, correction.normalise))
-            if reference > 0:  # otherwise no frame has a value
-                result = replace(result, normalise=(correction.normalise, reference))
-        if region is not None and region.normalise == "mean" and region.mode == "divide":
-            with collected():  # said where the correction was chosen
-                shared: Any = prepared(run, correction).shared
-            factor = float(shared.compute() if hasattr(shared, "compute") else shared)
-            result = replace(result, background=replace(region, normalise=None))
-        return cls(result, factor)

@@ -42,13 +42,13 @@ from .messages import in_one_message, on_next_tick
 Value = TypeVar("Value")
 Seen = tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]
 """A frame, and the states of its pixels."""
-POLL = 300
+POLL = 100
 """Milliseconds between two looks at how far the reading is; a look that finds nothing new sends nothing."""
 
 GATHER = 8
 """Milliseconds in which the four edges of a box arrive, each as a message of its own."""
 
-PAUSE = 1.0
+PAUSE = 0.3
 """Seconds between two measurements while frames are read, or as long as one took: reading is to go on."""
 
 REST = 120
@@ -337,7 +337,7 @@ class Session:
 
     def tell(self) -> None:
         """Say which frame is shown; the one that is wanted may have gone on since."""
-        frame, _ = self.channel.done
+        frame = min(self.channel.done[0], self.model.view.n_frames - 1)
         self.channel.update(known=self.model.view.frame_text(frame), text=self.model.view.frame_line(frame))
 
     def _done(self, frame: int) -> None:

@@ -30,6 +30,10 @@ class Known:
     rows: npt.NDArray[np.float64]
     told: list[bytes]
 
+    def first(self, frames: int | None) -> Known:
+        """Return what is known of the first frames."""
+        return self if frames is None else Known(self.rows[:frames], self.told[:frames])
+
     def still(self, told: list[bytes]) -> int:
         """Return how many frames, from the first one on, have the same rows."""
         pairs = enumerate(zip(self.told, told, strict=False))

@@ -55,7 +55,7 @@ class Numbers(param.Parameterized):  # type: ignore[misc] # param has no types
         if not wanted or not data.sizes["time"]:
             return None
         rois = with_backgrounds(self.regions.rois, wanted)
-        known = known if of == version else None
+        known = None if known is None else known.first(self.store.same_since(of))
         return Request(data, rois, wanted, self.view.active_correction, self.store.faults, version, known)
 
     def accept(self, request: Request, found: Answer) -> None:

@@ -308,6 +308,7 @@ class View(param.Parameterized):  # type: ignore[misc] # param has no types
 
     def grow(self) -> None:
         """Take over frames that have come since; the newest one is shown where that is wished."""
+        self.frame = min(self.frame, self.store.n_frames - 1)  # one that is written anew is none for a while
         self.n_frames = self.store.n_frames
         if self.follow:
             self.frame = self.n_frames - 1

@@ -91,7 +91,9 @@ class KymographView(Drawing):
     def request(self) -> object | None:
         """Return the frames and the ROI."""
         request = self._model.cutouts.kymograph_request()
-        return None if request is None else replace(request, before=self._found)
+        if request is None or self._found is None:
+            return request
+        return replace(request, before=self._found, same=self._model.store.same_since(self._found.version))
 
     def take(self, found: Kymograph) -> None:
         """Show a kymograph and, over it, what was measured."""
@@ -147,10 +149,11 @@ class KymographView(Drawing):
         if series is None or f"com_{axis}" not in series:
             self.trace.data = {"x": [], "com": [], "low": [], "high": []}
             return
+        x, cuts = self._model.view.coordinates(), self._model.view.breaks()
+        series = series.isel(time=slice(0, len(x)))  # fewer where one is written anew
         com, width = series[f"com_{axis}"].values, series[f"fwhm_{axis}"].values
-        cuts = self._model.view.breaks()
         cuts = cuts[cuts < len(com)]
         columns = {
-            "x": self._model.view.coordinates()[: len(com)], "com": com, "low": com - width / 2, "high": com + width / 2
+            "x": x[: len(com)], "com": com, "low": com - width / 2, "high": com + width / 2
         }  # fmt: skip
         self.trace.data = {name: np.insert(values, cuts, np.nan) for name, values in columns.items()}
