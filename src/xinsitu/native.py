@@ -37,7 +37,7 @@ class Job(ctypes.Structure):
         *((name, ctypes.c_int32) for name in ("rois", "levels", "overlaps", "negative_codes", "whole")),
         *((name, ctypes.c_int32) for name in ("ask_excess", "ask_flat", "ask_sparse", "ask_raw", "ask_saturated")),
         *((name, ctypes.c_int32) for name in ("excess_one_in", "flat_one_in", "sparse_one_in", "hot")),
-        *((name, ctypes.c_void_p) for name in ("corrected", "background")),
+        *((name, ctypes.c_void_p) for name in ("corrected", "background", "files")),
     )
 
 
@@ -76,7 +76,7 @@ class Weighted(ctypes.Structure):
 
 
 class Files(ctypes.Structure):
-    """Files that are read in one call; the same fields in the same order stand in ``_files.c``, as those below."""
+    """Files that are read in one call; the same fields stand in ``_compiled.h`` and ``_files.c``, as those below."""
 
     _fields_ = (
         ("folder", ctypes.c_char_p),

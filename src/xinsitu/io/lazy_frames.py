@@ -6,7 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from xarray.backends import BackendArray
-from xarray.core.indexing import ExplicitIndexer, IndexingSupport, LazilyIndexedArray, explicit_indexing_adapter
+from xarray.core.indexing import (
+    ExplicitIndexer,
+    IndexingSupport,
+    LazilyIndexedArray,
+    VectorizedIndexer,
+    explicit_indexing_adapter,
+)
+
+from xinsitu.kernels.compiled import InFiles
 
 from .formats.stack import LazyStack, Pixels, Selection
 
@@ -40,6 +48,12 @@ class LazyFrames(BackendArray):
             normalised(key, self.shape), self.shape, IndexingSupport.OUTER, self.stack.read
         )
         return result
+
+    def in_files(self, key: ExplicitIndexer) -> InFiles | None:
+        """Say where the pixels lie that a key selects along each axis by itself, if they lie in files as they are."""
+        if isinstance(key, VectorizedIndexer):
+            return None
+        return self.stack.in_files(normalised(key, self.shape).tuple)
 
 
 def lazily(stack: LazyStack) -> LazilyIndexedArray:

@@ -8,22 +8,6 @@
 #include "_compiled.h"
 
 typedef struct {
-    const char *folder, *names; /* one behind the other, each with a 0 at its end */
-    int64_t count;
-    uint8_t *left;              /* files that are left to Python */
-} Files;
-
-typedef struct {
-    Files files;
-    const int64_t *sizes, *mtimes, *offsets; /* as at opening; byte of the first pixel */
-    int64_t skip, bytes;                     /* to the first row that is wanted, and of all rows */
-    int64_t row, kept;                       /* bytes of a row, and of the columns in it that are wanted */
-    const int64_t *spans;                    /* of these columns: bytes before some of them, and of them */
-    int64_t n_spans;
-    char *out;
-} Rows;
-
-typedef struct {
     Files files;
     const char *before, *behind; /* the stamp, in the head of the frame that was walked */
     int64_t n_before, n_stamp, n_behind, size;
@@ -32,7 +16,9 @@ typedef struct {
 } Heads;
 
 #ifdef _WIN32
-PUBLIC int xinsitu_read_rows(const Rows *r) { return (void)r, -1; }
+int reader_begin(Reader *reader, const Rows *rows) { return (void)reader, (void)rows, -1; }
+int reader_next(Reader *reader, char *out) { return (void)reader, (void)out, 0; }
+void reader_end(Reader *reader) { (void)reader; }
 PUBLIC int xinsitu_read_heads(const Heads *h) { return (void)h, -1; }
 #else
 #include <errno.h>
@@ -62,29 +48,33 @@ static int filled(int fd, char *out, int64_t bytes, int64_t place) {
     return 1;
 }
 
-/* Rows of each file's pixels, one file behind the other; returns 0, or -1 where the folder cannot be opened. */
-PUBLIC int xinsitu_read_rows(const Rows *r) {
-    int folder = open(r->files.folder, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
-    if (folder < 0) return -1;
-    const char *name = r->files.names;
-    int64_t rows = r->bytes / r->row;
-    char *whole = r->kept < r->row ? malloc((size_t)r->bytes) : NULL; /* of one file, while it is in the cache */
-    for (int64_t i = 0; i < r->files.count; i++, name += strlen(name) + 1) {
-        struct stat status;
-        char *out = r->out + i * rows * r->kept, *to = r->kept < r->row ? whole : out;
-        int fd = openat(folder, name, HOW);
-        r->files.left[i] = 1;
-        if (fd < 0) continue;
-        if (to && !fstat(fd, &status) && S_ISREG(status.st_mode) && status.st_size == r->sizes[i] && mtime_of(&status) == r->mtimes[i])
-            r->files.left[i] = !filled(fd, to, r->bytes, r->offsets[i] + r->skip);
-        for (int64_t y = 0; whole && !r->files.left[i] && y < rows; y++)
-            for (int64_t s = 0; s < 2 * r->n_spans; out += r->spans[s + 1], s += 2)
-                memcpy(out, whole + y * r->row + r->spans[s], (size_t)r->spans[s + 1]);
-        close(fd);
-    }
-    free(whole);
-    close(folder);
-    return 0;
+int reader_begin(Reader *reader, const Rows *rows) {
+    int folder = open(rows->files.folder, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
+    *reader = (Reader){.rows = rows, .name = rows->files.names, .folder = folder};
+    if (folder >= 0 && rows->kept < rows->row) reader->whole = malloc((size_t)rows->bytes); /* it stays in the cache */
+    return folder < 0 ? -1 : 0;
+}
+
+int reader_next(Reader *reader, char *out) {
+    const Rows *r = reader->rows;
+    int64_t i = reader->next++;
+    struct stat status;
+    char *to = r->kept < r->row ? reader->whole : out;
+    int done = 0, fd = openat(reader->folder, reader->name, HOW);
+    reader->name += strlen(reader->name) + 1;
+    if (fd < 0) return 0;
+    if (to && !fstat(fd, &status) && S_ISREG(status.st_mode) && status.st_size == r->sizes[i] && mtime_of(&status) == r->mtimes[i])
+        done = filled(fd, to, r->bytes, r->offsets[i] + r->skip);
+    close(fd);
+    for (int64_t y = 0; done && to != out && y < r->bytes / r->row; y++)
+        for (int64_t s = 0; s < 2 * r->n_spans; out += r->spans[s + 1], s += 2)
+            memcpy(out, to + y * r->row + r->spans[s], (size_t)r->spans[s + 1]);
+    return done;
+}
+
+void reader_end(Reader *reader) {
+    free(reader->whole);
+    close(reader->folder);
 }
 
 /* Stamps of files whose heads are one but for the stamp, and which are whole on the disc. */
@@ -113,3 +103,13 @@ PUBLIC int xinsitu_read_heads(const Heads *h) {
     return 0;
 }
 #endif
+
+/* Rows of each file's pixels, one file behind the other; returns 0, or -1 where the folder cannot be opened. */
+PUBLIC int xinsitu_read_rows(const Rows *r) {
+    Reader reader;
+    if (reader_begin(&reader, r)) return -1;
+    for (int64_t i = 0; i < r->files.count; i++)
+        r->files.left[i] = !reader_next(&reader, r->out + i * (r->bytes / r->row) * r->kept);
+    reader_end(&reader);
+    return 0;
+}

@@ -51,6 +51,7 @@ typedef struct {
     int32_t ask_excess, ask_flat, ask_sparse, ask_raw, ask_saturated, excess_one_in, flat_one_in, sparse_one_in, hot;
     float *corrected;     /* whole frames, where these are wanted, and the background of each */
     double *background;
+    const Rows *files;    /* frames lie in these, and not in raw */
 } Job;
 
 typedef struct {
@@ -798,19 +799,30 @@ PUBLIC int xinsitu_statistics(const Job *j) {
         needed.x0 = MIN(needed.x0, MAX(j->boxes[b].x0 - 1, 0)), needed.x1 = MAX(needed.x1, MIN(j->boxes[b].x1 + 1, j->width));
     }
     if (j->whole || j->corrected) needed = (Box){0, j->height, 0, j->width};
+    Job job = *j;
+    Reader reader;
+    if (j->files && reader_begin(&reader, j->files)) return -1;
     size_t side = (MAX(longest, (size_t)j->width) + 2 + 15) & ~(size_t)15; /* a row and a pixel on each side */
-    size_t doubles = (j->whole ? n : 0) + 2 * most + 6 * side + 64, floats = n + 4 * side + 64;
+    size_t frame = j->files ? n : 0, doubles = frame + (j->whole ? n : 0) + 2 * most + 6 * side + 64, floats = n + 4 * side + 64;
     char *memory = malloc(doubles * sizeof(double) + floats * sizeof(float) + n * (2 + sizeof(int32_t)) + 64);
-    if (!memory) return -1;
-    Work k = {.job = j, .needed = needed};
-    double *d = (double *)memory;
+    if (!memory) {
+        if (j->files) reader_end(&reader);
+        return -1;
+    }
+    Work k = {.job = &job, .needed = needed};
+    double *d = (double *)memory + frame;
+    if (j->files) job.raw = memory, job.frame_stride = 0;
     k.v = d, k.w = k.v + side, k.cols = k.w + side, k.wcols = k.cols + side, k.scols = k.wcols + side;
     k.tops = k.scols + side, k.box = k.tops + side, k.made = k.box + most, k.whole = k.made + most;
-    float *f = (float *)(d + doubles);
+    float *f = (float *)((double *)memory + doubles);
     k.low = f, k.middle = k.low + side, k.high = k.middle + side, k.line = k.high + side, k.pixels = k.line + side;
     k.near = (int32_t *)(f + floats);
     k.bad = (uint8_t *)(k.near + n), k.before = k.bad + n;
-    for (int64_t i = 0; i < j->frames; i++) (j->corrected ? corrected_frame : one_frame)(&k, i);
+    for (int64_t i = 0; i < j->frames; i++) {
+        if (j->files && !reader_next(&reader, memory)) j->left[i] = 1;
+        else (j->corrected ? corrected_frame : one_frame)(&k, i);
+    }
+    if (j->files) reader_end(&reader);
     free(memory);
     return 0;
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xinsitu.native import Job as Job
+from xinsitu.native import Rows
 from xinsitu.native import library as library
 
 from .pixels import Bools, Doubles, Floats, Frames
@@ -27,6 +29,27 @@ PLACES = (
 
 
 @dataclass(frozen=True)
+class InFiles:
+    """Frames that lie in plain files, of which the kernel reads the rows that are wanted one frame at a time.
+
+    ``shape``: frames, and rows and columns that are wanted; ``held`` is what ``told`` points to.
+    """
+
+    told: Rows
+    held: tuple[Any, ...]
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def size(self) -> int:
+        """Number of pixels."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
 class Kernel:
     """What does not change from block to block: a job without frames, and the arrays that it points to."""
 
@@ -36,13 +59,13 @@ class Kernel:
     def fill(
         self,
         out: Doubles,
-        raw: Frames,
+        raw: Frames | InFiles,
         boxes: Sequence[Box],
         number: Doubles,
         scale: Doubles | None,
         shared: float | None,
     ) -> Bools:
-        """Fill the statistics of frames; returns which of them are left to NumPy.
+        """Fill the statistics of frames; returns which of them are left to NumPy, or cannot be read.
 
         ``boxes`` are the ROIs and then the regions of the frames' background; ``number`` and ``scale`` are those of
         each frame, ``shared`` is what backgrounds are divided by before frames are divided by them.
@@ -62,7 +85,7 @@ class Kernel:
 
     def _run(
         self,
-        raw: Frames,
+        raw: Frames | InFiles,
         boxes: Sequence[Box],
         number: Doubles,
         scale: Doubles | None,
@@ -71,13 +94,17 @@ class Kernel:
     ) -> Bools:
         job = Job.from_buffer_copy(self.job)
         left, numbers = np.zeros(len(raw), dtype=np.uint8), np.ascontiguousarray(number, dtype=np.int64)
-        strided = raw.strides[2] != raw.itemsize or any(stride % raw.itemsize for stride in raw.strides)
-        if strided or not raw.flags.aligned:
-            raw = np.array(raw, order="C")
+        if isinstance(raw, InFiles):
+            job.files, job.row_stride = ctypes.addressof(raw.told), raw.shape[2]
+        else:
+            strided = raw.strides[2] != raw.itemsize or any(stride % raw.itemsize for stride in raw.strides)
+            if strided or not raw.flags.aligned:
+                raw = np.array(raw, order="C")
+            job.raw = raw.ctypes.data
+            job.frame_stride, job.row_stride = (stride // raw.itemsize for stride in raw.strides[:2])
         bounds = np.array([[*y, *x] for y, x in boxes], dtype=np.int32)
         factors = None if scale is None else np.ascontiguousarray(scale)
-        job.raw, job.frames, job.type = raw.ctypes.data, len(raw), TYPES[raw.dtype]
-        job.frame_stride, job.row_stride = (stride // raw.itemsize for stride in raw.strides[:2])
+        job.frames, job.type = len(raw), TYPES[raw.dtype]
         job.boxes = bounds.ctypes.data
         job.number, job.scale, job.left = numbers.ctypes.data, _address(factors), left.ctypes.data
         job.shared = 1.0 if shared is None else shared

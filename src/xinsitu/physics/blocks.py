@@ -74,6 +74,10 @@ BATCH = 512
 LEAST = 64
 """Of these, where there are processors that would have nothing to do otherwise."""
 
+Functions = tuple[
+    Callable[..., npt.NDArray[np.float64]], Callable[..., npt.NDArray[np.bool_]], Callable[..., npt.NDArray[np.float64]]
+]
+"""Of pixels, of pixels that lie in files, and of rows of numbers."""
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
 
@@ -178,6 +182,7 @@ def over_batches(
     per_frame: npt.NDArray[np.float64],
     plan: Plan,
     *,
+    in_files: Callable[..., npt.NDArray[np.bool_]],
     columns: int,
     tail: tuple[int, int],
     shared: Any = None,  # noqa: ANN401 - any plain value, or a dask collection that becomes one
@@ -194,6 +199,9 @@ def over_batches(
     algebra
         Block function of such rows, the rows of ``per_frame`` that belong to them, ``plan`` and ``shared``; returns
         ``(n, *tail)``.
+    in_files
+        Block function that does what ``pixels`` does, into ``out``, for :class:`~xinsitu.kernels.compiled.InFiles`;
+        returns which frames are left to it.
     """
     if image.chunks is None:
         frames = image.values
@@ -204,7 +212,8 @@ def over_batches(
         return result
     stored = Stored.behind(image)
     if stored is not None:
-        return _over_stored(pixels, algebra, stored, per_frame, plan, columns=columns, tail=tail, shared=shared)
+        functions = pixels, in_files, algebra
+        return _over_stored(functions, stored, per_frame, plan, columns=columns, tail=tail, shared=shared)
     rows = over_blocks(pixels, image, per_frame, plan, tail=(1, columns), dtype=np.float64, shared=shared)
     rows = rows.rechunk({0: _batches(rows.chunks[0])})
     lazy = xr.DataArray(rows, dims=("time", "y", "x"))
@@ -228,8 +237,7 @@ def _batches(chunks: tuple[int, ...], least: int = BATCH) -> tuple[int, ...]:
 
 
 def _over_stored(
-    pixels: Callable[..., npt.NDArray[np.float64]],
-    algebra: Callable[..., npt.NDArray[np.float64]],
+    functions: Functions,
     stored: Stored,
     per_frame: npt.NDArray[np.float64],
     plan: Plan,
@@ -241,7 +249,7 @@ def _over_stored(
     """Read, sum and reckon a batch of frames in one task."""
     batches = _batches(stored.sizes, max(LEAST, min(BATCH, -(-len(per_frame) // (2 * CPU_COUNT)))))
     told = da.from_array(np.column_stack([stored.frames, per_frame]), chunks=(batches, -1))
-    name, near = f"{algebra.__name__.strip('_')}-{plan.fingerprint[:16]}", plan
+    name, near = f"{functions[-1].__name__.strip('_')}-{plan.fingerprint[:16]}", plan
     needed = plan.needed_columns(stored.width)
     if stored.file_per_frame and 4 * len(needed) < 3 * stored.width:
         stored, near = stored.of_columns(needed), plan.of_columns(needed)
@@ -253,7 +261,7 @@ def _over_stored(
         array=dask.delayed(stored.array, name=f"stored-{stored.key}", traverse=False),
         part=(stored.rows, stored.columns),
         together=stored.together,
-        functions=(pixels, algebra),
+        functions=functions,
         plan=dask.delayed(plan, name=f"plan-{name}", traverse=False),
         near=dask.delayed(near, name=f"near-{name}", traverse=False),
         shared=shared,
@@ -272,7 +280,7 @@ def _of_batch(
     array: Any,  # noqa: ANN401 - indexed as NumPy's are
     part: tuple[slice, Columns],
     together: int,
-    functions: tuple[Callable[..., npt.NDArray[np.float64]], Callable[..., npt.NDArray[np.float64]]],
+    functions: Functions,
     plan: Plan,
     near: Plan,
     shared: Any,  # noqa: ANN401
@@ -282,13 +290,30 @@ def _of_batch(
 
     ``near`` is the plan for the columns that are read.
     """
-    pixels, algebra = functions
+    pixels, in_files, algebra = functions
     frames, per_frame = told[:, 0].astype(np.int64), told[:, 1:]
-    rows = np.empty((len(told), 1, columns))
-    for some in _slices(len(told), together):
-        raw = Stored.read(array, frames[some], part)
-        pixels(raw, per_frame[some], plan=near, shared=shared, out=rows[some])
+    rows, left = np.empty((len(told), 1, columns)), np.ones(len(told), dtype=bool)
+    files = Stored.in_files(array, frames, part)
+    if files is not None:
+        left = in_files(files, per_frame, plan=near, shared=shared, out=rows)
+    for run in _runs(left):
+        for piece in _slices(run.stop - run.start, together):
+            some = slice(run.start + piece.start, run.start + piece.stop)
+            raw = Stored.read(array, frames[some], part)
+            pixels(raw, per_frame[some], plan=near, shared=shared, out=rows[some])
     return algebra(rows, per_frame, plan=plan, shared=shared)
+
+
+def _runs(which: npt.NDArray[np.bool_]) -> Iterator[slice]:
+    """Where something holds for one after the other.
+
+    Examples
+    --------
+    >>> list(_runs(np.array([True, True, False, True])))
+    [slice(0, 2, None), slice(3, 4, None)]
+    """
+    turns = np.flatnonzero(np.diff(which, prepend=False, append=False)).tolist()
+    return (slice(first, behind) for first, behind in zip(turns[::2], turns[1::2], strict=True))
 
 
 def in_one_piece(values: Any) -> Any:  # noqa: ANN401 - NumPy or dask

@@ -13,6 +13,9 @@ import numpy.typing as npt
 import xarray as xr
 from dask.array.chunk import getitem as chunk_getitem
 from dask.array.core import getter, getter_nofancy
+from xarray.core.indexing import ImplicitToExplicitIndexingAdapter, LazilyIndexedArray
+
+from xinsitu.kernels.compiled import InFiles
 
 IN_CACHE = 2**22
 """Bytes of pixels that are read and summed together."""
@@ -104,6 +107,15 @@ class Stored:
         read = [np.asarray(array[(slice(int(run[0]), int(run[-1]) + 1), *key)]) for run in runs]
         together = read[0] if len(read) == 1 else np.concatenate(read)
         return together[:, :, columns] if most else together
+
+    @staticmethod
+    def in_files(array: Any, frames: npt.NDArray[np.int64], part: tuple[slice, Columns]) -> InFiles | None:  # noqa: ANN401
+        """Say where the same part of some frames lies, if it lies in files as it is; nothing is read."""
+        if not isinstance(array, ImplicitToExplicitIndexingAdapter) or (np.diff(frames) != 1).any():
+            return None
+        lazy: Any = getattr(array[(slice(int(frames[0]), int(frames[-1]) + 1), *part)], "array", None)
+        where = getattr(lazy.array, "in_files", None) if isinstance(lazy, LazilyIndexedArray) else None
+        return None if where is None else where(lazy.key)
 
 
 def _cut_out(graph: Mapping[Any, Any], key: Any) -> tuple[Any, list[tuple[slice, slice, slice]]]:  # noqa: ANN401

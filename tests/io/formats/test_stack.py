@@ -113,11 +113,11 @@ def reads(monkeypatch, request):
         counted.append(block.nbytes)
         return original(descriptor, block, position, path)
 
-    def counting_all(folder, names, opened, place, out):
+    def counting_all(files, out):
         if request.param == "one by one":
-            return np.ones(len(names), dtype=bool)
-        left = together(folder, names, opened, place, out)
-        counted.extend([out.shape[1] * place[0] * out.itemsize] * np.count_nonzero(~left))
+            return np.ones(len(files), dtype=bool)
+        left = together(files, out)
+        counted.extend([files.told.bytes] * np.count_nonzero(~left))
         return left
 
     monkeypatch.setattr(frame_stack, "_read_into", counting)

@@ -11,12 +11,13 @@ from dataclasses import replace
 import dask
 import numpy as np
 import pytest
+import tifffile
 import xarray as xr
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 import xinsitu as xi
-from xinsitu.errors import RoiError
+from xinsitu.errors import FrameChanged, RoiError
 from xinsitu.kernels import DARK, UNREAD, compiled, lost, marked
 from xinsitu.kernels.sums import profiles, sum_in_lanes
 from xinsitu.native import SWITCH, kernel_name
@@ -25,6 +26,7 @@ from xinsitu.physics.corrections.plan import prepared
 from xinsitu.physics.reduction import frame_statistics, pixel_sums
 from xinsitu.physics.reduction.regions import Measurements, resting
 from xinsitu.physics.reduction.roi_plan import fitted
+from xinsitu.physics.stored import Stored
 from xinsitu.values import Key, KeyFrame
 from xinsitu.variables import Counted, as_frames
 
@@ -214,6 +216,63 @@ def test_what_the_kernel_is_for_is_done_by_it(monkeypatch):
             xi.Correction(median=3, flatfield=flat, background=region),
         ):
             xi.measure(image, [xi.Roi("a", (8, 30), (5, 40), background=("plane",))], correction=recipe)
+
+
+@pytest.fixture
+def in_files(tmp_path):
+    """Write frames as TIFF, and open them; frame 3 holds a number that a float does not, frame 5 bad pixels."""
+
+    def written(kind, number=9):
+        frames = np.random.default_rng(4).poisson(30, (number, 40, 50)).astype(kind)
+        if kind != "uint16":
+            frames[3, 20, 20] = 2**24 + 1
+        frames[5, 10:12, 20] = np.iinfo(kind).max if kind[0] == "u" else -1
+        for place, frame in enumerate(frames):
+            tifffile.imwrite(tmp_path / f"run_{place:05d}.tif", frame, datetime="2015:02:03 10:11:12", metadata=None)
+        return xi.open_measurement(tmp_path, instrument="generic", tz="UTC", order_error="ignore")
+
+    return written
+
+
+IN_FILES = [xi.Roi("a", (8, 30), (5, 16), background=("edge",)), xi.Roi("b", (10, 38), (18, 27))]
+
+
+@needs_kernel
+@pytest.mark.parametrize("kind", ["int32", "uint32", "uint16"])
+@pytest.mark.parametrize("mode", [None, "subtract", "divide"])
+def test_frames_in_files_are_read_as_they_are_summed(in_files, monkeypatch, kind, mode):
+    """All but those that the kernel does not know; the bits are those of frames in memory."""
+    scan = in_files(kind)
+    region = None if mode is None else xi.Background(y=(0, 5), x=(0, 20), mode=mode)
+    recipe = xi.Correction(median=3, background=region)
+    loaded = scan.compute()
+    read, original = [], Stored.read
+
+    def reading(array, frames, part):
+        read.extend(frames)
+        return original(array, frames, part)
+
+    monkeypatch.setattr(Stored, "read", reading)
+    for some in (slice(None), slice(2, 8), slice(0, 2)):
+        del read[:]
+        found = xi.measure(scan.isel(time=some), IN_FILES, correction=recipe).compute()
+        expected = xi.measure(loaded.isel(time=some), IN_FILES, correction=recipe)
+        xr.testing.assert_identical(found.drop_vars("remarks"), expected.drop_vars("remarks"))
+        assert read == ([3] if kind != "uint16" and 3 in range(9)[some] else [])
+
+
+@needs_kernel
+def test_a_file_that_changed_is_never_summed(in_files, tmp_path):
+    scan = in_files("int32")
+    path = tmp_path / "run_00004.tif"
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(FrameChanged, match=r"00004\.tif: the file changed after the measurement was opened"):
+        xi.measure(scan, IN_FILES).compute()
+    path.unlink()
+    with pytest.raises(FrameChanged, match=r"00004\.tif: the file was removed"):
+        xi.measure(scan, IN_FILES).compute()
+    series = xi.measure(scan.isel(time=slice(4)), IN_FILES).compute()
+    assert bool(series.intensity.notnull().all())
 
 
 @pytest.mark.thorough

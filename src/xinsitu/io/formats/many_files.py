@@ -14,20 +14,21 @@ import numpy as np
 import numpy.typing as npt
 
 from xinsitu import native
+from xinsitu.kernels.compiled import InFiles
 from xinsitu.native import function as compiled
 
 Left = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.int64]
 
 
-def read_rows(
+def in_files(
     folder: str,
     names: Sequence[str],
     opened: tuple[Numbers, Numbers, Numbers],
-    place: tuple[int, int, Numbers],
-    out: npt.NDArray[Any],
-) -> Left:
-    """Read rows of plain pixels of many files into a contiguous array; returns which files are left.
+    place: tuple[int, slice, Numbers],
+    dtype: np.dtype[Any],
+) -> InFiles:
+    """Tell the kernel where plain pixels of many files lie.
 
     Parameters
     ----------
@@ -36,23 +37,29 @@ def read_rows(
     opened
         Of each file when it was opened: bytes, nanoseconds of its modification, and byte of its first pixel.
     place
-        Pixels of a whole row, the first row and all columns that are wanted.
-    out
-        Rows and columns that are wanted of every file.
+        Pixels of a whole row, the rows and all columns that are wanted.
+    dtype
+        As they are stored.
     """
-    function, left = compiled("read_rows"), np.ones(len(names), dtype=np.uint8)
-    if function is None or not len(names):
-        return left > 0
-    files, held = _files(folder, names, left)
+    files, held = _files(folder, names)
     columns = [np.ascontiguousarray(numbers, dtype=np.int64) for numbers in opened]
     addresses = (column.ctypes.data for column in columns)
-    (width, first_row, wanted), size = place, out.itemsize
+    width, rows, wanted = place
     firsts = np.flatnonzero(np.diff(wanted, prepend=-2) != 1)
-    spans = np.stack([wanted[firsts], np.diff(firsts, append=len(wanted))], axis=1) * size
-    row = width * size
-    where = (first_row * row, out.shape[1] * row, row, out.shape[2] * size, spans.ctypes.data, len(spans))
-    function(ctypes.byref(native.Rows(files, *addresses, *where, out.ctypes.data)))
-    del held
+    spans = np.stack([wanted[firsts], np.diff(firsts, append=len(wanted))], axis=1) * dtype.itemsize
+    row, n_rows = width * dtype.itemsize, rows.stop - rows.start
+    where = (rows.start * row, n_rows * row, row, len(wanted) * dtype.itemsize, spans.ctypes.data, len(spans))
+    told = native.Rows(files, *addresses, *where)
+    return InFiles(told, (held, columns, spans), (len(names), n_rows, len(wanted)), dtype)
+
+
+def read_rows(files: InFiles, out: npt.NDArray[Any]) -> Left:
+    """Read what is wanted of files into a contiguous array of their shape and dtype; returns which files are left."""
+    function, left = compiled("read_rows"), np.ones(len(files), dtype=np.uint8)
+    if function is None or not len(files):
+        return left > 0
+    files.told.files.left, files.told.out = left.ctypes.data, out.ctypes.data
+    function(ctypes.byref(files.told))
     return left > 0
 
 
@@ -81,7 +88,8 @@ def read_heads(
     mtimes = np.zeros(len(names), dtype=np.int64)
     if function is None or not len(names):
         return left > 0, [b""] * len(names), mtimes
-    files, held = _files(folder, names, left)
+    files, held = _files(folder, names)
+    files.left = left.ctypes.data
     stamps = ctypes.create_string_buffer(len(names) * stamp)
     before, behind = around
     lengths = (len(before), stamp, len(behind), size)
@@ -91,7 +99,7 @@ def read_heads(
     return left > 0, [text[first : first + stamp] for first in range(0, len(text), stamp)], mtimes
 
 
-def _files(folder: str, names: Sequence[str], left: npt.NDArray[np.uint8]) -> tuple[native.Files, bytes]:
+def _files(folder: str, names: Sequence[str]) -> tuple[native.Files, bytes]:
     """Names for the kernel, and what must live as long as they are used."""
     held = os.fsencode("\0".join(names)) + b"\0"
-    return native.Files(os.fsencode(folder), held, len(names), left.ctypes.data), held
+    return native.Files(os.fsencode(folder), held, len(names)), held

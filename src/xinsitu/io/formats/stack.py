@@ -22,9 +22,10 @@ import numpy.typing as npt
 from xinsitu.defaults import frames_per_block
 from xinsitu.errors import FrameChanged, FrameError
 from xinsitu.kernels import UNREAD, lost
+from xinsitu.kernels.compiled import InFiles
 
 from .descriptors import read_at
-from .many_files import read_rows
+from .many_files import in_files, read_rows
 from .no_value import NoValue, blank
 from .reading import READ, decode, retried
 
@@ -70,6 +71,11 @@ class LazyStack:
     def _fill(self, result: Pixels, frames: Positions, rows: Positions, columns: Positions) -> None:
         """Read the pixels at these positions, at least one along each axis, into an array of their size."""
         raise NotImplementedError
+
+    def in_files(self, key: tuple[int | Selection, ...]) -> InFiles | None:
+        """Say where the pixels of an outer selection lie, if they lie in files as they are."""
+        del key
+        return None
 
     @functools.cached_property
     def dtype(self) -> np.dtype[np.generic]:
@@ -220,7 +226,8 @@ class FrameStack(LazyStack):
         box = all(isinstance(one, slice) for one in part)
         left = np.ones(len(frames), dtype=bool)
         if (np.diff(rows) == 1).all() and result.dtype == self.stored and result.flags.c_contiguous:
-            left = self._left_by_kernel(frames, result, first, columns)
+            files = self._plain(frames, slice(first, behind), columns)
+            left = left if files is None else read_rows(files, result)
         scratch = np.empty((behind - first, self.frame_shape[1]), dtype=self.stored)
         direct = box and len(columns) == self.frame_shape[1] and result.dtype == self.stored
         for place in np.flatnonzero(left).tolist():
@@ -237,13 +244,21 @@ class FrameStack(LazyStack):
             if not direct:
                 target[...] = block[part]
 
-    def _left_by_kernel(self, frames: Positions, result: Pixels, row: int, columns: Positions) -> npt.NDArray[np.bool_]:
-        """Read rows of plain frames in one call; returns which frames are left."""
+    def in_files(self, key: tuple[int | Selection, ...]) -> InFiles | None:
+        """Say where whole numbers of an outer selection lie, where they are read as they are."""
+        frames, rows, columns = (positions_of(part, size) for part, size in zip(key, self.shape, strict=True))
+        plain = self.dtype == self.stored and self.stored.kind in "iu" and frames.size * rows.size * columns.size
+        if not plain or not (np.diff(rows) == 1).all():
+            return None
+        return self._plain(frames, slice(int(rows[0]), int(rows[-1]) + 1), columns)
+
+    def _plain(self, frames: Positions, rows: slice, columns: Positions) -> InFiles | None:
+        """Say where rows of frames lie; None where some of these are not stored as they are."""
         opened = (self.sizes[frames], self.mtimes[frames], self.offsets[frames])
         if (opened[2] < 0).any() or self.swapped[frames].any():
-            return np.ones(len(frames), dtype=bool)
+            return None
         names = [self.names[frame] for frame in frames.tolist()]
-        return read_rows(self.folder, names, opened, (self.frame_shape[1], row, columns), result)
+        return in_files(self.folder, names, opened, (self.frame_shape[1], rows, columns), self.stored)
 
     def _read_rows(self, frame: int, block: Pixels, first: int) -> None:
         """Read rows from ``first`` on of one frame into a C-contiguous block."""

@@ -250,7 +250,7 @@ def correct_block(
     return result
 
 
-def compiles(raw: kernels.Frames, steps: Steps) -> bool:
+def compiles(raw: kernels.Frames | compiled.InFiles, steps: Steps) -> bool:
     """Whether the compiled kernel knows these frames and this recipe."""
     stored = steps.stored or raw.dtype
     return (

@@ -32,6 +32,37 @@ def statistics_block(
     return statistics(raw, per_frame, plan, shared, None if out is None else out[:, 0])[:, None, :]
 
 
+@block_function
+def statistics_in_files(
+    files: compiled.InFiles, per_frame: Doubles, *, plan: Measurements, shared: float | None = None, out: Doubles
+) -> kernels.Bools:
+    """Fill the statistics of frames that are read one by one as they are summed; returns which are left to others."""
+    still = all(region.shape is None and region.moving is None for region in plan.regions)
+    if not still or plan.asks_pixels or not can_do(files, plan):
+        return np.ones(len(files), dtype=bool)
+    rows = out[:, 0]
+    rows[...] = np.nan
+    for name in ("unread", "dark"):
+        rows[:, plan.layout.frame[name]] = 0
+    return _by_kernel(rows, files, per_frame, plan, plan, shared)
+
+
+def _by_kernel(
+    rows: Doubles,
+    raw: kernels.Frames | compiled.InFiles,
+    per_frame: Doubles,
+    plan: Measurements,
+    here: Measurements,
+    shared: float | None,
+) -> kernels.Bools:
+    """Let the kernel sum the rectangles of frames in which these are ``here``; returns which frames are left."""
+    plain = [region for region in here.regions if region.shape is None]
+    kernel = kernel_for(plan, raw.shape[1:], raw.dtype, tuple(region.size for region in plain))
+    boxes = [*(region.box for region in plain), *(plan.steps.boxes or ())]
+    factor = per_frame[:, SCALE] if plan.steps.scaled else None
+    return kernel.fill(rows, raw, boxes, per_frame[:, NUMBER], factor, shared if plan.steps.needs_mean else None)
+
+
 def statistics(
     raw: kernels.Frames, per_frame: Doubles, plan: Measurements, shared: float | None, out: Doubles | None = None
 ) -> Doubles:
@@ -44,12 +75,7 @@ def statistics(
     for run, here in resting(per_frame, plan):
         left = np.ones(run.stop - run.start, dtype=bool)
         if able:
-            plain = [region for region in here.regions if region.shape is None]
-            kernel = kernel_for(plan, raw.shape[1:], raw.dtype, tuple(region.size for region in plain))
-            boxes = [*(region.box for region in plain), *(plan.steps.boxes or ())]
-            factor = per_frame[run, SCALE] if plan.steps.scaled else None
-            mean = shared if plan.steps.needs_mean else None
-            left = kernel.fill(result[run], raw[run], boxes, per_frame[run, NUMBER], factor, mean)
+            left = _by_kernel(result[run], raw[run], per_frame[run], plan, here, shared)
         shapes = any(region.shape is not None for region in here.regions)
         for some, rectangles in ((left, True), (~left, False)):
             if some.any() and (rectangles or shapes):
@@ -63,7 +89,7 @@ def statistics(
     return result
 
 
-def can_do(raw: kernels.Frames, plan: Measurements) -> bool:
+def can_do(raw: kernels.Frames | compiled.InFiles, plan: Measurements) -> bool:
     """Whether the kernel knows these frames and this recipe, and some rectangle; other shapes are left to NumPy."""
     return (
         compiles(raw, plan.steps)

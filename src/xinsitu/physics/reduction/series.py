@@ -23,7 +23,7 @@ from xinsitu.variables import Called, Remarks
 
 from .flags import Told, flagged, in_common, remarks
 from .frame_flags import frame_flags
-from .frame_statistics import statistics_block
+from .frame_statistics import statistics_block, statistics_in_files
 from .own_axes import on_own_axes
 from .packed_numbers import REPORTED, Columns
 from .profile_bins import n_bins, profile_variables
@@ -150,7 +150,7 @@ def rows_of(fit: Fitted) -> Any:  # noqa: ANN401 - NumPy or dask
     tail = (len(fit.plan.regions), len(fit.plan.columns) + n_bins(fit.plan.bins))
     return over_batches(
         statistics_block, algebra_block, fit.image, fit.per_frame, fit.plan,
-        columns=fit.plan.layout.size, tail=tail, shared=fit.shared,
+        in_files=statistics_in_files, columns=fit.plan.layout.size, tail=tail, shared=fit.shared,
     )  # fmt: skip
 
 
