@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import json
+import logging
+import re
 import socket
 import threading
 import urllib.error
 import urllib.request
 import weakref
 from collections.abc import Iterator
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -72,6 +78,34 @@ def raw(explorer: Explorer, lines: bytes) -> int:
         connection.sendall(lines)
         answer = connection.recv(4096)
     return int(answer.split()[1]) if answer else 0
+
+
+async def sent(explorer: Explorer, *messages: tuple[str, object]) -> list[str]:
+    """Open a page, send messages of the given types and contents as its scripts do, and return the types of answers."""
+    from tornado.httpclient import HTTPRequest
+    from tornado.websocket import websocket_connect
+
+    address = f"127.0.0.1:{urlsplit(explorer.url).port}"
+    page = await asyncio.to_thread(lambda: urllib.request.urlopen(explorer.url, timeout=60).read().decode())
+    named = re.search(r'"token":"([^"]+)"', page)[1]
+    line = await websocket_connect(
+        HTTPRequest(f"ws://{address}/ws?token={explorer.token}", headers={"Origin": f"http://{address}"}),
+        subprotocols=["bokeh", named],
+    )
+    kinds: list[str] = []
+
+    async def read_until(last: str) -> None:
+        while last not in kinds:
+            part = await asyncio.wait_for(line.read_message(), 60)
+            kinds.extend(re.findall(r'"msgtype":\s*"([A-Z-]+)"', part[:200]) if isinstance(part, str) else [])
+
+    await read_until("ACK")
+    for number, (kind, content) in enumerate((*messages, ("SERVER-INFO-REQ", {}))):
+        for part in ({"msgid": str(number), "msgtype": kind}, {}, content):
+            await line.write_message(json.dumps(part))
+    await read_until("SERVER-INFO-REPLY")
+    line.close()
+    return kinds
 
 
 OURS = "This explorer "
@@ -210,6 +244,16 @@ class TestLocal:
         path = f"/ws?token={local.token}"
         assert websocket(local, path, Origin=f"http://127.0.0.1:{urlsplit(local.url).port}") == 101
         assert found.wait(20)
+
+    @pytest.mark.thorough
+    def test_what_a_page_sends_of_a_wrong_kind_is_a_line_once_and_it_goes_on(self, experiment: Truth, caplog):
+        one = explore(experiment.folders["time1"], rois=experiment.rois, reading=TOKYO, browser=False)
+        with contextlib.closing(SimpleNamespace(close=one.stop)):
+            patch = ("PATCH-DOC", {"events": [{"kind": "TitleChanged", "title": {"id": "x\n" * 999}}]})
+            assert asyncio.run(sent(one, patch, patch)).count("ERROR") == 2
+        lines = [line for line in caplog.records if line.levelno >= logging.WARNING]
+        assert [len(line.getMessage().splitlines()) for line in lines] == [1]
+        assert not lines[0].exc_info
 
     @pytest.mark.thorough
     def test_every_answer_forbids_the_world(self, local: Explorer):

@@ -32,6 +32,7 @@ from .data.source import Source
 from .data.store import FrameStore
 from .network import LOCAL, free_port, guard, origins
 from .preview import Preview
+from .server_log import told_in_lines
 from .state import unsaved
 from .state.model import ExplorerModel
 from .state.screen import result
@@ -282,7 +283,8 @@ class Explorer:
 
         def run() -> None:
             try:
-                self._serve(port, self.public, started)
+                with told_in_lines():
+                    self._serve(port, self.public, started)
             except BaseException as error:  # noqa: BLE001 - raised again where it can be seen
                 failed.append(error)
                 started.set()
