@@ -10,6 +10,14 @@ import pytest
 import xarray as xr
 
 from xinsitu.clock import as_moment, find_zone, from_local, in_zone, moment, parse_stamp, to_utc
+from xinsitu.epoch import (
+    epoch_seconds,
+    in_nanoseconds,
+    microseconds_from_time,
+    mid_exposure,
+    outside,
+    time_from_microseconds,
+)
 from xinsitu.errors import StitchError, TimeError
 from xinsitu.physics.moments import time_of
 
@@ -116,6 +124,31 @@ def test_no_year_that_is_not_kept_becomes_another(text):
             as_moment(value)
     with pytest.raises(TimeError, match="lies outside the years"):
         from_local(text, "Asia/Tokyo")
+
+
+UNITS = {"Y": "2263", "M": "2262-05", "D": "1677-09-21", "h": "2262-04-12T00", "s": "1677-09-21T00:12:43",
+         "us": "2262-04-11T23:47:16.854776"}  # fmt: skip
+
+
+@pytest.mark.parametrize(("unit", "text"), UNITS.items())
+def test_times_of_no_unit_become_others(unit, text):
+    """Nanoseconds end within a second of a day; NumPy goes round."""
+    times = np.array(["2014-01-01", text], f"datetime64[{unit}]")
+    for one in (times, times[1], np.array([2**62], times.dtype)):
+        for convert in (in_nanoseconds, microseconds_from_time, epoch_seconds):
+            with pytest.raises(TimeError, match="lies outside the years"):
+                convert(one)
+        assert outside(np.atleast_1d(one))[-1]
+    assert not outside(times)[0]
+    with pytest.raises(TimeError, match="lies outside the years"):
+        mid_exposure(xr.Dataset(coords={"time": xr.Variable("time", times[1:].astype("datetime64[us]"))}))
+
+
+def test_whole_microseconds_become_no_other_time():
+    for one in (9_223_372_036_854_776, -9_223_372_036_854_776, 9 * 10**18):
+        with pytest.raises(TimeError, match="lies outside the years"):
+            time_from_microseconds([0, one])
+    assert microseconds_from_time(time_from_microseconds(9_223_372_036_000_000)) == 9_223_372_036_000_000
 
 
 def test_times_between_are_what_they_were():

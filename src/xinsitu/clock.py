@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from xinsitu.errors import DocumentError, TimeError
 
-from .epoch import Moment, nanoseconds
+from .epoch import Moment, in_nanoseconds, nanoseconds
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a naive clock on purpose: the zone is what is looked for; so below
 _MICROSECOND = timedelta(microseconds=1)
@@ -184,7 +184,7 @@ def in_zone(times: npt.NDArray[np.datetime64], zone: str) -> npt.NDArray[np.date
     >>> in_zone(np.array(["2014-05-28T08:00"], "datetime64[ns]"), "UTC+09:00").astype(str)
     array(['2014-05-28T17:00:00.000000000'], dtype='<U48')
     """
-    chosen, wall = find_zone(zone), np.array(times, dtype="datetime64[ns]")
+    chosen, wall = find_zone(zone), in_nanoseconds(times)
     known = ~np.isnat(wall)
     seconds, inverse = np.unique(wall[known].astype("datetime64[s]").astype("int64"), return_inverse=True)
     (ahead,) = _table(seconds, lambda second: (_ahead(second, chosen),), rows=1)

@@ -204,6 +204,10 @@ def test_times_from_files_and_from_hand(tmp_path):
     np.testing.assert_array_equal(
         epoch_seconds(open_measurement(tmp_path / "m", time=np.array([1.0, 2.5, 4.0])).time), [1, 2.5, 4]
     )
+    for far, unit in ((far, unit) for far in ("2300-01-01", "1500-01-01", "NaT") for unit in ("D", "s", "us")):
+        bad = np.array([far, "2020-01-01", "2020-01-02"], f"datetime64[{unit}]")
+        with pytest.raises(TimeError, match=r"for \S+\.tif is no time of the years"):
+            open_measurement(tmp_path / "m", time=bad)
     for bad, words in [(given[:2], "3 frames, but times of shape"), (given[::-1], "time runs backwards")]:
         with pytest.raises(TimeError, match=words):
             open_measurement(tmp_path / "m", time=bad)

@@ -15,7 +15,7 @@ import xarray as xr
 import xinsitu
 from xinsitu import schema
 from xinsitu.defaults import frames_per_block
-from xinsitu.errors import SchemaError, XinsituError, in_utf8, warn
+from xinsitu.errors import SchemaError, TimeError, XinsituError, in_utf8, warn
 from xinsitu.variables import as_frames
 
 from .conventions import from_file, to_file
@@ -190,6 +190,8 @@ def read_results(path: PathLike) -> xr.Dataset:
         raise SchemaError(f"{path}: holds no time axis, so it is no result of xinsitu")
     try:
         result = _loaded(lazy)
+    except TimeError as fault:
+        raise TimeError(f"{path}: {fault}") from None
     except XinsituError:
         raise
     except Exception as fault:  # noqa: BLE001 - as above

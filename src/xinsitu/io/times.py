@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xinsitu.clock import parse_stamps, utc_of
+from xinsitu.epoch import outside
 from xinsitu.errors import TimeError, warn
 from xinsitu.schema import microseconds_from_time
 
@@ -314,15 +315,16 @@ def _given(time: npt.NDArray[np.datetime64] | npt.NDArray[np.float64], readings:
             f"{readings.source}: {len(readings.frame)} frames, but times of shape {values.shape} were given"
         )
     if values.dtype.kind == "M":
-        utc = microseconds_from_time(values)
-        bad = np.isnat(values)
+        bad = np.isnat(values) | outside(values)
     elif values.dtype.kind in "iuf":
         bad = ~(np.abs(values) < _LAST_SECOND)  # what is no number is not below it either
-        utc = np.rint(np.where(bad, 0, values).astype("float64") * 1e6).astype("int64")
     else:
         raise TimeError(f"{readings.source}: times must be datetime64 or UNIX seconds, not {values.dtype}")
     if bad.any():
-        raise TimeError(f"{readings.source}: the time given for {readings.names[int(bad.argmax())]} is no time")
+        name = readings.names[int(bad.argmax())]
+        raise TimeError(f"{readings.source}: the time given for {name} is no time of the years 1678 to 2261")
+    dated = values.dtype.kind == "M"
+    utc = microseconds_from_time(values) if dated else np.rint(values.astype("float64") * 1e6).astype("int64")
     nothing = np.zeros(len(utc), dtype=bool)
     return TimeAxis(utc, nothing, nothing, "given", 1e-6)
 

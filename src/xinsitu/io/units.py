@@ -188,9 +188,10 @@ def moments_since(values: npt.NDArray[Any], units: str, calendar: str = "") -> n
     attributes = {"units": units, "calendar": calendar or "standard"}
     try:
         moments = xr.decode_cf(xr.Dataset({"time": ("time", values, attributes)}))["time"].values
+        known = moments.dtype.kind == "M" and not np.isnat(moments).any()
+        return microseconds_from_time(moments) if known else None
     except (ValueError, OverflowError, TypeError):
         return None
-    return microseconds_from_time(moments) if moments.dtype.kind == "M" and not np.isnat(moments).any() else None
 
 
 def are_seconds(values: npt.NDArray[Any]) -> bool:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.clock import from_local, utc_text
-from xinsitu.epoch import Moment, nanoseconds
+from xinsitu.epoch import Moment, in_nanoseconds, nanoseconds
 from xinsitu.errors import SchemaError, StitchError, TimeError
 from xinsitu.schema import UNKNOWN_ZONE, knows_utc, mid_exposure, require
 from xinsitu.values import FrameRange, Key
@@ -30,7 +30,7 @@ def times(sample: xr.DataArray | xr.Dataset) -> npt.NDArray[np.datetime64]:
     require(sample, dims=("time",))
     if "time" not in sample.coords or sample["time"].dtype.kind != "M":
         raise SchemaError("the coordinate 'time' must hold UTC times (datetime64); give the series one")
-    return np.asarray(sample["time"].values, dtype="datetime64[ns]")
+    return in_nanoseconds(sample["time"].values)
 
 
 def require_time_order(sample: xr.DataArray | xr.Dataset) -> None:

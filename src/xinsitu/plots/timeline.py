@@ -12,7 +12,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.clock import in_zone, moment
-from xinsitu.epoch import Moment, nanoseconds
+from xinsitu.epoch import Moment, in_nanoseconds, nanoseconds
 from xinsitu.errors import DocumentError, SchemaError, TimeError
 from xinsitu.physics.moments import time_of
 from xinsitu.schema import knows_utc, mid_exposure
@@ -93,7 +93,7 @@ def timeline(series: xr.Dataset, *, x: str = "elapsed", start: Moment | None = N
     """
     if x not in AXES:
         raise SchemaError(f"x is one of {', '.join(AXES)}, not {x!r}")
-    times = np.asarray(series["time"].values, dtype="datetime64[ns]")
+    times = in_nanoseconds(series["time"].values)
     if times.size == 0:
         raise SchemaError("the series has no frames to plot")
     source, zone = str(series.attrs.get("time_source", "")), str(series.attrs.get("time_zone", ""))

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xinsitu.errors import SchemaError
+from xinsitu.epoch import nanoseconds
+from xinsitu.errors import SchemaError, TimeError
 from xinsitu.kernels import Doubles, lines
 from xinsitu.physics.blocks import block_function
 from xinsitu.schema import SCALED, check_data, check_kind
@@ -293,8 +294,10 @@ def in_window(series: xr.DataArray, window: Window) -> xr.DataArray:
         if bound is None:
             continue
         try:
-            at = np.datetime64(bound, "ns") if axis.dtype.kind == "M" else bound
+            at = nanoseconds(np.datetime64(bound)) if axis.dtype.kind == "M" else bound
             inside &= (axis >= at) if lower else (axis <= at)
+        except TimeError:
+            raise
         except (TypeError, ValueError):
             what = "moments, such as np.datetime64(...)" if axis.dtype.kind == "M" else "numbers"
             raise SchemaError(f"the ends of a window are {what}, or None, not {bound!r}".replace("\n", " ")) from None

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from xinsitu.epoch import nanoseconds
 from xinsitu.errors import SchemaError
 from xinsitu.kernels import Doubles
 from xinsitu.kernels.least_squares import fit
@@ -170,7 +171,7 @@ def _zero(series: xr.DataArray, window: Window, first: float) -> float:
         return first
     time = series["time"].values if "time" in series.coords else np.arange(series.sizes["time"])
     if time.dtype.kind == "M":
-        return float((np.datetime64(window[0], "ns") - time[0]) / np.timedelta64(1, "ns")) * 1e-9
+        return float((nanoseconds(np.datetime64(window[0])) - time[0]) / np.timedelta64(1, "ns")) * 1e-9
     return float(window[0])
 
 
