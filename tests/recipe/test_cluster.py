@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from distributed.core import ConnectionPool
 
 import xinsitu as xi
 from xinsitu.cli import main
+from xinsitu.recipe import Measure
 from xinsitu.recipe import cluster as module
 from xinsitu.recipe.cluster import Cluster, computing
 from xinsitu.recipe.worker_questions import answer, objection, probes, versions
@@ -430,3 +432,42 @@ def test_a_loss_is_a_sentence_where_the_next_measurement_is_tried(fault, says):
         module._watched([], "tcp://far")(Lost(), {}, [])
     with pytest.raises(xi.XinsituError, match="tcp://far: worker 7 is another one; it joined meanwhile"):
         module._watched(["worker 7 is another one"], "tcp://far")(Lost(), {}, [])
+
+
+SAMPLE = """format = "xinsitu-recipe"
+version = 1
+sample = "0912"
+measurements = ["time1", "time2", "time3"]
+rois = "0912/rois.json"
+[reading]
+tz = "UTC"
+[output]
+result = "{name}.nc"
+"""
+
+
+@pytest.mark.parametrize("command", ["measure", "run"])
+def test_what_is_lost_is_said_once_and_what_was_done_stays(folder, tmp_path, monkeypatch, capsys, command):
+    sample, produce = tmp_path / "0912", Measure.produce
+    shutil.copytree(folder.parent, sample)
+    for number in (2, 3):
+        shutil.copytree(folder, sample / f"time{number}")
+    (tmp_path / "a.toml").write_text(SAMPLE.format(name="a"))
+    (tmp_path / "b.toml").write_text(SAMPLE.format(name="b"))
+
+    def lost_on_the_way(step):
+        if step.measurement.name == "time1":
+            return produce(step)
+        with module._losses_in_words("tcp://far"):
+            raise distributed.client.ClosedClientError("closed")
+
+    monkeypatch.setattr(Measure, "produce", lost_on_the_way)
+    monkeypatch.chdir(tmp_path)
+    given = {"measure": ["0912", "--rois", "0912/rois.json", "--tz", "UTC", "-o", "out/"], "run": ["a.toml", "b.toml"]}
+    assert main([command, *given[command]]) == 1
+    said = capsys.readouterr()
+    assert said.err.count("the scheduler was lost") == 1, said.err
+    assert "failed" not in said.err
+    done = [*(tmp_path / "out").glob("*.nc"), *tmp_path.glob(".*.parts/*.nc")]
+    assert [xi.read_results(path).sizes["time"] for path in done] == [40]
+    assert not [*tmp_path.glob("*.nc")]

@@ -29,7 +29,7 @@ from xinsitu.recipe.campaign import (
     recipes_in,
     write_summary,
 )
-from xinsitu.recipe.cluster import Cluster
+from xinsitu.recipe.cluster import Cluster, ClusterLost
 from xinsitu.recipe.recipe_file import SampleRecipe, read_recipe
 from xinsitu.recipe.rerun import differences, recipe_of
 
@@ -56,12 +56,16 @@ def run(words: argparse.Namespace) -> int:
     summary = (words.recipe[0] if words.recipe[0].is_dir() else Path()) / SUMMARY if single is None else None
     _check_together(samples, read, summary)
     rows: list[Row] = []
+    lost: ClusterLost | None = None
     with scheduler(words, frames_of(steps)) as where:
         for path, recipe in recipes:
             try:
                 if isinstance(recipe, Exception):
                     raise recipe
                 rows += _run_sample(recipe, path, words, where, read)
+            except ClusterLost as fault:
+                lost = fault
+                break
             except Exception as fault:
                 if single is not None:
                     raise
@@ -73,6 +77,8 @@ def run(words: argparse.Namespace) -> int:
         say_block(table([row.cells() for row in rows], COLUMNS))
         write_summary(rows, summary)
         say(f"wrote {summary.resolve()}")
+    if lost is not None:
+        raise lost
     if failed:
         names = ", ".join(f"{row.sample} {row.measurement}".removesuffix(" –") for row in failed)
         complain(f"error: {len(failed)} of {len(rows)} measurements failed: {names}")

@@ -20,7 +20,7 @@ from xinsitu.io.measurement import measurements_of
 from xinsitu.io.results import read_results, write_results
 from xinsitu.recipe import Measure
 from xinsitu.recipe.campaign import BEFORE, FAILED, MEASURED, SUMMARY, Row, check_summary, write_summary
-from xinsitu.recipe.cluster import Cluster
+from xinsitu.recipe.cluster import Cluster, ClusterLost
 from xinsitu.recipe.made_from import SOURCES, state_of
 from xinsitu.values import FrameRange
 
@@ -76,13 +76,13 @@ def measure(words: argparse.Namespace) -> int:
     if into is not None and len({sample_and_measurement(folder)[0] for folder in words.measurements}) > 1:
         check_summary(summary := into / SUMMARY)
     with scheduler(words, [*words.measurements, *calibrations(words)]) as where:
-        written: set[Path] = set()
-        told: set[str] = set()
-        rows = [_measure_row(step, words, into or Path(), written, told, where) for step in steps]
+        rows, lost = _rows(steps, words, into or Path(), where)
     say_block(table(rows, ("measurement", "frames", "result")))
     if summary is not None:
         write_summary([_summary(*row) for row in rows], summary)
         say(f"wrote {summary.resolve()}")
+    if lost is not None:
+        raise lost
     failed = [row[0] for row in rows if row[1] == "–"]
     if failed:
         complain(f"error: {len(failed)} of {len(rows)} measurements failed: {', '.join(failed)}")
@@ -101,6 +101,21 @@ def _bad_frames(words: argparse.Namespace) -> dict[Path, tuple[FrameRange, ...]]
     }
 
 
+def _rows(
+    steps: Sequence[Measure], words: argparse.Namespace, into: Path, where: Cluster
+) -> tuple[list[tuple[str, str, str]], ClusterLost | None]:
+    """Return a row for each measurement, as long as there is something to compute with, and why there is no more."""
+    written: set[Path] = set()
+    told: set[str] = set()
+    rows: list[tuple[str, str, str]] = []
+    for step in steps:
+        try:
+            rows.append(_measure_row(step, words, into, written, told, where))
+        except ClusterLost as lost:
+            return rows, lost
+    return rows, None
+
+
 def _measure_row(
     step: Measure, words: argparse.Namespace, into: Path, written: set[Path], told: set[str], where: Cluster
 ) -> tuple[str, str, str]:
@@ -109,6 +124,8 @@ def _measure_row(
         path, series = _measure_one(step, words, into, written, told, where)
     except _Done as done:
         return name, str(done.frames), f"{done.path}{_BEFORE}"
+    except ClusterLost:
+        raise
     except Exception as fault:  # noqa: BLE001 - whatever a library throws at one measurement, the others go on
         said = sentence(fault, name)
         complain(f"error: {said}")

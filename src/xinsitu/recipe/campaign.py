@@ -28,6 +28,7 @@ from xinsitu.io.tables import harmless
 from xinsitu.io.toml_text import toml_of
 
 from . import Fit, Measure, Parse, Radial, Recipe
+from .cluster import ClusterLost
 from .made_from import SOURCES, state_of
 from .recipe_file import FORMAT, SampleRecipe
 
@@ -170,6 +171,8 @@ def measured(
         row = Row(recipe.name, name_of(step), MEASURED)
         try:
             series, before = parts.produced(step)
+        except ClusterLost:
+            raise
         except Exception as fault:  # noqa: BLE001 - whatever a library throws at one measurement, the others go on
             return None, replace(row, state=FAILED, error=sentence(fault, name_of(step)))
         return series, replace(row, frames=series.sizes["time"], state=BEFORE if before else MEASURED)

@@ -37,6 +37,10 @@ CONNECTING = "10s"
 Say = Callable[[str], None]
 
 
+class ClusterLost(XinsituError):
+    """A cluster that computes nothing any more: whoever does one thing after the other has to stop."""
+
+
 # -- a cluster in use -------------------------------------------------------------------------------------------------
 
 
@@ -112,8 +116,8 @@ def _losses_in_words(where: str) -> Iterator[None]:
             f"{fault.last_worker.address}; they may need more memory (fewer threads each)"
         ) from None
     except (FutureCancelledError, ClosedClientError, CommClosedError, asyncio.CancelledError) as fault:
-        raise XinsituError(f"{where}: the scheduler was lost meanwhile ({type(fault).__name__}); start it again, "
-                           "and this command once more") from None  # fmt: skip
+        raise ClusterLost(f"{where}: the scheduler was lost meanwhile ({type(fault).__name__}); start it again, "
+                          "and this command once more") from None  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -213,12 +217,12 @@ def _asked(client: Client, looked_for: Mapping[str, int], say: Say) -> Iterator[
 def _watched(refused: list[str], where: str) -> Callable[..., Any]:
     """Return ``Client.get`` that gives nothing once a worker has joined that cannot be used: its tasks go anywhere.
 
-    A command that goes on with the next measurement has a sentence of the one that was computed when something went.
+    A command that goes on with the next measurement stops at :class:`ClusterLost`, which is said once.
     """
 
     def check() -> None:
         if refused:
-            raise XinsituError(f"{where}: {refused[0]}; it joined meanwhile, so nothing is computed")
+            raise ClusterLost(f"{where}: {refused[0]}; it joined meanwhile, so nothing is computed")
 
     def get(client: Client, graph: Any, keys: Any, **how: Any) -> Any:  # noqa: ANN401 - dask's own
         check()
