@@ -12,6 +12,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import dask
 import numpy as np
 import pandas as pd
 import pytest
@@ -271,3 +272,32 @@ def test_a_working_folder_that_was_removed_is_said(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError) as fault:
         os.path.abspath("a.tif")
     assert sentence(fault.value) == "the working folder (./) was removed; change to one that is there"
+
+
+def test_a_library_that_there_is_no_memory_for_is_no_fault_of_ours():
+    for text in ("libscipy_openblas.so: failed to map segment from shared object", "x.so: Cannot allocate memory"):
+        assert sentence(ImportError(text + "\nmore"), "time1") == f"time1: there is not enough memory ({text})"
+    assert "a fault of xinsitu" in sentence(ImportError("cannot import name 'x'"))
+
+
+def fault_of(action) -> Exception:
+    with pytest.raises(Exception) as caught:
+        action()
+    return caught.value
+
+
+@pytest.mark.parametrize(("name", "value"), [("num_workers", "x"), ("scheduler", "nobody"), ("pool", "x")])
+def test_settings_of_dask_that_it_cannot_work_with_are_named(monkeypatch, name, value):
+    delayed = dask.delayed(sum)([1, 2])
+    with dask.config.set({name: value}):
+        fault = fault_of(delayed.compute)
+    monkeypatch.setenv(f"DASK_{name.upper()}", value)
+    said = sentence(fault)
+    assert said.startswith(f"dask cannot work as it is set by DASK_{name.upper()}={value} (")
+    assert "fault of xinsitu" not in said
+
+
+def test_what_fails_in_our_code_under_dask_stays_a_fault_of_ours(monkeypatch):
+    monkeypatch.setenv("DASK_NUM_WORKERS", "2")
+    fault = fault_of(dask.delayed(table)(3, 4).compute)
+    assert "a fault of xinsitu" in sentence(fault)

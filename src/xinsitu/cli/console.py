@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import logging
 import os
 import re
 import shutil
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TextIO
@@ -20,12 +22,14 @@ def sentence(fault: Exception, about: object = None) -> str:
     """Return what is said of an error: ours as it is, one of the disc with its file, another with what it is about."""
     if isinstance(fault, XinsituError):
         return str(fault)
-    if isinstance(fault, MemoryError):
-        said = f"there is not enough memory ({fault})" if str(fault) else "there is not enough memory"
+    if isinstance(fault, MemoryError) or (isinstance(fault, ImportError) and _NO_ROOM.search(str(fault))):
+        said = f"there is not enough memory ({_first_line(fault)})" if str(fault) else "there is not enough memory"
         return said if about is None else f"{about}: {said}"
     if isinstance(fault, ValueError) and "embedded null" in str(fault):
         said = "a path in it holds the letter NUL, which no path does"
         return said if about is None else f"{about}: {said}"
+    if not isinstance(fault, OSError) and (settings := _settings_of(fault)):
+        return f"{settings} ({type(fault).__name__}: {_first_line(fault)})"
     if not isinstance(fault, OSError):
         said = f"{type(fault).__name__}: {fault} (this is a fault of xinsitu; --debug before the command shows where)"
         return said if about is None else f"{about}: {said}"
@@ -36,6 +40,28 @@ def sentence(fault: Exception, about: object = None) -> str:
         name = os.fsdecode(fault.filename) if isinstance(fault.filename, str | bytes | os.PathLike) else fault.filename
         return f"{name}: {said[:1].lower()}{said[1:]}"
     return said if about is None or os.sep in said else f"{about}: {said[:1].lower()}{said[1:]}"
+
+
+_NO_ROOM = re.compile("failed to map segment|cannot allocate|out of memory", re.IGNORECASE)
+"""What the loader of the system says of a library that there is no memory for."""
+_LIBRARIES = {"dask": "DASK_", "distributed": "DASK_", "numba": "NUMBA_"}
+"""Libraries that fail where their settings are none, and how variables that set them begin."""
+
+
+def _first_line(fault: Exception) -> str:
+    return next(iter(str(fault).splitlines()), "").rstrip(": ")
+
+
+def _settings_of(fault: Exception) -> str | None:
+    """Say that a library is set to what it cannot do, where it failed before it came to anything of ours."""
+    modules = [str(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(fault.__traceback__)]
+    known = [name for one in modules if (name := one.partition(".")[0]) in (*_LIBRARIES, "xinsitu")]
+    library = known[-1] if known else "xinsitu"
+    if library == "xinsitu":
+        return None
+    found = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith(_LIBRARIES[library])]
+    found += [] if library == "numba" else sorted(glob.glob(os.path.expanduser("~/.config/dask/*.y*ml")))
+    return f"{library} cannot work as it is set by {', '.join(found)}" if found else None
 
 
 def _has_working_folder() -> bool:
