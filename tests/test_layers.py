@@ -26,7 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("physics.reduction", "physics.samples"),
     ("physics.peaks",),
     ("recipe", "live", "plots", "simulate"),
-    ("app.network", "app.current", "app.data"),
+    ("app.network", "app.current", "app.server_log", "app.data"),
     ("app.preview",),
     ("app.state",),
     ("app.views",),

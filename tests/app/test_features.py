@@ -356,6 +356,30 @@ class TestRemembered:
         model.logbook.add_event("open")
         return model
 
+    @pytest.mark.thorough("frame")
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("frame", "7"),
+            ("colours", "none"),
+            ("limits", [1, 2, 3]),
+            ("further", "x"),
+            ("follow", "yes"),
+            ("smooth", 3),
+        ],
+    )
+    def test_a_view_of_which_one_part_is_refused_changes_nothing(self, make, name, value):
+        view = json.loads(view_text(self.changed(make)))
+        view["view"][name] = value
+        other = make("sample", correcting=Correcting(median=3))
+        before, heard = document(other), []
+        for part in other.parts:
+            part.param.watch(heard.append, [one for one in part.param if one != "name"])
+        with pytest.raises(xi.DocumentError, match=f"{name} cannot be"):
+            other.load(json.dumps(view))
+        assert document(other) == before
+        assert [one for one in heard if one.new != one.old] == []
+
     @pytest.mark.thorough
     def test_a_view_comes_back_as_it_was(self, make):
         model = self.changed(make)

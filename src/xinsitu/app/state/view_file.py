@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import param
+
 from xinsitu.app.data import beside
 from xinsitu.errors import DocumentError, XinsituError
 from xinsitu.io.documents import ROIS, VERSION
@@ -95,23 +97,30 @@ def restore(model: ExplorerModel, view: Mapping[str, Any]) -> None:
     bad = frame_ranges(view.get("bad_frames", []))
     parts = {name: _part(view.get("in_view", {}), name) for name in IN_VIEW}
     corrections = _corrections(model, view) if "correction" in view else model.view.corrections
+    wanted = _wanted(model, shown)
+    for name, value in wanted.items():
+        if _fits(model, name, value):
+            _try(model, name, value)
     if view.get("rois"):
         model.regions.load_rois(json.dumps({"format": ROIS, "version": VERSION, **view["rois"]}))
     model.view.corrections = corrections
     model.attenuation.param.update(changes=changes, proposals=proposals)
     model.logbook.events, model.numbers.bad_frames = events, bad
-    for name in SHOWN:
-        value = shown.get(name)
-        if name == "frame" and isinstance(value, int):
-            value = min(max(value, 0), model.view.n_frames - 1)
-        if isinstance(value, list):
-            value = tuple(value)
-        if value is not None and _fits(model, name, value):
-            _set(model, name, value)
+    for name, value in wanted.items():
+        if _fits(model, name, value):
+            setattr(model.part_with(name), name, value)
     model.view.param.update(**parts)
     if path := beside.results(model.source).get(str(view.get("compared", ""))):  # of those beside the frames only
         with contextlib.suppress(XinsituError):  # another file by now
             model.curves.open_result(path)
+
+
+def _wanted(model: ExplorerModel, shown: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is to be shown, in the order in which it is set, as the model has it."""
+    wanted = {name: shown[name] for name in SHOWN if shown.get(name) is not None}
+    if isinstance(wanted.get("frame"), int):
+        wanted["frame"] = min(max(wanted["frame"], 0), model.view.n_frames - 1)
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in wanted.items()}
 
 
 def _fits(model: ExplorerModel, name: str, value: Any) -> bool:  # noqa: ANN401 - JSON
@@ -152,12 +161,16 @@ def _part(parts: object, name: str) -> tuple[tuple[float, float], ...] | None:
     return pairs if sound else None
 
 
-def _set(model: ExplorerModel, name: str, value: object) -> None:
-    """Set a parameter; a value that it refuses is none of ours."""
-    try:
-        setattr(model.part_with(name), name, value)
-    except (ValueError, TypeError):
-        raise DocumentError(f"{name} cannot be {str(value)[:40]!r}") from None
+def _try(model: ExplorerModel, name: str, value: object) -> None:
+    """Set a parameter and put it back, which nobody hears of; a value that it refuses is none of ours."""
+    part = model.part_with(name)
+    before = getattr(part, name)
+    with param.discard_events(part):
+        try:
+            setattr(part, name, value)
+        except (ValueError, TypeError):
+            raise DocumentError(f"{name} cannot be {str(value)[:40]!r}") from None
+        setattr(part, name, before)
 
 
 class Remembered:
