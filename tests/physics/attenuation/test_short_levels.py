@@ -68,6 +68,25 @@ def test_a_single_frame_at_an_end_behind_one_that_is_half_way_is_flagged(last: b
         assert (111 if last else 0) in {frame for one in found.rejected for frame in one.doubtful}
 
 
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize(
+    ("level", "lone", "half"), [(400.0, 0.12, 0.55), (1000.0, 0.12, 0.62), (1000.0, 0.33, 0.6), (4000.0, 0.12, 0.6)]
+)
+def test_the_frame_half_way_to_a_single_one_at_an_end_is_flagged_with_it(
+    level: float, lone: float, half: float, last: bool
+) -> None:
+    """Its neighbours differ as much as it is off, as the one at the end is among them."""
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        rates = level * np.r_[lone, half, np.linspace(1.05, 1.0, 70)][:, None] * [1.0, 0.7, 0.4]
+        values = rng.poisson(rates)[:: -1 if last else 1].astype(float)
+        time = np.datetime64("2022-02-02", "ns") + np.arange(len(values)) * np.timedelta64(1, "s")
+        series = xr.Dataset({"intensity": (("time", "roi"), values)}, {"time": time, "roi": ["WZ", "ZB", "TW"]})
+        found = xi.find_attenuation_changes(series.assign(intensity_errors=np.sqrt(np.fmax(series.intensity, 1))))
+        assert not found
+        assert {frame for one in found.rejected for frame in one.doubtful} == ({70, 71} if last else {0, 1})
+
+
 @pytest.mark.parametrize("frames", [5, 60])
 def test_a_step_to_next_to_nothing_is_told_without_a_factor(frames: int) -> None:
     """Some 20 counts would be expected of a filter of a thousand; whether that is one or no beam nobody can say."""

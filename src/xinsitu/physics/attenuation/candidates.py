@@ -11,12 +11,13 @@ import xarray as xr
 
 from xinsitu.epoch import nanoseconds
 from xinsitu.errors import StitchError
+from xinsitu.kernels import Indices
 from xinsitu.physics.moments import frame_key, times
 from xinsitu.values import AttenuationChange
 
 from .broken_lines import PAUSE, REACH, Branch, Step, branch, relative_steps, step_between
 from .counts import NEAR, Counts, MedianBias, half_way_cost, settle
-from .factors import FactorEstimate, common_factor, smooth_noise
+from .factors import FactorEstimate, Floats, common_factor, smooth_noise
 from .passages import glides
 from .reports import RejectedChange, box_evidence, exposure_evidence, record_evidence
 from .transitions import FLICKERS, LONGEST, SHORT, Transition, is_level
@@ -30,6 +31,8 @@ ON_ITS_WAY = "longer than an attenuator moves"
 _BENDS = f"it bends, or takes {ON_ITS_WAY}"
 _BESIDE = 3
 """Frames on each side with which a single frame is compared."""
+_HALF_WAY = 3.0
+"""Standard deviations by which the frame beside a single one at an end is off where it is half way to it."""
 DUMP = 5
 """More frames than this without beam are a dump or a closed shutter, not an attenuator on its way."""
 _SHIFT, _CURVE, _CLEARLY = 6, 8, 5.0
@@ -290,31 +293,42 @@ class Search:
         self, *, least: float, threshold: float, known: Sequence[AttenuationChange | RejectedChange]
     ) -> list[RejectedChange]:
         """Name single frames that are far off the frames on both sides, in all ROIs: too short for a level."""
-        values, frames = self.counts.values, len(self.counts.values)
+        frames, positions = len(self.counts.values), self.counts.positions
         if frames <= 2 * _BESIDE:
             return []
-        noise = smooth_noise(values, self.counts.errors)
-        around = np.concatenate([np.arange(-_BESIDE, 0), np.arange(1, _BESIDE + 1)])
-        at = np.arange(frames)[:, None] + around
-        at = np.where(at < 0, at + 2 * _BESIDE + 1, np.where(at >= frames, at - 2 * _BESIDE - 1, at))
-        beside = np.ma.masked_invalid(values[at])  # (frame, beside, roi); what flags leave out is not zero
-        usual = np.ma.median(beside, axis=1).filled(np.nan)  # type: ignore[no-untyped-call] # NumPy has no types for it
-        spread = beside.std(axis=1).filled(np.nan)  # on a slope or at a step neighbours differ, too
-        away, weight = relative_steps(usual, values, 1.5 * noise**2 + spread**2, self.tolerance)
-        total = np.maximum(weight.sum(axis=1), 1e-300)
-        mean = (weight * away).sum(axis=1) / total
-        significance = np.abs(mean) * np.sqrt(total)
+        away, significance = self._from_beside(np.arange(frames), np.arange(frames))
         own = max(1.0, 1.4826 * float(np.median(significance)))
-        off = np.flatnonzero((significance > threshold * own) & (np.abs(mean) > 1 - np.exp(-least)))
-        axis = times(self.sample)[self.counts.positions]
+        off = np.flatnonzero((significance > threshold * own) & (away > 1 - np.exp(-least)))
+        axis = times(self.sample)[positions]
         told = [(one.before, one.after) for one in known if isinstance(one, AttenuationChange) or one.doubtful]
+        lone = [frame for frame in map(int, off) if not any(first <= axis[frame] <= last for first, last in told)]
+        named = {frame for one in known if isinstance(one, RejectedChange) for frame in one.doubtful}
+        named |= {int(positions[frame]) for frame in lone}
+        for end, beside in ((0, 1), (frames - 1, frames - 2)):
+            if positions[end] in named and positions[beside] not in named and frames > 2 * _BESIDE + 1:
+                significance[[beside]] = self._from_beside(np.array([beside]), np.delete(np.arange(frames), end))[1]
+                lone += [beside] if significance[beside] > _HALF_WAY * own else []
         return [
             self.rejected(
                 max(0, frame - 1), min(frames - 1, frame + 1), None, float(significance[frame]), _TOO_SHORT, [frame]
             )
-            for frame in map(int, off)
-            if not any(before <= axis[frame] <= after for before, after in told)
+            for frame in lone
         ]
+
+    def _from_beside(self, frames: Indices, among: Indices) -> tuple[Floats, Floats]:
+        """By which part frames are off the ones on both sides of them among some, and how significant that is."""
+        values, last = self.counts.values, len(among) - 1
+        noise = smooth_noise(values, self.counts.errors)[frames]
+        around = np.concatenate([np.arange(-_BESIDE, 0), np.arange(1, _BESIDE + 1)])
+        at = np.searchsorted(among, frames)[:, None] + around
+        at = np.where(at < 0, at + 2 * _BESIDE + 1, np.where(at > last, at - 2 * _BESIDE - 1, at))
+        beside = np.ma.masked_invalid(values[among[at]])  # (frame, beside, roi); what flags leave out is not zero
+        usual = np.ma.median(beside, axis=1).filled(np.nan)  # type: ignore[no-untyped-call] # NumPy has no types for it
+        spread = beside.std(axis=1).filled(np.nan)  # on a slope or at a step neighbours differ, too
+        away, weight = relative_steps(usual, values[frames], 1.5 * noise**2 + spread**2, self.tolerance)
+        total = np.maximum(weight.sum(axis=1), 1e-300)
+        mean = np.abs((weight * away).sum(axis=1) / total)
+        return mean, mean * np.sqrt(total)
 
     def rejected(
         self,
