@@ -112,6 +112,17 @@ def test_widths_are_right_or_flagged(kind, counts, recipe):
         assert not told
 
 
+@pytest.mark.parametrize(("counts", "most"), [(2500, 1.18), (3500, 1.13)])
+def test_widths_of_few_bins_scatter_as_stated(counts, most):
+    """The height is that of the highest bin: which one that is adds to the error."""
+    scatter = []
+    for full in (5.0, 5.5, 6.0):
+        peak = counts * np.outer(gaussian(ROWS, 38.4, 2.0), lorentzian(COLUMNS, 43.6, full / 2))
+        series = xi.measure(frames_of(peak + 2.0, frames=800), ROIS).sel(roi="S")
+        scatter.append(float(series.fwhm_x.std() / series.fwhm_x_errors.median()))
+    assert np.mean(scatter) < most
+
+
 def test_two_peaks_of_one_height_are_flagged():
     """Which of the two is the highest is decided by the noise."""
     along_y, _ = SHAPES["gaussian"]

@@ -15,8 +15,9 @@ from .roi_sums import Sums
 NOISY_PEAK, FEW_BINS = 11.0, 5.5
 """A profile whose peak is below this many standard errors of one of its bins has no trustworthy width; one that is
 wider than so many bins has more of them to go by, and its peak counts for more by the root of the ratio."""
-WINDOWS = 1.03
-"""What windows that are chosen by the noise add to the error of a width; from simulation."""
+WINDOWS, HIGHEST = 1.05, 1.08
+"""What the choice of windows, and that of the highest bin among several, adds to the error of a width; from simulation,
+the middle of what Gaussians and Lorentzians ask for."""
 
 
 def width_of(
@@ -43,7 +44,8 @@ def width_of(
     by_bin = found.width_by_bin if plan.smooth is None else kernels.running_mean(found.width_by_bin, plan.smooth)
     square = np.einsum("ni,ni,ni->n", by_bin, by_bin, variance)
     one_bin = np.count_nonzero(found.height_by_bin, axis=1) <= 1  # the height is that of the highest bin
-    square[one_bin] -= np.square(by_bin[each, found.peak])[one_bin] * _tamed(found, variance, one_bin)
+    rivals = _rivals(found, variance, one_bin)
+    square -= np.square(by_bin[each, found.peak]) * variance[each, found.peak] * (1 - 1 / np.sqrt(rivals))
     for lag, shared in enumerate(together, start=1):
         both = np.sqrt(variance[:, lag:] * variance[:, :-lag]) * shared[:, lag:]
         square += 2 * np.einsum("ni,ni,ni->n", by_bin[:, lag:], by_bin[:, :-lag], both)
@@ -57,7 +59,7 @@ def width_of(
             square += np.einsum("ni,ni->n", by_bin, pixels) ** 2 * base_variance / kernels.edge_base(pixels) ** 2
     width, error = found.width, np.sqrt(np.maximum(square, 0))
     if not plan.median:
-        error = np.where(one_bin, error, WINDOWS * error)
+        error *= np.where(one_bin, 1 + (HIGHEST - 1) * np.minimum(rivals - 1, 1), WINDOWS)
     noise = np.sqrt(variance[each, found.peak] / (plan.smooth or 1))
     if plan.smooth is not None:
         plain = kernels.without_running_mean(width, plan.smooth)
@@ -80,14 +82,15 @@ def _unmeasured(profile: Doubles, base: Doubles) -> tuple[Doubles, Doubles, kern
     return nothing, nothing, flags, np.full(len(profile), np.inf)
 
 
-def _tamed(found: kernels.HalfMaximum, variance: Doubles, some: kernels.Bools) -> Doubles:
-    """Return what the highest bin's variance lacks for being the highest of ``m`` of much the same height.
+def _rivals(found: kernels.HalfMaximum, variance: Doubles, some: kernels.Bools) -> Doubles:
+    """Return how many bins are much as high as the highest one, where that is the height of some profiles, else 1.
 
-    It scatters less than one bin, by ``1 / sqrt(m)`` in variance.
+    The highest of ``m`` scatters less than one bin, by ``1 / sqrt(m)`` in variance.
     """
     profile, noise = found.profile[some], variance[some, found.peak[some]]
-    rivals = kernels.rivals(profile, profile.max(axis=1, initial=-np.inf), np.sqrt(noise))
-    return np.asarray(noise * (1 - 1 / np.sqrt(rivals)))
+    rivals = np.ones(len(some))
+    rivals[some] = kernels.rivals(profile, profile.max(axis=1, initial=-np.inf), np.sqrt(noise))
+    return rivals
 
 
 def _noise(
