@@ -73,7 +73,7 @@ class Kernel:
         return self._run(raw, boxes, number, scale, shared, out=out.ctypes.data, columns=out.strides[0] // out.itemsize)
 
     def correct(
-        self, out: Floats, raw: Frames, boxes: Sequence[Box], scale: Doubles | None, shared: float | None
+        self, out: Floats, raw: Frames | InFiles, boxes: Sequence[Box], scale: Doubles | None, shared: float | None
     ) -> tuple[Bools, Doubles]:
         """Correct whole frames into float32; returns which of them are left to NumPy, and the background of each.
 

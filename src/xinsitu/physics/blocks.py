@@ -22,7 +22,7 @@ from dask.system import CPU_COUNT
 from xinsitu.defaults import CHUNK_BYTES, frames_per_block
 from xinsitu.errors import SchemaError
 
-from .stored import Columns, Stored
+from .stored import Columns, Stored, runs
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +78,7 @@ Functions = tuple[
     Callable[..., npt.NDArray[np.float64]], Callable[..., npt.NDArray[np.bool_]], Callable[..., npt.NDArray[np.float64]]
 ]
 """Of pixels, of pixels that lie in files, and of rows of numbers."""
+Values = tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
 
@@ -132,6 +133,7 @@ def over_blocks(
     dtype: npt.DTypeLike,
     shared: Any = None,  # noqa: ANN401 - any plain value, or a dask collection that becomes one
     called: str | None = None,
+    in_files: Callable[..., Values] | None = None,
 ) -> Any:  # noqa: ANN401 - a NumPy or a dask array; xarray takes both
     """Apply ``function(frames, per_frame, plan=plan, shared=shared)`` to every block of an image ``(time, y, x)``.
 
@@ -152,10 +154,34 @@ def over_blocks(
         A value that all blocks need.
     called
         What the names of the blocks of a lazy result begin with; None: as the function.
+    in_files
+        Does what ``function`` does to :class:`~xinsitu.kernels.compiled.InFiles`; returns the result, and which frames
+        are left.
     """
     if image.chunks is None:
         return _at_once(function, image, per_frame, plan, tail=tail, dtype=dtype, shared=shared)
     data = image.data
+    stored = Stored.behind(image) if in_files is not None else None
+    if stored is not None and stored.file_per_frame:
+        return da.blockwise(
+            _of_files,
+            "tyx",
+            da.from_array(np.column_stack([stored.frames, per_frame]), chunks=(data.chunks[0], -1)),
+            "tk",
+            array=dask.delayed(stored.array, name=f"stored-{stored.key}", traverse=False),
+            part=(stored.rows, stored.columns),
+            functions=(function, in_files),
+            plan=dask.delayed(
+                plan, name=f"plan-{function.__name__.strip('_')}-{plan.fingerprint[:16]}", traverse=False
+            ),
+            shared=shared,
+            new_axes={"y": tail[0], "x": tail[1]},
+            dtype=np.dtype(dtype),
+            meta=np.empty((0, 0, 0), dtype=dtype),
+            token=called,
+            concatenate=True,
+            align_arrays=False,
+        )
     name = f"{function.__name__.strip('_')}-{plan.fingerprint[:16]}"
     return da.blockwise(
         function,
@@ -173,6 +199,27 @@ def over_blocks(
         concatenate=True,
         align_arrays=False,
     )
+
+
+def _of_files(
+    told: npt.NDArray[np.float64],
+    *,
+    array: Any,  # noqa: ANN401 - indexed as NumPy's are
+    part: tuple[slice, Columns],
+    functions: tuple[Callable[..., npt.NDArray[Any]], Callable[..., Values]],
+    plan: Plan,
+    shared: Any,  # noqa: ANN401
+) -> npt.NDArray[Any]:
+    """Work on frames while they are read; those that are left are read first."""
+    function, in_files = functions
+    frames, per_frame = told[:, 0].astype(np.int64), told[:, 1:]
+    files = Stored.in_files(array, frames, part)
+    if files is None:
+        return function(Stored.read(array, frames, part), per_frame, plan=plan, shared=shared)
+    result, left = in_files(files, per_frame, plan=plan, shared=shared)
+    for run in runs(left):
+        result[run] = function(Stored.read(array, frames[run], part), per_frame[run], plan=plan, shared=shared)
+    return result
 
 
 def over_batches(
@@ -296,24 +343,12 @@ def _of_batch(
     files = Stored.in_files(array, frames, part)
     if files is not None:
         left = in_files(files, per_frame, plan=near, shared=shared, out=rows)
-    for run in _runs(left):
+    for run in runs(left):
         for piece in _slices(run.stop - run.start, together):
             some = slice(run.start + piece.start, run.start + piece.stop)
             raw = Stored.read(array, frames[some], part)
             pixels(raw, per_frame[some], plan=near, shared=shared, out=rows[some])
     return algebra(rows, per_frame, plan=plan, shared=shared)
-
-
-def _runs(which: npt.NDArray[np.bool_]) -> Iterator[slice]:
-    """Where something holds for one after the other.
-
-    Examples
-    --------
-    >>> list(_runs(np.array([True, True, False, True])))
-    [slice(0, 2, None), slice(3, 4, None)]
-    """
-    turns = np.flatnonzero(np.diff(which, prepend=False, append=False)).tolist()
-    return (slice(first, behind) for first, behind in zip(turns[::2], turns[1::2], strict=True))
 
 
 def in_one_piece(values: Any) -> Any:  # noqa: ANN401 - NumPy or dask

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from operator import getitem
 from typing import Any
@@ -141,3 +141,15 @@ def _cut_out(graph: Mapping[Any, Any], key: Any) -> tuple[Any, list[tuple[slice,
 def _of_range(size: int, cuts: list[slice]) -> range:
     """Positions that cuts, one after the other, leave of an axis."""
     return functools.reduce(lambda left, cut: left[cut], cuts, range(size))
+
+
+def runs(which: npt.NDArray[np.bool_]) -> Iterator[slice]:
+    """Where something holds for one after the other.
+
+    Examples
+    --------
+    >>> list(runs(np.array([True, True, False, True])))
+    [slice(0, 2, None), slice(3, 4, None)]
+    """
+    turns = np.flatnonzero(np.diff(which, prepend=False, append=False)).tolist()
+    return (slice(first, behind) for first, behind in zip(turns[::2], turns[1::2], strict=True))

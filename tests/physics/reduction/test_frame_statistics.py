@@ -220,13 +220,14 @@ def test_what_the_kernel_is_for_is_done_by_it(monkeypatch):
 
 @pytest.fixture
 def in_files(tmp_path):
-    """Write frames as TIFF, and open them; frame 3 holds a number that a float does not, frame 5 bad pixels."""
+    """Open frames in TIFF files; number 3 holds a number that no float holds, 5 bad pixels, 7 no background."""
 
     def written(kind, number=9):
         frames = np.random.default_rng(4).poisson(30, (number, 40, 50)).astype(kind)
         if kind != "uint16":
             frames[3, 20, 20] = 2**24 + 1
         frames[5, 10:12, 20] = np.iinfo(kind).max if kind[0] == "u" else -1
+        frames[7, :6, :21] = 0
         for place, frame in enumerate(frames):
             tifffile.imwrite(tmp_path / f"run_{place:05d}.tif", frame, datetime="2015:02:03 10:11:12", metadata=None)
         return xi.open_measurement(tmp_path, instrument="generic", tz="UTC", order_error="ignore")
@@ -238,9 +239,10 @@ IN_FILES = [xi.Roi("a", (8, 30), (5, 16), background=("edge",)), xi.Roi("b", (10
 
 
 @needs_kernel
+@pytest.mark.filterwarnings("ignore:the background is zero")
 @pytest.mark.parametrize("kind", ["int32", "uint32", "uint16"])
 @pytest.mark.parametrize("mode", [None, "subtract", "divide"])
-def test_frames_in_files_are_read_as_they_are_summed(in_files, monkeypatch, kind, mode):
+def test_frames_in_files_are_read_as_they_are_summed_and_corrected(in_files, monkeypatch, kind, mode):
     """All but those that the kernel does not know; the bits are those of frames in memory."""
     scan = in_files(kind)
     region = None if mode is None else xi.Background(y=(0, 5), x=(0, 20), mode=mode)
@@ -258,7 +260,12 @@ def test_frames_in_files_are_read_as_they_are_summed(in_files, monkeypatch, kind
         found = xi.measure(scan.isel(time=some), IN_FILES, correction=recipe).compute()
         expected = xi.measure(loaded.isel(time=some), IN_FILES, correction=recipe)
         xr.testing.assert_identical(found.drop_vars("remarks"), expected.drop_vars("remarks"))
-        assert read == ([3] if kind != "uint16" and 3 in range(9)[some] else [])
+        left = [3] if kind != "uint16" and 3 in range(9)[some] else []
+        assert read == left
+        del read[:]
+        corrected = [xi.correct(one.isel(time=some).image, recipe).values for one in (scan, loaded)]
+        np.testing.assert_array_equal(*(values.view("uint32") for values in corrected))  # NaN says why it is one
+        assert read == left
 
 
 @needs_kernel
@@ -268,6 +275,8 @@ def test_a_file_that_changed_is_never_summed(in_files, tmp_path):
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(FrameChanged, match=r"00004\.tif: the file changed after the measurement was opened"):
         xi.measure(scan, IN_FILES).compute()
+    with pytest.raises(FrameChanged, match=r"00004\.tif: the file changed after the measurement was opened"):
+        xi.correct(scan, xi.Correction(median=3)).compute()
     path.unlink()
     with pytest.raises(FrameChanged, match=r"00004\.tif: the file was removed"):
         xi.measure(scan, IN_FILES).compute()

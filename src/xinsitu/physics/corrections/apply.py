@@ -252,6 +252,7 @@ def _applied(
         dtype=dtype,
         shared=ready.shared,
         called=called,
+        in_files=framewise.correct_in_files,
     )
     result = _labelled(image, values, correction).assign_attrs(reference_of(data, image, correction))
     divides = plan.counts and plan.mode == "divide"

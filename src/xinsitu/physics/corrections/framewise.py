@@ -229,13 +229,8 @@ def correct_block(
 
     A frame that could not be read, or has no background to be divided by, is NaN and marked as such.
     """
-    result = np.empty(raw.shape, dtype=plan.dtype)
     unread, dark = kernels.marked(raw, kernels.UNREAD), kernels.marked(raw, kernels.DARK)
-    left, levels = np.ones(len(raw), dtype=bool), np.full(len(raw), np.nan)
-    if compiles(raw, plan) and plan.dtype == np.float32:
-        kernel = kernel_for(plan, raw.shape[1:], raw.dtype)
-        factor = per_frame[:, SCALE] if plan.scaled else None
-        left, levels = kernel.correct(result, raw, plan.boxes or (), factor, shared if plan.needs_mean else None)
+    result, left, levels = _by_kernel(raw, per_frame, plan, shared)
     for number in np.flatnonzero(left & ~unread & ~dark).tolist():
         one = slice(number, number + 1)
         values, level = corrected(raw[one], plan, per_frame[one], shared)
@@ -248,6 +243,29 @@ def correct_block(
         if lost.any():
             result[lost] = kernels.lost(plan.dtype, why)
     return result
+
+
+@block_function
+def correct_in_files(
+    files: compiled.InFiles, per_frame: Doubles, *, plan: Steps, shared: float | None = None
+) -> tuple[kernels.Floats, kernels.Bools]:
+    """All steps on frames that are read one by one; returns which of them are left to :func:`correct_block`."""
+    result, left, levels = _by_kernel(files, per_frame, plan, shared)
+    if plan.boxes is not None and plan.mode == "divide":
+        result[~left & (levels <= 0)] = kernels.lost(plan.dtype, kernels.DARK)
+    return result, left
+
+
+def _by_kernel(
+    raw: kernels.Frames | compiled.InFiles, per_frame: Doubles, plan: Steps, shared: float | None
+) -> tuple[kernels.Floats, kernels.Bools, Doubles]:
+    """Frames corrected by the kernel, which of them are left to NumPy, and the background of each."""
+    result = np.empty(raw.shape, dtype=plan.dtype)
+    if not (compiles(raw, plan) and plan.dtype == np.float32):
+        return result, np.ones(len(raw), dtype=bool), np.full(len(raw), np.nan)
+    kernel = kernel_for(plan, raw.shape[1:], raw.dtype)
+    factor = per_frame[:, SCALE] if plan.scaled else None
+    return result, *kernel.correct(result, raw, plan.boxes or (), factor, shared if plan.needs_mean else None)
 
 
 def compiles(raw: kernels.Frames | compiled.InFiles, steps: Steps) -> bool:
