@@ -60,6 +60,24 @@ def test_slopes_and_their_errors_are_those_of_least_squares():
     assert row.slope_errors.item() == pytest.approx(np.sqrt(covariance[0, 0] * max(reduced, 1)), rel=1e-9)
 
 
+@pytest.mark.thorough
+@pytest.mark.parametrize(("level", "rate", "frames"), [(30.0, 1.5, 14), (4000.0, 30.0, 8)])
+def test_slopes_of_runs_differ_by_as_much_as_is_stated(level, rate, frames):
+    """Counts of two runs in 400 ROIs, one of which grows twice as fast, with their own errors."""
+    rng, seconds = np.random.default_rng(4), np.arange(frames)
+    runs = {}
+    for name, growth in (("a", rate), ("b", 2 * rate)):
+        counts = rng.poisson(level + growth * seconds[:, None], (frames, 400)).astype(float)
+        axes = {"time": START + seconds * SECOND, "roi": [f"R{number}" for number in range(400)]}
+        variables = {"intensity": (("time", "roi"), counts), "intensity_errors": (("time", "roi"), counts**0.5)}
+        runs[name] = xr.Dataset(variables, axes)
+    slopes = compare(runs).slopes.sel(quantity="intensity")
+    first, second = slopes.slope.transpose("sample", "roi").values
+    pulls = (second - first - rate) / np.hypot(*slopes.slope_errors.transpose("sample", "roi").values)
+    assert 0.85 < pulls.std() < 1.15
+    assert abs(pulls.mean()) < 0.2
+
+
 def test_the_error_of_a_factor_is_carried_by_the_slope():
     levels = np.r_[np.full(20, 1000.0), np.full(20, 100.0)]
     sample = step(levels, errors=levels[:, None] * 1e-6)
