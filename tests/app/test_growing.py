@@ -300,7 +300,7 @@ def test_of_a_frame_that_was_written_anew_nothing_before_it_is_read_again(tmp_pa
 
 
 @pytest.mark.thorough
-def test_of_frames_that_were_written_anew_those_before_are_not_measured_again(tmp_path, monkeypatch):
+def test_of_frames_that_were_written_anew_no_other_is_measured_again(tmp_path, monkeypatch):
     """Numbers and kymograph; also of frames that came in between, and of two such looks in a row."""
     measured, summed, plain, sums = [], [], measuring.rows_of, cutouts.profiles
     monkeypatch.setattr(measuring, "rows_of", lambda fit: (measured.append(fit.image.sizes["time"]), plain(fit))[1])
@@ -328,8 +328,8 @@ def test_of_frames_that_were_written_anew_those_before_are_not_measured_again(tm
         xr.testing.assert_equal(model.numbers.measured().drop_vars("remarks"), expected.drop_vars("remarks"))
         whole = Kymograph.of(model.cutouts.kymograph_request())
         np.testing.assert_array_equal(view._found.values, whole.values)
-    assert measured == [58, 9, 22, 32]
-    assert summed == [9, 59, 22, 62, 32, 62]
+    assert measured == [58, 1, 4, 1]
+    assert summed == [1, 59, 4, 62, 1, 62]
     store.release()
 
 
@@ -452,6 +452,35 @@ def test_numbers_follow_frames_that_are_still_being_read(tmp_path):
         session.poll()
         session.close()
     assert asked == [50, 55, 57]
+
+
+@pytest.mark.thorough
+def test_curves_go_before_the_kymograph(tmp_path):
+    write(tmp_path, range(20))
+    store = FrameStore(open_source(tmp_path, reading=READING))
+    look(store)
+    with ThreadPoolExecutor(1) as pool:
+        session, rested = Session(ExplorerModel(store, rois=ROIS), Document(), pool), []
+        session.rest = lambda: rested.append(store.n_frames)
+        session.poll()
+        session.poll()
+        assert not session.measuring.idle
+        assert rested == []
+        session.measuring._waiting = session.measuring._wanted = False  # they are there
+        for _ in range(3):
+            session.poll()
+        assert rested == [20]
+        write(tmp_path, [20])
+        look(store)
+        session.poll()
+        session.measuring._waiting = session.measuring._wanted = False
+        session.poll()
+        assert rested == [20]  # a moment later
+        session._rest_at = 0.0
+        session.poll()
+        assert rested == [20, 21]
+        session.close()
+    store.release()
 
 
 def test_what_all_frames_share_is_reckoned_where_they_are_read_lazily():

@@ -19,6 +19,8 @@ from xinsitu.plots.images import Show, changes
 from xinsitu.schema import image_of
 from xinsitu.values import Roi, RoiSet
 
+from .marks import Marks, places_of, taken
+
 Doubles = npt.NDArray[np.float64]
 DetectorAxis = Literal["y", "x"]
 ALONG: tuple[DetectorAxis, DetectorAxis] = ("y", "x")
@@ -94,12 +96,10 @@ class KymographRequest:
     """All ROIs, as one may be another's background."""
     factors: Doubles | None = None
     """What the counts of each frame are multiplied by; None: nothing. NaN where nobody knows."""
-    version: int = 0
-    """Of the frames, as :meth:`.FrameStore.same_since` takes it."""
+    marks: Marks | None = None
+    """Of each frame; None: nobody asks again."""
     before: Kymograph | None = None
-    """One that was made before: of the same ROI its profiles are taken over."""
-    same: int | None = None
-    """Of how many frames, from the first one on, as these are what they were; None: of all."""
+    """One that was made before: of the same ROI its profiles of the same frames are taken over."""
 
     @property
     def key(self) -> tuple[object, ...] | None:
@@ -127,7 +127,7 @@ class Kymograph:
     signed: bool
     edges: npt.NDArray[np.int64] | None = None
     key: tuple[object, ...] | None = None
-    version: int = 0
+    marks: Marks | None = None
     profiles: Doubles = field(default_factory=lambda: np.empty((0, 0)))
     """As they were summed, of every frame, ``(time, bin)``."""
 
@@ -137,12 +137,21 @@ class Kymograph:
         roi, own = request.roi, {"y": (0, 2), "x": (2, 4)}.get(request.along)
         n_frames, before, key = request.data.sizes["time"], request.before, request.key
         same = before is not None and key is not None and before.key == key
-        first = min(len(before.profiles[: request.same]), n_frames - 1) if before is not None and same else 0
-        new = request.data.isel(time=slice(first, None))
+        places = np.full(n_frames, -1)
+        if before is not None and same and before.marks is not None and request.marks is not None:
+            places = places_of(request.marks, before.marks)
+        if (places >= 0).all():
+            places[-1] = -1  # one is looked at, for its axis
+        lacking = np.flatnonzero(places < 0)
+        image = image_of(request.data)
+        new = request.data.drop_vars("image").isel(time=lacking)
+        new = new.assign(image=image if len(lacking) == n_frames else taken(image, lacking))
         found = profiles(new, roi, along=request.along, rois=request.rois, correction=request.correction)
         profile = whole = np.asarray(found.compute().values)
-        if before is not None and first:
-            profile = whole = np.concatenate([before.profiles[:first], profile])
+        if before is not None and len(lacking) < n_frames:
+            whole = np.empty((n_frames, profile.shape[1]))
+            whole[places >= 0], whole[lacking] = before.profiles[places[places >= 0]], profile
+            profile = whole
         if request.factors is not None:
             known = np.full(len(profile), np.nan)
             known[: len(request.factors)] = request.factors[: len(profile)]
@@ -155,7 +164,7 @@ class Kymograph:
         ends = float(axis[0]) - half, float(axis[-1]) + half
         edges = None if request.boxes is None or own is None else request.boxes[:, slice(*own)]
         drawn = values.T.astype("float32")
-        return cls(drawn, left, right, axis, ends, request.show != "values", edges, key, request.version, whole)
+        return cls(drawn, left, right, axis, ends, request.show != "values", edges, key, request.marks, whole)
 
 
 def corrected_box(data: xr.Dataset, roi: Roi, correction: Correction | None) -> xr.DataArray:

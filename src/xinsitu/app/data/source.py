@@ -49,6 +49,8 @@ class Source:
         Opens everything again, with what has come since.
     kept
         Frames, from the first one on, whose files are as they were when it was opened before; None: nobody knows.
+    states
+        Name, size and modification time of the file of each frame; empty where frames are not files of their own.
     """
 
     data: xr.Dataset
@@ -60,6 +62,7 @@ class Source:
     left_out: tuple[str, ...] = ()
     reopen: Callable[[], Source] | None = field(default=None, compare=False)
     kept: int | None = None
+    states: tuple[tuple[object, ...], ...] = field(default=(), repr=False, compare=False)
 
     @property
     def several(self) -> bool:
@@ -190,10 +193,13 @@ class _Growing:
         if self._come:
             snapshot = self._frames.in_order(self._shown)
             with without(r"left out, .* files in all"):  # what is bad now may still be being written
-                part, _ = self._frames.open(snapshot)
+                part, names = self._frames.open(snapshot)
             self._shown = max(self._shown, *(file.number for file in snapshot.files[-1:]))
             kept = None if first else self._frames.tail(self._come, 0).place
-            self._last, self._come = replace(self._last, data=part, parts=(part,), reopen=self), []
+            known = snapshot.states
+            alike = len(names) == part.sizes["time"]
+            states = tuple((name, known.get(name)) for name in names) if alike else ()
+            self._last, self._come = replace(self._last, data=part, parts=(part,), reopen=self, states=states), []
         self._last = replace(self._last, kept=kept)
         return self._last
 

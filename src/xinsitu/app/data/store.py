@@ -22,6 +22,7 @@ from xinsitu.physics.corrections.apply import Correction, correct
 from xinsitu.schema import image_of
 from xinsitu.variables import held_elsewhere
 
+from .marks import Marks
 from .memory import give_back
 from .single_frames import Alone
 from .source import Source
@@ -61,8 +62,8 @@ class FrameStore:
         # whether the data came in memory already; xarray has no question that does not load
         self._resident = isinstance(image_of(self.data).variable._data, np.ndarray)
         self.faults: dict[int, str] = {}
-        self.note = ""
-        self._same: tuple[int, ...] = ()
+        self.note, self.version = "", 0  # how often frames that were there have become others
+        self._marks, self._given = np.arange(self.n_frames), self.n_frames
         self._memory, self._folder = memory, folder
         self._blocks: list[npt.NDArray[Any]] = []
         self._tiles: list[Tiles] = []
@@ -101,15 +102,6 @@ class FrameStore:
         """Whether the frames are too many for the memory."""
         return not self._resident and image_of(self.data).nbytes > self._memory
 
-    @property
-    def version(self) -> int:
-        """How often frames that were there have become others."""
-        return len(self._same)
-
-    def same_since(self, version: int) -> int | None:
-        """Return how many frames, from the first one on, are as they were in a version; None: all of them."""
-        return self._same[version] if version < len(self._same) else None
-
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -144,8 +136,7 @@ class FrameStore:
 
     def _end_reading(self) -> None:
         self._stop.set()
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
+        if (thread := self._thread) is not None and thread is not threading.current_thread():
             thread.join(timeout=30)
 
     def _cut(self, frames: int) -> None:
@@ -238,8 +229,7 @@ class FrameStore:
         try:
             return np.asarray(image[time].values)
         except (XinsituError, OSError) as error:
-            if time.stop - time.start > 1:  # many of which one is bad are read in a few pieces
-                middle = (time.start + time.stop) // 2
+            if (middle := (time.start + time.stop) // 2) > time.start:  # of many one may be bad: few pieces are read
                 halves = slice(time.start, middle), slice(middle, time.stop)
                 return np.concatenate([self._read(half, y, x) for half in halves])
             self.faults[time.start] = str(error)
@@ -268,29 +258,48 @@ class FrameStore:
             return 0
         if same < known:
             self._end_reading()
+        marks = self._marked(source, same)
         with self._lock:  # who asks for version and frames meanwhile gets those of one moment
             if same < known:
                 self._cut(same)
-                self._same = (*(min(same, one) for one in self._same), same)
-            self.source, self.data = source, new
+                self.version += 1
+            self.source, self.data, self._marks = source, new, marks
         if self._wanted:  # nobody looks otherwise, and whoever comes starts it
             self.start()
         give_back()
         return come - known
 
+    def _marked(self, source: Source, same: int) -> Marks:
+        """Mark frames: as before the first ones, and those behind whose files are as they were."""
+        come = int(source.data.sizes["time"])
+        marks = np.arange(self._given, self._given + come)
+        self._given += come
+        marks[:same] = self._marks[:same]
+        if self.source.states:
+            before = zip(self.source.states[same:], self._marks[same:].tolist(), strict=True)
+            known = {state: mark for at, (state, mark) in enumerate(before, same) if at not in self.faults}
+            for place, state in enumerate(source.states[same:], same):
+                marks[place] = known.get(state, marks[place])
+        return marks
+
     # -- use ----------------------------------------------------------------------------------------------------------
 
     def measurable(self) -> xr.Dataset:
         """Return the frames that are at hand, as a Dataset that any function of xinsitu takes."""
+        return self.at_hand()[0]
+
+    def at_hand(self) -> tuple[xr.Dataset, Marks]:
+        """Return :meth:`measurable` frames and their marks: frames of one mark are the same."""
         if self._resident:
-            return self.data
+            return self.data, self._marks
         with self._lock:
             loaded, blocks, tiles, key = self._loaded, list(self._blocks), list(self._tiles), self._key
             everything = self.data
             if self._ready is not None and self._ready[0] == (key, loaded):
-                return self._ready[1]
+                return self._ready[1], self._marks[:loaded]
+            marks = self._marks[:loaded]
         if not loaded:
-            return everything.isel(time=slice(0, 0))
+            return everything.isel(time=slice(0, 0)), marks
         data, original = everything.isel(time=slice(0, loaded)), image_of(everything)
         stack: Blocks | Tiles | Through
         if blocks or tiles:
@@ -304,7 +313,7 @@ class FrameStore:
         ready = data.assign(image=held_elsewhere(image_of(data), array[:loaded]))
         with self._lock:
             self._ready = (key, loaded), ready
-        return ready
+        return ready, marks
 
     def image(self, position: int, correction: Correction | None = None) -> xr.DataArray:
         """One frame, dims ``(y, x)``, raw or corrected.

@@ -16,6 +16,8 @@ from xinsitu.app.views.image import STATE_COLOURS
 from xinsitu.errors import RoiError
 from xinsitu.values import Roi
 
+from .messages import in_one_message
+
 if TYPE_CHECKING:
     from .session import Session
 
@@ -33,7 +35,8 @@ def wire(session: Session) -> None:
     _cursors(session)
     _theme(session)
     model, channel, do = session.model, session.channel, session.do
-    channel.on_change("ping", lambda attr, old, new: channel.update(pong=new))
+    answer = in_one_message(session.document, lambda: channel.update(pong=channel.ping))
+    channel.on_change("ping", lambda attr, old, new: answer())
     channel.on_change("ask", lambda attr, old, new: session.frames.ask())
     channel.on_change("drag", lambda attr, old, new: session.dragged(new[0].removeprefix("roi:"), new[1]))
     channel.on_change("drawn", lambda attr, old, new: do(lambda: _drawn(session, new[:2], new[2:4], new[4])))

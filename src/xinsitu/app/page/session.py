@@ -44,13 +44,12 @@ Seen = tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]
 """A frame, and the states of its pixels."""
 POLL = 100
 """Milliseconds between two looks at how far the reading is; a look that finds nothing new sends nothing."""
-
 GATHER = 8
 """Milliseconds in which the four edges of a box arrive, each as a message of its own."""
-
 PAUSE = 0.3
 """Seconds between two measurements while frames are read, or as long as one took: reading is to go on."""
-
+BETWEEN = 2.0
+"""Seconds between two kymographs while frames come: each costs what the curves do, and these go before."""
 REST = 120
 """Milliseconds without a new frame, or new numbers, after which what is small print is drawn."""
 
@@ -96,9 +95,8 @@ class Session:
         self.at_rest.append(self.keeping.ask)
         self._frame_rest = self._resting(lambda: self._draw(view for view in self.drawing if view.of_frame))
         self._numbers_rest = self._resting(self._measurements)
-        self._measured_frames, self._begun, self._free_at = 0, 0.0, 0.0
-        self._gathering = False
-        self._number, self._asked, self._backs, self._seen = 0, 0, 0, (-1, -1)
+        self._measured_frames, self._begun, self._free_at, self._rest_at = 0, 0.0, 0.0, 0.0
+        self._gathering, self._due, self._number, self._asked, self._backs, self._seen = False, False, 0, 0, 0, (-1, -1)
         self._left_out: tuple[str, ...] = ()
         self.curves.below = [self.kymograph.figure]
         self.further.place()
@@ -383,6 +381,9 @@ class Session:
             self._left_out = left_out
             self.model.view.message = f"not shown: {'; '.join(left_out)}"
         seen = store.loaded, store.n_frames
+        if self._due and self.measuring.idle and monotonic() >= self._rest_at:
+            self._due, self._rest_at = False, monotonic() + BETWEEN
+            self.rest()
         if seen == self._seen:
             return
         for one in self.at_progress:
@@ -396,5 +397,4 @@ class Session:
         if store.complete or more:  # not at every new block
             self._measured_frames = store.loaded
             self.measuring.ask()
-        if store.complete:
-            self.rest()
+        self._due = self._due or store.complete

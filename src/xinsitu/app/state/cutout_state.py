@@ -55,13 +55,12 @@ class Cutouts(param.Parameterized):  # type: ignore[misc] # param has no types
 
     def kymograph_request(self) -> KymographRequest | None:
         """Return what the kymograph needs, with the factors of changes that are corrected; None: nothing is read."""
-        version = self.store.version  # first: what has become another meanwhile is not taken over
-        data, roi = self.store.measurable(), self.regions.roi
+        (data, marks), roi = self.store.at_hand(), self.regions.roi
         if roi is None or not data.sizes["time"]:
             return None
         boxes = self.regions.boxes(roi.name)[: data.sizes["time"]] if roi.path else None
         return KymographRequest(
             data, roi, self.view.active_correction, self.axis, self.show, self.view.coordinates(),
             self.view.breaks(), boxes, RoiSet(list(self.regions.rois)), self.attenuation.factors(),
-            version,
+            marks,
         )  # fmt: skip

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from xinsitu.app.data.marks import Marks, places_of, taken
 from xinsitu.errors import collected
 from xinsitu.physics.corrections.apply import Correction
-from xinsitu.physics.reduction.roi_plan import fitted
+from xinsitu.physics.reduction.roi_plan import Fitted, fitted
 from xinsitu.physics.reduction.series import measure, rows_of, series_of, warn_of_unused
 from xinsitu.schema import Quality
 from xinsitu.values import OWN_EDGE, RoiSet
@@ -29,15 +30,13 @@ class Known:
 
     rows: npt.NDArray[np.float64]
     told: list[bytes]
+    marks: Marks
 
-    def first(self, frames: int | None) -> Known:
-        """Return what is known of the first frames."""
-        return self if frames is None else Known(self.rows[:frames], self.told[:frames])
-
-    def still(self, told: list[bytes]) -> int:
-        """Return how many frames, from the first one on, have the same rows."""
-        pairs = enumerate(zip(self.told, told, strict=False))
-        return next((place for place, (mine, its) in pairs if mine != its), min(len(self.told), len(told)))
+    def places(self, told: list[bytes], marks: Marks) -> Marks:
+        """Return where the rows of frames stand, -1 of those that are not known."""
+        found = places_of(marks, self.marks)
+        same = [at >= 0 and self.told[at] == what for at, what in zip(found.tolist(), told, strict=True)]
+        return np.where(same, found, -1)
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,8 @@ class Request:
     faults: Mapping[int, str]
     version: int = 0
     """Of the frames: those of another one are others, in part."""
+    marks: Marks | None = None
+    """Of each frame; None: nobody asks again."""
     known: Known | None = None
 
 
@@ -109,22 +110,35 @@ def answer(request: Request) -> Answer:
     return Answer(found, tuple(dict.fromkeys(texts)), known)
 
 
-def _grown(request: Request) -> tuple[xr.Dataset, Known]:
+def _grown(request: Request) -> tuple[xr.Dataset, Known | None]:
     """Return what :func:`~xinsitu.measure` does, of which only new frames are measured."""
-    data, rois = request.data, request.rois
+    data, rois, known = request.data, request.rois, request.known
     warn_of_unused(rois)
     fit = fitted(data, rois, request.correction, own_axes=True)
-    known, told = request.known, fit.told
-    first = 0 if known is None or fit.shared is not None else known.still(told)
-    new = fit.of_frames(slice(first, None))
+    marks = np.arange(len(fit.per_frame)) if request.marks is None else request.marks
+    told, places = fit.told, np.full(len(marks), -1)
+    if known is not None and fit.shared is None:
+        places = known.places(told, marks)
+    lacking = np.flatnonzero(places < 0)
+    rows = _rows(fit, lacking) if len(lacking) or known is None else known.rows[:0]
+    if known is not None and len(lacking) < len(places):
+        found = np.empty((len(places), *known.rows.shape[1:]))
+        found[places >= 0], found[lacking] = known.rows[places[places >= 0]], rows
+        rows = found
+    kept = None if request.marks is None else Known(rows, told, marks)
+    return series_of(rows, data, rois, fit, request.correction), kept
+
+
+def _rows(fit: Fitted, places: Marks) -> npt.NDArray[np.float64]:
+    """Measure frames, in the order in which they are."""
+    every = len(places) == len(fit.per_frame)
+    image = fit.image if every else taken(fit.image, places)
+    new = replace(fit, image=image, per_frame=fit.per_frame[places])
     if new.image.size <= LITTLE:
         shared = dask.compute(new.shared)[0]  # of all frames, those that are known, too
         new = replace(new, image=held_elsewhere(new.image, new.image.values), shared=shared)
     rows = rows_of(new)
-    rows = np.asarray(rows if isinstance(rows, np.ndarray) else rows.compute())
-    if known is not None and first:
-        rows = np.concatenate([known.rows[:first], rows])
-    return series_of(rows, data, rois, fit, request.correction), Known(rows, told)
+    return np.asarray(rows if isinstance(rows, np.ndarray) else rows.compute())
 
 
 def measurements(data: xr.Dataset) -> list[xr.Dataset]:

@@ -33,7 +33,7 @@ class Numbers(param.Parameterized):  # type: ignore[misc] # param has no types
         self.view, self.regions, self.store = view, regions, view.store
         self._said: set[str] = set()
         self._numbers: dict[str, tuple[tuple[object, ...], xr.Dataset]] = {}
-        self._known: tuple[int, Known | None] = (0, None)
+        self._known: Known | None = None
 
     def stale(self) -> tuple[str, ...]:
         """Names of the ROIs whose numbers are not those of what is shown."""
@@ -50,13 +50,13 @@ class Numbers(param.Parameterized):  # type: ignore[misc] # param has no types
 
     def request(self) -> Request | None:
         """Return what has to be measured now; None: nothing."""
-        version, (of, known) = self.store.version, self._known  # first: what has become another meanwhile is stale
-        wanted, data = self.stale(), self.store.measurable()
+        version = self.store.version  # first: what has become another meanwhile is stale
+        wanted, (data, marks) = self.stale(), self.store.at_hand()
         if not wanted or not data.sizes["time"]:
             return None
         rois = with_backgrounds(self.regions.rois, wanted)
-        known = None if known is None else known.first(self.store.same_since(of))
-        return Request(data, rois, wanted, self.view.active_correction, self.store.faults, version, known)
+        doing, faults = self.view.active_correction, self.store.faults
+        return Request(data, rois, wanted, doing, faults, version, marks, self._known)
 
     def accept(self, request: Request, found: Answer) -> None:
         """Take an answer in; what was moved, renamed or removed meanwhile is asked for again by :meth:`stale`."""
@@ -66,7 +66,7 @@ class Numbers(param.Parameterized):  # type: ignore[misc] # param has no types
                 key = fingerprint(request.rois, name, request.correction, n_frames)
                 self._numbers[name] = (*key, request.version), found.series.sel(roi=[name])
         if found.known is not None and set(request.wanted) == set(self.regions.rois.names):
-            self._known = request.version, found.known  # of all: as more frames come, these are asked for together
+            self._known = found.known  # of all: as more frames come, these are asked for together
         new = [text for text in found.remarks if text not in self._said]
         if new:
             self.view.message = new[0]

@@ -91,9 +91,7 @@ class KymographView(Drawing):
     def request(self) -> object | None:
         """Return the frames and the ROI."""
         request = self._model.cutouts.kymograph_request()
-        if request is None or self._found is None:
-            return request
-        return replace(request, before=self._found, same=self._model.store.same_since(self._found.version))
+        return None if request is None else replace(request, before=self._found)
 
     def take(self, found: Kymograph) -> None:
         """Show a kymograph and, over it, what was measured."""
