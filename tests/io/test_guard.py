@@ -154,11 +154,14 @@ def test_an_hdf5_file_of_another_program_is_never_replaced(tmp_path, writer, dam
 @pytest.mark.parametrize("writer", ["results", "tree", "frames"])
 def test_what_xinsitu_wrote_is_replaced_where_that_is_asked_for(tmp_path, writer):
     time = np.datetime64("2014-05-28", "ns") + np.arange(2) * np.timedelta64(1, "s")
-    series = xr.Dataset({"intensity": (("time", "roi"), np.ones((2, 1)))}, {"time": time, "roi": ["A"]})
-    frames = xr.Dataset({"image": (("time", "y", "x"), np.ones((2, 3, 4), "f4"))}, {"time": time})
-    for _ in range(2):
+    for value in (1.0, 2.0):
+        series = xr.Dataset({"intensity": (("time", "roi"), np.full((2, 1), value))}, {"time": time, "roi": ["A"]})
+        frames = xr.Dataset({"image": (("time", "y", "x"), np.full((2, 3, 4), value, "f4"))}, {"time": time})
         if writer == "frames":
             xi.write_frames(frames, tmp_path / "a.nc", overwrite=True)
         else:
             one = xr.DataTree.from_dict({"/time1": series}) if writer == "tree" else series
             xi.write_results(one, tmp_path / "a.nc", overwrite=True)
+    group = {"frames": None, "results": None, "tree": "time1"}[writer]
+    with xr.open_dataset(tmp_path / "a.nc", engine="h5netcdf", group=group) as there:
+        assert (there["image" if writer == "frames" else "intensity"] == 2).all()
