@@ -15,6 +15,7 @@ from tests.helpers.camserver import camserver_bytes, ramp, stamp_of
 from xinsitu.errors import LayoutError, ResultExists
 from xinsitu.io.growing_results import GrowingResults
 from xinsitu.io.guard import check_outputs, frames_in
+from xinsitu.plots.report import save_report
 
 
 @pytest.fixture
@@ -44,6 +45,22 @@ def test_nothing_goes_among_frames_whoever_owns_them(house, name, overwrite):
         check_outputs([house / name], overwrite=overwrite)
     with pytest.raises(LayoutError, match="never written to"):
         check_outputs([house / "results" / "fine.nc", house / name], frames=[house / "scan7"], overwrite=overwrite)
+    assert listing(house) == before
+
+
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [(xi.write_results, "x.nc"), (xi.write_csv, "x.csv"), (xi.save_plot, "x.png"),
+     (save_report, "x.html")],
+    ids=["results", "csv", "plot", "report"],
+)  # fmt: skip
+def test_functions_write_nothing_among_frames_either(house, write, name):
+    scan = xi.open_measurement(house / "scan7", tz="UTC")
+    series = xi.measure(scan, xi.RoiSet([xi.Roi("WZ", y=(0, 3), x=(0, 4))])).compute()
+    before = listing(house)
+    for folder in ("scan7", "white"):
+        with pytest.raises(LayoutError, match="never written to"):
+            write(series, house / folder / name)
     assert listing(house) == before
 
 

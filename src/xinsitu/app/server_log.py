@@ -19,7 +19,7 @@ LOGGERS = (
     "tornado.application", "tornado.general", "asyncio",
 )  # fmt: skip
 """They tell what a request, a message or a callback of a page ended in."""
-LONGEST, MOST = 240, 200
+LONGEST, MOST = 240, 20
 """Letters of a line, as what was sent may be of any length, and lines of a server."""
 
 

@@ -63,6 +63,21 @@ def check_outputs(
             raise ResultExists(f"{output}: is read by this run ({read}) and is never replaced; choose another name")
 
 
+def output_path(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Return the path of one file if it may be written, before any work is done for it.
+
+    Raises
+    ------
+    ResultExists
+        It is there and ``overwrite`` is false, or is nothing that is ever replaced.
+    LayoutError
+        It would lie in a folder that holds frames.
+    """
+    found = refuse_existing(path, overwrite=overwrite)
+    refuse_among_frames(found)
+    return found
+
+
 def refuse_outside(output: Path, below: Path | None) -> None:
     """Raise if an output does not lie below a folder."""
     if below is not None and not _real(output).is_relative_to(below.resolve()):

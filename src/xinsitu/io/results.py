@@ -19,9 +19,10 @@ from xinsitu.errors import SchemaError, TimeError, XinsituError, in_utf8, warn
 from xinsitu.variables import as_frames
 
 from .conventions import from_file, to_file
-from .disk import refuse_existing, refuse_other_format, write_whole
+from .disk import refuse_other_format, write_whole
 from .formats.hdf5_links import refuse_outside_links
 from .formats.header import disc_fault
+from .guard import output_path
 from .nxdata import ENGINE, as_netcdf
 
 PathLike = str | os.PathLike[str]
@@ -61,6 +62,8 @@ def write_results(
         The file is there and ``overwrite`` is false.
     SchemaError
         The name promises another format, such as ``.csv``.
+    LayoutError
+        It would lie in a folder that holds frames.
     OSError
         The disc is full or the folder cannot be written; what was there is untouched.
 
@@ -74,7 +77,7 @@ def write_results(
     array([1., 2.])
     """
     refuse_other_format(path)
-    path = refuse_existing(path, overwrite=overwrite)
+    path = output_path(path, overwrite=overwrite)
     return write_whole(path, as_netcdf(loaded(results, recipe)), overwrite=overwrite)
 
 

@@ -15,7 +15,8 @@ from xinsitu import schema
 from xinsitu.errors import SchemaError
 from xinsitu.kernels.texts import Column, table_rows
 
-from .disk import refuse_existing, write_whole
+from .disk import write_whole
+from .guard import output_path
 
 
 def to_dataframe(series: xr.Dataset, layout: Literal["long", "wide"] = "long") -> pd.DataFrame:
@@ -111,6 +112,8 @@ def write_csv(
     ------
     ResultExists
         The file is there and ``overwrite`` is false.
+    LayoutError
+        It would lie in a folder that holds frames.
 
     Examples
     --------
@@ -123,7 +126,7 @@ def write_csv(
     ...     "intensity" in Path(f"{folder}/time1.csv").read_text()
     True
     """
-    path = refuse_existing(path, overwrite=overwrite)
+    path = output_path(path, overwrite=overwrite)
     table = to_dataframe(series, layout)
     units = table.attrs.pop("units")  # pandas copies attributes with every part of a table
     for name in [name for name in table if pd.api.types.is_string_dtype(table[name])]:

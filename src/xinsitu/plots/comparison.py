@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from xinsitu.errors import SchemaError
-from xinsitu.io.disk import refuse_existing
+from xinsitu.io.guard import output_path
 from xinsitu.schema import mid_exposure, require
 
 from .curves import Drawing, Panel, drawing, readable_panel
@@ -68,7 +68,7 @@ def plot_comparison(
     """
     for one in series.values():
         require(one, dims=("time", "roi"), variables=("elapsed",))
-    path = refuse_existing(path, overwrite=overwrite)
+    path = output_path(path, overwrite=overwrite)
     figures = {name: drawing(one, t0=_zero(one), roi=roi, log=log) for name, one in series.items()}
     if not figures:
         raise SchemaError("there is nothing to compare")

@@ -12,7 +12,8 @@ import numpy as np
 import xarray as xr
 
 from xinsitu.errors import SchemaError
-from xinsitu.io.disk import refuse_existing, refuse_no_figure, write_whole
+from xinsitu.io.disk import refuse_no_figure, write_whole
+from xinsitu.io.guard import output_path
 from xinsitu.schema import check_kind
 from xinsitu.values import Event
 
@@ -312,7 +313,7 @@ def save_plot(
     ...     save_plot(series, f"{folder}/curves.png", log=True).name
     'curves.png'
     """  # noqa: D205 - the summary needs two lines
-    path = refuse_existing(path, overwrite=overwrite)
+    path = output_path(path, overwrite=overwrite)
     refuse_no_figure(path)
     options = {"events": tuple(events), "t0": t0, "x": x, "smooth": smooth, "derivative": derivative, "log": log}
     options |= {"normalise": normalise, "roi": roi, "quantity": quantity}

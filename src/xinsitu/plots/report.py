@@ -13,7 +13,8 @@ import numpy as np
 import xarray as xr
 
 from xinsitu.errors import SchemaError
-from xinsitu.io.disk import refuse_existing, write_whole
+from xinsitu.io.disk import write_whole
+from xinsitu.io.guard import output_path
 from xinsitu.io.results import flags_of, remarks_of
 from xinsitu.physics.attenuation.scaling import attenuation_changes, undo_attenuation
 from xinsitu.physics.samples.events import events_of
@@ -83,7 +84,7 @@ def save_report(
     ResultExists
         The file is there and ``overwrite`` is false.
     """
-    path = refuse_existing(path, overwrite=overwrite)
+    path = output_path(path, overwrite=overwrite)
     if path.suffix.lower() not in (".html", ".htm"):
         raise SchemaError(f"{path}: a report ends in .html")
     page = report_page(sample, source=source, events=events, t0=t0, log=log)
