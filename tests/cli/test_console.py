@@ -287,7 +287,8 @@ def fault_of(action) -> Exception:
 
 
 @pytest.mark.parametrize(("name", "value"), [("num_workers", "x"), ("scheduler", "nobody"), ("pool", "x")])
-def test_settings_of_dask_that_it_cannot_work_with_are_named(monkeypatch, name, value):
+def test_settings_of_dask_that_it_cannot_work_with_are_named(monkeypatch, tmp_path, name, value):
+    monkeypatch.setenv("HOME", str(tmp_path))  # dask-jobqueue, where it is installed, leaves a file of settings in it
     delayed = dask.delayed(sum)([1, 2])
     with dask.config.set({name: value}):
         fault = fault_of(delayed.compute)

@@ -22,6 +22,7 @@ from xinsitu import native
 from xinsitu.cli import main
 from xinsitu.errors import FrameError
 from xinsitu.io.formats import many_files
+from xinsitu.physics.stored import Stored
 from xinsitu.schema import FrameStatus, Quality
 
 pytestmark = pytest.mark.slow
@@ -141,9 +142,11 @@ def hidden(client, paths: list[Path], workers: list[str] | None = None) -> Itera
 
         os.open, os.stat, builtins.open = seen(os.open), seen(os.stat), seen(builtins.open)
         many_files.compiled = lambda name: None
+        Stored.before, Stored.in_files = Stored.in_files, staticmethod(lambda array, frames, part: None)
 
     def show() -> None:
         many_files.compiled = native.function
+        Stored.in_files = staticmethod(Stored.before)
         os.open, os.stat, builtins.open = os.open.before, os.stat.before, builtins.open.before
 
     client.run(hide, workers=workers)
