@@ -153,3 +153,4 @@ def start(chromium):
 def files_one_by_one(monkeypatch):
     """Every file is opened by Python, none by the compiled kernel."""
     monkeypatch.setattr("xinsitu.io.formats.many_files.compiled", lambda name: None)
+    monkeypatch.setattr("xinsitu.physics.stored.Stored.in_files", staticmethod(lambda array, frames, part: None))

@@ -8,6 +8,7 @@ import json
 import logging
 import re
 import socket
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -315,9 +316,16 @@ class TestLife:
             explore(experiment.folders["time1"], reading=TOKYO, browser=False, port=port)
 
     @pytest.mark.thorough
-    def test_stopping_gives_the_port_back(self, experiment: Truth):
+    def test_stopping_gives_back_the_port_and_the_turns_of_threads(self, experiment: Truth):
+        before = sys.getswitchinterval()  # of another explorer that is served
+        sys.setswitchinterval(0.01)
         one = explore(experiment.folders["time1"], reading=TOKYO, browser=False)
+        during = sys.getswitchinterval()
         one.stop()
+        after = sys.getswitchinterval()
+        sys.setswitchinterval(before)
+        assert during < 0.005
+        assert after == 0.01
         two = explore(experiment.folders["time1"], reading=TOKYO, browser=False, port=urlsplit(one.url).port)
         two.stop()
         assert not two._thread.is_alive()

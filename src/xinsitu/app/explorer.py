@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -277,13 +277,12 @@ class Explorer:
     def serve(self, *, port: int) -> None:
         """Start the server on a thread of its own; returns when :attr:`url` can be opened."""
         keep_small()
-        sys.setswitchinterval(SWITCH)
         started = threading.Event()
         failed: list[BaseException] = []
 
         def run() -> None:
             try:
-                with told_in_lines():
+                with told_in_lines(), _short_turns():
                     self._serve(port, self.public, started)
             except BaseException as error:  # noqa: BLE001 - raised again where it can be seen
                 failed.append(error)
@@ -347,6 +346,18 @@ class Explorer:
 
         self._following = True
         threading.Thread(target=run, name="xinsitu-follow", daemon=True).start()
+
+
+@contextlib.contextmanager
+def _short_turns() -> Iterator[None]:
+    """Let threads hand Python to each other sooner meanwhile, for whoever asks for less often."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, SWITCH))
+    try:
+        yield
+    finally:
+        if before > SWITCH:
+            sys.setswitchinterval(before)
 
 
 def _load_page() -> None:
