@@ -10,6 +10,7 @@ import re
 import socket
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 import weakref
@@ -20,6 +21,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 import xarray as xr
+from bokeh.io.state import curstate
 
 from xinsitu.app.network import HEADERS, origins, refusal
 from xinsitu.app.serve import Explorer, explore
@@ -329,6 +331,24 @@ class TestLife:
         two = explore(experiment.folders["time1"], reading=TOKYO, browser=False, port=urlsplit(one.url).port)
         two.stop()
         assert not two._thread.is_alive()
+
+    @pytest.mark.thorough
+    def test_a_tab_that_is_gone_is_not_the_current_document(self, experiment: Truth, monkeypatch):
+        monkeypatch.setattr("xinsitu.app.explorer.CLOSED_TAB", 1)
+        plain = curstate().document
+        explorer = explore(experiment.folders["time1"], reading=TOKYO, browser=False)
+        urllib.request.urlopen(explorer.url, timeout=60).read()
+        (session,) = explorer._sessions
+        left = curstate().document = session.document  # as a page leaves it that is made while this tab is at work
+        end = time.monotonic() + 60
+        while explorer._sessions and time.monotonic() < end:
+            time.sleep(0.05)
+        time.sleep(0.2)
+        kept = curstate().document
+        curstate().document = plain
+        explorer.stop()
+        assert explorer._sessions == []
+        assert kept is not left
 
     @pytest.mark.thorough
     def test_what_comes_late_is_silent(self, experiment: Truth, caplog):
