@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
 
 import numpy as np
 import xarray as xr
@@ -15,9 +14,10 @@ from xinsitu.schema import Quality, check_kind, describe, require
 from xinsitu.values import OWN_EDGE
 from xinsitu.values.fields import roi_records
 
+from .shared_pixels import Places
+
 WEAK = 5.0
 """A denominator below so many standard errors is flagged: the ratio is then biased, and its error no normal one."""
-_CORNERS = ("roi_y0", "roi_y1", "roi_x0", "roi_x1")
 
 
 def ratio(
@@ -251,30 +251,29 @@ def _covariance(
         ]
     needed = sorted({*used, *(other for number in used for other in under.get(number, ()))})
     sums = variance[:, :, None] * np.eye(len(names))
-    boxes = _boxes(series)
-    guessed = [] if boxes is None else _put_shared(sums, boxes, needed)
+    places = Places.read(series, names)
+    level = np.zeros_like(net)
+    if "level_errors" in series.variables:  # of each sum; those less a background of their own do not have it
+        level = _per_frame(series, "level_errors")[:, None] * pixels
+        level[:, places.own_edge] = 0.0
+        for number in set(needed) - set(under):
+            sums[:, number, number] = np.maximum(sums[:, number, number] - level[:, number] ** 2, 0)
+    guessed = places.put_shared(sums, needed)
     for number in under:
         if number in needed:  # a net intensity's error has the background's in it; take it out again
             only = weights[:, number].copy()
             only[:, number] = 0.0
             extra = np.einsum("ti,tij,tj->t", only, sums, only) + 2 * np.einsum("ti,ti->t", only, sums[:, number])
             sums[:, number, number] = np.maximum(variance[:, number] - extra, 0)
-    if boxes is not None:
-        _put_shared(sums, boxes, needed)  # again, now that sums have their own variance
+    places.put_shared(sums, needed)  # again, now that sums have their own variance
     if guessed:
-        pairs = ", ".join(f"{names[one]} and {names[other]}" for one, other in guessed)
+        pairs = ", ".join(dict.fromkeys(f"{names[one]} and {places.called(other, names)}" for one, other in guessed))
         warn(
-            f"{pairs} share a part of their pixels, whose counts are taken by its area: measure that part as a ROI of "
-            "its own for exact errors, or use ROIs that do not overlap"
+            f"{pairs} share a part of their pixels, and how much of their errors that is is an estimate by its area: "
+            "measure that part as a ROI of its own, take backgrounds from other ROIs instead of from their edges, or "
+            "use ROIs that do not overlap"
         )
-    level = _per_frame(series, "level_errors")[:, None] * pixels
-    if (
-        "level_errors" in series.variables
-    ):  # it is in the error of every ROI without a background of its own, and cancels in the others
-        for number in needed:
-            own = 0.0 if number in under else level[:, number] ** 2
-            sums[:, number, number] = np.maximum(sums[:, number, number] - own, 0)
-        sums += level[:, :, None] * level[:, None, :]
+    sums += level[:, :, None] * level[:, None, :]
     whole = np.einsum("tai,tij,tbj->tab", weights[:, used], sums, weights[:, used])
     return np.asarray(whole)
 
@@ -288,38 +287,3 @@ def _backgrounds(series: xr.Dataset, names: Sequence[str]) -> dict[int, list[int
         if others and roi in names:
             found[names.index(roi)] = [names.index(name) for name in others]
     return found
-
-
-def _boxes(series: xr.Dataset) -> Doubles | None:
-    """Bounds of the ROIs ``(time or 1, roi, 4)``; None where the series does not say."""
-    if not all(corner in series.variables for corner in _CORNERS):
-        return None
-    bounds = [np.atleast_2d(series[corner].transpose(..., "roi").values).astype(float) for corner in _CORNERS]
-    return np.stack(bounds, axis=-1)
-
-
-def _put_shared(sums: Doubles, boxes: Doubles, needed: Sequence[int]) -> list[tuple[int, int]]:
-    """Put in the variance of the pixels that two ROIs share; return the pairs where it is not exact.
-
-    It is that of the ROI that is just these pixels, where there is one, else goes by their part of the smaller area.
-    """
-    y0, y1, x0, x1 = np.moveaxis(boxes, -1, 0)
-    area = (y1 - y0) * (x1 - x0)
-    guessed = []
-    for one, other in combinations(needed, 2):
-        bounds = [
-            limit(side[:, one], side[:, other])
-            for limit, side in ((np.maximum, y0), (np.minimum, y1), (np.maximum, x0), (np.minimum, x1))
-        ]
-        both = np.maximum(bounds[1] - bounds[0], 0) * np.maximum(bounds[3] - bounds[2], 0)
-        if not both.any():
-            continue
-        just = np.flatnonzero(np.all(boxes == np.stack(bounds, axis=-1)[:, None], axis=(0, 2)))
-        smaller = one if area[:, one].mean() <= area[:, other].mean() else other
-        if just.size:
-            shared = sums[:, just[0], just[0]]
-        else:
-            shared = sums[:, smaller, smaller] * both / area[:, smaller]
-            guessed.append((one, other))
-        sums[:, one, other] = sums[:, other, one] = shared
-    return guessed
