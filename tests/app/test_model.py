@@ -433,7 +433,7 @@ class TestSample:
         model = make("time1")
         model.numbers.measure_now()
         assert model.numbers.alarm() == ""
-        _, series = model.numbers._numbers["WZ"]
+        _, series, _ = model.numbers._numbers["WZ"]
         series["n_saturated"][-1] = 3
         assert "WZ" in model.numbers.alarm()
 

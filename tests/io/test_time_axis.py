@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import xarray as xr
 
 from tests.helpers.camserver import camserver_bytes
-from xinsitu import open_measurement
+from xinsitu import XinsituWarning, open_measurement
 from xinsitu.io.periods import behind_rhythm
 from xinsitu.io.survey import survey
 from xinsitu.schema import FrameStatus
@@ -101,3 +103,18 @@ def test_frames_behind_a_small_set_back_are_flagged_and_said(tmp_path):
     assert np.flatnonzero(data.frame_status == FrameStatus.DOUBTFUL_TIME).tolist() == list(range(8, 16))
     told = str(survey(tmp_path / "m", tz="UTC"))
     assert "8 frames are in doubt, as the clock was set back, m_00008.tif first" in told
+
+
+@pytest.mark.parametrize("stamped", [(0, 1, 2, 3, 4, 5), (0, 1, 4, 5), (2,), ()])
+def test_info_tells_the_times_that_opening_gives(tmp_path, stamped):
+    """Of frames without a stamp, too: from their neighbours, from the period of the header, or as numbers."""
+    for number in range(6):
+        stamp = f"2014:05:28 17:10:{2 * number:02d}" if number in stamped else ""
+        frame = camserver_bytes(np.full((5, 6), number, "int32"), stamp, period=2.0)
+        (tmp_path / f"m_{number:05d}.tif").write_bytes(frame)
+    (told,) = survey(tmp_path, tz="Asia/Tokyo").series
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", XinsituWarning)
+        opened = open_measurement(tmp_path, tz="Asia/Tokyo")
+    np.testing.assert_array_equal(told.axis.microseconds, opened.time.values.astype("datetime64[us]").astype("int64"))
+    assert ("only frame numbers" in str(told.lines())) == (opened.attrs["time_source"] == "frame")

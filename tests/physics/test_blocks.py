@@ -211,13 +211,12 @@ def functions() -> Iterator[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in (
                 "over_blocks",
-                "over_batches",
+                "Batch",
                 "xr.apply_ufunc",
                 "da.map_blocks",
             ):
-                yield f"{path.stem}: {ast.unparse(node.args[0])}"
-                if ast.unparse(node.func) == "over_batches":
-                    yield f"{path.stem}: {ast.unparse(node.args[1])}"
+                of_blocks = node.args[:3] if ast.unparse(node.func) == "Batch" else node.args[:1]
+                yield from (f"{path.stem}: {ast.unparse(one)}" for one in of_blocks)
 
 
 @pytest.mark.thorough

@@ -187,18 +187,8 @@ def gather_source(
 
 
 def _readings(source: Source, gathered: Gathered, period: float | None) -> Readings:
-    headers = gathered.headers
-    return Readings(
-        stamps=[header.stamp if header else "" for header in headers],
-        utc=[header.utc if header else None for header in headers],
-        mtimes=np.array([header.mtime_ns if header else 0 for header in headers], dtype="int64"),
-        scan=gathered.scan,
-        frame=gathered.frame,
-        names=gathered.stack.names,
-        source=source.path,
-        period=period or gathered.first.text.exposure_period,
-        cause=_cause(source, gathered),
-    )
+    keys = gathered.scan, gathered.frame, gathered.stack.names
+    return replace(Readings.of(gathered.headers, *keys, source.path, period), cause=_cause(source, gathered))
 
 
 def _cause(source: Source, gathered: Gathered) -> str:

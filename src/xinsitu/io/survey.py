@@ -269,15 +269,9 @@ def _survey_series(folder: str, series: Series, how: _How, chosen: Chosen) -> Se
 
 def _axis(path: str, good: list[tuple[FrameName, FrameHeader]], zone: str) -> tuple[TimeAxis | None, str]:
     """Find the times of good frames; or None, and why there are none."""
-    readings = Readings(
-        stamps=[header.stamp for _, header in good],
-        utc=[header.utc for _, header in good],
-        mtimes=np.array([header.mtime_ns for _, header in good], dtype="int64"),
-        scan=np.array([file.scan for file, _ in good], dtype="int64"),
-        frame=np.array([file.frame for file, _ in good], dtype="int64"),
-        names=[file.name for file, _ in good],
-        source=path,
-    )
+    files, headers = zip(*good, strict=True)
+    scan, frame = np.array([(file.scan, file.frame) for file in files], dtype="int64").T
+    readings = Readings.of(headers, scan, frame, [file.name for file in files], path)
     with collected():
         try:
             return make_times(readings, zone=zone or "UTC", order_error="ignore"), ""

@@ -19,6 +19,7 @@ from xinsitu.epoch import outside
 from xinsitu.errors import TimeError, warn
 from xinsitu.schema import microseconds_from_time
 
+from .formats.header import FrameHeader
 from .periods import behind_rhythm, by_period
 
 if TYPE_CHECKING:
@@ -104,6 +105,29 @@ class Readings:
     source: str
     period: float | None = None
     cause: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        headers: Sequence[FrameHeader | None],
+        scan: npt.NDArray[np.int64],
+        frame: npt.NDArray[np.int64],
+        names: Sequence[str],
+        source: str,
+        period: float | None = None,
+    ) -> Readings:
+        """Take what headers say, None of frames without one; a period that is given is known better than they do."""
+        first = next(header for header in headers if header is not None)
+        return cls(
+            stamps=[header.stamp if header else "" for header in headers],
+            utc=[header.utc if header else None for header in headers],
+            mtimes=np.array([header.mtime_ns if header else 0 for header in headers], dtype="int64"),
+            scan=scan,
+            frame=frame,
+            names=names,
+            source=source,
+            period=period or first.text.exposure_period,
+        )
 
     @property
     def number(self) -> npt.NDArray[np.int64]:

@@ -10,7 +10,7 @@ import functools
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import dask
 import dask.array as da
@@ -74,10 +74,29 @@ BATCH = 512
 LEAST = 64
 """Of these, where there are processors that would have nothing to do otherwise."""
 
-Functions = tuple[
-    Callable[..., npt.NDArray[np.float64]], Callable[..., npt.NDArray[np.bool_]], Callable[..., npt.NDArray[np.float64]]
-]
-"""Of pixels, of pixels that lie in files, and of rows of numbers."""
+
+class Batch(NamedTuple):
+    """What a batch of frames goes through: three block functions.
+
+    Parameters
+    ----------
+    pixels
+        Of a block, as in :func:`over_blocks`; returns ``(n, 1, columns)``, in ``out`` where it is given one.
+    in_files
+        Does what ``pixels`` does, into ``out``, for :class:`~xinsitu.kernels.compiled.InFiles`; returns which frames
+        are left to it.
+    algebra
+        Of such rows, the rows of ``per_frame`` that belong to them, ``plan`` and ``shared``; returns ``(n, *tail)``.
+    columns
+        Numbers of a frame between pixels and algebra.
+    """
+
+    pixels: Callable[..., npt.NDArray[np.float64]]
+    in_files: Callable[..., npt.NDArray[np.bool_]]
+    algebra: Callable[..., npt.NDArray[np.float64]]
+    columns: int
+
+
 Values = tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
@@ -223,48 +242,33 @@ def _of_files(
 
 
 def over_batches(
-    pixels: Callable[..., npt.NDArray[np.float64]],
-    algebra: Callable[..., npt.NDArray[np.float64]],
+    batch: Batch,
     image: xr.DataArray,
     per_frame: npt.NDArray[np.float64],
     plan: Plan,
     *,
-    in_files: Callable[..., npt.NDArray[np.bool_]],
-    columns: int,
     tail: tuple[int, int],
     shared: Any = None,  # noqa: ANN401 - any plain value, or a dask collection that becomes one
 ) -> Any:  # noqa: ANN401 - a NumPy or a dask array; xarray takes both
     """Apply ``algebra(pixels(...))``: the first block by block, the second to the rows of many blocks at once.
 
     Blocks are as large as pixels allow, 3 frames or 100; what a call of the algebra costs is paid once in some
-    :data:`BATCH` frames all the same.
-
-    Parameters
-    ----------
-    pixels
-        Block function as in :func:`over_blocks`; returns ``(n, 1, columns)``, in ``out`` where it is given one.
-    algebra
-        Block function of such rows, the rows of ``per_frame`` that belong to them, ``plan`` and ``shared``; returns
-        ``(n, *tail)``.
-    in_files
-        Block function that does what ``pixels`` does, into ``out``, for :class:`~xinsitu.kernels.compiled.InFiles`;
-        returns which frames are left to it.
+    :data:`BATCH` frames all the same. ``tail`` is the shape of the result of a frame.
     """
     if image.chunks is None:
         frames = image.values
         result = np.empty((len(frames), *tail))
-        for batch in _slices(len(frames), BATCH):
-            rows = pixels(frames[batch], per_frame[batch], plan=plan, shared=shared)
-            result[batch] = algebra(rows, per_frame[batch], plan=plan, shared=shared)
+        for some in _slices(len(frames), BATCH):
+            rows = batch.pixels(frames[some], per_frame[some], plan=plan, shared=shared)
+            result[some] = batch.algebra(rows, per_frame[some], plan=plan, shared=shared)
         return result
     stored = Stored.behind(image)
     if stored is not None:
-        functions = pixels, in_files, algebra
-        return _over_stored(functions, stored, per_frame, plan, columns=columns, tail=tail, shared=shared)
-    rows = over_blocks(pixels, image, per_frame, plan, tail=(1, columns), dtype=np.float64, shared=shared)
+        return _over_stored(batch, stored, per_frame, plan, tail=tail, shared=shared)
+    rows = over_blocks(batch.pixels, image, per_frame, plan, tail=(1, batch.columns), dtype=np.float64, shared=shared)
     rows = rows.rechunk({0: _batches(rows.chunks[0])})
     lazy = xr.DataArray(rows, dims=("time", "y", "x"))
-    return over_blocks(algebra, lazy, per_frame, plan, tail=tail, dtype=np.float64, shared=shared)
+    return over_blocks(batch.algebra, lazy, per_frame, plan, tail=tail, dtype=np.float64, shared=shared)
 
 
 def _batches(chunks: tuple[int, ...], least: int = BATCH) -> tuple[int, ...]:
@@ -284,19 +288,18 @@ def _batches(chunks: tuple[int, ...], least: int = BATCH) -> tuple[int, ...]:
 
 
 def _over_stored(
-    functions: Functions,
+    batch: Batch,
     stored: Stored,
     per_frame: npt.NDArray[np.float64],
     plan: Plan,
     *,
-    columns: int,
     tail: tuple[int, int],
     shared: Any,  # noqa: ANN401
 ) -> da.Array:
     """Read, sum and reckon a batch of frames in one task."""
     batches = _batches(stored.sizes, max(LEAST, min(BATCH, -(-len(per_frame) // (2 * CPU_COUNT)))))
     told = da.from_array(np.column_stack([stored.frames, per_frame]), chunks=(batches, -1))
-    name, near = f"{functions[-1].__name__.strip('_')}-{plan.fingerprint[:16]}", plan
+    name, near = f"{batch.algebra.__name__.strip('_')}-{plan.fingerprint[:16]}", plan
     needed = plan.needed_columns(stored.width)
     if stored.file_per_frame and 4 * len(needed) < 3 * stored.width:
         stored, near = stored.of_columns(needed), plan.of_columns(needed)
@@ -308,11 +311,10 @@ def _over_stored(
         array=dask.delayed(stored.array, name=f"stored-{stored.key}", traverse=False),
         part=(stored.rows, stored.columns),
         together=stored.together,
-        functions=functions,
+        batch=batch,
         plan=dask.delayed(plan, name=f"plan-{name}", traverse=False),
         near=dask.delayed(near, name=f"near-{name}", traverse=False),
         shared=shared,
-        columns=columns,
         new_axes={"y": tail[0], "x": tail[1]},
         dtype=np.float64,
         meta=np.empty((0, 0, 0)),
@@ -327,28 +329,26 @@ def _of_batch(
     array: Any,  # noqa: ANN401 - indexed as NumPy's are
     part: tuple[slice, Columns],
     together: int,
-    functions: Functions,
+    batch: Batch,
     plan: Plan,
     near: Plan,
     shared: Any,  # noqa: ANN401
-    columns: int,
 ) -> npt.NDArray[np.float64]:
     """Pixels pass through the cache some at a time, their rows of numbers are worked on all at once.
 
     ``near`` is the plan for the columns that are read.
     """
-    pixels, in_files, algebra = functions
     frames, per_frame = told[:, 0].astype(np.int64), told[:, 1:]
-    rows, left = np.empty((len(told), 1, columns)), np.ones(len(told), dtype=bool)
+    rows, left = np.empty((len(told), 1, batch.columns)), np.ones(len(told), dtype=bool)
     files = Stored.in_files(array, frames, part)
     if files is not None:
-        left = in_files(files, per_frame, plan=near, shared=shared, out=rows)
+        left = batch.in_files(files, per_frame, plan=near, shared=shared, out=rows)
     for run in runs(left):
         for piece in _slices(run.stop - run.start, together):
             some = slice(run.start + piece.start, run.start + piece.stop)
             raw = Stored.read(array, frames[some], part)
-            pixels(raw, per_frame[some], plan=near, shared=shared, out=rows[some])
-    return algebra(rows, per_frame, plan=plan, shared=shared)
+            batch.pixels(raw, per_frame[some], plan=near, shared=shared, out=rows[some])
+    return batch.algebra(rows, per_frame, plan=plan, shared=shared)
 
 
 def in_one_piece(values: Any) -> Any:  # noqa: ANN401 - NumPy or dask

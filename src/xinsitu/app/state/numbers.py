@@ -32,7 +32,7 @@ class Numbers(param.Parameterized):  # type: ignore[misc] # param has no types
         super().__init__()
         self.view, self.regions, self.store = view, regions, view.store
         self._said: set[str] = set()
-        self._numbers: dict[str, tuple[tuple[object, ...], xr.Dataset]] = {}
+        self._numbers: dict[str, tuple[tuple[object, ...], xr.Dataset, xr.Dataset]] = {}
         self._known: Known | None = None
 
     def stale(self) -> tuple[str, ...]:
@@ -64,7 +64,8 @@ class Numbers(param.Parameterized):  # type: ignore[misc] # param has no types
         for name in request.wanted:
             if name in self.regions.rois.names:
                 key = fingerprint(request.rois, name, request.correction, n_frames)
-                self._numbers[name] = (*key, request.version), found.series.sel(roi=[name])
+                one = found.series.sel(roi=[name])
+                self._numbers[name] = (*key, request.version), one, one.isel(roi=0)  # many ask for one by itself
         if found.known is not None and set(request.wanted) == set(self.regions.rois.names):
             self._known = found.known  # of all: as more frames come, these are asked for together
         new = [text for text in found.remarks if text not in self._said]
@@ -82,7 +83,7 @@ class Numbers(param.Parameterized):  # type: ignore[misc] # param has no types
     def of(self, name: str) -> xr.Dataset | None:
         """Return the time series of one ROI as far as it is measured, dims ``(time,)``."""
         found = self._numbers.get(name)
-        return None if found is None else found[1].isel(roi=0)
+        return None if found is None else found[2]
 
     def trusted(self, name: str) -> xr.Dataset | None:
         """Return :meth:`of` a ROI, with the flags of the frames that nobody trusts."""

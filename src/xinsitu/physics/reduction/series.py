@@ -13,7 +13,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import SchemaError, warn
-from xinsitu.physics.blocks import over_batches
+from xinsitu.physics.blocks import Batch, over_batches
 from xinsitu.physics.corrections.correction import Correction
 from xinsitu.physics.corrections.frame_numbers import reference_of
 from xinsitu.physics.corrections.plan import units_after
@@ -148,10 +148,8 @@ def measure(
 def rows_of(fit: Fitted) -> Any:  # noqa: ANN401 - NumPy or dask
     """Return what is measured of each frame by itself, ``(frame, roi, quantity)``, whatever frames are beside it."""
     tail = (len(fit.plan.regions), len(fit.plan.columns) + n_bins(fit.plan.bins))
-    return over_batches(
-        statistics_block, algebra_block, fit.image, fit.per_frame, fit.plan,
-        in_files=statistics_in_files, columns=fit.plan.layout.size, tail=tail, shared=fit.shared,
-    )  # fmt: skip
+    batch = Batch(statistics_block, statistics_in_files, algebra_block, fit.plan.layout.size)
+    return over_batches(batch, fit.image, fit.per_frame, fit.plan, tail=tail, shared=fit.shared)
 
 
 def series_of(
