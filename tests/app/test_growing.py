@@ -28,6 +28,7 @@ from xinsitu.app.views.kymograph import KymographView
 from xinsitu.io import growing_folder
 from xinsitu.io.growing_folder import SETTLED
 from xinsitu.recipe import Reading
+from xinsitu.schema import Quality
 from xinsitu.values import Roi, RoiSet
 
 READING = Reading(time="frame")
@@ -51,10 +52,10 @@ class Counting(FrameStore):
         super().__init__(*words, **options)
         self.reads: list[int] = []
 
-    def _read(self, time, *box):
+    def _read(self, time, *box, **of):
         if not box:
             self.reads += range(time.start, time.stop)
-        return super()._read(time, *box)
+        return super()._read(time, *box, **of)
 
 
 def look(store) -> None:
@@ -94,7 +95,7 @@ def test_each_frame_is_read_once(tmp_path, memory):
         assert store.complete
     assert sorted(store.reads) == list(range(behind))
     holds(store, tmp_path, behind)
-    assert len(store._tiles) <= 8  # however often it grows
+    assert not store._held.tiled or len(store._held.pieces) <= 8  # however often it grows
     store.release()
 
 
@@ -128,6 +129,36 @@ def test_other_frames_are_read_anew(tmp_path):
     for _ in range(3):  # nobody asks for them by name: they are found as the folder is listed
         look(store)
     holds(store, tmp_path, 40)
+
+
+@pytest.mark.parametrize("memory", [2**30, 1], ids=["memory", "tiled"])
+def test_frames_that_come_late_take_none_of_the_others_away(tmp_path, memory):
+    """What stands behind them was shown, and is at hand at every moment; nothing but them is read."""
+    write(tmp_path, [*range(30), *range(33, 60)])
+    store = Counting(open_source(tmp_path, reading=READING), memory=memory)
+    look(store)
+    write(tmp_path, range(31, 33))
+    tifffile.imwrite(tmp_path / "run_00050.tif", frame(1050))
+    store.reads, store.start = [], lambda: None  # nobody else reads
+    time.sleep(1.5 * SETTLED)
+    store.refresh()
+    assert store.n_frames == store.loaded == 59
+    assert sorted(store.reads) == [30, 31, 49]
+    holds(store, tmp_path, 59)
+
+
+def test_frames_that_are_no_more_are_forgotten(tmp_path):
+    """Otherwise memory grew with every frame that is written anew."""
+    write(tmp_path, range(20))
+    store = FrameStore(open_source(tmp_path, reading=READING))
+    look(store)
+    for turn in range(8):
+        for number in range(20):
+            tifffile.imwrite(tmp_path / f"run_{number:05d}.tif", frame(1000 * turn + number))
+        look(store)
+    assert len(store._held.marks) <= 2 * 20
+    assert sum(map(len, store._held.pieces)) == len(store._held.marks)
+    holds(store, tmp_path, 20)
 
 
 @pytest.mark.thorough
@@ -279,7 +310,7 @@ def test_an_hdf5_file_that_grows_is_opened_again_but_no_frame_is_read_twice(tmp_
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("memory", [2**30, 1, 50 * 40 * 50 * 4], ids=["memory", "tiled", "from memory to tiles"])
-def test_of_a_frame_that_was_written_anew_nothing_before_it_is_read_again(tmp_path, memory):
+def test_of_a_frame_that_was_written_anew_no_other_is_read_again(tmp_path, memory):
     write(tmp_path, range(60))
     store = Counting(open_source(tmp_path, reading=READING), memory=memory)
     look(store)
@@ -291,7 +322,7 @@ def test_of_a_frame_that_was_written_anew_nothing_before_it_is_read_again(tmp_pa
     for _ in range(2):
         look(store)
     assert store.complete
-    assert sorted(store.reads) == sorted([*range(80), *range(55, 80)])
+    assert sorted(store.reads) == sorted([*range(80), 55])
     model.numbers.measure_now()
     expected = frame(1000)[5:25, 10:30].sum()
     assert model.numbers.of("A").intensity.values[55] == expected  # of as many frames as before
@@ -390,7 +421,7 @@ def test_of_many_frames_of_which_one_is_bad_few_pieces_are_read(tmp_path, monkey
     store = FrameStore(open_source(tmp_path, reading=READING))
     (tmp_path / "run_00021.tif").write_bytes(b"no longer")
     pieces, plain = [], FrameStore._read
-    monkeypatch.setattr(FrameStore, "_read", lambda self, *box: (pieces.append(box), plain(self, *box))[1])
+    monkeypatch.setattr(FrameStore, "_read", lambda self, *box, **of: (pieces.append(box), plain(self, *box, **of))[1])
     frames = store._read(slice(0, 64))
     assert list(store.faults) == [21]
     assert len(pieces) <= 2 * 6 + 1
@@ -492,3 +523,34 @@ def test_what_all_frames_share_is_reckoned_where_they_are_read_lazily():
     data = image.to_dataset(name="image")
     found = measuring.answer(measuring.Request(data, rois, ("spot",), recipe, {})).series
     assert found.equals(xi.measure(data, rois, correction=recipe).compute())
+
+
+@pytest.mark.thorough
+def test_numbers_of_frames_that_cannot_be_read_are_none_whatever_is_measured():
+    rng = np.random.default_rng(2)
+    image = xr.DataArray(
+        rng.poisson(20, (6, *SHAPE)).astype("int32"), dims=("time", "y", "x"), attrs={"units": "counts"}
+    )
+    rois = RoiSet(
+        [
+            Roi("A", y=(5, 25), x=(10, 30), measure=["intensity", "com", "fwhm", "mean", "std", "sigma"]),
+            Roi("B", y=(30, 38), x=(33, 49)),
+        ]
+    )
+    series = xi.measure(image, rois)
+    found = measuring.masked(series, {1: "gone", 4: "gone", 9: "not there yet"})
+    bad = np.isin(np.arange(6), [1, 4])
+    for name, variable in found.data_vars.items():
+        assert variable.dtype == series[name].dtype
+        assert repr(variable.attrs) == repr(series[name].attrs)
+        np.testing.assert_array_equal(variable.values[~bad], series[name].values[~bad])
+        if name == "n_valid":
+            assert not variable.values[bad].any()
+        elif name == "quality":
+            wanted = (series[name].values[bad] & ~int(Quality.OUTLIER)) | int(
+                Quality.FRAME_FAULT | Quality.MASKED_PIXELS
+            )
+            np.testing.assert_array_equal(variable.values[bad], wanted)
+        elif variable.dtype.kind == "f":
+            assert np.isnan(variable.values[bad]).all()
+    assert measuring.masked(series, {}) is series

@@ -146,6 +146,10 @@ class TestStacks:
         assert blocks.shape == tiles.shape == frames.shape
         np.testing.assert_array_equal(blocks[key], frames[key])
         np.testing.assert_array_equal(tiles[key], frames[key])
+        order = np.random.default_rng(len(sizes)).permutation(len(frames)).repeat(2)
+        for pieces in (np.split(frames, np.cumsum(sizes)[:-1]), [tiles]):
+            np.testing.assert_array_equal(Blocks(pieces, order)[key], frames[order][key])
+            np.testing.assert_array_equal(Blocks(pieces).some(order)[key], frames[order][key])
 
 
 def test_a_new_value_forgets_what_was_undone():

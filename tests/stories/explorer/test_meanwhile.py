@@ -126,9 +126,9 @@ def test_the_newest_frame_that_crosses_a_step_back_does_not_undo_it(truth, start
 def test_while_frames_are_read(truth, start, monkeypatch):
     going, plain = threading.Event(), store.FrameStore._read
 
-    def slowly(self, time, *box):
+    def slowly(self, time, *box, **of):
         going.wait(1.0)
-        return plain(self, time, *box)
+        return plain(self, time, *box, **of)
 
     monkeypatch.setattr(store, "BLOCK_BYTES", 1)  # frame by frame
     monkeypatch.setattr(store.FrameStore, "_read", slowly)

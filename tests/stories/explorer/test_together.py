@@ -91,7 +91,7 @@ def test_what_a_closed_tab_used_comes_back(truth, chromium, monkeypatch):
             time.sleep(0.1)
         assert explorer._models == []
         assert explorer.store.loaded == 0  # frames, tiles
-        assert explorer.store._blocks == []
+        assert explorer.store._held.pieces == []
     end = time.monotonic() + SECONDS
     while sum(one() is not None for views in alive for one in views) > 1 and time.monotonic() < end:
         gc.collect()

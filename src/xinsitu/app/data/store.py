@@ -10,7 +10,7 @@ import threading
 import uuid
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -19,14 +19,16 @@ import xarray as xr
 
 from xinsitu.errors import FrameError, XinsituError, collected
 from xinsitu.physics.corrections.apply import Correction, correct
+from xinsitu.physics.stored import runs
 from xinsitu.schema import image_of
 from xinsitu.variables import held_elsewhere
 
-from .marks import Marks
+from .held import Held
+from .marks import Marks, in_common, leading, places_of
 from .memory import give_back
 from .single_frames import Alone
 from .source import Source
-from .tiles import Blocks, Through, Tiles
+from .tiles import Blocks, Ordered, Through, Tiles
 
 MEMORY = 2 * 2**30
 """Bytes of frames kept in memory; a larger stack gets a tiled copy on disc."""
@@ -35,7 +37,8 @@ BLOCK_BYTES = 48 * 2**20
 GLIMPSE = 5
 """Frames that stand for all of a run at the first look: each is read before the page is there."""
 
-Piece = TypeVar("Piece", npt.NDArray[Any], Tiles)
+Faults = dict[int, str]
+"""Why frames cannot be read, by their positions."""
 TASKS = 8
 """Blocks in which a curve is computed: few, as each costs half a millisecond beside its work."""
 
@@ -61,12 +64,12 @@ class FrameStore:
         self.source, self.data = source, source.data
         # whether the data came in memory already; xarray has no question that does not load
         self._resident = isinstance(image_of(self.data).variable._data, np.ndarray)
-        self.faults: dict[int, str] = {}
+        self.faults: Faults = {}
         self.note, self.version = "", 0  # how often frames that were there have become others
         self._marks, self._given = np.arange(self.n_frames), self.n_frames
         self._memory, self._folder = memory, folder
-        self._blocks: list[npt.NDArray[Any]] = []
-        self._tiles: list[Tiles] = []
+        self._held = Held()
+        self._places = np.full(self.n_frames, -1)  # among them, -1 of frames that are not there
         self._roomless = False
         self._loaded = 0
         self._key = uuid.uuid4().hex
@@ -98,6 +101,11 @@ class FrameStore:
         return self.loaded >= self.n_frames
 
     @property
+    def _step(self) -> int:
+        """Frames that are read at once."""
+        return max(1, BLOCK_BYTES // max(1, image_of(self.data)[:1].nbytes))
+
+    @property
     def tiled(self) -> bool:
         """Whether the frames are too many for the memory."""
         return not self._resident and image_of(self.data).nbytes > self._memory
@@ -123,28 +131,25 @@ class FrameStore:
 
     def _forget(self) -> None:
         """Stop reading, and forget the frames."""
-        self._keep(0)
-        with self._lock:
-            self._roomless = False
-            self._forget_scratch()
-
-    def _keep(self, frames: int) -> None:
-        """Stop reading, and forget all but the first frames."""
         self._end_reading()
         with self._lock:
-            self._cut(frames)
+            self._held, self.faults, self._roomless = Held(), {}, False
+            self._found()
+            self._forget_scratch()
 
     def _end_reading(self) -> None:
         self._stop.set()
         if (thread := self._thread) is not None and thread is not threading.current_thread():
             thread.join(timeout=30)
+        self._thread = None
 
-    def _cut(self, frames: int) -> None:
-        self._blocks, self._tiles = _first(self._blocks, frames), _first(self._tiles, frames)
-        self._loaded, self._thread, self._ready = min(self._loaded, frames), None, None
-        self._key = uuid.uuid4().hex
-        self._last = None, 0, self.data
-        self.faults = {position: why for position, why in self.faults.items() if position < frames}
+    def _found(self) -> None:
+        """Find where the frames are among those that were read, as these or those have become others."""
+        self._places = places_of(self._marks, self._held.marks)
+        if not self._roomless:
+            self._loaded = leading(self._places >= 0)
+        self._loaded = min(self._loaded, self.n_frames)
+        self._key, self._ready, self._last = uuid.uuid4().hex, None, (None, 0, self.data)
 
     def _forget_scratch(self) -> None:
         if self._scratch is not None:
@@ -158,23 +163,29 @@ class FrameStore:
             thread.join(seconds)
 
     def _read_all(self) -> None:
-        image = image_of(self.data)
-        step = max(1, BLOCK_BYTES // max(1, image[:1].nbytes))
+        step = self._step
         while not self._ends():
-            first = self._loaded
-            room = self._room(image, first) if self.tiled else self.n_frames
+            room = self._room(int(np.count_nonzero(self._places < 0))) if self.tiled else step
             if not room:  # ROIs are read from the frames themselves
                 self._loaded = self.n_frames
                 continue
-            frames = self._read(slice(first, min(first + step, room, self.n_frames)))
+            with self._lock:
+                first, version, of = self._loaded, self.version, (self.data, self.faults)
+                lacking = self._places[first : first + min(step, room)] < 0
+            frames = slice(first, first + leading(lacking))
+            pixels = self._read(frames, of=of)
             with self._lock:
                 if self._stop.is_set():
                     return
-                if self._tiles:
-                    self._tiles[-1].write(first - room + len(self._tiles[-1]), frames)
-                else:
-                    self._blocks.append(frames)
-                self._loaded = first + len(frames)
+                if version == self.version:  # otherwise others stand there by now
+                    self._take(pixels, frames)
+
+    def _take(self, pixels: npt.NDArray[Any], frames: slice) -> None:
+        """Hold frames that were read; those behind them may be there already."""
+        first = len(self._held.marks)
+        self._held.append(pixels, self._marks[frames])
+        self._places[frames] = np.arange(first, first + len(pixels))
+        self._loaded += leading(self._places[self._loaded :] >= 0)
 
     def _ends(self) -> bool:
         """Whether this thread has nothing more to read; who has frames for it from now on starts another one."""
@@ -185,29 +196,22 @@ class FrameStore:
                 self._thread = None
             return True
 
-    def _room(self, image: xr.DataArray, first: int) -> int:
-        """Return up to which frame the tiled copy has room, more if it is full; 0: the disc has none left.
+    def _room(self, lacking: int) -> int:
+        """Return how many frames the tiled copy has room for, more if it is full; 0: the disc has none left.
 
         What was in memory, while the frames were fewer, moves into it.
         """
-        capacity = sum(map(len, self._tiles))
-        if first < capacity or self._roomless:
-            return 0 if self._roomless else capacity
-        size = max(self.n_frames - capacity, capacity // 4)  # few pieces, however often it grows
-        tiles = self._make_tiles(image, size)
-        with self._lock:
-            blocks = list(self._blocks)
-            if tiles is None:
-                self._tiles, self._blocks, self._roomless = [], [], True
-                return 0
-        at = 0
-        for block in blocks:
-            tiles.write(at, block)
-            at += len(block)
-        with self._lock:
-            self._blocks = []
-            self._tiles = [*self._tiles, tiles]
-        return capacity + size
+        if self._roomless or (self._held.tiled and self._held.room):
+            return 0 if self._roomless else self._held.room
+        capacity = len(self._held.marks) if self._held.tiled else 0
+        size = max(lacking + len(self._held.marks) - capacity, capacity // 4)  # few pieces, however often it grows
+        tiles = self._make_tiles(image_of(self.data), size)
+        if tiles is None:
+            with self._lock:
+                self._held, self._roomless, self._places = Held(), True, np.full(self.n_frames, -1)
+            return 0
+        self._held.enlarge(tiles)
+        return self._held.room
 
     def _make_tiles(self, image: xr.DataArray, frames: int) -> Tiles | None:
         """Make a piece of the tiled copy; None without enough disc space."""
@@ -224,15 +228,23 @@ class FrameStore:
             self.note = f"{room} has no room for a tiled copy of {wanted / 2**30:.1f} GB: curves are slow"
             return None
 
-    def _read(self, time: slice, y: slice = slice(None), x: slice = slice(None)) -> npt.NDArray[Any]:
-        image = image_of(self.data)[:, y, x]
+    def _read(
+        self,
+        time: slice,
+        y: slice = slice(None),
+        x: slice = slice(None),
+        *,
+        of: tuple[xr.Dataset, Faults] | None = None,
+    ) -> npt.NDArray[Any]:
+        data, faults = of or (self.data, self.faults)
+        image = image_of(data)[:, y, x]
         try:
             return np.asarray(image[time].values)
         except (XinsituError, OSError) as error:
             if (middle := (time.start + time.stop) // 2) > time.start:  # of many one may be bad: few pieces are read
                 halves = slice(time.start, middle), slice(middle, time.stop)
-                return np.concatenate([self._read(half, y, x) for half in halves])
-            self.faults[time.start] = str(error)
+                return np.concatenate([self._read(half, y, x, of=of) for half in halves])
+            faults[time.start] = str(error)
             return np.zeros((1, image.sizes["y"], image.sizes["x"]), dtype=image.dtype)
 
     # -- a measurement that grows -------------------------------------------------------------------------------------
@@ -252,18 +264,21 @@ class FrameStore:
         source = self.source.reopen()
         new = source.data
         known, come = self.n_frames, int(new.sizes["time"])
-        same = min(_in_common(self.data, new), known if source.kept is None else source.kept)
+        same = min(in_common(self.data, new), known if source.kept is None else source.kept)
         if same == known == come:
             self.source = replace(source, data=self.data)  # what was left out, and why, may be new
             return 0
         if same < known:
             self._end_reading()
-        marks = self._marked(source, same)
+        marks, faults = self._marked(source, same), {at: why for at, why in self.faults.items() if at < same}
+        if same < known and self._wanted:
+            self._read_late(marks, (new, faults))
         with self._lock:  # who asks for version and frames meanwhile gets those of one moment
             if same < known:
-                self._cut(same)
-                self.version += 1
+                self._held.thin(marks)
+                self.faults, self.version = faults, self.version + 1
             self.source, self.data, self._marks = source, new, marks
+            self._found()
         if self._wanted:  # nobody looks otherwise, and whoever comes starts it
             self.start()
         give_back()
@@ -273,14 +288,23 @@ class FrameStore:
         """Mark frames: as before the first ones, and those behind whose files are as they were."""
         come = int(source.data.sizes["time"])
         marks = np.arange(self._given, self._given + come)
-        self._given += come
         marks[:same] = self._marks[:same]
         if self.source.states:
             before = zip(self.source.states[same:], self._marks[same:].tolist(), strict=True)
             known = {state: mark for at, (state, mark) in enumerate(before, same) if at not in self.faults}
             for place, state in enumerate(source.states[same:], same):
                 marks[place] = known.get(state, marks[place])
+        self._given += come
         return marks
+
+    def _read_late(self, marks: Marks, of: tuple[xr.Dataset, Faults]) -> None:
+        """Read the few frames that came late before these are shown, so that those behind them stay at hand."""
+        there = places_of(marks, self._held.marks) >= 0
+        lacking = ~there[: int(np.max(np.flatnonzero(there), initial=0))]
+        few = int(np.count_nonzero(lacking))
+        if 0 < few <= min(self._step, self._room(few) if self.tiled else few):
+            late = [self._read(run, of=of) for run in runs(lacking)]
+            self._held.append(np.concatenate(late), marks[: len(lacking)][lacking])
 
     # -- use ----------------------------------------------------------------------------------------------------------
 
@@ -293,7 +317,7 @@ class FrameStore:
         if self._resident:
             return self.data, self._marks
         with self._lock:
-            loaded, blocks, tiles, key = self._loaded, list(self._blocks), list(self._tiles), self._key
+            loaded, pieces, places, key = self._loaded, list(self._held.pieces), self._places.copy(), self._key
             everything = self.data
             if self._ready is not None and self._ready[0] == (key, loaded):
                 return self._ready[1], self._marks[:loaded]
@@ -301,9 +325,9 @@ class FrameStore:
         if not loaded:
             return everything.isel(time=slice(0, 0)), marks
         data, original = everything.isel(time=slice(0, loaded)), image_of(everything)
-        stack: Blocks | Tiles | Through
-        if blocks or tiles:
-            stack, frames = Blocks(blocks or tiles), max(50, -(-loaded // TASKS))
+        stack: Ordered
+        if pieces:
+            stack, frames = Blocks(pieces, places[:loaded]), max(50, -(-loaded // TASKS))
         else:
             stack = Through((loaded, original.sizes["y"], original.sizes["x"]), original.dtype, self._read)
             frames = max(1, BLOCK_BYTES // max(1, original[:1].nbytes))
@@ -369,32 +393,8 @@ class FrameStore:
     def _frame(self, data: xr.Dataset, position: int) -> xr.Dataset:
         one = data.isel(time=slice(position, position + 1))
         with self._lock:
-            blocks = self._blocks if position < self._loaded and not self._tiles else []
-        first = 0
-        for block in blocks:
-            if position < first + len(block):
-                values = block[position - first : position - first + 1].copy()  # the block may go
-                return one.assign(image=held_elsewhere(image_of(one), values))
-            first += len(block)
+            there = data is self.data and self._places[position] >= 0 and not self._held.tiled
+            blocks = Blocks(self._held.pieces, self._places[[position]]) if there else None
+        if blocks is not None:
+            return one.assign(image=held_elsewhere(image_of(one), blocks[:, :, :].copy()))  # the block may go
         return one.load() if self._resident else one.compute()
-
-
-def _in_common(one: xr.Dataset, other: xr.Dataset) -> int:
-    """How many frames, from the first on, are the same by name; times of one second are spread anew as more come."""
-    names = [name for name in ("measurement", "scan", "frame") if name in one.coords and name in other.coords]
-    size, same = min(one.sizes["time"], other.sizes["time"]), []
-    for name in names or ["time"]:  # of a single measurement its name is one for all frames
-        mine, its = (np.broadcast_to(of[name].values, of.sizes["time"])[:size] for of in (one, other))
-        same.append(mine == its)
-    return int(np.argmin([*np.all(same, axis=0), False]))
-
-
-def _first(pieces: list[Piece], frames: int) -> list[Piece]:
-    """Return the pieces in which the first frames lie; one in memory is cut behind them."""
-    found, start = [], 0
-    for piece in pieces:
-        if start >= frames:
-            break
-        found.append(piece[: frames - start] if isinstance(piece, np.ndarray) else piece)
-        start += len(piece)
-    return found

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -50,42 +51,70 @@ class _Stack:
         raise NotImplementedError
 
 
-class Blocks(_Stack):
-    """A stack ``(time, y, x)`` of pieces behind each other: it grows at its end.
+class Ordered(_Stack):
+    """A stack ``(time, y, x)`` whose frames stand in any order; those that lie behind each other are read together.
+
+    ``order`` says where each frame of the stack lies.
+    """
+
+    order: npt.NDArray[np.int64]
+    dtype: np.dtype[Any]
+
+    def some(self, places: npt.NDArray[np.int64]) -> Self:
+        """Return some of the frames as a stack of their own."""
+        other = copy.copy(self)
+        other.order, other.shape = self.order[places], (len(places), *self.shape[1:])
+        return other
+
+    def _box(self, time: slice, y: slice, x: slice) -> npt.NDArray[Any]:
+        order = self.order[time]
+        runs = np.split(order, np.flatnonzero(np.diff(order) != 1) + 1)
+        parts = [part for run in runs if len(run) for part in self._run(int(run[0]), int(run[-1]) + 1, y, x)]
+        if not parts:
+            return np.empty((0, max(0, y.stop - y.start), max(0, x.stop - x.start)), dtype=self.dtype)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _run(self, first: int, behind: int, y: slice, x: slice) -> Iterator[npt.NDArray[Any]]:
+        """Give neighbours, in one piece or several."""
+        raise NotImplementedError
+
+
+class Blocks(Ordered):
+    """Frames that are held in pieces: of one piece nothing is copied.
 
     Parameters
     ----------
     blocks
         Frames behind each other, each block ``(time, y, x)``, arrays in memory or :class:`Tiles`.
+    order
+        Where each frame of the stack lies in them; None: as they lie.
 
     Examples
     --------
     >>> blocks = Blocks([np.zeros((3, 4, 5)), np.ones((2, 4, 5))])
     >>> blocks.shape, blocks[2:4, 0:1, 0:1].ravel()
     ((5, 4, 5), array([0., 1.]))
+    >>> blocks.some(np.array([4, 0]))[:, 0, 0]
+    array([1., 0.])
     """
 
-    def __init__(self, blocks: Sequence[npt.NDArray[Any] | Tiles]) -> None:
+    def __init__(self, blocks: Sequence[npt.NDArray[Any] | Tiles], order: npt.NDArray[np.int64] | None = None) -> None:
         self._blocks = tuple(blocks)
         self._ends = np.cumsum([len(block) for block in self._blocks])
-        self.shape = (int(self._ends[-1]), *self._blocks[0].shape[1:])
+        self.order = np.arange(self._ends[-1]) if order is None else order
+        self.shape = (len(self.order), *self._blocks[0].shape[1:])
         self.dtype = self._blocks[0].dtype
 
-    def _box(self, time: slice, y: slice, x: slice) -> npt.NDArray[Any]:
-        first, behind = time.start, time.stop
-        parts = []
+    def _run(self, first: int, behind: int, y: slice, x: slice) -> Iterator[npt.NDArray[Any]]:
         for number in range(int(np.searchsorted(self._ends, first, "right")), len(self._blocks)):
             start = int(self._ends[number]) - len(self._blocks[number])
             if start >= behind:
                 break
-            parts.append(self._blocks[number][max(first - start, 0) : behind - start, y, x])
-        if not parts:
-            return self._blocks[0][:0, y, x]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+            yield self._blocks[number][max(first - start, 0) : behind - start, y, x]
 
 
-class Through(_Stack):
-    """A stack ``(time, y, x)`` that is read anew whenever it is asked for: slow, but it needs no room.
+class Through(Ordered):
+    """Frames that are read anew whenever they are asked for: slow, but it needs no room.
 
     Parameters
     ----------
@@ -107,10 +136,10 @@ class Through(_Stack):
         dtype: np.dtype[Any],
         read: Callable[[slice, slice, slice], npt.NDArray[Any]],
     ) -> None:
-        self.shape, self.dtype, self._read = shape, dtype, read
+        self.shape, self.dtype, self._read, self.order = shape, dtype, read, np.arange(shape[0])
 
-    def _box(self, time: slice, y: slice, x: slice) -> npt.NDArray[Any]:
-        return self._read(time, y, x)
+    def _run(self, first: int, behind: int, y: slice, x: slice) -> Iterator[npt.NDArray[Any]]:
+        yield self._read(slice(first, behind), y, x)
 
 
 class Tiles(_Stack):

@@ -155,17 +155,17 @@ def masked(series: xr.Dataset, faults: Mapping[int, str]) -> xr.Dataset:
     bad = [position for position in list(faults) if position < series.sizes["time"]]
     if not bad:
         return series
-    marks = np.zeros(series.sizes["time"], dtype="int32")
-    marks[bad] = int(Quality.FRAME_FAULT | Quality.MASKED_PIXELS)
-    flag = xr.DataArray(marks, dims="time")
-    result = series.copy()
+    found = {}
     for name, variable in series.data_vars.items():
-        if variable.dtype.kind == "f":
-            result[name] = variable.where(flag == 0)
-    if "n_valid" in series:
-        result["n_valid"] = series["n_valid"].where(flag == 0, 0).assign_attrs(series["n_valid"].attrs)
-    if "quality" in series:
-        by_zeros = (flag != 0) * int(Quality.OUTLIER)  # zeros stand for such a frame, and stand out
-        flagged = (series["quality"] & ~by_zeros) | flag
-        result["quality"] = flagged.transpose(*series["quality"].dims).assign_attrs(series["quality"].attrs)
-    return result
+        values = np.array(variable.values)
+        rows = np.moveaxis(values, variable.dims.index("time"), 0)
+        if name == "n_valid":
+            rows[bad] = 0
+        elif name == "quality":  # zeros stand for such a frame, and stand out
+            rows[bad] = (rows[bad] & ~int(Quality.OUTLIER)) | int(Quality.FRAME_FAULT | Quality.MASKED_PIXELS)
+        elif variable.dtype.kind == "f":
+            rows[bad] = np.nan
+        else:
+            continue
+        found[name] = variable.copy(data=values)
+    return series.assign(found)
