@@ -242,6 +242,41 @@ def test_a_filter_in_for_a_few_frames(frames):
     assert xi.undo_attenuation(corrected).identical(series)
 
 
+WAYS = {
+    "a ramp that falls": [1.14, 1.25, 1.37, 1.52, 1.61, 1.74, 1.21],
+    "a jump that decays": [5.13, 7.55, 6.4, 5.27, 4.12, 3.0, 1.86],
+    "a hump": [1.11, 1.26, 1.43, 1.42, 1.23, 1.12],
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_growth_that_falls_back_within_a_few_frames_is_no_change(way):
+    """One of its ends alone was taken for an attenuator, and all that came behind scaled by it."""
+    own = np.array(WAYS[way])
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        rates = np.ones(160)
+        rates[90 : 90 + own.size] = own
+        series = counted(10 ** rng.uniform(3.3, 5.5) * ROIS * rates[:, None], rng)
+        found = xi.find_attenuation_changes(series)
+        assert found == []
+        flagged = (xi.correct_attenuation(series, found).quality & int(Quality.NEAR_CHANGE)).any("roi").values
+        assert flagged.any()
+        assert not flagged[:82].any()
+        assert not flagged[90 + own.size + 8 :].any()
+
+
+def test_a_filter_in_for_a_few_frames_of_which_one_end_gives_no_factor_scales_nothing():
+    """What comes back to where it was is no level, if only one of its ends is a change."""
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        rates = np.full(150, 60.0)
+        rates[80:85] = 60 / 18
+        rates[85] = 25
+        found = xi.find_attenuation_changes(counted(rates[:, None] * ROIS, rng))
+        assert len(found) != 1
+
+
 # -- the beam ---------------------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import xarray as xr
@@ -30,6 +31,11 @@ from .transitions import LONGEST, SHORT, Transition, find_transitions
 _NOT_TRUSTED = "on one side all ROIs are saturated, count too fast or are faulty, so there is no factor: give it"
 _NOTHING = "next to nothing is counted: there is no beam, or a filter that leaves too little for a factor"
 _PART_OF = "it is a part of what takes longer than an attenuator moves"
+_FALLS_BACK = "without the few frames on one side of it there is no step: growth that falls back, or no level"
+_BUMPS = (2, 4, 6, 8)
+"""Frames on one side of a change without which there must be a step still: what they alone have is a bump."""
+_GONE, _SURE = 0.25, 3.0
+"""Part of a step up to which it is gone, and its standard errors to which it must be none any more."""
 CHECK = 10
 """Frames on each side without which a change that the log has is not looked for."""
 
@@ -138,7 +144,7 @@ def find_attenuation_changes(
     search = Search(sample, counts, window, common_tolerance, MedianBias.read(sample, counts.rois))
     steps = find_transitions(counts.values, counts.errors, threshold=threshold, least=least, tolerance=common_tolerance)
     looked_at = [search.proposed(step, least=least, threshold=threshold) for step in steps]
-    looked_at = _with_their_ways(search, looked_at)
+    looked_at = _lasting(search, _with_their_ways(search, looked_at))
     found = [one for one in looked_at if isinstance(one, AttenuationChange)]
     found += _recorded(search, found)
     found += _exposure_only(sample, found)
@@ -175,6 +181,38 @@ def _with_their_ways(
             one = RejectedChange(one.before, one.after, *keys, one.factor, one.factor_errors, strength, _PART_OF, inner)  # type: ignore[arg-type] # found ones are times
         told.append(one)
     return told
+
+
+def _lasting(
+    search: Search, looked_at: Sequence[AttenuationChange | RejectedChange | None]
+) -> list[AttenuationChange | RejectedChange | None]:
+    """Take no change that a few frames on one side make alone: levels last, or end at another change."""
+    counts, axis = search.counts, times(search.sample)
+    found = [one for one in looked_at if isinstance(one, AttenuationChange)]
+    places = [
+        np.searchsorted(counts.positions, np.searchsorted(axis, np.asarray([one.before, one.after]))) for one in found
+    ]
+    starts = [0, *(int(after) for _, after in places)]
+    stops = [*(int(before) + 1 for before, _ in places[1:]), len(counts.values)]
+    told: dict[int, RejectedChange] = {}
+    for change, (before, after), start, stop in zip(found, places, starts, stops, strict=False):
+        size = abs(np.log(change.factor or 1.0))
+        for wide, side in product(_BUMPS, (-1, 1)):
+            first, last = (before - wide, after) if side < 0 else (before, after + wide)
+            if min(first + 1 - start, stop - last) <= SHORT:
+                continue
+            step = Transition(first, last, start, stop)
+            _, estimate = search.estimate(counts.around(step), step, first, last)
+            if estimate is None:
+                continue
+            left, doubt = abs(np.log(estimate.factor)), estimate.factor_errors / estimate.factor
+            if max(left, doubt) < _GONE * size and left < _SURE * doubt + search.tolerance:
+                frames = range(first + 1, before + 1) if side < 0 else range(after, last)
+                told[id(change)] = search.rejected(
+                    before, after, None, change.evidence["significance"], _FALLS_BACK, frames
+                )
+                break
+    return [told.get(id(one), one) for one in looked_at]
 
 
 def _between(ends: Sequence[int], frames: Sequence[int]) -> int:
