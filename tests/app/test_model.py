@@ -347,6 +347,7 @@ class TestFramesAndTime:
         model = ExplorerModel(store, rois=truth.rois)
         model.view.follow = True
         assert model.view.n_frames == 10
+        assert model.view.frame == 9, "the newest one that is there, before another comes"
         assert store.refresh() == 0
         for path in frames[10:12]:
             shutil.copy2(path, folder)

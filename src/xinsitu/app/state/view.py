@@ -66,6 +66,7 @@ class View(param.Parameterized):  # type: ignore[misc] # param has no types
             self.axis = "frame"
         self._say_fault()
         self.fit_run()
+        self.param.watch(self._to_newest, "follow")
 
     def _say_fault(self) -> None:
         """Say why there is no first frame."""
@@ -310,7 +311,11 @@ class View(param.Parameterized):  # type: ignore[misc] # param has no types
         """Take over frames that have come since; the newest one is shown where that is wished."""
         self.frame = min(self.frame, self.store.n_frames - 1)  # one that is written anew is none for a while
         self.n_frames = self.store.n_frames
-        if self.follow:
+        self._to_newest()
+
+    def _to_newest(self, *_: object) -> None:
+        """Show the newest frame, where that is wished: at once, not when the next one comes."""
+        if self.follow and self.n_frames:
             self.frame = self.n_frames - 1
 
 
