@@ -98,6 +98,12 @@ NUMBERS = {
 }
 
 
+def beside(frames):
+    """A folder for what is written, as none goes among frames."""
+    (folder := frames.with_name(f"{frames.name}_results")).mkdir()
+    return folder
+
+
 @pytest.fixture(params=[None, {}])
 def whole_numbers(request, tmp_path):
     """Frames of int32 that our reader gave, in memory."""
@@ -126,7 +132,7 @@ def test_nor_are_they_without_their_coordinates(whole_numbers, name):
 @pytest.mark.thorough("None-way2")
 @pytest.mark.parametrize("way", [{"path": "f.nc"}, {"path": "f.nc", "compression": "deflate"}, {"path": "f.zarr"}])
 def test_a_file_does_not_make_counts_of_what_is_none(whole_numbers, tmp_path, way):
-    how = {**way, "path": tmp_path / way["path"]}
+    how = {**way, "path": beside(tmp_path) / way["path"]}
     with pytest.warns(xi.XinsituWarning, match="no longer counts"):
         xi.write_frames(whole_numbers.assign(image=whole_numbers.image * 2), **how)
     again = xi.open_measurement(how["path"])
@@ -193,13 +199,13 @@ SAID = {
     "corrected": lambda scan, _: xi.correct(scan, xi.Correction(median=3)).compute(),
     "measured": lambda scan, _: xi.measure(scan, [xi.Roi("a", (10, 28), (10, 35))]).compute(),
     "an image measured": lambda scan, _: xi.measure(scan.image, [xi.Roi("a", (10, 28), (10, 35))]).compute(),
-    "written": lambda scan, folder: xi.write_frames(scan, folder / "frames.nc"),
+    "written": lambda scan, folder: xi.write_frames(scan, beside(folder) / "frames.nc"),
     "opened again": lambda scan, folder: again(scan, folder).compute(),
 }
 
 
 def again(scan, folder):
-    os.remove(xi.write_frames(scan.isel(time=slice(0, 5)), folder / "frames.nc"))
+    os.remove(xi.write_frames(scan.isel(time=slice(0, 5)), beside(folder) / "frames.nc"))
     return scan
 
 

@@ -16,6 +16,7 @@ from xinsitu.errors import LayoutError, ResultExists
 from xinsitu.io.growing_results import GrowingResults
 from xinsitu.io.guard import check_outputs, frames_in
 from xinsitu.plots.report import save_report
+from xinsitu.recipe.recipe_file import write_recipe
 
 
 @pytest.fixture
@@ -61,6 +62,24 @@ def test_functions_write_nothing_among_frames_either(house, write, name):
     for folder in ("scan7", "white"):
         with pytest.raises(LayoutError, match="never written to"):
             write(series, house / folder / name)
+    assert listing(house) == before
+
+
+@pytest.mark.parametrize("name", ["x.nc", "x.zarr", "x.json", "x.zip", "x.sav", "e.json", "c.json", "r.toml"])
+def test_neither_frames_nor_documents_go_among_frames(house, name):
+    scan, rois = xi.open_measurement(house / "scan7", tz="UTC"), xi.RoiSet([xi.Roi("WZ", y=(0, 3), x=(0, 4))])
+    write = {
+        "x.nc": lambda path: xi.write_frames(scan, path, overwrite=True),
+        "x.zarr": lambda path: xi.write_frames(scan, path, overwrite=True),
+        "e.json": lambda path: xi.write_events([xi.Event("open", "2014-05-28T08:00:00Z")], path, overwrite=True),
+        "c.json": lambda path: xi.write_attenuation_changes([], path, overwrite=True),
+        "r.toml": lambda path: write_recipe({"sample": "scan7"}, path, overwrite=True),
+    }.get(name, lambda path: xi.write_rois(rois, path, overwrite=True))
+    write(house / "results" / name)
+    before = listing(house)
+    for folder in ("scan7", "white"):
+        with pytest.raises(LayoutError, match=f"{name}: lies in a folder that holds frames .*never written to"):
+            write(house / folder / name)
     assert listing(house) == before
 
 

@@ -15,6 +15,7 @@ from xinsitu.values.detector_geometry import LIMITS, checked_limits
 
 from .disk import ordinary, write_whole
 from .exchange.roi_files import FORMS, foreign_rois, form_of, write_foreign_rois
+from .guard import output_path
 from .pixel_maps import read_mask
 from .poni import read_geometry
 from .value_kinds import schema_of
@@ -96,6 +97,7 @@ def document_text(document: Mapping[str, Any], form: str) -> str:
 
 def write_document(document: Mapping[str, Any], path: PathLike, form: str, *, overwrite: bool = False) -> None:
     """Write a JSON object with its format and version, whole or not at all."""
+    path = output_path(path, overwrite=overwrite)
     write_whole(path, document_text(document, form).encode(), overwrite=overwrite)
 
 

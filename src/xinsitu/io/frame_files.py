@@ -33,8 +33,9 @@ from xinsitu.schema import FrameStatus
 from xinsitu.variables import SAID_LATER, Called, as_written, remarks_on_frames
 
 from .compressed_frames import filters, write_chunks
-from .disk import ZARR, new_file, refuse_existing, refuse_other_format
+from .disk import ZARR, new_file, refuse_other_format
 from .formats.descriptors import read_at, reserve, write_at
+from .guard import output_path
 from .nxdata import ENGINE, as_netcdf
 from .results import in_chunks, provenance, storable
 
@@ -74,6 +75,8 @@ def write_frames(
     ------
     ResultExists
         The file is there and ``overwrite`` is false.
+    LayoutError
+        It would lie in a folder that holds frames: these and others would be taken for one measurement.
     SchemaError
         There is no ``image``, or an unknown compression.
     OSError
@@ -100,7 +103,7 @@ def write_frames(
         from .zarr_frames import write_zarr
 
         return write_zarr(measurement, Path(path), overwrite=overwrite, compression=compression, recipe=recipe)
-    path = refuse_existing(path, overwrite=overwrite)
+    path = output_path(path, overwrite=overwrite)
     image = as_written(schema.image_of(measurement))
     if compression is not None:
         filters(compression)

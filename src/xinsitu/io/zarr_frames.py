@@ -30,8 +30,9 @@ from xinsitu.schema import FrameStatus
 from xinsitu.variables import SAID_LATER, Called, as_written, remarks_on_frames
 
 from .compressed_frames import BITSHUFFLE, COMPRESSIONS, DEFLATE, DEFLATE_LEVEL
-from .disk import ENDING_OF_STORES, claimed, here, is_alive, refuse_existing
+from .disk import ENDING_OF_STORES, claimed, here, is_alive
 from .formats.zarr_stack import COMPLETE, IMAGE, chunk_file, zarr
+from .guard import output_path
 from .results import in_chunks, provenance, storable
 
 _STORE, _CORNERS, _OWNER, _DESCRIBED = "store", "corners", "owner", "described"
@@ -48,7 +49,7 @@ def write_zarr(
     recipe: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a measurement to a Zarr store of format 3; see :func:`~xinsitu.io.frame_files.write_frames`."""
-    path = refuse_existing(path, overwrite=overwrite)
+    path = output_path(path, overwrite=overwrite)
     image = in_chunks(as_written(schema.image_of(measurement)).transpose("time", "y", "x"))
     codecs = _codecs(compression)
     rest = storable(measurement.drop_vars(IMAGE)).assign_attrs(provenance(recipe), **{COMPLETE: 1}).compute()

@@ -53,6 +53,7 @@ from xinsitu.errors import DocumentError, XinsituError
 from xinsitu.io.discover import look
 from xinsitu.io.disk import ordinary, refuse_no_figure, refuse_other_format, write_whole
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois
+from xinsitu.io.guard import output_path
 from xinsitu.io.measurement import select, with_frames
 from xinsitu.io.toml_text import toml_of
 from xinsitu.io.value_kinds import check_kinds, schema_of
@@ -216,4 +217,4 @@ def write_recipe(document: Mapping[str, Any], path: str | Path, *, overwrite: bo
     if strange := sorted(set(document) - _KEYS):
         raise DocumentError(f"a recipe has no {', '.join(strange)}; it has {', '.join(sorted(_KEYS))}")
     text = tomli_w.dumps({"format": FORMAT, "version": VERSION, **document})
-    write_whole(path, text.encode(), overwrite=overwrite)
+    write_whole(output_path(path, overwrite=overwrite), text.encode(), overwrite=overwrite)

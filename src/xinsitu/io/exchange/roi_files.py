@@ -16,6 +16,7 @@ import numpy as np
 from xinsitu.errors import DocumentError, warn
 from xinsitu.io.disk import ordinary, write_whole
 from xinsitu.io.formats.hdf5_links import opened, refuse_outside_links
+from xinsitu.io.guard import output_path
 from xinsitu.io.pixel_maps import read_mask, stored_mask
 from xinsitu.values import Mask, Roi, RoiSet
 
@@ -136,6 +137,7 @@ def write_foreign_rois(rois: RoiSet, path: Path, form: str, *, overwrite: bool) 
         "areadetector": lambda: to_area_detector(rois, told).encode(),
         "mask": lambda: _mask_file(rois, path, told),
     }
+    path = output_path(path, overwrite=overwrite)
     data = writers[form]()
     if told.left_out == len(rois):
         raise DocumentError(f"{path}: no ROI can be written for {told.program}: {'; '.join(told.lost)}")
