@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +65,58 @@ def test_a_command_that_is_ended_while_it_writes(experiment, tmp_path, how, befo
     assert "Traceback" not in said
     assert [path.name for path in folder.iterdir()] == (["s.nc"] if before else [])
     assert not before or result.read_bytes() == before
+
+
+LAST = """
+import os, signal, sys, time
+import xinsitu.cli as cli
+how, when = int(sys.argv[1]), sys.argv[2]
+class Gone:
+    def __del__(self, kill=os.kill, me=os.getpid()):
+        kill(me, how)
+        for _ in range(1000):
+            pass
+def main():
+    if when == "before":
+        os.kill(os.getpid(), how)
+        time.sleep(10)
+    if when == "where nothing is raised":
+        Gone()
+        for _ in range(1000):
+            time.sleep(0.01)
+    return 3
+cli.main = main
+code = cli.program()
+if when == "after":
+    os.kill(os.getpid(), how)
+    time.sleep(10)
+elif when == "as Python ends":
+    kept = Gone()
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize(
+    ("when", "code"), [("before", 130), ("where nothing is raised", 130), ("after", 3), ("as Python ends", 3)]
+)
+def test_a_command_that_is_ended_before_it_begins_or_after_it_is_done(how, when, code):
+    """What is done is done: its exit code says so, and not that a signal came while Python tidied up."""
+    ended = subprocess.run(
+        [sys.executable, "-c", LAST, str(int(how)), when], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == code
+    assert ended.stderr == ("" if code == 3 else "xinsitu: stopped; nothing half-written was left behind\n")
+
+
+def test_both_ways_to_start_it_are_so():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["scripts"] == {"xinsitu": "xinsitu.cli:program"}
+    said = subprocess.run(
+        [sys.executable, "-c", "import xinsitu.cli as cli, runpy; cli.program = lambda: 7; runpy.run_module('xinsitu', "
+         "run_name='__main__')"], capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert said.returncode == 7
 
 
 @pytest.mark.thorough

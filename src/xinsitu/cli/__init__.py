@@ -5,7 +5,9 @@ Exit code 0: done; 1: refused or failed, with one sentence on stderr that names 
 
 from __future__ import annotations
 
+import _thread
 import argparse
+import atexit
 import contextlib
 import importlib
 import io
@@ -16,10 +18,14 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import xinsitu
 
 from .arguments import Command, parser
+
+_ENDS = [one for name in ("SIGINT", "SIGTERM", "SIGHUP") if (one := getattr(signal, name, None)) is not None]
+"""Ctrl-C, a request to end, the loss of the terminal; not every system has all three."""
 
 
 def _later(module: str, name: str) -> Command:
@@ -65,6 +71,44 @@ def _signed(arguments: Sequence[str]) -> list[str]:
     return tied
 
 
+STOPPED = "stopped; nothing half-written was left behind"
+AGAIN = 0.02
+"""Seconds after which a signal that was not heard comes again."""
+
+
+def program() -> int:
+    """Run the command of this process: :func:`main`, and whoever ends it before or after is answered as during it."""
+    done: list[int] = []
+
+    def ended(number: int, _: object) -> None:
+        if done:
+            os._exit(done[0])  # all is written and said, and the interpreter tidies up
+        raise KeyboardInterrupt(number)
+
+    def unheard(what: sys.UnraisableHookArgs) -> None:
+        """Let it be raised again where Python raises nothing, as at the end of a weak reference."""
+        if isinstance(what.exc_value, KeyboardInterrupt):
+            threading.Timer(AGAIN, _thread.interrupt_main, what.exc_value.args).start()
+        else:
+            sys.__unraisablehook__(what)
+
+    def set_all(handler: Any) -> None:  # noqa: ANN401 - as signal takes it
+        for one in mine:
+            signal.signal(one, handler)
+
+    # nohup and others have some ignored
+    mine = [one for one in _ENDS if signal.getsignal(one) in (signal.SIG_DFL, signal.default_int_handler)]
+    set_all(ended)
+    sys.unraisablehook = unheard
+    atexit.register(set_all, signal.SIG_IGN)  # what comes behind it takes modules apart, without handlers of ours
+    try:
+        done.append(main())
+    except KeyboardInterrupt:  # main had not begun, or had ended
+        sys.stderr.write(f"xinsitu: {STOPPED}\n")
+        done.append(130)
+    return done[0]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     _open_streams()
@@ -77,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code: int = words.run(words)
         return code
     except KeyboardInterrupt:
-        complain("stopped; nothing half-written was left behind")
+        complain(STOPPED)
         return 130
     except BrokenPipeError:
         # somebody closed the pipe that we print to, as `| head` does; python would complain once more at exit
@@ -109,9 +153,8 @@ def _open_streams() -> None:
 @contextlib.contextmanager
 def _ended_is_interrupted() -> Iterator[None]:
     """Let a request to end, or the loss of the terminal, be what Ctrl-C is, unless the caller set it otherwise."""
-    names = ("SIGTERM", "SIGHUP") if threading.current_thread() is threading.main_thread() else ()
-    found = (getattr(signal, name, None) for name in names)
-    mine = [one for one in found if one is not None and signal.getsignal(one) is signal.SIG_DFL]
+    ends = _ENDS if threading.current_thread() is threading.main_thread() else ()
+    mine = [one for one in ends if one != signal.SIGINT and signal.getsignal(one) is signal.SIG_DFL]
     for one in mine:
         signal.signal(one, signal.default_int_handler)
     try:
