@@ -340,8 +340,11 @@ class Explorer:
                 begun = monotonic()
                 try:
                     look()
-                except (XinsituError, OSError) as fault:  # what is still being written is whole at the next look
+                except Exception as fault:  # noqa: BLE001 - what is still being written is whole at the next look
+                    ours = isinstance(fault, XinsituError | OSError)
                     self.why = "" if isinstance(fault, LayoutError) else str(fault)
+                    if self._opened is not None:
+                        self.store.trouble = str(fault) if ours else f"{type(fault).__name__}: {fault}"
                 took = monotonic() - begun
 
         self._following = True

@@ -108,6 +108,7 @@ class GrowingFolder:
         if self.opening.fill_missing:
             raise LayoutError(f"{self.folder}: a frame that is missing may still come; fill_missing is for opening")
         self.given_up: dict[str, FrameFault] = {}
+        self.removed: set[str] = set()
         self._now = now
         self._chosen: Chosen | None = None
         self._name, self._suffix = "", ""
@@ -274,6 +275,7 @@ class GrowingFolder:
     def _hold(self, name: str) -> None:
         """Let a frame that was written anew wait to be whole again; one that was removed stays what it was."""
         known, now = self._table.state(name) or self._states.get(name), self._state(name)
+        (self.removed.discard if now else self.removed.add)(name)
         if known is not None and now is not None and known != now:
             self.again(name)
 

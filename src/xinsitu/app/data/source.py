@@ -49,6 +49,8 @@ class Source:
         Opens everything again, with what has come since.
     kept
         Frames, from the first one on, whose files are as they were when it was opened before; None: nobody knows.
+    trouble
+        What is wrong with the folder now: frames of it are shown that are no longer there.
     states
         Name, size and modification time of the file of each frame; empty where frames are not files of their own.
     """
@@ -62,6 +64,7 @@ class Source:
     left_out: tuple[str, ...] = ()
     reopen: Callable[[], Source] | None = field(default=None, compare=False)
     kept: int | None = None
+    trouble: str = ""
     states: tuple[tuple[object, ...], ...] = field(default=(), repr=False, compare=False)
 
     @property
@@ -168,9 +171,12 @@ class _Growing:
         self._path, self._last, self._anew = path, first, first.reopen
         self._frames: GrowingFolder | None = None
         self._come: list[str] = []
+        self._names: frozenset[str] = frozenset()
         self._shown = -1, -1
 
     def __call__(self) -> Source:
+        if not self._path.exists():
+            raise LayoutError(f"{self._path}: is no longer there; what is shown was read before")
         try:
             return self._looked()
         except LayoutError:
@@ -190,17 +196,23 @@ class _Growing:
                 new += self._frames.settle()
         self._come += new  # until it was opened: a frame that is written anew meanwhile spoils it for all
         kept: int | None = self._last.data.sizes["time"]
-        if self._come:
+        if self._come or not self._names.isdisjoint(self._frames.given_up):  # one that was shown is none any more
             snapshot = self._frames.in_order(self._shown)
             with without(r"left out, .* files in all"):  # what is bad now may still be being written
                 part, names = self._frames.open(snapshot)
             self._shown = max(self._shown, *(file.number for file in snapshot.files[-1:]))
-            kept = None if first else self._frames.tail(self._come, 0).place
+            if first:
+                kept = None
+            elif self._come:
+                kept = self._frames.tail(self._come, 0).place
             known = snapshot.states
             alike = len(names) == part.sizes["time"]
             states = tuple((name, known.get(name)) for name in names) if alike else ()
             self._last, self._come = replace(self._last, data=part, parts=(part,), reopen=self, states=states), []
-        self._last = replace(self._last, kept=kept)
+            self._names = frozenset(names)
+        gone = self._frames.removed & self._names
+        said = f"{self._path}: {len(gone)} of the frames that are shown are no longer there" if gone else ""
+        self._last = replace(self._last, kept=kept, trouble=said)
         return self._last
 
 
@@ -235,7 +247,8 @@ class _GrowingSample:
                 elif part.sizes["time"]:
                     self._begin((self._path / name).resolve(), part)
         opened = [self._grown[name]() for name in wanted if name in self._grown]
-        parts, last = [one.data for one in opened], self._last
+        parts, trouble = [one.data for one in opened], "; ".join(one.trouble for one in opened if one.trouble)
+        last = self._last = replace(self._last, trouble=trouble)
         if {id(part) for part in parts} == {id(part) for part in self._parts}:
             self._last = replace(last, kept=last.data.sizes["time"])
             return self._last
@@ -243,9 +256,8 @@ class _GrowingSample:
         self._last = _joined(
             parts, name=last.name, reading=last.reading, correcting=last.correcting, reopen=self, others=others
         )
-        self._last = replace(
-            self._last, kept=_kept(last.parts, self._last.parts, {id(one.data): one for one in opened})
-        )
+        kept = _kept(last.parts, self._last.parts, {id(one.data): one for one in opened})
+        self._last = replace(self._last, kept=kept, trouble=trouble)
         return self._last
 
 

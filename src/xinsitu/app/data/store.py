@@ -29,6 +29,7 @@ from .memory import give_back
 from .single_frames import Alone
 from .source import Source
 from .tiles import Blocks, Ordered, Through, Tiles
+from .unchanged import refuse_other_shape, same_files
 
 MEMORY = 2 * 2**30
 """Bytes of frames kept in memory; a larger stack gets a tiled copy on disc."""
@@ -39,6 +40,7 @@ GLIMPSE = 5
 
 Faults = dict[int, str]
 """Why frames cannot be read, by their positions."""
+Of = tuple[xr.Dataset, Faults]
 TASKS = 8
 """Blocks in which a curve is computed: few, as each costs half a millisecond beside its work."""
 
@@ -66,6 +68,7 @@ class FrameStore:
         self._resident = isinstance(image_of(self.data).variable._data, np.ndarray)
         self.faults: Faults = {}
         self.note, self.version = "", 0  # how often frames that were there have become others
+        self.trouble = ""  # what is wrong on the disc, as long as it is so
         self._marks, self._given = np.arange(self.n_frames), self.n_frames
         self._memory, self._folder = memory, folder
         self._held = Held()
@@ -229,12 +232,7 @@ class FrameStore:
             return None
 
     def _read(
-        self,
-        time: slice,
-        y: slice = slice(None),
-        x: slice = slice(None),
-        *,
-        of: tuple[xr.Dataset, Faults] | None = None,
+        self, time: slice, y: slice = slice(None), x: slice = slice(None), *, of: Of | None = None
     ) -> npt.NDArray[Any]:
         data, faults = of or (self.data, self.faults)
         image = image_of(data)[:, y, x]
@@ -262,9 +260,11 @@ class FrameStore:
         if self.source.reopen is None:
             return 0
         source = self.source.reopen()
-        new = source.data
+        new, self.trouble = source.data, source.trouble
         known, come = self.n_frames, int(new.sizes["time"])
-        same = min(in_common(self.data, new), known if source.kept is None else source.kept)
+        refuse_other_shape(source.name, self.data, new)
+        kept = same_files(self.source.parts, source.parts) if source.kept is None else source.kept
+        same = min(in_common(self.data, new), kept)
         if same == known == come:
             self.source = replace(source, data=self.data)  # what was left out, and why, may be new
             return 0
@@ -297,7 +297,7 @@ class FrameStore:
         self._given += come
         return marks
 
-    def _read_late(self, marks: Marks, of: tuple[xr.Dataset, Faults]) -> None:
+    def _read_late(self, marks: Marks, of: Of) -> None:
         """Read the few frames that came late before these are shown, so that those behind them stay at hand."""
         there = places_of(marks, self._held.marks) >= 0
         lacking = ~there[: int(np.max(np.flatnonzero(there), initial=0))]

@@ -180,7 +180,8 @@ def _state(session: Session) -> Div:
     model = session.model
 
     def progress() -> None:
-        store, alarm = model.store, model.numbers.alarm()
+        store = model.store
+        alarm = " · ".join(part for part in (model.numbers.alarm(), store.trouble) if part)
         reading = "" if store.complete else f"reading {store.loaded:,} of {store.n_frames:,} frames"
         said = " · ".join(part for part in (alarm, store.note, reading) if part)
         state.update(text=said, visible=bool(said))

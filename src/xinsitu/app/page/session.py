@@ -84,19 +84,17 @@ class Session:
             view: self._job(view, view.work) for view in self.views if view.work is not None
         }
         self.keeping: Latest[tuple[Path, str], None] = self._latest(
-            self._at_risk,
-            lambda kept: unsaved.keep(*kept),
-            lambda kept, _: self._is_kept(kept),
+            self._at_risk, lambda kept: unsaved.keep(*kept), lambda kept, _: self._is_kept(kept),
             lambda _: self.channel.update(kept="-"),
-        )
+        )  # fmt: skip
         self.at_rest: list[Callable[[], object]] = []
         self.at_progress: list[Callable[[], object]] = []
         self._kept: dict[str, str] | None = None
         self.at_rest.append(self.keeping.ask)
         self._frame_rest = self._resting(lambda: self._draw(view for view in self.drawing if view.of_frame))
         self._numbers_rest = self._resting(self._measurements)
-        self._measured_frames, self._begun, self._free_at, self._rest_at = 0, 0.0, 0.0, 0.0
-        self._gathering, self._due, self._number, self._asked, self._backs, self._seen = False, False, 0, 0, 0, (-1, -1)
+        self._measured_frames, self._begun, self._free_at, self._rest_at, self._backs = 0, 0.0, 0.0, 0.0, 0
+        self._gathering, self._due, self._number, self._asked, self._seen = False, False, 0, 0, (-1, -1, 0, "")
         self._left_out: tuple[str, ...] = ()
         self.curves.below = [self.kymograph.figure]
         self.further.place()
@@ -380,7 +378,7 @@ class Session:
         if (left_out := store.source.left_out) != self._left_out:
             self._left_out = left_out
             self.model.view.message = f"not shown: {'; '.join(left_out)}"
-        seen = store.loaded, store.n_frames
+        seen = store.loaded, store.n_frames, store.version, store.trouble
         if self._due and self.measuring.idle and monotonic() >= self._rest_at:
             self._due, self._rest_at = False, monotonic() + BETWEEN
             self.rest()
@@ -388,6 +386,8 @@ class Session:
             return
         for one in self.at_progress:
             one()
+        if store.version != self._seen[2]:  # the frame that is shown may be another now
+            self.frames.ask()
         grown, self._seen = store.n_frames != self.model.view.n_frames, seen
         if grown:
             self.player.grow(store.n_frames)  # before the model goes to the newest one
