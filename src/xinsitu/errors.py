@@ -278,6 +278,26 @@ def in_a_line(text: object) -> str:
     return plain(str(text).replace("\r", "\\r").replace("\n", "\\n").replace("\t", "\\t"))
 
 
+STANDARD_OUTPUT = "standard output"
+
+
+def print_out(text: str, end: str = "\n") -> None:
+    """Print text that was made lines by :func:`in_a_line`, and have it out.
+
+    Raises
+    ------
+    OSError
+        What takes it is full or gone; the sentence says that it is the standard output and no file.
+    """
+    try:
+        print(text, end=end, flush=True)  # noqa: T201 - the one place
+    except BrokenPipeError:
+        raise
+    except OSError as fault:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # python would try again at exit
+        raise OSError(fault.errno, fault.strerror, STANDARD_OUTPUT) from None
+
+
 def in_utf8(text: str) -> str:
     r"""Return the text with escapes, as JSON has them, for what is not UTF-8: bytes of names in another encoding.
 

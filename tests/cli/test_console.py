@@ -20,8 +20,9 @@ import tifffile
 import xarray as xr
 
 from xinsitu.cli import _named, main
-from xinsitu.cli.console import complain, say, sentence, table, warnings_in_a_line, working
+from xinsitu.cli.console import complain, redraw, say, sentence, table, terminal_width, warnings_in_a_line, working
 from xinsitu.cli.shared import safe_name
+from xinsitu.cli.watch_command import _table
 from xinsitu.errors import XinsituError, in_a_line, warn
 from xinsitu.io.documents import write_events, write_rois
 from xinsitu.io.formats import stack
@@ -302,3 +303,45 @@ def test_what_fails_in_our_code_under_dask_stays_a_fault_of_ours(monkeypatch):
     monkeypatch.setenv("DASK_NUM_WORKERS", "2")
     fault = fault_of(dask.delayed(table)(3, 4).compute)
     assert "a fault of xinsitu" in sentence(fault)
+
+
+def program(*words, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "xinsitu", *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=100,
+        check=False,
+        **options,
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize(
+    "words", [["--version"], ["--help"], ["measure", "--help"], ["explain"], ["explore", "{}", "--no-browser"]],
+    ids=lambda words: " ".join(words),
+)  # fmt: skip
+def test_what_nobody_gets_is_said_to_be_so(tmp_path, words):
+    tifffile.imwrite(tmp_path / "a_1.tif", np.zeros((13, 17), "int32"))
+    with open("/dev/full", "w") as full:
+        done = program(*(word.format(tmp_path) for word in words), stdout=full)
+    assert (done.returncode, done.stderr) == (1, "xinsitu: error: standard output: no space left on device\n")
+
+
+def test_help_into_a_pipe_that_was_closed():
+    read, write = os.pipe()
+    os.close(read)
+    done = program("--help", stdout=write)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "2", "80", "x"])
+def test_a_terminal_of_any_width_is_written_to(monkeypatch, capsys, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    flagged = xr.Dataset({"intensity": (("time", "roi"), [[5.0]]), "flags": (("time", "roi"), [[3]])})
+    flagged["intensity_errors"] = flagged.intensity
+    flagged = flagged.assign_coords(roi=["WZ"])
+    monkeypatch.setattr("xinsitu.cli.watch_command.flags_at", lambda one, index: ["near_change", "saturated"])
+    redraw(_table(flagged, terminal_width()), 0)
+    assert "WZ: near_change" in capsys.readouterr().out

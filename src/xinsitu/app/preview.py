@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xinsitu.defaults import NOT_MEASURED
-from xinsitu.errors import XinsituError
+from xinsitu.errors import XinsituError, print_out
 from xinsitu.io.formats.reading import HDF5_SUFFIXES, SUFFIXES, read_frame, read_header
 
 from .network import HEADERS, LOCAL, PAGE, refusal
@@ -127,7 +127,7 @@ class Preview:
 
 def tell(url: str, *, browser: bool) -> None:
     """Print the address of a page, and open it in the browser."""
-    print(url, flush=True)  # noqa: T201 - the first line is the address
+    print_out(url)  # the first line is the address
     if browser:
         webbrowser.open(url)
 

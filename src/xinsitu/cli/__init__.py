@@ -17,10 +17,11 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import xinsitu
+from xinsitu.errors import STANDARD_OUTPUT
 
 from .arguments import Command, parser
 
@@ -112,11 +113,14 @@ def program() -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     _open_streams()
-    words = parser(xinsitu.__version__, _COMMANDS).parse_args(_signed(sys.argv[1:] if arguments is None else arguments))
-    from .console import complain, in_recipe, logged, sentence, warnings_in_a_line  # dask is not needed for help
+    from .console import complain, in_recipe, logged, sentence, warnings_in_a_line
 
-    told = in_recipe if words.command == "run" else str
+    words = argparse.Namespace(debug=False, command="")
+    told: Callable[[str], str] = str
+    given = _signed(sys.argv[1:] if arguments is None else arguments)
     try:
+        words = parser(xinsitu.__version__, _COMMANDS).parse_args(given)
+        told = in_recipe if words.command == "run" else str
         with warnings_in_a_line(told), logged(wanted=words.verbose), _ended_is_interrupted():
             code: int = words.run(words)
         return code
@@ -168,7 +172,9 @@ def _named(text: str, words: argparse.Namespace) -> str:
     """Put what the command works on in front of a sentence that names no file."""
     values = (value if isinstance(value, list) else [value] for name, value in vars(words).items() if name != "command")
     given = {str(path) for value in values for path in value if isinstance(path, str | os.PathLike)}
-    if any(os.sep in part or part in given for part in text.replace(":", " ").split()):
+    if text.startswith(STANDARD_OUTPUT) or any(
+        os.sep in part or part in given for part in text.replace(":", " ").split()
+    ):
         return text
     subjects = (getattr(words, name, None) for name in ("measurement", "result", "recipe", "path"))
     alone = (one[0] if isinstance(one, list) and len(one) == 1 else one for one in subjects)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn, get_args
 
 from xinsitu.defaults import MOST_PEAKS, PeakShape
-from xinsitu.errors import in_a_line
+from xinsitu.errors import in_a_line, print_out
 from xinsitu.io.options import add_options
 
 from . import option_groups as groups
@@ -71,20 +71,17 @@ class _Parser(argparse.ArgumentParser):
         group = self._topics.get(topic or "")
         return super().add_argument(*names, **how) if group is None else group.add_argument(*names, **how)
 
+    def _print_message(self, message: str, file: Any = None) -> None:  # noqa: ANN401 - as argparse has it
+        """Print help as all else is printed: argparse does not mind whether anybody gets it."""
+        if file is sys.stdout:
+            print_out(message, end="")
+        else:
+            super()._print_message(message, file)
+
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line; the help has the rest."""
         said = in_a_line(" ".join(message.split()))
         self.exit(2, f"{self.prog}: error: {said} ('{self.prog} --help' tells more)\n")
-
-
-class _Version(argparse.Action):
-    """Say the version, and whether the compiled kernel is there: only then is it looked for."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        from xinsitu.native import kernel_name
-
-        sys.stdout.write(f"xinsitu {self.const} ({kernel_name()} kernel)\n")
-        parser.exit()
 
 
 def parser(version: str, commands: dict[str, Command]) -> argparse.ArgumentParser:
@@ -98,7 +95,7 @@ def parser(version: str, commands: dict[str, Command]) -> argparse.ArgumentParse
         formatter_class=_Format,
     )
     top.add_argument(
-        "--version", action=_Version, nargs=0, const=version, help="show the version, and which kernel runs"
+        "--version", action=groups.Version, nargs=0, const=version, help="show the version, and which kernel runs"
     )
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
     top.add_argument("--verbose", action="store_true", help="tell what is done on the way")

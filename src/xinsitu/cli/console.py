@@ -12,10 +12,10 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
-from xinsitu.errors import XinsituError, XinsituWarning, in_a_line
+from xinsitu.errors import XinsituError, XinsituWarning, in_a_line, print_out
 
 
 def sentence(fault: Exception, about: object = None) -> str:
@@ -88,29 +88,24 @@ def in_recipe(text: str) -> str:
 
 def say(line: str = "") -> None:
     """Print a line."""
-    _print([line])
+    print_out(in_a_line(line))
 
 
 def say_block(text: str) -> None:
     """Print lines of which each was made one by :func:`~xinsitu.errors.in_a_line`."""
-    _print(text.split("\n"))
+    print_out("\n".join(map(in_a_line, text.split("\n"))))
 
 
-def _print(lines: Iterable[str]) -> None:
-    try:
-        print("\n".join(map(in_a_line, lines)), flush=True)
-    except BrokenPipeError:
-        raise
-    except OSError as fault:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # python would try again at exit
-        raise OSError(fault.errno, fault.strerror, "standard output") from None
+def terminal_width() -> int:
+    """Columns of the terminal; one that has next to none, as some say of theirs, is written past its end."""
+    return max(20, shutil.get_terminal_size().columns)
 
 
 def redraw(lines: Sequence[str], before: int) -> int:
     """Print lines in the place of the last ones, cut to the width of the terminal, and return how many there are."""
-    width = shutil.get_terminal_size().columns
+    width = terminal_width()
     up = f"\x1b[{before}F\x1b[J" if before else ""
-    print(up + "\n".join(in_a_line(line)[: width - 1] for line in lines), flush=True)
+    print_out(up + "\n".join(in_a_line(line)[: width - 1] for line in lines))
     return len(lines)
 
 

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import NoReturn
 
 from xinsitu.defaults import FURTHER, MEDIAN, OUTLIERS
+from xinsitu.errors import print_out
 from xinsitu.io.options import KEYWORDS, add_options
 
 from . import words
+
+
+class Version(argparse.Action):
+    """Say the version, and whether the compiled kernel is there: only then is it looked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        """Say it, and end."""
+        from xinsitu.native import kernel_name
+
+        print_out(f"xinsitu {self.const} ({kernel_name()} kernel)")
+        parser.exit()
 
 
 def rois(one: argparse.ArgumentParser) -> None:

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import json
 import math
-import shutil
 import sys
 import tempfile
 import textwrap
@@ -34,7 +33,7 @@ from xinsitu.physics.moments import time_text
 from xinsitu.recipe import Measure
 from xinsitu.schema import Quality
 
-from .console import complain, redraw, say, table
+from .console import complain, redraw, say, table, terminal_width
 from .shared import (
     background,
     check_frames_to,
@@ -202,8 +201,7 @@ class Shown:
         terminal = sys.stdout.isatty()
         self._next = time.monotonic() + (REDRAWN if terminal else TOLD)
         if terminal:
-            width = shutil.get_terminal_size().columns
-            self._lines = redraw([self._state(), *_table(self._last, width)], self._lines)
+            self._lines = redraw([self._state(), *_table(self._last, terminal_width())], self._lines)
         else:
             values = self._last["intensity"].isel(time=0).to_series()
             said = ", ".join(f"{roi} {value:.5g}" for roi, value in values.items())
