@@ -219,10 +219,24 @@ class FrameTable:
     def _numbered(self, positions: Positions) -> tuple[Positions, Positions]:
         return np.array(self._scans)[positions], np.array(self._frames)[positions]
 
-    def reader(self, positions: Positions) -> Callable[[], list[tuple[FrameName, FrameHeader]]]:
-        """Return what reads the headers of frames as they are now, in any thread: for many it takes a while."""
-        places = np.array(self._places)[positions]
-        return lambda: [self._read(place) for place in places.tolist()]
+    def reader(
+        self, positions: Positions, known: dict[int, tuple[FrameName, FrameHeader]] | None = None
+    ) -> Callable[[], list[tuple[FrameName, FrameHeader]]]:
+        """Return what reads the headers of frames as they are now, in any thread: for many it takes a while.
+
+        What is ``known`` is not read again; afterwards that is what was read, a kB a frame.
+        """
+        places = np.array(self._places)[positions].tolist()
+
+        def read() -> list[tuple[FrameName, FrameHeader]]:
+            before = {} if known is None else known
+            found = [before.get(place) or self._read(place) for place in places]
+            if known is not None:
+                known.clear()
+                known.update(zip(places, found, strict=True))
+            return found
+
+        return read
 
     def _read(self, place: int) -> tuple[FrameName, FrameHeader]:
         file, kind, own = pickle.loads(self._aside.get(place))  # noqa: S301 - our own file, which has no name

@@ -125,6 +125,7 @@ class GrowingFolder:
             Turn(lambda: chain(self._table.names(), list(self.given_up)), HELD),
         )  # fmt: skip
         self._like: Sibling | None = None
+        self._opened: dict[int, tuple[FrameName, FrameHeader]] = {}  # where all are opened now and then
 
     def __len__(self) -> int:
         """Whole frames."""
@@ -362,7 +363,8 @@ class GrowingFolder:
         whole = self._table.whole()
         numbered = ((name, self._table.file(name).number) for name in self._pending())
         waiting = [number for name, number in numbered if number > shown and (name in self._new or self._goes_on(name))]
-        return Snapshot(self._table.reader(whole[: self._table.behind(whole, min(waiting))] if waiting else whole))
+        some = whole[: self._table.behind(whole, min(waiting))] if waiting else whole
+        return Snapshot(self._table.reader(some, self._opened))
 
     def _goes_on(self, name: str) -> bool:
         state = self._state(name)

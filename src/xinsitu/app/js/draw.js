@@ -19,7 +19,7 @@ if (n > FRAMES) {
   every = span / FRAMES
 }
 // whoever asks, and however often: the same numbers are drawn in the same way once
-const view = [FRAMES, from, every, channel.shift, x[0], x[n - 1], channel.breaks].join(" ")
+const view = [FRAMES, from, every, channel.shift, x[0], x[n - 1], channel.breaks, source.tags].join(" ")
 if (lines._data === data && lines._view === view) return
 lines._data = data
 lines._view = view

@@ -109,7 +109,8 @@ def _cursors(session: Session) -> None:
     cursors = [*curves.cursors, session.kymograph.cursor]
     arrived = script("arrived", channel=channel, slider=slider, places=curves.places, cursors=cursors)
     channel.js_on_change("done", arrived)
-    curves.places.js_on_change("data", arrived)
+    for change in ("data", "tags"):
+        curves.places.js_on_change(change, arrived)
     figures = [*curves.figures.values(), session.kymograph.figure]
     for one, cursor in zip(figures, cursors, strict=True):
         cursor.js_on_change("location", in_reach(session, one))

@@ -392,7 +392,7 @@ class Session:
         if grown:
             self.player.grow(store.n_frames)  # before the model goes to the newest one
             self.model.view.grow()
-            self.curves.axis()
+            self.curves.axis(grown=True)
         more = store.loaded > self._measured_frames and self.measuring.idle and monotonic() >= self._free_at
         if store.complete or more:  # not at every new block
             self._measured_frames = store.loaded

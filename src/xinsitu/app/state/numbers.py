@@ -85,6 +85,11 @@ class Numbers(param.Parameterized):  # type: ignore[misc] # param has no types
         found = self._numbers.get(name)
         return None if found is None else found[2]
 
+    def in_place(self, name: str) -> bool:
+        """Whether frames stand where they stood as a ROI was measured: none came in between since, or was another."""
+        found = self._numbers.get(name)
+        return found is not None and found[0][-1] == self.store.version
+
     def trusted(self, name: str) -> xr.Dataset | None:
         """Return :meth:`of` a ROI, with the flags of the frames that nobody trusts."""
         found = self._numbers.get(name)

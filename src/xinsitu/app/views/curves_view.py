@@ -34,7 +34,7 @@ from xinsitu.plots.curves import readable
 from xinsitu.values import Roi
 
 from .channel import Channel, script, ticks
-from .drawing import PLAIN, Drawing, watch
+from .drawing import PLAIN, Drawing, renew, watch
 from .image import quiet
 from .roi_readout import why_empty
 
@@ -150,17 +150,16 @@ class CurvesView(Drawing):
         margin = 0.01 * (high - low) or 0.5
         return low - margin, high + margin
 
-    def axis(self) -> None:
-        """Take over the time axis, its label and its range."""
+    def axis(self, *, grown: bool = False) -> None:
+        """Take over the time axis, its label and its range; ``grown``: what stands elsewhere waits for its numbers."""
         model = self._model
-        self.places.data = {"x": model.view.coordinates()}
+        renew(self.places, {"x": model.view.coordinates()})
         self._channel.breaks = [int(position) for position in model.view.breaks()]
         self._channel.shift = model.curves.shift and not model.curves.derivative
         self.fit()
-        for source in self._sources.values():
-            x = self.places.data["x"][: len(source.data["x"])]
-            if not np.array_equal(source.data["x"], x):  # of a measurement that grows they stay
-                source.data.update(x=x)
+        for name, source in self._sources.items():
+            if not grown or model.numbers.in_place(name):
+                renew(source, {**source.data, "x": self.places.data["x"][: len(source.data["x"])]})
         self.marks()
         self.labels()
 
@@ -279,7 +278,8 @@ class CurvesView(Drawing):
         }
         place = {"range": self.x_range, "figure": self.figures["intensity"]}
         draw = script("draw", channel=self._channel, source=source, **place, **drawn)
-        source.js_on_change("data", draw)
+        for change in ("data", "tags"):
+            source.js_on_change(change, draw)
         # numbers that came with the page, or together with their source, bring no change: the first layout and the
         # boxes do
         for model, names in self._asking():
@@ -312,7 +312,7 @@ class CurvesView(Drawing):
     def numbers(self, name: str) -> None:
         """Take over the numbers of one ROI; the columns bear the names of the time series."""
         if name in self._sources:
-            self._sources[name].data = _columns(self._model.curves.drawn(name), self.places.data["x"])
+            renew(self._sources[name], _columns(self._model.curves.drawn(name), self.places.data["x"]))
 
     def measured(self) -> None:
         """Say in a figure without a number why there is none."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import param
-from bokeh.models import Range1d, UIElement
+from bokeh.models import ColumnDataSource, Range1d, UIElement
 from bokeh.plotting import figure
 
 from xinsitu.app.state.model import ExplorerModel
@@ -49,6 +51,43 @@ class Drawing:
 def watch(part: param.Parameterized, action: Callable[[], object], *names: str) -> None:
     """Do something whenever one of these parameters of a part has changed."""
     part.param.watch(lambda *_: action(), list(names))
+
+
+def renew(source: ColumnDataSource, columns: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Let a source hold other columns; where little of them is new, as of what grows, that alone is sent.
+
+    Then its ``tags`` count on, for scripts that look at it. Once in a message: what is set and goes on in one of them
+    would arrive twice.
+
+    Examples
+    --------
+    >>> source = ColumnDataSource(data={"x": np.array([1.0, 2.0, np.nan])})
+    >>> renew(source, {"x": np.array([1.0, 2.0, 3.0, 4.0])})
+    >>> source.data["x"].tolist(), source.tags
+    ([1.0, 2.0, 3.0, 4.0], [1])
+    """
+    before, size = (len(next(iter(one.values()))) for one in (source.data, columns))
+    changed = {}
+    if before and size >= before and source.data.keys() == columns.keys():
+        changed = {name: _changed(source.data[name], values[:before]) for name, values in columns.items()}
+    if not changed or 2 * sum(len(range(before)[part]) for part in changed.values()) > len(changed) * before:
+        source.data = {name: np.array(values) for name, values in columns.items()}  # patches are written into them
+        return
+    patches = {name: [(part, columns[name][part])] for name, part in changed.items() if part.stop}
+    if patches:
+        source.patch(patches)
+    if size > before:
+        source.stream({name: values[before:] for name, values in columns.items()})
+    if patches or size > before:
+        source.tags = [sum(source.tags) + 1]
+
+
+def _changed(old: Any, new: npt.NDArray[Any]) -> slice:  # noqa: ANN401 - a column, whatever it is
+    """Where a column has become another one, from the first to the last change."""
+    if not isinstance(old, np.ndarray) or old.dtype != new.dtype:
+        return slice(0, len(new))
+    places = np.flatnonzero((old != new) & ~((old != old) & (new != new)))
+    return slice(int(places[0]), int(places[-1]) + 1) if places.size else slice(0, 0)
 
 
 class Zoom(Drawing):

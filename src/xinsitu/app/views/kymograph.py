@@ -26,7 +26,7 @@ from xinsitu.app.state.model import ExplorerModel
 
 from .channel import ticks
 from .curves_view import ABOVE, CurvesView
-from .drawing import PLAIN, Drawing, watch
+from .drawing import PLAIN, Drawing, renew, watch
 
 
 class KymographView(Drawing):
@@ -154,4 +154,4 @@ class KymographView(Drawing):
         columns = {
             "x": x[: len(com)], "com": com, "low": com - width / 2, "high": com + width / 2
         }  # fmt: skip
-        self.trace.data = {name: np.insert(values, cuts, np.nan) for name, values in columns.items()}
+        renew(self.trace, {name: np.insert(values, cuts, np.nan) for name, values in columns.items()})
