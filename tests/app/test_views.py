@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import html
 import http.client
 import json
@@ -29,11 +30,13 @@ from xinsitu.app.page.file_form import wire_files
 from xinsitu.app.page.forms import plot_tools
 from xinsitu.app.page.session import Session
 from xinsitu.app.serve import explore
+from xinsitu.app.state import unsaved
 from xinsitu.app.state.change_evidence import Row
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.app.state.view_file import view_text
 from xinsitu.app.views.evidence import table
 from xinsitu.app.views.image import shrunk
+from xinsitu.io.disk import write_whole
 from xinsitu.recipe import Reading
 from xinsitu.values import Event, RoiSet
 
@@ -452,6 +455,52 @@ class TestServer:
                 explore(truth.folders["time1"], rois=truth.rois, reading=TOKYO, browser=False, port=port)
         finally:
             one.stop()
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("key", ["ROIs", "view"])
+@pytest.mark.parametrize("how", ["full disc", "sent", "written", "written, tab closed"])
+def test_what_is_asked_for_is_safe_once_it_is_written_or_sent(session, tmp_path, monkeypatch, how, key):
+    """What was kept aside of it was cleared before: a disc that was full lost it."""
+    monkeypatch.chdir(tmp_path)
+    wire_files(session)
+    session.model.safe = set()
+    held, writing, asked = threading.Event(), threading.Event(), []
+    monkeypatch.setattr(session, "rest", lambda: asked.append(unsaved.at_risk(session.model)))
+
+    def write(path, content):
+        writing.set()
+        held.wait(30)
+        if how == "full disc":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return write_whole(path, content)
+
+    monkeypatch.setattr("xinsitu.app.page.file_form.write_whole", write)
+    monkeypatch.setattr(type(session.document), "session_context", SimpleNamespace(session=None))
+    session.channel.beside, model = how != "sent", session.model
+    session.channel.save = (key, True, session.channel.save[2] + 1)
+    until(session, lambda: writing.is_set() or how == "sent")
+    safe = unsaved.parts(model)["rois"] in model.safe
+    assert not safe or how == "sent"
+    held.set()
+    if how == "written, tab closed":
+        end = time.monotonic() + 30
+        while unsaved.parts(model)["rois"] not in model.safe:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        assert len(list(tmp_path.iterdir())) == 1
+        return
+    said = {"full disc": lambda: "No space" in model.view.message, "sent": lambda: session.channel.file[0]}
+    until(session, said.get(how, lambda: "saved as" in model.view.message))
+    assert (unsaved.parts(model)["rois"] in model.safe) == (how != "full disc")
+    assert asked  # and what was kept aside of it is looked at
+
+
+def until(session, holds):
+    end = time.monotonic() + 60
+    while not holds():
+        drain(session)
+        assert time.monotonic() < end
 
 
 @pytest.mark.thorough

@@ -217,6 +217,22 @@ def test_a_full_disc_is_one_sentence_and_leaves_nothing(small_disc, ending, befo
     assert path.exists() or ending == "html"  # the page alone is larger than the disc
 
 
+@pytest.mark.parametrize("ending", [*WRITERS, "zarr"])
+def test_a_disc_that_is_read_only_is_told_by_the_name_of_the_file(small_disc, ending):
+    """What cannot be made cannot be removed either, and that hid the name."""
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disc)], check=True)
+    path = small_disc / f"new.{ending}"
+    with pytest.raises(OSError, match="Read-only file system") as caught:
+        WRITERS.get(ending, WRITERS["stack.nc"])(path)
+    assert caught.value.filename == str(path)
+
+
+def test_a_simulation_names_the_file_that_a_disc_does_not_take(small_disc):
+    with pytest.raises(OSError, match="No space left") as caught:
+        xi.simulate_sample(small_disc / "s", measurements=1, frames=20)
+    assert str(caught.value.filename).startswith(str(small_disc / "s"))
+
+
 def test_new_file_lets_other_errors_be_what_they_are(tmp_path):
     def fails(fault):
         with new_file(tmp_path / "a.nc") as temporary:

@@ -191,7 +191,8 @@ def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterat
             raise
         raise OSError(fault.errno, fault.strerror, os.fspath(path)) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a folder that takes nothing gives nothing up, and has said so
+            temporary.unlink(missing_ok=True)
 
 
 def clear_stale_parts(folder: Path) -> None:

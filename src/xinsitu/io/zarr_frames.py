@@ -86,7 +86,10 @@ def _owned(part: Path, path: Path) -> Iterator[None]:
     for other in path.parent.glob(f".{path.name[:60]}.*{ENDING_OF_STORES}"):
         if other != part and not _in_use(other):
             shutil.rmtree(other, ignore_errors=True)
-    part.mkdir(exist_ok=True)
+    try:
+        part.mkdir(exist_ok=True)
+    except OSError as fault:
+        raise OSError(fault.errno, fault.strerror, os.fspath(path)) from None
     if _in_use(part):
         raise ResultExists(
             f"{path}: is being written by another process; wait for it, or, if it is no more, remove {part.name}"
@@ -96,7 +99,8 @@ def _owned(part: Path, path: Path) -> Iterator[None]:
         yield
     except OSError as fault:  # the disc does not take it: it is not kept full
         shutil.rmtree(part, ignore_errors=True)
-        if fault.errno is not None and fault.filename is None:  # nobody else knows which disc is meant
+        inside = fault.filename is None or os.fsdecode(fault.filename).startswith(os.fspath(part))
+        if fault.errno is not None and inside:  # nobody else knows which disc is meant
             raise OSError(fault.errno, fault.strerror, os.fspath(path)) from None
         raise
 

@@ -182,14 +182,14 @@ def _write_run(
         light = (along_y[index] @ along_x[index] + experiment.diffuse) * strength[index]
         counted = _count(light, pixels, [*stream, index])
         header = tiff_header(experiment.detector, str(timeline["stamp"].values[index]))
-        paths[index].write_bytes(tiff_bytes(header, counted))
+        _put(paths[index], tiff_bytes(header, counted))
         return [int(counted.sum()), *(int(counted[box].sum()) for box in boxes)]
 
     sums = np.array(_each(write, count), dtype=float)
     for index in range(count, run.frames):
         os.link(paths[index % count], paths[index])
     log = measurement_log(experiment, run, timeline, sums[np.arange(run.frames) % count], [*stream, _LOG])
-    (folder / run.log_name(experiment.sample)).write_text(log, encoding="ascii")
+    _put(folder / run.log_name(experiment.sample), log.encode("ascii"))
 
 
 def _count(light: Array, pixels: Pixels, stream: Iterable[int]) -> npt.NDArray[np.int32]:
@@ -211,9 +211,8 @@ def _write_flatfield(folder: Path, experiment: Experiment, pixels: Pixels, seed:
     def write(index: int) -> None:
         when = experiment.start - timedelta(seconds=3600 - index * experiment.detector.exposure_period)
         header = tiff_header(experiment.detector, f"{when:%Y:%m:%d %H:%M:%S}")
-        (folder / f"{FLATFIELD}_{index:05d}.tif").write_bytes(
-            tiff_bytes(header, _count(light, pixels, [seed, _FLAT, index]))
-        )
+        frame = tiff_bytes(header, _count(light, pixels, [seed, _FLAT, index]))
+        _put(folder / f"{FLATFIELD}_{index:05d}.tif", frame)
 
     _each(write, experiment.flat_frames)
 
@@ -240,4 +239,12 @@ def _clear(root: Path, folders: Iterable[Path]) -> None:
 
 
 def _write_json(path: Path, document: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    _put(path, (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Write a file; a disc that does not take it is told by its name."""
+    try:
+        path.write_bytes(content)
+    except OSError as fault:
+        raise OSError(fault.errno, fault.strerror, os.fspath(path)) from None

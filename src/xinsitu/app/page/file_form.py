@@ -82,8 +82,8 @@ def wire_files(session: Session) -> None:
             read = f"{store.loaded} of {store.n_frames} frames are read so far"
             raise FrameError(filename, f"{read}; ask for it again when all are")
         parts = unsaved.parts(model).items()
-        model.safe.update(text for name, text in parts if key.lower() == name or key in WHOLE)
-        _make(session, filename, file.make, beside=beside and channel.beside)
+        held = [text for name, text in parts if key.lower() == name or key in WHOLE]
+        _make(session, filename, file.make, held, beside=beside and channel.beside)
 
     channel.on_change("save", lambda attr, old, new: session.do(lambda: save(new[0], new[1])))
 
@@ -123,14 +123,23 @@ def _text(content: bytes) -> str:
     return content.decode("utf-8-sig", "replace")
 
 
-def _make(session: Session, filename: str, make: Callable[[Screen], bytes], *, beside: bool) -> None:
-    """Make a file of what is on the screen now, beside everything else that goes on; write it, or send it."""
-    document, channel = session.document, session.channel
+def _make(
+    session: Session, filename: str, make: Callable[[Screen], bytes], held: Sequence[str], *, beside: bool
+) -> None:
+    """Make a file of what is on the screen now, beside everything else that goes on; write it, or send it.
+
+    What it holds of what would be lost is safe once it is written or sent, and not before: the disc may not take it.
+    """
+    document, channel, safe = session.document, session.channel, session.model.safe
     sources = session.model.source.folders
 
     def made(screen: Screen) -> bytes | Path:
         content = make(screen)
-        return _written(Path.cwd(), filename, content) if beside and not _among(Path.cwd(), sources) else content
+        if not beside or _among(Path.cwd(), sources):
+            return content
+        path = _written(Path.cwd(), filename, content)
+        safe.update(held)  # also where the tab was closed meanwhile
+        return path
 
     def arrived(done: Future[bytes | Path]) -> None:
         try:
@@ -142,6 +151,8 @@ def _make(session: Session, filename: str, make: Callable[[Screen], bytes], *, b
             session.say(f"saved as {result}")
         else:
             channel.file = (filename, result, channel.file[2] + 1)
+            safe.update(held)
+        session.rest()
 
     making = _writer.submit(made, Screen.of(session.model))
     making.add_done_callback(lambda done: on_next_tick(document, lambda: arrived(done)))
