@@ -14,6 +14,7 @@ import xarray as xr
 
 import xinsitu as xi
 from xinsitu.cli import main
+from xinsitu.physics.attenuation.finding import FoundChanges
 from xinsitu.recipe import Measure
 from xinsitu.recipe.campaign import Row, write_summary
 from xinsitu.simulate import Truth
@@ -70,6 +71,29 @@ def produced(monkeypatch) -> list[str]:
 
     monkeypatch.setattr(Measure, "produce", noted)
     return seen
+
+
+def test_what_is_to_be_known_of_found_changes_is_printed(
+    beamtime: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps that are none, and changes that may be growth in a pause; stitch says them, run said nothing."""
+
+    def found(sample: xr.Dataset, **_: object) -> FoundChanges:
+        ends = sample.time.values[[11, 12]]
+        rejected = xi.RejectedChange(
+            *sample.time.values[[4, 5]], None, None, 3.0, 0.1, 9.0, "the beam is too unsteady", (4,)
+        )
+        evidence = {"pause_text": "no frames for 40 s: growth looks the same"}
+        return FoundChanges([xi.AttenuationChange(*ends, factor=2.0, evidence=evidence)], [rejected])
+
+    monkeypatch.setattr("xinsitu.recipe.joins.find_attenuation_changes", found)
+    recipe = beamtime / "0901.toml"
+    recipe.write_text(recipe.read_text().replace("[reading]", "find = true\n[reading]"))
+    monkeypatch.chdir(beamtime)
+    assert main(["run", str(recipe)]) == 0
+    said = capsys.readouterr().out
+    assert "the beam is too unsteady; 1 frame flagged" in said
+    assert "that may be none: no frames for 40 s: growth looks the same" in said
 
 
 ALL = ["0901/time1", "0901/time2", "0902/time1", "0902/time2"]

@@ -148,7 +148,8 @@ def _run_sample(
             complain(f"error: {row.error}")
     if not good:
         return rows
-    sample = where.recorded(joined(recipe, good, rows))
+    sample, told = joined(recipe, good, rows)
+    sample = where.recorded(sample)
     stitch = replace(recipe.stitch, inputs=tuple(step for step, _ in good))
     write_results(sample, recipe.result, overwrite=again, recipe=document(stitch, recipe.result))
     if recipe.table is not None:
@@ -157,6 +158,8 @@ def _run_sample(
     if len(good) == len(rows):
         Parts.beside(recipe.result).clear()
     say_block(sample_table(sample))
+    for line in told:
+        say(line)
     for output in recipe.outputs:
         say(f"wrote {output.resolve()}")
     return [replace(row, result=str(recipe.result) if row.state != FAILED else "") for row in rows]

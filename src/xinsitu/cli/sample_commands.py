@@ -18,7 +18,6 @@ from xinsitu.io.guard import check_outputs
 from xinsitu.io.results import flags_of, holds_series, read_results, write_results
 from xinsitu.io.tables import plain_csv
 from xinsitu.physics.attenuation.finding import FoundChanges
-from xinsitu.physics.attenuation.reports import RejectedChange
 from xinsitu.physics.attenuation.scaling import attenuation_changes, attenuation_record, undo_attenuation
 from xinsitu.physics.samples.comparing import compare as compare_samples
 from xinsitu.physics.samples.events import events_of
@@ -85,25 +84,21 @@ def _stitch_one(results: Sequence[Result], words: argparse.Namespace) -> int:
     check_outputs([output, *others], inputs=read, frames=frames_of(inputs), overwrite=words.force)
     stitched = _stitch_recipe(words, inputs)
     step: Recipe = stitched
-    rejected: Sequence[RejectedChange] = ()
     if words.append_to is None:
-        joined = stitched.joined(series)
-        found = stitched.changes_of(joined)
-        rejected = found.rejected if isinstance(found, FoundChanges) else ()
-        sample = stitched.corrected(joined, found)
+        sample, found = stitched.joined_and_found(series)
     else:
-        step, sample, rejected = _appended(words.append_to, stitched, series)
+        step, sample, found = _appended(words.append_to, stitched, series)
     write_results(sample, output, overwrite=words.force, recipe=document(step, output))
     say_block(sample_table(sample))
-    for one in rejected:
-        say(str(one))
+    for line in found.told:
+        say(line)
     changes = attenuation_changes(sample)
     if words.proposal:
         write_attenuation_changes(_placed(changes, sample), words.proposal, overwrite=words.force)
         say(f"wrote {words.proposal.resolve()}: edit it and use it with --changes")
-    if words.report and (changes or rejected):
+    if words.report and (changes or found.rejected):
         measured = undo_attenuation(sample) if attenuation_record(sample) else sample
-        _report(measured, FoundChanges(changes, rejected), words)
+        _report(measured, FoundChanges(changes, found.rejected), words)
     elif words.report:
         say(f"nothing to report: there is no change of attenuation, and {words.report} is not written")
     if words.figure:
@@ -113,16 +108,14 @@ def _stitch_one(results: Sequence[Result], words: argparse.Namespace) -> int:
     return 0
 
 
-def _appended(
-    path: Path, step: Stitch, series: Sequence[xr.Dataset]
-) -> tuple[Recipe, xr.Dataset, Sequence[RejectedChange]]:
+def _appended(path: Path, step: Stitch, series: Sequence[xr.Dataset]) -> tuple[Recipe, xr.Dataset, FoundChanges]:
     """Append to the sample of a file; the new changes and events are those of the recipe."""
     sample = read_results(path)
     longer = Append(
         recipe_of(sample, path), step.inputs, step.changes, step.find, step.events, step.allow_overlap, step.bad_frames
     )
     joined, found = longer.joined(sample, series)
-    return longer, joined, found.rejected
+    return longer, joined, found
 
 
 def _stitch_recipe(words: argparse.Namespace, inputs: Sequence[Recipe]) -> Stitch:

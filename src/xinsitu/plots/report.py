@@ -184,7 +184,7 @@ def _evidence(change: AttenuationChange) -> tuple[object, ...]:
     ]
     chi, freedom = found.get("chi_squared"), found.get("degrees_of_freedom", "?")
     told = f"{chi:.2g} for {freedom} degrees of freedom" if chi is not None and freedom else ""  # of one ROI: none
-    how = [str(found[name]) for name in ("method", "record_text", "reason") if found.get(name)]
+    how = [str(found[name]) for name in ("method", "record_text", "pause_text", "reason") if found.get(name)]
     if "coordinate" in found:
         how[:1] = [f"{found.get('points')} points of {found['coordinate']} that both scans share"]
     return "; ".join(ratios), told, found.get("window", ""), "; ".join(how), change.note

@@ -182,12 +182,14 @@ def measured(
     return good, [row for _, row in done]
 
 
-def joined(recipe: SampleRecipe, good: Sequence[tuple[Recipe, xr.Dataset]], rows: Sequence[Row]) -> xr.Dataset:
-    """Join what could be measured, and keep what it was made from and what is missing."""
-    sample = recipe.stitch.join([series for _, series in good])
+def joined(
+    recipe: SampleRecipe, good: Sequence[tuple[Recipe, xr.Dataset]], rows: Sequence[Row]
+) -> tuple[xr.Dataset, tuple[str, ...]]:
+    """Join what could be measured, and keep what it was made from and what is missing; say what to know of changes."""
+    sample, found = recipe.stitch.joined_and_found([series for _, series in good])
     bad = [f"{row.measurement}: {row.error}" for row in rows if row.state == FAILED]
-    told = {SOURCES: sources_of(recipe)} if not bad else {LEFT_OUT: "; ".join(bad)}
-    return sample.assign_attrs(told)
+    made_from = {SOURCES: sources_of(recipe)} if not bad else {LEFT_OUT: "; ".join(bad)}
+    return sample.assign_attrs(made_from), found.told
 
 
 def name_of(step: Recipe) -> str:

@@ -74,7 +74,14 @@ class Stitch:
 
     def join(self, series: Sequence[xr.Dataset]) -> xr.Dataset:
         """Return the sample from the time series of its inputs, in their order."""
-        return self.corrected(self.joined(series))
+        return self.joined_and_found(series)[0]
+
+    def joined_and_found(self, series: Sequence[xr.Dataset]) -> tuple[xr.Dataset, FoundChanges]:
+        """As :meth:`join`; and its changes, with what was looked at and not taken."""
+        sample = self.joined(series)
+        changes = self.changes_of(sample)
+        found = changes if isinstance(changes, FoundChanges) else FoundChanges(changes)
+        return self.corrected(sample, changes), found
 
     def joined(self, series: Sequence[xr.Dataset]) -> xr.Dataset:
         """Return the sample before its changes of attenuation are corrected, with its events and bad frames."""

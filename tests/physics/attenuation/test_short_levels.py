@@ -108,3 +108,21 @@ def test_growth_that_begins_in_a_pause_is_told_and_hides_no_filter_unsaid(factor
         found = xi.find_attenuation_changes(series.assign(intensity_errors=np.sqrt(series.intensity)))
         assert not found
         assert "growth in the pause" in found.rejected[0].reason
+
+
+@pytest.mark.parametrize("logged", [False, True])
+@pytest.mark.parametrize("pause", [0, 60])
+def test_a_change_in_a_pause_is_told_to_be_growth_perhaps(pause: int, logged: bool) -> None:
+    """Two levels are all that is left of growth that begins and rests in it; only a log of the attenuator can tell."""
+    frames = np.r_[np.arange(60), 60 + pause + np.arange(60)]
+    rates = np.repeat([20000.0, 5000.0], 60)
+    values = np.random.default_rng(pause).poisson(rates[:, None] * [1.0, 0.6, 0.3]).astype(float)
+    time = np.datetime64("2022-02-02", "ns") + frames * np.timedelta64(1, "s")
+    series = xr.Dataset({"intensity": (("time", "roi"), values)}, {"time": time, "roi": ["WZ", "ZB", "TW"]})
+    if logged:
+        series = series.assign_coords(transmission=("time", np.repeat([1.0, 0.25], 60)))
+    found = xi.find_attenuation_changes(series.assign(intensity_errors=np.sqrt(series.intensity)))
+    assert len(found) == 1
+    told = [line for line in found.told if "growth that began and came to rest" in line]
+    assert len(told) == (pause > 0 and not logged)
+    assert ("no frames for 61 s" in found._repr_html_()) == bool(told)

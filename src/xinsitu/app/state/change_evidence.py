@@ -98,7 +98,9 @@ class Evidence:
         found = [used]
         if known.get("significance"):
             found.append(f"a step of {float(known['significance']):.3g} standard errors")
-        found += [str(known[name]) for name in ("record_text", "exposure_text", "box_text") if known.get(name)]
+        found += [
+            str(known[name]) for name in ("record_text", "pause_text", "exposure_text", "box_text") if known.get(name)
+        ]
         if self.report.change.note:
             found.append(self.report.change.note)
         return tuple(found)

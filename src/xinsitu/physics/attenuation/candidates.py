@@ -19,7 +19,7 @@ from .broken_lines import PAUSE, REACH, Branch, Step, branch, relative_steps, st
 from .counts import NEAR, Counts, MedianBias, half_way_cost, settle
 from .factors import FactorEstimate, Floats, common_factor, smooth_noise
 from .passages import glides
-from .reports import RejectedChange, box_evidence, exposure_evidence, record_evidence
+from .reports import RejectedChange, box_evidence, exposure_evidence, pause_evidence, record_evidence
 from .transitions import FLICKERS, LONGEST, SHORT, Transition, is_level
 
 _TOO_SHORT = "one frame does not make a level"
@@ -133,6 +133,7 @@ class Search:
             "significance": float(beyond),
             "frames_without_beam": last - first - (after - before),  # frames without any value have no beam either
             **record_evidence(self.sample, first, last, factor=estimate.factor),
+            **pause_evidence(self.sample, first, last, counts.gap(before, after) - (after - before)),
             **exposure_evidence(self.sample, first, last),
             **box_evidence(self.sample, first, last),
         }

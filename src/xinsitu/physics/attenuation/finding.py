@@ -61,11 +61,21 @@ class FoundChanges(list[AttenuationChange]):
         super().__init__(changes)
         self.rejected = tuple(rejected)
 
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What to know of the changes: which lie in a pause and may be growth, and why others are none."""
+        paused = [one for one in self if "pause_text" in one.evidence]
+        doubts = [
+            f"a change from {' to '.join(one.shown()[:2])} that may be none: {one.evidence['pause_text']}"
+            for one in paused
+        ]
+        return (*doubts, *map(str, self.rejected))
+
     def _repr_html_(self) -> str:
-        """Show the changes as a table, and below them why others are none."""
+        """Show the changes as a table, and below them what to know of them, and why others are none."""
         rows = [tuple(map(cell, change.shown())) for change in self]
         title = f"{len(self)} change{'s' * (len(self) != 1)} of attenuation"
-        return table(title, SHOWN, rows) + "".join(f"<div>{cell(one)}</div>" for one in self.rejected)
+        return table(title, SHOWN, rows) + "".join(f"<div>{cell(one)}</div>" for one in self.told)
 
 
 def find_attenuation_changes(

@@ -15,6 +15,7 @@ from xinsitu.physics.moments import elapsed_seconds
 from xinsitu.schema import COUNTS, check_kind, require
 from xinsitu.values import AttenuationChange, Key
 
+from .broken_lines import PAUSE
 from .counts import gap_between, noise_beside, per_second, read_intensity, signal_rois
 from .factors import Floats
 from .given_changes import placed_changes
@@ -129,6 +130,32 @@ def record_evidence(sample: xr.Dataset, before: int, after: int, *, factor: floa
         evidence["nominal_factor"] = nominal
         text += f"; it says a factor of {nominal:.4g}, the data say {factor:.4g}"
     return {**evidence, "record_text": text}
+
+
+def pause_evidence(sample: xr.Dataset, before: int, after: int, missing: float) -> dict[str, Any]:
+    """Return that a change lies in a pause, and so may be growth, where no record says that the attenuator moved.
+
+    Parameters
+    ----------
+    sample
+        With its times.
+    before, after
+        Positions of the frames on its two sides.
+    missing
+        Frames that would have fitted in between.
+
+    Examples
+    --------
+    >>> time = np.datetime64("2014-05-28", "ns") + np.array([0, 1, 61]) * np.timedelta64(1, "s")
+    >>> pause_evidence(xr.Dataset(coords={"time": time}), 1, 2, 59.0)["pause_text"]
+    'no frames for 60 s: growth that began and came to rest meanwhile looks the same'
+    """
+    record = record_evidence(sample, before, after, factor=1.0)
+    if missing <= PAUSE or record.get("record_lag_frames") is not None:
+        return {}
+    seconds = elapsed_seconds(sample)
+    text = "growth that began and came to rest meanwhile looks the same"
+    return {"pause_text": f"no frames for {seconds[after] - seconds[before]:.4g} s: {text}"}
 
 
 def recorded_moves(sample: xr.Dataset) -> list[tuple[str, int, float]]:
