@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -178,3 +179,15 @@ def test_whatever_is_done_while_it_grows_the_numbers_are_those_of_opening_it_aft
     grow(50)
     page.look()
     agrees(page, tmp_path)
+
+
+def test_only_who_measures_all_frames_again_waits_as_long_as_that_took(page):
+    """What measures new frames only is not to fall behind on a busy machine, where that takes a while."""
+    session = page.session
+    for known in (True, False):
+        session.model.numbers._numbers.clear()
+        request = session._request()
+        found = answer(request)
+        session._begun -= 60
+        session._measured(request, found if known else replace(found, known=None))
+        assert (session._free_at - time.monotonic() < 1) == known

@@ -47,7 +47,7 @@ POLL = 100
 GATHER = 8
 """Milliseconds in which the four edges of a box arrive, each as a message of its own."""
 PAUSE = 0.3
-"""Seconds between two measurements while frames are read, or as long as one took: reading is to go on."""
+"""Seconds between two measurements while frames are read, or as long as one of all frames took: reading goes on."""
 BETWEEN = 2.0
 """Seconds between two kymographs while frames come: each costs what the curves do, and these go before."""
 REST = 120
@@ -351,7 +351,7 @@ class Session:
 
     def _measured(self, request: Request, found: Answer) -> None:
         self.model.numbers.accept(request, found)
-        self._free_at = monotonic() + max(PAUSE, monotonic() - self._begun)
+        self._free_at = monotonic() + (PAUSE if found.known else max(PAUSE, monotonic() - self._begun))
         everything = self.model.attenuation.scaled and self.model.attenuation.changes
         for name in self.model.regions.rois.names if everything else self.model.numbers.updated:
             self.curves.numbers(name)
