@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,9 @@ from xinsitu.errors import DocumentError
 from xinsitu.io.instruments import instrument_names, load_instrument
 from xinsitu.io.measurement import open_flatfield, open_measurement
 from xinsitu.io.pixel_maps import read_mask
+from xinsitu.io.recognition import named_instrument
+from xinsitu.recipe.campaign import check_summary
+from xinsitu.recipe.recipe_file import read_recipe
 
 
 def test_the_table_of_bl11xu():
@@ -52,6 +57,41 @@ def test_a_bad_table_is_named(tmp_path, text, words):
     with pytest.raises(DocumentError, match=words) as caught:
         load_instrument(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("what", ["configuration", "table of the user", "table", "recipe", "summary"])
+def test_a_file_that_would_fill_the_memory_is_refused_by_its_name(tmp_path, monkeypatch, what):
+    """Its size is looked at before it is read."""
+    folder = tmp_path / "xinsitu"
+    (folder / "instruments").mkdir(parents=True)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    path, read = {
+        "configuration": (folder / "config.toml", lambda path: named_instrument()),
+        "table of the user": (folder / "instruments" / "my.toml", lambda path: load_instrument("my")),
+        "table": (tmp_path / "t.toml", load_instrument),
+        "recipe": (tmp_path / "r.toml", read_recipe),
+        "summary": (tmp_path / "s.csv", check_summary),
+    }[what]
+    with path.open("wb") as file:
+        file.truncate(2**23)
+    monkeypatch.setattr(type(path), "read_text", lambda self, *_, **__: pytest.fail(f"{self} is read"))
+    monkeypatch.setattr(type(path), "read_bytes", lambda self: pytest.fail(f"{self} is read"))
+    words = "is no summary" if what == "summary" else "is larger than 4 MiB"
+    with pytest.raises((OSError, DocumentError), match=words) as caught:
+        read(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_a_table_of_the_user_that_is_no_file_is_named(tmp_path, monkeypatch, kind):
+    """It was in the list, and said not to be there."""
+    folder = tmp_path / "xinsitu" / "instruments"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    os.mkfifo(folder / "my.toml") if kind == "pipe" else (folder / "my.toml").mkdir()
+    with pytest.raises(DocumentError, match="the instrument's table cannot be read") as caught:
+        load_instrument("my")
+    assert str(folder / "my.toml") in str(caught.value)
 
 
 def test_an_unknown_instrument_lists_the_known_ones():

@@ -20,7 +20,7 @@ from xinsitu.errors import DocumentError, RoiError, XinsituError
 from xinsitu.values import Background
 
 from .disk import ordinary
-from .toml_text import toml_of
+from .toml_text import BYTES, toml_of
 from .value_kinds import check_kinds, schema_of
 
 GENERIC = "generic"
@@ -373,7 +373,7 @@ def load_instrument(instrument: str | os.PathLike[str] | Instrument) -> Instrume
         return _parse(Path(wanted).stem, _read(Path(wanted)), wanted)
     if re.fullmatch(r"[\w.-]+", wanted):
         own = user_folder() / f"{wanted}.toml"
-        if os.path.isfile(own):  # false, and no error, where it may not be looked at
+        if os.path.lexists(own):  # false, and no error, where it may not be looked at
             return _parse(wanted, _read(own), str(own))
         shipped = resources.files("xinsitu").joinpath("instruments", f"{wanted}.toml")
         if shipped.is_file():
@@ -383,7 +383,7 @@ def load_instrument(instrument: str | os.PathLike[str] | Instrument) -> Instrume
 
 def _read(path: Path) -> str:
     try:
-        return Path(ordinary(path)).read_text("utf-8-sig")
+        return Path(ordinary(path, largest=BYTES)).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DocumentError(f"{path}: the instrument's table cannot be read ({error})") from None
 

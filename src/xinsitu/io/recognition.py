@@ -6,6 +6,7 @@ file; the table that recognises the frames; ``generic``.
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import re
@@ -28,7 +29,7 @@ from .instruments import (
     load_instrument,
 )
 from .paths import PathOrPaths
-from .toml_text import toml_of
+from .toml_text import BYTES, toml_of
 
 InstrumentLike = str | os.PathLike[str] | Instrument
 GIVEN, NOBODY = "given", "nothing recognised"
@@ -94,8 +95,10 @@ def configuration_file() -> Path:
 def _configured() -> str | None:
     path = configuration_file()
     try:
-        text = Path(ordinary(path)).read_text("utf-8-sig")
-    except OSError:  # most have none, and some may not look into their home
+        text = Path(ordinary(path, largest=BYTES)).read_text("utf-8-sig")
+    except OSError as error:  # most have none, and some may not look into their home
+        if error.errno == errno.EFBIG:
+            raise
         return None
     except UnicodeDecodeError as error:
         raise DocumentError(f"{path}: the configuration file cannot be read ({error})") from None
@@ -117,7 +120,7 @@ def configure_instrument(name: str | None) -> Path:
         There is no such instrument.
     """
     path = configuration_file()
-    before = path.read_text("utf-8-sig") if path.is_file() else ""
+    before = Path(ordinary(path, largest=BYTES)).read_text("utf-8-sig") if path.is_file() else ""
     line = ""
     if name is not None:
         table = load_instrument(name)

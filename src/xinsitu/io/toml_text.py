@@ -8,6 +8,8 @@ from typing import Any
 
 LARGEST = 2**20
 """Letters; a longer text is no file of ours."""
+BYTES = 4 * LARGEST
+"""Bytes that so many letters have at most."""
 DEEPEST = 100
 """Parts of a dotted key; the time that it takes grows with their square."""
 _NO_KEY = re.compile(r"[^\w.\"' \t-]|\.\.+")

@@ -25,7 +25,7 @@ from xinsitu.io.discover import natural_key
 from xinsitu.io.disk import ordinary, write_whole
 from xinsitu.io.results import read_results, write_results
 from xinsitu.io.tables import harmless
-from xinsitu.io.toml_text import toml_of
+from xinsitu.io.toml_text import BYTES, toml_of
 
 from . import Fit, Measure, Parse, Radial, Recipe
 from .cluster import ClusterLost
@@ -79,7 +79,7 @@ def recipes_in(paths: Iterable[Path]) -> list[Path]:
 def _is_recipe(path: Path) -> bool:
     """Whether a file is a recipe; also one that makes no sense, so that its sample is not left out unsaid."""
     try:
-        content = Path(ordinary(path)).read_bytes()
+        content = Path(ordinary(path, largest=BYTES)).read_bytes()
     except OSError as fault:
         return isinstance(fault, PermissionError)
     try:
@@ -208,7 +208,11 @@ def check_summary(path: Path) -> None:
     ResultExists
         The file is somebody else's.
     """
-    ours = path.is_file() and path.read_text(encoding="utf-8", errors="replace").startswith(f"{','.join(COLUMNS)}\n")
+    begin = f"{','.join(COLUMNS)}\n".encode()
+    ours = False
+    if path.is_file():
+        with path.open("rb") as file:  # of what is somebody else's nobody knows how large it is
+            ours = file.read(len(begin)) == begin
     if path.exists() and not ours:
         raise ResultExists(f"{path}: is no summary of a run and is not replaced; rename it")
 

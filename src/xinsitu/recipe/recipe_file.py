@@ -55,7 +55,7 @@ from xinsitu.io.disk import ordinary, refuse_no_figure, refuse_other_format, wri
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois
 from xinsitu.io.guard import output_path
 from xinsitu.io.measurement import select, with_frames
-from xinsitu.io.toml_text import toml_of
+from xinsitu.io.toml_text import BYTES, toml_of
 from xinsitu.io.value_kinds import check_kinds, schema_of
 from xinsitu.values import frame_ranges
 
@@ -102,7 +102,7 @@ def read_recipe(path: str | Path) -> SampleRecipe:
     """
     path = Path(path)
     try:
-        document = toml_of(Path(ordinary(path)).read_text(encoding="utf-8-sig"))
+        document = toml_of(Path(ordinary(path, largest=BYTES)).read_text(encoding="utf-8-sig"))
     except ValueError as fault:
         raise DocumentError(f"{path}: is not valid TOML: {fault}") from None
     if document.get("format") != FORMAT or document.get("version") != VERSION:

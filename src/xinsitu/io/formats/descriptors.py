@@ -17,16 +17,21 @@ def is_ordinary(file: str | os.PathLike[str] | int, status: os.stat_result | Non
     return status.st_size > 0 or not hasattr(os, "statvfs") or os.statvfs(file).f_blocks > 0
 
 
-def ordinary(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
-    """Return the path of a file to read, unless reading could wait for ever or never end.
+def ordinary(path: str | os.PathLike[str], *, largest: int | None = None) -> str | os.PathLike[str]:
+    """Return the path of a file to read, unless reading could wait for ever, never end or fill the memory.
+
+    ``largest``: bytes that a file of its kind may have, where it is read as a whole.
 
     Raises
     ------
     OSError
-        It is a pipe, a socket or a device, is made up by the kernel as those of ``/proc`` are, or is not there.
+        It is a pipe, a socket or a device, is made up by the kernel as those of ``/proc`` are, is not there, or is
+        larger.
     """
     if not is_ordinary(path) and not os.path.isdir(path):  # folders are refused by whoever opens them
         raise OSError(errno.EINVAL, "is a pipe or a device, no ordinary file", os.fspath(path))
+    if largest is not None and os.stat(path).st_size > largest:
+        raise OSError(errno.EFBIG, f"is larger than {largest // 2**20} MiB, no file of this kind", os.fspath(path))
     return path
 
 
