@@ -80,7 +80,7 @@ def test_a_change_at_the_very_onset_is_found_with_its_factor():
         assert change.factor_errors / change.factor < 0.03
 
 
-WAYS = {
+SMOOTH = {
     "in logarithms": lambda x, factor: factor**-x,
     "straight": lambda x, factor: 1 + (1 / factor - 1) * x,
     "bent": lambda x, factor: 1 + (1 / factor - 1) * (1.4 * x - 0.4 * x**2),
@@ -88,12 +88,12 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", SMOOTH)
 @pytest.mark.parametrize("factor", [3.0, 0.1, 25.0])
 @pytest.mark.parametrize("frames", [5.7, 6.6, 7.4])
 def test_a_fast_smooth_way_to_another_level_is_no_attenuator(factor, way, frames):
     rng = np.random.default_rng(6)
-    shares = WAYS[way](np.clip((np.arange(150) - 70.3) / frames, 0, 1), factor)
+    shares = SMOOTH[way](np.clip((np.arange(150) - 70.3) / frames, 0, 1), factor)
     found = xi.find_attenuation_changes(counted(2e5 * ROIS * shares[:, None], rng))
     assert found == []
 
