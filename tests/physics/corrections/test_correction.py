@@ -369,6 +369,14 @@ def test_what_cannot_be_meant_is_refused_in_one_sentence(wrong, said):
     assert "\n" not in str(fault.value)
 
 
+def test_a_median_that_sees_more_than_the_frame_from_each_pixel_is_refused():
+    image = made((3, 5, 7))
+    assert xi.correct(image, xi.Correction(median=15)).shape == image.shape
+    for size in (17, 99_999_999_999):
+        with pytest.raises(xi.CorrectionError, match=rf"^a median of {size} x {size} pixels is larger .*, 5 x 7$"):
+            xi.correct(image, xi.Correction(median=size))
+
+
 def test_a_full_pixel_of_the_files_own_mask_is_dead_and_others_are_full():
     """The highest number of 16 bits, where a cut-off is known, says nothing only in a pixel that the file calls bad."""
     pixels = np.full((2, 6, 7), 9, "u2")

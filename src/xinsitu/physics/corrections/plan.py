@@ -89,6 +89,7 @@ def prepared(
         checked(correction) or Correction(),
         facts_of(data, image_of(data)),
     )
+    _fits(recipe.median or 0, image)
     if dtype is None:
         dtype = np.result_type(image.dtype, np.float32) if correction is None else np.float32
     per_frame = per_frame_of(data, image, recipe)
@@ -99,6 +100,13 @@ def prepared(
         image = around(image, (*boxes, *regions), recipe.halo)
         steps = plan_for(image, recipe, dtype, facts=facts, warns=False)
     return Prepared(image, per_frame, steps, shared)
+
+
+def _fits(size: int, image: xr.DataArray) -> None:
+    """Raise for a median that sees more than the whole frame from each of its pixels."""
+    rows, columns = image.sizes["y"], image.sizes["x"]
+    if size > 2 * max(rows, columns) + 1:
+        raise CorrectionError(f"a median of {size} x {size} pixels is larger than the frames, {rows} x {columns}")
 
 
 def plan_for(
