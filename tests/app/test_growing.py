@@ -121,6 +121,7 @@ def test_frames_that_come_as_reading_ends_are_read(tmp_path, monkeypatch):
     holds(store, tmp_path, 15)
 
 
+@pytest.mark.thorough
 def test_other_frames_are_read_anew(tmp_path):
     write(tmp_path, range(5, 40))
     store = Counting(open_source(tmp_path, reading=READING), memory=1)
@@ -147,6 +148,7 @@ def test_frames_that_come_late_take_none_of_the_others_away(tmp_path, memory):
     holds(store, tmp_path, 59)
 
 
+@pytest.mark.thorough
 def test_frames_that_are_no_more_are_forgotten(tmp_path):
     """Otherwise memory grew with every frame that is written anew."""
     write(tmp_path, range(20))

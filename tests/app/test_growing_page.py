@@ -126,6 +126,7 @@ def agrees(page: Page, folder) -> None:
     store.release()
 
 
+@pytest.mark.thorough
 def test_what_grows_is_sent_and_not_what_was_there(page, write, tmp_path):
     write(range(63, 363))
     page.look()
@@ -138,6 +139,7 @@ def test_what_grows_is_sent_and_not_what_was_there(page, write, tmp_path):
     agrees(page, tmp_path)
 
 
+@pytest.mark.thorough
 def test_what_comes_late_or_is_written_anew_stands_where_it_belongs(page, write, tmp_path):
     for new, late, anew in ((range(63, 90), [51], [70]), (range(90, 92), [50, 52], [3]), ((), (), [91, 20])):
         write([*new, *late])

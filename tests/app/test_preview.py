@@ -97,6 +97,7 @@ def test_nothing_to_show_is_no_fault(tmp_path):
     assert Preview.of(tmp_path) is None
 
 
+@pytest.mark.thorough
 def test_only_who_has_the_token_gets_it(truth):
     assert Preview.of(truth.folders["time1"], port=99999) is None
     early = Preview.of(truth.folders["time1"])

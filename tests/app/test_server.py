@@ -129,6 +129,7 @@ class TestLocal:
     def test_at_a_prompt_it_says_what_it_shows_and_where(self, local: Explorer):
         assert repr(local) == f"<xinsitu explorer of {local.source.name} at {local.url}>"
 
+    @pytest.mark.thorough
     def test_the_page_comes_by_the_names_of_this_machine(self, local: Explorer):
         port = urlsplit(local.url).port
         for host in (f"127.0.0.1:{port}", "localhost:9999", "LocalHost"):  # the second: through a tunnel

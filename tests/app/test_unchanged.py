@@ -156,6 +156,7 @@ def test_states_are_those_of_the_files(tmp_path):
     assert same_files([], [scan]) == 0
 
 
+@pytest.mark.thorough
 def test_the_page_takes_another_frame_of_the_same_number(tmp_path):
     """As many frames as before, and all read before the page looks again: it asks for the one that it shows."""
     write(tmp_path, range(6), FIRST)

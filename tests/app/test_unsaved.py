@@ -43,6 +43,7 @@ def test_nothing_was_changed_and_nothing_is_kept(opened: Explorer, state, monkey
     assert not state.exists()
 
 
+@pytest.mark.thorough
 def test_a_new_roi_is_kept_and_offered(experiment: Truth, opened: Explorer, state, monkeypatch):
     opened.model.regions.add("all")
     opened.model.view.frame = 7

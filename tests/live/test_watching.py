@@ -117,6 +117,7 @@ def test_bad_frames_are_as_in_opening(tmp_path, policy):
     xr.testing.assert_identical(found, expected)
 
 
+@pytest.mark.thorough
 def test_what_the_callback_gets_is_what_the_end_says(tmp_path):
     seen: dict[int, xr.Dataset] = {}
 

@@ -73,6 +73,7 @@ def produced(monkeypatch) -> list[str]:
     return seen
 
 
+@pytest.mark.thorough
 def test_what_is_to_be_known_of_found_changes_is_printed(
     beamtime: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -112,6 +112,7 @@ def test_widths_are_right_or_flagged(kind, counts, recipe):
         assert not told
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("counts", "most"), [(2500, 1.18), (3500, 1.13)])
 def test_widths_of_few_bins_scatter_as_stated(counts, most):
     """The height is that of the highest bin: which one that is adds to the error."""

@@ -122,6 +122,7 @@ def test_the_level_of_whole_frames_counts_in_all() -> None:
     assert 0.92 < spread < 1.08
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mixed", [False, True])
 def test_backgrounds_of_rois_take_the_level_of_whole_frames_with_them(mixed: bool) -> None:
     """Less a background of their own ROIs do not have the level's error; stated errors were 1.9 times too small."""
@@ -171,6 +172,7 @@ def test_what_frames_are_divided_by_is_in_no_ratio(by: str) -> None:
     np.testing.assert_allclose(found.ratio_errors, plain.ratio_errors, rtol=0.02)
 
 
+@pytest.mark.thorough
 def test_attenuation_and_exposure_cancel() -> None:
     rois = CASES["one small background for all"]
     series = xi.measure(counts().isel(time=slice(0, 60)), rois).compute()
@@ -278,6 +280,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", SHAPES)
 def test_pixels_of_shapes_are_their_own_not_those_of_their_boxes(case: str) -> None:
     """The error of a disc less a ring was 0: the ring's box has all pixels of the disc."""
