@@ -8,7 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from tests.helpers.camserver import camserver_bytes
 
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "xinsitu"
 
@@ -152,3 +155,97 @@ def test_add_a_view_to_the_explorer(copy):
     copy.replace("app/page/page.html", place, f"{{{{ embed(roots.at_total) }}}}{place}")
     assert copy.run(SHOW) == ["6", "18"]
     assert copy.touched == {"app/views/total.py", "app/page/session.py", "app/page/page.html"}
+
+
+KEYWORD = """
+    remark: str | None = field(
+        default=None,
+        metadata=_told(
+            "What somebody said of the frames.", "a text or None", _is(str, type(None)), "--remark",
+            metavar="TEXT", help="what somebody said of the frames",
+        ),
+    )
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+"""
+KEEP = """
+import sys, xarray as xr, xinsitu as xi
+from xinsitu.cli import main
+folder, made = sys.argv[1:3]
+print(xi.open_measurement(folder, tz="UTC", remark="mine").remark)
+print(xr.open_dataset(folder, engine="xinsitu", tz="UTC", remark="its").remark)
+print("remark" in str(xi.open_measurement.__doc__))
+try:
+    xi.open_measurement(folder, tz="UTC", remark=3)
+except xi.LayoutError as fault:
+    print(str(fault).replace(" ", "_"))
+print(main(["parse", folder, "--tz", "UTC", "--remark", "theirs", "-o", made]))
+print(xi.open_measurement(made).remark)
+"""
+
+
+@pytest.mark.thorough
+def test_add_an_opening_keyword_with_its_option(copy, tmp_path):
+    folder = tmp_path / "scan"
+    folder.mkdir()
+    for number in range(3):
+        frame = camserver_bytes(np.full((5, 6), number, "int32"), f"2014:05:28 17:10:0{number}")
+        (folder / f"m_{number:05d}.tif").write_bytes(frame)
+    copy.replace("io/options.py", KEYWORD[KEYWORD.index("    def __post") :], KEYWORD[1:])
+    types = "    logs: str | os.PathLike[str] | None\n\n\n@dataclass"
+    copy.replace("io/options.py", types, types.replace("\n\n\n", "\n    remark: str | None\n\n\n"))
+    use = "    dataset = assemble(source.path, gathered, clock, chosen)\n"
+    copy.replace("io/opening.py", use, use[:-1] + '.assign_attrs(remark=opening.remark or "")\n')
+    said = copy.run(KEEP, folder, tmp_path / "made.nc")
+    assert [word for word in said if word in ("mine", "its", "True", "0", "theirs")] == [
+        "mine",
+        "its",
+        "True",
+        "0",
+        "theirs",
+    ]
+    assert "remark_is_a_text_or_None,_not_3" in said
+    assert copy.touched == {"io/options.py", "io/opening.py"}
+
+
+CREST = '''def crest(top: Doubles, mean: Doubles) -> Doubles:
+    """How many times higher than the mean the highest pixel is."""
+    return np.divide(top, mean, out=np.full(len(top), np.nan), where=mean > 0)
+
+
+def sum_in_lanes('''
+CRESTS = """
+import numpy as np, xarray as xr, xinsitu as xi
+time = np.datetime64("2015-06-01", "ns") + np.arange(3) * np.timedelta64(1, "s")
+counts = np.ones((3, 8, 9), "int32")
+counts[:, 3, 4] = [4, 7, 10]
+image = xr.DataArray(counts, {"time": time, "y": np.arange(8), "x": np.arange(9)}, ("time", "y", "x"), "image")
+series = xi.measure(image, [xi.Roi("a", (2, 4), (3, 6))])
+print(*series.crest.sel(roi="a").values.round(3), series.crest.attrs["long_name"].replace(" ", "_"))
+"""
+
+
+@pytest.mark.thorough
+def test_add_a_quantity_seen_everywhere(copy):
+    copy.replace("kernels/sums.py", "def sum_in_lanes(", CREST)
+    quantities = "physics/reduction/quantities.py"
+    copy.replace(
+        quantities,
+        '    yield "maximum", top\n',
+        '    yield "maximum", top\n    yield "crest", crest(top, net.own.total / np.maximum(net.own.pixels, 1))\n',
+    )
+    copy.replace(
+        quantities,
+        "from xinsitu.kernels import ",
+        "from xinsitu.kernels.sums import crest\nfrom xinsitu.kernels import ",
+    )
+    copy.replace(
+        "physics/reduction/packed_numbers.py",
+        '"maximum_y", "maximum_x", *BOTH[1], *',
+        '"maximum_y", "maximum_x", "crest", *BOTH[1], *',
+    )
+    row = '    "maximum_y": Quantity('
+    copy.replace("schema.py", row, f'    "crest": Quantity("1", "highest pixel over the mean"),\n{row}')
+    assert copy.run(CRESTS) == ["2.667", "3.5", "4.0", "highest_pixel_over_the_mean"]
+    assert len(copy.touched) == 4
