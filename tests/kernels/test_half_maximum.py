@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -96,3 +97,18 @@ def test_flanks_that_bend_make_no_width_too_large(width, counts):
     pulls = (found.width - truth) / np.sqrt((found.width_by_bin**2 * (net + ground)).sum(axis=1))
     assert abs(np.nanmedian(pulls)) < 0.25
     assert abs(np.nanmean(pulls)) < 0.25
+
+
+@pytest.mark.parametrize("width", [2.0, 4.0, 8.0, 14.0])
+@pytest.mark.parametrize("place", [19.7, 20.3, 22.0])
+def test_without_noise_the_width_is_that_of_peak_widths(width, place):
+    profile = 1000 * np.exp(-4 * np.log(2) * (np.arange(41.0) - place) ** 2 / width**2)
+    peak = int(profile.argmax())
+    above_zero = np.array([profile[peak]]), np.array([0]), np.array([40])
+    (expected,), *_ = scipy.signal.peak_widths(profile, [peak], 0.5, prominence_data=above_zero)
+    assert found_in(profile[None], np.zeros(1)).width[0] == pytest.approx(expected, rel=1e-12)
+
+
+def test_first_crossing_counts_not_the_last():
+    found = found_in(np.array([[0.0, 9.0, 0.0, 0.0, 8.0, 10.0, 8.0, 0.0]]), np.zeros(1))
+    assert (found.left[0], found.right[0]) == (3 + 5 / 8, 6 + 3 / 8)

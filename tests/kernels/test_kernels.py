@@ -77,31 +77,6 @@ def test_codes_survive_a_conversion_to_floats():
     np.testing.assert_array_equal(kernels.invalid_pixels(frames, np.dtype("int32")), [[[False, True, True]]])
 
 
-@given(profile=hnp.arrays("float64", st.tuples(st.just(3), st.integers(3, 40)), elements=st.integers(0, 50)))
-def test_width_is_that_of_peak_widths_above_zero(profile):
-    widths = kernels.fwhm(profile, np.zeros(len(profile)))
-    for row, width in zip(profile, widths, strict=True):
-        peak = int(row.argmax())
-        if row[peak] == 0:
-            assert np.isnan(width)
-            continue
-        half = row[peak] / 2
-        crossed = (row[:peak] <= half).any() and (row[peak:] <= half).any()
-        assert np.isnan(width) == (not crossed)
-        if crossed:
-            height = np.full(1, row[peak])
-            ends = np.array([0]), np.array([len(row) - 1])
-            (expected,), *_ = scipy.signal.peak_widths(row, [peak], 0.5, prominence_data=(height, *ends))
-            assert width == pytest.approx(expected, rel=1e-12)
-
-
-def test_first_crossing_counts_not_the_last():
-    profile = np.array([[0.0, 9.0, 0.0, 0.0, 8.0, 10.0, 8.0, 0.0]])
-    crossings = kernels.half_crossings(profile, np.zeros(1))
-    assert crossings.left[0] == pytest.approx(3 + 5 / 8)
-    assert crossings.right[0] == pytest.approx(6 + 3 / 8)
-
-
 def test_base_is_the_mean_of_the_outermost_bins():
     profile = np.arange(40.0)[None] ** 2
     assert kernels.edge_base(profile)[0] == np.mean([0, 1, 38**2, 39**2])

@@ -26,15 +26,12 @@ from .pixels import stands_out as stands_out
 from .pixels import true_rate as true_rate
 from .similarity import alike as alike
 from .sums import EDGE_FRACTION as EDGE_FRACTION
-from .sums import Crossings as Crossings
 from .sums import Indices as Indices
 from .sums import bridged as bridged
 from .sums import centre_of_mass as centre_of_mass
 from .sums import centre_of_mass_variance as centre_of_mass_variance
 from .sums import edge_base as edge_base
 from .sums import edge_width as edge_width
-from .sums import fwhm as fwhm
-from .sums import half_crossings as half_crossings
 from .sums import profiles as profiles
 from .sums import propagated as propagated
 from .sums import running_mean as running_mean

@@ -69,7 +69,7 @@ class HalfMaximum(NamedTuple):
 def half_maximum(profile: Doubles, base: Doubles, level: float = 0.5) -> HalfMaximum:
     """First crossings of ``base + level * height`` outwards from the peak of profiles ``(frame, bin)``.
 
-    Without noise: the highest bin, and straight lines between bins, as :func:`~xinsitu.kernels.half_crossings` has it.
+    Without noise: the highest bin, and straight lines between bins.
 
     Examples
     --------

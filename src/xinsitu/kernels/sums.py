@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from xinsitu import native
 
-from .pixels import Bools, Doubles
+from .pixels import Doubles
 
 Indices = npt.NDArray[np.intp]
 
@@ -167,67 +167,6 @@ def edge_base(profile: Doubles) -> Doubles:
     n_bins = profile.shape[1]
     outer = edge_width(n_bins)
     return np.asarray(np.concatenate([profile[:, :outer], profile[:, n_bins - outer :]], axis=1).mean(axis=1))
-
-
-class Crossings(NamedTuple):
-    """Where profiles cross a level, one value per frame; positions in bins, NaN where a side is not crossed."""
-
-    left: Doubles
-    right: Doubles
-    peak: Indices
-    """Bin of the maximum."""
-    outer_left: Indices
-    """First bin at or below the level, left of the maximum; its right neighbour is above."""
-    outer_right: Indices
-
-
-def half_crossings(profile: Doubles, base: Doubles, level: float = 0.5) -> Crossings:
-    """Where profiles ``(frame, bin)`` first cross the half level outwards from their maximum, left and right, in bins.
-
-    The level is ``base + level * (maximum - base)``; between bins the profile is a straight line. NaN where a side is
-    not crossed, and where the maximum is not above the base.
-
-    Examples
-    --------
-    >>> crossings = half_crossings(np.array([[0.0, 2.0, 8.0, 6.0, 0.0]]), np.array([0.0]))
-    >>> float(crossings.left[0]), round(float(crossings.right[0]), 3)
-    (1.3333333333333333, 3.333)
-    """
-    n_frames, n_bins = profile.shape
-    each = np.arange(n_frames)
-    peak = np.argmax(profile, axis=1)
-    top = profile[each, peak]
-    half = base + level * (top - base)
-    bins = np.arange(n_bins)
-    below = (profile <= half[:, None]) & (top > base)[:, None]
-    on_left = np.where(below & (bins < peak[:, None]), bins, -1).max(axis=1)
-    on_right = np.where(below & (bins > peak[:, None]), bins, n_bins).min(axis=1)
-    outer_left, outer_right = np.maximum(on_left, 0), np.minimum(on_right, n_bins - 1)
-    left = _interpolated(profile, outer_left, 1, half, on_left >= 0)
-    right = _interpolated(profile, outer_right, -1, half, on_right < n_bins)
-    return Crossings(left, right, peak, outer_left, outer_right)
-
-
-def _interpolated(profile: Doubles, outer: Indices, inwards: int, half: Doubles, crossed: Bools) -> Doubles:
-    """Crossing between the bin at or below the half level and its inner neighbour, which is above."""
-    each = np.arange(len(outer))
-    low = profile[each, outer]
-    high = profile[each, np.clip(outer + inwards, 0, profile.shape[1] - 1)]
-    part = np.full(len(outer), np.nan)
-    np.divide(half - low, high - low, out=part, where=crossed)
-    return np.asarray(outer + inwards * part)
-
-
-def fwhm(profile: Doubles, base: Doubles) -> Doubles:
-    """Full width of profiles ``(frame, bin)`` at half maximum above ``base``, in bins; see :func:`half_crossings`.
-
-    Examples
-    --------
-    >>> fwhm(np.array([[0.0, 4.0, 8.0, 4.0, 0.0]]), np.array([0.0]))
-    array([2.])
-    """
-    crossings = half_crossings(profile, base)
-    return crossings.right - crossings.left
 
 
 # -- counting statistics ----------------------------------------------------------------------------------------------
