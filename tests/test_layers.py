@@ -15,8 +15,8 @@ PACKAGE = SOURCE / "xinsitu"
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("explanations",),
-    ("errors", "defaults", "native"),
-    ("epoch", "signatures"),
+    ("errors", "defaults"),
+    ("epoch", "signatures", "native"),
     ("schema", "clock", "kernels"),
     ("variables",),
     ("values", "physics.stored"),

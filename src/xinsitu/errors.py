@@ -278,6 +278,36 @@ def in_a_line(text: object) -> str:
     return plain(str(text).replace("\r", "\\r").replace("\n", "\\n").replace("\t", "\\t"))
 
 
+LONGEST_NAME = 4400
+"""Letters of a word that is told as it is; no path is longer than 4096 bytes."""
+_TOO_LONG = re.compile(rf"\S{{{LONGEST_NAME},}}")
+
+
+def brief(text: str, longest: int = 60) -> str:
+    """Return the text, its middle left out where it is long: nobody reads a name of a thousand letters.
+
+    Examples
+    --------
+    >>> brief("generic"), brief("k" * 100_000, 9)
+    ('generic', 'kkkk…kkkk')
+    """
+    if len(text) <= longest:
+        return text
+    half = (longest - 1) // 2
+    return f"{text[:half]}…{text[-half:]}"
+
+
+def without_long_words(text: str) -> str:
+    """Return the text, words that are too long for any path cut: one of a hundred thousand letters fills a screen.
+
+    Examples
+    --------
+    >>> len(without_long_words(f"{'k' * 100_000}: there is no such folder"))
+    83
+    """
+    return _TOO_LONG.sub(lambda word: brief(word[0]), text)
+
+
 STANDARD_OUTPUT = "standard output"
 
 

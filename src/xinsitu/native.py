@@ -15,12 +15,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from .errors import XinsituError, brief
+
 log = logging.getLogger(__name__)
 
 KERNELS = Path(__file__).parent / "kernels"
 SOURCES, LIBRARY = "_*.[ch]", "_compiled.so"
 SWITCH = "XINSITU_KERNEL"
 """Environment variable; ``numpy`` leaves the compiled kernels out."""
+NUMPY = "numpy"
 
 
 class Job(ctypes.Structure):
@@ -128,11 +131,25 @@ def fingerprint(sources: Iterable[Path]) -> str:
     return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
+def switched_off() -> bool:
+    """Whether somebody has switched the compiled kernels off.
+
+    Raises
+    ------
+    XinsituError
+        The switch is set to what means nothing.
+    """
+    said = os.environ.get(SWITCH, "")
+    if said not in ("", NUMPY):
+        raise XinsituError(f"{SWITCH} is {NUMPY!r}, or not set, not {brief(said)!r}")
+    return said == NUMPY
+
+
 @functools.cache
 def _loaded() -> ctypes.CDLL | None:
     path = KERNELS / LIBRARY
-    if os.environ.get(SWITCH, "") == "numpy" or not path.exists():
-        log.info("NumPy computes: %s", f"{SWITCH}=numpy" if path.exists() else "the kernels were not compiled")
+    if switched_off() or not path.exists():
+        log.info("NumPy computes: %s", f"{SWITCH}={NUMPY}" if path.exists() else "the kernels were not compiled")
         return None
     try:
         loaded = ctypes.CDLL(str(path))

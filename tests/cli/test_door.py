@@ -390,3 +390,85 @@ def test_a_document_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[s
     (tmp_path / "r.json").write_text(json.dumps({"format": "xinsitu-attenuation", "version": 1, "changes": []}))
     with pytest.raises(DocumentError, match=r"r\.json"):
         xi.read_rois(tmp_path / "r.json")
+
+
+# -- the environment --------------------------------------------------------------------------------------------------
+
+LONG = "k" * 100_000
+
+
+@pytest.fixture
+def named(tmp_path: Path) -> Path:
+    for number in range(3):
+        tifffile.imwrite(tmp_path / f"run_{number:05d}.tif", FRAMES[number])
+    return tmp_path
+
+
+@pytest.mark.parametrize("value", ["foo", "Numpy", "0", "a\nb", " ", LONG], ids=lambda value: repr(value[:5]))
+def test_a_switch_that_means_nothing_is_refused(
+    value: str, named: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was taken for none, without a word."""
+    monkeypatch.setenv("XINSITU_KERNEL", value)
+    line = sentence(capsys, "info", named)
+    assert "XINSITU_KERNEL is 'numpy', or not set, not " in line
+    assert len(line.partition("XINSITU")[2]) < 100
+    said = subprocess.run([sys.executable, "-m", "xinsitu", "--version"], capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stderr.count("\n")) == (1, 1)
+    assert "XINSITU_KERNEL is 'numpy'" in said.stderr
+    code = "import xinsitu as xi; xi.open_measurement(__import__('sys').argv[1], time='frame').image.load()"
+    said = subprocess.run([sys.executable, "-c", code, str(named)], capture_output=True, text=True, check=False)
+    assert said.stderr.splitlines()[-1].startswith("xinsitu.errors.XinsituError: XINSITU_KERNEL is 'numpy', or not set")
+
+
+@pytest.mark.parametrize("value", ["", "numpy"])
+def test_a_switch_that_means_something_is_taken(
+    value: str, monkeypatch: pytest.MonkeyPatch, named: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XINSITU_KERNEL", value)
+    assert main(["info", str(named)]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("value", [LONG, f"{LONG}.toml", "ü" * 200, "-k", "../../etc/passwd"], ids=lambda one: one[:9])
+def test_an_instrument_of_the_environment_that_is_none(
+    value: str, named: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line of a hundred thousand letters began with the folder of the package."""
+    monkeypatch.setenv("XINSITU_INSTRUMENT", value)
+    line = sentence(capsys, "info", named)
+    assert "XINSITU_INSTRUMENT" in line
+    assert len(line) < 500
+    assert str(Path(xi.__file__).parent) not in line
+
+
+@pytest.mark.parametrize("name", ["DASK_SCHEDULER_ADDRESS"])
+@pytest.mark.parametrize("value", [LONG, "foo"], ids=["long", "short"])
+def test_a_scheduler_of_the_environment_that_is_none(
+    name: str, value: str, named: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The sentence did not say where the address stands."""
+    xi.write_rois(ROIS, named.parent / "rois.json", overwrite=True)
+    monkeypatch.setenv(name, value)
+    words = ["measure", named, "--rois", named.parent / "rois.json", "-o", named.parent / "s.nc", "--time", "frame"]
+    line = sentence(capsys, *words)
+    assert f"{name}: {value[:9]}" in line
+    assert "no dask scheduler answers there" in line
+    assert len(line) < 300
+
+
+def test_a_scheduler_of_the_environment_that_is_empty_is_not_set(
+    named: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was an address without letters, where nobody answered."""
+    aside = tmp_path_factory.mktemp("aside")
+    xi.write_rois(ROIS, aside / "rois.json")
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "")
+    words = ["measure", named, "--rois", aside / "rois.json", "-o", aside / "s.nc", "--time", "frame"]
+    assert main([str(word) for word in words]) == 0
+
+
+@pytest.mark.parametrize("words", [["info", LONG], ["measure", "--" + LONG], [LONG], ["info", f"a\n{LONG}"]])
+def test_no_message_is_longer_than_a_path(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    code = 1 if words[0] == "info" else 2
+    assert len(sentence(capsys, *words, code=code)) < 1000

@@ -22,6 +22,7 @@ from typing import Any
 
 import xinsitu
 from xinsitu.errors import STANDARD_OUTPUT
+from xinsitu.native import switched_off
 
 from .arguments import Command, parser
 
@@ -121,6 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         words = parser(xinsitu.__version__, _COMMANDS).parse_args(given)
         told = in_recipe if words.command == "run" else str
+        switched_off()  # or set to what means nothing
         with warnings_in_a_line(told), logged(wanted=words.verbose), _ended_is_interrupted():
             code: int = words.run(words)
         return code

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn, get_args
 
 from xinsitu.defaults import MOST_PEAKS, PeakShape
-from xinsitu.errors import in_a_line, print_out
+from xinsitu.errors import in_a_line, print_out, without_long_words
 from xinsitu.io.options import add_options
 
 from . import option_groups as groups
@@ -80,7 +80,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line; the help has the rest."""
-        said = in_a_line(" ".join(message.split()))
+        said = without_long_words(in_a_line(" ".join(message.split())))
         self.exit(2, f"{self.prog}: error: {said} ('{self.prog} --help' tells more)\n")
 
 

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
-from xinsitu.errors import XinsituError, XinsituWarning, in_a_line, print_out
+from xinsitu.errors import XinsituError, XinsituWarning, in_a_line, print_out, without_long_words
 
 
 def sentence(fault: Exception, about: object = None) -> str:
@@ -111,7 +111,7 @@ def redraw(lines: Sequence[str], before: int) -> int:
 
 def complain(text: str) -> None:
     """Print a line on stderr."""
-    print(in_a_line(f"xinsitu: {text}"), file=sys.stderr, flush=True)
+    print(without_long_words(in_a_line(f"xinsitu: {text}")), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from xinsitu.errors import DocumentError, RoiError, XinsituError
+from xinsitu.errors import DocumentError, RoiError, XinsituError, brief
 from xinsitu.values import Background
 
 from .disk import ordinary
@@ -29,6 +29,8 @@ ENVIRONMENT = "XINSITU_INSTRUMENT"
 PATTERNS = (r"(?P<name>.*?)_(?P<scan>\d+)_(?P<frame>\d+)", r"(?P<name>.*?)_?(?P<frame>\d+)")
 """File names where a table says nothing: ``<name>_<scan>_<frame>``, or just ``<name>_<frame>``."""
 
+_LONGEST = 200
+"""Bytes of a name of a table; file systems end at 255, with the ending."""
 _SECTIONS = (
     *("title", "time_zone", "stamp_marks", "axes", "files", "background", "logs", "counters", "motors"),
     "recognise",
@@ -371,14 +373,15 @@ def load_instrument(instrument: str | os.PathLike[str] | Instrument) -> Instrume
     wanted = os.fspath(instrument)
     if wanted.endswith(".toml"):
         return _parse(Path(wanted).stem, _read(Path(wanted)), wanted)
-    if re.fullmatch(r"[\w.-]+", wanted):
+    if len(os.fsencode(wanted)) <= _LONGEST and re.fullmatch(r"[\w.-]+", wanted):
         own = user_folder() / f"{wanted}.toml"
         if os.path.lexists(own):  # false, and no error, where it may not be looked at
             return _parse(wanted, _read(own), str(own))
         shipped = resources.files("xinsitu").joinpath("instruments", f"{wanted}.toml")
         if shipped.is_file():
             return _parse(wanted, shipped.read_text("utf-8"), wanted)
-    raise DocumentError(f"no instrument {wanted!r}; there are {', '.join(instrument_names())}, or give a .toml file")
+    known = ", ".join(instrument_names())
+    raise DocumentError(f"no instrument {brief(wanted)!r}; there are {known}, or give a .toml file")
 
 
 def _read(path: Path) -> str:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import xarray as xr
 
-from xinsitu.errors import XinsituError
+from xinsitu.errors import XinsituError, brief
 
 from .worker_questions import TOPIC, answer, objection, probes, versions
 
@@ -61,12 +61,18 @@ class Cluster:
 
 def client_in_use() -> Client | None:
     """Return the client that this program computes with, if it has one."""
+    client = client_of_all()
+    return client if client is not None and client.status == "running" else None
+
+
+def client_of_all() -> Client | None:
+    """Return the client that all is computed with, whether it runs or not."""
     if "distributed" not in sys.modules:  # a second to import
         return None
     from distributed.client import _get_global_client
 
-    client = _get_global_client()
-    return client if client is not None and client.status == "running" else None
+    found: Client | None = _get_global_client()
+    return found
 
 
 @contextlib.contextmanager
@@ -135,20 +141,29 @@ def _quiet() -> Iterator[None]:
 def _client(stack: contextlib.ExitStack, address: str | None, workers: int | None, say: Say) -> Client | None:
     if workers is not None:
         return stack.enter_context(_connected(stack.enter_context(_processes(workers, say))))
-    address = address or (None if client_in_use() else os.environ.get(ENVIRONMENT))
-    if address is None:
+    where = ""
+    if not address and client_in_use() is None:
+        address, where = os.environ.get(ENVIRONMENT), f"{ENVIRONMENT}: "
+    if not address:  # a variable that is set to nothing is not set
         return client_in_use()
     try:
         return stack.enter_context(_connected(address))
     except (OSError, ValueError, TimeoutError) as fault:
-        raise XinsituError(f"{address}: no dask scheduler answers there ({fault})") from None
+        said = str(fault).replace(address, brief(address))
+        raise XinsituError(f"{where}{brief(address)}: no dask scheduler answers there ({said})") from None
 
 
 @contextlib.contextmanager
 def _connected(where: str | LocalCluster) -> Iterator[Client]:
     from distributed import Client
 
-    client = Client(where, timeout=CONNECTING)
+    before = client_of_all()
+    try:
+        client = Client(where, timeout=CONNECTING)
+    except BaseException:  # of an address that is none it stays the one for all that is computed, and waits for ever
+        if (left := client_of_all()) is not None and left is not before:
+            left.close(timeout=1)
+        raise
     client.__enter__()
     try:
         yield client
