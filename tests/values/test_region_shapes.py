@@ -11,7 +11,7 @@ import xarray as xr
 
 import xinsitu as xi
 from xinsitu.errors import RoiError
-from xinsitu.values import Ellipse, KeyFrame, Mask, Polygon, Roi, RoiSet, Rotated, Sector
+from xinsitu.values import Ellipse, KeyFrame, Mask, Polygon, Roi, RoiSet, Rotated, Sector, region_shapes
 from xinsitu.values.logbook import Key
 
 SHAPES = [
@@ -149,3 +149,19 @@ def test_a_box_turned_by_half_has_the_same_ground():
     for name in ("intensity", "intensity_errors", "com_y", "com_x", "fwhm_y"):
         one, other = series[name].values[0, ::2], series[name].values[0, 1::2]
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [Ellipse((40.3, 60.5), (31.25, 50.5), 30), Rotated((50, 70.5), (40, 90), -20), Rotated((50, 70), (40, 90), 90),
+     Sector((50, 50), (10, 70), (30, 200)), Polygon([(5.5, 5), (300, 12.25), (20, 140), (10, 20)])],
+    ids=lambda shape: shape.kind,
+)  # fmt: skip
+@pytest.mark.parametrize("band", [1, 500, 2**20])
+def test_a_shape_is_the_same_in_bands_of_any_number_of_rows(shape, band, monkeypatch):
+    monkeypatch.setattr(region_shapes, "_BAND", band)
+    origin, size = shape.around
+    box, weights = shape.weights("whole")
+    whole = region_shapes.smallest(origin, shape.holds(origin, size).astype(float))
+    assert box == whole[0]
+    assert np.array_equal(weights, whole[1])

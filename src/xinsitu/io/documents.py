@@ -12,6 +12,7 @@ from xinsitu.errors import DocumentError, RoiError, XinsituError
 from xinsitu.kernels.scattering import within
 from xinsitu.values import AttenuationChange, DetectorGeometry, Event, Mask, Roi, RoiSet
 from xinsitu.values.detector_geometry import LIMITS, checked_limits
+from xinsitu.values.roi_sets import MOST_ROIS
 
 from .disk import ordinary, write_whole
 from .exchange.roi_files import FORMS, foreign_rois, form_of, write_foreign_rois
@@ -137,7 +138,10 @@ def read_rois(path: PathLike) -> RoiSet:
 def _with_masks(document: dict[str, Any], path: Path) -> dict[str, Any]:
     """Put the pixels of masks that lie in files of their own into a ROI file."""
     rois, size = document.get("rois"), document.get("detector_shape")
-    return {**document, "rois": [_with_mask(roi, path, size) for roi in rois]} if isinstance(rois, list) else document
+    if not isinstance(rois, list):
+        return document
+    few = rois[: MOST_ROIS + 1]  # one more is refused, whatever files it names
+    return {**document, "rois": [_with_mask(roi, path, size) for roi in few]}
 
 
 def _with_mask(roi: Any, path: Path, size: Any) -> Any:  # noqa: ANN401 - anything that JSON has

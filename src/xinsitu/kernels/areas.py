@@ -177,7 +177,7 @@ def inside_polygon(points: Doubles, origin: tuple[int, int], shape: tuple[int, i
            [0, 0, 0]])
     """
     rows, columns = shape
-    crossed = np.zeros((rows, columns + 1), dtype=np.intp)
+    crossed = np.zeros((rows, columns + 1), dtype=np.uint8)  # counts that wrap stay even or odd
     for (y, x), (to_y, to_x) in zip(points, np.roll(points, -1, axis=0), strict=True):
         low, high = np.clip(np.ceil(np.sort([y, to_y]) - origin[0]), 0, rows).astype(np.intp)
         if low < high:
@@ -185,7 +185,8 @@ def inside_polygon(points: Doubles, origin: tuple[int, int], shape: tuple[int, i
             place = x + (row + origin[0] - y) * (to_x - x) / (to_y - y)
             first = np.clip(np.ceil(place - origin[1]), 0, columns).astype(np.intp)
             np.add.at(crossed, (row, first), 1)
-    return np.asarray(np.cumsum(crossed, axis=1)[:, :columns] % 2 == 1)
+    np.add.accumulate(crossed, axis=1, out=crossed)
+    return np.asarray(crossed[:, :columns] % 2 == 1)
 
 
 def crosses_itself(points: Doubles) -> bool:

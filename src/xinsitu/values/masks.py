@@ -17,6 +17,9 @@ from xinsitu.kernels.areas import Line
 from .fields import Box
 from .region_shapes import Outline, Point, Shape, numbers
 
+_MOST_RUNS = 2**20
+"""A mask of more is no region but noise, and each run takes a hundred bytes."""
+
 
 @dataclass(frozen=True)
 class Mask(Shape):
@@ -29,12 +32,15 @@ class Mask(Shape):
     """
 
     kind: ClassVar[str] = "mask"
+    by_formula: ClassVar[bool] = False
     runs: tuple[tuple[int, int, int], ...]
 
     def __post_init__(self) -> None:
         runs: object = self.runs
         if not isinstance(runs, Sequence | np.ndarray) or isinstance(runs, str) or not len(runs):
             raise RoiError(f"runs of a mask must be [row, first, behind the last], one or more, not {runs!r}")
+        if len(runs) > _MOST_RUNS:
+            raise RoiError(f"a mask has at most {_MOST_RUNS} runs of pixels, not {len(runs)}")
         checked = []
         for run in runs:
             row, first, behind = numbers(run, 3, "a run of a mask")
@@ -52,6 +58,8 @@ class Mask(Shape):
         steps = np.diff(np.pad(np.asarray(pixels, dtype=np.int8), ((0, 0), (1, 1))), axis=1)
         rows, first = np.nonzero(steps == 1)
         _, behind = np.nonzero(steps == -1)
+        if len(rows) > _MOST_RUNS:
+            raise RoiError(f"a mask has at most {_MOST_RUNS} runs of pixels, not {len(rows)}")
         told = (rows + origin[0], first + origin[1], behind + origin[1])
         return cls(tuple((int(row), int(one), int(other)) for row, one, other in zip(*told, strict=True)))
 

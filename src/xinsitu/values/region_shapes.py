@@ -27,6 +27,8 @@ EDGES = ("whole", "exact")
 """Pixels whose centre is in a shape count whole; or each as much as lies in it."""
 MOST_POINTS = 10_000
 MOST_PIXELS = 2**26
+_BAND = 2**18
+"""Pixels that are looked at together; all at once they would take ten times the memory, and longer."""
 _FAR = 1e6
 """Pixels; no shape is so far away or so large."""
 _ROUNDING = 1e-6
@@ -62,7 +64,8 @@ def smallest(origin: tuple[int, int], weights: Doubles) -> tuple[Box, Doubles]:
     >>> smallest((5, 7), np.array([[0.0, 0.0, 0.0], [0.0, 1.0, 0.5]]))
     (((6, 7), (8, 10)), array([[1. , 0.5]]))
     """
-    (top, bottom), (left, right) = ((int(one.min()), int(one.max()) + 1) for one in np.nonzero(weights))
+    counted = (np.flatnonzero(weights.any(axis=axis)) for axis in (1, 0))
+    (top, bottom), (left, right) = ((int(one[0]), int(one[-1]) + 1) for one in counted)
     box = (origin[0] + top, origin[0] + bottom), (origin[1] + left, origin[1] + right)
     return box, np.ascontiguousarray(weights[top:bottom, left:right])
 
@@ -72,6 +75,8 @@ class Shape:
     """What all shapes can do; a shape of its own says its ``rings``, its ``area``, and which pixel centres it holds."""
 
     kind: ClassVar[str] = ""
+    by_formula: ClassVar[bool] = True
+    """Whether each pixel is asked for itself, not each side or run of the shape."""
 
     @property
     def rings(self) -> Outline:
@@ -121,7 +126,11 @@ class Shape:
                 raise RoiError("has an outline that crosses itself where it touches itself: put its points in order")
             weights = np.clip(weights, 0.0, 1.0)
         else:
-            weights = self.holds(origin, shape).astype(np.float64)
+            weights = np.empty(shape)
+            rows = max(1, _BAND // shape[1]) if self.by_formula else shape[0]
+            for first in range(0, shape[0], rows):
+                band = weights[first : first + rows]
+                band[...] = self.holds((origin[0] + first, origin[1]), band.shape)
         if not weights.any():
             raise RoiError('holds the centre of no pixel: make it larger, or count parts of pixels, edges="exact"')
         return smallest(origin, weights)
@@ -167,6 +176,7 @@ class Polygon(Shape):
     """
 
     kind: ClassVar[str] = "polygon"
+    by_formula: ClassVar[bool] = False
     points: tuple[Point, ...]
 
     def __post_init__(self) -> None:

@@ -19,6 +19,24 @@ from .rois import MEASURES, OWN_EDGE, Roi
 
 MOST_ROIS = 10_000
 """More in one file are a mistake, not regions of interest."""
+_MOST_DRAWN = 2**28
+"""Pixels that the shapes of a set are drawn on, all together: some seconds, and two gigabytes where all are kept."""
+
+
+def drawn_within(roi: Roi, before: int, drawn: int) -> int:
+    """Add the pixels that a ROI's shape is drawn on to those of the ROIs before it, while they are made one by one.
+
+    Raises
+    ------
+    RoiError
+        They are too many, or their shapes too large, to be measured.
+    """
+    drawn += roi.drawn
+    if drawn > _MOST_DRAWN:
+        raise RoiError(f"the shapes of the first {before + 1} ROIs reach over {drawn} pixels, more than are measured")
+    if before == MOST_ROIS:
+        raise RoiError(f"{before + 1} ROIs or more are not measured at once; at most {MOST_ROIS} are")
+    return drawn
 
 
 def _as_rois(rois: object) -> tuple[Roi, ...]:
@@ -31,13 +49,16 @@ def _as_rois(rois: object) -> tuple[Roi, ...]:
         raise RoiError("ROIs are wanted, not a dict: make them with RoiSet.from_dict, or Roi(name, y=, x=)")
     if hasattr(rois, "dims") or not isinstance(rois, Iterable):
         raise RoiError(f"ROIs are wanted, not {type(rois).__name__}; frames come first, then the ROIs")
-    found = tuple(rois)
-    for roi in found:
+    found: list[Roi] = []
+    drawn = 0
+    for roi in rois:
         if not isinstance(roi, Roi):
             raise RoiError(
                 f"a RoiSet holds Roi values, not {type(roi).__name__}; e.g. Roi('WZ', y=(60, 150), x=(9, 20))"
             )
-    return found
+        drawn = drawn_within(roi, len(found), drawn)
+        found.append(roi)
+    return tuple(found)
 
 
 def _as_shape(shape: object) -> tuple[int, int]:
@@ -78,8 +99,6 @@ class RoiSet(Sequence[Roi]):
         object.__setattr__(self, "rois", _as_rois(rois))
         object.__setattr__(self, "detector_shape", None if detector_shape is None else _as_shape(detector_shape))
         object.__setattr__(self, "extra", dict(extra or {}))
-        if len(self.rois) > MOST_ROIS:
-            raise RoiError(f"{len(self.rois)} ROIs are more than the {MOST_ROIS} that are measured at once")
         names = self.names
         if twice := sorted(name for name, count in Counter(names).items() if count > 1):
             raise RoiError(f"two ROIs are called {twice[0]!r}; a name is the key across measurements")

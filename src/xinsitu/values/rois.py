@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -177,6 +178,11 @@ class Roi:
     def weights(self) -> Doubles | None:
         """How much each pixel of the box counts, from 0 to 1, ``(row, column)``; None where all of them do."""
         return getattr(self, "_weights", None)
+
+    @property
+    def drawn(self) -> int:
+        """Number of pixels that were looked at for its shape; 0 without one."""
+        return 0 if self.geometry is None else math.prod(self.geometry.around[1])
 
     @property
     def off(self) -> float:

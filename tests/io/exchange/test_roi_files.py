@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import xinsitu as xi
-from xinsitu.errors import DocumentError, XinsituWarning
+from xinsitu.errors import DocumentError, RoiError, XinsituWarning
 from xinsitu.values import Ellipse, Mask, Polygon, Roi, RoiSet, Rotated, Sector
 
 needs_roifile = pytest.mark.skipif(find_spec("roifile") is None, reason="roifile is not installed")
@@ -354,3 +354,71 @@ def test_a_zip_without_regions_says_so_and_names_itself_once(tmp_path):
         archive.writestr("readme.txt", "none")
     with pytest.raises(DocumentError, match=r"^(?!.*c\.zip.*c\.zip).*c\.zip: holds 0 ROI files of ImageJ"):
         xi.read_rois(tmp_path / "c.zip")
+
+
+def archive(path, members):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for number, data in enumerate(members):
+            file.writestr(f"{number}.roi", data)
+    return path
+
+
+@needs_roifile
+def test_work_on_a_file_of_huge_regions_is_bounded(tmp_path, monkeypatch):
+    import roifile
+
+    from xinsitu.values import roi_sets
+
+    monkeypatch.setattr(roi_sets, "_MOST_DRAWN", 2**22)
+    corners = np.array([[0, 0], [1000, 0], [0, 1000.0]])
+    huge = roifile.ImagejRoi.frompoints(corners, name="huge").tobytes()
+    path = archive(tmp_path / "huge.zip", [huge] * 1000)
+    with pytest.raises(DocumentError, match=r"huge\.zip: the shapes of the first 5 ROIs reach over 5\d{6} pixels"):
+        xi.read_rois(path)
+
+
+@needs_roifile
+def test_many_regions_of_one_name_are_drawn_once_each(tmp_path, monkeypatch):
+    import roifile
+
+    from xinsitu.values import region_shapes
+
+    one = roifile.ImagejRoi.frompoints(np.array([[0, 0], [9, 0], [0, 9.0]]), name="spot").tobytes()
+    drawn = []
+    own = region_shapes.Shape.weights
+    monkeypatch.setattr(region_shapes.Shape, "weights", lambda shape, edges: drawn.append(1) or own(shape, edges))
+    names = xi.read_rois(archive(tmp_path / "same.zip", [one] * 300)).names
+    assert names == ("spot", *(f"spot ({number})" for number in range(2, 301)))
+    assert len(drawn) <= 600
+
+
+@needs_roifile
+def test_regions_in_parts_that_lie_far_apart_are_left_out(tmp_path, monkeypatch):
+    import roifile
+
+    one = roifile.ImagejRoi.frompoints(np.array([[0, 0], [9, 0], [0, 9.0]]), name="parts")
+    parts = [np.array([[0, 0], [9, 0], [0, 9.0]]), np.array([[8e8, 8e8], [8.1e8, 8e8], [8e8, 8.1e8]])]
+    monkeypatch.setattr(roifile.ImagejRoi, "composite", property(lambda _: True))
+    monkeypatch.setattr(roifile.ImagejRoi, "coordinates", lambda *_, **__: parts)
+    (tmp_path / "parts.roi").write_bytes(one.tobytes())
+    with pytest.raises(DocumentError, match=r"parts\.roi: .*reaches over 81\d+ x 81\d+ pixels"):
+        xi.read_rois(tmp_path / "parts.roi")
+
+
+def test_a_mask_of_noise_is_no_region(tmp_path):
+    noise = np.random.default_rng(0).random((2100, 2100)) < 0.5
+    np.save(tmp_path / "noise.npy", noise)
+    with pytest.raises(DocumentError, match=r"noise\.npy: .*at most 1048576 runs"):
+        xi.read_rois(tmp_path / "noise.npy")
+
+
+def test_a_file_of_too_many_regions_reads_few_of_the_masks_that_it_names(tmp_path, monkeypatch):
+    from xinsitu.io import documents
+
+    looked = []
+    monkeypatch.setattr(documents, "_with_mask", lambda roi, *_: looked.append(1) or roi)
+    rois = [{"name": f"r{number}", "y": [0, 2], "x": [0, 2]} for number in range(20_000)]
+    (tmp_path / "many.json").write_text(json.dumps({"format": "xinsitu-rois", "version": 1, "rois": rois}))
+    with pytest.raises(RoiError, match=r"many\.json: 10001 ROIs or more"):
+        xi.read_rois(tmp_path / "many.json")
+    assert len(looked) == 10_001

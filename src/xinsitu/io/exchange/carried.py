@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from xinsitu.errors import DocumentError, RoiError
 from xinsitu.values import Roi, RoiSet
+from xinsitu.values.roi_sets import drawn_within
 
 
 @dataclass
@@ -18,6 +19,8 @@ class Carried:
     rois: list[Roi] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     left_out: int = 0
+    _taken: dict[str, int] = field(default_factory=dict)
+    _drawn: int = 0
 
     def leave(self, name: str, why: str) -> None:
         """Go on without a ROI, and say why."""
@@ -31,10 +34,13 @@ class Carried:
         except RoiError as fault:
             self.leave(name, str(fault).replace(f" of ROI {name!r}", "").replace(f"ROI {name!r} ", ""))
             return
-        names, number = {one.name for one in self.rois}, 2
-        while roi.name in names:
-            roi, number = replace(roi, name=f"{name} ({number})"), number + 1
-        self.rois.append(roi)
+        own = roi.name
+        while own in self._taken:
+            self._taken[roi.name] += 1
+            own = f"{roi.name} ({self._taken[roi.name]})"
+        self._taken[own] = 1
+        self._drawn = drawn_within(roi, len(self.rois), self._drawn)
+        self.rois.append(roi if own == roi.name else replace(roi, name=own))
 
     def as_set(self, path: object) -> RoiSet:
         """Return what there is."""

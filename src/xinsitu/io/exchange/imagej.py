@@ -17,7 +17,7 @@ import numpy as np
 from xinsitu.errors import DocumentError, RoiError
 from xinsitu.kernels.areas import inside_polygon
 from xinsitu.values import Ellipse, Mask, Polygon, Roi, Rotated, Sector, Shape
-from xinsitu.values.region_shapes import turned
+from xinsitu.values.region_shapes import MOST_PIXELS, turned
 
 from .carried import Carried, named, needs
 
@@ -45,7 +45,7 @@ def read_imagej(path: Path) -> Carried:
         for name, data in _files(path):
             one = roifile.ImagejRoi.frombytes(data)
             _take(found, roifile, one, named(one.name, Path(name).stem))
-    except DocumentError:
+    except (DocumentError, RoiError):
         raise
     except _BROKEN as fault:
         raise DocumentError(f"{path}: is no whole ROI file of ImageJ ({type(fault).__name__}: {fault})") from None
@@ -118,6 +118,8 @@ def _holes(paths: list[np.ndarray[Any, Any]]) -> Mask:
     low, high = np.concatenate(paths).min(axis=0), np.concatenate(paths).max(axis=0)
     origin = int(np.floor(low[0])), int(np.floor(low[1]))
     size = int(np.ceil(high[0])) + 1 - origin[0], int(np.ceil(high[1])) + 1 - origin[1]
+    if math.prod(size) > MOST_PIXELS:
+        raise RoiError(f"reaches over {size[0]} x {size[1]} pixels, more than any detector has")
     inside = np.zeros(size, dtype=bool)
     for path in paths:
         inside ^= inside_polygon(path, origin, size)

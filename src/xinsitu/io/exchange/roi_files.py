@@ -13,7 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from xinsitu.errors import DocumentError, warn
+from xinsitu.errors import DocumentError, RoiError, warn
 from xinsitu.io.disk import ordinary, write_whole
 from xinsitu.io.formats.hdf5_links import opened, refuse_outside_links
 from xinsitu.io.guard import output_path
@@ -49,7 +49,10 @@ def foreign_rois(path: Path) -> RoiSet | None:
     """
     with open(ordinary(path), "rb") as file:
         head = file.read(4)
-    carried = _read(path, head)
+    try:
+        carried = _read(path, head)
+    except RoiError as fault:
+        raise DocumentError(f"{path}: {fault}") from None
     if carried is None:
         return None
     rois = carried.as_set(path)
