@@ -6,6 +6,8 @@ import csv
 import json
 import os
 import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -348,3 +350,84 @@ def test_names_in_the_summary_are_no_formulas(tmp_path):
         ["'=HYPERLINK(1)", "'@SUM(1)", "–", "failed", "", "'-1: no such\nfile"],
         ["' +1", "time1", "–", "a", "", ""],
     ]
+
+
+@pytest.fixture
+def small_disc(tmp_path: Path) -> Iterator[Path]:
+    """A disc of some megabytes."""
+    place = tmp_path / "disc"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", str(place)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("mounting needs root")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def filled(place: Path, left: int) -> Path:
+    """Fill a disc but for some bytes; the file that does."""
+    room = os.statvfs(place)
+    ballast = place / "ballast"
+    ballast.write_bytes(bytes(room.f_bavail * room.f_frsize - left))
+    return ballast
+
+
+@pytest.mark.thorough
+def test_a_full_disc_leaves_no_hidden_folder_and_says_what_is_kept(beamtime, small_disc, produced, capsys):
+    """It left one, empty or not, without a word; what it kept stayed for good where the recipe was changed."""
+    for name in ("rois.json", "0901.toml"):
+        shutil.copyfile(beamtime / name, small_disc / name)
+    recipe, hidden = small_disc / "0901.toml", small_disc / ".0901.parts"
+    sample = os.path.relpath(beamtime / "0901", small_disc)
+    text = recipe.read_text().replace('sample = "0901"', f'sample = "{sample}"')
+    recipe.write_text(text)
+    ballast = filled(small_disc, 8192)
+    assert main(["run", str(recipe)]) == 1
+    said = capsys.readouterr().err
+    assert "no space left on device" in said
+    assert "kept" not in said
+    assert not hidden.exists()
+
+    size = 0
+    for left in range(40_000, 400_000, 10_000):  # until one of two has room
+        ballast.unlink()
+        filled(small_disc, left)
+        if main(["run", str(recipe)]) == 1 and hidden.exists():
+            size = left
+            break
+    assert size
+    said = capsys.readouterr().err
+    assert f"0901: 1 measurement that is done is kept in {hidden}; the next run goes on from there" in said
+    assert len(os.listdir(hidden)) == 1
+
+    recipe.write_text(text.replace("[output]", "[correction]\nmedian = 0\n[output]"))
+    produced.clear()
+    assert main(["run", str(recipe)]) == 1
+    assert len(os.listdir(hidden)) == 1  # of the first recipe nothing is left, and the room is that of the second
+    assert "time1" in produced[0]
+    (small_disc / "ballast").unlink()
+    assert main(["run", str(recipe)]) == 0
+    assert produced.count("0901/time1") == 1
+    assert sorted(os.listdir(small_disc)) == ["0901.csv", "0901.nc", "0901.toml", "rois.json"]
+
+
+@pytest.mark.thorough
+def test_what_a_run_left_that_was_killed_at_the_very_end_goes_with_the_next(beamtime, produced, monkeypatch):
+    recipe, hidden = beamtime / "0901.toml", beamtime / ".0901.parts"
+    with monkeypatch.context() as patch:
+        patch.setattr("xinsitu.recipe.campaign.Parts.clear", lambda self: None)
+        assert main(["run", str(recipe)]) == 0
+    assert len(os.listdir(hidden)) == 2
+    produced.clear()
+    assert main(["run", str(recipe)]) == 0
+    assert produced == []
+    assert not hidden.exists()
+
+
+@pytest.mark.thorough
+def test_a_result_of_the_longest_name(beamtime, monkeypatch):
+    """The hidden folder beside it had a longer one than there is."""
+    recipe, name = beamtime / "0901.toml", "r" * 252
+    recipe.write_text(recipe.read_text().replace("0901.nc", f"{name}.nc"))
+    assert main(["run", str(recipe)]) == 0
+    assert not [path for path in beamtime.iterdir() if path.name.startswith(".")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -128,10 +129,24 @@ def _check_together(samples: Mapping[Path, SampleRecipe], read: Sequence[Path], 
 def _run_sample(
     recipe: SampleRecipe, path: Path, words: argparse.Namespace, where: Cluster, read: Sequence[Path]
 ) -> list[Row]:
-    """Do one sample, unless it is done, and return a row for each of its measurements."""
+    """Do one sample, unless it is done, and return a row for each of its measurements; say what of it is kept."""
+    try:
+        return _sample(recipe, path, words, where, read)
+    finally:
+        with contextlib.suppress(XinsituError, OSError):  # what went wrong before is what is said
+            parts = Parts.beside(recipe.result)
+            if kept := parts.kept(recipe.stitch.inputs):
+                number = "1 measurement that is done is" if kept == 1 else f"{kept} measurements that are done are"
+                complain(f"{recipe.name}: {number} kept in {parts.folder}; the next run goes on from there")
+
+
+def _sample(
+    recipe: SampleRecipe, path: Path, words: argparse.Namespace, where: Cluster, read: Sequence[Path]
+) -> list[Row]:
     below = None if words.outside else path.resolve().parent
     plan = document(recipe.stitch, recipe.result)
     if not words.force and is_done(recipe, plan):
+        Parts.beside(recipe.result).clear()  # who was killed at the very end has left them
         say(f"{recipe.name}: done before, {recipe.result}")
         frames = read_results(recipe.result)["measurement"].values.astype(str).tolist()
         names = map(name_of, recipe.stitch.inputs)
@@ -142,6 +157,7 @@ def _run_sample(
         {correction_text(step.correcting) for step in recipe.stitch.inputs if isinstance(step, Measure)}
     ):
         say(text)
+    Parts.beside(recipe.result).kept(recipe.stitch.inputs)  # what is of use no more gives its room back
     good, rows = measured(recipe, _told, mapped=_side_by_side if where.client is not None else _one_by_one)
     for row in rows:
         if row.state == FAILED:

@@ -7,6 +7,7 @@ interrupted, or in which one measurement failed, goes on from there.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -36,6 +37,8 @@ LEFT_OUT = "measurements_left_out"
 """Attribute of a sample: what could not be measured."""
 COLUMNS = ("sample", "measurement", "frames", "state", "result", "error")
 SUMMARY = "summary.csv"
+LONGEST_NAME = 255
+"""Bytes of a name; file systems have no longer ones."""
 MEASURED, BEFORE, FAILED = "measured", "done before", "failed"
 
 
@@ -127,7 +130,10 @@ class Parts:
     @classmethod
     def beside(cls, result: Path) -> Parts:
         """Return the place beside a result."""
-        return cls(result.parent / f".{result.stem}.parts")
+        name = f".{result.stem}.parts"
+        if len(os.fsencode(name)) > LONGEST_NAME:
+            name = f".{hashlib.blake2b(os.fsencode(result.stem), digest_size=12).hexdigest()}.parts"
+        return cls(result.parent / name)
 
     def produced(self, step: Recipe) -> tuple[xr.Dataset, bool]:
         """Return the series of a step, and whether it was there already."""
@@ -136,8 +142,27 @@ class Parts:
             return read_results(path), True
         series = step.produce()
         self.folder.mkdir(exist_ok=True)
-        write_results(series, path, overwrite=True, recipe=step.to_dict(self.folder.resolve()))
+        try:
+            write_results(series, path, overwrite=True, recipe=step.to_dict(self.folder.resolve()))
+        finally:
+            self._forget_empty()
         return read_results(path), False
+
+    def kept(self, steps: Iterable[Recipe]) -> int:
+        """Return how many of a sample's measurements are kept; those of other recipes or frames are removed."""
+        if not self.folder.is_dir():
+            return 0
+        wanted = {f"{self._name(step)}.nc" for step in steps}
+        there = {name for name in os.listdir(self.folder) if not name.startswith(".")}
+        for name in there - wanted:
+            with contextlib.suppress(OSError):  # a folder that takes nothing gives nothing up
+                (self.folder / name).unlink()
+        self._forget_empty()
+        return len(there & wanted)
+
+    def _forget_empty(self) -> None:
+        with contextlib.suppress(OSError):  # it is not empty
+            self.folder.rmdir()
 
     def _name(self, step: Recipe) -> str:
         made_from = json.dumps(step.to_dict(self.folder.resolve()), sort_keys=True) + state_of(step)
