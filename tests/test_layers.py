@@ -14,7 +14,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src"
 PACKAGE = SOURCE / "xinsitu"
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("explanations",),
+    ("explanations", "beginning"),
     ("errors", "defaults"),
     ("epoch", "signatures", "native"),
     ("schema", "clock", "kernels"),

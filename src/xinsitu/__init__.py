@@ -9,10 +9,14 @@ Each measurement is a lazy labelled ``xr.Dataset`` with dims ``(time, y, x)``:
 Public names are loaded on first use; ``__init__.pyi`` lists them with their homes.
 """
 
-import sys as _sys
-from typing import Any as _Any
+from .beginning import answer as _answer
 
-import lazy_loader
+_answer()  # before anything that takes time is loaded
+
+import sys as _sys  # noqa: E402
+from typing import Any as _Any  # noqa: E402
+
+import lazy_loader  # noqa: E402
 
 __version__ = "0.1.0"
 _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -119,6 +119,92 @@ def test_both_ways_to_start_it_are_so():
     assert said.returncode == 7
 
 
+LOADING = """
+import os, signal, sys
+sys.argv, sys.orig_argv = ["/usr/bin/xinsitu", "info"], ["python3", "/usr/bin/xinsitu", "info"]
+class Ends:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[-1]:
+            os.kill(os.getpid(), HOW)
+            for _ in range(1000):
+                pass
+sys.meta_path.insert(0, Ends())
+sys.argv.append(NAME)
+from xinsitu.cli import program
+sys.argv.pop()
+sys.exit(program())
+"""
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("name", ["lazy_loader", "xinsitu.registration", "xinsitu.cli.arguments", "argparse"])
+def test_a_command_that_is_ended_while_it_is_loaded(how, name):
+    """Python printed its own traceback, or died of the signal."""
+    code = LOADING.replace("HOW", str(int(how))).replace("NAME", repr(name))
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (130, "xinsitu: stopped; nothing half-written was left behind\n")
+
+
+OTHERS = """
+import signal, sys
+before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+import xinsitu, xinsitu.cli
+assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+"""
+
+
+@pytest.mark.parametrize("argv", [[], ["x.py"], ["/usr/bin/xinsitu", "info"], ["-m"]])
+def test_nobody_else_s_signals_are_handled(argv):
+    """Nor those of processes that work for a command, and know its words."""
+    code = f"import sys; sys.argv = {argv}\n{OTHERS}"
+    subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
+
+
+LOST = """
+import os, signal, sys
+import xinsitu.cli as cli
+def info(words):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(1000):
+            pass
+    except KeyboardInterrupt:
+        pass
+    raise FAULT
+cli._COMMANDS["info"] = info
+sys.argv = ["xinsitu", "info", "."]
+sys.exit(cli.program())
+"""
+
+
+@pytest.mark.parametrize("fault", ["ImportError('numpy')", "SyntaxError('no names')", "OSError('no room for ROIs')"])
+def test_what_is_being_loaded_when_a_command_is_ended_is_no_fault(fault):
+    """Modules in C make errors of their own of it; an error of anything else is told."""
+    code = LOST.replace("FAULT", fault)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    if "ROIs" in fault:
+        assert (ended.returncode, ended.stderr) == (1, "xinsitu: error: .: no room for ROIs\n")
+    else:
+        assert (ended.returncode, ended.stderr) == (130, "xinsitu: stopped; nothing half-written was left behind\n")
+
+
+IN_MADE_CODE = """
+import os, signal, sys
+import xinsitu.cli as cli
+def info(words):
+    exec("os.kill(os.getpid(), signal.SIGINT)\\nfor _ in range(1000): pass")
+cli._COMMANDS["info"] = info
+sys.argv = ["xinsitu", "info", "."]
+sys.exit(cli.program())
+"""
+
+
+def test_a_signal_in_code_that_is_made_at_run_time_ends_with_the_same_code():
+    """As in that of named tuples, which are made while modules are loaded: the process died of the signal."""
+    ended = subprocess.run([sys.executable, "-c", IN_MADE_CODE], capture_output=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (130, b"xinsitu: stopped; nothing half-written was left behind\n")
+
+
 @pytest.mark.thorough
 def test_a_command_that_shall_outlive_its_terminal_does(tmp_path):
     """``nohup`` has its caller ignore the loss of the terminal, and so do we."""

@@ -21,13 +21,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import xinsitu
+from xinsitu.beginning import ENDS, STOPPED, unhandled
 from xinsitu.errors import STANDARD_OUTPUT
 from xinsitu.native import switched_off
 
 from .arguments import Command, parser
-
-_ENDS = [one for name in ("SIGINT", "SIGTERM", "SIGHUP") if (one := getattr(signal, name, None)) is not None]
-"""Ctrl-C, a request to end, the loss of the terminal; not every system has all three."""
 
 
 def _later(module: str, name: str) -> Command:
@@ -73,7 +71,9 @@ def _signed(arguments: Sequence[str]) -> list[str]:
     return tied
 
 
-STOPPED = "stopped; nothing half-written was left behind"
+STOPPED_CODE = 130
+_heard: list[int] = []
+"""Signals that were to end this process."""
 AGAIN = 0.02
 """Seconds after which a signal that was not heard comes again."""
 
@@ -85,6 +85,7 @@ def program() -> int:
     def ended(number: int, _: object) -> None:
         if done:
             os._exit(done[0])  # all is written and said, and the interpreter tidies up
+        _heard.append(number)
         raise KeyboardInterrupt(number)
 
     def unheard(what: sys.UnraisableHookArgs) -> None:
@@ -98,16 +99,22 @@ def program() -> int:
         for one in mine:
             signal.signal(one, handler)
 
-    # nohup and others have some ignored
-    mine = [one for one in _ENDS if signal.getsignal(one) in (signal.SIG_DFL, signal.default_int_handler)]
+    mine = unhandled()
     set_all(ended)
     sys.unraisablehook = unheard
-    atexit.register(set_all, signal.SIG_IGN)  # what comes behind it takes modules apart, without handlers of ours
+
+    def last() -> None:
+        set_all(signal.SIG_IGN)  # what comes behind it takes modules apart, without handlers of ours
+        if done == [STOPPED_CODE]:  # Python remembers a Ctrl-C in code that was made at run time, and would die of it
+            sys.stdout.flush()
+            os._exit(STOPPED_CODE)
+
+    atexit.register(last)
     try:
         done.append(main())
     except KeyboardInterrupt:  # main had not begun, or had ended
         sys.stderr.write(f"xinsitu: {STOPPED}\n")
-        done.append(130)
+        done.append(STOPPED_CODE)
     return done[0]
 
 
@@ -128,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except KeyboardInterrupt:
         complain(STOPPED)
-        return 130
+        return STOPPED_CODE
     except BrokenPipeError:
         # somebody closed the pipe that we print to, as `| head` does; python would complain once more at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -136,6 +143,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as fault:  # noqa: BLE001 - the command line never shows a traceback unasked
         if words.debug:
             traceback.print_exc()
+        if _heard and isinstance(
+            fault, ImportError | SyntaxError | SystemError
+        ):  # what was being loaded makes it its own
+            complain(STOPPED)
+            return STOPPED_CODE
         complain(f"error: {told(_named(sentence(fault), words))}")
         return 1
 
@@ -159,7 +171,7 @@ def _open_streams() -> None:
 @contextlib.contextmanager
 def _ended_is_interrupted() -> Iterator[None]:
     """Let a request to end, or the loss of the terminal, be what Ctrl-C is, unless the caller set it otherwise."""
-    ends = _ENDS if threading.current_thread() is threading.main_thread() else ()
+    ends = ENDS if threading.current_thread() is threading.main_thread() else ()
     mine = [one for one in ends if one != signal.SIGINT and signal.getsignal(one) is signal.SIG_DFL]
     for one in mine:
         signal.signal(one, signal.default_int_handler)
