@@ -15,6 +15,7 @@ import os
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 
 import atheris
@@ -38,6 +39,7 @@ def in_time(read: Callable[[bytes], None], data: bytes) -> None:
 def main() -> None:
     name, *arguments = sys.argv[1:]
     logging.disable()
+    warnings.simplefilter("ignore")  # each text of a warning is kept, and printed, once
     one = PARSERS.get(name) or TARGETS[name]
     for folder in (argument for argument in arguments if not argument.startswith("-")):
         os.makedirs(folder, exist_ok=True)

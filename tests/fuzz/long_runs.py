@@ -60,7 +60,7 @@ def fuzz(runs: int, names: list[str]) -> int:
     for name in names or list(PARSERS):
         begin = time.monotonic()
         with tempfile.TemporaryDirectory(dir=MEMORY) as corpus:
-            command = [sys.executable, "-m", "tests.fuzz.fuzz", name, f"-runs={runs}", "-max_len=8192", "-timeout=1"]
+            command = [sys.executable, "-m", "tests.fuzz.fuzz", name, f"-runs={runs}", "-max_len=8192", "-timeout=60"]
             command += ["-rss_limit_mb=1000", "-verbosity=0", "-print_final_stats=1", f"-artifact_prefix=found-{name}-"]
             run = subprocess.run([*command, corpus], capture_output=True, text=True, check=False)
         lines = (line[6:].split(":") for line in run.stderr.splitlines() if line.startswith("stat::"))
