@@ -82,6 +82,8 @@ typedef int32_t EightBits __attribute__((vector_size(32)));
 #define AT(p) (*(const Near *)(p))
 #define LANES 16
 #define QUARTERS 4 /* of the lanes, four in each */
+#define LINE 64
+#define SHORT 2048
 #define INLINE static inline __attribute__((always_inline))
 #define HIGHER(one, top, Vector, Bits)                                                                                 \
     do {                                                                                                               \
@@ -171,12 +173,16 @@ static int load(Work *k, int64_t i) {
     static const int size[] = {4, 4, 2, 4, 8};
     const char *frame = (const char *)j->raw + i * j->frame_stride * size[j->type];
     int flags = 0, w = j->width, x0 = k->needed.x0, n = k->needed.x1 - x0;
+    int64_t next = i + 1 < j->frames ? j->frame_stride * size[j->type] : 0; /* 0: none is in memory */
     k->any_bad = j->mask || j->dead;
     for (int turn = k->any_bad; turn < 2; turn++) {
         if (turn && !k->near_known) memset(k->bad, 0, (size_t)j->height * w);
         for (int y = k->needed.y0; y < k->needed.y1; y++) {
             const void *r = frame + ((int64_t)y * j->row_stride + x0) * size[j->type];
             int64_t at = (int64_t)y * w + x0;
+            /* rows of a small box are too short for the processor to see ahead: those of the next frame are called now */
+            if (next && n * size[j->type] <= SHORT)
+                for (int b = 0; b < n * size[j->type] + LINE; b += LINE) __builtin_prefetch((const char *)r + next + b, 0, 2);
             float *p = k->pixels + at;
             uint8_t *marks = k->bad + at;
             const uint8_t *mask = j->mask ? j->mask + at : NULL, *dead = j->dead ? j->dead + at : NULL;

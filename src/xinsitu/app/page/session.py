@@ -44,7 +44,7 @@ Seen = tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]
 """A frame, and the states of its pixels."""
 POLL = 100
 """Milliseconds between two looks at how far the reading is; a look that finds nothing new sends nothing."""
-GATHER = 8
+GATHER = 4
 """Milliseconds in which the four edges of a box arrive, each as a message of its own."""
 PAUSE = 0.3
 """Seconds between two measurements while frames are read, or as long as one of all frames took: reading goes on."""
