@@ -7,7 +7,6 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
@@ -19,17 +18,18 @@ from xinsitu.physics.corrections.frame_numbers import reference_of
 from xinsitu.physics.corrections.plan import units_after
 from xinsitu.schema import QUANTITIES, SCALED, Quantity, attributes_of, image_of
 from xinsitu.values import EDGE, Roi, RoiSet
-from xinsitu.variables import Called, Remarks
+from xinsitu.variables import Called
 
-from .flags import Told, flagged, in_common, remarks
+from .flags import Told
 from .frame_flags import frame_flags
 from .frame_statistics import statistics_block, statistics_in_files
 from .own_axes import on_own_axes
-from .packed_numbers import REPORTED, Columns
+from .packed_numbers import REPORTED
 from .profile_bins import n_bins, profile_variables
 from .quantities import algebra_block
 from .regions import Measurements
 from .roi_plan import Fitted, covered, fitted
+from .together import Together
 
 IMAGE_UNITS = tuple(name for name in SCALED if not name.startswith("profile"))
 _INTEGERS = {"n_valid": np.int64, "n_saturated": np.int64, "quality": np.int32}
@@ -160,50 +160,22 @@ def series_of(
     correction: Correction | None,
 ) -> xr.Dataset:
     """Return the time series of frames from the rows of all of them, with what they say together."""
-    numbers, said = _together(packed[:, : len(rois)], fit.plan, rois, Called.of(data))
-    series = _unpacked(numbers, data, image_of(data), rois, fit, correction)
+    together = Together.of(packed[:, : len(rois)], _told(fit.plan, rois, Called.of(data)))
     turned = on_own_axes(packed[:, len(rois) :], rois, fit.plan.columns)
-    return series.assign(turned).assign(remarks=said).set_coords("remarks")
+    return _unpacked(together, turned, data, image_of(data), rois, fit, correction)
 
 
 # -- from the packed numbers to a Dataset -----------------------------------------------------------------------------
 
 
-def _together(
-    packed: Any,  # noqa: ANN401 - NumPy or dask
-    plan: Measurements,
-    rois: RoiSet,
-    called: Called | None,
-) -> tuple[Any, Remarks]:
-    """Put all frames together: the numbers with the flags that this gives, and what there is to say of them.
-
-    It is said at once of numbers in memory, and of lazy ones where they are loaded.
-    """
+def _told(plan: Measurements, rois: RoiSet, called: Called | None) -> Told:
+    """Say what to look for in all frames together."""
     divides = plan.steps.boxes is not None and plan.steps.mode == "divide"
     before = plan.behind_median and not plan.asks_median
     flat = plan.steps.flat_counts is not None
-    told = Told(
+    return Told(
         plan.columns, divides, plan.counts, plan.asks_median, flat, *_signals(rois), median_before=before, called=called
     )
-    attributes = attributes_of("remarks")
-    if isinstance(packed, np.ndarray):
-        return flagged(packed, told=told), Remarks((), remarks(packed, told=told), attributes).say()
-    both = da.blockwise(
-        in_common, "z", packed, "trq", new_axes={"z": 2}, told=told, dtype=object, meta=np.empty(0, object)
-    )
-    text = da.blockwise(_said, "", both, "z", concatenate=True, dtype=object, meta=np.array("", object))
-    shape = dict(zip("trq", (*packed.shape[:2], len(plan.columns.kept)), strict=True))
-    meta = np.empty((0, 0, 0))
-    numbers = da.blockwise(_numbers, "trq", both, "z", new_axes=shape, concatenate=True, dtype=np.float64, meta=meta)
-    return numbers, Remarks((), text, attributes)
-
-
-def _numbers(both: npt.NDArray[np.object_]) -> Any:  # noqa: ANN401 - what flagged gives
-    return both[0]
-
-
-def _said(both: npt.NDArray[np.object_]) -> Any:  # noqa: ANN401 - what remarks gives
-    return both[1]
 
 
 def warn_of_unused(rois: RoiSet) -> None:
@@ -224,7 +196,8 @@ def _signals(rois: RoiSet) -> tuple[tuple[str, ...], tuple[bool, ...], tuple[boo
 
 
 def _unpacked(
-    packed: Any,  # noqa: ANN401 - NumPy or dask
+    together: Together,
+    turned: dict[str, xr.Variable],
     data: xr.Dataset | xr.DataArray,
     image: xr.DataArray,
     rois: RoiSet,
@@ -238,30 +211,31 @@ def _unpacked(
         number = np.array([roi.n_brightest for roi in rois], dtype=np.int64)
         coords["n_brightest"] = _variable("n_brightest", ("roi",), number)
     flat, columns = fit.plan.steps.flat_counts is not None, fit.plan.columns
-    shared = _of_frame(packed, "flat_variance", columns) if flat else np.zeros(image.sizes["time"])
+    shared = together.error_of_frame("flat_variance") if flat else np.zeros(image.sizes["time"])
     coords["scale_errors"] = _variable("scale_errors", ("time",), shared)
     steps = fit.plan.steps
     if steps.scaled or steps.mode == "divide":
-        coords["frame_scale_errors"] = _variable(
-            "frame_scale_errors", ("time",), _of_frame(packed, "frame_variance", columns)
-        )
+        frame_errors = together.error_of_frame("frame_variance")
+        coords["frame_scale_errors"] = _variable("frame_scale_errors", ("time",), frame_errors)
     if steps.mode == "subtract":
-        level = _of_frame(packed, "level_variance", columns)
+        level = together.error_of_frame("level_variance")
         coords["level_errors"] = _variable("level_errors", ("time",), level, units=units)
-    variables: dict[str, xr.Variable] = {}
+    marks = frame_flags(coords)
+    known = None if marks is None or marks.chunks is not None else marks.values  # of what is in memory
+    variables: dict[Hashable, xr.Variable] = {}
     for name in filter(columns.place.__contains__, REPORTED):
         parts = name == "n_valid" and any(region.pixels.fractional for region in fit.plan.regions)
-        values = packed[:, :, columns.place[name]].astype(np.float64 if parts else _INTEGERS.get(name, np.float64))
+        dtype = np.float64 if parts else _INTEGERS.get(name, np.float64)
+        values = together.column(name, dtype, known if name == "quality" else None)
         base = name.removesuffix("_errors")
         own_units = units if base in IMAGE_UNITS else None
         variables[name] = _variable(
             name, ("time", "roi"), values, units=own_units, long_name=_long_name(base, image)
         )  # fmt: skip
-    flags = frame_flags(coords)
-    if flags is not None:
-        marked = (variables["quality"] | flags).transpose("time", "roi")
+    if marks is not None and known is None:
+        marked = (variables["quality"] | marks).transpose("time", "roi")
         variables["quality"] = _variable("quality", marked.dims, marked.astype(np.int32).data)
-    series = xr.Dataset(variables, coords=coords)
+    series = xr.Dataset(variables | turned, coords=coords | {"remarks": together.said})
     attributes = dict(data.attrs) if isinstance(data, xr.Dataset) else {}
     attributes["correction"] = (Correction() if correction is None else correction).to_json()
     attributes |= reference_of(data, image, correction)
@@ -272,11 +246,6 @@ def _unpacked(
 def _variable(name: str, dims: tuple[Hashable, ...], values: Any, **words: str | None) -> xr.Variable:  # noqa: ANN401
     """Values with the attributes of the data model; a DataArray for each would take as long as to measure them."""
     return xr.Variable(dims, values, attributes_of(name, **words))
-
-
-def _of_frame(packed: Any, name: str, columns: Columns) -> Any:  # noqa: ANN401 - NumPy or dask
-    """Return the standard error ``(time)`` that all ROIs of a frame share."""
-    return packed[:, 0, columns.place[name]] ** 0.5
 
 
 def _riding_along(data: xr.Dataset | xr.DataArray, image: xr.DataArray) -> dict[Hashable, xr.Variable]:
