@@ -48,7 +48,7 @@ class Widths(ctypes.Structure):
     """What the kernel of the widths is told; the same fields in the same order stand in ``_half_maximum.c``."""
 
     _fields_ = (
-        ("net", ctypes.c_void_p),
+        *((name, ctypes.c_void_p) for name in ("values", "base")),
         *((name, ctypes.c_int64) for name in ("frames", "bins")),
         ("level", ctypes.c_double),
         *((name, ctypes.c_void_p) for name in ("left", "right", "height", "width_by_bin", "height_by_bin", "profile")),
@@ -65,6 +65,27 @@ class Doubts(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("frames", "bins")),
         ("level", ctypes.c_double),
         ("doubtful", ctypes.c_void_p),
+    )
+
+
+class BehindMedian(ctypes.Structure):
+    """Noise of bins behind a median; the same fields in the same order stand in ``_width_noise.c``, as those below."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("profile", "variance", "per_count", "lines", "tables")),
+        *((name, ctypes.c_int64) for name in ("frames", "bins", "knots")),
+        ("least", ctypes.c_double),
+        *((name, ctypes.c_void_p) for name in ("out", "neighbours")),
+    )
+
+
+class Correlated(ctypes.Structure):
+    """Sums over bins that are correlated."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("by_bin", "variance", "neighbours")),
+        *((name, ctypes.c_int64) for name in ("frames", "bins")),
+        *((name, ctypes.c_void_p) for name in ("alone", "between")),
     )
 
 

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from xinsitu import native
 from xinsitu.kernels import half_maximum as found_in
-from xinsitu.kernels.half_maximum import _ambiguous_by_numpy, _by_numpy, ambiguous, rivals
+from xinsitu.kernels.half_maximum import (
+    _ambiguous_by_numpy,
+    _by_numpy,
+    _peaks_by_numpy,
+    ambiguous,
+    peaks,
+    rivals,
+)
 from xinsitu.kernels.sums import sum_in_lanes
 
 needs_kernel = pytest.mark.skipif(
@@ -51,6 +58,17 @@ def test_the_kernel_decides_as_numpy_does(values, base, level):
             np.testing.assert_array_equal(one, other, err_msg=name)
         else:
             np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-13, err_msg=name)
+
+
+@needs_kernel
+@settings(max_examples=60, deadline=None)
+@given(profiles(), st.sampled_from([0.0, 25.0]))
+def test_peaks_alone_are_those_of_the_widths(values, base):
+    bases = np.full(len(values), base)
+    found = peaks(values, bases)
+    np.testing.assert_array_equal(found, found_in(values, bases).peak)
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(found, _peaks_by_numpy(np.nan_to_num(values - bases[:, None])))
 
 
 @pytest.mark.thorough

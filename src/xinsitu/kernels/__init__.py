@@ -7,6 +7,7 @@ negative number (signed: -1 gap, -2 bad) or the highest number of its type (unsi
 from .half_maximum import HalfMaximum as HalfMaximum
 from .half_maximum import ambiguous as ambiguous
 from .half_maximum import half_maximum as half_maximum
+from .half_maximum import peaks as peaks
 from .half_maximum import rivals as rivals
 from .pixels import DARK as DARK
 from .pixels import UNREAD as UNREAD
@@ -40,3 +41,5 @@ from .sums import sum_in_lanes as sum_in_lanes
 from .sums import total as total
 from .sums import weighted_sums as weighted_sums
 from .sums import without_running_mean as without_running_mean
+from .width_noise import behind_median as behind_median
+from .width_noise import correlated as correlated

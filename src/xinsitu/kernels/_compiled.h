@@ -18,6 +18,28 @@
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
+/* Vectors of 32 bytes: of longer ones GCC takes comparisons apart, pixel by pixel, where it has no AVX-512. */
+typedef double Four __attribute__((vector_size(32)));
+typedef Four Near __attribute__((aligned(8), may_alias)); /* anywhere in a row */
+typedef int64_t FourBits __attribute__((vector_size(32)));
+typedef FourBits NearBits __attribute__((aligned(8), may_alias));
+#define AT(p) (*(const Near *)(p))
+#define LANES 16
+#define QUARTERS 4 /* of the lanes, four in each */
+#define INLINE static inline __attribute__((always_inline))
+#define HIGHER(one, top, Vector, Bits)                                                                                 \
+    do {                                                                                                               \
+        Vector here_ = (one);                                                                                          \
+        Bits above_ = here_ > (top);                                                                                   \
+        (top) = (Vector)(((Bits)here_ & above_) | ((Bits)(top) & ~above_));                                            \
+    } while (0)
+
+/* All lanes: 0 to 7 and 8 to 15, then by halves. */
+INLINE double together(const Four *lanes) {
+    Four all = (lanes[0] + lanes[2]) + (lanes[1] + lanes[3]);
+    return (all[0] + all[2]) + (all[1] + all[3]);
+}
+
 /* Files that are read in one call.  The same fields in the same order stand in native.py, as those of Rows. */
 typedef struct {
     const char *folder, *names; /* one behind the other, each with a 0 at its end */

@@ -2,6 +2,7 @@
  * formulae and the order of every sum are those over there; only exp and pow are each library's own, so that the last
  * digit may differ.  What a window leaves out adds nothing to a sum, and is not looked at here.
  */
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -25,21 +26,14 @@
 #define NARROW 4.0
 #define LEAST_BINS 9
 #define FAR 700.0
-#define LANES 16
 #define GAUSSIAN (8 * 0.69314718055994530942)
 
 typedef struct { int64_t first, behind; } Sides;
+typedef union { Four quarters[QUARTERS]; double lane[LANES]; } Lanes;
 
 static int64_t clip(int64_t v, int64_t low, int64_t high) { return MIN(MAX(v, low), high); }
 static double within(double v, double low, double high) { return MIN(MAX(v, low), high); }
 static int64_t whole(double number) { return (int64_t)floor(number + 0.5); }
-
-/* Lanes by halves. */
-static double together(double *s) {
-    for (int half = LANES / 2; half; half /= 2)
-        for (int i = 0; i < half; i++) s[i] += s[i + half];
-    return s[0];
-}
 
 /* Running mean over an odd number of bins from the sums of the first bins; returns the place of the highest one. */
 CLONES static int64_t running_mean(const double *restrict net, const double *restrict sums, int64_t n, int64_t bins,
@@ -57,7 +51,15 @@ CLONES static int64_t running_mean(const double *restrict net, const double *res
         for (int64_t i = high; i < n; i++) soft[i] = (sums[n] - sums[i - reach]) / (double)(n - i + reach);
     }
     double top = soft[0];
-    for (int64_t i = 1; i < n; i++) top = soft[i] > top ? soft[i] : top;
+    Four tops[2] = {{top, top, top, top}, {top, top, top, top}};
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        HIGHER(AT(soft + i), tops[0], Four, FourBits);
+        HIGHER(AT(soft + i + 4), tops[1], Four, FourBits);
+    }
+    HIGHER(tops[1], tops[0], Four, FourBits);
+    for (int lane = 0; lane < 4; lane++) top = tops[0][lane] > top ? tops[0][lane] : top;
+    for (; i < n; i++) top = soft[i] > top ? soft[i] : top;
     while (peak < n - 1 && !(soft[peak] == top)) peak++;
     return peak;
 }
@@ -75,26 +77,28 @@ static Sides beyond(const double *profile, int64_t n, double level, int64_t peak
 
 /* Noise of a bin around the peak, from fourth differences. */
 static double noise_of(const double *net, int64_t n, int64_t peak, double width) {
-    double s[LANES] = {0}, reach = MAX(0.75 * width, 4);
+    Lanes s = {{{0}}};
+    double reach = MAX(0.75 * width, 4);
     int64_t number = 0, first = MAX(peak - 2 - (int64_t)floor(reach), 0), last = MIN(peak - 2 + (int64_t)floor(reach), n - 5);
     for (int64_t i = first; i <= last; i++, number++) {
         const double *v = net + i;
         double a = v[1] - v[0], b = v[2] - v[1], c = v[3] - v[2], d = v[4] - v[3];
         double ab = b - a, bc = c - b, cd = d - c, fourth = (cd - bc) - (bc - ab);
-        s[i % LANES] += fourth * fourth;
+        s.lane[i & (LANES - 1)] += fourth * fourth;
     }
-    return sqrt(together(s) / (double)(70 * MAX(number, 1)));
+    return sqrt(together(s.quarters) / (double)(70 * MAX(number, 1)));
 }
 
 /* Sum over bins of exp(-(top - p)^2 / 4 noise^2), at least 1. */
 static double rivals(const double *profile, int64_t n, double top, double noise) {
     if (!(noise > 0)) return 1;
-    double s[LANES] = {0}, square = 4 * (noise * noise);
+    Lanes s = {{{0}}};
+    double square = 4 * (noise * noise);
     for (int64_t i = 0; i < n; i++) {
         double away = top - profile[i], far = away * away / square;
-        if (!(far >= FAR)) s[i % LANES] += exp(-far);
+        if (!(far >= FAR)) s.lane[i & (LANES - 1)] += exp(-far);
     }
-    return fmax(together(s), 1);
+    return fmax(together(s.quarters), 1);
 }
 
 /* Height of the peak and its derivative by each bin (0 before): vertex of a parabola over 2 reach + 1 bins, or one bin. */
@@ -106,20 +110,21 @@ static double height_of(const double *net, int64_t n, int64_t peak, int64_t reac
     }
     double r = (double)reach, many = 2.0 * r + 1, square = MAX((double)(reach * (reach + 1)) * many / 3, 1.0);
     double fourth = square * (double)(3 * reach * reach + 3 * reach - 1) / 5, spread = many * fourth - square * square;
-    double slopes[LANES] = {0}, bends[LANES] = {0}, heights[LANES] = {0}, vertex = 0;
+    Lanes slopes = {{{0}}}, bends = {{{0}}}, heights = {{{0}}};
+    double vertex = 0;
     for (int64_t i = peak - reach; i <= peak + reach; i++) {
         double away = (double)(i - peak);
-        slopes[i % LANES] += away / square * net[i];
-        bends[i % LANES] += (many * (away * away) - square) / spread * net[i];
+        slopes.lane[i & (LANES - 1)] += away / square * net[i];
+        bends.lane[i & (LANES - 1)] += (many * (away * away) - square) / spread * net[i];
     }
-    double slope = together(slopes), bend = together(bends);
+    double slope = together(slopes.quarters), bend = together(bends.quarters);
     if (bend < 0) vertex = within(-slope / (2 * bend), -0.5 * r, 0.5 * r);
     for (int64_t i = peak - reach; i <= peak + reach; i++) {
         double away = (double)(i - peak), level = (fourth - square * (away * away)) / spread;
         by_bin[i] = level + vertex * (away / square) + vertex * vertex * ((many * (away * away) - square) / spread);
-        heights[i % LANES] += by_bin[i] * net[i];
+        heights.lane[i & (LANES - 1)] += by_bin[i] * net[i];
     }
-    return together(heights);
+    return together(heights.quarters);
 }
 
 /* Place where a line through 2 reach bins crosses the level; adds what each bin has of the width there. */
@@ -130,19 +135,19 @@ static double crossing(const double *net, int64_t n, double level, double half, 
     double place = 0, slope = 0, square = 0, number = 0, middle = 0;
     int falls = 0;
     for (int again = 2; again >= 0; again--) {
-        double squares[LANES] = {0}, means[LANES] = {0}, slopes[LANES] = {0};
+        Lanes squares = {{{0}}}, means = {{{0}}}, slopes = {{{0}}};
         first = MAX(low - reach + 1, 0), last = MIN(low + reach, n - 1);
         number = (double)(last - first) + 1.0, middle = 0.5 * (double)(first + last);
         for (int64_t i = first; i <= last; i++) {
             double away = (double)i - middle;
-            squares[i % LANES] += away * away;
-            means[i % LANES] += net[i];
-            slopes[i % LANES] += away * net[i];
+            squares.lane[i & (LANES - 1)] += away * away;
+            means.lane[i & (LANES - 1)] += net[i];
+            slopes.lane[i & (LANES - 1)] += away * net[i];
         }
-        square = fmax(together(squares), 0.5);
-        slope = together(slopes) / square;
+        square = fmax(together(squares.quarters), 0.5);
+        slope = together(slopes.quarters) / square;
         falls = crossed && slope * side < 0;
-        place = within(falls ? middle + (half - together(means) / number) / slope : middle, (double)first, (double)last);
+        place = within(falls ? middle + (half - together(means.quarters) / number) / slope : middle, (double)first, (double)last);
         int64_t next = falls && reach > 1 ? clip((int64_t)floor(place), 0, n - 2) : low;
         if (next == low) break; /* the line stays */
         if (again) low = next;
@@ -179,12 +184,22 @@ static double on_bent_flank(const double *net, int64_t n, double place, double s
 }
 
 typedef struct {
-    const double *net;
+    const double *values, *base; /* (frames, bins), and one number per frame */
     int64_t frames, bins;
     double level;
-    double *left, *right, *height, *width_by_bin, *height_by_bin, *profile;
+    double *left, *right, *height, *width_by_bin, *height_by_bin, *profile; /* none of them where only peaks are asked */
     int64_t *peak, *smooth;
 } Widths;
+
+/* A profile above its base, as numpy.nan_to_num has it, and the sums of its first bins. */
+CLONES static void above_base(const double *restrict v, double base, int64_t n, double *restrict net) {
+    for (int64_t i = 0; i < n; i++) {
+        double one = v[i] - base;
+        one = one > DBL_MAX ? DBL_MAX : one;
+        one = one < -DBL_MAX ? -DBL_MAX : one;
+        net[i] = one != one ? 0 : one;
+    }
+}
 
 /* Bins of the running mean and where its peak is; fills `soft`, and tells of a first width, its part and the noise. */
 static int64_t windows(const double *net, const double *sums, int64_t n, double level, double *soft, int64_t *peak,
@@ -213,20 +228,23 @@ static int64_t windows(const double *net, const double *sums, int64_t n, double 
     return smooth;
 }
 
-/* Fill the widths of all profiles; returns 0, or -1 where there is no memory. */
+/* Fill the widths of all profiles, or only where their peaks are; returns 0, or -1 where there is no memory. */
 PUBLIC int xinsitu_half_maximum(const Widths *w) {
     int64_t n = w->bins;
-    double *sums = malloc((size_t)(n + 1) * sizeof(double)), level = w->level;
+    double *sums = malloc((size_t)(3 * n + 1) * sizeof(double)), *net = sums + n + 1, *room = net + n, level = w->level;
     if (!sums) return -1;
     for (int64_t f = 0; f < w->frames; f++) {
-        const double *net = w->net + f * n;
-        double *soft = w->profile + f * n, *height_by_bin = w->height_by_bin + f * n, *width_by_bin = w->width_by_bin + f * n;
+        double *soft = w->profile ? w->profile + f * n : room;
         double width, part, noise;
         int64_t peak;
+        above_base(w->values + f * n, w->base[f], n, net);
         sums[0] = 0;
         for (int64_t i = 0; i < n; i++) sums[i + 1] = sums[i] + net[i];
-        w->smooth[f] = windows(net, sums, n, level, soft, &peak, &width, &part, &noise);
+        int64_t smooth = windows(net, sums, n, level, soft, &peak, &width, &part, &noise);
         w->peak[f] = peak;
+        if (!w->profile) continue;
+        w->smooth[f] = smooth;
+        double *height_by_bin = w->height_by_bin + f * n, *width_by_bin = w->width_by_bin + f * n;
         memset(height_by_bin, 0, (size_t)n * sizeof(double));
         memset(width_by_bin, 0, (size_t)n * sizeof(double));
         Sides flank = beyond(soft, n, FLANK * soft[peak], peak);
@@ -289,14 +307,15 @@ PUBLIC int xinsitu_ambiguous(const Doubts *d) {
     int64_t n = d->bins;
     for (int64_t f = 0; f < d->frames; f++) {
         const double *profile = d->profile + f * n, *variance = d->variance + f * n, *by_bin = d->height_by_bin + f * n;
-        double s[LANES] = {0}, rival = -INFINITY, top = profile[0];
+        Lanes s = {{{0}}};
+        double rival = -INFINITY, top = profile[0];
         for (int64_t i = 0; i < n; i++) {
-            s[i % LANES] += by_bin[i] * by_bin[i] * variance[i];
+            s.lane[i & (LANES - 1)] += by_bin[i] * by_bin[i] * variance[i];
             top = MAX(profile[i], top);
             if ((double)i < d->left[f] - 1 || (double)i > d->right[f] + 1) rival = MAX(profile[i], rival);
         }
         double noise = sqrt(variance[d->peak[f]] / (double)d->smooth[f]);
-        d->doubtful[f] = rival > top - 3 * sqrt(together(s));
+        d->doubtful[f] = rival > top - 3 * sqrt(together(s.quarters));
         for (int side = -1; side <= 1; side += 2) {
             double place = side < 0 ? d->left[f] : d->right[f];
             d->doubtful[f] |= may_cross_elsewhere(d, profile, variance, f, place, side) || rises_again(d, profile, noise, f, place, side);

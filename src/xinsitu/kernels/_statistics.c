@@ -71,32 +71,11 @@ typedef struct {
 
 /* ---- sums -------------------------------------------------------------------------------------------------------- */
 
-/* Vectors of 32 bytes: of longer ones GCC takes comparisons apart, pixel by pixel, where it has no AVX-512. */
-typedef double Four __attribute__((vector_size(32)));
-typedef Four Near __attribute__((aligned(8), may_alias)); /* anywhere in a row */
-typedef int64_t FourBits __attribute__((vector_size(32)));
-typedef FourBits NearBits __attribute__((aligned(8), may_alias));
 typedef float EightFloats __attribute__((vector_size(32)));
 typedef EightFloats NearFloats __attribute__((aligned(4), may_alias));
 typedef int32_t EightBits __attribute__((vector_size(32)));
-#define AT(p) (*(const Near *)(p))
-#define LANES 16
-#define QUARTERS 4 /* of the lanes, four in each */
 #define LINE 64
 #define SHORT 2048
-#define INLINE static inline __attribute__((always_inline))
-#define HIGHER(one, top, Vector, Bits)                                                                                 \
-    do {                                                                                                               \
-        Vector here_ = (one);                                                                                          \
-        Bits above_ = here_ > (top);                                                                                   \
-        (top) = (Vector)(((Bits)here_ & above_) | ((Bits)(top) & ~above_));                                            \
-    } while (0)
-
-/* All lanes: 0 to 7 and 8 to 15, then by halves. */
-INLINE double together(const Four *lanes) {
-    Four all = (lanes[0] + lanes[2]) + (lanes[1] + lanes[3]);
-    return (all[0] + all[2]) + (all[1] + all[3]);
-}
 
 CLONES static double sum(const double *restrict v, int n) {
     Four lanes[QUARTERS] = {{0}};

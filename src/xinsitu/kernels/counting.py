@@ -70,11 +70,16 @@ def bins_on_slopes(steepness: Doubles, size: int) -> tuple[Doubles, Doubles]:
     >>> variance.tolist(), correlation.tolist()
     ([0.43, 1.15], [0.62, 0.0])
     """
-    known = 3 if size <= 3 else 5
+    known = known_size(size)
     return (
         np.asarray(np.interp(steepness, STEEPNESS, BIN_ON_SLOPE[known])),
         np.asarray(np.interp(steepness, STEEPNESS, NEIGHBOURS_ON_SLOPE[known])),
     )
+
+
+def known_size(size: int) -> int:
+    """Size of the median whose bins on slopes stand for those of another one."""
+    return 3 if size <= 3 else 5
 
 
 def median_loss(mean: float) -> float:

@@ -10,7 +10,7 @@ noise asks for it; where it does not, they are those of single bins.
 from __future__ import annotations
 
 import ctypes
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from xinsitu import native
 from .pixels import Bools, Doubles
 from .sums import Indices, running_mean, sum_in_lanes
 
+LEVEL = 0.5
+"""Of the height, where a width is taken if nothing else is said."""
 HEIGHT, SIDES, SMOOTH = 0.27, 0.2, 0.28
 """Windows over the width, of what noise leaves of them: half that of the parabola through the highest bins, half those
 of the lines through the crossings, and that of the running mean in which both are looked for."""
@@ -66,7 +68,7 @@ class HalfMaximum(NamedTuple):
         return self.right - self.left
 
 
-def half_maximum(profile: Doubles, base: Doubles, level: float = 0.5) -> HalfMaximum:
+def half_maximum(profile: Doubles, base: Doubles, level: float = LEVEL) -> HalfMaximum:
     """First crossings of ``base + level * height`` outwards from the peak of profiles ``(frame, bin)``.
 
     Without noise: the highest bin, and straight lines between bins.
@@ -77,20 +79,49 @@ def half_maximum(profile: Doubles, base: Doubles, level: float = 0.5) -> HalfMax
     >>> found.width.tolist(), found.width_by_bin.tolist()
     ([2.0], [[0.0, 0.25, -0.25, 0.25, 0.0]])
     """
-    net = np.ascontiguousarray(np.nan_to_num(profile - base[:, None]))  # what is not known crosses nothing
     compiled = native.function("half_maximum")
-    return _by_numpy(net, level) if compiled is None or not net.size else _compiled(compiled, net, level)
-
-
-def _compiled(function: Any, net: Doubles, level: float) -> HalfMaximum:  # noqa: ANN401 - a ctypes function
-    """Ask the compiled kernel, which goes through the profiles one by one."""
-    numbers, bins = np.empty((3, len(net))), np.empty((3, *net.shape))
-    peak, smooth = np.empty((2, len(net)), dtype=np.intp)
+    if compiled is None or not profile.size:
+        return _by_numpy(_net(profile, base), level)
+    values, bases = _as_told(profile, base)
+    numbers, bins = np.empty((3, len(values))), np.empty((3, *values.shape))
+    peak, smooth = np.empty((2, len(values)), dtype=np.intp)
     outputs = [array.ctypes.data for array in (*numbers, *bins, peak, smooth)]
-    if function(ctypes.byref(native.Widths(net.ctypes.data, *net.shape, level, *outputs))):
-        return _by_numpy(net, level)
+    if compiled(ctypes.byref(native.Widths(values.ctypes.data, bases.ctypes.data, *values.shape, level, *outputs))):
+        return _by_numpy(_net(profile, base), level)
     (left, right, height), (width_by_bin, height_by_bin, soft) = numbers, bins
     return HalfMaximum(left, right, peak, height, width_by_bin, height_by_bin, smooth, soft)
+
+
+def peaks(profile: Doubles, base: Doubles) -> Indices:
+    """Bins of the peaks of profiles ``(frame, bin)``, as :func:`half_maximum` finds them.
+
+    Examples
+    --------
+    >>> peaks(np.array([[0.0, 4.0, 8.0, 4.0, 0.0]]), np.array([0.0]))
+    array([2])
+    """
+    compiled = native.function("half_maximum")
+    if compiled is None or not profile.size:
+        return _peaks_by_numpy(_net(profile, base))
+    (values, bases), peak = _as_told(profile, base), np.empty(len(profile), dtype=np.intp)
+    told = native.Widths(values.ctypes.data, bases.ctypes.data, *values.shape, LEVEL, peak=peak.ctypes.data)
+    return _peaks_by_numpy(_net(profile, base)) if compiled(ctypes.byref(told)) else peak
+
+
+def _as_told(profile: Doubles, base: Doubles) -> tuple[Doubles, Doubles]:
+    """Profiles and a base for each, as the compiled kernel looks at them."""
+    bases = np.broadcast_to(base, len(profile))
+    return np.ascontiguousarray(profile, dtype=np.float64), np.ascontiguousarray(bases, dtype=np.float64)
+
+
+def _net(profile: Doubles, base: Doubles) -> Doubles:
+    """Profiles above their bases; what is not known crosses nothing."""
+    return np.nan_to_num(profile - base[:, None])
+
+
+def _peaks_by_numpy(net: Doubles) -> Indices:
+    """Return the same, for all profiles at once."""
+    return np.asarray(_soft(net, _windows(net, LEVEL)[0]).argmax(axis=1))
 
 
 def _by_numpy(net: Doubles, level: float) -> HalfMaximum:
@@ -129,9 +160,13 @@ def _soft(net: Doubles, bins: Indices) -> Doubles:
 
 def rivals(profile: Doubles, top: Doubles, noise: Doubles) -> Doubles:
     """How many bins are as high as the highest one, as far as the noise of a bin lets tell; 1 or more."""
-    below = np.square(top[:, None] - profile)
-    far = np.divide(below, 4 * noise[:, None] ** 2, out=np.full(below.shape, FAR), where=noise[:, None] > 0)
-    return np.asarray(np.maximum(sum_in_lanes(np.exp(-np.minimum(far, FAR))), 1))
+    far = top[:, None] - profile
+    np.square(far, out=far)
+    known = noise > 0
+    far /= np.where(known, 4 * noise**2, 1.0)[:, None]
+    far[~known] = FAR
+    np.negative(np.minimum(far, FAR, out=far), out=far)
+    return np.asarray(np.maximum(sum_in_lanes(np.exp(far, out=far)), 1))
 
 
 def _luck(net: Doubles, top: Doubles, noise: Doubles) -> Doubles:

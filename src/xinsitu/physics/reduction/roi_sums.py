@@ -110,15 +110,20 @@ class Sums:
         """Take a ROI's sums from the statistics of frames."""
         size = dict(zip("yx", region.size, strict=True))
 
-        def both(name: str) -> tuple[Doubles, Doubles]:
+        def where(name: str) -> tuple[Doubles, Doubles]:
             starts = ((places[f"{name}_{axis}"].start, size[axis]) for axis in "yx")
-            along_y, along_x = (np.ascontiguousarray(rows[:, start : start + length]) for start, length in starts)
+            along_y, along_x = (rows[:, start : start + length] for start, length in starts)
+            return along_y, along_x
+
+        def both(name: str) -> tuple[Doubles, Doubles]:
+            along_y, along_x = map(np.ascontiguousarray, where(name))
             return along_y, along_x
 
         values = both("values")
+        areas = both("pixels")
         counted = None if not plan.counts else both("weighted") if "weighted_y" in places else values
-        variances = _variances(values, counted, both("squares") if "squares_y" in places else None, frames, plan,
-                                region.pixels.area)  # fmt: skip
+        squares = where("squares") if "squares_y" in places else None
+        variances = _variances(values, counted, squares, frames, plan, region.pixels.area)
         nothing = np.zeros((len(rows), 1)), np.zeros((len(rows), 1))
         factor = factor_of(frames, plan)
         whole = frames.level if frames.level is not None and plan.steps.mode == "subtract" else np.zeros(len(rows))
@@ -138,15 +143,15 @@ class Sums:
                 moments[axis] = powers[:, :, : size[axis]].transpose(1, 0, 2)
         return cls(
             *values,
-            *both("pixels"),
+            *areas,
             *variances,
-            both("excess") if "excess_y" in places else nothing,
+            where("excess") if "excess_y" in places else nothing,
             {name: rows[:, places[name].start] for name in (*ROI, *ASKED) if name in places},
             edge,
             moments,
             region.pixels.area,
             rim,
-            (whole + _below(values, counted, both("pixels"), whole, frames, plan)) * factor,
+            (whole + _below(values, counted, areas, whole, frames, plan)) * factor,
         )
 
     @property
@@ -229,10 +234,13 @@ def _variances(
         of_rows, of_columns = (
             part * _sum_factor(square, part) for part, square in zip((rows, columns), squares, strict=True)
         )
-    scale = np.square(factor_of(frames, plan))
-    single, each = (bin_factor * scale)[:, None], scale[:, None]
-    counted_mean = counts / area
-    return of_rows * each, of_columns * each, rows * single, columns * single, counted_mean, bin_factor, mean
+    if plan.steps.scaled or plan.steps.mode == "divide":
+        scale = np.square(factor_of(frames, plan))[:, None]
+        single = bin_factor[:, None] * scale
+        of_rows, of_columns, rows, columns = of_rows * scale, of_columns * scale, rows * single, columns * single
+    elif squares is not None:
+        rows, columns = (part * bin_factor[:, None] for part in (rows, columns))
+    return of_rows, of_columns, rows, columns, counts / area, bin_factor, mean
 
 
 def _sum_factor(squares: Doubles, bins: Doubles) -> Doubles:
@@ -240,7 +248,7 @@ def _sum_factor(squares: Doubles, bins: Doubles) -> Doubles:
     first = np.arange(0, bins.shape[1], TOGETHER)
     sums = (np.add.reduceat(part, first, axis=1) for part in (squares, bins))
     factor = counting.sum_variance_factor(counting.weighted_mean(*sums))
-    return np.asarray(factor[:, np.arange(bins.shape[1]) // TOGETHER])
+    return np.repeat(factor, TOGETHER, axis=1)[:, : bins.shape[1]]
 
 
 def factor_of(frames: Frames, plan: Measurements) -> Doubles:

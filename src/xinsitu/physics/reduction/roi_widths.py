@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from xinsitu import kernels
-from xinsitu.kernels import Doubles, counting
+from xinsitu.kernels import Doubles
 from xinsitu.schema import Quality
 
 from .regions import Measurements, Region
@@ -39,16 +39,15 @@ def width_of(
     if "fwhm" not in region.measures:
         return _unmeasured(profile, base)
     found = kernels.half_maximum(profile, base)
-    variance, together = _noise(axis, found, own, below, plan)
+    variance, neighbours = _noise(axis, found, own, below, plan)
     variance = kernels.bridged(variance, pixels)
     by_bin = found.width_by_bin if plan.smooth is None else kernels.running_mean(found.width_by_bin, plan.smooth)
-    square = np.einsum("ni,ni,ni->n", by_bin, by_bin, variance)
+    square, between = kernels.correlated(by_bin, variance, neighbours)
     one_bin = np.count_nonzero(found.height_by_bin, axis=1) <= 1  # the height is that of the highest bin
     rivals = _rivals(found, variance, one_bin)
     square -= np.square(by_bin[each, found.peak]) * variance[each, found.peak] * (1 - 1 / np.sqrt(rivals))
-    for lag, shared in enumerate(together, start=1):
-        both = np.sqrt(variance[:, lag:] * variance[:, :-lag]) * shared[:, lag:]
-        square += 2 * np.einsum("ni,ni,ni->n", by_bin[:, lag:], by_bin[:, :-lag], both)
+    for some_bins_apart in between:
+        square += some_bins_apart
     if region.under:
         square += np.einsum("ni,ni->n", by_bin, pixels) ** 2 * level_variance
     else:
@@ -78,7 +77,7 @@ def _at_edge(peak: kernels.Indices, profile: Doubles) -> kernels.Indices:
 def _unmeasured(profile: Doubles, base: Doubles) -> tuple[Doubles, Doubles, kernels.Indices, Doubles]:
     """Return no width, and whether the peak lies at an edge all the same."""
     nothing = np.full(len(profile), np.nan)
-    flags = _at_edge(kernels.half_maximum(profile, base).peak, profile)
+    flags = _at_edge(kernels.peaks(profile, base), profile)
     return nothing, nothing, flags, np.full(len(profile), np.inf)
 
 
@@ -87,34 +86,29 @@ def _rivals(found: kernels.HalfMaximum, variance: Doubles, some: kernels.Bools) 
 
     The highest of ``m`` scatters less than one bin, by ``1 / sqrt(m)`` in variance.
     """
-    profile, noise = found.profile[some], variance[some, found.peak[some]]
     rivals = np.ones(len(some))
-    rivals[some] = kernels.rivals(profile, profile.max(axis=1, initial=-np.inf), np.sqrt(noise))
+    if some.any():
+        profile, peak = found.profile[some], found.peak[some]
+        noise = np.sqrt(variance[some, peak])
+        rivals[some] = kernels.rivals(profile, profile[np.arange(len(peak)), peak], noise)
     return rivals
 
 
 def _noise(
     axis: str, found: kernels.HalfMaximum, own: Sums, below: Under, plan: Measurements
-) -> tuple[Doubles, tuple[Doubles, ...]]:
-    """Variance of the bins of a profile, and the correlations of each with those before it, the nearest first.
+) -> tuple[Doubles, Doubles | None]:
+    """Variance of the bins of a profile, and the correlation of each with the one before it; None where there is none.
 
     Behind a median both depend on how steep the profile is, pixel by pixel: the peak extends over
     ``(sum p)^2 / sum p^2`` lines across.
     """
     profile = found.profile
     if plan.smooth is not None:
-        return getattr(own, f"variance_{axis}"), ()
+        return getattr(own, f"variance_{axis}"), None
     variance = getattr(own, f"bin_variance_{axis}")
     if not plan.median or profile.shape[1] < 5:
-        return variance, ()
+        return variance, None
     other = "x" if axis == "y" else "y"
     across = np.maximum(getattr(own, other) - getattr(below, other), 0)
     lines = across.sum(axis=1) ** 2 / np.maximum(np.einsum("ni,ni->n", across, across), 1e-300)
-    slope = np.zeros_like(profile)
-    slope[:, 2:-2] = np.abs(profile[:, 4:] - profile[:, :-4]) / 4
-    counted = variance / own.bin_factor[:, None]
-    pixel = np.sqrt(counted * lines[:, None])
-    size = plan.median_size
-    factor, shared = counting.bins_on_slopes(np.divide(slope, pixel, out=np.zeros(slope.shape), where=pixel > 0), size)
-    least = own.bin_factor if size == 3 else 0.6 * own.bin_factor  # of 3 x 3
-    return counted * np.maximum(factor, least[:, None]), (shared, shared**2)
+    return kernels.behind_median(profile, variance, own.bin_factor, lines, plan.median_size)

@@ -37,7 +37,7 @@ class Together:
 
     @classmethod
     def of(cls, packed: Any, told: Told) -> Together:  # noqa: ANN401 - NumPy or dask
-        """Put frames together; of numbers in memory is said at once what there is to say, of others when they are loaded."""
+        """Put frames together; what there is to say of numbers in memory is said at once, of lazy ones later."""
         attributes, shape = attributes_of("remarks"), packed.shape[:2]
         if isinstance(packed, np.ndarray):
             said = Remarks((), remarks(packed, told=told), attributes).say()
