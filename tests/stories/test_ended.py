@@ -199,9 +199,11 @@ sys.exit(cli.program())
 """
 
 
-def test_a_signal_in_code_that_is_made_at_run_time_ends_with_the_same_code():
-    """As in that of named tuples, which are made while modules are loaded: the process died of the signal."""
-    ended = subprocess.run([sys.executable, "-c", IN_MADE_CODE], capture_output=True, timeout=60, check=False)
+def test_a_signal_in_code_that_is_made_at_run_time_ends_with_the_same_code(tmp_path):
+    """As in that of named tuples, which are made while modules are loaded: with -m the process died of the signal."""
+    (tmp_path / "made.py").write_text(IN_MADE_CODE)
+    words = [sys.executable, "-m", "made"]
+    ended = subprocess.run(words, cwd=tmp_path, capture_output=True, timeout=60, check=False)
     assert (ended.returncode, ended.stderr) == (130, b"xinsitu: stopped; nothing half-written was left behind\n")
 
 
