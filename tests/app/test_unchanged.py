@@ -17,11 +17,12 @@ import xinsitu as xi
 from tests.helpers.camserver import aged
 from xinsitu.app.data.source import open_source
 from xinsitu.app.data.store import FrameStore
-from xinsitu.app.data.unchanged import same_files, states
+from xinsitu.app.data.unchanged import Look, same_files, states
 from xinsitu.app.explorer import Explorer, Opened
 from xinsitu.app.page.session import Session
+from xinsitu.app.serve import explore
 from xinsitu.app.state.model import ExplorerModel
-from xinsitu.errors import LayoutError
+from xinsitu.errors import FrameError, LayoutError
 from xinsitu.recipe import Reading
 
 READING = Reading(time="frame")
@@ -220,3 +221,158 @@ def until(holds, seconds=20):
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def hdf5(path, frames, *, anew=False):
+    """Write frames into one HDF5 file; into the one that is there, or into another of its name."""
+    with h5py.File(path, "w" if anew or not path.exists() else "a") as file:
+        if "entry" not in file:
+            file.create_dataset("entry/data/data", (0, 20, 30), "int32", maxshape=(None, 20, 30), chunks=(1, 20, 30))
+        data = file["entry/data/data"]
+        before = len(data)
+        data.resize(len(frames), axis=0)
+        for number in range(before, len(frames)):
+            data[number] = frames[number]
+
+
+WAYS = {
+    "other inode": lambda path, frames: (path.rename(path.with_name("aside")), hdf5(path, frames)),
+    "rewritten": lambda path, frames: hdf5(path, frames, anew=True),
+}
+
+
+@pytest.mark.parametrize("blank", [0, 2], ids=["", "first frames alike"])
+@pytest.mark.parametrize("place", ["measurement", "sample"])
+@pytest.mark.parametrize("how", WAYS)
+def test_an_hdf5_file_in_the_place_of_a_shorter_one(tmp_path, how, place, blank):
+    """It was taken for growth: the old pixels stayed under the new file's name."""
+    folder = tmp_path / "s" / "z" if place == "sample" else tmp_path / "m"
+    folder.mkdir(parents=True)
+    path = folder / "run_1.h5"
+    hdf5(path, [0] * blank + [FIRST] * (5 - blank))
+    if place == "sample":
+        write(tmp_path / "s" / "n", range(3), 3000)
+    store = explored(tmp_path / "s" if place == "sample" else folder)
+    look(store, 2)
+    before = store.version
+    WAYS[how](path, [0] * blank + [SECOND] * (9 - blank))
+    look(store, 2)
+    assert store.version == before + 1
+    found = shown(store)
+    assert found.count(SECOND) == 9 - blank
+    assert FIRST not in found
+    look(store, 2)
+    assert store.version == before + 1
+    hdf5(path, [0] * blank + [SECOND] * (12 - blank))  # and this one grows
+    look(store, 2)
+    assert store.version == before + 1
+    assert shown(store).count(SECOND) == 12 - blank
+    store.release()
+
+
+def test_an_hdf5_file_that_cannot_be_read_for_a_moment(tmp_path):
+    """What was shown stays, and goes on when it can be read again."""
+    (tmp_path / "s" / "z").mkdir(parents=True)
+    path = tmp_path / "s" / "z" / "run_1.h5"
+    write(tmp_path / "s" / "n", range(3), SECOND)
+    hdf5(path, [FIRST] * 5)
+    store = explored(tmp_path / "s")
+    look(store, 2)
+    hdf5(path, [FIRST] * 7)
+    look(store)
+    assert store.n_frames == 10
+    before = store.version
+    content = path.read_bytes()
+    with path.open("r+b") as file:
+        file.truncate(50)
+    with pytest.raises(FrameError, match="still being written"):
+        look(store)
+    assert (store.n_frames, store.version) == (10, before)
+    with path.open("r+b") as file:
+        file.write(content)
+    hdf5(path, [FIRST] * 8)
+    look(store)
+    assert (store.n_frames, store.version) == (11, before)
+    assert shown(store).count(FIRST) == 8
+    store.release()
+
+
+def tiff_folder(tmp_path):
+    write(tmp_path / "m", range(300), FIRST)
+    return tmp_path / "m", [tmp_path / "m" / f"run_{number:05d}.tif" for number in (0, 150, 299)]
+
+
+def hdf5_folder(tmp_path):
+    (tmp_path / "m").mkdir()
+    paths = [tmp_path / "m" / "run_1.h5"]
+    hdf5(paths[0], [FIRST] * 5)
+    return tmp_path / "m", paths
+
+
+@pytest.mark.parametrize("made", [tiff_folder, hdf5_folder])
+def test_files_that_are_other_ones_are_found_in_some_looks(tmp_path, made):
+    folder, paths = made(tmp_path)
+    look_ = Look(open_source(folder, reading=READING).parts)
+    assert [look_(0) for _ in range(9)] == [0] * 9
+    aside = tmp_path / "aside"
+    for number, path in enumerate(paths):
+        shutil.copy2(path, aside)
+        path.unlink() if number % 2 else path.write_bytes(path.read_bytes() + b" ")
+        assert max(look_(0) for _ in range(9)) == number + 1
+        assert look_(60) == number + 1
+    shutil.copy2(aside, paths[-1])
+    assert look_(0) == len(paths) - 1
+    assert Look([open_source(folder, reading=READING).data.isel(time=slice(0, 2)).load()])(1) == 0
+
+
+def test_without_following_the_page_says_that_files_changed(tmp_path, monkeypatch):
+    """It showed frames as they had been read, and nobody knew."""
+    write(tmp_path / "m", range(6), FIRST)
+    monkeypatch.setattr("xinsitu.app.explorer.NOTICE", 0.02)
+    store = explored(tmp_path / "m")
+    explorer = Explorer()
+    explorer.begin(Opened(store.source, store))
+    explorer.notice()
+    path = tmp_path / "m" / "run_00003.tif"
+    content, state = path.read_bytes(), path.stat()
+    path.write_bytes(content + b" ")
+    time.sleep(0.2)
+    assert store.trouble == ""  # nobody looks
+    explorer._models.append(explorer.model)
+    until(lambda: store.trouble)
+    assert store.trouble.startswith("1 file of these frames changed or vanished since they were opened")
+    os.remove(tmp_path / "m" / "run_00004.tif")
+    until(lambda: store.trouble.startswith("2 files"))
+    path.write_bytes(content)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    until(lambda: store.trouble.startswith("1 file "))
+    assert shown(store) == [FIRST + number for number in range(6)]
+    explorer.stop()
+
+
+def test_explore_notices_where_it_does_not_follow(tmp_path, monkeypatch):
+    write(tmp_path / "m", range(3), FIRST)
+    called = []
+    for name in ("notice", "follow"):
+        monkeypatch.setattr(Explorer, name, lambda self, *_, name=name: called.append(name))
+    for follow in (False, True):
+        explore(tmp_path / "m", reading=READING, follow=follow, browser=False, block=False).stop()
+    assert called == ["notice", "follow"]
+
+
+def test_a_zarr_store_in_the_place_of_a_shorter_one(tmp_path):
+    pytest.importorskip("zarr")
+    stores = []
+    for name, numbers, code in (("a", range(5), FIRST), ("b", range(9), SECOND)):
+        write(tmp_path / name, numbers, code)
+        stores.append(xi.write_frames(xi.open_measurement(tmp_path / name, time="frame"), tmp_path / f"{name}.zarr"))
+    store = FrameStore(open_source(stores[0], reading=Reading()), memory=2**30)
+    store.start()
+    store.wait()
+    look(store, 2)
+    assert shown(store) == [FIRST + number for number in range(5)]
+    shutil.rmtree(stores[0])
+    stores[1].rename(stores[0])
+    look(store, 2)
+    assert shown(store) == [SECOND + number for number in range(9)]
+    store.release()

@@ -30,6 +30,7 @@ from .current import forget
 from .data.memory import keep_small
 from .data.source import Source
 from .data.store import FrameStore
+from .data.unchanged import Look
 from .network import LOCAL, free_port, guard, origins
 from .preview import Preview
 from .server_log import told_in_lines
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 
 FOLLOW = 0.4
 """Seconds between two looks for new frames, or as long as one took: network discs send no events."""
+NOTICE, LOOK = 2.0, 0.05
+"""Seconds between two looks for files that have changed, where nobody follows, and how long one takes."""
+CHANGED = "{files} of these frames changed or vanished since they were opened: explore them anew, or with --follow"
 SWITCH = 0.0005
 """Seconds that a thread keeps Python to itself: who asks the system for a thousand files waits that long for each."""
 CLOSED_TAB = 15_000
@@ -349,6 +353,20 @@ class Explorer:
 
         self._following = True
         threading.Thread(target=run, name="xinsitu-follow", daemon=True).start()
+
+    def notice(self) -> None:
+        """Look now and then whether files have changed while somebody sees their frames, and say so in the page."""
+        look = Look(self.source.parts)
+
+        def run() -> None:
+            while not self._stop_following.wait(NOTICE):
+                if self._models:
+                    changed = look(LOOK)
+                    self.store.trouble = (
+                        "" if not changed else CHANGED.format(files="1 file" if changed == 1 else f"{changed:,} files")
+                    )
+
+        threading.Thread(target=run, name="xinsitu-notice", daemon=True).start()
 
 
 @contextlib.contextmanager

@@ -116,6 +116,8 @@ def explore(
     explorer.serve(port=port if isinstance(port, int) else port.port)
     if follow:
         explorer.follow(prepare)
+    else:
+        explorer.notice()
     if block:
         stay(explorer, browser=browser)
     elif browser and "ipykernel" not in sys.modules:  # a notebook shows the handle itself

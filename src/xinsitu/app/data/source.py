@@ -22,6 +22,8 @@ from xinsitu.io.options import NO_ZONE
 from xinsitu.recipe import Correcting, Reading
 from xinsitu.schema import FrameStatus, image_of, require
 
+from .unchanged import Known
+
 PathLike = str | os.PathLike[str]
 PER_FRAME = ("frame", "scan", "stamp", "frame_status", "exposure_time", "measurement")
 """Coordinates that measurements joined for the explorer keep, one value per frame."""
@@ -168,11 +170,11 @@ class _Growing:
     """
 
     def __init__(self, path: Path, first: Source) -> None:
-        self._path, self._last, self._anew = path, first, first.reopen
+        self._path, self.last, self._anew = path, first, first.reopen
         self._frames: GrowingFolder | None = None
         self._come: list[str] = []
         self._names: frozenset[str] = frozenset()
-        self._shown = -1, -1
+        self._shown, self._known = (-1, -1), Known()
 
     def __call__(self) -> Source:
         if not self._path.exists():
@@ -182,20 +184,22 @@ class _Growing:
         except LayoutError:
             if self._anew is None:
                 raise
-            return self._anew()
+        new, before = self._anew(), self.last.data  # files of many frames
+        self.last = replace(new, reopen=self, kept=self._known.kept(before, new.data))
+        return self.last
 
     def _looked(self) -> Source:
         first = self._frames is None
         if self._frames is None:
-            bad = "skip" if self._last.reading.on_error == "raise" else self._last.reading.on_error
-            frames = GrowingFolder(self._path, replace(self._last.reading, on_error=bad))
+            bad = "skip" if self.last.reading.on_error == "raise" else self.last.reading.on_error
+            frames = GrowingFolder(self._path, replace(self.last.reading, on_error=bad))
             new, self._frames = frames.settle(), frames
         else:
             new = self._frames.look()
             if len(new) >= AT_ONCE:  # a folder that is copied comes faster than a detector counts
                 new += self._frames.settle()
         self._come += new  # until it was opened: a frame that is written anew meanwhile spoils it for all
-        kept: int | None = self._last.data.sizes["time"]
+        kept: int | None = self.last.data.sizes["time"]
         if self._come or not self._names.isdisjoint(self._frames.given_up):  # one that was shown is none any more
             snapshot = self._frames.in_order(self._shown)
             with without(r"left out, .* files in all"):  # what is bad now may still be being written
@@ -208,12 +212,12 @@ class _Growing:
             known = snapshot.states
             alike = len(names) == part.sizes["time"]
             states = tuple((name, known.get(name)) for name in names) if alike else ()
-            self._last, self._come = replace(self._last, data=part, parts=(part,), reopen=self, states=states), []
+            self.last, self._come = replace(self.last, data=part, parts=(part,), reopen=self, states=states), []
             self._names = frozenset(names)
         gone = self._frames.removed & self._names
         said = f"{self._path}: {len(gone)} of the frames that are shown are no longer there" if gone else ""
-        self._last = replace(self._last, kept=kept, trouble=said)
-        return self._last
+        self.last = replace(self.last, kept=kept, trouble=said)
+        return self.last
 
 
 class _GrowingSample:
@@ -235,7 +239,7 @@ class _GrowingSample:
         reading = one.reading if one.reading.on_error != "raise" else replace(one.reading, on_error="skip")
         with without(r"left out, .* files in all"):  # what is bad now may still be being written
             part = _measurement(one.folders[0], reading)
-        return one if isinstance(part, str) else replace(one, data=part, parts=(part,))
+        return self._grown[one.name].last if isinstance(part, str) else replace(one, data=part, parts=(part,))
 
     def __call__(self) -> Source:
         wanted, others = _measured(self._path)
@@ -265,10 +269,12 @@ def _kept(before: Sequence[xr.Dataset], parts: Sequence[xr.Dataset], opened: Map
     """Frames, from the first one on, that are as they were; None where that is not known of the first that grew."""
     kept = 0
     for old, new in zip(before, parts, strict=False):
-        if old is not new:
-            own = opened[id(new)].kept
-            return None if own is None else kept + own
-        kept += new.sizes["time"]
+        size = new.sizes["time"]
+        if (own := size if old is new else opened[id(new)].kept) is None:
+            return None
+        kept += own
+        if not own == size == old.sizes["time"]:  # behind it all have other places
+            break
     return kept
 
 
