@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from .pixels import Bools, Doubles
 
+Beyond = tuple[Doubles, Doubles, Doubles]
+"""How far points lie above and below others, and the range of those."""
 LONGEST = 2
 """Points in a row that may stand out together: more of them are a level of their own, or a narrow maximum."""
 SIDE, LEAST_SIDE = 3, 2
@@ -54,13 +58,17 @@ def outliers(values: Doubles, errors: Doubles) -> Bools:
         return found
     values = np.where(np.isfinite(values), values, np.nan)
     noise = _noise(values, errors)
-    for length in range(1, LONGEST + 1):
-        found |= _runs(_stands_out(_beyond(values, noise, length)), length)
-    return found | _together(values, noise)[:, None]
+    beyond = {length: _beyond(values, noise, length) for length in range(1, LONGEST + 1)}
+    for length, far in beyond.items():
+        found |= _runs(_stands_out(far), length)
+    return found | _together(values, noise, beyond)[:, None]
 
 
-def _together(values: Doubles, noise: Doubles) -> Bools:
-    """Where the mean of all series stands out and most of them do their part, dims ``(time)``."""
+def _together(values: Doubles, noise: Doubles, beyond: Mapping[int, Beyond]) -> Bools:
+    """Where the mean of all series stands out and most of them do their part, dims ``(time)``.
+
+    ``beyond``: what :func:`_beyond` says of each of them, by the length of the runs.
+    """
     found = np.zeros(len(values), dtype=bool)
     known = np.isfinite(values) & np.isfinite(noise)
     columns = np.flatnonzero(known.sum(axis=0) >= FEWEST)
@@ -72,10 +80,9 @@ def _together(values: Doubles, noise: Doubles) -> Bools:
     mean = (values[:, columns] / level) @ weight
     error = np.sqrt((noise[:, columns] / level) ** 2 @ weight**2)
     of_mean = _noise(mean[:, None], error[:, None])
-    for length in range(1, LONGEST + 1):
+    for length, (above, below, _) in beyond.items():
         starts = _stands_out(_beyond(mean[:, None], of_mean, length))[:, 0]
-        above, below, _ = _beyond(values[:, columns], noise[:, columns], length)
-        doing = np.maximum(*(np.count_nonzero(side > SHARED, axis=1) for side in (above, below)))
+        doing = np.maximum(*(np.count_nonzero(side[:, columns] > SHARED, axis=1) for side in (above, below)))
         found |= _runs((starts & (doing >= max(2.0, MOST * len(columns))))[:, None], length)[:, 0]
     return found
 
@@ -103,16 +110,19 @@ def _median(windows: Doubles) -> Doubles:
     return np.asarray(np.take_along_axis(ordered, middle, axis=-1).mean(axis=-1))
 
 
-def _beyond(values: Doubles, noise: Doubles, length: int) -> tuple[Doubles, Doubles, Doubles]:
+def _beyond(values: Doubles, noise: Doubles, length: int) -> Beyond:
     """How far runs that begin at each point lie above and below all points beside them, and the range of those.
 
     In standard deviations of the noise; NaN where too little is known.
     """
-    size = 2 * SIDE + length
     padded = np.pad(values, ((SIDE, SIDE + length - 1), (0, 0)), constant_values=np.nan)
-    windows = sliding_window_view(padded, size, axis=0)
-    loudest = sliding_window_view(np.pad(noise, ((0, length - 1), (0, 0)), constant_values=0.0), length, axis=0)
-    parts = [_beyond_beside(windows[some], loudest[some].max(axis=-1), length) for some in _parts(len(windows))]
+    loudest = np.pad(noise, ((0, length - 1), (0, 0)), constant_values=0.0)
+    parts = []
+    for some in _parts(len(values)):
+        behind = min(some.stop, len(values))
+        points = [padded[some.start + away : behind + away] for away in range(2 * SIDE + length)]
+        noisy = np.max([loudest[some.start + away : behind + away] for away in range(length)], axis=0)
+        parts.append(_beyond_beside(points, noisy))
     above, below, width = (np.concatenate(one) for one in zip(*parts, strict=True))
     return above, below, width
 
@@ -121,34 +131,30 @@ def _parts(number: int) -> list[slice]:
     return [slice(first, first + AT_ONCE) for first in range(0, number, AT_ONCE)]
 
 
-def _beyond_beside(windows: Doubles, loudest: Doubles, length: int) -> tuple[Doubles, Doubles, Doubles]:
-    """Compare the middle of each window with the straight line through its sides."""
-    size = windows.shape[-1]
-    inside = slice(SIDE, SIDE + length)
-    beside = np.r_[0:SIDE, SIDE + length : size]
-    x = np.arange(size) - (size - 1) / 2
-    y, at = windows[..., beside], x[beside]
-    known = np.isfinite(y)
-    enough = (np.count_nonzero(known[..., :SIDE], axis=-1) >= LEAST_SIDE) & (
-        np.count_nonzero(known[..., SIDE:], axis=-1) >= LEAST_SIDE
-    )
-    n = np.maximum(known.sum(axis=-1), 1)
-    filled = np.where(known, y, 0.0)
-    middle_x, middle_y = (known * at).sum(axis=-1) / n, filled.sum(axis=-1) / n
-    away = np.where(known, at - middle_x[..., None], 0.0)
-    square = (away**2).sum(axis=-1)
-    slope = (away * filled).sum(axis=-1) / np.where(square > 0, square, 1.0)
-    left = windows - middle_y[..., None] - slope[..., None] * (x - middle_x[..., None])
-    top = np.where(known, left[..., beside], -np.inf).max(axis=-1)
-    low = np.where(known, left[..., beside], np.inf).min(axis=-1)
-    enough &= np.isfinite(left[..., inside]).all(axis=-1)
+def _beyond_beside(points: Sequence[Doubles], loudest: Doubles) -> Beyond:
+    """Compare the middle of windows with the straight line through their sides; ``points``: the first of each, ..."""
+    x = np.arange(len(points)) - (len(points) - 1) / 2
+    beside = [*range(SIDE), *range(len(points) - SIDE, len(points))]
+    known = {at: np.isfinite(points[at]) for at in beside}
+    filled = {at: np.where(known[at], points[at], 0.0) for at in beside}
+    before, behind = (sum(known[at].astype(np.intp) for at in side) for side in (beside[:SIDE], beside[SIDE:]))
+    enough = (before >= LEAST_SIDE) & (behind >= LEAST_SIDE)
+    n = np.maximum(before + behind, 1)
+    middle_x, middle_y = sum(known[at] * x[at] for at in beside) / n, sum(filled.values()) / n
+    away = {at: np.where(known[at], x[at] - middle_x, 0.0) for at in beside}
+    square = sum(one**2 for one in away.values())
+    slope = sum(away[at] * filled[at] for at in beside) / np.where(square > 0, square, 1.0)
+    left = [point - middle_y - slope * (place - middle_x) for point, place in zip(points, x, strict=True)]
+    top = np.max([np.where(known[at], left[at], -np.inf) for at in beside], axis=0)
+    low = np.min([np.where(known[at], left[at], np.inf) for at in beside], axis=0)
+    inside = left[SIDE : len(points) - SIDE]
+    enough &= np.isfinite(inside).all(axis=0)
     scale = np.where(enough & (loudest > 0), loudest, np.nan)
-    above, below = left[..., inside].min(axis=-1) - top, low - left[..., inside].max(axis=-1)
     with np.errstate(invalid="ignore"):
-        return above / scale, below / scale, (top - low) / scale
+        return (np.min(inside, axis=0) - top) / scale, (low - np.max(inside, axis=0)) / scale, (top - low) / scale
 
 
-def _stands_out(beyond: tuple[Doubles, Doubles, Doubles]) -> Bools:
+def _stands_out(beyond: Beyond) -> Bools:
     """Which runs stand out, on either side."""
     above, below, width = beyond
     found = np.zeros(width.shape, dtype=bool)

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.ndimage import median_filter
 
 import xinsitu as xi
+from xinsitu.physics.reduction.flags import NEAR, _above
 from xinsitu.schema import Quality
 from xinsitu.values import KeyFrame
 
@@ -192,3 +194,15 @@ def test_every_flag_has_its_line_in_the_documentation():
 
     page = (Path(__file__).resolve().parents[3] / "docs" / "quantities" / "quality.md").read_text(encoding="utf-8")
     assert [flag.name for flag in Quality if f"| `{str(flag.name).lower()}` |" not in page] == []
+
+
+@pytest.mark.parametrize("frames", [1, 2, 7, 8, 9, 60])
+@pytest.mark.parametrize("known", [True, False])
+def test_more_than_half_of_the_frames_around_lie_above_where_their_median_does(frames, known):
+    """Which is how it is asked where every value is known."""
+    rng = np.random.default_rng(frames)
+    values = rng.choice([-np.inf, 3.0, 5.0, 7.0, np.inf], (frames, 400))
+    if not known:
+        values[rng.random(values.shape) < 0.01] = np.nan
+    median = median_filter(values, size=(min(NEAR, 2 * frames - 1), 1), mode="mirror")
+    np.testing.assert_array_equal(_above(values, 4.0, 5.0), (median > 5.0) & (values > 4.0))
