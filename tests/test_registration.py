@@ -5,8 +5,11 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import xinsitu as xi
 
 SERIES = "import numpy as np; xr.Dataset(coords={'time': np.array([3], 'datetime64[s]').astype('datetime64[ns]')})"
 
@@ -30,6 +33,18 @@ def run(code: str, *words: str) -> subprocess.CompletedProcess[str]:
 def test_the_accessor_is_there_in_any_order(imports: str) -> None:
     done = run(f"{imports}\n{SERIES.replace('xr.Dataset(', 'data = xr.Dataset(')}\nprint(data.insitu.epoch[0])")
     assert done.stdout.strip() == "3.0", done.stderr
+
+
+def test_to_tell_what_a_folder_holds_loads_nothing_heavy(tmp_path: Path) -> None:
+    folders = xi.simulate_frames(tmp_path / "sample", 40, distinct=40).folders
+    (folder,) = [path for name, path in folders.items() if name.startswith("time")]
+    code = (
+        "import sys\nfrom xinsitu.cli import main\nmain(sys.argv[1:])\n"
+        "print(sorted({'xarray', 'pandas', 'dask', 'scipy', 'cv2', 'holoviews', 'matplotlib'} & set(sys.modules)))"
+    )
+    lines = run(code, "info", str(folder)).stdout.splitlines()
+    assert any(line.split()[:2] == ["frames", "40"] for line in lines)
+    assert lines[-1] == "[]"
 
 
 @pytest.mark.thorough
