@@ -1,13 +1,15 @@
-"""Compare xinsitu with the classic way, with dask-image and with the limit, on the same simulated frames.
+"""Compare xinsitu with the classic way, with other libraries and with the limit, on the same simulated frames.
 
-Two jobs, each from a folder of frames to its result:
+Three jobs, each from a folder of frames to its result:
 
 - ``parse``: every frame through a 3x3 median, the flat field and a background, written to HDF5;
-- ``series``: the same corrections, then sum, centre of mass and FWHM of four ROIs per frame.
+- ``series``: the same corrections, then sum, centre of mass and FWHM of four ROIs per frame;
+- ``sums``: sum and centre of mass of four ROIs per frame, of frames as they are, each variant on one thread.
 
 The limit is what the operating system needs to hand over the same bytes (``os.preadv``), and for ``parse`` to take
 the result. ``memmap`` is NumPy on one file of all frames, sums and centres of mass without any correction: less work,
-and on data that no detector writes. The variants run interleaved, each in a process of its own, so that a noisy
+and on data that no detector writes. LiberTEM reads the same file, as it knows no folders of TIFF files, and runs where
+``--libertem`` names a Python that has it. The variants run interleaved, each in a process of its own, so that a noisy
 machine hits all of them and peak memory is each one's own. Read the ratios: each is that of runs beside each other,
 and the median of all rounds counts. Exits 1 where a bar is missed by more than noise, which is where no round reaches
 it; not with ``--quick``.
@@ -38,6 +40,12 @@ BACKGROUND = ((70, 90), (150, 170))
 JOBS = {
     "parse": ("classic", "dask-image", "xinsitu", "limit"),
     "series": ("classic", "dask-image", "memmap", "xinsitu, 1 thread", "xinsitu", "limit"),
+    "sums": ("tifffile + dask", "memmap", "LiberTEM", "xinsitu, 1 thread", "limit"),
+}
+SAID = {
+    "parse": "corrected frames to HDF5",
+    "series": "series of four ROIs",
+    "sums": "sum and centre of mass of four ROIs, no correction",
 }
 BARS = (
     ("parse", "classic", "xinsitu", "seconds", 25),
@@ -45,6 +53,8 @@ BARS = (
     ("series", "classic", "xinsitu, 1 thread", "seconds", 50),
     ("series", "classic", "xinsitu", "seconds", 60),
     ("series", "xinsitu, 1 thread", "limit", "cpu", 3),
+    ("sums", "LiberTEM", "xinsitu, 1 thread", "cpu", 1),
+    ("sums", "xinsitu, 1 thread", "limit", "cpu", 2.5),
 )
 """Job, two variants, what is compared, and the bar: at least so often where the first is another way of doing it, at
 most so often where the second is the limit."""
@@ -199,6 +209,78 @@ def xinsitu_series(data: Path, frames: int, out: Path) -> float:
     return float(series["intensity"].sum())
 
 
+def xinsitu_sums(data: Path, frames: int, out: Path) -> float:
+    import xinsitu as xi
+
+    scan = xi.open_measurement(data / "0884" / "time1", order_error="ignore", tz="Asia/Tokyo", logs=None)
+    rois = [
+        xi.Roi(name, y=(y.start, y.stop), x=(x.start, x.stop), measure=("intensity", "com"))
+        for name, (y, x) in roi_boxes(data).items()
+    ]
+    series = xi.measure(scan.isel(time=slice(frames)), rois).compute()
+    series["intensity"].to_pandas().to_csv(out)
+    return float(series["intensity"].sum() + series["com_y"].sum() + series["com_x"].sum())
+
+
+# -- tifffile and dask ------------------------------------------------------------------------------------------------
+
+
+def dask_sums(data: Path, frames: int, out: Path) -> float:
+    import dask
+    import dask.array as da
+    import numpy as np
+    import tifffile
+
+    def read(paths):
+        return np.array([tifffile.imread(path) for path in paths])
+
+    paths = frame_paths(data, frames)
+    parts = [paths[begin : begin + 50] for begin in range(0, frames, 50)]
+    stack = da.concatenate([da.from_delayed(dask.delayed(read)(p), (len(p), *SHAPE), "int32") for p in parts])
+    crops = [stack[(slice(None), *box)] for box in roi_boxes(data).values()]
+    profiles = dask.compute([(crop.sum(axis=2), crop.sum(axis=1)) for crop in crops])[0]
+    rows = [centred(*both, box) for both, box in zip(profiles, roi_boxes(data).values(), strict=True)]
+    np.save(out, rows)
+    return float(np.sum(rows))
+
+
+def centred(along_y, along_x, box: tuple[slice, slice]):
+    """Return sums, and centres of mass on the detector, ``(sum y x, ...)``, of profiles along y and x."""
+    import numpy as np
+
+    total = along_y.sum(axis=-1)
+    y, x = (np.arange(part.start, part.stop) for part in box)
+    return np.array([total, along_y @ y / total, along_x @ x / total])
+
+
+# -- LiberTEM ---------------------------------------------------------------------------------------------------------
+
+
+def libertem_sums(data: Path, frames: int, out: Path) -> float:
+    import libertem.api as lt
+    import numpy as np
+    from libertem.udf import UDF
+
+    class Sums(UDF):
+        def get_preferred_input_dtype(self):
+            return self.USE_NATIVE_DTYPE
+
+        def get_result_buffers(self):
+            return {"rows": self.buffer(kind="nav", dtype="float64", extra_shape=(len(self.params.boxes), 3))}
+
+        def process_frame(self, frame):
+            for number, box in enumerate(self.params.boxes):
+                crop = frame[box]
+                self.results.rows[number] = centred(crop.sum(axis=1), crop.sum(axis=0), box)
+
+    with lt.Context.make_with("inline") as context:
+        stack = context.load("npy", path=str(one_file(data, frames)), nav_shape=(frames,), sig_shape=SHAPE)
+        found = context.run_udf(stack, Sums(boxes=[tuple(box) for box in roi_boxes(data).values()]))
+    rows = found["rows"].data
+    np.save(out, rows)
+    return float(rows.sum())
+
+
 # -- NumPy on a memory map --------------------------------------------------------------------------------------------
 
 
@@ -220,12 +302,9 @@ def memmap_series(data: Path, frames: int, out: Path) -> float:
     for begin in range(0, frames, 50):
         for box in roi_boxes(data).values():
             crop = stack[(slice(begin, begin + 50), *box)]
-            along_y, along_x = crop.sum(axis=2), crop.sum(axis=1)
-            total = along_y.sum(axis=1)
-            centres = (along_y @ np.arange(along_y.shape[1]) / total, along_x @ np.arange(along_x.shape[1]) / total)
-            rows.append((total, *centres))
+            rows.append(centred(crop.sum(axis=2), crop.sum(axis=1), box))
     np.save(out, np.concatenate(rows, axis=1))
-    return float("nan")  # of frames that are not corrected: nothing to compare
+    return float(sum(part.sum() for part in rows))
 
 
 # -- the limit --------------------------------------------------------------------------------------------------------
@@ -261,11 +340,21 @@ VARIANTS: dict[tuple[str, str], Callable[[Path, int, Path], float]] = {
     ("series", "memmap"): memmap_series,
     ("series", "xinsitu, 1 thread"): xinsitu_series,
     ("series", "limit"): lambda data, frames, out: limit(data, frames, out, write=False),
+    ("sums", "tifffile + dask"): dask_sums,
+    ("sums", "memmap"): memmap_series,
+    ("sums", "LiberTEM"): libertem_sums,
+    ("sums", "xinsitu, 1 thread"): xinsitu_sums,
+    ("sums", "limit"): lambda data, frames, out: limit(data, frames, out, write=False),
 }
 
 
 def import_everything(variant: str) -> None:
     """Import before the clock starts: what is compared is the job."""
+    if variant == "LiberTEM":
+        import libertem.api
+        import libertem.udf  # noqa: F401
+
+        return
     import h5py  # noqa: F401
     import scipy.ndimage  # noqa: F401
     import tifffile  # noqa: F401
@@ -273,6 +362,8 @@ def import_everything(variant: str) -> None:
     if variant == "dask-image":
         import dask_image.imread
         import dask_image.ndfilters  # noqa: F401
+    if variant == "tifffile + dask":
+        import dask.array
     if variant.startswith("xinsitu"):
         import cv2  # noqa: F401
         import dask.array  # noqa: F401
@@ -298,16 +389,16 @@ def warm_up(scratch: Path, frames: int) -> None:
     scratch.unlink()
 
 
-OUTPUTS = {"parse": "out.nc", "series": "out.npy"}
+OUTPUTS = {"parse": "out.nc", "series": "out.npy", "sums": "out.npy"}
 """Names of what each job writes; the ending says what it is."""
 
 
 def run_here(job: str, variant: str, data: Path, frames: int) -> None:
     """Run one variant in this process and print what it took as JSON."""
     import_everything(variant)
-    if variant == "memmap":
+    if variant in ("memmap", "LiberTEM"):
         one_file(data, frames)
-    if variant.endswith("1 thread"):
+    if variant in ("xinsitu, 1 thread", "tifffile + dask"):
         import dask
 
         dask.config.set(scheduler="synchronous")
@@ -331,9 +422,9 @@ def run_here(job: str, variant: str, data: Path, frames: int) -> None:
     )
 
 
-def run_apart(job: str, variant: str, data: Path, frames: int) -> dict[str, float]:
+def run_apart(job: str, variant: str, data: Path, frames: int, python: str) -> dict[str, float]:
     os.sync()  # nobody waits for the disc because of what the one before wrote
-    command = [sys.executable, "-W", "ignore", __file__, "--run", job, variant, str(data), str(frames)]
+    command = [python, "-W", "ignore", __file__, "--run", job, variant, str(data), str(frames)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{job} {variant} failed:\n{done.stderr}")
@@ -349,17 +440,18 @@ def report(job: str, results: dict[str, list[dict[str, float]]], frames: dict[st
     from xinsitu.native import kernel_name
 
     print(f"\n{kernel_name()} kernel, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-    print(f"\n{job}: {'corrected frames to HDF5' if job == 'parse' else 'series of four ROIs'}")
+    first = next(iter(results))
+    print(f"\n{job}: {SAID[job]}")
     print(
         f"{'variant':<18}{'frames':>8}{'s':>9}{'s/1000':>9}{'CPU s':>8}{'peak MB':>9}{'above imports':>15}"
-        f"{'x faster than classic':>23}{'x the limit':>13}"
+        f"{f'x faster than {first}':>31}{'x the limit':>13}"
     )
     for variant, runs in results.items():
         middle = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
         print(
             f"{variant:<18}{frames[variant]:>8}{middle['seconds']:>9.2f}{per_thousand[variant]:>9.2f}"
             f"{middle['cpu']:>8.2f}{middle['peak']:>9.0f}{middle['above']:>15.0f}"
-            f"{per_thousand['classic'] / per_thousand[variant]:>23.1f}"
+            f"{per_thousand[first] / per_thousand[variant]:>31.1f}"
             f"{per_thousand[variant] / per_thousand['limit']:>13.1f}"
         )
 
@@ -368,7 +460,7 @@ def missed(job: str, results: dict[str, list[dict[str, float]]], frames: dict[st
     """Hold ratios of runs beside each other against the bars; returns how many are missed by more than noise."""
     count = 0
     for of, one, other, what, bar in BARS:
-        if of != job:
+        if of != job or not {one, other} <= results.keys():
             continue
         ratios = [
             (a[what] / frames[one]) / (b[what] / frames[other])
@@ -389,6 +481,7 @@ ROWS = (
     ("series", "xinsitu, 1 thread", "series of four ROIs, with errors and bias, one thread"),
     ("series", "xinsitu", "the same, all threads"),
 )
+"""Lines of the table, of jobs that the classic way does, too."""
 
 
 def table(found: dict[str, tuple[Results, dict[str, int]]], frames: int) -> str:
@@ -417,7 +510,8 @@ def table(found: dict[str, tuple[Results, dict[str, int]]], frames: int) -> str:
 
 def check_equal(job: str, results: dict[str, list[dict[str, float]]], frames: dict[str, int]) -> None:
     """Hold that variants which were given the same frames found the same numbers."""
-    same = [v for v in results if v not in ("limit", "memmap") and frames[v] == frames["xinsitu"]]
+    apart = ("limit", "memmap") if job == "series" else ("limit",)  # there NumPy corrects nothing
+    same = [v for v in results if v not in apart and frames[v] == frames["limit"]]
     values = [results[variant][0]["check"] for variant in same]
     if max(values) - min(values) > 1e-5 * abs(max(values)):
         raise SystemExit(f"{job}: the variants disagree: {dict(zip(same, values, strict=True))}")
@@ -433,6 +527,7 @@ def main() -> int:
         help="one round; a fifth of the frames for the slow variants, which flatters them",
     )
     parser.add_argument("--table", action="store_true", help="print the table of docs/performance.md as well")
+    parser.add_argument("--libertem", metavar="PYTHON", help="of an environment with LiberTEM, e.g. lt/bin/python")
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
     parser.add_argument("--data", type=Path, help="where the simulated frames are kept (default: a temporary folder)")
     parser.add_argument("--run", nargs=4, metavar=("JOB", "VARIANT", "DATA", "FRAMES"), help=argparse.SUPPRESS)
@@ -447,12 +542,15 @@ def main() -> int:
         simulate(data, arguments.frames)
         rounds = 1 if arguments.quick else arguments.rounds
         slow = max(arguments.frames // 5, 20) if arguments.quick else arguments.frames
+        pythons = {"LiberTEM": arguments.libertem}
         for job in arguments.jobs:
-            frames = {v: slow if v in ("classic", "dask-image") else arguments.frames for v in JOBS[job]}
-            results: dict[str, list[dict[str, float]]] = {variant: [] for variant in JOBS[job]}
+            variants = [variant for variant in JOBS[job] if pythons.get(variant, sys.executable)]
+            frames = {v: slow if v in ("classic", "dask-image") else arguments.frames for v in variants}
+            results: dict[str, list[dict[str, float]]] = {variant: [] for variant in variants}
             for _ in range(rounds):
-                for variant in JOBS[job]:
-                    results[variant].append(run_apart(job, variant, data, frames[variant]))
+                for variant in variants:
+                    python = pythons.get(variant, sys.executable)
+                    results[variant].append(run_apart(job, variant, data, frames[variant], python))
             report(job, results, frames)
             check_equal(job, results, frames)
             failed += missed(job, results, frames)
