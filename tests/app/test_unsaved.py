@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+from bokeh.document import Document
 
-from xinsitu.app.serve import Explorer, explore
+from xinsitu.app.page.session import Session
+from xinsitu.app.serve import Explorer, explore, stay
 from xinsitu.app.state import unsaved
 from xinsitu.recipe import Reading
 from xinsitu.simulate import Truth
@@ -73,9 +80,69 @@ def test_what_was_saved_is_not_kept(opened: Explorer, state, monkeypatch):
     assert opened.kept == []
 
 
-def test_without_a_home_it_ends_all_the_same(opened: Explorer, state, monkeypatch):
+def test_without_a_home_it_ends_all_the_same(opened: Explorer, state, monkeypatch, capsys):
     state.parent.parent.write_text("in the way")
     opened.model.regions.add("all")
     interrupt(opened, monkeypatch)
     assert opened.kept == []
+    assert len(opened.lost) == 1
+    stay(opened, browser=False)
+    assert "xinsitu: not saved, and cannot be kept: " in capsys.readouterr().err
     assert unsaved.latest(opened.source) is None
+
+
+def test_what_another_explorer_keeps_is_not_offered_while_it_runs(opened: Explorer, state):
+    """Two of one folder would write over each other, and who saves first takes the other's copy away."""
+    path = unsaved.new_place(opened.source)
+    unsaved.keep(path, "{}")
+    assert unsaved.latest(opened.source) == path  # our own, of a tab that was closed
+    code = (
+        "import sys, time; from types import SimpleNamespace; from pathlib import Path\n"
+        "from xinsitu.app.state import unsaved\n"
+        "source = SimpleNamespace(folders=[Path(sys.argv[1])], name='')\n"
+        "path = unsaved.new_place(source); unsaved.keep(path, '{}'); print(path, flush=True); time.sleep(60)\n"
+    )
+    words = [sys.executable, "-c", code, str(opened.source.folders[0])]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as other:
+        its = Path(other.stdout.readline().strip())
+        assert its.exists()
+        assert unsaved.latest(opened.source) == path
+        other.kill()
+    assert unsaved.latest(opened.source) == its
+
+
+def test_what_a_full_disc_did_not_take_is_kept_once_there_is_room(opened: Explorer, state, monkeypatch):
+    """It was tried once for each change, and then no more."""
+    full, document, said = [True], Document(), []
+    keep = unsaved.keep
+
+    def kept(path, text):
+        if full:
+            raise OSError(28, "No space left on device", str(path))
+        keep(path, text)
+
+    monkeypatch.setattr(unsaved, "keep", kept)
+    with ThreadPoolExecutor(1) as pool:
+        session = Session(opened.model, document, pool)
+        monkeypatch.setattr(session, "say", said.append)
+        opened.model.regions.add("all")
+
+        def rest(ends):
+            end = time.monotonic() + 20
+            session.keeping.ask()
+            while not ends():
+                assert time.monotonic() < end
+                for callback in list(document.session_callbacks):
+                    document.remove_next_tick_callback(callback)
+                    callback.callback()
+                time.sleep(0.01)
+
+        rest(lambda: session.channel.kept == "-" and session.keeping.idle)
+        rest(lambda: session.keeping.idle)
+        assert len(said) == 1
+        assert said[0].startswith("what is not saved cannot be kept aside: [Errno 28] No space left")
+        full.clear()
+        rest(lambda: session.channel.kept not in ("", "-"))
+        (path,) = state.iterdir()
+        assert session.channel.kept == str(path)
+        session.close()

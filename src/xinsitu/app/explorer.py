@@ -94,6 +94,7 @@ class Explorer:
         self._following = False
         self._safe: set[str] = set()
         self.kept: list[Path] = []
+        self.lost: list[str] = []
         self.url = ""
 
     def begin(self, opened: Opened) -> None:
@@ -204,10 +205,12 @@ class Explorer:
         """Write aside what nobody has saved."""
         for model in {id(one): one for one in (*self._models, self._idle) if one is not None}.values():
             if unsaved.at_risk(model):
-                with contextlib.suppress(OSError, RuntimeError):  # no home: nothing can be kept
+                try:
                     path = model.aside or unsaved.new_place(model.source)
                     unsaved.keep(path, view_text(model))
                     self.kept.append(path)
+                except (OSError, RuntimeError) as fault:  # no home, no room
+                    self.lost.append(str(fault))
 
     def __repr__(self) -> str:
         """At a prompt: what it shows, and where."""

@@ -138,6 +138,8 @@ def stay(explorer: Explorer, *, browser: bool, console: bool = False) -> None:
     for path in explorer.kept:
         kept = in_a_line(f"xinsitu: not saved, so kept in {path}; the next explore of these frames offers it")
         print(kept, file=sys.stderr)  # noqa: T201
+    for why in explorer.lost:
+        print(in_a_line(f"xinsitu: not saved, and cannot be kept: {why}"), file=sys.stderr)  # noqa: T201
 
 
 def _checked(calibration: Mapping[str, xr.DataArray]) -> Mapping[str, xr.DataArray]:

@@ -19,7 +19,6 @@ from xinsitu.app.state import unsaved
 from xinsitu.app.state.kinds import color_of
 from xinsitu.app.state.measuring import Answer, Request, answer
 from xinsitu.app.state.model import ExplorerModel
-from xinsitu.app.state.view_file import view_text
 from xinsitu.app.views.change_list import ChangeList
 from xinsitu.app.views.channel import Channel
 from xinsitu.app.views.curves_view import CurvesView
@@ -37,6 +36,7 @@ from xinsitu.errors import XinsituError
 
 from .hands import in_reach, wire
 from .jobs import Latest, Rest
+from .keeping import Keeping
 from .messages import in_one_message, on_next_tick
 
 Value = TypeVar("Value")
@@ -83,13 +83,12 @@ class Session:
         self.drawing: dict[Drawing, Latest[Any, Any]] = {
             view: self._job(view, view.work) for view in self.views if view.work is not None
         }
+        aside = Keeping(model, self.channel, lambda text: self.say(text))
         self.keeping: Latest[tuple[Path, str], None] = self._latest(
-            self._at_risk, lambda kept: unsaved.keep(*kept), lambda kept, _: self._is_kept(kept),
-            lambda _: self.channel.update(kept="-"),
-        )  # fmt: skip
+            aside.at_risk, lambda kept: unsaved.keep(*kept), lambda kept, _: aside.is_kept(kept), aside.failed
+        )
         self.at_rest: list[Callable[[], object]] = []
         self.at_progress: list[Callable[[], object]] = []
-        self._kept: dict[str, str] | None = None
         self.at_rest.append(self.keeping.ask)
         self._frame_rest = self._resting(lambda: self._draw(view for view in self.drawing if view.of_frame))
         self._numbers_rest = self._resting(self._measurements)
@@ -288,24 +287,6 @@ class Session:
     def _draw(self, views: Iterable[Drawing]) -> None:
         for view in views:
             self.drawing[view].ask()
-
-    # -- what nobody has saved ----------------------------------------------------------------------------------------
-
-    def _at_risk(self) -> tuple[Path, str] | None:
-        """Return what is to be kept aside, and where: no end of the server, however it comes, is to lose it."""
-        model, parts = self.model, unsaved.parts(self.model)
-        if set(parts.values()) <= model.safe:
-            if model.aside is not None:
-                model.aside.unlink(missing_ok=True)
-            model.aside, self._kept, self.channel.kept = None, None, ""
-            return None
-        if parts == self._kept:
-            return None
-        self._kept = parts
-        return model.aside or unsaved.new_place(model.source), view_text(model)
-
-    def _is_kept(self, kept: tuple[Path, str]) -> None:
-        self.model.aside, self.channel.kept = kept[0], str(kept[0])
 
     # -- frames -------------------------------------------------------------------------------------------------------
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xinsitu.app.data.source import Source
-from xinsitu.io.disk import write_whole
+from xinsitu.io.disk import here, is_alive, write_whole
 
 if TYPE_CHECKING:
     from .model import ExplorerModel
@@ -44,8 +45,17 @@ def _stem(source: Source) -> str:
 
 
 def new_place(source: Source) -> Path:
-    """Return where a tab keeps what it has not saved; nothing is there yet."""
-    return folder() / f"{_stem(source)}-{time.time_ns()}.json"
+    """Return where a tab keeps what it has not saved; nothing is there yet. Its name says whose tab it is."""
+    return folder() / f"{_stem(source)}-{time.time_ns()}-{here()}-{os.getpid()}.json"
+
+
+_WHOSE = re.compile(r".*-\d+-([0-9a-f]{8})-(\d+)\.json")
+
+
+def _is_in_use(path: Path) -> bool:
+    """Whether another explorer of this machine, which runs, keeps it: two would write over each other."""
+    whose = _WHOSE.fullmatch(path.name)
+    return whose is not None and whose[1] == here() and int(whose[2]) != os.getpid() and is_alive(int(whose[2]))
 
 
 def keep(path: Path, text: str) -> None:
@@ -66,4 +76,4 @@ def latest(source: Source, besides: Collection[Path] = ()) -> Path | None:
         found = sorted(set(folder().glob(f"{_stem(source)}-*.json")) - set(besides))
     except (OSError, RuntimeError):  # no home, or none that can be read
         return None
-    return found[-1] if found else None
+    return next((path for path in reversed(found) if not _is_in_use(path)), None)
