@@ -39,6 +39,7 @@ TESTS = {
         "physics/attenuation/test_overlap.py",
         "physics/attenuation/test_levels.py",
         "physics/attenuation/test_flags_and_single_frames.py",
+        "physics/attenuation/test_noise.py",
     ],
     "physics/attenuation/scaling.py": [
         "physics/attenuation/test_scaling.py",

@@ -306,6 +306,45 @@ def test_a_store_that_was_put_aside_when_its_writer_was_killed_is_there_again(tm
     ]  # fmt: skip
 
 
+def foreign(path):
+    """A Zarr store of another program."""
+    path.mkdir()
+    (path / "zarr.json").write_text(json.dumps({"zarr_format": 3, "node_type": "group", "attributes": {}}))
+    return path
+
+
+def test_a_store_of_another_program_is_never_replaced(tmp_path):
+    path = foreign(tmp_path / "a.zarr")
+    with pytest.raises(ResultExists, match="already exists"):
+        refuse_existing(path)
+    with pytest.raises(ResultExists, match="is a Zarr store of another program and is not replaced"):
+        refuse_existing(path, overwrite=True)
+    assert refuse_existing(store(tmp_path / "b.zarr"), overwrite=True) == tmp_path / "b.zarr"
+
+
+def test_a_store_of_another_program_that_has_come_meanwhile_is_not_replaced(tmp_path):
+    part = store(tmp_path / ".a.zarr.part")
+    path = foreign(tmp_path / "a.zarr")
+    before = (path / "zarr.json").read_bytes()
+    with pytest.raises(ResultExists, match="is a Zarr store of another program and is not replaced"):
+        disk.claimed(part, path, overwrite=True)
+    assert (path / "zarr.json").read_bytes() == before
+    assert part.exists()
+
+
+def test_parts_of_the_dead_are_cleared_and_no_others(tmp_path):
+    dead, alive = 2**22 + 1, os.getpid()
+    stale = f".a.nc.{disk.here()}-{dead}-0123abcd.part"
+    kept = {
+        f".a.nc.{disk.here()}-{alive}-0123abcd.part", f".a.nc.00000000-{dead}-0123abcd.part",
+        f"a.nc.{disk.here()}-{dead}-0123abcd.part", f".a.nc.{disk.here()}-{dead}-0123abcd.old",
+    }  # fmt: skip
+    for name in (stale, *kept):
+        (tmp_path / name).write_text("half")
+    write_whole(tmp_path / "b.txt", b"whole")
+    assert set(os.listdir(tmp_path)) == {*kept, "b.txt"}
+
+
 @pytest.mark.parametrize("fault", [KeyboardInterrupt, OSError])
 def test_a_store_that_cannot_be_replaced_keeps_its_name(tmp_path, monkeypatch, fault):
     path, part = store(tmp_path / "a.zarr", "first"), store(tmp_path / "part", "second")

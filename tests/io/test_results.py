@@ -20,13 +20,14 @@ from hypothesis import strategies as st
 
 import xinsitu as xi
 from xinsitu import schema
+from xinsitu.defaults import frames_per_block
 from xinsitu.errors import DocumentError, ResultExists, RoiError, SchemaError, XinsituWarning
 from xinsitu.io import frame_files
 from xinsitu.io.discover import sample_and_measurement
 from xinsitu.io.disk import new_file
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois, write_rois
 from xinsitu.io.frame_files import write_frames
-from xinsitu.io.results import flags_of, read_results, write_results
+from xinsitu.io.results import flags_of, holds_series, in_chunks, loaded, read_results, storable, write_results
 from xinsitu.io.tables import to_dataframe, write_csv
 from xinsitu.values import Roi
 
@@ -427,3 +428,44 @@ def test_names_in_another_encoding_are_kept_as_escapes(tmp_path, ending):
     assert json.loads(found.attrs["recipe"])["measurement"] == folder  # leads to the frames still
     assert json.loads(found.attrs["files"]) == [folder]
     assert (found.measurement.item(), found.attrs["source"]) == (name, "/data/K\\udcfchl/zeit\\udce4")
+
+
+def test_only_series_of_rois_are_series():
+    """Neither frames nor fits, nor what has one of the two dimensions."""
+    series = xr.Dataset({"intensity": (("time", "roi"), np.ones((2, 1)))})
+    assert holds_series(series)
+    assert not holds_series(series.assign(quality_y=(("time", "roi"), np.zeros((2, 1)))))
+    assert not holds_series(xr.Dataset({"image": (("time", "y", "x"), np.ones((2, 1, 1)))}))
+    assert not holds_series(series.isel(roi=0))
+    assert not holds_series(series.isel(time=0))
+
+
+def test_coordinates_have_no_fill_value_and_data_may():
+    """CF 2.5.1: coordinates have no missing values; text and numbers of data are left to the writer."""
+    data = xr.Dataset(
+        {"a": ("time", [1.0, np.nan]), "n": ("time", [1, 2]), "text": ("time", ["a", "b"])},
+        {
+            "time": schema.time_from_microseconds([0, 1]),
+            "l": ("time", [0.5, 1.0]),
+            "roi": "WZ",
+            "good": ("time", [True, False]),
+        },
+    )
+    found = {str(name): one.encoding for name, one in storable(data).variables.items()}
+    assert found.pop("time") == schema.TIME_ENCODING
+    nothing = {"_FillValue": None}
+    assert found == {"a": {}, "n": {}, "text": {}, "l": nothing, "roi": {}, "good": nothing}
+
+
+def test_frames_are_cut_into_chunks_of_whole_ones():
+    image = xr.DataArray(np.zeros((600, 100, 200), "int32"), dims=("time", "y", "x"))
+    wanted = frames_per_block(4 * 100 * 200)
+    assert 1 < wanted < 600
+    assert in_chunks(image).chunksizes["time"][0] == wanted
+    assert in_chunks(image).chunksizes["y"] == (100,)
+
+
+@pytest.mark.parametrize("wrong", [xr.DataArray([1.0], dims="time"), None, "0884.nc", {"time": [1]}])
+def test_what_is_no_result_is_refused_as_such(tmp_path, wrong):
+    with pytest.raises(SchemaError):
+        loaded(wrong)
