@@ -170,3 +170,12 @@ def test_a_result_says_no_more_than_it_holds(beamtime, capsys, monkeypatch):
     text = said(capsys, "info", "a.nc")
     assert text.splitlines()[:2] == ["a.nc", "  series    6 frames, ROIs A"]
     assert xr.open_dataset("a.nc").sizes["time"] == 6
+
+
+def test_what_is_in_a_folder_is_said_without_loading_scipy(tmp_path):
+    """Half of the time would be spent on it."""
+    write_frames(tmp_path / "time1", 40, shape=SHAPE)
+    words = ["info", str(tmp_path / "time1")]
+    code = f"import sys; from xinsitu.cli import main; main({words}); print('scipy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.splitlines()[-1] == "False"

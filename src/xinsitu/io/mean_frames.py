@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-from scipy.ndimage import uniform_filter
 
 from xinsitu.errors import LayoutError, warn
 from xinsitu.kernels import invalid_pixels, median2d
@@ -151,6 +150,8 @@ def _warn_of_spot(path: str, mean: npt.NDArray[np.float64]) -> None:
     """Say where frames that are taken for a flat field look like a measurement: given the wrong way round."""
     if min(mean.shape) < _NEAR:
         return
+    from scipy.ndimage import uniform_filter
+
     cleaned = median2d(np.nan_to_num(mean)[None], _NEAR, dtype=np.float64)[0]  # no hot pixel is a spot
     near = uniform_filter(cleaned, _NEAR)
     usual, at = float(np.median(near)), np.unravel_index(int(near.argmax()), near.shape)
