@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xinsitu.physics.attenuation.factors import _DOUBT, _SMOOTH, end_points, exceeds, level_noise, smooth_noise
+from xinsitu.physics.attenuation.factors import (
+    _DOUBT,
+    _SMOOTH,
+    common_factor,
+    end_points,
+    exceeds,
+    level_noise,
+    smooth_noise,
+)  # fmt: skip
 
 N = 400
 
@@ -124,3 +132,19 @@ def test_end_points_of_ratios_may_be_small():
     ratio, variance = end_points((np.array([0.5]), np.array([0.05])), (np.array([0.25]), np.array([0.05])))
     assert ratio == pytest.approx(np.log(2))
     assert variance == pytest.approx(0.1**2 + 0.2**2)
+
+
+def test_small_errors_are_averaged_as_large_ones():
+    """Ratios have errors far below 1; only where all neighbours have none is the smallest taken."""
+    values = noise(0.001)
+    errors = np.where(np.arange(N) % 2, 0.5, 0.25)[:, None]
+    found = smooth_noise(values, errors)[_SMOOTH:-_SMOOTH, 0]
+    four, five = (np.sqrt((ones * 0.25 + (9 - ones) * 0.0625) / 9) for ones in (4, 5))
+    np.testing.assert_allclose(found, np.where(np.arange(N)[_SMOOTH:-_SMOOTH] % 2, five, four), rtol=1e-12)
+
+
+def test_each_roi_has_its_own_factor_with_its_own_error():
+    """``sigma = factor sqrt(var ln factor)``."""
+    found = common_factor(np.log([4.0, 5.0]), np.array([0.01, 0.04]), ["A", "B"], method="mean")
+    assert found.rois["A"] == pytest.approx((4.0, 0.4))
+    assert found.rois["B"] == pytest.approx((5.0, 1.0))
