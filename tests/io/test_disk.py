@@ -332,6 +332,14 @@ def test_a_store_of_another_program_that_has_come_meanwhile_is_not_replaced(tmp_
     assert part.exists()
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="nothing lists open files here")
+def test_writing_leaves_no_file_open(tmp_path):
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(30):
+        write_whole(tmp_path / f"{number}.txt", b"whole")
+    assert len(os.listdir("/proc/self/fd")) <= before + 5
+
+
 def test_parts_of_the_dead_are_cleared_and_no_others(tmp_path):
     dead, alive = 2**22 + 1, os.getpid()
     stale = f".a.nc.{disk.here()}-{dead}-0123abcd.part"

@@ -17,7 +17,7 @@ import xarray as xr
 import xinsitu as xi
 from xinsitu.cli import main
 from xinsitu.physics.attenuation.finding import FoundChanges
-from xinsitu.recipe import Measure
+from xinsitu.recipe import Measure, campaign
 from xinsitu.recipe.campaign import Row, write_summary
 from xinsitu.simulate import Truth
 
@@ -389,7 +389,7 @@ def test_a_full_disc_leaves_no_hidden_folder_and_says_what_is_kept(beamtime, sma
     assert not hidden.exists()
 
     size = 0
-    for left in range(40_000, 400_000, 10_000):  # until one of two has room
+    for left in range(50_000, 400_000, 25_000):  # until one of two has room
         ballast.unlink()
         filled(small_disc, left)
         if main(["run", str(recipe)]) == 1 and hidden.exists():
@@ -431,3 +431,21 @@ def test_a_result_of_the_longest_name(beamtime, monkeypatch):
     recipe.write_text(recipe.read_text().replace("0901.nc", f"{name}.nc"))
     assert main(["run", str(recipe)]) == 0
     assert not [path for path in beamtime.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("times", [1, 3])
+def test_another_run_of_the_sample_clears_the_folder_meanwhile(beamtime, monkeypatch, times):
+    """Two of one recipe at once: the folder went between its making and the writing in it."""
+    write, cleared = campaign.write_results, []
+
+    def meanwhile(series: xr.Dataset, path: Path, **how: object) -> Path:
+        if len(cleared) < times and path.parent.name == ".0901.parts":
+            cleared.append(path)
+            shutil.rmtree(path.parent)
+        return write(series, path, **how)
+
+    monkeypatch.setattr(campaign, "write_results", meanwhile)
+    assert main(["run", str(beamtime / "0901.toml")]) == 0
+    assert len(cleared) == times
+    assert not (beamtime / ".0901.parts").exists()

@@ -21,7 +21,7 @@ from typing import Any
 
 import xarray as xr
 
-from xinsitu.errors import DocumentError, ResultExists
+from xinsitu.errors import DocumentError, ResultExists, XinsituError
 from xinsitu.io.discover import natural_key
 from xinsitu.io.disk import ordinary, write_whole
 from xinsitu.io.results import read_results, write_results
@@ -141,12 +141,21 @@ class Parts:
         if path.exists():
             return read_results(path), True
         series = step.produce()
+        for left in reversed(range(CLEARED)):
+            try:
+                return self._stored(series, step, path), False
+            except (XinsituError, OSError):
+                if self.folder.is_dir() or not left:
+                    raise
+        raise AssertionError  # the last one raises
+
+    def _stored(self, series: xr.Dataset, step: Recipe, path: Path) -> xr.Dataset:
         self.folder.mkdir(exist_ok=True)
         try:
             write_results(series, path, overwrite=True, recipe=step.to_dict(self.folder.resolve()))
+            return read_results(path)
         finally:
             self._forget_empty()
-        return read_results(path), False
 
     def kept(self, steps: Iterable[Recipe]) -> int:
         """Return how many of a sample's measurements are kept; those of other recipes or frames are removed."""
@@ -173,6 +182,8 @@ class Parts:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+CLEARED = 5
+"""Times that a part is written where another run of the same sample, which has just ended, clears the folder."""
 Mapped = Callable[[Callable[[Recipe], Any], Sequence[Recipe]], Iterable[Any]]
 
 
