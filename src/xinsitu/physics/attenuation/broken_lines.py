@@ -21,6 +21,7 @@ import numpy.typing as npt
 from scipy.linalg.lapack import dsyevd
 
 from .factors import Floats
+from .kinks import Curves, Fit, inverse, kinked_lines
 
 _BINS = (12, 6, 4, 3, 3)
 """Numbers of bins of 1, 2, 4, 8, 16 frames into which a side is summed, from its end outwards: 112 frames at most."""
@@ -58,8 +59,8 @@ class Branch:
         Variance of the walk per cubic frame: what a curve that is carried on into the gap becomes uncertain by.
     frames
         Frames of a straight line as precise as this, dims ``()``.
-    evidence
-        Logarithm of the likelihood of the side, its smoothness averaged over.
+    curves
+        What is averaged over, and the likelihood of the side.
     """
 
     level: Floats
@@ -67,12 +68,17 @@ class Branch:
     covariance: Floats
     wander: Floats
     frames: int
-    evidence: Floats
+    curves: Curves
+
+    @property
+    def evidence(self) -> Floats:
+        """Logarithm of the likelihood of the side, its smoothness averaged over; dims ``(roi)``."""
+        return self.curves.evidence
 
     def of(self, rois: slice) -> Branch:
         """Return that of some of the ROIs."""
         own = (self.level[rois], self.slope[rois], self.covariance[rois], self.wander[rois])
-        return Branch(*own, self.frames, self.evidence[rois])
+        return Branch(*own, self.frames, self.curves.of(rois))
 
     def at(self, distance: float) -> tuple[Floats, Floats]:
         """Level, and its variance, so many frames behind the end."""
@@ -91,7 +97,8 @@ def branch(values: Floats, noise: Floats, *, single: bool = False, alike: bool =
     single
         Take every frame for itself; otherwise those far from the end are summed.
     alike
-        The ROIs, as parts of their level, are as smooth as each other: all of them tell how smooth.
+        The ROIs, as parts of their level, are as smooth as each other: all of them tell how smooth. A kink some frames
+        away is looked for, too.
 
     Examples
     --------
@@ -101,55 +108,56 @@ def branch(values: Floats, noise: Floats, *, single: bool = False, alike: bool =
     """
     starts, distance, walks = _bins(len(values[:REACH]), single)
     y, weight = _binned(values[:REACH], noise[:REACH], starts, cut=not single)
-    m = distance.size
     scale = np.max(np.abs(y[:6]), axis=0, initial=0.0)
     scale = np.where(scale > 0, scale, 1.0)
-    whitened = weight.T[:, None, :, None] * walks * weight.T[:, None, None, :]
-    each = [[dsyevd(one) for one in own] for own in whitened]  # numpy's eigh starts threads for tiny matrices
-    spread = np.array([[one[0] for one in own] for own in each])  # (roi, walk, m)
-    axes = np.array([[one[1] for one in own] for own in each])
-    design = np.stack([np.ones(m), -distance], axis=1)
-    seen = np.einsum("rwij,ri->rwj", axes, (weight * y).T)
-    line = np.einsum("rwij,rik->rwjk", axes, weight.T[:, :, None] * design)
     # q: variance of the walk per cubic frame, in units of what one frame is uncertain by
-    strongest = np.max(weight[: min(m, 6)] ** 2, axis=0, initial=0.0)
+    strongest = np.max(weight[: min(distance.size, 6)] ** 2, axis=0, initial=0.0)
     first = 1 / np.where(strongest > 0, strongest, 1.0)
     q = first[:, None] * np.r_[0.0, _LENGTHS**-3.0]
-    alike = alike and bool((strongest > 0).all() and (scale**2 > _FAINT**2 * first).all())
-    if alike:
+    together = alike and bool((strongest > 0).all() and (scale**2 > _FAINT**2 * first).all())
+    if together:
         least = (first / scale**2)[strongest > 0].min()
         q = np.where(strongest > 0, least * scale**2, 1.0)[:, None] * np.r_[0.0, _LENGTHS**-3.0]
-    damped = 1 / (1 + q[:, None, :, None] * np.maximum(spread, 0.0)[:, :, None, :])
-    normal = np.einsum("rwqm,rwmi,rwmj->rwqij", damped, line, line)
-    normal[..., 1, 1] += 1 / (_STEEPEST * scale[:, None, None]) ** 2
-    normal[..., 0, 0] += 1e-12 / scale[:, None, None] ** 2
-    projected = np.einsum("rwqm,rwmi,rwm->rwqi", damped, line, seen)
-    determinant = normal[..., 0, 0] * normal[..., 1, 1] - normal[..., 0, 1] ** 2
-    covariance = np.stack([normal[..., 1, 1], -normal[..., 0, 1], -normal[..., 0, 1], normal[..., 0, 0]], axis=-1)
-    covariance = (covariance / determinant[..., None]).reshape(*normal.shape)
-    found = np.einsum("rwqij,rwqj->rwqi", covariance, projected)
-    misfit = np.einsum("rwqm,rwm,rwm->rwq", damped, seen, seen) - np.einsum("rwqi,rwqi->rwq", projected, found)
-    likely = 0.5 * (np.log(damped).sum(axis=-1) - np.log(determinant) - misfit)
-    if alike:
-        likely = np.broadcast_to(likely.sum(axis=0), likely.shape)
-    best = likely.max(axis=(1, 2), keepdims=True)
     bent = q / ((3 * _BENT if single else _BENT) * scale[:, None]) ** 2
-    prior = np.r_[(3 if alike else 1) * _STRAIGHT, np.ones(_LENGTHS.size)] / (1 + bent)
-    chance = np.exp(likely - best) * prior[:, None, :] / len(walks)
-    evidence = best[:, 0, 0] + np.log(chance.sum(axis=(1, 2)))
-    chance /= chance.sum(axis=(1, 2), keepdims=True)
-    mean = np.einsum("rwq,rwqi->ri", chance, found)
-    away = found - mean[:, None, None]
-    total = np.einsum("rwq,rwqij->rij", chance, covariance + away[..., :, None] * away[..., None, :])
+    straight = (3 if together else 1) * _STRAIGHT
+    prior = np.r_[straight, np.ones(_LENGTHS.size)] / (1 + bent)
+    bounds = np.stack([1e-12 / scale**2, 1 / (_STEEPEST * scale) ** 2], axis=1)
+    fits = [_smooth(y, weight, distance, walks, q, bounds, prior)]
+    if alike:
+        fits.append(kinked_lines(y, weight, distance, scale, bounds, straight))
+    curves = Curves.weighed(fits, together=together)
+    mean, total = curves.moments()
     used = 4 * np.nanmedian(first / np.maximum(total[:, 0, 0], 1e-300))
     return Branch(
         mean[:, 0],
         mean[:, 1],
         total,
-        (chance.sum(axis=1) * q).sum(axis=1),
+        (curves.chance * curves.wander).sum(axis=1),
         int(np.clip(np.nan_to_num(used, nan=1.0), 1, len(values))),
-        evidence,
+        curves,
     )
+
+
+def _smooth(y: Floats, weight: Floats, distance: Floats, walks: Floats, q: Floats, least: Floats, prior: Floats) -> Fit:
+    """Fit a line with each of some walks, as strong as each of some variances; ``least``: precisions beforehand."""
+    whitened = weight.T[:, None, :, None] * walks * weight.T[:, None, None, :]
+    each = [[dsyevd(one) for one in own] for own in whitened]  # numpy's eigh starts threads for tiny matrices
+    spread = np.array([[one[0] for one in own] for own in each])  # (roi, walk, m)
+    axes = np.array([[one[1] for one in own] for own in each])
+    design = np.stack([np.ones(distance.size), -distance], axis=1)
+    seen = np.einsum("rwij,ri->rwj", axes, (weight * y).T)
+    line = np.einsum("rwij,rik->rwjk", axes, weight.T[:, :, None] * design)
+    damped = 1 / (1 + q[:, None, :, None] * np.maximum(spread, 0.0)[:, :, None, :])
+    normal = np.einsum("rwqm,rwmi,rwmj->rwqij", damped, line, line)
+    normal[..., [0, 1], [0, 1]] += least[:, None, None]
+    projected = np.einsum("rwqm,rwmi,rwm->rwqi", damped, line, seen)
+    covariance, determinant = inverse(normal)
+    found = np.einsum("rwqij,rwqj->rwqi", covariance, projected)
+    misfit = np.einsum("rwqm,rwm,rwm->rwq", damped, seen, seen) - np.einsum("rwqi,rwqi->rwq", projected, found)
+    likely = 0.5 * (np.log(damped).sum(axis=-1) - np.log(determinant) - misfit)
+    shape = (len(q), -1)
+    wander, weights = (np.broadcast_to(one[:, None], likely.shape).reshape(shape) for one in (q, prior / len(walks)))
+    return found.reshape(*shape, 2), covariance.reshape(*shape, 2, 2), wander, weights, likely.reshape(shape)
 
 
 def _binned(values: Floats, noise: Floats, starts: npt.NDArray[np.intp], *, cut: bool) -> tuple[Floats, Floats]:
@@ -193,15 +201,10 @@ def _walk(d: Floats, fades: float) -> Floats:
 
 @dataclass(frozen=True)
 class Step:
-    """What lies between two sides; dims ``(roi)`` but for the significances.
+    """What lies between two sides.
 
     Parameters
     ----------
-    log_ratios, variances
-        Logarithm of the level before over the level after, half way through the gap, and its variance, that of the two
-        curves; NaN where a level is not above zero.
-    shared
-        What a kink anywhere in the gap, or growth that stops in a pause, may add to each of them, all at once.
     significance
         Of the step common to all ROIs half way, in standard deviations, with its sign.
     beyond_a_kink
@@ -210,9 +213,6 @@ class Step:
         Frames on each side of straight lines as precise as the curves.
     """
 
-    log_ratios: Floats
-    variances: Floats
-    shared: Floats
     significance: float
     beyond_a_kink: float
     frames: int
@@ -231,30 +231,12 @@ def step_between(before: Branch, after: Branch, steps: float, gap: float, *, tol
     tolerance
         How far (relative) ROIs may disagree beyond counting.
     """
-    paused = gap - steps > PAUSE
-    wide = steps if paused else gap
+    wide = steps if gap - steps > PAUSE else gap
     first, middle, last = (
         _common(*before.at(one * wide), *after.at(wide - one * wide), tolerance) for one in (0, 0.5, 1)
     )
     beyond = 0.0 if first * last <= 0 else float(np.sign(middle) * min(abs(first), abs(middle), abs(last)))
-    left, left_variance = before.at(wide / 2)
-    right, right_variance = after.at(wide / 2)
-    usable = (left > 0) & (right > 0)
-    left, right = np.where(usable, left, np.nan), np.where(usable, right, np.nan)
-    # where in the gap the slope changed, if it did, is not known
-    bend = wide * (before.slope / left + after.slope / right)
-    doubt = wide**2 * (before.covariance[:, 1, 1] / left**2 + after.covariance[:, 1, 1] / right**2)
-    shared = [np.sign(bend) * np.sqrt(np.maximum(bend**2 - doubt, 0.0) / 12)]
-    if paused:
-        shared.append((gap - wide) / 2 * (before.slope / left - after.slope / right) / np.sqrt(3))
-    return Step(
-        np.log(left / right),
-        left_variance / left**2 + right_variance / right**2,
-        np.stack(shared),
-        middle,
-        beyond,
-        min(before.frames, after.frames),
-    )
+    return Step(middle, beyond, min(before.frames, after.frames))
 
 
 def _common(left: Floats, left_variance: Floats, right: Floats, right_variance: Floats, tolerance: float) -> float:

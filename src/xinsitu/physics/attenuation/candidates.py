@@ -21,6 +21,7 @@ from .factors import FactorEstimate, Floats, common_factor, smooth_noise
 from .passages import glides
 from .reports import RejectedChange, box_evidence, exposure_evidence, pause_evidence, record_evidence
 from .transitions import FLICKERS, LONGEST, SHORT, Transition, is_level
+from .two_sides import ratio_across
 
 _TOO_SHORT = "one frame does not make a level"
 _TWO_DIFFER = "two frames that differ do not make a level"
@@ -45,8 +46,6 @@ _NEAREST, _EVEN, _OFF, _PART = 4, 0.003, 3.0, 0.1
 that part of the step."""
 _SCANNED = 0.2
 """Part of the frames in motion from which a motor is scanned, and one of its steps explains nothing."""
-_AGREE = 3.0
-"""Of their own errors by which ROIs may disagree, on top of the tolerance."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +89,12 @@ class Search:
             return self.rejected(before, after, estimate, float(significance), reason, frames)
 
         stands = min(significance, beyond) >= threshold  # whatever is known of the factor
-        if estimate is not None:
-            significance = min(significance, size * estimate.factor / (estimate.factor_errors * unrest))
+        judged = estimate
+        if stands and estimate is not None and not estimate.is_clear(threshold * unrest, self.tolerance):
+            # where growth begins near, a factor is less well known, and the step no more doubtful
+            judged = self.factor(counts, step, before, after, alike=False) or estimate
+        if judged is not None:
+            significance = min(significance, judged.significance / unrest)
         if step.unsteady:
             return refused(
                 f"the beam is too unsteady to tell, steps scatter {step.unrest:.2g} times more than by counting"
@@ -121,8 +124,8 @@ class Search:
             return refused(f"it takes {after - before - 1} frames, {ON_ITS_WAY}", range(before + 1, after))
         if estimate is None or unknown:
             return refused(_IN_THE_PAUSE if counts.gap(before, after) - (after - before) > PAUSE else _NO_FACTOR)
-        if not _is_common(estimate, self.tolerance):
-            return refused(_disagreement(estimate))
+        if judged is None or not any(one.is_common(self.tolerance) for one in (estimate, judged)):
+            return refused(estimate.disagreement)
         if self.bias is not None:
             estimate = self.bias.doubted(estimate, *_sides(counts, step, before, after))
         first, last = int(counts.positions[before]), int(counts.positions[after])
@@ -155,22 +158,20 @@ class Search:
         Each ROI for itself decides whether there is one; for the factor they tell together how smooth they are.
         """
         steps, gap = float(after - before), counts.gap(before, after)
-        between, together = (
-            step_between(
-                self._left(counts, step, before, alike=alike),
-                self._right(counts, step, after, alike=alike),
-                steps,
-                gap,
-                tolerance=self.tolerance,
-            )
-            for alike in (False, True)
-        )
+        sides = self._left(counts, step, before), self._right(counts, step, after)
+        between = step_between(*sides, steps, gap, tolerance=self.tolerance)
+        return between, self.factor(counts, step, before, after)
+
+    def factor(
+        self, counts: Counts, step: Transition, before: int, after: int, *, alike: bool = True
+    ) -> FactorEstimate | None:
+        """Estimate the factor of a step, with kinks near if ROIs are ``alike``; None without a level on both sides."""
+        sides = self._left(counts, step, before, alike=alike), self._right(counts, step, after, alike=alike)
+        ratio = ratio_across(*sides, float(after - before), counts.gap(before, after), ends=alike)
         try:
-            return between, common_factor(
-                together.log_ratios, together.variances, counts.rois, method="lines", shared=together.shared
-            )
+            return common_factor(ratio.log_ratios, ratio.variances, counts.rois, method="lines", shared=ratio.shared)
         except StitchError:
-            return between, None
+            return None
 
     @property
     def scanned(self) -> bool:
@@ -382,16 +383,3 @@ def _sides(counts: Counts, step: Transition, before: int, after: int) -> tuple[s
     first, last = max(step.start, before + 1 - NEAR), min(step.stop, after + NEAR) - 1
     at = counts.positions
     return slice(int(at[first]), int(at[before]) + 1), slice(int(at[after]), int(at[last]) + 1)
-
-
-def _is_common(estimate: FactorEstimate, tolerance: float) -> bool:
-    """Whether all ROIs step alike, within the tolerance and three of their errors."""
-    step = np.log(estimate.factor)
-    return all(
-        abs(np.log(factor) - step) <= _AGREE * errors / factor + tolerance for factor, errors in estimate.rois.values()
-    )
-
-
-def _disagreement(estimate: FactorEstimate) -> str:
-    told = ", ".join(f"{roi} {factor:.3g}" for roi, (factor, _) in estimate.rois.items())
-    return f"the ROIs step differently ({told})"

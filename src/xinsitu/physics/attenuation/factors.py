@@ -18,6 +18,8 @@ _SMOOTH = 9
 """Frames over which the variance of a level is averaged."""
 _DOUBT = 3.0
 """Robust scatter that is above 1 by so much, over the root of the number of frames, is more than counting."""
+_AGREE = 3.0
+"""Of their own errors by which ROIs may disagree, on top of the tolerance."""
 _LEAST_RELATIVE_ERROR = 1e-9
 """Keeps weights finite on noiseless series."""
 
@@ -47,6 +49,28 @@ class FactorEstimate:
     degrees_of_freedom: int
     spread: float
     method: str
+
+    @property
+    def significance(self) -> float:
+        """Logarithm of the factor over its error, without its sign."""
+        return float(abs(np.log(self.factor)) * self.factor / self.factor_errors)
+
+    def is_common(self, tolerance: float) -> bool:
+        """Whether all ROIs step alike, within the tolerance and three of their errors."""
+        step = np.log(self.factor)
+        return all(
+            abs(np.log(factor) - step) <= _AGREE * errors / factor + tolerance for factor, errors in self.rois.values()
+        )
+
+    def is_clear(self, threshold: float, tolerance: float) -> bool:
+        """Whether it is as significant as that, and common."""
+        return self.significance >= threshold and self.is_common(tolerance)
+
+    @property
+    def disagreement(self) -> str:
+        """What each ROI says."""
+        told = ", ".join(f"{roi} {factor:.3g}" for roi, (factor, _) in self.rois.items())
+        return f"the ROIs step differently ({told})"
 
     def evidence(self) -> dict[str, Any]:
         """Return the numbers for the file of changes."""

@@ -212,7 +212,7 @@ def _lasting(
             if min(first + 1 - start, stop - last) <= SHORT:
                 continue
             step = Transition(first, last, start, stop)
-            _, estimate = search.estimate(counts.around(step), step, first, last)
+            estimate = search.factor(counts.around(step), step, first, last, alike=False)
             if estimate is None:
                 continue
             left, doubt = abs(np.log(estimate.factor)), estimate.factor_errors / estimate.factor
@@ -304,7 +304,7 @@ def _recorded(search: Search, found: Sequence[AttenuationChange]) -> list[Attenu
 
 def _warn_unseen(search: Search, step: Transition, name: str, position: int, nominal: float) -> None:
     """Say where the log has a change that the intensities, well known as they are, do not show."""
-    _, estimate = search.estimate(search.counts.around(step), step, step.before, step.after)
+    estimate = search.factor(search.counts.around(step), step, step.before, step.after)
     if estimate is None:
         return
     size, doubt = abs(np.log(estimate.factor)), estimate.factor_errors / estimate.factor
