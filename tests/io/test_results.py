@@ -469,3 +469,18 @@ def test_frames_are_cut_into_chunks_of_whole_ones():
 def test_what_is_no_result_is_refused_as_such(tmp_path, wrong):
     with pytest.raises(SchemaError):
         loaded(wrong)
+
+
+def test_remarks_of_a_result_are_said_when_it_is_read(tmp_path):
+    series = xr.Dataset({"intensity": (("time", "roi"), np.ones((4, 1)))}, {"roi": ["WZ"], "remarks": "one\ntwo"})
+    path = write_results(series, tmp_path / "a.nc")
+    with pytest.warns(XinsituWarning) as caught:
+        read_results(path)
+    assert [str(one.message) for one in caught] == [f"{path}: one", f"{path}: two"]
+
+
+def test_names_in_a_recipe_are_written_as_they_are(tmp_path):
+    series = xr.Dataset({"intensity": (("time", "roi"), np.ones((4, 1)))}, {"roi": ["WZ"]})
+    path = write_results(series, tmp_path / "a.nc", recipe={"measurement": "Kühlen"})
+    with h5py.File(path) as file:
+        assert file.attrs["recipe"] == '{"measurement": "Kühlen"}'
