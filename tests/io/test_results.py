@@ -484,3 +484,10 @@ def test_names_in_a_recipe_are_written_as_they_are(tmp_path):
     path = write_results(series, tmp_path / "a.nc", recipe={"measurement": "Kühlen"})
     with h5py.File(path) as file:
         assert file.attrs["recipe"] == '{"measurement": "Kühlen"}'
+
+
+@pytest.mark.parametrize("value", [True, np.True_])
+def test_yes_and_no_are_numbers_in_a_file(value):
+    """HDF5 has no such type, and what h5py makes of it no other reader knows."""
+    found = storable(xr.Dataset(attrs={"done": value})).attrs["done"]
+    assert (found, type(found)) == (1, int)
