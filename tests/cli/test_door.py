@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -472,3 +473,19 @@ def test_a_scheduler_of_the_environment_that_is_empty_is_not_set(
 def test_no_message_is_longer_than_a_path(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     code = 1 if words[0] == "info" else 2
     assert len(sentence(capsys, *words, code=code)) < 1000
+
+
+@pytest.mark.parametrize(("name", "of"), [("OMP_NUM_THREADS", "numexpr"), ("MPLBACKEND", "matplotlib")])
+def test_a_library_that_is_set_to_what_it_cannot_do(name: str, of: str, named: Path) -> None:
+    """It was told as a fault of xinsitu."""
+    pytest.importorskip(of)
+    series = xi.measure(xi.open_measurement(named, time="frame"), ROIS).compute()
+    xi.write_results(series, named.parent / f"{of}.nc", overwrite=True)
+    words = ["plot", named.parent / f"{of}.nc", "-o", named.parent / f"{of}.png"]
+    env = {**os.environ, name: "nonsense"}
+    said = subprocess.run(
+        [sys.executable, "-m", "xinsitu", *words], env=env, capture_output=True, text=True, check=False
+    )
+    assert said.returncode == 1
+    assert f"{of} cannot work as it is set by {name}=nonsense" in said.stderr
+    assert "fault of xinsitu" not in said.stderr

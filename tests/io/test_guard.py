@@ -201,3 +201,26 @@ def test_what_xinsitu_wrote_is_replaced_where_that_is_asked_for(tmp_path, writer
     group = {"frames": None, "results": None, "tree": "time1"}[writer]
     with xr.open_dataset(tmp_path / "a.nc", engine="h5netcdf", group=group) as there:
         assert (there["image" if writer == "frames" else "intensity"] == 2).all()
+
+
+def test_two_frames_or_two_pages_are_a_measurement_and_one_picture_is_none(tmp_path):
+    for name in ("two", "pages", "one"):
+        (tmp_path / name).mkdir()
+    frame = np.zeros((4, 5), "int32")
+    tifffile.imwrite(tmp_path / "one" / "mask_1.tif", frame)
+    tifffile.imwrite(tmp_path / "pages" / "run_1.tif", np.stack([frame, frame]))
+    for number in (1, 2):
+        tifffile.imwrite(tmp_path / "two" / f"run_{number}.tif", frame)
+    assert frames_in(tmp_path / "one") is None
+    assert frames_in(tmp_path / "two") is not None
+    assert frames_in(tmp_path / "pages") is not None
+
+
+def test_a_result_with_a_second_name_is_replaced_where_frames_are_files(tmp_path):
+    """A hard link is looked for in folders of frames; a file of them is none."""
+    frames, path = tmp_path / "f" / "run_1.h5", tmp_path / "a.csv"
+    frames.parent.mkdir()
+    frames.write_bytes(b"frames")
+    path.write_text("before")
+    os.link(path, tmp_path / "backup.csv")
+    check_outputs([path], frames=[frames], overwrite=True)

@@ -44,8 +44,13 @@ def sentence(fault: Exception, about: object = None) -> str:
 
 _NO_ROOM = re.compile("failed to map segment|cannot allocate|out of memory", re.IGNORECASE)
 """What the loader of the system says of a library that there is no memory for."""
-_LIBRARIES = {"dask": "DASK_", "distributed": "DASK_", "numba": "NUMBA_"}
+_LIBRARIES = {
+    "dask": ("DASK_",), "distributed": ("DASK_",), "numba": ("NUMBA_",), "matplotlib": ("MPLBACKEND",),
+    "numexpr": ("NUMEXPR_", "OMP_"),
+}  # fmt: skip
 """Libraries that fail where their settings are none, and how variables that set them begin."""
+_CONFIGURED, _NAMED = ("dask", "distributed"), ("matplotlib", "numexpr")
+"""Those of them that files set as well, and those whose errors name what is wrong: many set them to what is right."""
 
 
 def _first_line(fault: Exception) -> str:
@@ -59,8 +64,9 @@ def _settings_of(fault: Exception) -> str | None:
     library = known[-1] if known else "xinsitu"
     if library == "xinsitu":
         return None
-    found = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith(_LIBRARIES[library])]
-    found += [] if library == "numba" else sorted(glob.glob(os.path.expanduser("~/.config/dask/*.y*ml")))
+    mine = [(name, value) for name, value in sorted(os.environ.items()) if name.startswith(_LIBRARIES[library])]
+    found = [f"{name}={value}" for name, value in mine if library not in _NAMED or f"'{value}'" in str(fault)]
+    found += [] if library not in _CONFIGURED else sorted(glob.glob(os.path.expanduser("~/.config/dask/*.y*ml")))
     return f"{library} cannot work as it is set by {', '.join(found)}" if found else None
 
 
