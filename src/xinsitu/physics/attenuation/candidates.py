@@ -160,7 +160,10 @@ class Search:
         steps, gap = float(after - before), counts.gap(before, after)
         sides = self._left(counts, step, before), self._right(counts, step, after)
         between = step_between(*sides, steps, gap, tolerance=self.tolerance)
-        return between, self.factor(counts, step, before, after)
+        # a curve with a kink may leave a weak side nothing at its end
+        return between, self.factor(counts, step, before, after) or self.factor(
+            counts, step, before, after, alike=False
+        )
 
     def factor(
         self, counts: Counts, step: Transition, before: int, after: int, *, alike: bool = True
