@@ -68,10 +68,10 @@ def sides(kink, noise, rng):
 
 
 def test_the_slope_of_one_side_tells_that_growth_went_on_in_the_other():
-    """Alone the frames behind look flat, and the factor was too small by four of its errors."""
+    """Without kinks the factor is off by up to seven of its errors, with a root mean square of 1.75."""
     rng, pulls = np.random.default_rng(5), []
     for _ in range(60):
-        ratio = ratio_across(*sides(5.0, 1.5, rng), 1.0, 1.0)
+        ratio = ratio_across(*sides(3.0, 1.5, rng), 1.0, 1.0)
         error = np.sqrt(ratio.variances + (ratio.shared**2).sum(axis=0))
         pulls.append(float((ratio.log_ratios[0] - np.log(8)) / error[0]))
     assert np.abs(pulls).max() < 4
