@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -108,7 +109,18 @@ def test_what_another_explorer_keeps_is_not_offered_while_it_runs(opened: Explor
         assert its.exists()
         assert unsaved.latest(opened.source) == path
         other.kill()
+        os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)  # nobody has waited for it: its number is still there
+        assert unsaved.latest(opened.source) == its
     assert unsaved.latest(opened.source) == its
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="nothing tells when a process began here")
+def test_what_was_kept_before_the_machine_started_anew_is_offered_whoever_has_the_number_now(opened: Explorer, state):
+    path = unsaved.new_place(opened.source)
+    stem, made, where, _ = path.stem.split("-")
+    old = path.with_name(f"{stem}-{int(made) - 10**18}-{where}-{os.getppid()}.json")
+    unsaved.keep(old, "{}")
+    assert unsaved.latest(opened.source) == old
 
 
 def test_what_a_full_disc_did_not_take_is_kept_once_there_is_room(opened: Explorer, state, monkeypatch):

@@ -353,6 +353,17 @@ def test_parts_of_the_dead_are_cleared_and_no_others(tmp_path):
     assert set(os.listdir(tmp_path)) == {*kept, "b.txt"}
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="nothing tells the state of a process here")
+def test_who_has_ended_is_not_alive_though_nobody_has_waited_for_it():
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    assert disk.is_alive(process.pid)
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # looks, and leaves it to be waited for
+    os.kill(process.pid, 0)  # its number is still there
+    assert not disk.is_alive(process.pid)
+    process.communicate()
+
+
 @pytest.mark.parametrize("fault", [KeyboardInterrupt, OSError])
 def test_a_store_that_cannot_be_replaced_keeps_its_name(tmp_path, monkeypatch, fault):
     path, part = store(tmp_path / "a.zarr", "first"), store(tmp_path / "part", "second")

@@ -6,6 +6,7 @@ that appends to an HDF5 file.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 
@@ -109,6 +110,21 @@ def test_what_is_read_while_others_write_was_written(tmp_path, writer, policy):
     assert seen > FRAMES
     whole = xi.open_measurement(tmp_path, tz="UTC")
     np.testing.assert_array_equal(whole.image, [pixels(number) for number in range(FRAMES)])
+
+
+@pytest.mark.parametrize("part", [0.04, 0.3, 0.75])
+def test_the_only_frame_there_is_waits_for_its_end(tmp_path, part):
+    whole, path = content(0), tmp_path / "run_0000.tif"
+    with open(path, "wb", buffering=0) as file:
+        file.truncate(len(whole))
+        file.write(whole[: int(part * len(whole))])
+    if os.stat(path).st_blocks * 512 >= len(whole):
+        pytest.skip("this disc has no holes")
+    for policy in ("raise", "skip", "nan"):
+        with pytest.raises(XinsituError, match=r"run_0000\.tif: still being written"):
+            xi.open_measurement(tmp_path, tz="UTC", on_error=policy)
+    path.write_bytes(whole)
+    np.testing.assert_array_equal(xi.open_measurement(tmp_path, tz="UTC").image, [pixels(0)])
 
 
 @pytest.mark.filterwarnings("ignore::xinsitu.errors.XinsituWarning")

@@ -215,7 +215,7 @@ def here() -> str:
 
 
 def is_alive(process: int) -> bool:
-    """Whether a process of this machine runs."""
+    """Whether a process of this machine runs; one that has ended, and for which nobody has waited yet, does not."""
     if os.name != "posix":
         return True
     try:
@@ -224,7 +224,26 @@ def is_alive(process: int) -> bool:
         return False
     except PermissionError:
         pass
-    return True
+    told = _told_of(process)
+    return not told or told[0] not in (b"Z", b"X")
+
+
+def began(process: int) -> float:
+    """UNIX time, to a second or two, when a process began: another one had its number before. 0 where nobody tells."""
+    told = _told_of(process)
+    try:
+        booted = re.search(rb"^btime (\d+)", Path("/proc/stat").read_bytes(), re.MULTILINE)
+        return int(booted[1]) + int(told[19]) / os.sysconf("SC_CLK_TCK") if booted else 0.0
+    except (OSError, IndexError, ValueError):
+        return 0.0
+
+
+def _told_of(process: int) -> list[bytes]:
+    """Return what Linux tells of a process behind its name; nothing on other systems."""
+    try:
+        return Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return []
 
 
 def claimed(part: Path, path: Path, *, overwrite: bool) -> None:

@@ -131,17 +131,20 @@ def _mark_pending(start: str, files: Sequence[FrameName], found: list[Found]) ->
     """Tell frames that are still being written from those that were cut.
 
     Such a frame is cut, or only a hole on the disc, was changed a moment ago, and no frame with a higher number was.
-    (Frames with higher numbers may be there: left by an older, longer series.)
+    (Frames with higher numbers may be there: left by an older, longer series.) So is the only frame there is, if it
+    ends in a hole: there are no others to tell whether it was filled.
     """
-    if not any(_is_cut(one) for one in found) and not _empty(found):
+    waits = _empty(found) or (hollow(found) if len(found) == 1 else [])
+    if not any(_is_cut(one) for one in found) and not waits:
         return
     now = time.time()
     for index in reversed(range(len(found))):
         one = found[index]
         if abs(now - _changed(one)) > WRITING:
             continue
-        if isinstance(one, FrameHeader) and one.hollow == ALL:
-            said = "still being written (no pixel of it is on the disc yet); open it again in a moment"
+        if isinstance(one, FrameHeader) and index in waits:
+            part = "no pixel of it is" if one.hollow == ALL else "its end is not"
+            said = f"still being written ({part} on the disc yet); open it again in a moment"
             found[index] = FrameFault(start + files[index].name, said, FrameStatus.PENDING)
         elif isinstance(one, FrameFault) and _is_cut(one):
             found[index] = pending(one)

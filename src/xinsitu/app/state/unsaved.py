@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xinsitu.app.data.source import Source
-from xinsitu.io.disk import here, is_alive, write_whole
+from xinsitu.io.disk import began, here, is_alive, write_whole
 
 if TYPE_CHECKING:
     from .model import ExplorerModel
@@ -49,13 +49,18 @@ def new_place(source: Source) -> Path:
     return folder() / f"{_stem(source)}-{time.time_ns()}-{here()}-{os.getpid()}.json"
 
 
-_WHOSE = re.compile(r".*-\d+-([0-9a-f]{8})-(\d+)\.json")
+_WHOSE = re.compile(r".*-(?P<made>\d+)-(?P<where>[0-9a-f]{8})-(?P<process>\d+)\.json")
+_SECONDS = 5.0
+"""By which clocks of the system may differ on when a process began."""
 
 
 def _is_in_use(path: Path) -> bool:
     """Whether another explorer of this machine, which runs, keeps it: two would write over each other."""
     whose = _WHOSE.fullmatch(path.name)
-    return whose is not None and whose[1] == here() and int(whose[2]) != os.getpid() and is_alive(int(whose[2]))
+    if whose is None or whose["where"] != here() or int(whose["process"]) == os.getpid():
+        return False
+    process, made = int(whose["process"]), int(whose["made"]) / 1e9
+    return is_alive(process) and began(process) < made + _SECONDS  # since a restart its number may be another's
 
 
 def keep(path: Path, text: str) -> None:
