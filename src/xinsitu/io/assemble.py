@@ -21,7 +21,7 @@ from xinsitu.schema import (
     TIME_ENCODING,
     UNKNOWN_ZONE,
     FrameStatus,
-    describe,
+    attributes_of,
     time_from_microseconds,
 )
 from xinsitu.variables import Counted
@@ -59,7 +59,7 @@ def assemble(folder: str, gathered: Gathered, clock: Clock, chosen: Chosen) -> x
     for name in ("image", *dataset.coords):
         long_name = {"y": instrument.y_name, "x": instrument.x_name}.get(str(name))
         if name != "time":
-            dataset[name] = describe(dataset[name], str(name), long_name=long_name)
+            dataset[name].attrs = attributes_of(str(name), long_name=long_name)
     dataset["image"].attrs.update(gathered.image_attributes)
     dataset = dataset.assign_coords(header_columns(gathered.headers))
     dataset["time"].attrs = {"long_name": "time", "standard_name": "time"}

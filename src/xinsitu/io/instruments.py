@@ -8,6 +8,7 @@ frames of its instrument are recognised; which table is taken for frames is deci
 from __future__ import annotations
 
 import fnmatch
+import functools
 import os
 import re
 from collections.abc import Mapping
@@ -295,11 +296,10 @@ def _rules(name: str, blocks: object) -> tuple[Rule, ...]:
     if not isinstance(blocks, list):
         raise DocumentError(wrong)
     for block in blocks:
-        if not isinstance(block, dict) or not block or set(block) - set(known):
+        lists = list(block.values()) if isinstance(block, dict) else []
+        if not lists or set(block) - set(known) or not all(isinstance(values, list) and values for values in lists):
             raise DocumentError(wrong)
-        if not all(isinstance(values, list) and values for values in block.values()):
-            raise DocumentError(wrong)
-        if not all(isinstance(value, str) and value for values in block.values() for value in values):
+        if not all(isinstance(value, str) and value for values in lists for value in values):
             raise DocumentError(wrong)
     return tuple(Rule(**{line: tuple(values) for line, values in block.items()}) for block in blocks)
 
@@ -342,9 +342,8 @@ def instrument_names() -> list[str]:
     True
     """
     shipped = [entry.name for entry in resources.files("xinsitu").joinpath("instruments").iterdir()]
-    folder = user_folder()
     try:
-        own = os.listdir(folder)
+        own = os.listdir(user_folder())
     except OSError:  # most have none, and some may not look into their home
         own = []
     return sorted({name.removesuffix(".toml") for name in shipped + own if name.endswith(".toml")})
@@ -391,6 +390,7 @@ def _read(path: Path) -> str:
         raise DocumentError(f"{path}: the instrument's table cannot be read ({error})") from None
 
 
+@functools.lru_cache(maxsize=64)  # every opening asks all tables
 def _parse(name: str, text: str, source: str) -> Instrument:
     try:
         return Instrument.from_dict(name, toml_of(text))
