@@ -6,6 +6,7 @@ From the folder of the project, at the lowest priority::
     nice -n 19 python -m tests.fuzz.long_runs --fuzz 10000000 walk stamps   # needs atheris
     nice -n 19 python -m tests.fuzz.long_runs --follow 40                   # minutes
     nice -n 19 python -m tests.fuzz.long_runs --kills 200
+    nice -n 19 python -m tests.fuzz.long_runs --folders 10000 --seed 1
 
 What must not be is written to ``found/`` below the working folder, one file each, and ends with exit code 1.
 """
@@ -75,6 +76,22 @@ def fuzz(runs: int, names: list[str]) -> int:
     return status
 
 
+def folders(count: int, number: int) -> int:
+    """R4: so many folders that live, by chance alone, a hundred at a time; what fails is shrunk and printed."""
+    from hypothesis import HealthCheck, Phase, seed, settings
+    from hypothesis.stateful import run_state_machine_as_test
+    from tests.io.test_folder_machine import Folder
+
+    phases = (Phase.generate, Phase.shrink)
+    chosen = settings(Folder.TestCase.settings, max_examples=100, phases=phases, database=None)
+    chosen = settings(chosen, suppress_health_check=list(HealthCheck))
+    begin = time.monotonic()
+    for hundred in range(-(-count // 100)):
+        run_state_machine_as_test(seed(1000 * number + hundred)(type("Some", (Folder,), {})), settings=chosen)
+        told(f"{100 * (hundred + 1)} folders, seed {number}, {time.monotonic() - begin:.0f} s: none wrong")
+    return 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mutants", type=int, metavar="N", help="structured mutants of whole frames")
@@ -82,6 +99,7 @@ def main() -> int:
     parser.add_argument("--fuzz", type=int, metavar="N", help="executions of each parser that is named, or of all")
     parser.add_argument("--follow", type=float, metavar="MINUTES", help="a folder that grows, followed")
     parser.add_argument("--kills", type=int, metavar="N", help="of a writer; and half as many races of two")
+    parser.add_argument("--folders", type=int, metavar="N", help="that live, of fifteen steps each")
     parser.add_argument("names", nargs="*", help="parsers of tests/fuzz/in_memory.py")
     told_of = parser.parse_args()
     print(f"Python {platform.python_version()}, {platform.platform()}, {os.cpu_count()} cores")
@@ -94,6 +112,8 @@ def main() -> int:
         from tests.fuzz.kills import kills, races
 
         status |= kills(told_of.kills, told) | races(told_of.kills // 2, told)
+    if told_of.folders:
+        status |= folders(told_of.folders, told_of.seed)
     if told_of.follow:
         from tests.fuzz.soak import soak
 

@@ -27,14 +27,31 @@ from pathlib import Path
 SOURCE = Path(__file__).parents[2] / "src"
 TESTS = {
     "physics/corrections/framewise.py": [
+        "physics/corrections/test_framewise.py",
         "physics/corrections/test_correction.py",
+        "physics/corrections/test_images.py",
         "physics/reduction/test_median_bias.py",
         "physics/test_blocks.py",
         "test_variables.py",
     ],
-    "physics/corrections/apply.py": ["physics/corrections/test_correction.py"],
-    "physics/reduction/quantities.py": ["physics/reduction/test_series.py", "physics/reduction/test_uncertainties.py"],
+    "physics/corrections/apply.py": [
+        "physics/corrections/test_correction.py",
+        "physics/corrections/test_framewise.py",
+        "physics/corrections/test_images.py",
+    ],
+    "physics/reduction/quantities.py": [
+        "physics/reduction/test_numbers_by_hand.py",
+        "physics/reduction/test_series.py",
+        "physics/reduction/test_uncertainties.py",
+        "physics/reduction/test_flags.py",
+        "physics/reduction/test_further_quantities.py",
+        "physics/reduction/test_maximum_errors.py",
+        "physics/reduction/test_contradicted_backgrounds.py",
+        "physics/reduction/test_shared_errors.py",
+        "physics/reduction/test_median_bias.py",
+    ],
     "physics/attenuation/factors.py": [
+        "physics/attenuation/test_factor_estimates.py",
         "physics/attenuation/test_scaling.py",
         "physics/attenuation/test_overlap.py",
         "physics/attenuation/test_levels.py",
@@ -49,6 +66,7 @@ TESTS = {
     "io/disk.py": ["io/test_disk.py", "io/test_results.py", "stories/test_no_mount.py"],
     "io/guard.py": ["io/test_guard.py", "recipe/test_steps.py", "io/test_odd_folders.py"],
     "io/results.py": ["io/test_results.py", "io/test_reopening.py"],
+    "io/faults.py": ["io/test_fault_signs.py", "io/test_pending.py", "io/test_faults.py"],
     "io/times.py": ["io/test_times.py", "io/test_time_axis.py", "test_clock.py"],
     "io/log_join.py": ["io/test_log_join.py", "io/test_log_files.py"],
     "io/formats/stack.py": ["io/formats/test_stack.py", "io/test_backend.py"],

@@ -511,3 +511,71 @@ def test_a_clock_that_is_wrong_all_the_time_hides_no_point(tmp_path):
     data = open_measurement(tmp_path, tz="UTC", instrument="spring8-bl11xu")
     assert data.monitor.values.tolist() == [100 + k for k in range(9)]
     assert "7200 s earlier" in data.attrs["log_join"]
+
+
+START = 1_401_296_400_000_000
+
+
+def keys_of(seconds, **more):
+    """Frames of one scan at these seconds."""
+    names, number = [f"run_{n:04d}.tif" for n in range(len(seconds))], np.arange(len(seconds))
+    utc = START + (np.array(seconds) * 1e6).astype("int64")
+    return FrameKeys(names, np.ones(len(seconds), dtype="int64"), number, utc, "UTC", **more)
+
+
+def joined_with(tmp_path, rows, keys):
+    (tmp_path / "ring.csv").write_text(
+        "epoch,current\n" + "".join(f"{START / 1e6 + at:.3f},{value}\n" for at, value in rows)
+    )
+    found, said = join_logs([str(tmp_path / "ring.csv")], keys, load_instrument("generic"))
+    return found["current"].values, said
+
+
+@pytest.mark.parametrize(("apart", "said"), [(59, ""), (60, "60 s later"), (-60, "60 s earlier"), (-59, "")])
+def test_clocks_that_are_a_minute_apart_are_said_to_be(tmp_path, apart, said):
+    found, text = joined_with(tmp_path, [(apart + n, n) for n in range(5)], keys_of(range(5)))
+    assert found.tolist() == [0, 1, 2, 3, 4]
+    assert text == "ring.csv: by point" + (f"; the points are {said} than the frames" if said else "")
+
+
+def test_the_nearest_point_is_taken_within_one_and_a_half_steps_of_the_log(tmp_path):
+    """Points at 0, 4 and 8 s; 6 s are a step and a half. Between two, the one behind is as near as that before."""
+    found, _ = joined_with(tmp_path, [(0, 10), (4, 11), (8, 12)], keys_of([-6.0, -1.0, 1.9, 2.0, 5.9, 7.0, 14.0, 14.1]))
+    np.testing.assert_array_equal(found, [10, 10, 10, 11, 11, 12, 12, np.nan])
+    found, _ = joined_with(tmp_path, [(0, 10), (4, 11), (8, 12)], keys_of([-1.5, -1.4, 2.6, 9.5], tolerance=1.5))
+    np.testing.assert_array_equal(found, [10, 10, 11, 12])
+    found, _ = joined_with(tmp_path, [(0, 10), (4, 11), (8, 12)], keys_of([-1.6, 1.6, 8.0, 9.6], tolerance=1.5))
+    np.testing.assert_array_equal(found, [np.nan, np.nan, 12, np.nan])
+
+
+def test_points_of_a_quick_log_are_joined_within_a_second_and_a_half(tmp_path):
+    found, _ = joined_with(tmp_path, [(n / 10, n) for n in range(5)], keys_of([0.0, 0.4, 1.9, 1.91]))
+    np.testing.assert_array_equal(found, [0, 4, 4, np.nan])
+
+
+def test_two_scans_of_a_log_and_names_without_one(tmp_path):
+    """Names without a number of a scan count as scan 1; where the times say scan 2, the points are those of scan 2."""
+    text = "#F m\n#E 1401296400\n" + "".join(
+        f"\n#S {scan} timescan\n#N 2\n#L Epoch  Monitor\n" + "".join(f"{at + n} {value + n}\n" for n in range(4))
+        for scan, at, value in ((1, -3000, 100), (2, 0, 200))
+    )
+    (tmp_path / "m.log").write_text(text)
+    table = load_instrument("generic")
+    found, said = join_logs([str(tmp_path / "m.log")], keys_of(range(4)), table)
+    assert found["Monitor"].values.tolist() == [200, 201, 202, 203]
+    assert said == "m.log: by time"
+    nowhere = replace(keys_of(range(4)), microseconds=None)
+    found, said = join_logs([str(tmp_path / "m.log")], nowhere, table)
+    assert found["Monitor"].values.tolist() == [100, 101, 102, 103]
+    assert said == "m.log: by point"
+
+
+def test_numbers_that_are_missing_among_the_frames_are_points_that_are_left_out(tmp_path):
+    (tmp_path / "m.csv").write_text("current,note\n" + "".join(f"{300 + n},a\n" for n in range(6)))
+    number = np.array([10, 11, 14, 15])
+    keys = FrameKeys([f"run_{n}.tif" for n in number], np.ones(4, dtype="int64"), number, None, "UTC")
+    found, _ = join_logs([str(tmp_path / "m.csv")], keys, load_instrument("generic"))
+    assert found["current"].values.tolist() == [300, 301, 304, 305]
+    four = replace(keys, frame=np.array([0, 7, 8, 9]))
+    with pytest.raises(DocumentError, match="no scan of the log"):
+        join_logs([str(tmp_path / "m.csv")], four, load_instrument("generic"))

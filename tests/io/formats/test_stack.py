@@ -13,7 +13,7 @@ import xarray as xr
 import xarray.testing.strategies as xrst
 from hypothesis import given
 from hypothesis import strategies as st
-from xarray.core.indexing import BasicIndexer, OuterIndexer
+from xarray.core.indexing import BasicIndexer, OuterIndexer, VectorizedIndexer
 
 from tests.helpers.camserver import ramp, write_frames
 from xinsitu.errors import FrameChanged, FrameError, XinsituWarning
@@ -263,3 +263,70 @@ def test_chunks_are_whole_frames_of_16_to_32_mib():
         count = frame_stack.FrameStack.chunk_frames(shape, np.dtype(dtype))
         size = count * shape[0] * shape[1] * np.dtype(dtype).itemsize
         assert 16 * 2**20 <= size <= 32 * 2**20
+
+
+def lying(stack, key):
+    """Pixels where they are said to lie in their files; None where nothing is said."""
+    files = LazyFrames(stack).in_files(OuterIndexer(key))
+    if files is None:
+        return None
+    found = np.empty(files.shape, files.dtype)
+    left = frame_stack.read_rows(files, found)
+    if left.any():
+        pytest.skip("no compiled kernel")
+    return found
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        (slice(None), slice(None), slice(None)),
+        (slice(1, 6, 2), slice(5, 8), slice(2, 6)),
+        (slice(None, None, -1), slice(12, 13), slice(0, 17)),
+        (np.array([6, 0, 0, 3]), np.array([2, 3, 4]), np.array([0, 1, 5, 9, 10, 16])),
+        (np.array([-1]), slice(0, 1), np.array([-17, -1])),
+    ],
+    ids=str,
+)
+def test_plain_pixels_lie_where_they_are_said_to(stack, key):
+    lazy, truth = stack
+    np.testing.assert_array_equal(lying(lazy, key), truth[key[0]][:, key[1]][:, :, key[2]])
+
+
+def test_of_what_is_not_read_as_it_lies_nothing_is_said(stack, tmp_path):
+    lazy, truth = stack
+    whole = (slice(None), slice(None), slice(None))
+    gaps = (slice(None), np.array([0, 2]), slice(None))
+    for key in (
+        gaps,
+        (slice(None), slice(5, 1, -1), slice(None)),
+        (slice(0, 0), *whole[1:]),
+        (*whole[:2], slice(3, 3)),
+    ):
+        assert lying(lazy, key) is None
+    some = VectorizedIndexer((np.array([0, 1]), np.array([0, 1]), np.array([0, 1])))
+    assert LazyFrames(lazy).in_files(some) is None
+    others = {"big": {"byteorder": ">"}, "packed": {"compression": "zlib"}, "float": {}}
+    for name, options in others.items():
+        (tmp_path / name).mkdir()
+        for number, pixels in enumerate(truth[:2]):
+            pixels = pixels.astype("float32") if name == "float" else pixels
+            tifffile.imwrite(tmp_path / name / f"a_{number}.tif", pixels, metadata=None, **options)
+        assert lying(stack_of(tmp_path / name), whole) is None
+    write_frames(tmp_path / "nan", 2)
+    assert lying(stack_of(tmp_path / "nan", on_error="nan"), whole) is None
+
+
+@pytest.mark.parametrize("number", [0, np.int64(0)])
+@pytest.mark.parametrize("at", [2, np.int64(2), np.array(2), np.array(-5)], ids=repr)
+def test_a_single_number_takes_its_axis_away(stack, at, number):
+    lazy, truth = stack
+    found = LazyFrames(lazy)[OuterIndexer((at, slice(3, 5), number))]
+    np.testing.assert_array_equal(found, truth[2, 3:5, 0])
+
+
+@pytest.mark.parametrize(("dtype", "per_chunk"), [("i4", 66), ("u2", 133)])
+def test_chunks_that_are_preferred_are_of_whole_frames_and_no_more_than_there_are(stack, dtype, per_chunk):
+    lazy, _ = stack
+    assert lazy.preferred_chunks == {"time": 7, "y": 13, "x": 17}
+    assert frame_stack.FrameStack.chunk_frames((195, 487), np.dtype(dtype)) == per_chunk

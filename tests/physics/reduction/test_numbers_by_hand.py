@@ -1,0 +1,192 @@
+"""Numbers that ROIs are judged by, each from the pixels by hand: errors, significance, what is shared, flags."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import xinsitu as xi
+from xinsitu.physics.reduction.packed_numbers import Numbers
+from xinsitu.physics.reduction.quantities import EMPTY, LOW_COUNTS, measure_block
+from xinsitu.physics.reduction.roi_plan import fitted
+from xinsitu.schema import Quality
+from xinsitu.values import Key, KeyFrame
+
+PEAK = xi.Roi("peak", y=(5, 14), x=(4, 15), background=("ground",))
+GROUND = xi.Roi("ground", y=(20, 27), x=(3, 15))
+EDGE = xi.Roi("peak", y=(5, 14), x=(4, 15), background="edge")
+
+
+def counts(seed=0, level=4.0, height=30.0, n=3, dtype="int32"):
+    """A spot off the middle of its ROI, and a ground."""
+    y, x = np.arange(30)[:, None], np.arange(24)
+    truth = level + height * np.exp(-((y - 8.3) ** 2 + (x - 10.9) ** 2) / 4)
+    pixels = np.random.default_rng(seed).poisson(np.broadcast_to(truth, (n, 30, 24))).astype(dtype)
+    return xr.DataArray(pixels, dims=("time", "y", "x"), attrs={"units": "counts"})
+
+
+def numbers(image, rois, correction=None):
+    """What blocks give, by name, of the first ROI."""
+    told = fitted(image, xi.RoiSet(rois), correction)
+    packed = Numbers(measure_block(told.image.values, told.per_frame, plan=told.plan), told.plan.columns)
+    return {name: packed[name][:, 0] for name in told.plan.columns.names}
+
+
+def of(image, roi):
+    return image.values[:, slice(*roi.y), slice(*roi.x)].astype(float)
+
+
+def test_a_roi_above_others():
+    image = counts()
+    found = numbers(image, [PEAK, GROUND])
+    own, ground = of(image, PEAK), of(image, GROUND)
+    share = own[0].size / ground[0].size
+    total, below = own.sum(axis=(1, 2)), ground.sum(axis=(1, 2))
+    net, errors = total - share * below, np.sqrt(total + share**2 * below)
+    wanted = {
+        "intensity": net, "intensity_errors": errors,
+        "background": share * below, "background_errors": share * np.sqrt(below), "significance": net / errors,
+        "counted": total / 99, "n_valid": np.full(3, 99), "n_saturated": np.full(3, -1), "frame_variance": np.zeros(3),
+        "level_variance": np.zeros(3), "flat_variance": np.full(3, np.nan),
+    }  # fmt: skip
+    for name, values in wanted.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-12, atol=1e-12, err_msg=name)
+    mean = numbers(image, [xi.Roi("peak", PEAK.y, PEAK.x, background=("ground",), measure=("mean",)), GROUND])
+    np.testing.assert_allclose(mean["mean"], net / 99, rtol=1e-12)
+    np.testing.assert_allclose(mean["mean_errors"], errors / 99, rtol=1e-12)
+    highest = np.sort(own.reshape(3, -1), axis=1)
+    top, second = highest[:, -1], highest[:, -2]
+    np.testing.assert_allclose(found["maximum_errors"], np.sqrt(top), rtol=1e-12)
+    np.testing.assert_allclose(found["top_clear"], (top - second) / np.sqrt(top + second), rtol=1e-12)
+    assert (found["quality"].astype(int) & ~int(Quality.ERRORS_DOUBTFUL) == 0).all()
+
+
+@pytest.mark.parametrize("axis", ["y", "x"])
+@pytest.mark.parametrize("background", ["rois", "edge"])
+def test_errors_of_a_centre_are_those_of_its_pixels_one_by_one(axis, background):
+    """Each pixel moves the centre by its place, less what it adds to the ground under all; the edge is even."""
+    image = counts() * 0 + 20
+    image[:, 7:10, 11:14] += 60
+    image[1, 8, 12] += 200
+    found = numbers(image, [PEAK, GROUND] if background == "rois" else [EDGE])
+    own, ground = of(image, PEAK), of(image, GROUND)
+    edge = np.ones((9, 11), bool)
+    edge[1:-1, 1:-1] = False
+    places = np.arange(5, 14)[:, None] if axis == "y" else np.arange(4, 15)
+    for n in range(len(image)):
+        away = np.broadcast_to(places - found[f"com_{axis}"][n], (9, 11))
+        if background == "edge":
+            weights = away - edge * away.sum() / edge.sum()
+            net, variance = own[n].sum() - own[n][edge].mean() * 99, (weights**2 * own[n]).sum()
+        else:
+            net = own[n].sum() - ground[n].mean() * 99
+            variance = (away**2 * own[n]).sum() + (away.sum() / ground[n].size) ** 2 * ground[n].sum()
+        assert found[f"com_{axis}_errors"][n] == pytest.approx(np.sqrt(variance) / net, rel=1e-9)
+
+
+def test_the_edge_of_a_roi_counts_in_both():
+    """Of what lies on the edge only what is beyond its own part of the ground is new: ``V + A^2 v - 2 A / A_e V_e``."""
+    image = counts(level=20.0)
+    found, own = numbers(image, [EDGE]), of(image, EDGE)
+    edge = np.ones((9, 11), bool)
+    edge[1:-1, 1:-1] = False
+    share = np.where(edge, 1 - 99 / edge.sum(), 1.0)
+    np.testing.assert_allclose(found["intensity"], (share * own).sum(axis=(1, 2)), rtol=1e-12)
+    np.testing.assert_allclose(found["intensity_errors"] ** 2, (share**2 * own).sum(axis=(1, 2)), rtol=1e-12)
+    below = own[:, edge].sum(axis=1) * 99 / edge.sum()
+    np.testing.assert_allclose(found["background"], below, rtol=1e-12)
+    np.testing.assert_allclose(found["background_errors"], np.sqrt(below * 99 / edge.sum()), rtol=1e-12)
+
+
+def test_a_background_of_frames_that_is_subtracted_is_shared_by_all_pixels():
+    """Until a ROI has one of its own, which takes it out again."""
+    image = counts()
+    region = xi.Background(y=(20, 30), x=(0, 20), mode="subtract")
+    level = image.values[:, 20:30, 0:20].astype(float)
+    bare = xi.Roi("peak", PEAK.y, PEAK.x)
+    found = numbers(image, [bare], xi.Correction(background=region))
+    total, size = of(image, bare).sum(axis=(1, 2)), level[0].size
+    np.testing.assert_allclose(found["intensity"], total - 99 * level.mean(axis=(1, 2)), rtol=1e-5)
+    variance = total + 99**2 * level.sum(axis=(1, 2)) / size**2
+    np.testing.assert_allclose(found["intensity_errors"] ** 2, variance, rtol=1e-5)
+    np.testing.assert_allclose(found["level_variance"], level.sum(axis=(1, 2)) / size**2, rtol=1e-12)
+    np.testing.assert_allclose(found["frame_level_counts"], level.sum(axis=(1, 2)), rtol=1e-12)
+    assert np.isnan(found["maximum_errors"]).all()
+    own = numbers(image, [PEAK, xi.Roi("ground", (0, 4), (0, 24))], xi.Correction(background=region))
+    plain = numbers(image, [PEAK, xi.Roi("ground", (0, 4), (0, 24))])
+    np.testing.assert_allclose(own["intensity"], plain["intensity"], rtol=1e-4)
+    np.testing.assert_allclose(own["intensity_errors"], plain["intensity_errors"], rtol=1e-4)
+
+
+def test_a_background_of_frames_that_divides_makes_them_brighter_and_less_sure_together():
+    image = counts()
+    region = xi.Background(y=(20, 30), x=(0, 20), mode="divide")
+    level = image.values[:, 20:30, 0:20].astype(float)
+    bare = xi.Roi("peak", PEAK.y, PEAK.x)
+    found = numbers(image, [bare], xi.Correction(background=region))
+    total, mean = of(image, bare).sum(axis=(1, 2)), level.mean(axis=(1, 2))
+    np.testing.assert_allclose(found["intensity"], total / mean, rtol=1e-5)
+    relative = 1 / total + 1 / level.sum(axis=(1, 2))
+    np.testing.assert_allclose(found["intensity_errors"], total / mean * np.sqrt(relative), rtol=1e-4)
+    np.testing.assert_allclose(found["frame_variance"], 1 / level.sum(axis=(1, 2)), rtol=1e-5)
+    dark = image.copy()
+    dark[1, 20:30, 0:20] = 0
+    flags = numbers(dark, [bare], xi.Correction(background=region))["quality"].astype(int)
+    assert [bool(flag & Quality.ZERO_BACKGROUND) for flag in flags] == [False, True, False]
+    subtracted = xi.Correction(background=xi.Background(region.y, region.x, mode="subtract"))
+    assert not (numbers(dark, [bare], subtracted)["quality"].astype(int) & Quality.ZERO_BACKGROUND).any()
+
+
+@pytest.mark.parametrize(("height", "sign"), [(7, np.inf), (0, -np.inf)])
+def test_an_intensity_without_any_error_is_infinitely_sure(height, sign):
+    """Pixels that are no counts; nothing at all is as surely not there."""
+    image = counts().astype(float) * 0 + height
+    found = numbers(image.assign_attrs(units="1"), [xi.Roi("peak", PEAK.y, PEAK.x)])
+    assert (found["significance"] == sign).all()
+    assert (found["n_saturated"] == -1).all()
+    assert np.isnan(found["maximum_errors"]).all()
+
+
+def test_masked_pixels_are_left_out_and_said():
+    image = counts()
+    image[1, 7, 8] = -1
+    found = numbers(image, [xi.Roi("peak", PEAK.y, PEAK.x)])
+    assert found["n_valid"].tolist() == [99, 98, 99]
+    assert [bool(int(flag) & Quality.MASKED_PIXELS) for flag in found["quality"]] == [False, True, False]
+    pixels = of(image, PEAK)[1]
+    assert found["intensity"][1] == pixels[pixels >= 0].sum()
+    mean = numbers(image, [xi.Roi("peak", PEAK.y, PEAK.x, measure=("mean",))])["mean"]
+    assert mean[1] == pytest.approx(pixels[pixels >= 0].mean())
+
+
+@pytest.mark.parametrize("cutoff", [None, 30])
+def test_full_pixels_are_counted_where_it_is_known_what_is_full(cutoff):
+    image = counts(height=5.0)
+    image[2, 8:10, 8] = 30
+    found = numbers(image if cutoff is None else image.assign_attrs(count_cutoff=cutoff), [PEAK, GROUND])
+    assert found["n_saturated"].tolist() == ([-1, -1, -1] if cutoff is None else [0, 0, 2])
+    flags = [bool(int(flag) & Quality.SATURATED) for flag in found["quality"]]
+    assert flags == [False, False, cutoff is not None]
+
+
+@pytest.mark.parametrize(("level", "doubtful"), [(0.75 * EMPTY, True), (1.6 * EMPTY, False)])
+def test_behind_a_median_an_empty_edge_has_doubtful_errors(level, doubtful):
+    """A ground of less than a count per pixel; the spot is bright, so nothing else is in doubt."""
+    image = counts(level=level, height=900.0, n=4)
+    roi = xi.Roi("peak", y=(2, 20), x=(2, 22), background="edge", measure=("intensity",))
+    flags = numbers(image, [roi], xi.Correction(median=3))["quality"].astype(int)
+    assert ((flags & Quality.ERRORS_DOUBTFUL) > 0).tolist() == [doubtful] * 4
+
+
+@pytest.mark.parametrize(("side", "lost"), [(0.9, True), (1.1, False)])
+def test_a_peak_that_is_followed_is_lost_below_five_errors(side, lost):
+    """``net = 5 errors`` is the least; a lone ROI has ``errors = root of its counts``."""
+    pixels = np.zeros((2, 30, 24), "int32")
+    pixels[:, 9, 9] = round(LOW_COUNTS**2 * side)
+    image = xr.DataArray(pixels, dims=("time", "y", "x"), coords={"frame": ("time", [0, 1])}, attrs={"units": "counts"})
+    path = (KeyFrame(Key(frame=0), (5, 14), (4, 15)), KeyFrame(Key(frame=1), (6, 15), (4, 15)))
+    followed = numbers(image, [xi.Roi("peak", (5, 14), (4, 15), path=path, measure=("intensity",))])
+    assert [bool(int(flag) & Quality.PEAK_LOST) for flag in followed["quality"]] == [lost, lost]
+    at_rest = numbers(image, [xi.Roi("peak", (5, 14), (4, 15), measure=("intensity",))])
+    assert not (at_rest["quality"].astype(int) & Quality.PEAK_LOST).any()
