@@ -235,6 +235,23 @@ def hdf5(path, frames, *, anew=False):
             data[number] = frames[number]
 
 
+@pytest.mark.parametrize("on_error", ["raise", "nan"])
+def test_an_hdf5_file_that_grows_and_one_in_its_place_whatever_becomes_of_bad_frames(tmp_path, on_error):
+    path = tmp_path / "run_1.h5"
+    hdf5(path, [FIRST] * 5)
+    store = FrameStore(open_source(path, reading=Reading(time="frame", on_error=on_error)), memory=2**30)
+    store.start()
+    store.wait()
+    look(store, 2)
+    hdf5(path, [FIRST] * 7)
+    look(store, 2)
+    assert shown(store) == [FIRST] * 7
+    hdf5(path, [SECOND] * 9, anew=True)
+    look(store, 2)
+    assert shown(store) == [SECOND] * 9
+    store.release()
+
+
 WAYS = {
     "other inode": lambda path, frames: (path.rename(path.with_name("aside")), hdf5(path, frames)),
     "rewritten": lambda path, frames: hdf5(path, frames, anew=True),
@@ -360,13 +377,17 @@ def test_explore_notices_where_it_does_not_follow(tmp_path, monkeypatch):
     assert called == ["notice", "follow"]
 
 
-def test_a_zarr_store_in_the_place_of_a_shorter_one(tmp_path):
+@pytest.mark.parametrize("on_error", ["raise", "nan"])
+def test_a_zarr_store_in_the_place_of_a_shorter_one(tmp_path, on_error):
+    """Of the same measurement, so that nothing but its pixels tells it from one that has grown."""
     pytest.importorskip("zarr")
     stores = []
     for name, numbers, code in (("a", range(5), FIRST), ("b", range(9), SECOND)):
-        write(tmp_path / name, numbers, code)
-        stores.append(xi.write_frames(xi.open_measurement(tmp_path / name, time="frame"), tmp_path / f"{name}.zarr"))
-    store = FrameStore(open_source(stores[0], reading=Reading()), memory=2**30)
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / "m", numbers, code)
+        scan = xi.open_measurement(tmp_path / name / "m", time="frame")
+        stores.append(xi.write_frames(scan, tmp_path / f"{name}.zarr"))
+    store = FrameStore(open_source(stores[0], reading=Reading(on_error=on_error)), memory=2**30)
     store.start()
     store.wait()
     look(store, 2)

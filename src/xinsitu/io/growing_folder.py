@@ -25,6 +25,7 @@ from .discover import FrameName, group, look
 from .faults import WRITING
 from .formats.header import FrameFault, FrameHeader
 from .formats.reading import Sibling, decode, read_header, sibling
+from .formats.zarr_stack import attributes_of
 from .frame_table import FrameTable, Turn
 from .gather import gather
 from .instruments import PATTERNS
@@ -94,7 +95,7 @@ class GrowingFolder:
     Raises
     ------
     LayoutError
-        The path is a file, or ``fill_missing`` is asked for: a missing frame may still come.
+        The path is a file or a store, or ``fill_missing`` is asked for: a missing frame may still come.
     """
 
     def __init__(
@@ -103,8 +104,8 @@ class GrowingFolder:
         self.folder = os.path.abspath(os.path.expanduser(os.fspath(path)))
         self.opening = opening or OpenOptions(on_error="skip")
         self._start = os.path.join(self.folder, "")
-        if os.path.isfile(self.folder):
-            raise LayoutError(f"{self.folder}: this is a file; a folder that frames are written to can be watched")
+        if os.path.isfile(self.folder) or attributes_of(self.folder) is not None:
+            raise LayoutError(f"{self.folder}: this is a file or Zarr store; a folder that frames go to can be watched")
         if self.opening.fill_missing:
             raise LayoutError(f"{self.folder}: a frame that is missing may still come; fill_missing is for opening")
         self.given_up: dict[str, FrameFault] = {}

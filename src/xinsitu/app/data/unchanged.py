@@ -53,7 +53,7 @@ def states(part: xr.Dataset) -> list[State] | None:
 def same_files(before: Sequence[xr.Dataset], now: Sequence[xr.Dataset]) -> int:
     """How many frames of measurements, from the first on, lie in files that are what they were.
 
-    A file of many frames may grow; where it changes and does not, it is another one.
+    A file of many frames that changed is another one: :class:`Known` tells whether it has grown.
     """
     total = 0
     for old, new in zip(before, now, strict=False):
@@ -61,8 +61,7 @@ def same_files(before: Sequence[xr.Dataset], now: Sequence[xr.Dataset]) -> int:
         if old_states is not None and new_states is not None:
             same = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(old_states, new_states, strict=False))))
         else:
-            alike = old.attrs.get("source_token") == new.attrs.get("source_token")
-            same = size if alike or new.sizes["time"] > size else 0
+            same = size if old.attrs.get("source_token") == new.attrs.get("source_token") else 0
         total += same
         if same < size or new.sizes["time"] > size:  # behind it all have other places
             break
