@@ -180,6 +180,10 @@ def test_files_and_stacks_are_refused(folder, tmp_path):
     file.write_bytes(content(0))
     with pytest.raises(xi.LayoutError, match=r"a\.tif: this is a file"):
         GrowingFolder(file)
+    (tmp_path / "a.zarr").mkdir()
+    (tmp_path / "a.zarr" / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group", "attributes": {}}')
+    with pytest.raises(xi.LayoutError, match=r"a\.zarr: this is a file or Zarr store"):
+        GrowingFolder(tmp_path / "a.zarr")
     with pytest.raises(xi.LayoutError, match="fill_missing"):
         GrowingFolder(folder, OpenOptions(fill_missing=True))
     import h5py
