@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import resource
@@ -17,7 +18,7 @@ import pytest
 import xarray as xr
 
 import xinsitu as xi
-from xinsitu.errors import ResultExists
+from xinsitu.errors import ResultExists, SchemaError
 from xinsitu.io import disk
 from xinsitu.io.disk import new_file, refuse_existing, write_whole
 from xinsitu.io.documents import write_rois
@@ -380,3 +381,34 @@ def test_a_store_that_cannot_be_replaced_keeps_its_name(tmp_path, monkeypatch, f
     disk.claimed(part, path, overwrite=True)
     assert "second" in (path / "zarr.json").read_text()
     assert [one.name for one in tmp_path.iterdir()] == ["a.zarr"]
+
+
+def test_a_process_began_when_it_did():
+    """What another one left, that had its number before, is told by it."""
+    psutil = pytest.importorskip("psutil")
+    for one in (psutil.Process(), psutil.Process().parents()[0]):
+        assert disk.began(one.pid) == pytest.approx(one.create_time(), abs=2)
+    assert disk.began(2**22 + 1) == 0
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_search_for_cycles_is_put_off_for_a_while_and_left_as_it_was(enabled):
+    before = gc.isenabled()
+    try:
+        gc.enable() if enabled else gc.disable()
+        with disk.uncollected():
+            assert not gc.isenabled()
+        assert gc.isenabled() is enabled
+    finally:
+        gc.enable() if before else gc.disable()
+
+
+def test_a_name_promises_what_is_written():
+    for name in ("a.nc", "a.NC4", "a.h5", "a.hdf5", "a.nxs", "a"):
+        disk.refuse_other_format(name)
+        disk.refuse_other_format(name, stores=True)
+    disk.refuse_other_format("a.zarr", stores=True)
+    with pytest.raises(SchemaError, match=r"not called \.zarr; name it \.nc$"):
+        disk.refuse_other_format("a.zarr")
+    with pytest.raises(SchemaError, match=r"not called \.CSV; name it \.nc; a table is what write_csv writes"):
+        disk.refuse_other_format("a.CSV", stores=True)

@@ -491,3 +491,26 @@ def test_yes_and_no_are_numbers_in_a_file(value):
     """HDF5 has no such type, and what h5py makes of it no other reader knows."""
     found = storable(xr.Dataset(attrs={"done": value})).attrs["done"]
     assert (found, type(found)) == (1, int)
+
+
+def test_attributes_of_every_kind_become_what_netcdf_holds():
+    """Numbers in lists and tables are kept as JSON, whatever NumPy made of them; what is nothing is left out."""
+    from xinsitu.io.results import storable
+
+    given = {
+        "yes": np.True_, "number": np.float64(2.5), "count": np.int32(3), "row": np.array([1, 2]), "text": "ä",
+        "table": np.array([[1, 2], [3, 4]]), "texts": np.array(["a", "b"]), "nothing": None, "path": Path("a/b"),
+        "mixed": {"row": np.array([1.5, 2.5]), "one": np.float64(0.5), "roi": xi.Roi("a", (0, 2), (1, 3)), "n": None},
+    }  # fmt: skip
+    found = storable(xr.Dataset({"a": ("x", [1.0], given)}, attrs=given))
+    for attrs in (found.attrs, found.a.attrs):
+        assert {"yes": 1, "number": 2.5, "count": 3, "text": "ä"}.items() <= attrs.items()
+        assert [type(attrs[name]) for name in ("yes", "count")] == [int, int]
+        assert attrs["row"].tolist() == [1, 2]
+        assert json.loads(attrs["table"]) == [[1, 2], [3, 4]]
+        assert json.loads(attrs["texts"]) == ["a", "b"]
+        assert json.loads(attrs["path"]) == "a/b"
+        mixed = json.loads(attrs["mixed"])
+        assert (mixed["row"], mixed["one"], mixed["n"]) == ([1.5, 2.5], 0.5, None)
+        assert mixed["roi"]["name"] == "a"
+        assert "nothing" not in attrs
