@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 import xinsitu as xi
@@ -287,3 +289,49 @@ def test_the_page_says_when_the_server_is_gone(truth, start):
     explorer.stop()
     tab.page.locator("#lost").wait_for(timeout=5000)
     tab.until("() => document.getElementById('lost').textContent.includes('the server has ended')")
+
+
+DASHED = """() => [...Bokeh.index.find_one(Bokeh.documents[0].get_model_by_name("image")).canvas_view.el.children]
+  .filter((one) => one.style.borderStyle === "dashed").map((one) => one.style.display)"""
+LAYOUTS = """() => {
+  const {LayoutDOMView} = Bokeh.require("models/layouts/layout_dom"), plain = LayoutDOMView.prototype.update_layout
+  window.layouts = 0
+  LayoutDOMView.prototype.update_layout = function () {
+    if (this.model.name === "curve_intensity") window.layouts += 1
+    return plain.call(this)
+  }
+}"""
+
+
+def test_what_is_drawn_stays_in_sight_until_its_region_is_there(truth, start, monkeypatch):
+    explorer = explore(truth.folders["time1"], rois=truth.rois, reading=TOKYO, browser=False)
+    tab = start(explorer, size=(1366, 768))
+    tab.measured(explorer, "WZ")
+    plain, regions = type(explorer.model.regions).draw, type(explorer.model.regions)
+
+    def slowly(self, *words):
+        time.sleep(1)
+        return plain(self, *words)
+
+    monkeypatch.setattr(regions, "draw", slowly)
+    tab.page.evaluate(LAYOUTS)
+    place = tab.page.evaluate(PIXEL, [15, 300])
+    tab.page.keyboard.press("r")
+    tab.at_rest()
+    tab.drag((place["x"], place["y"]), (40, 14))
+    assert tab.page.evaluate(DASHED) == ["block"]
+    tab.settle(lambda: len(explorer.rois) == len(truth.rois) + 1)
+    tab.until("(name) => Bokeh.documents[0].get_model_by_name(`roi:${name}`) != null", explorer.rois.names[-1])
+    assert tab.page.evaluate(DASHED) == ["none"]
+    tab.measured(explorer, explorer.rois.names[-1])
+    assert tab.page.evaluate("window.layouts") <= 2  # of all figures together, not once for each
+
+    def refused(self, *words):
+        raise xi.RoiError("not here")
+
+    tab.page.keyboard.press("Escape")
+    monkeypatch.setattr(regions, "draw", refused)
+    tab.page.keyboard.press("r")
+    tab.drag((place["x"], place["y"] + 60), (40, 14))
+    tab.until(f"() => ({DASHED})()[0] === 'none'")
+    assert tab.errors == []

@@ -197,3 +197,59 @@ def test_twelve_wide_regions_are_all_in_sight(folder, start):
     )
     assert tab.page.evaluate(scrolls) <= 0
     assert tab.errors == []
+
+
+FILLED = """() => {
+  const rect = (one) => one.getBoundingClientRect()
+  const room = rect(document.getElementById("left")), profiles = rect(document.querySelector(".profiles"))
+  const cards = [...document.querySelectorAll("#cutouts figure")].map(rect)
+  const beside = profiles.top < cards[0].bottom ? profiles.right : 0
+  return {right: Math.max(beside, ...cards.map((one) => one.right)) / room.right, high: profiles.height,
+          down: Math.max(profiles.bottom, ...cards.map((one) => one.bottom)) / room.bottom,
+          hole: profiles.top - Math.max(...cards.map((one) => one.bottom))}
+}"""
+SETS = {
+    "one": [xi.Roi("spot", y=(60, 90), x=(60, 92))],
+    "two": [xi.Roi("spot", y=(60, 90), x=(60, 92)), xi.Roi("other", y=(20, 40), x=(160, 180))],
+    "a tall one among them": [
+        xi.Roi("spot", y=(60, 80), x=(232, 254)), xi.Roi("wide", y=(20, 40), x=(300, 420)),
+        xi.Roi("low", y=(100, 130), x=(100, 160)), xi.Roi("tall", y=(20, 140), x=(150, 170)),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("rois", SETS.values(), ids=SETS)
+def test_cutouts_and_profiles_fill_the_column(folder, start, rois):
+    explorer = explore(folder, rois=xi.RoiSet(rois), reading=TOKYO, browser=False)
+    tab = start(explorer, size=(1100, 650))
+    tab.measured(explorer, "spot")
+    for size in ((1100, 650), (1366, 768), (1920, 1080), (2560, 1440), (3840, 2160)):
+        resized(tab, size)
+        tab.until("(n) => document.querySelectorAll('#cutouts canvas').length === n", len(rois))
+        found = tab.page.evaluate(FILLED)
+        assert found["right"] >= 0.75, (size, found)  # no white half
+        assert found["down"] >= 0.99, (size, found)
+        assert found["high"] >= 120, (size, found)
+        assert tab.page.evaluate(HIDDEN, "#cutouts") == [], size
+        if len(rois) < 3:
+            assert found["hole"] < 40, (size, found)
+    assert tab.errors == []
+
+
+def test_nothing_moves_while_a_region_is_resized(folder, start):
+    explorer = explore(folder, rois=xi.RoiSet(SETS["two"]), reading=TOKYO, browser=False)
+    tab = start(explorer, size=(1366, 768))
+    tab.measured(explorer, "spot")
+    tab.at_rest()
+    profiles, before = tab.page.locator(".profiles"), tab.page.locator(".profiles").bounding_box()
+    x, y = tab.corner("roi:spot")
+    tab.page.mouse.move(x, y)
+    tab.page.mouse.down()
+    for step in range(1, 9):
+        tab.page.mouse.move(x + 8 * step, y)
+        tab.page.wait_for_timeout(50)
+    tab.settle(lambda: explorer.rois["spot"].shape[1] > 80)
+    assert profiles.bounding_box() == before
+    tab.page.mouse.up()
+    tab.settle(lambda: profiles.bounding_box() != before)  # the cut-outs are wider now
+    assert tab.errors == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from xinsitu.physics.corrections.apply import Correction, correct, crop
 from xinsitu.physics.corrections.plan import around
 from xinsitu.physics.reduction.moving import Boxes
 from xinsitu.physics.reduction.own_axes import Along
-from xinsitu.physics.reduction.roi_profiles import profiles
+from xinsitu.physics.reduction.roi_profiles import profiles, profiles_along
 from xinsitu.plots.images import Show, changes
 from xinsitu.schema import image_of
 from xinsitu.values import Roi, RoiSet
@@ -42,24 +43,30 @@ class SectionRequest:
 
 @dataclass(frozen=True)
 class Section:
-    """Cut-out ``(y, x)`` of one frame and its two profiles, less the ROI's background."""
+    """The two profiles of one frame, less the ROI's background, and its cut-out ``(y, x)``."""
 
-    roi: Roi
-    image: npt.NDArray[Any]
+    request: SectionRequest
     y: Doubles
     x: Doubles
 
     @classmethod
     def of(cls, request: SectionRequest) -> Section:
         """Cut one frame."""
-        box = corrected_box(request.data, request.roi, request.correction)
-        values = np.asarray(box.isel(time=0).values, dtype="float64")
         one, roi = request.data.isel(time=slice(0, 1)), replace(request.roi, path=None)
-        y, x = (
-            np.asarray(profiles(one, roi, along=axis, rois=request.rois, correction=request.correction).values[0])
-            for axis in ALONG
-        )
-        return cls(request.roi, values * request.factor, y * request.factor, x * request.factor)
+        found = profiles_along(one, roi, ALONG, rois=request.rois, correction=request.correction)
+        y, x = (np.asarray(along.values[0]) * request.factor for along in found)
+        return cls(request, y, x)
+
+    @property
+    def roi(self) -> Roi:
+        """Whose profiles they are."""
+        return self.request.roi
+
+    @cached_property
+    def image(self) -> npt.NDArray[Any]:
+        """The corrected pixels, for whoever looks at them: the page draws cut-outs from the frame that it has."""
+        box = corrected_box(self.request.data, self.roi, self.request.correction)
+        return np.asarray(box.isel(time=0).values, dtype="float64") * self.request.factor
 
     def half_maximum(self, axis: DetectorAxis) -> tuple[float, float, float]:
         """Return where the profile crosses half its height on both sides, in detector pixels, and that level.

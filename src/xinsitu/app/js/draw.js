@@ -58,7 +58,7 @@ const drawn = {}, ends = {x: []}, marked = {}
 const spacing = Math.ceil((behind - from) / MARKS)
 const barred = []
 for (let i = from; i < behind; i += spacing) barred.push(i)
-ends.x = barred.map((i) => x[i])
+ends.x = barred.flatMap((i) => [x[i], x[i], NaN])  // one line with gaps: each of many segments is a stroke of its own
 let most = 0
 const untrusted = data.quality.some((flags) => flags & BAD)
 for (const name of Object.keys(FLAGS)) {
@@ -66,8 +66,7 @@ for (const name of Object.keys(FLAGS)) {
   const values = shift === 0 && !untrusted ? data[name] : data[name].map((value, i) => data.quality[i] & BAD ? NaN : value - shift)
   const errors = data[`${name}_errors`]
   ;[drawn[`${name}_x`], drawn[name]] = line(values)
-  ends[`${name}_low`] = barred.map((i) => values[i] - errors[i])
-  ends[`${name}_high`] = barred.map((i) => values[i] + errors[i])
+  ends[name] = barred.flatMap((i) => [values[i] - errors[i], values[i] + errors[i], NaN])
   const bad = []
   for (const first of barred) {
     let i = first

@@ -149,7 +149,7 @@ const up = (event) => {
   if (hand == null || event.pointerId !== hand.pointer) return
   const at = place(event), done = hand
   hand = null
-  ghost.style.display = "none"
+  if (done.kind !== "draw" || !done.moved || tool !== "draw") ghost.style.display = "none"
   event.stopPropagation()
   if (done.kind === "move" || done.kind === "resize") send("drag", done.box.name, "pan:end")
   else if (done.kind === "handle" && done.moved) send("handle", done.number, at.y, at.x, "pan:end")
@@ -180,12 +180,12 @@ const corner = (at) => {
 }
 const close = () => {
   const points = corners ?? []
+  sketch(points[0])
   corners = null
-  sketch()
   if (points.length >= 3) {
     fresh = new Set(boxes().map((one) => one.name))
     send("outline", points.flatMap(({x, y}) => [y, x]))
-  }
+  } else sketch()
   choose("select")
 }
 const cancel = () => {
@@ -234,6 +234,12 @@ const twice = (event) => {
   rename(found.box, event.clientX, event.clientY)
 }
 let fresh = null  // names before a region was drawn: the new one's can be typed over
+const answered = () => {  // what was drawn stays in sight until its region is there, or it is said why none comes
+  if (hand == null) ghost.style.display = "none"
+  if (corners == null) sketch()
+}
+channel.connect(channel.properties.boxes.change, answered)
+Bokeh.documents[0].get_model_by_name("message").properties.text.change.connect(answered)
 channel.connect(channel.properties.boxes.change, () => {
   const box = fresh && boxes().find((one) => !fresh.has(one.name))
   if (!box) return

@@ -65,30 +65,11 @@ for (const card of strip.children) {
   context.putImageData(data, 0, 0)
 }
 
-// in one strip, or in rows beside the image and where the strip would be too long; there as large as all have room
+// how much room they take hangs on their shapes; while the hand changes one, nothing else moves
 const shapes = [...strip.children].map((card) => Number(card.style.getPropertyValue("--aspect")) || 1)
-if (strip._shapes !== shapes.join()) {
-  strip._shapes = shapes.join()
-  strip._fit = () => {
-    const room = strip.clientWidth - 12, FRAME = 12, NAME = 32
-    const fits = (high) => {
-      let x = 0, y = 0, row = 0
-      for (const shape of shapes) {
-        const width = Math.min(room, Math.max(44, high * shape + FRAME))
-        if (x > 0 && x + width > room) { x = 0; y += row; row = 0 }
-        x += width + 4
-        row = Math.max(row, (width - FRAME) / shape + NAME)
-      }
-      return y + row <= strip.clientHeight - 4
-    }
-    const aside = strip.parentElement.matches(".beside, .corner"), inner = 0.92 * (strip.clientHeight - 4) - 20
-    const long = shapes.reduce((sum, shape) => sum + inner * shape + 8, 0)
-    strip.classList.toggle("rows", aside || long > room)
-    let high = 480
-    while (high > 8 && !fits(high)) high -= 4
-    strip.style.setProperty("--high", `${high}px`)
-  }
-  strip._watched ??= new ResizeObserver(() => strip._fit())
-  strip._watched.observe(strip)
-  strip._fit()
+const told = `${shapes} ${channel.selected}`
+if (strip._told !== told && (channel.drag[1] !== "pan:start" || strip._shapes?.length !== shapes.length)) {
+  strip._told = told
+  strip._shapes = shapes
+  strip._fit?.()
 }

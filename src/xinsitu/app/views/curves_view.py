@@ -21,7 +21,6 @@ from bokeh.models import (
     LinearAxis,
     Range1d,
     Scatter,
-    Segment,
     Span,
     VSpan,
     VStrip,
@@ -48,7 +47,7 @@ SENT = (*COLUMNS, *(f"{name}_errors" for name in COLUMNS), "quality", "n_valid")
 """Columns that travel to the browser: each costs a message."""
 DRAWN = {
     "lines": tuple(f"{name}{ending}" for name in COLUMNS for ending in ("_x", "")),
-    "bars": ("x", *(f"{name}{ending}" for name in COLUMNS for ending in ("_low", "_high"))),
+    "bars": ("x", *COLUMNS),
     "flags": tuple(f"{name}{ending}" for name in COLUMNS for ending in ("_x", "")),
 }
 """What the browser makes of the numbers of a ROI, each in a source of its own; none of it comes back to the server."""
@@ -300,9 +299,8 @@ class CurvesView(Drawing):
         )
 
     def _draw(self, one: figure, column: str, drawn: dict[str, ColumnDataSource], color: str) -> None:
-        low, high = f"{column}_low", f"{column}_high"
         glyphs = {
-            "bars": Segment(x0="x", x1="x", y0=low, y1=high, line_color=color, line_alpha=0.3),
+            "bars": Line(x="x", y=column, line_color=color, line_alpha=0.3),
             "lines": Line(x=f"{column}_x", y=column, line_color=color, line_width=1.5),
             "flags": Scatter(x=f"{column}_x", y=column, marker="x", size=6, line_color=FLAGGED, fill_color=FLAGGED),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
@@ -22,7 +23,7 @@ from .own_axes import OWN_AXES, Along, own_axis
 from .profile_bins import net_profile, placed
 from .regions import Measurements, alike
 from .roi_backgrounds import under
-from .roi_plan import fitted, hull, turned_region
+from .roi_plan import Fitted, fitted, hull, turned_region
 from .roi_sums import sums_of
 
 
@@ -71,8 +72,22 @@ def profiles(
     >>> profiles(frames, Roi("a", y=(0, 2), x=(1, 3)), along="x").values.tolist()
     [[5.0, 7.0]]
     """
-    if along not in get_args(Along):
-        raise SchemaError(f"a profile runs along one of {', '.join(get_args(Along))}, not {along!r}")
+    (found,) = profiles_along(data, roi, (along,), rois=rois, correction=correction)
+    return found
+
+
+def profiles_along(
+    data: xr.Dataset | xr.DataArray,
+    roi: Roi,
+    axes: Sequence[Along],
+    *,
+    rois: RoiSet | None = None,
+    correction: Correction | None = None,
+) -> tuple[xr.DataArray, ...]:
+    """:func:`profiles` along several axes, planned once."""
+    for along in axes:
+        if along not in get_args(Along):
+            raise SchemaError(f"a profile runs along one of {', '.join(get_args(Along))}, not {along!r}")
     image = image_of(data)
     names = [name for name in roi.background if name not in OWN_EDGE]
     if names and rois is None:
@@ -82,6 +97,13 @@ def profiles(
     known = () if rois is None else rois.names
     others = [replace(rois[name], background=()) for name in names if rois is not None and name in known]
     told = fitted(data, RoiSet([roi, *(other for other in others if other.name != roi.name)]), correction)
+    coords: dict[Any, Any] = {name: image[name] for name in image.coords if image[name].dims in ((), ("time",))}
+    attrs = {"units": units_after(image, correction), "long_name": f"profile of {roi.name}"}
+    return tuple(_along(image, roi, told, along).assign_coords(coords).assign_attrs(attrs) for along in axes)
+
+
+def _along(image: xr.DataArray, roi: Roi, told: Fitted, along: Along) -> xr.DataArray:
+    """Sum over the other axis, with the places on this one."""
     if along in OWN_AXES:
         places = own_axis(roi, along)
         regions = (turned_region(told.plan.regions[0], told.rois[0]), *told.plan.regions[1:])
@@ -94,10 +116,7 @@ def profiles(
     values = over_blocks(
         profile_block, told.image, told.per_frame, plan, tail=(1, places.size), dtype=np.float64, shared=told.shared
     )
-    coords: dict[Any, Any] = {name: image[name] for name in image.coords if image[name].dims in ((), ("time",))}
-    coords[along] = places
-    attrs = {"units": units_after(image, correction), "long_name": f"profile of {roi.name}"}
-    return xr.DataArray(values[:, 0], dims=("time", along), coords=coords, attrs=attrs, name="profile")
+    return xr.DataArray(values[:, 0], dims=("time", along), coords={along: places}, name="profile")
 
 
 @dataclass(frozen=True, eq=False)
