@@ -113,6 +113,24 @@ def test_curves_hold_what_the_model_measured(session):
     assert 20 in session.channel.breaks
 
 
+def test_what_is_on_the_page_is_not_sent_again(session, monkeypatch):
+    """Whatever somebody does, kymograph and profiles are asked for again: they are mostly what they were."""
+    session.model.attenuation.looked_at = -1
+    heard = []
+    session.document.on_change(lambda event: heard.append(event.attr) if hasattr(event, "attr") else None)
+    session.do(lambda: None)
+    drain(session)
+    assert heard == []
+    monkeypatch.setattr("xinsitu.app.data.cutouts.profiles", None)  # nor are the frames looked at
+    session.do(lambda: None)
+    drain(session)
+    assert not session.model.view.failed, session.model.view.message
+    monkeypatch.undo()
+    session.do(lambda: session.model.regions.nudge(1, 0, size=False))
+    drain(session)
+    assert "data" in heard
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize(
     ("shape", "axes"),

@@ -147,18 +147,19 @@ class Kymograph:
         places = np.full(n_frames, -1)
         if before is not None and same and before.marks is not None and request.marks is not None:
             places = places_of(request.marks, before.marks)
-        if (places >= 0).all():
-            places[-1] = -1  # one is looked at, for its axis
         lacking = np.flatnonzero(places < 0)
-        image = image_of(request.data)
-        new = request.data.drop_vars("image").isel(time=lacking)
-        new = new.assign(image=image if len(lacking) == n_frames else taken(image, lacking))
-        found = profiles(new, roi, along=request.along, rois=request.rois, correction=request.correction)
-        profile = whole = np.asarray(found.compute().values)
-        if before is not None and len(lacking) < n_frames:
-            whole = np.empty((n_frames, profile.shape[1]))
-            whole[places >= 0], whole[lacking] = before.profiles[places[places >= 0]], profile
-            profile = whole
+        if before is not None and not len(lacking):
+            profile, axis = before.profiles[places], before.axis
+        else:
+            image = image_of(request.data)
+            new = request.data.drop_vars("image").isel(time=lacking)
+            new = new.assign(image=image if len(lacking) == n_frames else taken(image, lacking))
+            found = profiles(new, roi, along=request.along, rois=request.rois, correction=request.correction)
+            profile, axis = np.asarray(found.compute().values), found[request.along]
+            if before is not None and len(lacking) < n_frames:
+                known, profile = profile, np.empty((n_frames, profile.shape[1]))
+                profile[places >= 0], profile[lacking] = before.profiles[places[places >= 0]], known
+        whole = profile
         if request.factors is not None:
             known = np.full(len(profile), np.nan)
             known[: len(request.factors)] = request.factors[: len(profile)]
@@ -166,7 +167,6 @@ class Kymograph:
         times = request.data["time"].values
         shown = changes(profile, (times - times[0]) / np.timedelta64(1, "s"), request.show)
         values, left, right = on_grid(shown, request.places[: len(shown)], request.cuts)
-        axis = found[request.along]
         half = 0.5 * float(axis[1] - axis[0]) if axis.size > 1 else 0.5
         ends = float(axis[0]) - half, float(axis[-1]) + half
         edges = None if request.boxes is None or own is None else request.boxes[:, slice(*own)]

@@ -33,7 +33,7 @@ from xinsitu.plots.curves import readable
 from xinsitu.values import Roi
 
 from .channel import Channel, script, ticks
-from .drawing import PLAIN, Drawing, renew, watch
+from .drawing import PLAIN, Drawing, put, renew, watch
 from .image import quiet
 from .roi_readout import why_empty
 
@@ -346,14 +346,14 @@ class CurvesView(Drawing):
         points = [mark for mark in found if mark.stop is None]
         spans = [mark for mark in found if mark.stop is not None]
         named = [*points, *spans]
-        self._marks.data = {"x": [_number(mark.start) for mark in named], "text": [mark.name for mark in named]}
+        put(self._marks, {"x": [_number(mark.start) for mark in named], "text": [mark.name for mark in named]})
         changes, bad = self._model.attenuation.change_places(), self._bad()
         span = (
             []
             if self._model.curves.span is None
             else [tuple(self.places.data["x"][[self._model.curves.span[0], self._model.curves.span[1] - 1]])]
         )
-        self._spans.data = {
+        spread = {
             "left": [_number(mark.start) for mark in spans] + [left for left, _, _ in changes]
             + [x for x, _ in [*bad, *span]],
             "right": [_number(mark.stop) for mark in spans] + [right for _, right, _ in changes]
@@ -361,6 +361,7 @@ class CurvesView(Drawing):
             "color": ["#888888"] * len(spans) + ["#d62728" if sure else "#1f77b4" for _, _, sure in changes]
             + [FLAGGED] * len(bad) + [CHOSEN] * len(span),
         }  # fmt: skip
+        put(self._spans, spread)
 
     def _bad(self) -> list[tuple[float, float]]:
         """Where frames that are not to be trusted begin and end on the time axis."""

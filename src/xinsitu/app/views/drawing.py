@@ -53,6 +53,33 @@ def watch(part: param.Parameterized, action: Callable[[], object], *names: str) 
     part.param.watch(lambda *_: action(), list(names))
 
 
+def put(source: ColumnDataSource, columns: Mapping[str, Any]) -> None:
+    """Let a source hold columns, where it does not hold just these: what is set is sent, and painted.
+
+    Examples
+    --------
+    >>> source, heard = ColumnDataSource(data={"x": np.array([1.0, np.nan]), "text": ["a", "b"]}), []
+    >>> source.on_change("data", lambda attr, old, new: heard.append(new))
+    >>> put(source, {"x": np.array([1.0, np.nan]), "text": ["a", "b"]})
+    >>> put(source, {"x": np.array([1.0, 2.0]), "text": ["a", "b"]})
+    >>> len(heard)
+    1
+    """
+    if source.data.keys() != columns.keys() or not all(_same(source.data[name], columns[name]) for name in columns):
+        source.data = dict(columns)
+
+
+def _same(one: Any, other: Any) -> bool:  # noqa: ANN401 - a column, or what stands in it
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    mine, its = np.asarray(one), np.asarray(other)
+    return (
+        mine.shape == its.shape
+        and mine.dtype == its.dtype
+        and bool(((mine == its) | (mine != mine) & (its != its)).all())
+    )
+
+
 def renew(source: ColumnDataSource, columns: Mapping[str, npt.NDArray[Any]]) -> None:
     """Let a source hold other columns; where little of them is new, as of what grows, that alone is sent.
 

@@ -15,7 +15,7 @@ from xinsitu.plots.curves import readable
 from xinsitu.plots.markup import as_html
 
 from .channel import ticks
-from .drawing import PLAIN, Drawing, watch
+from .drawing import PLAIN, Drawing, put, watch
 
 WIDTH = 276
 """Pixels of the panel."""
@@ -75,10 +75,8 @@ class EvidenceView(Drawing):
         report = found.report
         colors = [self._color(name) for name in report.rois]
         size = len(report.shown)
-        self.points.data = {
-            "x": np.tile(report.shown, len(colors)), "y": _positive(report.intensity.T.ravel()),
-            "color": np.repeat(colors, size),
-        }  # fmt: skip
+        points = {"x": np.tile(report.shown, len(colors)), "y": _positive(report.intensity.T.ravel())}
+        put(self.points, points | {"color": np.repeat(colors, size)})
         self.figure.yaxis.ticker = FixedTicker(ticks=decades(report.intensity))
         sides = ((report.before, report.line_before), (report.after, report.line_after))
         used, lines = {"x": [], "y": [], "color": []}, {"xs": [], "ys": [], "color": []}  # type: ignore[var-annotated]
@@ -91,8 +89,9 @@ class EvidenceView(Drawing):
                 lines["xs"].append(positions.tolist())
                 lines["ys"].append(_positive(line[:, number]).tolist())
                 lines["color"].append(color)
-        self.used.data, self.lines.data = used, lines
-        self.gap.data = {"left": [report.before[-1] + 0.5], "right": [report.after[0] - 0.5]}
+        put(self.used, used)
+        put(self.lines, lines)
+        put(self.gap, {"left": [report.before[-1] + 0.5], "right": [report.after[0] - 0.5]})
 
     def _color(self, name: str) -> str:
         rois = self._model.regions.rois

@@ -16,7 +16,7 @@ from xinsitu.plots.thinning import ON_SCREEN, extremes
 
 from .channel import script, ticks
 from .curves_view import TIMED, CurvesView
-from .drawing import PLAIN, Drawing, watch
+from .drawing import PLAIN, Drawing, put, watch
 
 BARS = 75
 """Error bars of a curve; more nobody can tell apart."""
@@ -111,4 +111,5 @@ class FurtherView(Drawing):
             bars["low"].extend((values - errors)[some])
             bars["high"].extend((values + errors)[some])
             bars["color"].extend([color] * len(x[some]))
-        self._lines.data, self._bars.data = lines, bars
+        put(self._lines, lines)
+        put(self._bars, bars)

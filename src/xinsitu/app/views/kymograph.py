@@ -26,7 +26,7 @@ from xinsitu.app.state.model import ExplorerModel
 
 from .channel import ticks
 from .curves_view import ABOVE, CurvesView
-from .drawing import PLAIN, Drawing, renew, watch
+from .drawing import PLAIN, Drawing, put, renew, watch
 
 
 class KymographView(Drawing):
@@ -97,7 +97,7 @@ class KymographView(Drawing):
         """Show a kymograph and, over it, what was measured."""
         low, high = found.ends
         place = {"x": [found.left], "y": [low], "dw": [found.right - found.left], "dh": [high - low]}
-        self.source.data = {"image": [found.values], **place}
+        put(self.source, {"image": [found.values], **place})
         self.figure.y_range.update(start=low, end=high)
         self._found = found
         self.scale()
@@ -132,20 +132,19 @@ class KymographView(Drawing):
         """Draw the edges of a ROI that moves, and the middle of its key frames."""
         x, number = self._model.view.coordinates(), 0 if self._model.cutouts.along == "y" else 1
         if found.edges is None:
-            self.path.data = {"x": [], "low": [], "high": []}
+            put(self.path, {"x": [], "low": [], "high": []})
         else:
-            self.path.data = {
-                "x": x[: len(found.edges)], "low": found.edges[:, 0] - 0.5, "high": found.edges[:, 1] - 0.5
-            }  # fmt: skip
+            low, high = found.edges[:, 0] - 0.5, found.edges[:, 1] - 0.5
+            put(self.path, {"x": x[: len(found.edges)], "low": low, "high": high})
         moves = self._model.regions.key_frames() if found.edges is not None else ()
         keys = [(x[at], (box[number][0] + box[number][1] - 1) / 2) for at, box in moves]
-        self.keys.data = {"x": [place for place, _ in keys], "at": [middle for _, middle in keys]}
+        put(self.keys, {"x": [place for place, _ in keys], "at": [middle for _, middle in keys]})
 
     def measured(self) -> None:
         """Draw centre of mass and half-maximum width of the selected ROI, as far as they are measured."""
         axis, series = self._model.cutouts.axis, self._model.numbers.of(self._model.regions.selected)
         if series is None or f"com_{axis}" not in series:
-            self.trace.data = {"x": [], "com": [], "low": [], "high": []}
+            put(self.trace, {"x": [], "com": [], "low": [], "high": []})
             return
         x, cuts = self._model.view.coordinates(), self._model.view.breaks()
         series = series.isel(time=slice(0, len(x)))  # fewer where one is written anew

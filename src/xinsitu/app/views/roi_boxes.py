@@ -14,7 +14,7 @@ from xinsitu.app.state.model import ExplorerModel
 from xinsitu.values import Roi
 
 from .channel import Channel, script
-from .drawing import PLAIN, Drawing, watch
+from .drawing import PLAIN, Drawing, put, watch
 
 
 class RoiView(Drawing):
@@ -82,8 +82,7 @@ class RoiView(Drawing):
                 found["xs"].append(closed[:, 1] + (x0 - roi.x[0]))
                 found["color"].append(color_of(roi, position))
                 found["width"].append(3 if roi.name == self._model.regions.selected else 1.5)
-        if found["xs"] or self._outlines.data["xs"]:
-            self._outlines.data = found
+        put(self._outlines, found)
         points = np.array(self._model.regions.handles(), dtype=float).reshape(-1, 2)
         flat = points.ravel().tolist()
         if flat != self._channel.handles:
@@ -95,15 +94,15 @@ class RoiView(Drawing):
         correction = self._model.view.active_correction
         region = None if correction is None else correction.background
         boxes = np.array([] if region is None else region.boxes, dtype=float).reshape(-1, 4) - 0.5
-        self._regions.data = {name: boxes[:, at] for at, name in enumerate(("top", "bottom", "left", "right"))}
+        put(self._regions, {name: boxes[:, at] for at, name in enumerate(("top", "bottom", "left", "right"))})
 
     def _draw_path(self) -> None:
         """Draw the way of the selected ROI's middle, if it moves."""
         roi = self._model.regions.roi
         bounds = self._model.regions.boxes(roi.name) if roi is not None and roi.path else np.empty((0, 4))
-        self._path.data = {"x": (bounds[:, 2] + bounds[:, 3] - 1) / 2, "y": (bounds[:, 0] + bounds[:, 1] - 1) / 2}
+        put(self._path, {"x": (bounds[:, 2] + bounds[:, 3] - 1) / 2, "y": (bounds[:, 0] + bounds[:, 1] - 1) / 2})
         boxes = [box for _, box in self._model.regions.key_frames()]
-        self._keys.data = {"x": [sum(x) / 2 - 0.5 for _, x in boxes], "y": [sum(y) / 2 - 0.5 for y, _ in boxes]}
+        put(self._keys, {"x": [sum(x) / 2 - 0.5 for _, x in boxes], "y": [sum(y) / 2 - 0.5 for y, _ in boxes]})
 
     def _new(self, roi: Roi, color: str) -> tuple[BoxAnnotation, Label]:
         """Return box and name complete: what is set on a box that has joined the page may not get there (Bokeh 3.9)."""

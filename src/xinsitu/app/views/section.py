@@ -14,7 +14,7 @@ from xinsitu.app.data.cutouts import ALONG, DetectorAxis, Section
 from xinsitu.app.state.model import ExplorerModel
 
 from .channel import Channel, ticks
-from .drawing import EDGES, PLAIN, Drawing
+from .drawing import EDGES, PLAIN, Drawing, put
 from .roi_readout import at_frame, number, numbers
 
 
@@ -73,7 +73,7 @@ class SectionView(Drawing):
         self._found = None
         self._say()
         for source in (*self.profiles.values(), *self.widths.values()):
-            source.data = {name: [] for name in source.data}
+            put(source, {name: [] for name in source.data})
 
     def request(self) -> object | None:
         """Return the frame and the ROI."""
@@ -85,7 +85,7 @@ class SectionView(Drawing):
         self._say()
         for axis in ALONG:
             values, first = getattr(found, axis), getattr(found.roi, axis)[0]
-            self.profiles[axis].data = {"at": first + np.arange(len(values)), "profile": values}
+            put(self.profiles[axis], {"at": first + np.arange(len(values)), "profile": values})
         self._widths(found)
 
     def _say(self) -> None:
@@ -102,7 +102,7 @@ class SectionView(Drawing):
         words = [f"{label} {known.text}" + (f" ({known.why})" if known.why else "") for label, known in found_at]
         self._plots[axis].title.text = "\n".join([f"{self._model.view.direction(axis)}: {words[0]}", *words[1:]])
         if not all(np.isfinite(one.get(f"{name}_{axis}", np.nan)) for name in ("com", "fwhm")):
-            self.widths[axis].data = {"at": [], "level": []}
+            put(self.widths[axis], {"at": [], "level": []})
             return
         left, right, half = found.half_maximum(axis)
-        self.widths[axis].data = {"at": [left, right], "level": [half, half]}
+        put(self.widths[axis], {"at": [left, right], "level": [half, half]})
