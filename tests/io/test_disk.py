@@ -412,3 +412,10 @@ def test_a_name_promises_what_is_written():
         disk.refuse_other_format("a.zarr")
     with pytest.raises(SchemaError, match=r"not called \.CSV; name it \.nc; a table is what write_csv writes"):
         disk.refuse_other_format("a.CSV", stores=True)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="no file that opens and cannot be read")
+def test_what_is_there_and_cannot_be_read_is_named():
+    """It was ``Input/output error``, and nobody knew of what."""
+    with pytest.raises(OSError, match="/proc/self/mem"):
+        refuse_existing("/proc/self/mem", overwrite=True)

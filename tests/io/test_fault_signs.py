@@ -15,6 +15,7 @@ from xinsitu.io.faults import (
     LEAST_COUNTS,
     PAGE,
     WRITING,
+    check_pixels,
     find_suspects,
     find_zero_tails,
     is_suspect,
@@ -191,3 +192,37 @@ def test_suspects_are_few_among_plain_frames(tmp_path):
         suspects = find_suspects(str(tmp_path / name), files, found, cut)
         assert suspects == (cut if name != "most" else []), name
         assert find_suspects(str(tmp_path / name), files, found, []) == []
+
+
+def test_pages_that_are_read_tell_which_frames_end_in_zeros(tmp_path):
+    """Of files with one page; those of several are said to be cut by their last one."""
+    half = np.full((40, 512), 9, "int32")
+    half[20:] = 0
+    stacks = {"one": half, "two": np.stack([half, half])}
+    for name, pixels in stacks.items():
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            content = pixels if number == 1 else pixels + 1
+            tifffile.imwrite(tmp_path / name / f"a_{number}.tif", content, metadata=None, photometric="minisblack")
+        files, found = written(tmp_path / name, {})
+        checked, dark = check_pixels(str(tmp_path / name), files, found)
+        assert statuses(checked) == [FrameStatus.OK] * 3
+        assert dark == ([1] if name == "one" else [])
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_file_that_was_reserved_waits_for_its_pixels(tmp_path, number):
+    """Alone, it is enough that its end is not there yet."""
+    shape = 512, 512
+    size = len(camserver_bytes(ramp(0, shape)))
+    for at in range(number):
+        content = camserver_bytes(ramp(at + 1, shape), stamp_of(at))
+        with open(tmp_path / f"a_{at}.tif", "wb") as file:
+            file.write(content if at < number - 1 else content[: size // 2 if number == 1 else 4096])
+            file.truncate(size)
+    _, found = written(tmp_path, {})
+    if isinstance(found[-1], FrameHeader) and not found[-1].hollow:
+        pytest.skip("holes are not told of on this file system")
+    assert statuses(found) == [FrameStatus.OK] * (number - 1) + [FrameStatus.PENDING]
+    part = "its end is not" if number == 1 else "no pixel of it is"
+    assert found[-1].reason == f"still being written ({part} on the disc yet); open it again in a moment"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from tests.helpers.camserver import camserver_bytes, ramp, stamp_of, write_frame
 from xinsitu.errors import DocumentError, XinsituWarning
 from xinsitu.io.instruments import load_instrument
 from xinsitu.io.log_files import read_log
-from xinsitu.io.log_join import FrameKeys, join_logs
+from xinsitu.io.log_join import FrameKeys, Joined, _apart, join_logs
 from xinsitu.io.measurement import open_measurement
 from xinsitu.schema import Quality
 
@@ -579,3 +580,15 @@ def test_numbers_that_are_missing_among_the_frames_are_points_that_are_left_out(
     four = replace(keys, frame=np.array([0, 7, 8, 9]))
     with pytest.raises(DocumentError, match="no scan of the log"):
         join_logs([str(tmp_path / "m.csv")], four, load_instrument("generic"))
+
+
+def test_of_points_that_no_frame_has_nobody_says_how_far_they_are(tmp_path):
+    """Nor does the mean of nothing warn."""
+    (tmp_path / "ring.csv").write_text(f"epoch,current\n{START / 1e6},1\n{START / 1e6 + 1},2\n")
+    (table,) = read_log(tmp_path / "ring.csv")
+    keys = keys_of([0.0, 3.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert _apart(Joined(table, np.array([-1, -1]), "by time"), keys) is None
+        assert _apart(Joined(table, np.array([-1, 1]), "by time"), keys) == -2
+        assert _apart(Joined(table, np.array([0, 1]), "by time"), replace(keys, microseconds=None)) is None

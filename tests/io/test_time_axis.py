@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from tests.helpers.camserver import camserver_bytes
+from tests.helpers.camserver import camserver_bytes, ramp
 from xinsitu import XinsituWarning, open_measurement
 from xinsitu.io.periods import behind_rhythm
 from xinsitu.io.survey import survey
+from xinsitu.io.times import TimeAxis, _set_back, spread
 from xinsitu.schema import FrameStatus
 
 
@@ -118,3 +120,47 @@ def test_info_tells_the_times_that_opening_gives(tmp_path, stamped):
         opened = open_measurement(tmp_path, tz="Asia/Tokyo")
     np.testing.assert_array_equal(told.axis.microseconds, opened.time.values.astype("datetime64[us]").astype("int64"))
     assert ("only frame numbers" in str(told.lines())) == (opened.attrs["time_source"] == "frame")
+
+
+def axis_of(microseconds, resolution=1.0):
+    nothing = np.zeros(len(microseconds), bool)
+    return TimeAxis(np.array(microseconds, "int64"), nothing, nothing, "stamp", resolution)
+
+
+def test_more_frames_than_microseconds_still_have_times_of_their_own():
+    """From the first two on; each is at least a microsecond behind the one before."""
+    for times in ([7, 7], [7, 7, 7, 7], [3, 7, 7, 7, 8, 20]):
+        found = spread(axis_of(times, 1e-6)).microseconds
+        assert (np.diff(found) >= 1).all()
+        assert found[0] == times[0]
+    assert spread(axis_of([7, 7, 7, 7], 1e-6)).microseconds.tolist() == [7, 8, 9, 10]
+    assert spread(axis_of([3, 7, 7, 7, 8, 20], 1e-6)).microseconds.tolist() == [3, 7, 8, 9, 10, 20]
+    assert not spread(axis_of([3, 7, 20])).spread
+
+
+@pytest.mark.parametrize(
+    ("stamps", "doubt"),
+    [
+        ([0, 10, 20, 5, 14, 20, 30], [False, True, True, False, False, True, True]),  # 6 s ahead, after 15 s back
+        ([0, 10, 20, 5, 12, 20, 30], None),  # 8 s: a jump, which leaves an older series
+        ([0, 10, 20, 5, 14], None),  # and nobody knows how it goes on
+        ([0, 5, 20, 5, 14, 20], [False, False, True, False, False, True]),  # the frame of the same second is in none
+    ],
+)
+def test_a_clock_that_was_set_back_catches_up_and_an_older_series_is_left(stamps, doubt):
+    """By less than half of what it was set back, from one frame to the next."""
+    utc = np.array(stamps, "int64") * 1_000_000
+    found = _set_back(utc, utc < np.maximum.accumulate(utc))
+    assert (None if found is None else found.tolist()) == doubt
+
+
+@pytest.mark.parametrize(("days", "doubtful"), [(0.5, False), (1.5, True), (5, True)])
+def test_a_stamp_is_in_the_future_a_day_from_now(tmp_path, days, doubtful):
+    """By the clock of this machine, which may be of another zone."""
+    stamp = (datetime.now(UTC) + timedelta(days=days)).strftime("%Y:%m:%d %H:%M:%S")
+    (tmp_path / "a_0.tif").write_bytes(camserver_bytes(ramp(0), stamp))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        data = open_measurement(tmp_path, tz="UTC")
+    assert any("in the future" in str(one.message) for one in said) is doubtful
+    assert bool(data.frame_status[0] == FrameStatus.DOUBTFUL_TIME) is doubtful

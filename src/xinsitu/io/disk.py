@@ -75,9 +75,12 @@ def refuse_existing(path: str | os.PathLike[str], *, overwrite: bool = False) ->
 
 def _is_foreign(path: Path) -> bool:
     """Whether an HDF5 file is of another program, as those of detectors are, or cannot be read to tell."""
-    with path.open("rb") as file:
-        if file.read(len(_HDF5)) != _HDF5:
-            return False
+    try:
+        with path.open("rb") as file:
+            if file.read(len(_HDF5)) != _HDF5:
+                return False
+    except OSError as fault:  # of a read no name is told
+        raise OSError(fault.errno, fault.strerror, os.fspath(path)) from None
     from .formats.hdf5_links import opened  # h5py is not needed for anything else that is written
 
     try:
