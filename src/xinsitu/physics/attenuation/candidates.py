@@ -16,13 +16,14 @@ from xinsitu.physics.moments import frame_key, times
 from xinsitu.values import AttenuationChange
 
 from .broken_lines import PAUSE, REACH, Branch, Step, branch, relative_steps, step_between
-from .counts import NEAR, Counts, MedianBias, half_way_cost, settle
-from .factors import FactorEstimate, Floats, common_factor, smooth_noise
+from .counts import Counts, half_way_cost, settle
+from .factors import FactorEstimate, Floats, MedianBias, common_factor, smooth_noise
 from .passages import glides
 from .reports import RejectedChange, box_evidence, exposure_evidence, pause_evidence, record_evidence
 from .transitions import FLICKERS, LONGEST, SHORT, Transition, is_level
 from .two_sides import ratio_across
 
+_SUM = "sum"
 _TOO_SHORT = "one frame does not make a level"
 _TWO_DIFFER = "two frames that differ do not make a level"
 _NO_FACTOR = "there is a step, and too little is counted on one side for its factor"
@@ -126,8 +127,9 @@ class Search:
             return refused(_IN_THE_PAUSE if counts.gap(before, after) - (after - before) > PAUSE else _NO_FACTOR)
         if judged is None or not any(one.is_common(self.tolerance) for one in (estimate, judged)):
             return refused(estimate.disagreement)
+        estimate = self._of_the_sum(counts, step, before, after, estimate)
         if self.bias is not None:
-            estimate = self.bias.doubted(estimate, *_sides(counts, step, before, after))
+            estimate = self.bias.doubted(estimate, *counts.beside(step, before, after))
         first, last = int(counts.positions[before]), int(counts.positions[after])
         dark = int(((counts.dark > first) & (counts.dark < last)).sum())
         evidence: dict[str, Any] = {
@@ -175,6 +177,23 @@ class Search:
             return common_factor(ratio.log_ratios, ratio.variances, counts.rois, method="lines", shared=ratio.shared)
         except StitchError:
             return None
+
+    def _of_the_sum(
+        self, counts: Counts, step: Transition, before: int, after: int, estimate: FactorEstimate
+    ) -> FactorEstimate:
+        """Take the factor from the weighted sum of the ROIs, which shows growth that none of them shows by itself."""
+        weights = estimate.weights(counts.rois)
+        used = np.flatnonzero(weights)
+        sides = self._left(counts, step, before), self._right(counts, step, after)
+        levels = np.fmax(sides[0].level, sides[1].level)[used]
+        ends = np.r_[max(step.start, before + 1 - _NEAREST) : before + 1, after : min(step.stop, after + _NEAREST)]
+        if used.size < 2 or not np.isfinite(counts.values[ends][:, used]).all():
+            return estimate
+        parts = weights[used] / levels
+        values, noise = counts.values[:, used] @ parts, np.sqrt(counts.noise[:, used] ** 2 @ parts**2)
+        summed = replace(counts, values=values[:, None], noise=noise[:, None], rois=(_SUM,))
+        alone = self.factor(summed, step, before, after)
+        return estimate if alone is None else estimate.of_the_sum(alone)
 
     @property
     def scanned(self) -> bool:
@@ -379,10 +398,3 @@ def _curves(counts: Counts, parts: Sequence[slice], turn: int) -> list[Branch]:
         stacked[1, : part.stop - part.start, number] = counts.noise[part][::turn]
     every = branch(*stacked.reshape(2, longest, -1), single=True)
     return [every.of(slice(number * rois, (number + 1) * rois)) for number in range(len(parts))]
-
-
-def _sides(counts: Counts, step: Transition, before: int, after: int) -> tuple[slice, slice]:
-    """Frames of the sample on both sides of a step."""
-    first, last = max(step.start, before + 1 - NEAR), min(step.stop, after + NEAR) - 1
-    at = counts.positions
-    return slice(int(at[first]), int(at[before]) + 1), slice(int(at[after]), int(at[last]) + 1)

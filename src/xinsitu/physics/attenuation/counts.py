@@ -16,7 +16,7 @@ from xinsitu.physics.moments import elapsed_seconds
 from xinsitu.schema import COUNTS, LEFT_OUT, SCALED, Quality, describe, errors_name
 from xinsitu.values.fields import roi_records
 
-from .factors import FactorEstimate, Floats, level_noise, smooth_noise
+from .factors import Floats, level_noise, smooth_noise
 from .transitions import LONGEST, Transition, common_mode, without_beam
 
 
@@ -265,6 +265,12 @@ class Counts:
         first, last = np.searchsorted(self.dark, self.positions[[one, other]])
         return bool(last > first)
 
+    def beside(self, step: Transition, before: int, after: int) -> tuple[slice, slice]:
+        """Frames of the sample on both sides of a step."""
+        first, last = max(step.start, before + 1 - NEAR), min(step.stop, after + NEAR) - 1
+        at = self.positions
+        return slice(int(at[first]), int(at[before]) + 1), slice(int(at[after]), int(at[last]) + 1)
+
     def gap(self, before: int, after: int) -> float:
         """Frames that would fit between two frames, from their times."""
         return gap_between(self.seconds, before, after, float(self.positions[after] - self.positions[before]))
@@ -345,56 +351,3 @@ def _misfit_up_to(values: Floats, weight: Floats) -> Floats:
     up_to = np.tril(np.ones((len(values), len(values))))
     found = lines.straight(np.arange(len(values), dtype=float), values.T[:, None, :], weight.T[:, None, :] * up_to)
     return np.asarray(np.nansum(found.chi_square, axis=0))  # NaN: one frame or none, on which there is a line always
-
-
-# -- what a median took ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class MedianBias:
-    """Intensities and by which part a median raised them, dims ``(time, roi)``; NaN where that is not known."""
-
-    intensity: Floats
-    bias: Floats
-    rois: tuple[str, ...]
-
-    @classmethod
-    def read(cls, sample: xr.Dataset, rois: tuple[str, ...]) -> MedianBias | None:
-        """Take it from a series; None where it does not say."""
-        if "median_bias" not in sample.variables:
-            return None
-        read = sample[["intensity", "median_bias"]].sel(roi=list(rois)).compute()
-        intensity, bias = (read[name].transpose("time", "roi").values for name in ("intensity", "median_bias"))
-        return cls(intensity, bias, rois)
-
-    def doubted(self, estimate: FactorEstimate, before: slice, after: slice) -> FactorEstimate:
-        """Add to the error of a factor by how much its logarithm changes if nothing is taken.
-
-        Parameters
-        ----------
-        estimate
-            From the intensities as they are.
-        before, after
-            Frames on the two sides of the change.
-        """
-        shift = self._log_bias(before) - self._log_bias(after)
-        weights = np.array([self._weight(estimate, roi) for roi in self.rois])
-        known = np.isfinite(shift) & (weights > 0)
-        if not known.any():
-            return estimate
-        doubt = abs(float(np.sum(weights[known] * shift[known]) / weights[known].sum()))
-        return replace(estimate, factor_errors=float(np.hypot(estimate.factor_errors, estimate.factor * doubt)))
-
-    def _log_bias(self, frames: slice) -> Floats:
-        """Logarithm of the intensities over what was counted, for the sums over frames that say it."""
-        intensity, bias = self.intensity[frames], self.bias[frames]
-        known = np.isfinite(bias) & np.isfinite(intensity) & (bias > -1)
-        filtered = np.where(known, intensity, 0.0).sum(axis=0)
-        counted = np.where(known, intensity / np.where(known, 1 + bias, 1.0), 0.0).sum(axis=0)
-        usable = (filtered > 0) & (counted > 0)
-        return np.where(usable, np.log(np.where(usable, filtered, 1.0) / np.where(usable, counted, 1.0)), np.nan)
-
-    @staticmethod
-    def _weight(estimate: FactorEstimate, roi: str) -> float:
-        factor, errors = estimate.rois.get(roi, (np.nan, 0.0))
-        return float(np.nan_to_num(1 / (estimate.spread**2 + (errors / factor) ** 2))) if errors > 0 else 0.0

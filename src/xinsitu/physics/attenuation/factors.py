@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import uniform_filter1d
+import xarray as xr
+from scipy.ndimage import correlate1d
 
 from xinsitu.errors import StitchError
 
@@ -65,6 +66,19 @@ class FactorEstimate:
     def is_clear(self, threshold: float, tolerance: float) -> bool:
         """Whether it is as significant as that, and common."""
         return self.significance >= threshold and self.is_common(tolerance)
+
+    def weights(self, rois: Sequence[str]) -> Floats:
+        """Part that each of some ROIs has in the common factor; 0 of those without one."""
+        known = [self.rois.get(roi, (1.0, np.inf)) for roi in rois]
+        variances = [max(self.spread**2 + (errors / factor) ** 2, _LEAST_RELATIVE_ERROR**2) for factor, errors in known]
+        weights = 1 / np.array(variances)
+        return np.asarray(weights / max(weights.sum(), _LEAST_RELATIVE_ERROR))
+
+    def of_the_sum(self, alone: FactorEstimate) -> FactorEstimate:
+        """Return the factor of the weighted sum of the ROIs, with their scatter."""
+        scatter = self.spread * float(np.sqrt((self.weights([*self.rois]) ** 2).sum()))
+        errors = float(np.hypot(alone.factor_errors, alone.factor * scatter))
+        return replace(self, factor=alone.factor, factor_errors=errors)
 
     @property
     def disagreement(self) -> str:
@@ -207,14 +221,19 @@ def _noise(values: Floats, errors: Floats) -> Floats:
     known = np.isfinite(errors)
     if not (errors[known] > 0).any():
         return np.full(values.shape, _scatter(values, np.ones_like(values)))
-    # the mean variance of neighbours: in a faint level a frame without counts has error 0, but is not sure
-    size = min(_SMOOTH, errors.size)
-    variance = uniform_filter1d(np.where(known, errors**2, 0.0), size, mode="reflect")
-    share = uniform_filter1d(known.astype(float), size, mode="reflect")
-    smooth = np.sqrt(np.maximum(variance, 0.0) / np.where(share > 0, share, np.nan))  # it may round below 0
-    smooth = np.where(smooth > 0, smooth, errors[known & (errors > 0)].min())
+    smooth = _usual_error(errors)
     scatter = _scatter(values, smooth)
     return np.asarray(smooth * (scatter if exceeds(scatter, int(np.isfinite(values).sum()) - 1) else 1.0))
+
+
+def _usual_error(errors: Floats) -> Floats:
+    """Root of the mean variance of neighbours: in a faint level a frame without counts has error 0, but is not sure."""
+    known = np.isfinite(errors)
+    mean = np.full(min(_SMOOTH, errors.size), 1 / min(_SMOOTH, errors.size))  # a running sum leaves what is rounded
+    variance = correlate1d(np.where(known, errors**2, 0.0), mean, mode="reflect")
+    share = correlate1d(known.astype(float), mean, mode="reflect")
+    usual = np.sqrt(variance / np.where(share > 0, share, np.nan))
+    return np.asarray(np.where(usual > 0, usual, errors[known & (errors > 0)].min()))
 
 
 def smooth_noise(values: Floats, errors: Floats) -> Floats:
@@ -237,11 +256,7 @@ def smooth_noise(values: Floats, errors: Floats) -> Floats:
     given = np.isfinite(errors) & (errors > 0)
     expected = np.ones_like(values)
     for roi in np.flatnonzero(given.any(axis=0)):
-        size = min(_SMOOTH, len(values))
-        variance = uniform_filter1d(np.where(given[:, roi], errors[:, roi] ** 2, 0.0), size, mode="reflect")
-        share = uniform_filter1d(np.isfinite(errors[:, roi]).astype(float), size, mode="reflect")
-        smooth = np.sqrt(np.maximum(variance, 0.0) / np.where(share > 0, share, np.nan))
-        expected[:, roi] = np.where(smooth > 0, smooth, errors[given[:, roi], roi].min())
+        expected[:, roi] = _usual_error(errors[:, roi])
     known = given.any(axis=0)
     if len(values) < 4:
         spread = values.std(axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1], np.nan)
@@ -307,3 +322,51 @@ def end_points(before: tuple[Floats, Floats], after: tuple[Floats, Floats]) -> t
     usable = (high > 0) & (low > 0)
     high, low = np.where(usable, high, np.nan), np.where(usable, low, np.nan)
     return np.log(high / low), (high_errors / high) ** 2 + (low_errors / low) ** 2
+
+
+# -- what a median took ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class MedianBias:
+    """Intensities and by which part a median raised them, dims ``(time, roi)``; NaN where that is not known."""
+
+    intensity: Floats
+    bias: Floats
+    rois: tuple[str, ...]
+
+    @classmethod
+    def read(cls, sample: xr.Dataset, rois: tuple[str, ...]) -> MedianBias | None:
+        """Take it from a series; None where it does not say."""
+        if "median_bias" not in sample.variables:
+            return None
+        read = sample[["intensity", "median_bias"]].sel(roi=list(rois)).compute()
+        intensity, bias = (read[name].transpose("time", "roi").values for name in ("intensity", "median_bias"))
+        return cls(intensity, bias, rois)
+
+    def doubted(self, estimate: FactorEstimate, before: slice, after: slice) -> FactorEstimate:
+        """Add to the error of a factor by how much its logarithm changes if nothing is taken.
+
+        Parameters
+        ----------
+        estimate
+            From the intensities as they are.
+        before, after
+            Frames on the two sides of the change.
+        """
+        shift = self._log_bias(before) - self._log_bias(after)
+        weights = estimate.weights(self.rois)
+        known = np.isfinite(shift) & (weights > 0)
+        if not known.any():
+            return estimate
+        doubt = abs(float(np.sum(weights[known] * shift[known]) / weights[known].sum()))
+        return replace(estimate, factor_errors=float(np.hypot(estimate.factor_errors, estimate.factor * doubt)))
+
+    def _log_bias(self, frames: slice) -> Floats:
+        """Logarithm of the intensities over what was counted, for the sums over frames that say it."""
+        intensity, bias = self.intensity[frames], self.bias[frames]
+        known = np.isfinite(bias) & np.isfinite(intensity) & (bias > -1)
+        filtered = np.where(known, intensity, 0.0).sum(axis=0)
+        counted = np.where(known, intensity / np.where(known, 1 + bias, 1.0), 0.0).sum(axis=0)
+        usable = (filtered > 0) & (counted > 0)
+        return np.where(usable, np.log(np.where(usable, filtered, 1.0) / np.where(usable, counted, 1.0)), np.nan)

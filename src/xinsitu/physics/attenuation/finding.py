@@ -18,7 +18,8 @@ from xinsitu.values.changes import SHOWN
 from xinsitu.values.notebook import cell, table
 
 from .candidates import ON_ITS_WAY, Search
-from .counts import Counts, MedianBias, per_second
+from .counts import Counts, per_second
+from .factors import MedianBias
 from .reports import (
     LAG,
     RejectedChange,

@@ -16,8 +16,8 @@ from xinsitu.physics.moments import elapsed_seconds, frame_key, measurement_labe
 from xinsitu.schema import LEFT_OUT, Quality
 from xinsitu.values import AttenuationChange, Key
 
-from .counts import NEAR, MedianBias, gap_between, noise_beside, read_intensity
-from .factors import FactorEstimate, Floats, common_factor, end_points
+from .counts import NEAR, gap_between, noise_beside, read_intensity
+from .factors import FactorEstimate, Floats, MedianBias, common_factor, end_points
 from .levels import window_factor
 from .transitions import without_beam
 

@@ -15,7 +15,7 @@ PLACES = 10
 """Frames from the end of a side between any two of which growth may begin or stop."""
 SHARP = np.array([0.003, 0.02, 0.15])
 """Standard deviations of what the slope changes by at a kink, as parts of the level per frame."""
-KINKED = 0.12
+KINKED = 0.07
 """How likely a kink between two frames is beforehand, over a straight line without."""
 _ROUNDED = 1e-9
 """Part of what a hinge is known by that may be rounded away where a side without noise is followed by it closely."""
@@ -69,8 +69,9 @@ class Curves:
         return Curves(*own, self.together)
 
     def likely(self, least: float) -> Curves:
-        """Return those that are not too unlikely in every ROI."""
+        """Return those that are not too unlikely in every ROI; all where none can be told."""
         some = (self.chance > least).any(axis=0)
+        some |= not some.any()
         own = (self.chance[:, some], self.found[:, some], self.covariance[:, some], self.wander[:, some])
         return Curves(*own, self.evidence, self.together)
 
