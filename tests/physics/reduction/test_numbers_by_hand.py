@@ -190,3 +190,15 @@ def test_a_peak_that_is_followed_is_lost_below_five_errors(side, lost):
     assert [bool(int(flag) & Quality.PEAK_LOST) for flag in followed["quality"]] == [lost, lost]
     at_rest = numbers(image, [xi.Roi("peak", (5, 14), (4, 15), measure=("intensity",))])
     assert not (at_rest["quality"].astype(int) & Quality.PEAK_LOST).any()
+
+
+def test_a_monitor_that_counts_makes_the_highest_pixel_less_sure():
+    """``m f + m^2 / N`` of a pixel of m counts a factor f, beside a monitor of N counts."""
+    counted = np.array([400.0, 100.0, 25.0])
+    image = counts().assign_coords(monitor=("time", counted, {"units": "counts"}))
+    found = numbers(image, [PEAK, GROUND], xi.Correction(normalise="monitor"))
+    factor, top = counted.mean() / counted, of(image, PEAK).max(axis=(1, 2))
+    np.testing.assert_allclose(found["maximum"], top * factor, rtol=1e-6)
+    np.testing.assert_allclose(found["frame_variance"], 1 / counted, rtol=1e-6)
+    wanted = top * factor**2 + (top * factor) ** 2 / counted
+    np.testing.assert_allclose(found["maximum_errors"] ** 2, wanted, rtol=1e-6)
