@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import xarray as xr
@@ -19,8 +20,8 @@ UNLIKELY = 0.01
 class Row:
     """One ROI: its level just before and just after, the logarithm of their ratio, and how far that is off.
 
-    ``before`` and ``after`` are ends of the lines through the frames used; ``deviation`` is the difference to the
-    common factor in standard errors of this ROI.
+    ``before`` and ``after`` are ends of the lines through the frames used; ``deviation`` is the difference to what the
+    ROIs have in common, which chi-squared is about, in standard errors of this ROI.
     """
 
     roi: str
@@ -48,8 +49,8 @@ class Evidence:
             The change cannot be placed on these frames.
         """
         (report,) = change_reports(measured, [change])
-        common = math.nan if report.change.factor is None else math.log(report.change.factor)
         decided = report.change.evidence.get("factors") or {}
+        common = _in_common(report.change, decided)
         rows = []
         for number, roi in enumerate(report.rois):
             told = decided.get(roi) or dict(zip(("factor", "factor_errors"), report.factors[roi], strict=True))
@@ -104,3 +105,16 @@ class Evidence:
         if self.report.change.note:
             found.append(self.report.change.note)
         return tuple(found)
+
+
+def _in_common(change: AttenuationChange, decided: Mapping[str, Mapping[str, float]]) -> float:
+    """Logarithm of the factor that ROIs have in common, each by itself; the one that scales is that of their sum.
+
+    Where ROIs did not decide it is the one that was given.
+    """
+    spread = float(change.evidence.get("spread") or 0.0)
+    known = [(one["factor"], one["factor_errors"]) for one in decided.values() if one["factor"] > 0]
+    weights = [1 / (spread**2 + (error / factor) ** 2) for factor, error in known if error > 0]
+    if known and len(weights) == len(known):
+        return sum(w * math.log(factor) for w, (factor, _) in zip(weights, known, strict=True)) / sum(weights)
+    return math.nan if change.factor is None else math.log(change.factor)
