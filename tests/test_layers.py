@@ -15,7 +15,7 @@ PACKAGE = SOURCE / "xinsitu"
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("explanations", "beginning"),
-    ("errors", "defaults"),
+    ("errors", "defaults", "digits"),
     ("epoch", "signatures", "native"),
     ("schema", "clock", "kernels"),
     ("variables",),

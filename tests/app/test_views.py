@@ -332,7 +332,7 @@ def test_evidence_is_a_table_of_text(session, truth):
 def test_what_holds_no_counts_is_a_dash_in_the_evidence():
     rows = (Row("a", 100.0, 50.0, -0.7, 0.1, 0.5), Row("b", 0.0, 29.0, np.nan, np.nan, np.nan))
     text = table(SimpleNamespace(rows=rows, title="t", agreement="a", remarks=()))
-    assert "-0.7000 ± 0.1000" in text
+    assert "<td>-0.70 ± 0.10</td>" in text
     assert "<td>29</td><td>–</td><td>–</td>" in text
     assert "nan" not in text
 

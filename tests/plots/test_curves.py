@@ -238,7 +238,7 @@ class TestFigures:
     def test_changes_report(self, series, tmp_path):
         change = AttenuationChange(series.time.values[19], series.time.values[23], factor=8.4, factor_errors=0.1)
         figure = plot_changes(series, [change, change], path=tmp_path / "c.png")
-        assert figure.axes[0].get_title() == "attenuator: × 8.4 ± 0.1"
+        assert figure.axes[0].get_title() == "attenuator: × 8.40 ± 0.10"
         assert (tmp_path / "c.png").stat().st_size > 5000
         with pytest.raises(SchemaError, match="no attenuation changes"):
             plot_changes(series, [])

@@ -18,6 +18,7 @@ from typing import Any
 import xarray as xr
 
 from xinsitu import schema
+from xinsitu.digits import with_error
 from xinsitu.errors import LayoutError, collected
 from xinsitu.io.discover import look
 from xinsitu.io.documents import read_rois
@@ -248,7 +249,7 @@ def _number(one: xr.Dataset, name: str, index: int) -> str:
     value, error = (float(one[each].values[index]) for each in (name, schema.errors_name(name)))
     if not math.isfinite(value):
         return "–"
-    return f"{value:.5g}" if not math.isfinite(error) else f"{value:.5g}±{error:.1g}"
+    return with_error(value, error, short=True).replace(" ", "")
 
 
 def flags_at(one: xr.Dataset, index: int) -> list[str]:

@@ -14,6 +14,7 @@ from xinsitu.errors import SchemaError
 from xinsitu.physics.attenuation.reports import RejectedChange, change_reports
 from xinsitu.schema import require
 from xinsitu.values import AttenuationChange
+from xinsitu.values.changes import headline
 
 from .curves import colours
 from .paper import COLUMN, FONT, plain, save
@@ -119,6 +120,4 @@ def _change(axes: Axes, sample: xr.Dataset, change: AttenuationChange | Rejected
 def _title(change: AttenuationChange | RejectedChange) -> str:
     if not isinstance(change, AttenuationChange):
         return "\n".join(textwrap.wrap(plain(f"no change: {change.reason}"), 50))
-    factor = "factor from the end points" if change.factor is None else f"× {change.factor:.4g}"
-    error = "" if change.factor_errors is None else f" ± {change.factor_errors:.2g}"
-    return plain(f"{change.cause}: {factor}{error}")
+    return plain(headline(change))

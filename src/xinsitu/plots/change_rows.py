@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from xinsitu.clock import in_zone
+from xinsitu.digits import with_error
 from xinsitu.physics.attenuation.scaling import attenuation_changes
 from xinsitu.schema import knows_utc
 from xinsitu.values import AttenuationChange, Key
@@ -38,11 +39,11 @@ def factor_text(change: AttenuationChange) -> str:
     Examples
     --------
     >>> factor_text(AttenuationChange("2014-05-28T08:00:00Z", "2014-05-28T08:00:05Z", factor=8.5, factor_errors=0.04))
-    '8.5 ± 0.04'
+    '8.50 ± 0.04'
     """
     if change.factor is None:
         return "–"
-    return f"{change.factor:.5g}" + (f" ± {change.factor_errors:.2g}" if change.factor_errors else "")
+    return with_error(change.factor, change.factor_errors)
 
 
 def local_text(sample: xr.Dataset, time: np.datetime64) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from xinsitu.digits import with_error
 from xinsitu.errors import SchemaError
 from xinsitu.io.disk import write_whole
 from xinsitu.io.guard import output_path
@@ -179,7 +180,7 @@ def _evidence(change: AttenuationChange) -> tuple[object, ...]:
     found = change.evidence
     factors = found.get("factors")
     ratios = [
-        f"{roi} {of.get('factor', float('nan')):.4g} ± {of.get('factor_errors', float('nan')):.2g}"
+        f"{roi} {with_error(of.get('factor', float('nan')), of.get('factor_errors'))}"
         for roi, of in (factors.items() if isinstance(factors, Mapping) else ())
     ]
     chi, freedom = found.get("chi_squared"), found.get("degrees_of_freedom", "?")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from xinsitu.digits import with_error
 from xinsitu.epoch import Moment
 from xinsitu.errors import DocumentError
 
@@ -100,10 +101,9 @@ class AttenuationChange:
         Examples
         --------
         >>> AttenuationChange("time2:71", "time3:0", factor=8.4, factor_errors=0.1).shown()
-        ('measurement time2, frame 71', 'measurement time3, frame 0', '8.4 ± 0.1', 'attenuator')
+        ('measurement time2, frame 71', 'measurement time3, frame 0', '8.40 ± 0.10', 'attenuator')
         """
-        error = "" if self.factor_errors is None else f" ± {self.factor_errors:.2g}"
-        factor = "from the end points" if self.factor is None else f"{self.factor:.5g}{error}"
+        factor = "from the end points" if self.factor is None else with_error(self.factor, self.factor_errors)
         return _place(self.before, self.before_key), _place(self.after, self.after_key), factor, self.cause
 
     def to_dict(self) -> dict[str, Any]:
@@ -199,3 +199,16 @@ class Event:
             raise DocumentError(f"event {document['name']!r} has no moment: give key, or start and stop")
         extra = keep_unknown(document, ("name", "key", "start", "stop", *inline), f"event {document['name']!r}")
         return cls(document["name"], start, document.get("stop"), extra)
+
+
+def headline(change: AttenuationChange) -> str:
+    """Return the cause of a change and its factor.
+
+    Examples
+    --------
+    >>> headline(AttenuationChange("time2:71", "time3:0", factor=8.4, factor_errors=0.1))
+    'attenuator: × 8.40 ± 0.10'
+    """
+    if change.factor is None:
+        return f"{change.cause}: factor from the end points"
+    return f"{change.cause}: × {with_error(change.factor, change.factor_errors)}"

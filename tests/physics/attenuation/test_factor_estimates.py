@@ -45,7 +45,7 @@ def test_rois_are_common_within_three_of_their_errors_and_the_tolerance(up):
 
 def test_an_estimate_says_what_each_roi_says():
     found = estimate(2.0, 0.1, A=(2.0, 0.125), B=(3.14159, 0.5))
-    assert found.disagreement == "the ROIs step differently (A 2, B 3.14)"
+    assert found.disagreement == "the ROIs step differently (A 2.00 ± 0.12, B 3.1 ± 0.5)"
     assert found.evidence() == {
         "method": "sums",
         "chi_squared": 3.5,

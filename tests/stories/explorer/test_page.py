@@ -16,6 +16,7 @@ from tests.helpers.browser import FRAME, PIXEL, TOKYO, in_a_browser
 from xinsitu.app import explorer as explorer_module
 from xinsitu.app.serve import explore
 from xinsitu.app.state.view_file import document
+from xinsitu.digits import with_error
 from xinsitu.recipe import Correcting
 
 pytestmark = in_a_browser
@@ -246,7 +247,7 @@ def test_evidence_and_changes_by_clicks(truth, start):
     shown.wait_for()
     cells = shown.locator("tr").nth(1).locator("td").all_inner_texts()
     assert cells[0] == found.rows[0].roi
-    assert cells[3] == f"{found.rows[0].log_ratio:+.4f} ± {found.rows[0].log_error:.4f}"
+    assert cells[3] == with_error(found.rows[0].log_ratio, found.rows[0].log_error)
     assert found.agreement in tab.get("evidence_table", "text").replace("&lt;", "<")
 
     tab.press("accept")

@@ -1,4 +1,5 @@
-// The numbers of the selected region at the frame that is shown; a dash says under the cursor why it is one. args: channel
+// The numbers of the selected region at the frame that is shown; a dash, and what has no error, says why
+// under the cursor. args: channel
 const list = document.getElementById("numbers")
 if (list != null && list._told !== channel.numbers) {
   list._told = channel.numbers
@@ -7,7 +8,7 @@ if (list != null && list._told !== channel.numbers) {
     term.textContent = label
     value.textContent = text
     value.title = why
-    if (why) value.setAttribute("aria-label", `${label}: none, ${why}`)
+    if (why) value.setAttribute("aria-label", `${label}: ${text === "–" ? "none" : text}, ${why}`)
     return [term, value]
   }))
 }

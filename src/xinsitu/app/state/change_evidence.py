@@ -11,6 +11,7 @@ from scipy.special import chdtrc
 
 from xinsitu.physics.attenuation.reports import ChangeReport, change_reports
 from xinsitu.values import AttenuationChange
+from xinsitu.values.changes import headline
 
 UNLIKELY = 0.01
 """Probability below which ROIs are said to disagree."""
@@ -64,10 +65,7 @@ class Evidence:
     @property
     def title(self) -> str:
         """Cause, factor and error of the change."""
-        change = self.report.change
-        factor = "factor from the end points" if change.factor is None else f"× {change.factor:.5g}"
-        error = "" if change.factor_errors is None else f" ± {change.factor_errors:.2g}"
-        return f"{change.cause}: {factor}{error}"
+        return headline(self.report.change)
 
     def _chance(self) -> tuple[float, int, float]:
         """Chi-squared, degrees of freedom, and how probable as much is; no degrees where ROIs were not compared."""

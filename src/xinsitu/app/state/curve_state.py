@@ -10,6 +10,7 @@ import param
 import xarray as xr
 
 from xinsitu.app.data import beside
+from xinsitu.digits import with_error
 from xinsitu.errors import SchemaError
 from xinsitu.physics.samples.growth import slope
 from xinsitu.plots.curve_filters import local_fit, parse_smoothing
@@ -142,22 +143,3 @@ def said(name: str, series: xr.Dataset, window: slice, labels: dict[str, str]) -
             f"slope {with_error(float(line['slope']), float(line['slope_errors']))} per s"
         )
     return "; ".join(words)
-
-
-def with_error(value: float, error: float) -> str:
-    """Return a number with as many digits as its error allows.
-
-    Examples
-    --------
-    >>> with_error(12.34567, 0.0513), with_error(5230.7, 120.0), with_error(2.0, 0.0), with_error(1.5, float("nan"))
-    ('12.35 ± 0.05', '5230 ± 120', '2 ± 0', '1.5')
-    """
-    if not np.isfinite(error):
-        return f"{value:.6g}"
-    if error <= 0:
-        return f"{value:.6g} ± 0"
-    first = int(np.floor(np.log10(error)))
-    places = -first + (1 if error / 10.0**first < 2 else 0)
-    scale = 10.0**-places
-    digits = max(0, places)
-    return f"{round(value / scale) * scale:.{digits}f} ± {round(error / scale) * scale:.{digits}f}"

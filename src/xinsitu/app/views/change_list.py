@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from xinsitu.app.state.model import ExplorerModel
+from xinsitu.digits import with_error
 from xinsitu.values import AttenuationChange
 
 from .channel import Channel
@@ -47,6 +48,5 @@ def said(change: AttenuationChange) -> str:
         if key is None or key.frame is None
         else f"{key.measurement or ''} {key.frame}".strip()
     )
-    factor = "" if change.factor is None else f" × {change.factor:.4g}"
-    error = "" if change.factor_errors is None else f" ± {change.factor_errors:.2g}"
-    return f"{where}{factor}{error} {change.cause}"
+    factor = "" if change.factor is None else f" × {with_error(change.factor, change.factor_errors)}"
+    return f"{where}{factor} {change.cause}"

@@ -10,6 +10,7 @@ from bokeh.plotting import figure
 from xinsitu.app.state.change_evidence import Evidence
 from xinsitu.app.state.kinds import color_of
 from xinsitu.app.state.model import ExplorerModel
+from xinsitu.digits import with_error
 from xinsitu.errors import XinsituError
 from xinsitu.plots.curves import readable
 from xinsitu.plots.markup import as_html
@@ -107,7 +108,7 @@ def table(found: Evidence) -> str:
             one.roi,
             _said(one.before, f"{one.before:.3g}"),
             _said(one.after, f"{one.after:.3g}"),
-            _said(one.log_error, f"{one.log_ratio:+.4f} ± {one.log_error:.4f}"),
+            _said(one.log_error, with_error(one.log_ratio, one.log_error)),
             _said(one.deviation, f"{one.deviation:+.1f} σ"),
         )
         for one in found.rows

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from xinsitu.app.state.curve_state import with_error
 from xinsitu.app.state.model import ExplorerModel
+from xinsitu.digits import with_error
 from xinsitu.schema import Quality
 
 WHY = {
@@ -22,7 +22,7 @@ WHY = {
 
 
 class Number(NamedTuple):
-    """A number in words, and why it is a dash; empty where it is none."""
+    """A number in words, and why it is a dash or has no error; empty where it is neither."""
 
     text: str
     why: str = ""
@@ -36,11 +36,15 @@ def number(one: Mapping[str, float], name: str, unit: str = "px") -> Number:
     >>> one = {"com_x": 12.346, "com_x_errors": 0.052, "fwhm_x": np.nan, "quality": 16}
     >>> number(one, "com_x").text, number(one, "fwhm_x"), number({}, "com_x").why
     ('12.35 ± 0.05 px', Number(text='–', why='half level not crossed'), 'not measured yet')
+    >>> number({"com_x": 338.0, "com_x_errors": 0.0}, "com_x")
+    Number(text='338 px', why='too few counts for an error')
     """
     if name not in one:
         return Number("–", "not measured yet")
     if np.isfinite(one[name]):
-        return Number(f"{with_error(float(one[name]), float(one.get(f'{name}_errors', np.nan)))} {unit}".strip())
+        error = float(one.get(f"{name}_errors", np.nan))
+        text = f"{with_error(float(one[name]), error)} {unit}".strip()
+        return Number(text, "too few counts for an error" if error == 0 else "")
     flags = int(one.get("quality", 0))
     return Number("–", next((why for flag, why in WHY.items() if flags & flag), "not asked for"))
 

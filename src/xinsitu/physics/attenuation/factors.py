@@ -11,6 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 from scipy.ndimage import correlate1d
 
+from xinsitu.digits import with_error
 from xinsitu.errors import StitchError
 
 Floats = npt.NDArray[np.float64]
@@ -83,7 +84,7 @@ class FactorEstimate:
     @property
     def disagreement(self) -> str:
         """What each ROI says."""
-        told = ", ".join(f"{roi} {factor:.3g}" for roi, (factor, _) in self.rois.items())
+        told = ", ".join(f"{roi} {with_error(*known)}" for roi, known in self.rois.items())
         return f"the ROIs step differently ({told})"
 
     def evidence(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 import xarray as xr
 
+from xinsitu.digits import with_error
 from xinsitu.epoch import nanoseconds
 from xinsitu.errors import warn
 from xinsitu.physics.moments import frame_key, time_text, times
@@ -312,9 +313,9 @@ def _warn_unseen(search: Search, step: Transition, name: str, position: int, nom
     if size + 3 * doubt < abs(np.log(nominal)) / 2:
         when = time_text(search.sample, times(search.sample)[position])
         warn(
-            f"{name} changes by a factor of {nominal:.4g} at {when} and the intensities do not ({estimate.factor:.4g} "
-            f"± {estimate.factor_errors:.2g}): divided by a background or by a monitor behind the attenuator they have "
-            "no step left, and need no correction"
+            f"{name} changes by a factor of {nominal:.4g} at {when} and the intensities do not "
+            f"({with_error(estimate.factor, estimate.factor_errors)}): divided by a background or by a monitor behind "
+            "the attenuator they have no step left, and need no correction"
         )
 
 

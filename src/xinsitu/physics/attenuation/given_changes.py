@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from xinsitu.digits import with_error
 from xinsitu.errors import DocumentError, StitchError, warn
 from xinsitu.physics.moments import elapsed_seconds, frame_key, measurement_labels, resolve_key, time_text, times
 from xinsitu.schema import LEFT_OUT, Quality
@@ -290,7 +291,7 @@ def _settled(
         measured = {"measured_factor": estimate.factor, "measured_factor_errors": estimate.factor_errors}
         return replace(change, evidence={**change.evidence, **measured})
     if estimate.spread > tolerance:
-        told = ", ".join(f"{roi} {factor:.4g} ± {errors:.2g}" for roi, (factor, errors) in estimate.rois.items())
+        told = ", ".join(f"{roi} {with_error(factor, errors)}" for roi, (factor, errors) in estimate.rois.items())
         warn(
             f"the ROIs disagree on the factor of {beside.where} ({told}); if one of them changed by itself, name the "
             "others"
@@ -328,9 +329,9 @@ def _warn_contradiction(change: AttenuationChange, estimate: FactorEstimate, whe
     doubt = np.hypot(estimate.factor_errors / estimate.factor, given_errors / given)
     if abs(np.log(given / estimate.factor)) > max(3 * np.hypot(doubt, tolerance), 5 * doubt):
         warn(
-            f"the factor {given:.4g} given for {where} contradicts the data, which say {estimate.factor:.4g} ± "
-            f"{estimate.factor_errors:.2g}; intensities that were divided by a background or by a monitor behind the "
-            "attenuator have no step left"
+            f"the factor {given:.4g} given for {where} contradicts the data, which say "
+            f"{with_error(estimate.factor, estimate.factor_errors)}; intensities that were divided by a background or "
+            "by a monitor behind the attenuator have no step left"
         )
 
 

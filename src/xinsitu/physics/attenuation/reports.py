@@ -11,6 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.clock import utc_text
+from xinsitu.digits import with_error
 from xinsitu.physics.moments import elapsed_seconds
 from xinsitu.schema import COUNTS, check_kind, require
 from xinsitu.values import AttenuationChange, Key
@@ -50,7 +51,7 @@ class RejectedChange:
     --------
     >>> ends = np.datetime64("2014-05-28T08:00:00", "ns"), np.datetime64("2014-05-28T08:00:01", "ns")
     >>> print(RejectedChange(*ends, None, None, 1.02, 0.01, 2.0, "smaller than 3 %"))
-    no change from 2014-05-28T08:00:00Z to 2014-05-28T08:00:01Z, factor 1.02 ± 0.01: smaller than 3 %
+    no change from 2014-05-28T08:00:00Z to 2014-05-28T08:00:01Z, factor 1.020 ± 0.010: smaller than 3 %
     """
 
     before: np.datetime64
@@ -67,7 +68,7 @@ class RejectedChange:
         ends = " to ".join(
             _place(key, time) for key, time in ((self.before_key, self.before), (self.after_key, self.after))
         )
-        factor = "" if self.factor is None else f", factor {self.factor:.4g} ± {self.factor_errors:.2g}"
+        factor = "" if self.factor is None else f", factor {with_error(self.factor, self.factor_errors)}"
         flagged = f"; {len(self.doubtful)} frame{'s' * (len(self.doubtful) != 1)} flagged" if self.doubtful else ""
         return f"no change from {ends}{factor}: {self.reason}{flagged}"
 
@@ -279,8 +280,8 @@ class ChangeReport:
 
     def __str__(self) -> str:
         factor, error = self.change.factor, self.change.factor_errors
-        common = "from the end points" if factor is None else f"{factor:.4g}" + (f" ± {error:.2g}" if error else "")
-        each = ", ".join(f"{roi} {value:.4g} ± {spread:.2g}" for roi, (value, spread) in self.factors.items())
+        common = "from the end points" if factor is None else with_error(factor, error)
+        each = ", ".join(f"{roi} {with_error(*known)}" for roi, known in self.factors.items())
         return f"{self.change.cause}: factor {common} ({each})"
 
 
