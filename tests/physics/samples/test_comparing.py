@@ -170,7 +170,7 @@ def test_report_holds_points_lines_and_factors():
         assert factor == pytest.approx(10)
         assert 0 < error < 1
         np.testing.assert_array_equal(report.intensity[:, 0], values[report.shown])
-    assert "(WZ 10.000 ± " in str(report)
+    assert "(WZ 10.00 ± 0.08)" in str(report)
 
 
 @pytest.mark.thorough
