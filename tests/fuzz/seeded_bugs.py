@@ -50,6 +50,32 @@ TESTS = {
         "physics/reduction/test_shared_errors.py",
         "physics/reduction/test_median_bias.py",
     ],
+    "physics/reduction/series.py": [
+        "physics/reduction/test_series.py",
+        "physics/reduction/test_numbers_by_hand.py",
+        "physics/reduction/test_frame_statistics.py",
+        "physics/reduction/test_roi_backgrounds.py",
+        "physics/test_blocks.py",
+    ],
+    "physics/reduction/roi_sums.py": [
+        "physics/reduction/test_numbers_by_hand.py",
+        "physics/reduction/test_series.py",
+        "physics/reduction/test_uncertainties.py",
+        "physics/reduction/test_median_bias.py",
+        "physics/reduction/test_shaped_regions.py",
+    ],
+    "physics/reduction/flags.py": ["physics/reduction/test_flags.py", "physics/reduction/test_series.py"],
+    "physics/reduction/roi_backgrounds.py": [
+        "physics/reduction/test_roi_backgrounds.py",
+        "physics/reduction/test_contradicted_backgrounds.py",
+        "physics/reduction/test_numbers_by_hand.py",
+        "physics/reduction/test_uncertainties.py",
+    ],
+    "physics/reduction/roi_profiles.py": [
+        "physics/reduction/test_roi_profiles.py",
+        "physics/reduction/test_numbers_by_hand.py",
+    ],
+    "recipe/steps.py": ["recipe/test_steps.py", "recipe/test_campaign.py", "recipe/test_made_from.py"],
     "physics/attenuation/factors.py": [
         "physics/attenuation/test_factor_estimates.py",
         "physics/attenuation/test_scaling.py",

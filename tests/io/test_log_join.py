@@ -592,3 +592,23 @@ def test_of_points_that_no_frame_has_nobody_says_how_far_they_are(tmp_path):
         assert _apart(Joined(table, np.array([-1, -1]), "by time"), keys) is None
         assert _apart(Joined(table, np.array([-1, 1]), "by time"), keys) == -2
         assert _apart(Joined(table, np.array([0, 1]), "by time"), replace(keys, microseconds=None)) is None
+
+
+def test_as_many_points_as_frames_belong_to_them_one_by_one_though_a_number_is_missing(tmp_path):
+    (tmp_path / "ring.csv").write_text("current,note\n300,a\n301,a\n302,a\n")
+    keys = FrameKeys(["r_0.tif", "r_1.tif", "r_3.tif"], np.ones(3, "int64"), np.array([0, 1, 3]), None, "UTC")
+    joined, _ = join_logs([str(tmp_path / "ring.csv")], keys, load_instrument("generic"))
+    assert joined["current"].values.tolist() == [300, 301, 302]
+
+
+def test_points_near_their_frames_in_time_stay_theirs_though_another_scan_is_as_near(tmp_path):
+    """Each point comes 0.6 s after its frame; the nearest in time is that of the frame before."""
+    scan = "#S {}  timescan 1 0\n#N 2\n#L Epoch  mon\n{}\n"
+    lines = ["".join(f"{1_401_296_400.6 + n} {first + n}\n" for n in range(5)) for first in (100, 900)]
+    path = tmp_path / "a.log"
+    path.write_text("#F a\n#E 0\n\n" + "".join(scan.format(1 + k, text) for k, text in enumerate(lines)))
+    moments = (1_401_296_400 + np.arange(5)) * 1_000_000
+    keys = FrameKeys([f"r_{n}.tif" for n in range(5)], np.ones(5, "int64"), np.arange(5), moments, "UTC")
+    joined, said = join_logs([str(path)], keys, load_instrument("generic"))
+    assert joined["mon"].values.tolist() == [100, 101, 102, 103, 104]
+    assert said.startswith("a.log: by point")

@@ -231,3 +231,15 @@ def test_texts_that_lie_in_their_tag_and_behind_it(tmp_path, text):
     tifffile.imwrite(tmp_path / "a_0001.tif", np.zeros((8, 9), "int32"), software=text, metadata=None)
     data = open_measurement(tmp_path, tz="UTC", instrument="generic", time="frame")
     assert data.attrs["software"] == text
+
+
+@pytest.mark.parametrize("kind", [1, 2, 7])
+def test_a_stamp_is_read_whichever_kind_of_bytes_its_tag_has(tmp_path, kind):
+    """BYTE, ASCII or UNDEFINED: the same text, as tifffile reads it."""
+    path = tmp_path / "f_0001.tif"
+    tifffile.imwrite(path, PIXELS[0], metadata=None, datetime="2014:05:28 17:01:59")
+    changed(path, 306, kind)
+    with tifffile.TiffFile(path) as file:
+        value = file.pages[0].tags[306].value
+    assert (value if isinstance(value, str) else value.rstrip(b"\0").decode()) == "2014:05:28 17:01:59"
+    assert epoch_seconds(open_measurement(tmp_path, **WHERE).time).tolist() == [1_401_296_519]

@@ -16,6 +16,7 @@ from xinsitu.clock import find_zone, parse_stamp, to_utc
 from xinsitu.errors import TimeError, XinsituWarning
 from xinsitu.io.measurement import open_measurement
 from xinsitu.io.periods import by_period
+from xinsitu.io.times import Readings, make_times, progress
 from xinsitu.schema import FrameStatus, epoch_seconds
 
 SECOND = 1_000_000
@@ -399,3 +400,15 @@ def test_frames_without_a_stamp_lie_between_and_beyond_the_others_at_their_pace(
 def test_the_resolution_is_that_of_the_digits_and_never_finer_than_what_is_kept(tmp_path, stamp, resolution):
     _, attrs = seconds_of(tmp_path / "m", {0: stamp})
     assert attrs["time_resolution"] == pytest.approx(resolution, rel=1e-12)
+
+
+def test_numbers_go_on_where_a_scan_begins_with_the_last_one_again():
+    assert progress(np.array([1, 1, 2, 2]), np.array([4, 5, 5, 6])).tolist() == [4, 5, 6, 7]
+    assert progress(np.array([1, 1, 2, 2]), np.array([4, 5, 6, 7])).tolist() == [4, 5, 6, 7]
+
+
+def test_files_none_of_which_has_a_time_are_refused():
+    nothing, ones = np.zeros(2, dtype="int64"), np.ones(2, dtype="int64")
+    readings = Readings(["", ""], [None, None], nothing, ones, np.arange(2), ["a", "b"], "m")
+    with pytest.raises(TimeError, match=r"m: no frame has a time$"):
+        make_times(readings, zone="UTC", time="mtime")

@@ -291,6 +291,13 @@ def test_a_crop_of_frames_without_coordinates_numbers_its_pixels():
     assert (only.y.size, only.x.values.tolist()) == (12, [2, 3, 4])
 
 
+def test_a_crop_of_a_dataset_is_of_whatever_lies_on_the_detector():
+    pixels = np.arange(6).reshape(2, 3)
+    part = xi.crop(xr.Dataset({"mask": (("y", "x"), pixels), "current": ("time", [7.0])}), x=(1, 3))
+    np.testing.assert_array_equal(part["mask"], [[1, 2], [4, 5]])
+    assert (part.x.values.tolist(), part.current.values.tolist()) == ([1, 2], [7.0])
+
+
 @pytest.mark.parametrize("bounds", [(4, 32), (5, 5), (9, 2)])
 def test_crop_off_the_detector_is_refused(bounds):
     with pytest.raises(xi.RoiError, match="crop of y"):

@@ -95,6 +95,8 @@ def test_sparse_counts_behind_a_median_have_doubtful_errors():
         (0.3, ("plane",), 3, None, True),
         (0.3, ("edge",), 3, None, True),
         (4.0, ("edge",), 3, None, False),
+        (0.8, ("edge",), 3, None, True),
+        (1.5, ("edge",), 3, None, False),
         (0.3, (), 3, None, False),
         (4.0, ("plane",), 3, None, False),
         (0.3, ("plane",), None, None, False),
