@@ -514,3 +514,43 @@ def test_attributes_of_every_kind_become_what_netcdf_holds():
         assert (mixed["row"], mixed["one"], mixed["n"]) == ([1.5, 2.5], 0.5, None)
         assert mixed["roi"]["name"] == "a"
         assert "nothing" not in attrs
+
+
+@pytest.mark.parametrize("name", ["time", "intensity", "com_x", "quality", "frame", "/entry/com_x/WZ"])
+def test_a_byte_that_the_disc_gives_back_otherwise_is_an_error_and_no_other_number(tmp_path: Path, name: str) -> None:
+    path = write_results(series(), tmp_path / "s.nc")
+    with h5py.File(path) as file:
+        numbers = file[name][:]
+        place = file[name].id.get_chunk_info(0)
+    blob = bytearray(path.read_bytes())
+    assert bytes(blob[place.byte_offset :][: numbers.nbytes]) == numbers.tobytes()
+    blob[place.byte_offset + 3] ^= 16
+    path.write_bytes(blob)
+    with h5py.File(path) as file, pytest.raises(OSError, match="read data"):
+        file[name][:]
+    if name.startswith("/"):
+        return  # what other programs plot
+    with pytest.raises(SchemaError, match=r"s\.nc: is damaged: its bytes are not those that were written"):
+        read_results(path)
+
+
+@pytest.mark.thorough
+def test_a_damaged_byte_anywhere_is_one_sentence_or_loses_no_number(tmp_path: Path) -> None:
+    """Texts have no check sum; where the parts of a dataset are is not summed either, and then its values are gaps."""
+    path = write_results(series(), tmp_path / "s.nc", recipe={"command": "measure"})
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    expected, said = read_results(path), []
+    for place in rng.integers(len(whole), size=100).tolist():
+        blob = bytearray(whole)
+        blob[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(blob)
+        try:
+            found = read_results(path)
+        except SchemaError as fault:
+            said.append(str(fault))
+            continue
+        for name in expected.variables.keys() & found.variables.keys():
+            one, other = expected[name].values, found[name].values
+            assert one.dtype.kind in "OU" or (other == one).all() or pd.isna(other).all(), (place, name)
+    assert 20 < len(said) < 80
+    assert all(one.startswith(f"{path}: ") and "NoneType" not in one for one in said)

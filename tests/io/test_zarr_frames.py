@@ -18,7 +18,7 @@ import xarray as xr
 import xinsitu as xi
 from tests.helpers.camserver import write_frames as write_camserver
 from xinsitu.cli import main
-from xinsitu.errors import FrameChanged, FrameError, LayoutError, ResultExists, SchemaError
+from xinsitu.errors import FrameChanged, FrameError, LayoutError, ResultExists, SchemaError, TimeError
 from xinsitu.io import zarr_frames
 from xinsitu.schema import FrameStatus
 
@@ -103,6 +103,39 @@ def test_a_damaged_chunk_is_named(scan, folder):
     chunk.write_bytes(chunk.read_bytes()[:50])
     with pytest.raises(FrameError, match=r"c/1/0/0.*cannot be read"):
         xi.open_measurement(path).image[5].compute()
+
+
+@pytest.mark.parametrize("lost", ["time", "frame_status", "monitor", "y"])
+def test_a_store_that_has_lost_an_array_is_refused(scan, folder, lost):
+    """As a copy that stopped. Without its times it had those of its frame numbers."""
+    path = xi.write_frames(scan.assign_coords(monitor=("time", np.zeros(COUNT))), folder / "a.zarr")
+    np.testing.assert_array_equal(xi.open_measurement(path).monitor, np.zeros(COUNT))
+    shutil.rmtree(path / lost)
+    with pytest.raises(LayoutError, match=rf"a\.zarr: the Zarr store has lost {lost}, as in a copy that stopped"):
+        xi.open_measurement(path)
+
+
+def test_numbers_that_a_store_has_lost_are_gaps_and_times_an_error(scan, folder):
+    """They were zeros; a counter was as if there had been no beam, and time began in 1970."""
+    path = xi.write_frames(scan.assign_coords(monitor=("time", np.arange(1.0, 24.0))), folder / "a.zarr")
+    shutil.rmtree(path / "monitor" / "c")
+    assert np.isnan(xi.open_measurement(path).monitor).all()
+    shutil.rmtree(path / "time" / "c")
+    with pytest.raises(TimeError, match=r"a\.zarr: "):
+        xi.open_measurement(path)
+
+
+def test_a_byte_of_the_times_that_the_disc_gives_back_otherwise_is_an_error_and_no_other_time(scan, folder):
+    """Compressed with Zstandard, which keeps a check sum where it is asked to (RFC 8878, 3.1.1)."""
+    path = xi.write_frames(scan, folder / "a.zarr")
+    sound = (path / "time" / "c" / "0").read_bytes()
+    assert sound[4] & 4  # the flag of a check sum in the descriptor of the frame
+    for place in range(len(sound)):
+        (path / "time" / "c" / "0").write_bytes(sound[:place] + bytes([sound[place] ^ 8]) + sound[place + 1 :])
+        try:
+            assert xi.open_measurement(path).time.identical(scan.time), place
+        except (FrameError, LayoutError) as fault:
+            assert str(fault).startswith(f"{path}: ")  # noqa: PT017 - some bytes mean nothing
 
 
 def test_a_store_that_was_written_anew_is_another(scan, folder):

@@ -102,6 +102,7 @@ def reopened_store(path: str, opening: OpenOptions) -> tuple[xr.Dataset, ZarrSta
     group, files = zarr().open_group, files_of(path)
     with faults_of(path, "the Zarr store is damaged"):
         arrays = dict(group(path, mode="r", zarr_format=3, use_consolidated=False).arrays())
+        _check_whole(path, attributes.get(COMPLETE), arrays)
         chunk = arrays[IMAGE].chunks
         if math.prod(chunk) > MAX_PIXELS or sum(one.nbytes for name, one in arrays.items() if name != IMAGE) > _MOST:
             raise ValueError(f"frames {arrays[IMAGE].shape} in chunks {chunk} are more than memory is given to")
@@ -119,7 +120,14 @@ def reopened_store(path: str, opening: OpenOptions) -> tuple[xr.Dataset, ZarrSta
     for variable in (image.variable, *rest.variables.values()):  # JSON knows lists, CF arrays of the variable's kind
         lists = {name: value for name, value in variable.attrs.items() if isinstance(value, list)}
         variable.attrs |= {name: np.asarray(value, variable.dtype) for name, value in lists.items()}
-    return _rebuilt(_plain(rest), stack, image.attrs, path, opening, chosen), stack
+    return _rebuilt(_plain(rest, path), stack, image.attrs, path, opening, chosen), stack
+
+
+def _check_whole(path: str, names: object, arrays: Mapping[str, Any]) -> None:
+    """Refuse a store that has lost an array: without its times it had those of frame numbers."""
+    known = names if isinstance(names, list) else []  # those of older versions do not say
+    if lost := [str(name) for name in known if name not in arrays]:
+        raise LayoutError(f"{path}: the Zarr store has lost {', '.join(lost)}, as in a copy that stopped")
 
 
 def _rebuilt(
@@ -160,7 +168,7 @@ def _rest(path: str) -> xr.Dataset:
     with faults_of(path):
         with xr.open_dataset(path, engine=ENGINE) as file:  # its image, not read, says what is a coordinate
             rest = file.drop_vars(IMAGE).load()
-        return _of_frames(_plain(rest))
+        return _of_frames(_plain(rest, path))
 
 
 def _of_frames(rest: xr.Dataset) -> xr.Dataset:
@@ -173,12 +181,15 @@ def _of_frames(rest: xr.Dataset) -> xr.Dataset:
     )
 
 
-def _plain(rest: xr.Dataset) -> xr.Dataset:
+def _plain(rest: xr.Dataset, path: str) -> xr.Dataset:
     """Texts as texts, times in whole microseconds, without what says how the file was made."""
     rest = from_file(rest)
     for name, variable in rest.variables.items():
         if variable.dtype.kind == "M":
-            values = schema.time_from_microseconds(schema.microseconds_from_time(variable.values))
+            try:
+                values = schema.time_from_microseconds(schema.microseconds_from_time(variable.values))
+            except TimeError as error:
+                raise TimeError(f"{path}: {error}") from None
         elif variable.dtype.kind in "OT":
             values = np.array(variable.values.tolist(), dtype="U")
         else:

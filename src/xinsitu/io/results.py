@@ -212,6 +212,10 @@ _DOCUMENTS: Mapping[str, type | None] = {
 """Attributes that hold a JSON object, or a list of what; without one of them a result loses no number."""
 
 
+_SUMS = ("checksum", "filter returned failure")
+"""Words of HDF5 where a check sum is another one; what leads nowhere because of it is an AttributeError of h5netcdf."""
+
+
 def holds_series(result: xr.Dataset) -> bool:
     """Whether a result is a time series of ROIs, neither frames nor the fits of peaks, which have flags for each axis.
 
@@ -254,8 +258,11 @@ def _document(text: object) -> Any:  # noqa: ANN401 - whatever a file holds
 
 
 def _damaged(path: Path, fault: Exception) -> SchemaError:
-    said = disc_fault(fault) or f"cannot be read as netCDF ({' '.join(str(fault).split())})"
-    return SchemaError(f"{path}: {said}")
+    text = " ".join(str(fault).split())
+    told = f"cannot be read as netCDF ({text})"
+    if isinstance(fault, AttributeError) or any(word in text for word in _SUMS):
+        told = "is damaged: its bytes are not those that were written"
+    return SchemaError(f"{path}: {disc_fault(fault) or told}")
 
 
 def _loaded(lazy: xr.Dataset) -> xr.Dataset:

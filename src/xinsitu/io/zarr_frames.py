@@ -52,7 +52,8 @@ def write_zarr(
     path = output_path(path, overwrite=overwrite)
     image = in_chunks(as_written(schema.image_of(measurement)).transpose("time", "y", "x"))
     codecs = _codecs(compression)
-    rest = storable(measurement.drop_vars(IMAGE)).assign_attrs(provenance(recipe), **{COMPLETE: 1}).compute()
+    rest = storable(measurement.drop_vars(IMAGE)).assign_attrs(provenance(recipe)).compute()
+    rest.attrs[COMPLETE] = [IMAGE, *map(str, rest.variables)]
     part = path.parent / f".{path.name[:60]}.{tokenize(image.data, compression)[:16]}{ENDING_OF_STORES}"
     with _owned(part, path):
         if not (part / _DESCRIBED).exists():
@@ -123,6 +124,9 @@ def _describe(part: Path, image: xr.DataArray, rest: xr.Dataset, codecs: Any) ->
     for name, variable in rest.variables.items():
         if variable.dtype.kind in "US":  # texts of any length: those of a fixed one are in no specification
             whole[name] = variable.astype(object)
+        whole[name].encoding["compressors"] = zarr().codecs.ZstdCodec(checksum=True)
+        if variable.dtype.kind in "fM":
+            whole[name].encoding["fill_value"] = np.nan  # what is lost is no number; it would be zero
     # the zeros that stand for the frames are not computed
     whole.to_zarr(part / _STORE, mode="w", compute=False, consolidated=False, zarr_format=3)
     (part / _CORNERS).mkdir(exist_ok=True)

@@ -24,7 +24,7 @@ from .stack import LazyStack, Pixels, Positions, check_unchanged, inside, remove
 ROOT = "zarr.json"
 IMAGE = "image"
 COMPLETE = "every_chunk_is_stored"
-"""Attribute of a store in which a chunk that is not there was lost; other writers leave out chunks of zeros."""
+"""Attribute, names of arrays, of a store in which a chunk that is not there was lost; others leave out what is zero."""
 
 
 def zarr() -> Any:  # noqa: ANN401 - a module
