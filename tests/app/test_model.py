@@ -175,6 +175,33 @@ class TestRois:
             model.regions.redo()
         assert model.regions.rois == last
 
+    def test_what_is_taken_back_or_done_again_is_selected(self, make):
+        regions = make("time1").regions
+        first, second = regions.rois.names[:2]
+        regions.set_background(first, (second,))  # goes with the one that is removed
+        regions.selected = second
+        regions.remove(second)
+        assert regions.selected != second
+        regions.undo()
+        assert regions.selected == second
+        regions.selected = first
+        regions.nudge(1, 0)
+        regions.selected = second
+        regions.undo()
+        assert regions.selected == first
+        regions.selected = second
+        regions.redo()
+        assert regions.selected == first
+        regions.add()
+        added = regions.selected
+        regions.rename(added, "mine")
+        regions.undo()
+        assert regions.selected == added
+        regions.undo()
+        regions.selected = second
+        regions.redo()
+        assert regions.selected == added
+
     def test_refusals_change_nothing(self, make):
         model = make("time1")
         before = model.regions.rois

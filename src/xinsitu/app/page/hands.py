@@ -65,6 +65,7 @@ def _scripts(session: Session) -> None:
     )
     for change in ("inner_width", "inner_height"):
         figure.js_on_change(change, fit)
+    figure.js_on_change("inner_width", script("wheel", figure=figure, names=["x_range", "y_range"]))
     for one in (script("repaint"), hands, keys, regions, script("tips")):
         figure.js_on_change("inner_width", one)
     legend = script("legend", states=image.states, colours=STATE_COLOURS)
@@ -120,7 +121,8 @@ def in_reach(session: Session, one: figure) -> CustomJS:
     """Let a click on a figure along time lead to a frame, Shift and a drag choose a window; return what leads there."""
     channel, places = session.channel, session.curves.places
     seek = script("seek", channel=channel, slider=session.player.slider, places=places, name=one.name or "")
-    one.js_on_change("inner_width", script("window", channel=channel))
+    for code in (script("window", channel=channel), script("wheel", figure=one, names=["x_range"])):
+        one.js_on_change("inner_width", code)
     one.js_on_event("tap", seek)
     return seek
 

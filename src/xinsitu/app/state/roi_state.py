@@ -268,8 +268,13 @@ class Regions(param.Parameterized):  # type: ignore[misc] # param has no types
         self._restore(self._history.redo())
 
     def _restore(self, rois: RoiSet) -> None:
-        self.rois = rois
-        if self.selected not in rois.names:
+        """Take other ROIs, and select the one that is back or that changed."""
+        before, self.rois = self.rois, rois
+        back = [name for name in rois.names if name not in before.names]
+        changed = back or [name for name in rois.names if rois[name] != before[name]]
+        if len(changed) == 1:
+            self.selected = changed[0]
+        elif self.selected not in rois.names:
             self.selected = rois.names[0]
 
     def load_rois(self, text: str) -> None:

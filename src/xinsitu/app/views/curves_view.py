@@ -53,6 +53,8 @@ DRAWN = {
 """What the browser makes of the numbers of a ROI, each in a source of its own; none of it comes back to the server."""
 FILTERS = ("smooth", "derivative", "normalised")
 """What is done to curves before they are drawn."""
+CLOSEST = 4
+"""Frames that are in view when nothing comes closer."""
 FLAGGED, CHOSEN = "#b00020", "#009e73"
 TIMED = {
     "tools": "xwheel_zoom,xbox_zoom,save", "active_scroll": "xwheel_zoom", "toolbar_location": None, "height": 60,
@@ -177,7 +179,10 @@ class CurvesView(Drawing):
 
     def show(self, start: float, end: float) -> None:
         """Let the time axis go from here to there."""
-        self.x_range.update(reset_start=start, reset_end=end)  # first: what is in view is compared with them
+        steps = np.diff(self.places.data["x"])
+        least = min(CLOSEST * float(np.median(steps)), end - start) if steps.size else 0.0
+        # first: what is in view is compared with them; a min_interval would change it where the axis is another one
+        self.x_range.update(reset_start=start, reset_end=end, tags=[least])
         if self._model.view.window is None:
             self.x_range.update(start=start, end=end)
 

@@ -27,6 +27,8 @@ from .drawing import PLAIN, Drawing, watch
 
 LARGEST = 600_000
 """Pixels of a frame that travel; a larger one is shown with its highest pixels, as a screen has no more."""
+CLOSEST = 12
+"""Pixels along the longer side of the image that are in view when nothing comes closer."""
 NOTHING = "#bbbbbb"
 """Colour of pixels without a value."""
 STATE_COLOURS = {"masked": NOTHING, "faulty": "#ff9ad5", "saturated": "#00e5ff"}
@@ -50,10 +52,11 @@ class ImageView(Drawing):
         self.source = ColumnDataSource(data={"image": empty, "hidden": empty}, name="frame")
         self.maps = grids(model.view.calibration)
         image = image_of(model.store.data)
+        closest = min(1.0, CLOSEST / max(bottom - top, right - left))
         self.figure = figure(
             name="image",
-            x_range=_range(left - 0.5, right - 0.5),
-            y_range=_range(bottom - 0.5, top - 0.5),
+            x_range=_range(left - 0.5, right - 0.5, closest),
+            y_range=_range(bottom - 0.5, top - 0.5, closest),
             x_axis_label=_axis(str(image["x"].attrs.get("long_name", ""))) if "x" in image.coords else "column",
             y_axis_label=_axis(str(image["y"].attrs.get("long_name", ""))) if "y" in image.coords else "row",
             tools="wheel_zoom,save",
@@ -156,8 +159,9 @@ def quiet(one: figure) -> None:
         )  # fmt: skip
 
 
-def _range(start: float, end: float) -> Range1d:
-    return Range1d(start, end, reset_start=start, reset_end=end, bounds=(min(start, end), max(start, end)))
+def _range(start: float, end: float, closest: float) -> Range1d:
+    least, bounds = closest * abs(end - start), (min(start, end), max(start, end))
+    return Range1d(start, end, reset_start=start, reset_end=end, bounds=bounds, min_interval=least)
 
 
 def _axis(name: str) -> str:
