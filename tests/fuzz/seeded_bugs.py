@@ -55,6 +55,7 @@ TESTS = {
         "physics/reduction/test_numbers_by_hand.py",
         "physics/reduction/test_frame_statistics.py",
         "physics/reduction/test_roi_backgrounds.py",
+        "physics/reduction/test_shared_errors.py",
         "physics/test_blocks.py",
     ],
     "physics/reduction/roi_sums.py": [
@@ -63,8 +64,14 @@ TESTS = {
         "physics/reduction/test_uncertainties.py",
         "physics/reduction/test_median_bias.py",
         "physics/reduction/test_shaped_regions.py",
+        "physics/reduction/test_roi_backgrounds.py",
     ],
-    "physics/reduction/flags.py": ["physics/reduction/test_flags.py", "physics/reduction/test_series.py"],
+    "physics/reduction/flags.py": [
+        "physics/reduction/test_flags.py",
+        "physics/reduction/test_series.py",
+        "physics/reduction/test_median_bias.py",
+        "physics/reduction/test_contradicted_backgrounds.py",
+    ],
     "physics/reduction/roi_backgrounds.py": [
         "physics/reduction/test_roi_backgrounds.py",
         "physics/reduction/test_contradicted_backgrounds.py",
@@ -99,7 +106,12 @@ TESTS = {
     "io/formats/zarr_stack.py": ["io/test_zarr_frames.py"],
     "io/lazy_frames.py": ["io/formats/test_stack.py", "io/test_backend.py"],
     "clock.py": ["test_clock.py", "io/test_times.py"],
-    "io/formats/tiff.py": ["io/test_tiff.py", "io/formats/test_headers.py", "io/formats/test_frame_mutants.py"],
+    "io/formats/tiff.py": [
+        "io/test_tiff.py",
+        "io/formats/test_headers.py",
+        "io/formats/test_frame_mutants.py",
+        "io/test_times.py",
+    ],
 }
 SOME = 8
 """Tests of a line that are run first, at most."""

@@ -612,3 +612,10 @@ def test_points_near_their_frames_in_time_stay_theirs_though_another_scan_is_as_
     joined, said = join_logs([str(path)], keys, load_instrument("generic"))
     assert joined["mon"].values.tolist() == [100, 101, 102, 103, 104]
     assert said.startswith("a.log: by point")
+
+
+def test_a_frame_is_that_of_its_name_though_it_is_the_first_point(tmp_path):
+    (tmp_path / "names.csv").write_text("file,mon\nr_7.tif,11\nr_8.tif,12\n")
+    keys = FrameKeys(["r_7.tif"], np.ones(1, "int64"), np.array([7]), None, "UTC")
+    joined, said = join_logs([str(tmp_path / "names.csv")], keys, load_instrument("generic"))
+    assert (joined["mon"].values.tolist(), said) == ([11], "names.csv: by name")

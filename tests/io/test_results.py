@@ -103,6 +103,13 @@ def test_two_writes_give_the_same_bytes(tmp_path: Path) -> None:
     assert one.read_bytes() == two.read_bytes()
 
 
+@pytest.mark.parametrize("name", ["s.csv", "s.json", "s.png"])
+def test_a_result_is_not_called_what_it_is_not(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SchemaError, match=r"name it \.nc"):
+        write_results(series(), tmp_path / name)
+    assert not (tmp_path / name).exists()
+
+
 def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("old")
 

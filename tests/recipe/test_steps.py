@@ -6,6 +6,7 @@ import inspect
 import json
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import xinsitu as xi
 from xinsitu.io.value_kinds import schema_of
 from xinsitu.recipe import (
     Append,
+    Calibrating,
     Correcting,
     Measure,
     Parse,
@@ -199,3 +201,17 @@ def test_a_bad_recipe_file_is_named(experiment: Truth, tmp_path: Path, text: str
 def test_keys_that_do_not_exist_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(xi.DocumentError, match="has no colour"):
         write_recipe({"colour": 1}, tmp_path / "recipe.toml")
+
+
+def test_a_calibration_is_the_same_after_a_round_trip_wherever_it_lies(tmp_path):
+    plain = Calibrating("x", "l", tmp_path / "data" / "l.dat")
+    assert plain.transpose is False
+    assert plain.to_dict(tmp_path) == {"axis": "x", "name": "l", "file": "data/l.dat"}
+    turned = Calibrating("y", "hk", tmp_path / "data" / "hk.dat", lattice_constant=5.65, transpose=True)
+    document = turned.to_dict(tmp_path)
+    assert document == {
+        "axis": "y", "name": "hk", "file": "data/hk.dat", "lattice_constant": 5.65, "transpose": True,
+    }  # fmt: skip
+    for one in (plain, turned):
+        elsewhere = Calibrating.from_dict(json.loads(json.dumps(one.to_dict(tmp_path))), Path("/moved"))
+        assert elsewhere == replace(one, file=Path("/moved") / "data" / one.file.name)

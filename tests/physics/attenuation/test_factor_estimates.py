@@ -155,3 +155,10 @@ def test_errors_that_are_known_are_believed_until_frames_scatter_more():
     gaps = frames.copy()
     gaps[::3] = np.nan
     assert level_noise(gaps, np.full((400, 1), 1.0))[0, 0] == pytest.approx(1.0, abs=0.2)
+
+
+def test_the_scatter_of_the_sum_is_that_of_the_rois_by_their_weights():
+    """Two ROIs of equal weights that scatter by a quarter: that over the root of two, beside the error of the sum."""
+    found = estimate(2.0, 0.5, A=(2.0, 0.1), B=(2.2, 0.11)).of_the_sum(estimate(2.1, 0.03))
+    assert found.factor == 2.1
+    assert found.factor_errors == pytest.approx(np.hypot(0.03, 2.1 * 0.25 / np.sqrt(2)), rel=1e-12)

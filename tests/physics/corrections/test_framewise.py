@@ -13,7 +13,7 @@ from tests.helpers.camserver import camserver_bytes, stamp_of
 from xinsitu import kernels
 from xinsitu.kernels import compiled
 from xinsitu.physics.corrections import framewise
-from xinsitu.physics.corrections.framewise import DARK, FEW_COUNTS, SCALE, Subtracted
+from xinsitu.physics.corrections.framewise import DARK, SCALE, Subtracted
 from xinsitu.physics.corrections.plan import prepared
 
 CORNER = (2, 6), (1, 7)
@@ -161,7 +161,7 @@ def test_raw_counts_are_those_of_good_pixels_of_all_regions():
     assert framewise.raw_counts(image.values, replace(steps, boxes=None)).tolist() == [0, 0, 0, 0]
 
 
-@pytest.mark.parametrize(("counts", "said"), [([], None), ([0.0], None), ([FEW_COUNTS], None), ([64.0, 36.0], "14 %")])
+@pytest.mark.parametrize(("counts", "said"), [([], None), ([0.0], None), ([100.0], None), ([64.0, 36.0], "14 %")])
 def test_noise_of_a_region_is_said_below_a_hundred_counts(counts, said):
     """The root of the counts over the counts: 1 / sqrt(50) is 14 %."""
     text = framewise.noise_of(np.array(counts))

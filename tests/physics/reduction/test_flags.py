@@ -10,7 +10,7 @@ import xarray as xr
 from scipy.ndimage import median_filter
 
 import xinsitu as xi
-from xinsitu.physics.reduction.flags import NEAR, _above
+from xinsitu.physics.reduction.flags import NEAR, _above, _pooled_bias, _wrong
 from xinsitu.schema import Quality
 from xinsitu.values import KeyFrame
 
@@ -206,3 +206,24 @@ def test_more_than_half_of_the_frames_around_lie_above_where_their_median_does(f
         values[rng.random(values.shape) < 0.01] = np.nan
     median = median_filter(values, size=(min(NEAR, 2 * frames - 1), 1), mode="mirror")
     np.testing.assert_array_equal(_above(values, 4.0, 5.0), (median > 5.0) & (values > 4.0))
+
+
+def test_what_is_off_by_less_than_an_error_in_the_mean_is_not_wrong():
+    """The mean over the frames that are known; 30 of 0.9 errors are certain together, and still less than one."""
+    for change, expected in ((0.9, 0.0), (1.2, 1.2), (-1.2, -1.2)):
+        values = np.full((40, 1), change)
+        values[:10] = np.nan
+        found = _wrong({"tail_y": values, "tail_y_variance": np.full((40, 1), 0.04)}, "tail_y", 65)
+        np.testing.assert_allclose(found, np.full((40, 1), expected), rtol=1e-12)
+
+
+def test_the_part_that_a_median_added_is_that_of_the_sums():
+    """125 behind a median that added a quarter were 100, 45 that lost a tenth 50: 170 of 150, and errors of 3 and 4."""
+    numbers = {
+        "median_bias": np.array([[0.25], [np.nan], [-0.1]]),
+        "intensity": np.array([[125.0], [7.0], [45.0]]),
+        "intensity_errors": np.array([[3.0], [1.0], [4.0]]),
+    }
+    bias, noise = _pooled_bias(numbers, 3)
+    np.testing.assert_allclose(bias[1], 170 / 150 - 1, rtol=1e-12)
+    np.testing.assert_allclose(noise[1], 0.6 * 5 / 150, rtol=1e-12)

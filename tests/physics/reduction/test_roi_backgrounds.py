@@ -143,3 +143,28 @@ def test_a_background_under_nothing_is_no_number():
         assert np.isnan(series[name]).values.tolist() == [False, True, False]
     under = frames[[0, 2], 12:18, 3:15].sum(axis=(1, 2)) * (8 * 12) / (6 * 12)
     np.testing.assert_allclose(series.background[[0, 2]], under)
+
+
+def test_rows_and_columns_have_the_same_errors_where_they_are_alike_though_frames_are_divided():
+    """A frame that is its own transpose, divided by the same background everywhere."""
+    y, x = np.mgrid[:31, :31] - 15.0
+    frame = np.rint(900 * np.exp(-(y**2 + x**2) / 30) + 8).astype("int32")
+    assert (frame == frame.T).all()
+    image = xr.DataArray(np.stack([frame, 2 * frame]), dims=("time", "y", "x"), attrs={"units": "counts"})
+    recipe = xi.Correction(background=xi.Background((0, 4), (0, 4)))
+    series = xi.measure(image, [xi.Roi("spot", (3, 28), (3, 28))], correction=recipe).isel(roi=0)
+    for name in ("com", "fwhm"):
+        np.testing.assert_allclose(series[f"{name}_x_errors"], series[f"{name}_y_errors"], rtol=1e-12)
+        assert (series[f"{name}_x_errors"] > 0).all()
+    plain = xi.measure(image, [xi.Roi("spot", (3, 28), (3, 28))]).isel(roi=0)
+    np.testing.assert_allclose(series.com_x_errors, plain.com_x_errors, rtol=1e-12)  # a factor moves no centre
+
+
+def test_an_edge_of_which_nothing_is_left_is_no_background():
+    image = xr.DataArray(np.full((2, 20, 20), 7.0), dims=("time", "y", "x"))
+    image.values[1, 4:16, 4:16] = np.nan
+    image.values[1, 8:12, 8:12] = 7
+    series = xi.measure(image, [xi.Roi("a", (4, 16), (4, 16), background=("edge",))]).isel(roi=0)
+    assert series.background.values[0] == 7 * 144
+    assert np.isnan(series.background.values[1])
+    assert np.isnan(series.intensity.values[1])
