@@ -127,3 +127,35 @@ def test_what_decays_to_nothing_behind_a_change_is_measured():
         time = np.datetime64("2021-03-04", "ns") + number * np.timedelta64(1, "s")
         variables = {"intensity": (("time", "roi"), counts), "intensity_errors": (("time", "roi"), np.sqrt(counts))}
         xi.find_attenuation_changes(xr.Dataset(variables, {"time": time, "roi": ["WZ"]}))
+
+
+def grown_around(begin, lasted, seed):
+    """Counts of three ROIs that grow by 3.5 % a frame around a change by 1.62, and rest before and behind."""
+    frames = np.arange(150) - 74.5
+    growth = 1 + 0.035 * np.clip(frames - begin, 0, lasted)
+    return three_rois(4600 * growth / np.where(frames < 0, 1, 1.62), seed)
+
+
+def three_rois(rates, seed):
+    counts = np.random.default_rng([seed, 29]).poisson(rates[:, None] * np.linspace(1, 0.5, 3)).astype(float)
+    time = np.datetime64("2021-03-04", "ns") + np.arange(rates.size) * np.timedelta64(1, "s")
+    variables = {"intensity": (("time", "roi"), counts), "intensity_errors": (("time", "roi"), np.sqrt(counts))}
+    return xr.Dataset(variables, {"time": time, "roi": ["WZ", "ZB", "TW"]})
+
+
+@pytest.mark.parametrize(("begin", "lasted"), [(-4.6, 7.4), (-1.4, 6.4)])
+@pytest.mark.parametrize("seed", range(6))
+def test_growth_away_from_the_other_level_is_no_attenuator_that_moves(begin, lasted, seed):
+    """Its frames were left out as half way, and factors off by up to a fifth, or 38 of their errors."""
+    (change,) = xi.find_attenuation_changes(grown_around(begin, lasted, seed))
+    assert change.after - change.before == np.timedelta64(1, "s")
+    assert abs(change.factor - 1.62) < 4 * change.factor_errors
+
+
+@pytest.mark.parametrize("brighter", [1.05, 1.25])
+def test_a_frame_with_one_filter_out_before_the_other_is_in_is_left_out(brighter):
+    """Brighter than both sides it is no growth: nothing goes on growing behind it."""
+    for seed in range(4):
+        (change,) = xi.find_attenuation_changes(three_rois(30_000 * np.repeat([1, brighter, 1 / 3], [75, 1, 74]), seed))
+        assert change.after - change.before == np.timedelta64(2, "s")
+        assert abs(change.factor - 3) < 4 * change.factor_errors

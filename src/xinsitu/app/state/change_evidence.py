@@ -6,9 +6,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import xarray as xr
 from scipy.special import chdtrc
 
+from xinsitu.physics.attenuation.factors import common_weights
 from xinsitu.physics.attenuation.reports import ChangeReport, change_reports
 from xinsitu.values import AttenuationChange
 from xinsitu.values.changes import headline
@@ -112,7 +114,6 @@ def _in_common(change: AttenuationChange, decided: Mapping[str, Mapping[str, flo
     """
     spread = float(change.evidence.get("spread") or 0.0)
     known = [(one["factor"], one["factor_errors"]) for one in decided.values() if one["factor"] > 0]
-    weights = [1 / (spread**2 + (error / factor) ** 2) for factor, error in known if error > 0]
-    if known and len(weights) == len(known):
-        return sum(w * math.log(factor) for w, (factor, _) in zip(weights, known, strict=True)) / sum(weights)
+    if known and all(error > 0 for _, error in known):
+        return float(common_weights(known, spread) @ np.log([factor for factor, _ in known]))
     return math.nan if change.factor is None else math.log(change.factor)

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from scipy.linalg.lapack import dsyevd
 
 from .factors import Floats
-from .kinks import Curves, Fit, inverse, kinked_lines
+from .kinks import SHARP, Curves, Fit, inverse, kinked_lines
 
 _BINS = (12, 6, 4, 3, 3)
 """Numbers of bins of 1, 2, 4, 8, 16 frames into which a side is summed, from its end outwards: 112 frames at most."""
@@ -39,6 +39,8 @@ _NEAR_ONLY = (np.inf, 6.0)
 """Frames over which the bending fades away from the end of a side: never, or as growth that saturates behind it."""
 _LIKE = 4.0
 """A side ends where its level is so many times larger or smaller than at its end: the walk is no longer the same."""
+_SHOWN = 2
+"""Steps from the end to where a kink may be that a side tells: two frames lie on a line even if both are half way."""
 PAUSE = 10
 """Frames that would have fitted into a pause between two measurements, from which growth may have stopped in it."""
 _STEEPEST = 2.0
@@ -108,8 +110,7 @@ def branch(values: Floats, noise: Floats, *, single: bool = False, alike: bool =
     """
     starts, distance, walks = _bins(len(values[:REACH]), single)
     y, weight = _binned(values[:REACH], noise[:REACH], starts, cut=not single)
-    scale = np.max(np.abs(y[:6]), axis=0, initial=0.0)
-    scale = np.where(scale > 0, scale, 1.0)
+    scale, bounds = _scales(y)
     # q: variance of the walk per cubic frame, in units of what one frame is uncertain by
     strongest = np.max(weight[: min(distance.size, 6)] ** 2, axis=0, initial=0.0)
     first = 1 / np.where(strongest > 0, strongest, 1.0)
@@ -121,7 +122,6 @@ def branch(values: Floats, noise: Floats, *, single: bool = False, alike: bool =
     bent = q / ((3 * _BENT if single else _BENT) * scale[:, None]) ** 2
     straight = (3 if together else 1) * _STRAIGHT
     prior = np.r_[straight, np.ones(_LENGTHS.size)] / (1 + bent)
-    bounds = np.stack([1e-12 / scale**2, 1 / (_STEEPEST * scale) ** 2], axis=1)
     fits = [_smooth(y, weight, distance, walks, q, bounds, prior)]
     if alike:
         fits.append(kinked_lines(y, weight, distance, scale, bounds, straight))
@@ -136,6 +136,35 @@ def branch(values: Floats, noise: Floats, *, single: bool = False, alike: bool =
         int(np.clip(np.nan_to_num(used, nan=1.0), 1, len(values))),
         curves,
     )
+
+
+def bent(values: Floats, noise: Floats) -> Floats:
+    """Logarithm of the likelihood of straight lines with a kink that several frames behind it show.
+
+    As that of :attr:`Branch.evidence`, but for how likely a kink is; dims ``(roi, curve)``.
+
+    Parameters
+    ----------
+    values, noise
+        Intensities and their standard deviations, dims ``(frame, roi)``, the end first; NaN is left out.
+
+    Examples
+    --------
+    >>> rising = np.maximum(100.0, 130.0 - 5 * np.arange(20.0))[:, None]
+    >>> bool(bent(rising, np.ones((20, 1))).max() > branch(rising, np.ones((20, 1)), single=True).evidence[0])
+    True
+    """
+    starts, distance, _ = _bins(len(values[:REACH]), True)
+    y, weight = _binned(values[:REACH], noise[:REACH], starts, cut=False)
+    *_, likely = kinked_lines(y, weight, distance, *_scales(y), 1.0)
+    return np.asarray(np.log(_STRAIGHT) + likely[:, _SHOWN * SHARP.size :])
+
+
+def _scales(y: Floats) -> tuple[Floats, Floats]:
+    """Level of each ROI, and the precision of level and slope beforehand."""
+    scale = np.max(np.abs(y[:6]), axis=0, initial=0.0)
+    scale = np.where(scale > 0, scale, 1.0)
+    return scale, np.stack([1e-12 / scale**2, 1 / (_STEEPEST * scale) ** 2], axis=1)
 
 
 def _smooth(y: Floats, weight: Floats, distance: Floats, walks: Floats, q: Floats, least: Floats, prior: Floats) -> Fit:

@@ -16,7 +16,8 @@ from xinsitu.physics.moments import frame_key, times
 from xinsitu.values import AttenuationChange
 
 from .broken_lines import PAUSE, REACH, Branch, Step, branch, relative_steps, step_between
-from .counts import Counts, half_way_cost, settle
+from .counts import Counts
+from .end_points import LOCAL, curves, half_way_cost, settle
 from .factors import FactorEstimate, Floats, MedianBias, common_factor, smooth_noise
 from .passages import glides
 from .reports import RejectedChange, box_evidence, exposure_evidence, pause_evidence, record_evidence
@@ -37,11 +38,8 @@ _HALF_WAY = 3.0
 """Standard deviations by which the frame beside a single one at an end is off where it is half way to it."""
 DUMP = 5
 """More frames than this without beam are a dump or a closed shutter, not an attenuator on its way."""
-_SHIFT, _CURVE, _CLEARLY = 6, 8, 5.0
-"""Frames by which an end point may move to where the curves are smoother, frames that a curve needs, and by how much
-more likely (logarithm) they must be then."""
-_LOCAL, _AROUND = 24, 4
-"""Frames on each side in which a kink is looked for instead of a step, and how far from the step it may be."""
+_AROUND = 4
+"""Frames from the step at which a kink is looked for instead of it."""
 _NEAREST, _EVEN, _OFF, _PART = 4, 0.003, 3.0, 0.1
 """Frames at the end of a side that must lie on its curve, within so much (relative), so many standard deviations, and
 that part of the step."""
@@ -76,7 +74,7 @@ class Search:
     ) -> AttenuationChange | RejectedChange | None:
         """Make a change of a step, or say why it is none; None where there is nothing to speak of."""
         counts = self.counts.around(step)
-        before, after = self._narrowed(counts, step, *self._smoothest(counts, step, *settle(counts, step)))
+        before, after = settle(counts, step)
         sides = (before + 1 - step.start, step.stop - after)
         short, doubted = _short_side(step, before, after)
         if short:  # frames of the gap, which had the larger noise, may be all that a side has
@@ -217,40 +215,6 @@ class Search:
         part = slice(after, min(step.stop, after + (self.window or REACH)))
         return branch(counts.values[part], counts.noise[part], alike=alike)
 
-    def _smoothest(self, counts: Counts, step: Transition, before: int, after: int) -> tuple[int, int]:
-        """Last frame before and first one after, where smooth curves on both sides explain another pair much better.
-
-        Straight lines leave out too much of a curve, and too little of a way that takes many frames.
-        """
-        low, high = max(step.start, before + 1 - _SHIFT - _LOCAL), min(step.stop, after + _SHIFT + _LOCAL)
-        first, last = min(before, step.before) - _SHIFT, max(after, step.after) + _SHIFT
-        befores = np.arange(max(min(before, low + _CURVE), first), min(after, before + _SHIFT + 1))
-        afters = np.arange(max(before + 1, after - _SHIFT), min(max(after + 1, high - _CURVE), last + 1))
-        ways = counts, counts.in_logarithms(low, high)  # steep growth is smooth in one of them
-        left, right = (
-            np.max([[one.evidence.sum() for one in _curves(way, parts, turn)] for way in ways], axis=0)
-            for parts, turn in (([slice(low, at + 1) for at in befores], -1), ([slice(at, high) for at in afters], 1))
-        )
-        between = afters - befores[:, None] - 1
-        likely = left[:, None] + right - half_way_cost(1, counts.values.shape[1]) * between
-        kept = counts.may_end(befores, before, after)[:, None] & counts.may_end(afters, after, before)
-        likely[(between < 0) | ~kept] = -np.inf
-        likely[befores == before, afters == after] += _CLEARLY
-        row, column = np.unravel_index(int(likely.argmax()), likely.shape)
-        return int(befores[row]), int(afters[column])
-
-    def _narrowed(self, counts: Counts, step: Transition, before: int, after: int) -> tuple[int, int]:
-        """Take frames in the gap that agree with a side, or go on with its line, to it: nothing moved in them."""
-        ends = before, after
-        while after - before > 1 and counts.belongs(ends[0], before, before + 1, ends[1]):
-            before += 1
-        while after - before > 1 and counts.belongs(ends[1], after, after - 1, ends[0]):
-            after -= 1
-        # one frame between frames without beam and the other side may be half way, whatever it counts
-        before -= before - step.start >= SHORT and counts.cut_off(before - 1, before)
-        after += step.stop - after > SHORT and counts.cut_off(after, after + 1)
-        return before, after
-
     def _contradicted(self, counts: Counts, step: Transition, before: int, after: int) -> bool:
         """Whether the last frames of a side lie off its curve, by a good part of the step towards the other side."""
         sides = self._left(counts, step, before), self._right(counts, step, after)
@@ -272,11 +236,11 @@ class Search:
 
     def _kinked(self, counts: Counts, step: Transition, before: int, after: int, threshold: float) -> bool:
         """Whether a continuous curve with a kink at one of the frames near explains the frames as well as the step."""
-        low, high = max(step.start, before + 1 - _LOCAL), min(step.stop, after + _LOCAL)
+        low, high = max(step.start, before + 1 - LOCAL), min(step.stop, after + LOCAL)
         kinks = range(max(step.start + 2, before - _AROUND), min(step.stop - 3, after + _AROUND))
         pairs = [(before, after), *((at, at + 1) for at in kinks)]
-        lefts = _curves(counts, [slice(low, last + 1) for last, _ in pairs], -1)
-        rights = _curves(counts, [slice(first, high) for _, first in pairs], 1)
+        lefts = curves(counts, [slice(low, last + 1) for last, _ in pairs], -1)
+        rights = curves(counts, [slice(first, high) for _, first in pairs], 1)
         rois = counts.values.shape[1]
         evidence, needed = [], []
         for left, right, (last, first) in zip(lefts, rights, pairs, strict=True):
@@ -387,14 +351,3 @@ def _short_side(step: Transition, before: int, after: int) -> tuple[range, range
     if left < right:
         return range(step.start, before + 1), range(step.start, after)
     return range(after, step.stop), range(before + 1, step.stop)
-
-
-def _curves(counts: Counts, parts: Sequence[slice], turn: int) -> list[Branch]:
-    """Fit smooth curves to parts of the frames, all at once; ``turn`` -1 where the last frame is the end."""
-    rois, longest = counts.values.shape[1], max(part.stop - part.start for part in parts)
-    stacked = np.full((2, longest, len(parts), rois), np.nan)
-    for number, part in enumerate(parts):
-        stacked[0, : part.stop - part.start, number] = counts.values[part][::turn]
-        stacked[1, : part.stop - part.start, number] = counts.noise[part][::turn]
-    every = branch(*stacked.reshape(2, longest, -1), single=True)
-    return [every.of(slice(number * rois, (number + 1) * rois)) for number in range(len(parts))]

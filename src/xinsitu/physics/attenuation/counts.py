@@ -11,13 +11,12 @@ import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.errors import RoiError, StitchError
-from xinsitu.kernels import lines
 from xinsitu.physics.moments import elapsed_seconds
 from xinsitu.schema import COUNTS, LEFT_OUT, SCALED, Quality, describe, errors_name
 from xinsitu.values.fields import roi_records
 
 from .factors import Floats, level_noise, smooth_noise
-from .transitions import LONGEST, Transition, common_mode, without_beam
+from .transitions import Transition, common_mode, without_beam
 
 
 def signal_rois(sample: xr.Dataset, roi: str | Sequence[str] | None = None) -> tuple[str, ...]:
@@ -137,9 +136,9 @@ UNTRUSTED = Quality.SATURATED | Quality.COUNT_RATE_HIGH | Quality.FRAME_FAULT | 
 """Flags of frames that do not decide a change of attenuation."""
 NEAR = 60
 """Frames on each side from which the noise is taken, and over which what a median took is averaged."""
-_SHIFT, _LINE = 6, 10
-"""Frames by which an end point may move from where a step was seen, and beyond that through which lines are laid."""
-_EVEN = 0.003
+_FEW = 10
+"""Frames that do not show how the beam flickers."""
+EVEN = 0.003
 """Relative deviation from a line that is nothing special, however well a frame is known."""
 _PART = 0.1
 """Part of the step by which a frame may be off the end of a side without being half way."""
@@ -149,8 +148,10 @@ _STEEP = 1.5
 """Standard deviations of a frame that growth must be in each, or a frame on its way could pass for it."""
 _LEFT, _LIKE = 0.03, 1.0
 """Part by which a frame must be off its level to be left out for a smoother curve, and be within to be taken in."""
-_COST = 12.0
-"""Chi-squared that a frame must take away to be left out as half way."""
+_BRIGHTER = 0.3
+"""Part by which a frame may be brighter than the one beside it and be growth: more is a hole between two filters."""
+_OUTSIDE = 1.5
+"""Standard deviations by which a frame is brighter than both ends, or darker."""
 _NO_MONITOR = 1e-3
 """Share of its median below which the monitor says that there was no beam."""
 
@@ -207,7 +208,7 @@ class Counts:
             found = np.fmax(found, 1e-9 * np.abs(self.values[part]))  # noiseless series
             noise[part] = np.where(found > 0, found, np.nan)  # nothing was counted: nothing is known
         short, long = sorted((left, right), key=lambda part: part.stop - part.start)
-        if short.stop - short.start < _LINE <= long.stop - long.start:  # a few frames do not show how the beam flickers
+        if short.stop - short.start < _FEW <= long.stop - long.start:
             share = noise[long] / np.where(self.errors[long] > 0, self.errors[long], np.nan)
             known = np.isfinite(share).any(axis=0)
             usual = np.nanmedian(np.where(known, share, 1.0), axis=0)
@@ -230,16 +231,50 @@ class Counts:
 
     def belongs(self, end: int, last: int, frame: int, other: int) -> bool:
         """Whether a frame agrees with an end, or goes on with the line of steep growth, as no attenuator does."""
+        if self.agree(end, frame, other) or self._outshines(end, last, frame, other):
+            return True
         line = last - (frame - last) * np.arange(4)
-        if (same := self.agree(end, frame, other)) or line.min() < 0 or line.max() >= len(self.values):
-            return same
+        if line.min() < 0 or line.max() >= len(self.values):
+            return False
         ahead = np.array([1.0, 0.5, 0.0, -0.5]) @ self.values[line]  # the value one frame ahead, by least squares
         steep = np.mean(np.abs(ahead - self.values[last]) > _STEEP * self.noise[last]) > 0.5
         return bool(steep) and self._agrees(frame, ahead, 2.5 * self.noise[last] ** 2, other)
 
+    def _outshines(self, end: int, last: int, frame: int, other: int) -> bool:
+        """Whether a frame is brighter than the brighter end, and growth: little by little, and going on behind it."""
+        value, beside, level = self.values[[frame, last, end]]
+        apart = level - self.values[other] > _PART * np.abs(level)
+        little = np.abs(value - beside) < _BRIGHTER * np.abs(beside)
+        brighter = np.nansum((value - level) / self.noise[end]) > 0 and np.mean(apart & little) > 0.5
+        return bool(brighter) and (last != end or self._rises(frame, frame - last, other))
+
+    def _rises(self, frame: int, turn: int, other: int) -> bool:
+        """Whether what is beside a frame is brighter; for the one next to the other end, whether that grows, too."""
+        frame, number = (other, 3) if frame + turn == other else (frame, 1)
+        beside = frame + turn * np.arange(1, number + 1)
+        beside = beside[(beside >= 0) & (beside < len(self.values))]
+        if not beside.size:
+            return False
+        off = (self.values[beside].mean(axis=0) - self.values[frame]) / (np.sqrt(2) * self.noise[frame])
+        off = off[np.isfinite(off)]
+        return bool(off.sum() > _OUTSIDE * np.sqrt(off.size))
+
+    def outside(self, before: int, after: int) -> npt.NDArray[np.bool_]:
+        """Whether each frame is brighter than both ends, or darker, by more than chance; dims ``(time)``.
+
+        None is where the ends are not apart: there it is a way there and back.
+        """
+        ends = [before, after]
+        off = (self.values[:, None] - self.values[ends]) / (np.sqrt(2) * self.noise[ends])
+        known = np.isfinite(off)
+        each = np.where(known, off, 0.0).sum(axis=-1) / np.sqrt(np.maximum(known.sum(axis=-1), 1))
+        low, high = np.sort(self.values[ends], axis=0)
+        apart = np.mean(high - low > _PART * np.abs(high)) > 0.5
+        return np.asarray(apart & ((each.min(axis=1) > _OUTSIDE) | (each.max(axis=1) < -_OUTSIDE)))
+
     def _agrees(self, frame: int, expected: Floats, variance: Floats, other: int) -> bool:
         away, step = self.values[frame] - expected, self.values[other] - expected
-        spread = np.sqrt(variance + (_EVEN * expected) ** 2)
+        spread = np.sqrt(variance + (EVEN * expected) ** 2)
         known = np.isfinite(away) & (np.abs(step) > 0) & (spread > 0)
         off, part = (np.sign(step) * away / spread)[known], np.abs(away[known]) / np.abs(step[known])
         if not off.size or np.median(part) > _PART:
@@ -307,47 +342,3 @@ def _without_monitor(sample: xr.Dataset) -> npt.NDArray[np.bool_]:
     monitor = np.nan_to_num(np.asarray(sample["monitor"].values, dtype="float64"), nan=np.inf)
     counted = monitor[np.isfinite(monitor) & (monitor > 0)]
     return np.asarray(monitor < _NO_MONITOR * np.median(counted)) if counted.size else monitor < 0
-
-
-def half_way_cost(frames: int, rois: int) -> float:
-    """Logarithm of the likelihood that leaving out frames as half way costs."""
-    return frames * (_COST + rois) / 2
-
-
-def settle(counts: Counts, step: Transition) -> tuple[int, int]:
-    """Last frame before and first one after: the pair that lines through the frames on both sides explain best.
-
-    A frame between them costs as much as a frame that lies off its line by more than chance; so frames in which the
-    attenuator was moving are left out together, not one by one against a line that still holds the others.
-    """
-    low = max(step.start, step.before - _SHIFT - _LINE)
-    high = min(step.stop, step.after + _SHIFT + _LINE + 1)
-    values = counts.values[low:high]
-    # a frame is as uncertain as the level that it is to be on: half way up from a weak one it is off by much
-    place = np.arange(low, high)
-    up_to, on = np.minimum(place, step.before), np.maximum(place, step.after)
-    known = np.isfinite(values) & (counts.noise[up_to] > 0) & (counts.noise[on] > 0)
-    left, right = (
-        _misfit_up_to(values[::turn], _weight(values, counts.noise[at], known)[::turn])[::turn]
-        for at, turn in ((up_to, 1), (on, -1))
-    )
-    befores = np.arange(max(low, step.before - _SHIFT), min(step.after, step.before + _SHIFT + 1)) - low
-    afters = np.arange(max(step.before + 1, step.after - _SHIFT), min(high, step.after + _SHIFT + 1)) - low
-    between = afters - befores[:, None] - 1
-    allowed = (between >= 0) & (between <= max(LONGEST, step.after - step.before - 1))
-    freedom = max(1, int(known.sum()) - 4 * values.shape[1])
-    bend = max(1.0, float((left[befores[0]] + right[afters[-1]]) / freedom))  # on a curve no frame lies on a line
-    cost = (left[befores][:, None] + right[afters]) / bend + (_COST + values.shape[1]) * between
-    row, column = np.unravel_index(int(np.where(allowed, cost, np.inf).argmin()), cost.shape)
-    return low + int(befores[row]), low + int(afters[column])
-
-
-def _weight(values: Floats, noise: Floats, known: npt.NDArray[np.bool_]) -> Floats:
-    return np.where(known, 1 / np.where(known, noise**2 + (_EVEN * values) ** 2, 1.0), 0.0)
-
-
-def _misfit_up_to(values: Floats, weight: Floats) -> Floats:
-    """Chi-squared of lines through all frames up to each one, all ROIs together; dims (time)."""
-    up_to = np.tril(np.ones((len(values), len(values))))
-    found = lines.straight(np.arange(len(values), dtype=float), values.T[:, None, :], weight.T[:, None, :] * up_to)
-    return np.asarray(np.nansum(found.chi_square, axis=0))  # NaN: one frame or none, on which there is a line always

@@ -70,10 +70,7 @@ class FactorEstimate:
 
     def weights(self, rois: Sequence[str]) -> Floats:
         """Part that each of some ROIs has in the common factor; 0 of those without one."""
-        known = [self.rois.get(roi, (1.0, np.inf)) for roi in rois]
-        variances = [max(self.spread**2 + (errors / factor) ** 2, _LEAST_RELATIVE_ERROR**2) for factor, errors in known]
-        weights = 1 / np.array(variances)
-        return np.asarray(weights / max(weights.sum(), _LEAST_RELATIVE_ERROR))
+        return common_weights([self.rois.get(roi, (1.0, np.inf)) for roi in rois], self.spread)
 
     def of_the_sum(self, alone: FactorEstimate) -> FactorEstimate:
         """Return the factor of the weighted sum of the ROIs, with their scatter."""
@@ -98,6 +95,26 @@ class FactorEstimate:
                 roi: {"factor": factor, "factor_errors": errors} for roi, (factor, errors) in self.rois.items()
             },
         }
+
+
+def common_weights(factors: Sequence[tuple[float, float]], spread: float) -> Floats:
+    """Part that each of some factors has in the common one.
+
+    Parameters
+    ----------
+    factors
+        With their standard errors; one that is not known has an infinite one.
+    spread
+        Relative scatter beyond these.
+
+    Examples
+    --------
+    >>> common_weights([(8.0, 0.1), (8.0, 0.2), (1.0, np.inf)], 0.0).round(6)
+    array([0.8, 0.2, 0. ])
+    """
+    variances = [max(spread**2 + (errors / factor) ** 2, _LEAST_RELATIVE_ERROR**2) for factor, errors in factors]
+    weights = 1 / np.array(variances)
+    return np.asarray(weights / max(weights.sum(), _LEAST_RELATIVE_ERROR))
 
 
 def common_factor(
