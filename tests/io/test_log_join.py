@@ -338,6 +338,34 @@ def lines(count, *, start=0.0, broken=None):
     return "\n".join(rows) + "\n"
 
 
+@pytest.mark.parametrize("broken", [[0], [3], [6], [2, 3], [0, 6]])
+def test_a_broken_line_that_was_a_point_is_a_gap_and_the_others_keep_their_frames(tmp_path, broken):
+    """Each point comes 0.6 s after its frame: the nearest in time, of which the counters were, is that before."""
+    folder = tmp_path / "m"
+    write_frames(folder, 7, exposure=0)
+    rows = [f"{second} {second + 0.6} {100 + second}" for second in range(7)]
+    for number in broken:
+        rows[number] = rows[number].rsplit(" ", 1)[0]
+    (folder / "m.log").write_text("#S 1\n#E 1401296400\n#L Time  Epoch  Monitor\n" + "\n".join(rows) + "\n")
+    data = open_measurement(folder, tz="UTC", instrument="generic")
+    expected = [np.nan if number in broken else 100 + number for number in range(7)]
+    np.testing.assert_array_equal(data.Monitor.values, expected)
+    said = f"m.log: by point; {len(broken)} of 7 frames without a point; {len(broken)} lines of the log made no sense"
+    assert data.attrs["log_join"] == said
+
+
+def test_a_broken_line_that_was_no_point_is_none(tmp_path):
+    """The times around it go on at their pace: six points, and one of seven frames has none, whichever it is."""
+    folder = tmp_path / "m"
+    write_frames(folder, 7, exposure=0)
+    rows = [f"{second} {second} {100 + second}" for second in range(6)]
+    rows.insert(3, "resumed after a refill")
+    (folder / "m.log").write_text("#S 1\n#E 1401296400\n#L Time  Epoch  Monitor\n" + "\n".join(rows) + "\n")
+    data = open_measurement(folder, tz="UTC", instrument="generic")
+    assert data.attrs["log_join"] == "m.log: by time; 1 lines of the log made no sense"
+    assert data.Monitor.values.tolist() == [100, 101, 102, 103, 104, 105, 105]  # one step away is near enough
+
+
 def test_a_broken_line_among_the_points_shifts_nothing(tmp_path):
     folder = tmp_path / "m"
     write_frames(folder, 5, exposure=0)  # 17:00:00 to 17:00:04

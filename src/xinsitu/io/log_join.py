@@ -231,14 +231,15 @@ def _names_others(table: LogTable, keys: FrameKeys) -> bool:
 def _by_point(table: LogTable, tables: list[LogTable], keys: FrameKeys) -> Positions:
     """Positions by number, where the table has as many points as its scan has frames.
 
-    A line that made no sense may have been a point; then times tell better, where the log has them. Points that bear
-    the names of other frames are never counted.
+    A line that made no sense counts as a point where the times around it leave room for one; where they do not, they
+    tell better themselves. Points that bear the names of other frames are never counted.
     """
     nothing = np.full(len(keys.scan), -1, dtype="int64")
     if keys.last or _names_others(table, keys):
         return nothing
-    if table.bad_lines and point_times(table, keys.zone) is not None and keys.microseconds is not None:
-        return nothing
+    points = np.arange(len(table))
+    if table.broken and (times := point_times(table, keys.zone)) is not None and keys.microseconds is not None:
+        points = _with_gaps(table, times)
     scans = np.unique(keys.scan)
     if table.scan in scans:
         mine = keys.scan == table.scan
@@ -247,11 +248,20 @@ def _by_point(table: LogTable, tables: list[LogTable], keys: FrameKeys) -> Posit
     else:
         return nothing
     frames, positions = keys.frame[mine], nothing
-    if len(table) == len(frames):
-        positions[mine] = np.arange(len(frames))
-    elif len(table) == frames.max() - frames.min() + 1:  # numbers are missing among the frames
-        positions[mine] = frames - frames.min()
+    if len(points) == len(frames):
+        positions[mine] = points
+    elif len(points) == frames.max() - frames.min() + 1:  # numbers are missing among the frames
+        positions[mine] = points[frames - frames.min()]
     return positions
+
+
+def _with_gaps(table: LogTable, times: npt.NDArray[np.int64]) -> Positions:
+    """Points, with -1 for each line that made no sense; none at all where it was no point, by the times around it."""
+    lost, steps = np.bincount(table.broken, minlength=len(table) + 1)[1 : len(table)], np.diff(times)
+    usual = np.median(steps[lost == 0]) if (lost == 0).any() else np.nan
+    if (times == NO_TIME).any() or not (np.abs(steps - (lost + 1) * usual)[lost > 0] < usual / 2).all():
+        return np.empty(0, dtype="int64")
+    return np.insert(np.arange(len(table)), table.broken, -1)
 
 
 def _by_time(table: LogTable, tables: list[LogTable], keys: FrameKeys) -> Positions:
