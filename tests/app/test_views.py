@@ -30,7 +30,7 @@ from xinsitu.app.page.file_form import wire_files
 from xinsitu.app.page.forms import plot_tools
 from xinsitu.app.page.session import Session
 from xinsitu.app.serve import explore
-from xinsitu.app.state import unsaved
+from xinsitu.app.state import export, unsaved
 from xinsitu.app.state.change_evidence import Row
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.app.state.view_file import view_text
@@ -512,6 +512,32 @@ def test_what_is_asked_for_is_safe_once_it_is_written_or_sent(session, tmp_path,
     until(session, said.get(how, lambda: "saved as" in model.view.message))
     assert (unsaved.parts(model)["rois"] in model.safe) == (how != "full disc")
     assert asked  # and what was kept aside of it is looked at
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("beside", [True, False])
+def test_what_takes_a_while_is_said_at_once_and_what_came_of_it_at_the_end(session, tmp_path, monkeypatch, beside):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(type(session.document), "session_context", SimpleNamespace(session=None))
+    wire_files(session)
+    session.channel.beside, view = beside, session.model.view
+    held = threading.Event()
+    for fault in (None, OSError(errno.EIO, "Input/output error")):
+        held.clear()
+
+        def figure(screen, ending, fault=fault):
+            held.wait(30)
+            if fault:
+                raise fault
+            return b"a picture"
+
+        monkeypatch.setattr(export, "figure", figure)
+        session.channel.save = ("PNG", beside, session.channel.save[2] + 1)
+        until(session, lambda: view.message.startswith("making ") and view.message.endswith(".png …"))
+        held.set()
+        said = "Input/output error" if fault else "saved as" if beside else "is sent to the browser"
+        until(session, lambda said=said: said in view.message)
+        assert view.failed == bool(fault)
 
 
 def until(session, holds):

@@ -20,4 +20,5 @@ if (view != null && !view.el._dismissed) {
   view.el._dismissed = true
   view.el.addEventListener("click", () => { notice.visible = false })
 }
-if (notice.visible && notice.text && !notice.tags.includes("error")) holder._timer = setTimeout(() => { notice.visible = false }, 5000)
+// what is still being done stays until it is said what came of it
+if (notice.visible && notice.text && !notice.tags.includes("error") && !notice.text.endsWith("…")) holder._timer = setTimeout(() => { notice.visible = false }, 5000)

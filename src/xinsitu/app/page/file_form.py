@@ -83,6 +83,8 @@ def wire_files(session: Session) -> None:
             raise FrameError(filename, f"{read}; ask for it again when all are")
         parts = unsaved.parts(model).items()
         held = [text for name, text in parts if key.lower() == name or key in WHOLE]
+        if file.numbers:  # it takes a while
+            model.view.message = f"making {filename} …"
         _make(session, filename, file.make, held, beside=beside and channel.beside)
 
     channel.on_change("save", lambda attr, old, new: session.do(lambda: save(new[0], new[1])))
@@ -145,12 +147,13 @@ def _make(
         try:
             result = done.result()
         except Exception as fault:  # noqa: BLE001 - whatever went wrong is said, and the app goes on
-            session.say(f"{filename}: {fault}")
+            session.model.view.param.update(message=f"{filename}: {fault}", failed=True)
             return
         if isinstance(result, Path):
             session.say(f"saved as {result}")
         else:
             channel.file = (filename, result, channel.file[2] + 1)
+            session.say(f"{filename} is sent to the browser's downloads")
             safe.update(held)
         session.rest()
 
