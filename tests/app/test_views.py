@@ -11,6 +11,7 @@ import time
 import urllib.request
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
@@ -129,6 +130,26 @@ def test_what_is_on_the_page_is_not_sent_again(session, monkeypatch):
     session.do(lambda: session.model.regions.nudge(1, 0, size=False))
     drain(session)
     assert "data" in heard
+
+
+def test_of_a_kymograph_that_changed_in_part_that_part_is_sent(session):
+    view, heard = session.kymograph, []
+    session.document.on_change(lambda event: heard.append(event))
+    found = view._found
+    values = found.values.copy()
+    values[:, 5], values[2, 7] = np.nan, 1e6
+    for shown, columns in ((values, 3), (found.values, 3), (found.values + 1, None)):
+        heard.clear()
+        view.take(replace(found, values=shown))
+        (event,) = [one for one in heard if getattr(one, "model", None) is view.source]
+        if columns:
+            (((_, rows, part), sent),) = event.patches["image"]
+            assert (rows, part) == (slice(0, len(values)), slice(5, 8))
+            np.testing.assert_array_equal(sent, shown[:, 5:8])
+        else:
+            assert event.attr == "data"
+        np.testing.assert_array_equal(view.source.data["image"][0], shown)
+        assert view._found.values is shown
 
 
 @pytest.mark.thorough

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -26,6 +28,8 @@ MARKS = """() => {
 }"""
 NUMBERS = """() => Object.fromEntries([...document.querySelectorAll("#numbers dt")].map((one) =>
   [one.textContent, [one.nextSibling.textContent, one.nextSibling.title]]))"""
+SENT = """Bokeh.documents[0].get_model_by_name("kymograph").renderers
+  .find((one) => one.glyph.type === "Image").data_source.data.image[0]"""
 
 
 @pytest.fixture
@@ -124,6 +128,22 @@ def test_numbers_of_the_frame_and_why_there_is_none(scan, start):
         tab.page.locator(f"#cutouts [data-roi={name}]").click()
         tab.settle(lambda label=label, why=why: tab.page.evaluate(NUMBERS).get(label) == ["–", why])
     assert "nan" not in tab.page.locator("#numbers").inner_text()
+    assert tab.errors == []
+
+
+def test_a_kymograph_that_changed_in_part_is_whole_on_the_page(scan, start):
+    explorer = explore(scan, browser=False)
+    tab = start(explorer, size=(1366, 768))
+    tab.measured(explorer, explorer.rois.names[0])
+    session = explorer._sessions[0]
+    tab.settle(lambda: session.kymograph._found is not None and session.drawing[session.kymograph].idle)
+    found = session.kymograph._found
+    values = found.values.copy()
+    values[:, 3:5], values[2, 6] = np.nan, 1e6
+    session._next(lambda: session.kymograph.take(replace(found, values=values)))
+    tab.until(f"(peak) => Array.from({SENT}).includes(peak)", 1e6)
+    sent = np.array(tab.page.evaluate(f"() => Array.from({SENT}, String)"), dtype="float32")
+    np.testing.assert_array_equal(sent.reshape(values.shape), values)
     assert tab.errors == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 from bokeh.models import (
     BasicTicker,
     ColorBar,
@@ -97,7 +98,7 @@ class KymographView(Drawing):
         """Show a kymograph and, over it, what was measured."""
         low, high = found.ends
         place = {"x": [found.left], "y": [low], "dw": [found.right - found.left], "dh": [high - low]}
-        put(self.source, {"image": [found.values], **place})
+        self._send(found.values, place)
         self.figure.y_range.update(start=low, end=high)
         self._found = found
         self.scale()
@@ -106,6 +107,18 @@ class KymographView(Drawing):
         self.figure.yaxis.axis_label = f"{'' if roi is None else roi.name}\n{axis} ({unit})"
         self._draw_path(found)
         self.measured()
+
+    def _send(self, values: npt.NDArray[np.float32], place: dict[str, list[float]]) -> None:
+        """Let the page have an image; where it stays where it is, only the columns that are others."""
+        before, first, behind = self.source.data["image"][0], 0, values.shape[1]
+        if before.shape == values.shape and all(self.source.data[name] == at for name, at in place.items()):
+            others = np.flatnonzero(((before != values) & ((before == before) | (values == values))).any(axis=0))
+            first, behind = (int(others[0]), int(others[-1]) + 1) if others.size else (0, 0)
+        if 2 * (behind - first) > values.shape[1]:
+            self.source.data = {"image": [values.copy()], **place}  # patches are written into it
+        elif behind:
+            part = slice(first, behind)
+            self.source.patch({"image": [((0, slice(0, len(values)), part), np.ascontiguousarray(values[:, part]))]})
 
     def _paint(self) -> None:
         for mapper in (self._mappers[0], self._mappers[2]):
