@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import xarray as xr
@@ -17,7 +18,7 @@ import xarray as xr
 import xinsitu as xi
 from xinsitu.cli import main
 from xinsitu.physics.attenuation.finding import FoundChanges
-from xinsitu.recipe import Measure, campaign
+from xinsitu.recipe import Measure, Stitch, campaign
 from xinsitu.recipe.campaign import Row, write_summary
 from xinsitu.simulate import Truth
 
@@ -225,6 +226,45 @@ def test_an_interrupted_run_goes_on_with_the_same_numbers(beamtime, produced, mo
     one, other = (xi.read_results(beamtime / f"{name}.nc") for name in ("0901", "0902"))
     for name in one.data_vars:
         np.testing.assert_array_equal(one[name].values, other[name].values)
+
+
+@pytest.mark.thorough
+def test_a_measurement_that_was_kept_and_is_damaged_since_is_made_again(beamtime, produced, monkeypatch):
+    """Otherwise no run would ever go on, and its sentence would name a hidden file."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "no space left on device")
+
+    recipe, hidden = beamtime / "0901.toml", beamtime / ".0901.parts"
+    with monkeypatch.context() as patch:
+        patch.setattr(Stitch, "joined_and_found", full)
+        assert main(["run", str(recipe)]) == 1
+    damaged, _ = sorted(hidden.iterdir())
+    with h5py.File(damaged) as file:
+        place = file["intensity"].id.get_chunk_info(0).byte_offset
+    blob = bytearray(damaged.read_bytes())
+    blob[place + 3] ^= 1
+    damaged.write_bytes(blob)
+    produced.clear()
+    assert main(["run", str(recipe)]) == 0
+    assert len(produced) == 1
+    assert not hidden.exists()
+
+
+@pytest.mark.thorough
+def test_changes_beside_a_measurement_that_failed_say_that_it_did(beamtime, capsys):
+    """It was said that there is no such measurement in the sample, as if the changes had been wrong."""
+    bad = sorted((beamtime / "0901" / "time2").iterdir())[4]
+    cut(bad)
+    key = {"before": {"measurement": "time1", "frame": 11}, "after": {"measurement": "time2", "frame": 0}}
+    document = {"format": "xinsitu-attenuation", "version": 1, "changes": [{**key, "cause": "attenuator"}]}
+    (beamtime / "changes.json").write_text(json.dumps(document))
+    recipe = beamtime / "0901.toml"
+    recipe.write_text(recipe.read_text().replace('rois = "', 'changes = "changes.json"\nrois = "'))
+    assert main(["run", str(recipe)]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "there is no measurement 'time2' in the sample; there are time1; not measured was time2: " in last
+    assert bad.name in last
 
 
 @pytest.mark.thorough

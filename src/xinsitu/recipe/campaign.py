@@ -21,7 +21,7 @@ from typing import Any
 
 import xarray as xr
 
-from xinsitu.errors import DocumentError, ResultExists, XinsituError
+from xinsitu.errors import DocumentError, ResultExists, SchemaError, StitchError, XinsituError
 from xinsitu.io.discover import natural_key
 from xinsitu.io.disk import ordinary, write_whole
 from xinsitu.io.results import read_results, write_results
@@ -138,8 +138,9 @@ class Parts:
     def produced(self, step: Recipe) -> tuple[xr.Dataset, bool]:
         """Return the series of a step, and whether it was there already."""
         path = self.folder / f"{self._name(step)}.nc"
-        if path.exists():
-            return read_results(path), True
+        with contextlib.suppress(SchemaError):  # a part that is damaged is made again
+            if path.exists():
+                return read_results(path), True
         series = step.produce()
         for left in reversed(range(CLEARED)):
             try:
@@ -222,8 +223,11 @@ def joined(
     recipe: SampleRecipe, good: Sequence[tuple[Recipe, xr.Dataset]], rows: Sequence[Row]
 ) -> tuple[xr.Dataset, tuple[str, ...]]:
     """Join what could be measured, and keep what it was made from and what is missing; say what to know of changes."""
-    sample, found = recipe.stitch.joined_and_found([series for _, series in good])
     bad = [f"{row.measurement}: {row.error}" for row in rows if row.state == FAILED]
+    try:
+        sample, found = recipe.stitch.joined_and_found([series for _, series in good])
+    except StitchError as fault:
+        raise StitchError(f"{fault}; not measured was {'; '.join(bad)}" if bad else str(fault)) from None
     made_from = {SOURCES: sources_of(recipe)} if not bad else {LEFT_OUT: "; ".join(bad)}
     return sample.assign_attrs(made_from), found.told
 
