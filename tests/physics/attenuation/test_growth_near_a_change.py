@@ -129,11 +129,11 @@ def test_what_decays_to_nothing_behind_a_change_is_measured():
         xi.find_attenuation_changes(xr.Dataset(variables, {"time": time, "roi": ["WZ"]}))
 
 
-def grown_around(begin, lasted, seed):
+def grown_around(begin, lasted, seed, slope=0.035, factor=1.62):
     """Counts of three ROIs that grow by 3.5 % a frame around a change by 1.62, and rest before and behind."""
     frames = np.arange(150) - 74.5
-    growth = 1 + 0.035 * np.clip(frames - begin, 0, lasted)
-    return three_rois(4600 * growth / np.where(frames < 0, 1, 1.62), seed)
+    growth = 1 + slope * np.clip(frames - begin, 0, lasted)
+    return three_rois(4600 * min(factor, 1.0) * growth / np.where(frames < 0, 1, factor), seed)
 
 
 def three_rois(rates, seed):
@@ -150,6 +150,15 @@ def test_growth_away_from_the_other_level_is_no_attenuator_that_moves(begin, las
     (change,) = xi.find_attenuation_changes(grown_around(begin, lasted, seed))
     assert change.after - change.before == np.timedelta64(1, "s")
     assert abs(change.factor - 1.62) < 4 * change.factor_errors
+
+
+@pytest.mark.parametrize(("slope", "factor"), [(0.03, 0.4), (-0.025, 2.5)])
+def test_growth_towards_the_other_level_that_goes_on_behind_it_is_no_attenuator_that_moves(slope, factor):
+    """As a line it leads to the other level as an attenuator does, but by a small part of the step only."""
+    for seed in range(6):
+        (change,) = xi.find_attenuation_changes(grown_around(-1.4, 6.4, seed, slope, factor))
+        assert change.after - change.before == np.timedelta64(1, "s")
+        assert abs(change.factor - factor) < 4 * change.factor_errors
 
 
 @pytest.mark.parametrize("brighter", [1.05, 1.25])

@@ -272,6 +272,12 @@ class Counts:
         apart = np.mean(high - low > _PART * np.abs(high)) > 0.5
         return np.asarray(apart & ((each.min(axis=1) > _OUTSIDE) | (each.max(axis=1) < -_OUTSIDE)))
 
+    def share(self, frames: npt.NDArray[np.intp], end: int, other: int) -> Floats:
+        """Part of the step by which frames are off an end, without a sign; infinite where there is none to tell."""
+        step = self.values[other] - self.values[end]
+        part = np.abs(self.values[frames] - self.values[end]) / np.where(step != 0, np.abs(step), np.nan)
+        return np.asarray(np.nanmedian(np.where(np.isfinite(part).any(axis=1)[:, None], part, np.inf), axis=1))
+
     def _agrees(self, frame: int, expected: Floats, variance: Floats, other: int) -> bool:
         away, step = self.values[frame] - expected, self.values[other] - expected
         spread = np.sqrt(variance + (EVEN * expected) ** 2)

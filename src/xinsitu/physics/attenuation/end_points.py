@@ -25,6 +25,9 @@ LOCAL = 24
 _COST, _OUTSIDE = 12.0, 6.0
 """Chi-squared that a frame must take away to be left out as half way, and how much more where it is brighter than both
 sides, or darker: hardly an attenuator on its way."""
+_SMALL, _TOWARDS = 0.25, 3.0
+"""Part of the step up to which frames may lead to the other side along a line, as growth, and how much less likely
+(logarithm) that is than along one that leads away from it."""
 
 
 def settle(counts: Counts, step: Transition) -> tuple[int, int]:
@@ -94,8 +97,10 @@ def _smoothest(counts: Counts, step: Transition, before: int, after: int) -> tup
         (afters, [slice(one, high) for one in afters], 1),
     ):
         smooth = np.max([[one.evidence.sum() for one in curves(way, parts, turn)] for way in ways], axis=0)
-        half_way = (at > before) & (at < after) & ~outside[at]  # whose line may be that of an attenuator
-        sides.append(np.where(half_way, smooth, np.logaddexp(smooth, _with_a_kink(counts, parts, turn))))
+        inside = (at > before) & (at < after) & ~outside[at]  # where a line may be that of an attenuator on its way
+        small = counts.share(at, *((before, after) if turn < 0 else (after, before))) < _SMALL
+        doubt = np.where(inside, np.where(small, _TOWARDS, np.inf), 0.0)
+        sides.append(np.logaddexp(smooth, _with_a_kink(counts, parts, turn) - doubt))
     left, right = sides
     between = afters - befores[:, None] - 1
     cost = half_way_cost(1, counts.values.shape[1]) + _OUTSIDE / 2 * outside
