@@ -81,6 +81,7 @@ TESTS = {
     "physics/reduction/roi_profiles.py": [
         "physics/reduction/test_roi_profiles.py",
         "physics/reduction/test_numbers_by_hand.py",
+        "physics/reduction/test_own_axes.py",
     ],
     "recipe/steps.py": ["recipe/test_steps.py", "recipe/test_campaign.py", "recipe/test_made_from.py"],
     "physics/attenuation/factors.py": [

@@ -10,7 +10,7 @@ import xarray as xr
 from scipy.ndimage import median_filter
 
 import xinsitu as xi
-from xinsitu.physics.reduction.flags import NEAR, _above, _pooled_bias, _wrong
+from xinsitu.physics.reduction.flags import NEAR, _above, _around, _pooled_bias, _wrong
 from xinsitu.schema import Quality
 from xinsitu.values import KeyFrame
 
@@ -227,3 +227,12 @@ def test_the_part_that_a_median_added_is_that_of_the_sums():
     bias, noise = _pooled_bias(numbers, 3)
     np.testing.assert_allclose(bias[1], 170 / 150 - 1, rtol=1e-12)
     np.testing.assert_allclose(noise[1], 0.6 * 5 / 150, rtol=1e-12)
+
+
+@pytest.mark.parametrize("frames", [1, 5, 7])
+def test_sums_over_the_frames_around_are_those_of_half_a_window_to_each_side(frames):
+    values = 2.0 ** np.arange(12)[:, None]  # of which each sum tells what is in it
+    half = frames // 2
+    expected = [[sum(2**at for at in range(max(0, n - half), min(12, n + half + 1)))] for n in range(12)]
+    assert _around(values, frames).tolist() == expected
+    assert _around(values, 12).tolist() == [[2**12 - 1]] * 12

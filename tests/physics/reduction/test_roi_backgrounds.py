@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import xarray as xr
 
 import xinsitu as xi
+from xinsitu import kernels
+from xinsitu.physics.reduction.roi_backgrounds import excess_at_edges
 from xinsitu.schema import Quality
 from xinsitu.variables import as_frames
 
@@ -168,3 +172,15 @@ def test_an_edge_of_which_nothing_is_left_is_no_background():
     assert series.background.values[0] == 7 * 144
     assert np.isnan(series.background.values[1])
     assert np.isnan(series.intensity.values[1])
+
+
+def test_edges_above_a_background_from_elsewhere_are_so_by_the_mean_of_both():
+    """An outermost row of ten pixels on each side, 3 and 5 counts above a background of 2: by 4."""
+    rows = np.array([[50.0, 60, 90, 99, 99, 99, 99, 90, 80, 70]])
+    assert kernels.edge_width(10) == 1
+    pixels, level = np.full((1, 10), 10.0), np.full((1, 10), 20.0)
+    own = SimpleNamespace(y=rows, variance_y=rows, pixels_y=pixels)
+    below = SimpleNamespace(y=level, level_variance=np.array([0.5]))
+    above, variance = excess_at_edges("y", own, below)
+    assert above.tolist() == [4.0]
+    assert variance.tolist() == pytest.approx([(50 / 10**2 + 70 / 10**2) / 4 + 0.5], rel=1e-15)
