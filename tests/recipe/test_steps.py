@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import xarray as xr
 
 import xinsitu as xi
 from xinsitu.io.value_kinds import schema_of
@@ -215,3 +216,17 @@ def test_a_calibration_is_the_same_after_a_round_trip_wherever_it_lies(tmp_path)
     for one in (plain, turned):
         elsewhere = Calibrating.from_dict(json.loads(json.dumps(one.to_dict(tmp_path))), Path("/moved"))
         assert elsewhere == replace(one, file=Path("/moved") / "data" / one.file.name)
+
+
+@pytest.mark.parametrize(
+    ("given", "recognised", "kept"),
+    [
+        (None, "spring8-bl11xu", "spring8-bl11xu"),
+        (None, "of nobody", None),
+        ("diamond-i07", "spring8-bl11xu", "diamond-i07"),
+        ("diamond-i07", "of nobody", "diamond-i07"),
+    ],
+)
+def test_a_recipe_names_the_instrument_that_was_recognised_where_none_is_given(given, recognised, kept):
+    scan = xr.Dataset(attrs={"instrument": recognised})
+    assert Reading(instrument=given).named(scan).instrument == kept

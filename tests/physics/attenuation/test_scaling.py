@@ -11,6 +11,8 @@ import xarray as xr
 from tests.physics.samples.test_joining import SECOND, START, series
 from xinsitu.errors import CorrectionError, RoiError, SchemaError, StitchError, XinsituWarning
 from xinsitu.physics.attenuation.factors import common_factor, level_noise
+from xinsitu.physics.attenuation.finding import FoundChanges
+from xinsitu.physics.attenuation.reports import RejectedChange
 from xinsitu.physics.attenuation.scaling import attenuation_changes, correct_attenuation, undo_attenuation
 from xinsitu.physics.samples.joining import stitch
 from xinsitu.schema import Quality
@@ -45,6 +47,15 @@ def test_everything_after_is_multiplied_and_the_transition_is_empty():
     np.testing.assert_array_equal(result.intensity_measured, sample.intensity)
     for name in ("segment", "attenuation_factor", "attenuation_factor_errors", "scale_errors"):
         assert name in result.coords
+
+
+def test_frames_that_were_too_few_to_be_a_level_are_flagged():
+    doubtful = RejectedChange(START, START + SECOND, None, None, 0.9, 0.01, 8.0, "too few", doubtful=(4, 5))
+    sample, changes = step([1000, 1000, 100, 100, 90, 90, 100]), [at(1, 2)]
+    result = correct_attenuation(sample, FoundChanges(changes, [doubtful]))
+    flags = result.quality.sel(roi="WZ").values & int(Quality.NEAR_CHANGE)
+    assert np.flatnonzero(flags).tolist() == [4, 5]
+    assert not (correct_attenuation(sample, changes).quality & int(Quality.NEAR_CHANGE)).any()
 
 
 def test_undo_gives_back_what_was_measured():
