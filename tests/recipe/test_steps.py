@@ -230,3 +230,13 @@ def test_a_calibration_is_the_same_after_a_round_trip_wherever_it_lies(tmp_path)
 def test_a_recipe_names_the_instrument_that_was_recognised_where_none_is_given(given, recognised, kept):
     scan = xr.Dataset(attrs={"instrument": recognised})
     assert Reading(instrument=given).named(scan).instrument == kept
+
+
+def test_a_recipe_of_frames_keeps_the_rows_and_columns_that_it_says(experiment: Truth):
+    folder = experiment.folders["test"]
+    reading = Reading(tz="Asia/Tokyo")
+    whole = Parse(folder, reading, Correcting()).produce()
+    part = Parse(folder, reading, Correcting(), ((70, 75), (150, 158))).produce()
+    assert whole.image.shape[1:] == (195, 487)
+    assert (part.y.values.tolist(), part.x.values.tolist()) == (list(range(70, 75)), list(range(150, 158)))
+    assert (part.image.values == whole.image.values[:, 70:75, 150:158]).all()
