@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
@@ -156,3 +156,10 @@ def test_times_between_are_what_they_were():
     assert moment("1678-01-01T00:00:00+00:30") == np.datetime64("1677-12-31T23:30")
     assert as_moment(pd.Timestamp("2014-05-28 17:00", tz="Asia/Tokyo")) == np.datetime64("2014-05-28T08:00")
     assert np.isnat(as_moment(np.datetime64("NaT", "us")))
+
+
+@pytest.mark.parametrize("month", range(1, 13))
+def test_each_month_by_its_name_is_that_of_python(month):
+    shown = datetime(2014, month, 28, 17, 4, 36, tzinfo=UTC)
+    name = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"][month - 1]
+    assert parse_stamp(f"Wed {name} 28 17:04:36 2014").microseconds == int(shown.timestamp()) * 1_000_000
