@@ -19,6 +19,7 @@ from xinsitu.app.serve import explore
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.app.state.view_file import TABS, Remembered, document, view_text
 from xinsitu.cli import main
+from xinsitu.digits import with_error
 from xinsitu.recipe import Correcting, Reading
 from xinsitu.values import Event
 
@@ -235,7 +236,7 @@ class TestEvidence:
         assert chi == pytest.approx(known["chi_squared"], rel=0.05)  # the common factor minimises just this
         assert f"{known['degrees_of_freedom']} degrees of freedom" in found.agreement
         assert "agree" in found.agreement
-        assert f"{change.factor:.5g}" in found.title
+        assert with_error(change.factor, change.factor_errors) in found.title
         model.attenuation.accept_change(0)
         assert model.attenuation.looked_at == 0
         accepted = model.attenuation.evidence()

@@ -267,7 +267,7 @@ def scheduler(file: Path, port: str = "0"):
         env=once, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     ) as process:  # fmt: skip
         try:
-            while not file.exists():
+            while not file.exists() or not file.read_text().endswith("}"):  # it is there before it is written
                 time.sleep(0.05)
             yield process, json.loads(file.read_text())["address"]
         finally:

@@ -106,8 +106,8 @@ def answer(request: Request) -> Answer:
             series = parts[0] if len(parts) == 1 else xr.concat(parts, "time", combine_attrs="override")
         else:
             series, known = _grown(request)
-    found = masked(series.sel(roi=list(request.wanted)), request.faults)
-    return Answer(found, tuple(dict.fromkeys(texts)), known)
+    wanted = series if request.wanted == request.rois.names else series.sel(roi=list(request.wanted))
+    return Answer(masked(wanted, request.faults), tuple(dict.fromkeys(texts)), known)
 
 
 def _grown(request: Request) -> tuple[xr.Dataset, Known | None]:

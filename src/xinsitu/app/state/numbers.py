@@ -64,7 +64,7 @@ class Numbers(param.Parameterized):  # type: ignore[misc] # param has no types
         for name in request.wanted:
             if name in self.regions.rois.names:
                 key = fingerprint(request.rois, name, request.correction, n_frames)
-                one = found.series.sel(roi=[name])
+                one = found.series if found.series.sizes["roi"] == 1 else found.series.sel(roi=[name])
                 self._numbers[name] = (*key, request.version), one, one.isel(roi=0)  # many ask for one by itself
         if found.known is not None and set(request.wanted) == set(self.regions.rois.names):
             self._known = found.known  # of all: as more frames come, these are asked for together
@@ -92,8 +92,10 @@ class Numbers(param.Parameterized):  # type: ignore[misc] # param has no types
 
     def trusted(self, name: str) -> xr.Dataset | None:
         """Return :meth:`of` a ROI, with the flags of the frames that nobody trusts."""
-        found = self._numbers.get(name)
-        return None if found is None else self.flagged(found[1]).isel(roi=0)
+        if (found := self._numbers.get(name)) is None:
+            return None
+        flagged = self.flagged(found[1])
+        return found[2] if flagged is found[1] else flagged.isel(roi=0)
 
     @property
     def known(self) -> tuple[str, ...]:

@@ -386,6 +386,7 @@ def _columns(series: xr.Dataset | None, x: np.ndarray) -> dict[str, np.ndarray]:
     """Columns of a source, under the names of the series, and the place of each frame in time."""
     if series is None:
         return {"x": np.array([]), **{name: np.array([]) for name in SENT}}
-    found = [(name, np.asarray(series[name].values)[: len(x)]) for name in SENT]  # more may have come than the axis has
+    known = series.variables  # more may have come than the axis has
+    found = [(name, np.asarray(known[name].values)[: len(x)]) for name in SENT]
     columns = {name: values.astype("float64" if values.dtype.kind == "f" else "int32") for name, values in found}
     return {"x": x[: series.sizes["time"]], **columns}
