@@ -13,6 +13,7 @@ import xarray as xr
 
 import xinsitu as xi
 from xinsitu.cli import main
+from xinsitu.digits import with_error
 from xinsitu.plots.report import LARGE, report_page
 
 TAGS = {
@@ -93,14 +94,14 @@ def test_a_report_has_what_a_logbook_needs():
     sample = sample.assign_coords(remarks="the background is zero in 3 of 40 frames; their values are NaN")
     sample = xi.with_events(sample, [xi.Event("In shutter open", "2021-03-04T05:06:17Z")])
     page = Reader(report_page(sample, source="S9.nc"))
-    factor = xi.attenuation_changes(sample)[0].factor
+    change = xi.attenuation_changes(sample)[0]
     for text in (
         "S9",
         "run1",
         "run2",
         "2021-03-04 06:06:07",
         "2021-03-04 06:06:17",
-        f"{factor:.5g}",
+        with_error(change.factor, change.factor_errors),
         "0.1 mm Al",
         "WZ",
     ):
