@@ -18,6 +18,7 @@ import xarray as xr
 import xinsitu as xi
 from xinsitu.app.data.source import open_source
 from xinsitu.app.data.store import FrameStore
+from xinsitu.app.page.hands import pressed
 from xinsitu.app.state import export
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.app.state.roi_edits import snapped, typed
@@ -201,6 +202,23 @@ class TestRois:
         regions.selected = second
         regions.redo()
         assert regions.selected == added
+
+    def test_what_does_nothing_says_so(self, make):
+        model = make("time1")
+        for action, said in (
+            (model.regions.undo, "nothing to take back"),
+            (model.regions.redo, "nothing to do again"),
+            (model.attenuation.look_next, "no change yet"),
+            (lambda: pressed(model, "ctrl+c"), f"{model.regions.selected} is copied"),
+        ):
+            model.view.message = ""
+            action()
+            assert said in model.view.message
+        model.regions.nudge(1, 0)
+        model.view.message = ""
+        model.regions.undo()
+        model.regions.redo()
+        assert not model.view.message
 
     def test_refusals_change_nothing(self, make):
         model = make("time1")

@@ -35,6 +35,8 @@ from xinsitu.app.state import export, unsaved
 from xinsitu.app.state.change_evidence import Row
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.app.state.view_file import view_text
+from xinsitu.app.views.change_list import said
+from xinsitu.app.views.channel import code
 from xinsitu.app.views.evidence import table
 from xinsitu.app.views.image import shrunk
 from xinsitu.io.disk import write_whole
@@ -348,6 +350,31 @@ def test_evidence_is_a_table_of_text(session, truth):
     assert len(session.evidence.lines.data["xs"]) == 2 * number
     session.model.attenuation.looked_at = -1
     assert not session.evidence.root.visible
+
+
+@pytest.mark.parametrize(
+    ("scan", "text"), [(1, "time2 95 × 8.41 ± 0.05 attenuator"), (2, "time2:2:95 × 8.41 ± 0.05 attenuator")]
+)
+def test_changes_of_two_scans_are_told_apart_in_the_list(scan, text):
+    """Numbers of frames begin again in each scan."""
+    key = xi.Key("time2", scan, 95)
+    change = xi.AttenuationChange("2014-05-28T08:00:00Z", "time3:0", factor=8.412, factor_errors=0.05, before_key=key)
+    assert said(change) == text
+
+
+def test_profiles_say_why_there_is_no_number_as_the_panel_does(session):
+    background = next(roi.name for roi in session.model.regions.rois if not roi.measures("com"))
+    session.do(lambda: setattr(session.model.regions, "selected", background))
+    drain(session)
+    told = {label: why for label, _, why in json.loads(session.channel.numbers)}
+    title = session.section._plots["x"].title.text
+    assert told["COM l"] == f"{background} does not measure it"
+    assert f"COM – ({told['COM l']})" in title
+
+
+def test_colour_bars_have_short_numbers(session):
+    """The room beside the image is that of 1e5: those of less than a decade, 4.000e4, were cut off."""
+    assert {bar.formatter.code for bar in session.image._bars} == {code("ticks")}
 
 
 def test_what_holds_no_counts_is_a_dash_in_the_evidence():

@@ -216,7 +216,7 @@ const rename = (box, x, y) => {
   field.value = box.name.slice(WIRE.length)
   field.style.left = `${x}px`
   field.style.top = `${y}px`
-  document.body.appendChild(field)
+  document.getElementById("app").appendChild(field)  // whose letters and colours it has
   naming = {field, name: field.value}
   field.addEventListener("keydown", (event) => {
     event.stopPropagation()

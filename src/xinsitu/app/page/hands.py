@@ -192,6 +192,7 @@ def pressed(model: ExplorerModel, chord: str) -> None:
 def _copy(regions: Regions) -> None:
     if regions.roi is not None:
         _copied[:] = [regions.roi]
+        regions.view.message = f"{regions.roi.name} is copied; Ctrl+V adds the copy, here or in another measurement"
 
 
 def _paste(regions: Regions) -> None:

@@ -14,6 +14,8 @@ PLAIN = ["pre { font: inherit; white-space: normal; margin: 0; }"]
 """Style of text among widgets."""
 PANEL = """:host { font-size: 13px; } label { margin: 0; padding: 0; line-height: 15px; }
   .bk-input, .bk-btn { height: 25px; min-height: 25px; padding: 0 6px; line-height: 21px; font-size: 13px; }
+  ::file-selector-button { font: inherit; color: inherit; background: transparent; border: 0; padding: 3px 8px;
+  margin-right: 6px; border-right: 1px solid currentColor; cursor: pointer; }
   input[type=file].bk-input, select:is([multiple], [size]).bk-input { height: auto; padding: 0; }"""
 """Style of widgets in the panel: a form is as high as a small window."""
 UNSEEN = "label { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }"

@@ -88,6 +88,8 @@ class Changes(param.Parameterized):  # type: ignore[misc] # param has no types
         """Look at the next change of the list, or at the one before."""
         if many := len(self.changes) + len(self.proposals) + len(self.rejected):
             self.looked_at = min(max(self.looked_at + step, 0), many - 1)
+        else:
+            self.view.message = "there is no change yet; find some, or add one by clicks"
 
     def accept_change(self, number: int) -> None:
         """Accept a proposal."""

@@ -261,14 +261,16 @@ class Regions(param.Parameterized):  # type: ignore[misc] # param has no types
 
     def undo(self) -> None:
         """Take back the last change of the ROIs."""
-        self._restore(self._history.undo())
+        self._restore(self._history.undo(), "there is nothing to take back")
 
     def redo(self) -> None:
         """Do again what was taken back."""
-        self._restore(self._history.redo())
+        self._restore(self._history.redo(), "there is nothing to do again")
 
-    def _restore(self, rois: RoiSet) -> None:
-        """Take other ROIs, and select the one that is back or that changed."""
+    def _restore(self, rois: RoiSet, none: str) -> None:
+        """Take other ROIs, and select the one that is back or that changed; say where there are none."""
+        if rois == self.rois:
+            self.view.message = none
         before, self.rois = self.rois, rois
         back = [name for name in rois.names if name not in before.names]
         changed = back or [name for name in rois.names if rois[name] != before[name]]

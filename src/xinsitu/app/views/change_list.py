@@ -43,10 +43,11 @@ class ChangeList(Drawing):
 def said(change: AttenuationChange) -> str:
     """Return a change in a few words: where it is, its factor and its cause."""
     key = change.before_key
-    where = (
-        str(change.before)[11:19]
-        if key is None or key.frame is None
-        else f"{key.measurement or ''} {key.frame}".strip()
-    )
+    if key is None or key.frame is None:
+        where = str(change.before)[11:19]
+    elif key.scan in (None, 1):
+        where = f"{key.measurement or ''} {key.frame}".strip()
+    else:  # as it is written elsewhere: numbers of frames begin again in each scan
+        where = f"{key.measurement or ''}:{key.scan}:{key.frame}"
     factor = "" if change.factor is None else f" × {with_error(change.factor, change.factor_errors)}"
     return f"{where}{factor} {change.cause}"

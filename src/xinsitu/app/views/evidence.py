@@ -25,7 +25,7 @@ STYLE = """<style>
 table { border-collapse: collapse; font-size: 10px; font-variant-numeric: tabular-nums; margin-top: 4px; width: 100%; }
 th, td { padding: 1px 2px; text-align: right; border-bottom: 1px solid #8884; white-space: nowrap; }
 th { white-space: normal; vertical-align: bottom; font-weight: 600; }
-th:first-child, td:first-child { text-align: left; }
+th:first-child, td:first-child { text-align: left; max-width: 56px; overflow: hidden; text-overflow: ellipsis; }
 p { margin: 3px 0; font-size: 11px; } p.title { font-weight: bold; font-size: 12px; }
 </style>"""
 

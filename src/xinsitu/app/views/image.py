@@ -23,12 +23,15 @@ from bokeh.plotting import figure
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.schema import image_of
 
+from .channel import ticks
 from .drawing import PLAIN, Drawing, watch
 
 LARGEST = 600_000
 """Pixels of a frame that travel; a larger one is shown with its highest pixels, as a screen has no more."""
 CLOSEST = 12
 """Pixels along the longer side of the image that are in view when nothing comes closer."""
+BAR = 56
+"""Room for the bar of colours and five figures: the image stays as large as it is when its limits change."""
 NOTHING = "#bbbbbb"
 """Colour of pixels without a value."""
 STATE_COLOURS = {"masked": NOTHING, "faulty": "#ff9ad5", "saturated": "#00e5ff"}
@@ -66,7 +69,7 @@ class ImageView(Drawing):
             width=400,
             height=260,
             min_border_left=46,
-            min_border_right=5,
+            min_border_right=BAR,
             output_backend="canvas",
         )
         self.figure.grid.visible = False
@@ -85,7 +88,7 @@ class ImageView(Drawing):
         self.states = ColumnDataSource(data={"image": [self._states]}, name="states", tags=[0, 0, 0])
         marked = LinearColorMapper(palette=list(STATE_COLOURS.values()), low=0.5, high=3.5, low_color="#00000000")
         self.figure.add_glyph(self.states, Image(image="image", color_mapper=marked, **place), **PLAIN)
-        self._bars = [ColorBar(color_mapper=mapper, width=10, padding=3) for mapper in self.mappers]
+        self._bars = [ColorBar(color_mapper=mapper, width=10, padding=3, formatter=ticks()) for mapper in self.mappers]
         for bar in self._bars:
             self.figure.add_layout(bar, "right")
         self.fault = Label(

@@ -11,6 +11,7 @@ import xarray as xr
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.digits import with_error
 from xinsitu.schema import Quality
+from xinsitu.values import Roi
 
 WHY = {
     Quality.BAD_FRAME: "not trusted", Quality.FRAME_FAULT: "not read",
@@ -28,7 +29,7 @@ class Number(NamedTuple):
     why: str = ""
 
 
-def number(one: Mapping[str, float], name: str, unit: str = "px") -> Number:
+def number(one: Mapping[str, float], name: str, unit: str = "px", *, roi: Roi | None = None) -> Number:
     """Return a number of a frame with its error and unit; a dash and the reason where nothing was measured.
 
     Examples
@@ -39,6 +40,8 @@ def number(one: Mapping[str, float], name: str, unit: str = "px") -> Number:
     >>> number({"com_x": 338.0, "com_x_errors": 0.0}, "com_x")
     Number(text='338 px', why='too few counts for an error')
     """
+    if roi is not None and not roi.measures(name.split("_")[0]):
+        return Number("–", f"{roi.name} does not measure it")
     if name not in one:
         return Number("–", "not measured yet")
     if np.isfinite(one[name]):
@@ -86,8 +89,4 @@ def numbers(model: ExplorerModel) -> list[tuple[str, str, str]]:
     wanted = [("intensity", "intensity", view.unit)]
     for name, label in (("com", "COM"), ("fwhm", "FWHM")):
         wanted += [(f"{label} {view.direction(axis)}", f"{name}_{axis}", "px") for axis in ("x", "y")]
-    found = [(label, name, number(one, name, unit)) for label, name, unit in wanted]
-    return [
-        (label, known.text, known.why if roi.measures(name.split("_")[0]) else f"{roi.name} does not measure it")
-        for label, name, known in found
-    ]
+    return [(label, *number(one, name, unit, roi=roi)) for label, name, unit in wanted]

@@ -98,7 +98,8 @@ class SectionView(Drawing):
 
     def _width(self, axis: DetectorAxis, found: Section, one: Mapping[str, float]) -> None:
         """Say centre and width as they stand in the curves; draw the width where it was found, at half height."""
-        found_at = [(label, number(one, f"{name}_{axis}")) for label, name in (("COM", "com"), ("FWHM", "fwhm"))]
+        named, roi = (("COM", "com"), ("FWHM", "fwhm")), self._model.regions.roi
+        found_at = [(label, number(one, f"{name}_{axis}", roi=roi)) for label, name in named]
         words = [f"{label} {known.text}" + (f" ({known.why})" if known.why else "") for label, known in found_at]
         self._plots[axis].title.text = "\n".join([f"{self._model.view.direction(axis)}: {words[0]}", *words[1:]])
         if not all(np.isfinite(one.get(f"{name}_{axis}", np.nan)) for name in ("com", "fwhm")):
