@@ -83,3 +83,13 @@ def test_the_profiles_shown_sum_to_what_is_measured(scan: xr.Dataset, name: str)
     found = section(scan, 3, recipe)
     for profile in (found.y, found.x):
         assert profile.sum() == pytest.approx(float(truth[3]), rel=3e-7)
+
+
+def test_the_profiles_of_a_frame_are_planned_once(scan, monkeypatch):
+    from xinsitu.physics.reduction import roi_profiles
+
+    planned, plain = [], roi_profiles.fitted
+    monkeypatch.setattr(roi_profiles, "fitted", lambda *words, **how: planned.append(words) or plain(*words, **how))
+    section = Section.of(SectionRequest(scan, xi.Roi("spot", y=(12, 28), x=(15, 35)), xi.Correction(median=3)))
+    assert len(planned) == 1
+    assert (section.y.size, section.x.size) == (16, 20)
