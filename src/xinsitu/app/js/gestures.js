@@ -36,7 +36,8 @@ const hit = ({sx, sy}) => {
     const edge = part.left || part.right || part.top || part.bottom
     const selected = box.name === WIRE + channel.selected
     const inside = sx >= l - LINE && sx <= r + LINE && sy >= t - LINE && sy <= b + LINE
-    found.push({box, part, edge, selected, rank: inside ? 0 : selected ? 1 : 2, area: (r - l) * (b - t)})
+    const area = Math.round(box.right - box.left) * Math.round(box.bottom - box.top)  // on the screen none equals another
+    found.push({box, part, edge, selected, rank: inside ? 0 : selected ? 1 : 2, area})
   }
   found.sort((one, other) => one.rank - other.rank || one.area - other.area || other.selected - one.selected)
   return found[0] ?? null

@@ -30,7 +30,7 @@ LARGEST = 600_000
 """Pixels of a frame that travel; a larger one is shown with its highest pixels, as a screen has no more."""
 CLOSEST = 12
 """Pixels along the longer side of the image that are in view when nothing comes closer."""
-BAR = 56
+BAR = 43
 """Room for the bar of colours and five figures: the image stays as large as it is when its limits change."""
 NOTHING = "#bbbbbb"
 """Colour of pixels without a value."""
@@ -88,7 +88,8 @@ class ImageView(Drawing):
         self.states = ColumnDataSource(data={"image": [self._states]}, name="states", tags=[0, 0, 0])
         marked = LinearColorMapper(palette=list(STATE_COLOURS.values()), low=0.5, high=3.5, low_color="#00000000")
         self.figure.add_glyph(self.states, Image(image="image", color_mapper=marked, **place), **PLAIN)
-        self._bars = [ColorBar(color_mapper=mapper, width=10, padding=3, formatter=ticks()) for mapper in self.mappers]
+        numbers = {"formatter": ticks(), "major_label_text_font_size": "10px", "label_standoff": 2}
+        self._bars = [ColorBar(color_mapper=mapper, width=9, padding=2, **numbers) for mapper in self.mappers]
         for bar in self._bars:
             self.figure.add_layout(bar, "right")
         self.fault = Label(
