@@ -66,3 +66,20 @@ def test_the_evidence_of_regions_with_long_names_is_not_cut_off(truth, start):
     needed, there = tab.page.evaluate(WIDE)
     assert needed <= there
     assert tab.errors == []
+
+
+def test_of_two_equal_regions_the_selected_is_under_the_hand_at_any_scale(truth, start):
+    rois = xi.RoiSet([xi.Roi("one", y=(30, 61), x=(60, 97)), xi.Roi("other", y=(33, 64), x=(66, 103))])
+    explorer = explore(truth.folders["time1"], rois=rois, reading=TOKYO, browser=False)
+    tab = start(explorer, size=(1366, 768))
+    tab.measured(explorer, "one")
+    for width in (1366, 1331, 1297, 1203):
+        tab.page.set_viewport_size({"width": width, "height": 768})
+        for name in rois.names:
+            explorer._sessions[0].do(lambda name=name: setattr(explorer.model.regions, "selected", name))
+            tab.until("(name) => Bokeh.documents[0].get_model_by_name('channel').selected === name", name)
+            tab.at_rest()
+            tab.page.mouse.move(5, 5)
+            tab.page.mouse.move(*tab.middle("roi:one"))
+            tab.until("(name) => document.getElementById('under').textContent.endsWith(` · ${name}`)", name)
+    assert tab.errors == []
