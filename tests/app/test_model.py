@@ -72,6 +72,18 @@ class TestNumbers:
                 np.testing.assert_array_equal(shown[variable].values, expected[variable].sel(roi=name).values)
         xr.testing.assert_equal(model.numbers.series.drop_vars("time"), expected.drop_vars("time"))
 
+    @pytest.mark.parametrize("memory", [2**30, 1], ids=["memory", "tiled"])
+    def test_frames_that_are_held_are_measured_without_tasks(self, make, computes, memory):
+        """A hand that drags waits for nobody to be told; the numbers are those of the library."""
+        model = make("time1", memory=memory)
+        model.numbers.measure_now()
+        model.regions.place("WZ", (70, 110), (200, 240))
+        with computes(0):
+            model.numbers.measure_now()
+        expected = model.numbers.series.sel(roi="WZ")
+        for name in ("intensity", "com_x", "fwhm_y", "intensity_errors", "quality"):
+            np.testing.assert_array_equal(model.numbers.of("WZ")[name].values, expected[name].values)
+
     @pytest.mark.thorough
     def test_only_what_moved_is_measured_again(self, make):
         model = make("time1")

@@ -5,17 +5,21 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import dask
+import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
 from xinsitu.app.data.marks import Marks, places_of, taken
+from xinsitu.app.data.tiles import Blocks
 from xinsitu.errors import collected
 from xinsitu.physics.corrections.apply import Correction
 from xinsitu.physics.reduction.roi_plan import Fitted, fitted
 from xinsitu.physics.reduction.series import measure, rows_of, series_of, warn_of_unused
+from xinsitu.physics.stored import Stored
 from xinsitu.schema import Quality
 from xinsitu.values import OWN_EDGE, RoiSet
 from xinsitu.variables import held_elsewhere
@@ -136,9 +140,17 @@ def _rows(fit: Fitted, places: Marks) -> npt.NDArray[np.float64]:
     new = replace(fit, image=image, per_frame=fit.per_frame[places])
     if new.image.size <= LITTLE:
         shared = dask.compute(new.shared)[0]  # of all frames, those that are known, too
-        new = replace(new, image=held_elsewhere(new.image, new.image.values), shared=shared)
+        new = replace(new, image=held_elsewhere(new.image, _pixels(new.image)), shared=shared)
     rows = rows_of(new)
     return np.asarray(rows if isinstance(rows, np.ndarray) else rows.compute())
+
+
+def _pixels(image: xr.DataArray) -> npt.NDArray[Any]:
+    """Return pixels; those that are held are cut out as they lie there, without the tasks of dask."""
+    held = Stored.behind(image) if isinstance(image.data, da.Array) else None
+    if held is None or not isinstance(held.array, Blocks):
+        return np.asarray(image.values)
+    return held.some(slice(None), slice(None))
 
 
 def measurements(data: xr.Dataset) -> list[xr.Dataset]:
