@@ -20,6 +20,7 @@ from tests.helpers.camserver import write_frames as write_camserver
 from xinsitu.cli import main
 from xinsitu.errors import FrameChanged, FrameError, LayoutError, ResultExists, SchemaError, TimeError
 from xinsitu.io import zarr_frames
+from xinsitu.io.formats.zarr_stack import COMPLETE
 from xinsitu.schema import FrameStatus
 
 zarr = pytest.importorskip("zarr")
@@ -95,6 +96,20 @@ def test_chunks_of_zeros_are_stored_and_a_lost_one_is_no_zeros(scan, folder):
     with pytest.warns(xi.XinsituWarning, match="5 of 23 frames are NaN because they cannot be read"):
         gone = np.flatnonzero(np.isnan(lenient.image.values).all(axis=(1, 2)))
     assert gone.tolist() == [10, 11, 12, 13, 14]
+
+
+def test_a_chunk_that_goes_after_opening_is_no_zeros_of_a_store_that_leaves_zeros_out(scan, folder):
+    """As other programs write them: what was there is known, what was not is zero."""
+    path = xi.write_frames(scan, folder / "f.zarr")
+    about = json.loads((path / "zarr.json").read_text())
+    del about["attributes"][COMPLETE]
+    (path / "zarr.json").write_text(json.dumps(about))
+    shutil.rmtree(path / "image" / "c" / "1")
+    opened = xi.open_measurement(path)
+    assert opened.image[5:10].values.max() == 0
+    shutil.rmtree(path / "image" / "c" / "2")
+    with pytest.raises(FrameChanged, match="c/2/0/0: the file was removed after the measurement was opened"):
+        opened.image[10].compute()
 
 
 def test_a_damaged_chunk_is_named(scan, folder):

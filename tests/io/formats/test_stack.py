@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pickle
 
@@ -340,3 +341,4 @@ def test_chunks_that_are_preferred_are_of_whole_frames_and_no_more_than_there_ar
     lazy, _ = stack
     assert lazy.preferred_chunks == {"time": 7, "y": 13, "x": 17}
     assert frame_stack.FrameStack.chunk_frames((195, 487), np.dtype(dtype)) == per_chunk
+    assert [dataclasses.replace(lazy, names=lazy.names[:count]).preferred_chunks["time"] for count in (0, 1)] == [1, 1]

@@ -130,6 +130,12 @@ def test_without_a_finite_ratio_there_is_no_factor():
         common_factor(np.array([np.nan, 1.0]), np.array([1.0, np.inf]), ["A", "B"], method="sums")
 
 
+@pytest.mark.parametrize("names", [["a"], ["a", "b", "c"]])
+def test_each_ratio_has_a_name_and_each_name_a_ratio(names):
+    with pytest.raises(ValueError, match=r"zip\(\) argument 2 is"):
+        common_factor(np.log([8.0, 9.0]), np.array([0.01, 0.01]), names, method="end points")
+
+
 def test_end_points_of_several_rois():
     high, low = (
         (np.array([100.0, 40.0, 7.0]), np.array([10.0, 2.0, 1.0])),

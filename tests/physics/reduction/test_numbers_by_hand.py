@@ -202,3 +202,16 @@ def test_a_monitor_that_counts_makes_the_highest_pixel_less_sure():
     np.testing.assert_allclose(found["frame_variance"], 1 / counted, rtol=1e-6)
     wanted = top * factor**2 + (top * factor) ** 2 / counted
     np.testing.assert_allclose(found["maximum_errors"] ** 2, wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "rois", [[xi.Roi("peak", PEAK.y, PEAK.x)], [PEAK, GROUND], [EDGE]], ids=["none", "rois", "edge"]
+)
+def test_what_a_median_moves_a_centre_by_and_adds_to_a_width_is_what_frames_without_it_say(rois):
+    """In errors, in the frames that are asked: one of eight."""
+    image = counts(level=1.0, height=8.0, n=9)
+    behind, plain = numbers(image, rois, xi.Correction(median=3)), numbers(image, rois)
+    for name in ("com_y", "com_x", "fwhm_y", "fwhm_x"):
+        moved = (behind[name] - plain[name]) / behind[f"{name}_errors"]
+        asked = np.isin(np.arange(9), (0, 8))
+        np.testing.assert_allclose(behind[f"median_{name}"], np.where(asked, moved, np.nan), rtol=1e-9, err_msg=name)
