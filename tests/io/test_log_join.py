@@ -10,6 +10,7 @@ import pytest
 import tifffile
 
 from tests.helpers.camserver import camserver_bytes, ramp, stamp_of, write_frames
+from xinsitu.cli import main
 from xinsitu.errors import DocumentError, XinsituWarning
 from xinsitu.io.instruments import load_instrument
 from xinsitu.io.log_files import read_log
@@ -17,6 +18,7 @@ from xinsitu.io.log_join import FrameKeys, Joined, _apart, join_logs
 from xinsitu.io.measurement import open_measurement
 from xinsitu.schema import Quality
 
+MISSING = "as frequent as the frames, but not as many: joined by time, {} of {} frames may have the point of the frame"
 LABELS = "Time  Epoch  Seconds  F.M.  bg  pico1  roi0  roi1  roi2  Monitor  Detector"
 SPEC = """#F 0799time2
 #E 1401264276
@@ -175,7 +177,8 @@ def test_frames_far_from_any_point_have_none(tmp_path):
     folder = tmp_path / "m"
     write_frames(folder, 6, exposure=0)
     (tmp_path / "ring.csv").write_text("epoch,current\n1401296400,7\n1401296401,8\n")
-    data = open_measurement(folder, tz="UTC", instrument="generic", logs=tmp_path / "ring.csv")
+    with pytest.warns(XinsituWarning, match=MISSING.format(1, 6)):
+        data = open_measurement(folder, tz="UTC", instrument="generic", logs=tmp_path / "ring.csv")
     np.testing.assert_array_equal(data.current.values, [7, 8, 8, np.nan, np.nan, np.nan])
     assert "3 of 6 frames without a point" in data.attrs["log_join"]
 
@@ -361,7 +364,8 @@ def test_a_broken_line_that_was_no_point_is_none(tmp_path):
     rows = [f"{second} {second} {100 + second}" for second in range(6)]
     rows.insert(3, "resumed after a refill")
     (folder / "m.log").write_text("#S 1\n#E 1401296400\n#L Time  Epoch  Monitor\n" + "\n".join(rows) + "\n")
-    data = open_measurement(folder, tz="UTC", instrument="generic")
+    with pytest.warns(XinsituWarning, match=MISSING.format(1, 7)):
+        data = open_measurement(folder, tz="UTC", instrument="generic")
     assert data.attrs["log_join"] == "m.log: by time; 1 lines of the log made no sense"
     assert data.Monitor.values.tolist() == [100, 101, 102, 103, 104, 105, 105]  # one step away is near enough
 
@@ -371,7 +375,8 @@ def test_a_broken_line_among_the_points_shifts_nothing(tmp_path):
     write_frames(folder, 5, exposure=0)  # 17:00:00 to 17:00:04
     path = folder / "m.log"  # six points, the third of them cut: as many lines as frames are left
     path.write_text(f"#S 1\n#E 1401296400\n#L Time  Epoch  Monitor\n{lines(6, broken=2)}")
-    data = open_measurement(folder, tz="UTC", instrument="generic")
+    with pytest.warns(XinsituWarning, match=MISSING.format(1, 5)):
+        data = open_measurement(folder, tz="UTC", instrument="generic")
     assert data.attrs["log_join"] == "m.log: by time; 1 lines of the log made no sense"
     assert data.Monitor.values.tolist() == [100, 101, 103, 103, 104]  # the nearest point that there is
 
@@ -571,7 +576,9 @@ def test_the_nearest_point_is_taken_within_one_and_a_half_steps_of_the_log(tmp_p
     """Points at 0, 4 and 8 s; 6 s are a step and a half. Between two, the one behind is as near as that before."""
     found, _ = joined_with(tmp_path, [(0, 10), (4, 11), (8, 12)], keys_of([-6.0, -1.0, 1.9, 2.0, 5.9, 7.0, 14.0, 14.1]))
     np.testing.assert_array_equal(found, [10, 10, 10, 11, 11, 12, 12, np.nan])
-    found, _ = joined_with(tmp_path, [(0, 10), (4, 11), (8, 12)], keys_of([-1.5, -1.4, 2.6, 9.5], tolerance=1.5))
+    found, _ = joined_with(
+        tmp_path, [(0, 10), (4, 11), (8, 12)], keys_of([-1.5, -1.4, 2.6, 9.5], last=True, tolerance=1.5)
+    )
     np.testing.assert_array_equal(found, [10, 10, 11, 12])
     found, _ = joined_with(tmp_path, [(0, 10), (4, 11), (8, 12)], keys_of([-1.6, 1.6, 8.0, 9.6], tolerance=1.5))
     np.testing.assert_array_equal(found, [np.nan, np.nan, 12, np.nan])
@@ -647,3 +654,63 @@ def test_a_frame_is_that_of_its_name_though_it_is_the_first_point(tmp_path):
     keys = FrameKeys(["r_7.tif"], np.ones(1, "int64"), np.array([7]), None, "UTC")
     joined, said = join_logs([str(tmp_path / "names.csv")], keys, load_instrument("generic"))
     assert (joined["mon"].values.tolist(), said) == ([11], "names.csv: by name")
+
+
+@pytest.mark.parametrize(("late", "missing", "found", "unsure"), [
+    (0.1, {3}, [0, 1, 2, 2, 4, 5, 6, 7], 1),
+    (0.1, {7}, [0, 1, 2, 3, 4, 5, 6, 6], 1),
+    (-0.1, {0, 3, 4}, [1, 1, 2, 2, 5, 5, 6, 7], 3),
+    (0.6, {3}, [0, 0, 1, 2, 4, 4, 5, 6], 8),
+])  # fmt: skip
+def test_a_log_that_lacks_whole_lines_is_said_to_give_points_of_frames_beside(tmp_path, late, missing, found, unsure):
+    """Each had a point; where it comes half a step or more after its frame all go to the next one."""
+    rows = [(n + late, n) for n in range(8) if n not in missing]
+    with pytest.warns(XinsituWarning, match=MISSING.format(unsure, 8)):
+        values, _ = joined_with(tmp_path, rows, keys_of(range(8)))
+    assert values.tolist() == found
+    joined_with(tmp_path, rows, keys_of(range(8), last=True))  # a log that is being written is behind
+
+
+def test_a_gap_is_no_point_of_the_frame_beside(tmp_path):
+    """With a tolerance of half a step a frame whose line is missing has none, and nobody is warned."""
+    values, _ = joined_with(tmp_path, [(n + 0.1, n) for n in (0, 1, 3)], keys_of(range(4), tolerance=0.5))
+    np.testing.assert_array_equal(values, [0, 1, np.nan, 3])
+
+
+@pytest.mark.parametrize("step", [0.8, 1.25, 3.0])
+def test_a_log_at_a_pace_of_its_own_lacks_no_line(tmp_path, step):
+    """That of a storage ring; and one that goes on beyond the frames at their pace has a point for each of them."""
+    joined_with(tmp_path, [(step * n, n) for n in range(7)], keys_of(range(8)))
+    joined_with(tmp_path, [(n + 0.4, n) for n in range(20)], keys_of(range(8)))
+
+
+@pytest.mark.parametrize(("count", "found"), [(6, [0, 2, 1, 3, 4, 5]), (7, [0, 1, 2, 3, 4, 5])])
+def test_lines_that_are_swapped_are_said(tmp_path, count, found):
+    """Points that are counted are taken in the order of their lines, in time in that of their times."""
+    rows = [(n, n) for n in range(count)]
+    rows[1], rows[2] = rows[2], rows[1]
+    with pytest.warns(XinsituWarning, match=r"ring\.csv: the times of its points go back 1 times"):
+        values, _ = joined_with(tmp_path, rows, keys_of(range(6)))
+    assert values.tolist() == found
+
+
+def test_the_order_of_lines_is_nothing_to_names_nor_times_that_are_no_moments(tmp_path):
+    (tmp_path / "m.csv").write_text("file,epoch,mon\nrun_0001.tif,1401296402,5\nrun_0000.tif,1401296401,4\n")
+    found, _ = join_logs([str(tmp_path / "m.csv")], keys_of(range(2)), load_instrument("generic"))
+    assert found["mon"].values.tolist() == [4, 5]
+    (tmp_path / "m.csv").write_text("time,mon\n1.001,4\n0.999,5\n")  # how long each took
+    found, _ = join_logs([str(tmp_path / "m.csv")], keys_of(range(2)), load_instrument("generic"))
+    assert found["mon"].values.tolist() == [4, 5]
+
+
+def test_a_command_says_it(tmp_path, capsys):
+    write_frames(tmp_path / "m", 7, exposure=0)
+    rows = [f"{second} {second} {100 + second}" for second in range(7) if second != 4]
+    (tmp_path / "m" / "m.log").write_text("#S 1\n#E 1401296400\n#L Time  Epoch  Monitor\n" + "\n".join(rows) + "\n")
+    words = ["--tz", "UTC", "--instrument", "generic", "-o", str(tmp_path / "m.nc")]
+    assert main(["parse", str(tmp_path / "m"), *words]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert (
+        "joined by time, 1 of 7 frames may have the point of the frame beside (xinsitu explain log-lines-missing)"
+        in told
+    )

@@ -308,7 +308,7 @@ def _number(text: str) -> float | None:
 
 Microseconds = npt.NDArray[np.int64]
 NO_TIME = int(np.iinfo(np.int64).min)
-_EARLIEST = 788_918_400
+EARLIEST = 788_918_400
 """1995, in UNIX seconds: no scan takes so long."""
 _TIME_COLUMNS = ("epoch", "time", "datetime", "date_time", "timestamp", "unix", "unixtime", "utc")
 
@@ -336,7 +336,7 @@ def point_times(table: LogTable, zone: str) -> Microseconds | None:
     """
     if table.epoch is not None and "Epoch" in table.columns:
         seconds = table.columns["Epoch"]
-        return _microseconds(seconds + (0 if (seconds > _EARLIEST).any() else table.epoch))
+        return _microseconds(seconds + (0 if (seconds > EARLIEST).any() else table.epoch))
     start = parse_stamp(table.metadata.get("date", ""))
     if start is not None and "Time" in table.columns:
         began = to_utc(np.array([start.microseconds]), find_zone(zone))[0] / 1e6

@@ -21,13 +21,16 @@ from xinsitu.errors import DocumentError, warn
 
 from .columns import variable_name
 from .instruments import Counter, Instrument
-from .log_files import NO_TIME, LogTable, point_times, read_log, timed_points
+from .log_files import EARLIEST, NO_TIME, LogTable, point_times, read_log, timed_points
 
 Positions = npt.NDArray[np.int64]
 """For every frame its point in the log; -1: none."""
 MANY = 64
 CLOCKS_AGREE = 60
 """Seconds; points that are farther from their frames are said to be."""
+SAME_PACE, BESIDE = 0.1, 0.25
+"""Part by which steps of points and frames may differ where each frame has a point, and part of a step from which on
+the nearest point may as well be that of the frame beside."""
 
 
 class NoLog(DocumentError):
@@ -137,6 +140,8 @@ def join_logs(paths: Iterable[str], keys: FrameKeys, instrument: Instrument) -> 
         raise DocumentError("no scan of the log has the frames' names, number of points or times")
     if rivals:
         warn(f"{joined[0].table.path}: joined to the frames, but so could be {rivals[0]}; give one with logs= (--log)")
+    for one in joined:
+        _warn_of_order(one, keys)
     return _variables(joined, keys, instrument), _said(joined, keys)
 
 
@@ -198,6 +203,30 @@ def _apart(one: Joined, keys: FrameKeys) -> float | None:
     if not known.any():
         return None
     return float(np.median(times[one.positions[known]] - keys.microseconds[known])) / 1e6
+
+
+def _warn_of_order(one: Joined, keys: FrameKeys) -> None:
+    """Say where points may be those of other frames: their times go back, or lines are missing."""
+    times = None if one.way == "by name" else point_times(one.table, keys.zone)
+    if times is None:
+        return
+    known = times[times > EARLIEST * 10**6]  # others are no moments
+    if back := int((np.diff(known) < 0).sum()):
+        warn(
+            f"{one.table.path}: the times of its points go back {back} times: lines were swapped, or its clock was set"
+        )
+    if one.way != "by time" or keys.microseconds is None or keys.last or not 1 < len(known) <= len(keys.names):
+        return
+    there = np.flatnonzero(one.positions >= 0)
+    mine, step = one.positions[there], float(np.median(np.diff(keys.microseconds)))
+    if abs(float(np.median(np.diff(np.sort(known)))) - step) > SAME_PACE * step:
+        return  # a log at a pace of its own, such as that of a storage ring
+    beside = float(np.median(np.abs(times[mine] - keys.microseconds[there]))) > BESIDE * step
+    if unsure := len(mine) if beside else len(mine) - len(np.unique(mine)):
+        warn(
+            f"{one.table.path}: its points are as frequent as the frames, but not as many: joined by time, {unsure} of "
+            f"{len(keys.names)} frames may have the point of the frame beside"
+        )
 
 
 def _by_name(table: LogTable, tables: list[LogTable], keys: FrameKeys) -> Positions:
