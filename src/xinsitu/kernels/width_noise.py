@@ -56,6 +56,7 @@ def behind_median(profile: Doubles, variance: Doubles, per_count: Doubles, lines
     return result
 
 
+@np.errstate(all="ignore")  # the compiled one says nothing of what is not known, either
 def _behind_median_by_numpy(
     profile: Doubles, variance: Doubles, per_count: Doubles, lines: Doubles, size: int
 ) -> BinNoise:
@@ -95,6 +96,7 @@ def correlated(by_bin: Doubles, variance: Doubles, neighbours: Doubles | None) -
     return _correlated_by_numpy(by_bin, variance, neighbours) if compiled(ctypes.byref(told)) else (alone, between)
 
 
+@np.errstate(all="ignore")
 def _correlated_by_numpy(by_bin: Doubles, variance: Doubles, neighbours: Doubles | None) -> tuple[Doubles, Doubles]:
     """Return the same, for all profiles at once."""
     alone, between = np.einsum("ni,ni,ni->n", by_bin, by_bin, variance), np.zeros((2, len(by_bin)))
