@@ -140,6 +140,26 @@ def test_numbers_that_a_store_has_lost_are_gaps_and_times_an_error(scan, folder)
         xi.open_measurement(path)
 
 
+@pytest.mark.parametrize("lost", ["frame_status", "frame", "shutter", "mask", "period", "y", "stamp"])
+def test_what_a_store_has_lost_and_cannot_be_a_gap_is_an_error(folder, scan, lost):
+    """Whole numbers were zero, and texts empty. What is zero is stored, and may be left out by others, here xarray."""
+    more = {"shutter": ("time", np.zeros(COUNT, "i2")), "mask": (("y", "x"), np.zeros(SHAPE, bool)), "period": 0}
+    path = xi.write_frames(scan.assign_coords(more), folder / "a.zarr")
+    plain = xr.open_zarr(path, consolidated=False).load()
+    for variable in plain.variables.values():
+        variable.encoding.clear()
+    plain.to_zarr(folder / "b.zarr", zarr_format=3, consolidated=False)
+    assert (path / "shutter" / "c").exists()
+    assert not (folder / "b.zarr" / "shutter" / "c").exists()
+    for one in (path, folder / "b.zarr"):
+        xr.testing.assert_equal(xi.open_measurement(one).shutter, scan.assign_coords(more).shutter)
+    (path / lost / "c").rename(folder / "gone")
+    with pytest.raises(
+        LayoutError, match=rf"a\.zarr: the Zarr store has lost chunks of {lost}, as in a copy that stopped"
+    ):
+        xi.open_measurement(path)
+
+
 def test_a_byte_of_the_times_that_the_disc_gives_back_otherwise_is_an_error_and_no_other_time(scan, folder):
     """Compressed with Zstandard, which keeps a check sum where it is asked to (RFC 8878, 3.1.1)."""
     path = xi.write_frames(scan, folder / "a.zarr")

@@ -102,10 +102,10 @@ def reopened_store(path: str, opening: OpenOptions) -> tuple[xr.Dataset, ZarrSta
     group, files = zarr().open_group, files_of(path)
     with faults_of(path, "the Zarr store is damaged"):
         arrays = dict(group(path, mode="r", zarr_format=3, use_consolidated=False).arrays())
-        _check_whole(path, attributes.get(COMPLETE), arrays)
-        chunk = arrays[IMAGE].chunks
+        chunk = arrays[IMAGE].chunks if IMAGE in arrays else (0, 0, 0)
         if math.prod(chunk) > MAX_PIXELS or sum(one.nbytes for name, one in arrays.items() if name != IMAGE) > _MOST:
             raise ValueError(f"frames {arrays[IMAGE].shape} in chunks {chunk} are more than memory is given to")
+        _check_whole(path, attributes.get(COMPLETE), arrays)
         with xr.open_zarr(path, consolidated=False, chunks=None, zarr_format=3) as store:
             image, rest = store[IMAGE], store.drop_vars(IMAGE).load()
     if image.dims != ("time", "y", "x"):
@@ -124,10 +124,18 @@ def reopened_store(path: str, opening: OpenOptions) -> tuple[xr.Dataset, ZarrSta
 
 
 def _check_whole(path: str, names: object, arrays: Mapping[str, Any]) -> None:
-    """Refuse a store that has lost an array: without its times it had those of frame numbers."""
-    known = names if isinstance(names, list) else []  # those of older versions do not say
-    if lost := [str(name) for name in known if name not in arrays]:
-        raise LayoutError(f"{path}: the Zarr store has lost {', '.join(lost)}, as in a copy that stopped")
+    """Refuse a store that has lost an array, as times were frame numbers then, or a part of one that is not a gap.
+
+    Zeros of other programs, and of older versions, are left out; frames are looked at where they are read.
+    """
+    known = [str(name) for name in names] if isinstance(names, list) else []  # those of older versions do not say
+    gone = [name for name in known if name not in arrays]
+    for name in {*known} & {*arrays} - {IMAGE}:
+        one = arrays[name]
+        if one.dtype.kind != "f" and one.fill_value and one.nchunks_initialized < one.nchunks:
+            gone.append(f"chunks of {name}")
+    if gone:
+        raise LayoutError(f"{path}: the Zarr store has lost {', '.join(sorted(gone))}, as in a copy that stopped")
 
 
 def _rebuilt(

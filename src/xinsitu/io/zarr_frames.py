@@ -124,13 +124,20 @@ def _describe(part: Path, image: xr.DataArray, rest: xr.Dataset, codecs: Any) ->
     for name, variable in rest.variables.items():
         if variable.dtype.kind in "US":  # texts of any length: those of a fixed one are in no specification
             whole[name] = variable.astype(object)
-        whole[name].encoding["compressors"] = zarr().codecs.ZstdCodec(checksum=True)
-        if variable.dtype.kind in "fM":
-            whole[name].encoding["fill_value"] = np.nan  # what is lost is no number; it would be zero
+        whole[name].encoding |= {
+            "compressors": zarr().codecs.ZstdCodec(checksum=True), "fill_value": _no_value(variable.dtype)
+        }  # fmt: skip
     # the zeros that stand for the frames are not computed
-    whole.to_zarr(part / _STORE, mode="w", compute=False, consolidated=False, zarr_format=3)
+    whole.to_zarr(part / _STORE, mode="w", compute=False, consolidated=False, zarr_format=3, write_empty_chunks=True)
     (part / _CORNERS).mkdir(exist_ok=True)
     (part / _DESCRIBED).touch()
+
+
+def _no_value(dtype: np.dtype[Any]) -> Any:  # noqa: ANN401 - as zarr has it
+    """Return what stands for what is lost: no number, or an odd one; it would be zero."""
+    if dtype.kind in "fM":
+        return np.nan
+    return np.iinfo(dtype).max if dtype.kind in "iu" else True if dtype.kind == "b" else "lost"
 
 
 def _store(part: Path, image: xr.DataArray) -> None:
