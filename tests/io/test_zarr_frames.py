@@ -120,6 +120,19 @@ def test_a_damaged_chunk_is_named(scan, folder):
         xi.open_measurement(path).image[5].compute()
 
 
+@pytest.mark.parametrize("compression", ["deflate", "bitshuffle-lz4"])
+def test_a_byte_of_the_pixels_that_the_disc_gives_back_otherwise_is_an_error_and_no_other_pixel(
+    scan, folder, compression
+):
+    path = xi.write_frames(scan, folder / "f.zarr", compression=compression)
+    chunk = path / "image" / "c" / "1" / "0" / "0"
+    sound = chunk.read_bytes()
+    for place in np.linspace(0, len(sound) - 1, 40).astype(int):
+        chunk.write_bytes(sound[:place] + bytes([sound[place] ^ 8]) + sound[place + 1 :])
+        with pytest.raises(FrameError, match=r"c/1/0/0.*cannot be read"):
+            xi.open_measurement(path).image[5:7].compute()
+
+
 @pytest.mark.parametrize("lost", ["time", "frame_status", "monitor", "y"])
 def test_a_store_that_has_lost_an_array_is_refused(scan, folder, lost):
     """As a copy that stopped. Without its times it had those of its frame numbers."""

@@ -75,9 +75,9 @@ def _codecs(compression: str | None) -> Any:  # noqa: ANN401 - codecs of zarr
     if compression is None:
         return None
     if compression == DEFLATE:
-        return codecs.GzipCodec(level=DEFLATE_LEVEL)
+        return codecs.GzipCodec(level=DEFLATE_LEVEL)  # with a check sum of its own
     if compression == BITSHUFFLE:
-        return codecs.BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle")
+        return [codecs.BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"), codecs.Crc32cCodec()]
     raise SchemaError(f"frames are compressed with {' or '.join(COMPRESSIONS)}, not {compression!r}")
 
 
