@@ -20,6 +20,8 @@ from bokeh.palettes import Viridis256
 import xinsitu as xi
 from xinsitu.app.network import own_address
 from xinsitu.app.preview import Preview, first_frame, picture
+from xinsitu.app.serve import explore
+from xinsitu.recipe import Reading
 
 HEAVY = ("xarray", "pandas", "dask", "scipy", "bokeh", "panel", "h5py")
 
@@ -163,6 +165,45 @@ print([name for name in {HEAVY!r} if name in sys.modules])
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("public", [False, True])
+def test_nobody_is_refused_while_the_explorer_takes_over(truth, public):
+    """What listens is handed over as it is; closed and bound anew it refused one in some hundred, and who waited."""
+    early = Preview.of(truth.folders["time1"], public=public)
+    known, pages, over = early.url[early.url.index("/?") :], [], threading.Event()
+
+    def ask():
+        while not over.is_set() or b"bokeh.min.js" not in pages[-1]:
+            try:
+                line = http.client.HTTPConnection("127.0.0.1", early.port, timeout=60)
+                line.request("GET", known)
+                pages.append(line.getresponse().read())
+                line.close()
+            except (OSError, http.client.HTTPException) as fault:
+                pages.append(repr(fault).encode())
+
+    def connect():
+        while not over.is_set():
+            try:
+                socket.create_connection(("127.0.0.1", early.port), timeout=60).close()
+            except OSError as fault:
+                pages.insert(0, repr(fault).encode())
+
+    threads = [threading.Thread(target=one) for one in (ask, connect)]
+    for thread in threads:
+        thread.start()
+    explorer = explore(truth.folders["time1"], reading=Reading(tz="UTC"), port=early, browser=False, public=public)
+    over.set()
+    for thread in threads:
+        thread.join()
+    early.close()  # as the command does in the end: what it has given away stays open
+    last = urllib.request.urlopen(explorer.url.replace(socket.gethostname(), "127.0.0.1"), timeout=60).read()
+    explorer.stop()
+    assert explorer.url == early.url
+    assert {b"image/png" in page or b"bokeh.min.js" in page for page in (*pages, last)} == {True}
+    with pytest.raises(OSError, match=r"refused|reset"):
+        urllib.request.urlopen(explorer.url, timeout=5)
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("others", [[], ["--public"]])
 def test_the_explorer_takes_over_at_the_same_address(truth, others):
@@ -174,10 +215,7 @@ def test_the_explorer_takes_over_at_the_same_address(truth, others):
             text = urllib.request.urlopen(url, timeout=60).read().decode()
             assert "data:image/png" in text
             while "data:image/png" in text:
-                try:
-                    text = urllib.request.urlopen(url, timeout=120).read().decode()
-                except OSError:
-                    assert process.poll() is None  # the port is being handed over
+                text = urllib.request.urlopen(url, timeout=120).read().decode()
             assert "bokeh.min.js" in text
         finally:
             process.terminate()

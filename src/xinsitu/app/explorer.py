@@ -31,7 +31,7 @@ from .data.memory import keep_small
 from .data.source import Source
 from .data.store import FrameStore
 from .data.unchanged import Look
-from .network import LOCAL, free_port, guard, origins
+from .network import LOCAL, free_port, guard, listen_at, origins
 from .preview import Preview
 from .server_log import told_in_lines
 from .state import unsaved
@@ -310,16 +310,15 @@ class Explorer:
 
         self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)
-        port = port or free_port()
-        if self.early is not None:
-            port = self.early.port
-            self.early.close()
+        early, port = self.early, port or free_port()
         server = pn.io.server.get_server(
-            {"/": self._page}, port=port, address=None if public else LOCAL, websocket_origin=origins(port, public),
-            title="xinsitu", show=False, start=False, loop=IOLoop.current(), check_unused_sessions_milliseconds=2000,
-            unused_session_lifetime_milliseconds=CLOSED_TAB,
+            {"/": self._page}, port=0 if early else port, address=None if public else LOCAL, start=False,
+            show=False, title="xinsitu", websocket_origin=origins(port, public), loop=IOLoop.current(),
+            check_unused_sessions_milliseconds=2000, unused_session_lifetime_milliseconds=CLOSED_TAB,
         )  # fmt: skip
         guard(server._tornado, self.token, port=port, public=public)
+        if early is not None:
+            listen_at(server._http, early.hand_over())
         host = socket.gethostname() if public else LOCAL
         self.url = f"http://{host}:{port}/?token={self.token}"
         server.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 import socket
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -96,6 +97,16 @@ def own_origin(origin: str, host: str, known: list[str]) -> bool:
     except ValueError:
         return False
     return asking.scheme in ("http", "https") and asking.netloc in (host.lower(), *(one.lower() for one in known))
+
+
+def listen_at(server: Any, sockets: Sequence[socket.socket]) -> None:  # noqa: ANN401 - a Tornado server
+    """Let a Tornado server listen at these sockets in the place of its own: no connection is refused meanwhile."""
+    for number in list(server._sockets):
+        server._handlers.pop(number)()
+        server._sockets.pop(number).close()
+    for one in sockets:
+        one.setblocking(False)
+    server.add_sockets(sockets)
 
 
 def guard(application: Any, token: str, *, port: int, public: bool) -> None:  # noqa: ANN401 - a Tornado application

@@ -30,6 +30,8 @@ LARGEST = 600_000
 """Pixels of the picture."""
 HELD = 1.0
 """Seconds that whoever asks whether the explorer is there waits for the answer, at most: each question costs both."""
+TURN = 0.05
+"""Seconds after which who listens looks whether another one does."""
 PATIENCE = 5.0
 """Seconds that a browser has to say what it wants."""
 VIRIDIS = (
@@ -62,11 +64,19 @@ class Preview:
         self.token, self.public = secrets.token_urlsafe(24), public
         self._page = page(name, frame)
         self._over = threading.Event()
-        self._socket = socket.create_server(("" if public else LOCAL, port))
-        self.port = int(self._socket.getsockname()[1])
+        self._sockets = [socket.create_server(("" if public else LOCAL, port))]
+        self.port = int(self._sockets[0].getsockname()[1])
+        if public:
+            with contextlib.suppress(OSError):  # a machine without these addresses
+                self._sockets.append(socket.create_server(("", self.port), family=socket.AF_INET6))
         host = socket.gethostname() if public else LOCAL
         self.url = f"http://{host}:{self.port}/?token={self.token}"
-        threading.Thread(target=self._listen, name="xinsitu-preview", daemon=True).start()
+        self._listening = [
+            threading.Thread(target=self._listen, args=(one,), name="xinsitu-preview", daemon=True)
+            for one in self._sockets
+        ]
+        for thread in self._listening:
+            thread.start()
 
     @classmethod
     def of(cls, path: Path, port: int = 0, *, public: bool = False) -> Preview | None:
@@ -80,18 +90,30 @@ class Preview:
         """Print the address, and open it in the browser."""
         tell(self.url, browser=browser)
 
+    def hand_over(self) -> list[socket.socket]:
+        """Give away what listens at the port: who connects from now on waits there for its new owner."""
+        self._over.set()
+        for thread in self._listening:
+            thread.join()
+        given, self._sockets = self._sockets, []
+        return given
+
     def close(self) -> None:
         """Give the port back."""
-        self._over.set()
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)  # whoever waits on it returns
-        self._socket.close()
+        for one in self.hand_over():
+            one.close()
 
-    def _listen(self) -> None:
-        with contextlib.suppress(OSError):  # closed
-            while True:
-                connection, _ = self._socket.accept()
-                threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+    def _listen(self, listening: socket.socket) -> None:
+        listening.settimeout(TURN)
+        while not self._over.is_set():
+            try:
+                connection, _ = listening.accept()
+            except TimeoutError:
+                continue
+            except OSError:  # no file is left to open
+                self._over.wait(TURN)
+                continue
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
 
     def _answer(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError, ValueError):
