@@ -67,6 +67,7 @@ TESTS = {
         "physics/reduction/test_roi_backgrounds.py",
     ],
     "physics/reduction/flags.py": [
+        "physics/reduction/test_shared_errors.py",
         "physics/reduction/test_flags.py",
         "physics/reduction/test_series.py",
         "physics/reduction/test_median_bias.py",

@@ -419,3 +419,13 @@ def test_what_is_there_and_cannot_be_read_is_named():
     """It was ``Input/output error``, and nobody knew of what."""
     with pytest.raises(OSError, match="/proc/self/mem"):
         refuse_existing("/proc/self/mem", overwrite=True)
+
+
+def test_a_store_that_came_meanwhile_stays_where_nobody_asked_to_replace_it(tmp_path):
+    for name in ("part", "store"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "zarr.json").write_text(name)
+    with pytest.raises(ResultExists, match=r"store: was written by somebody else meanwhile and is not replaced"):
+        disk.claimed(tmp_path / "part", tmp_path / "store", overwrite=False)
+    assert [(tmp_path / name / "zarr.json").read_text() for name in ("part", "store")] == ["part", "store"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["part", "store"]

@@ -561,3 +561,10 @@ def test_a_damaged_byte_anywhere_is_one_sentence_or_loses_no_number(tmp_path: Pa
             assert one.dtype.kind in "OU" or (other == one).all() or pd.isna(other).all(), (place, name)
     assert 20 < len(said) < 80
     assert all(one.startswith(f"{path}: ") and "NoneType" not in one for one in said)
+
+
+def test_texts_of_lists_and_tables_are_written_as_they_are(tmp_path: Path) -> None:
+    series = xr.Dataset({"a": ("time", np.zeros(2))}, {"time": [0, 1]}, {"told": {"Ä": ["Probe №5"]}})
+    path = xi.write_results(series, tmp_path / "a.nc")
+    with h5py.File(path) as file:
+        assert file.attrs["told"] == '{"Ä": ["Probe №5"]}'

@@ -11,6 +11,7 @@ import xarray as xr
 
 from tests.helpers.camserver import camserver_bytes, ramp
 from xinsitu import XinsituWarning, open_measurement
+from xinsitu.errors import TimeError
 from xinsitu.io.periods import behind_rhythm
 from xinsitu.io.survey import survey
 from xinsitu.io.times import TimeAxis, _set_back, spread
@@ -164,3 +165,12 @@ def test_a_stamp_is_in_the_future_a_day_from_now(tmp_path, days, doubtful):
         data = open_measurement(tmp_path, tz="UTC")
     assert any("in the future" in str(one.message) for one in said) is doubtful
     assert bool(data.frame_status[0] == FrameStatus.DOUBTFUL_TIME) is doubtful
+
+
+@pytest.mark.parametrize("last", [9_000_000_000.0, -9_000_000_000.0, np.nan, np.inf])
+def test_times_that_are_given_lie_before_the_end_of_time(tmp_path, last):
+    folder(tmp_path / "m", [0, 1])
+    with pytest.raises(TimeError, match=r"the time given for m_00001\.tif is no time of the years 1678 to 2261"):
+        open_measurement(tmp_path / "m", time=np.array([0.0, last]))
+    if np.isfinite(last):
+        assert open_measurement(tmp_path / "m", time=np.sort([0.0, last * (1 - 1e-9)])).sizes["time"] == 2

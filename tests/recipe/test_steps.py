@@ -240,3 +240,9 @@ def test_a_recipe_of_frames_keeps_the_rows_and_columns_that_it_says(experiment: 
     assert whole.image.shape[1:] == (195, 487)
     assert (part.y.values.tolist(), part.x.values.tolist()) == (list(range(70, 75)), list(range(150, 158)))
     assert (part.image.values == whole.image.values[:, 70:75, 150:158]).all()
+
+
+def test_a_flat_field_that_is_not_filtered_is_that_of_the_folder(experiment: Truth) -> None:
+    reading = Reading(tz="Asia/Tokyo")
+    flat = Correcting(flatfield=experiment.folders["flatfield"]).correction(reading).flatfield
+    xr.testing.assert_identical(flat, reading.open_flatfield(experiment.folders["flatfield"]))

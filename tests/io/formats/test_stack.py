@@ -342,3 +342,26 @@ def test_chunks_that_are_preferred_are_of_whole_frames_and_no_more_than_there_ar
     assert lazy.preferred_chunks == {"time": 7, "y": 13, "x": 17}
     assert frame_stack.FrameStack.chunk_frames((195, 487), np.dtype(dtype)) == per_chunk
     assert [dataclasses.replace(lazy, names=lazy.names[:count]).preferred_chunks["time"] for count in (0, 1)] == [1, 1]
+
+
+def test_frames_that_are_not_there_lie_nowhere(tmp_path):
+    write_frames(tmp_path, 5)
+    (tmp_path / sorted(os.listdir(tmp_path))[2]).unlink()
+    with_gap = stack_of(tmp_path, fill_missing=True)
+    assert with_gap.offsets.tolist()[2] == frame_stack.ABSENT < 0
+    filled = dataclasses.replace(with_gap, promote=False)
+    assert lying(filled, (slice(0, 2), slice(None), slice(None))) is not None
+    assert lying(filled, (slice(1, 3), slice(None), slice(None))) is None
+
+
+@pytest.mark.parametrize("rows", [slice(None), np.array([0, 2, 5])])
+def test_pixels_may_begin_with_the_file(tmp_path, rows):
+    pixels = np.arange(48, dtype="uint16").reshape(6, 8)
+    (tmp_path / "raw").write_bytes(pixels.tobytes())
+    status = os.stat(tmp_path / "raw")
+    one = {name: np.array([value]) for name, value in (("sizes", 96), ("mtimes", status.st_mtime_ns), ("offsets", 0))}
+    stack = frame_stack.FrameStack(
+        str(tmp_path), ("raw",), pages=np.array([0]), swapped=np.array([False]), frame_shape=(6, 8),
+        stored=np.dtype("uint16"), **one,
+    )  # fmt: skip
+    np.testing.assert_array_equal(stack.read((0, rows, slice(None))), pixels[rows])

@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import brentq
 
 from xinsitu.errors import StitchError
-from xinsitu.physics.attenuation.factors import FactorEstimate, common_factor, end_points, level_noise
+from xinsitu.physics.attenuation.factors import FactorEstimate, MedianBias, common_factor, end_points, level_noise
 
 
 def estimate(factor=0.5, errors=0.01, **rois):
@@ -168,3 +168,14 @@ def test_the_scatter_of_the_sum_is_that_of_the_rois_by_their_weights():
     found = estimate(2.0, 0.5, A=(2.0, 0.1), B=(2.2, 0.11)).of_the_sum(estimate(2.1, 0.03))
     assert found.factor == 2.1
     assert found.factor_errors == pytest.approx(np.hypot(0.03, 2.1 * 0.25 / np.sqrt(2)), rel=1e-12)
+
+
+def test_what_a_median_took_is_that_of_the_frames_that_say_it():
+    """Sums as filtered over sums as counted; a part of -1, nothing left of all, says nothing."""
+    intensity = np.array([[110.0, 50.0], [90.0, 30.0], [40.0, 20.0], [77.0, 10.0]])
+    bias = np.array([[0.1, np.nan], [-0.1, -1.0], [np.nan, -1.0], [np.nan, np.nan]])
+    told = MedianBias(intensity, bias, ("a", "b"))._log_bias(slice(0, 4))
+    np.testing.assert_allclose(told, [np.log(200 / 200), np.nan], atol=1e-12)
+    bias[1:, 1] = 0.0, 0.25, np.nan
+    told = MedianBias(intensity, bias, ("a", "b"))._log_bias(slice(0, 4))
+    np.testing.assert_allclose(told, [0, np.log(50 / (30 + 16))], atol=1e-12)

@@ -196,3 +196,14 @@ def test_a_dataset_is_cropped_in_its_image_and_says_how_large_the_detector_is(la
         assert found.attrs["detector_shape"] == "[12, 14]"
         np.testing.assert_array_equal(found, frames()[:, 2:7])
         assert "detector_shape" not in (data.image if isinstance(data, xr.Dataset) else data).attrs
+
+
+@pytest.mark.parametrize("median", [None, 3, 5])
+@pytest.mark.parametrize("box", [((0, 12), (0, 14)), ((4, 9), (5, 11)), ((0, 3), (9, 14)), ((10, 12), (1, 2))])
+def test_a_box_has_the_bits_of_whole_frames(median, box):
+    """Whatever lies around it, and wherever: in the middle, at an edge, in a corner."""
+    flat = xr.DataArray(np.linspace(0.5, 2, 168).reshape(12, 14), dims=("y", "x"))
+    steps, per_frame = steps_of(frames(), xi.Correction(median=median, flatfield=flat))
+    whole = framewise.filtered(frames().values, steps, per_frame)
+    found = framewise.filtered(frames().values, steps, per_frame, box)
+    np.testing.assert_array_equal(found, whole[:, slice(*box[0]), slice(*box[1])])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -12,6 +14,7 @@ from xinsitu.physics.reduction.quantities import EMPTY, LOW_COUNTS, measure_bloc
 from xinsitu.physics.reduction.roi_plan import fitted
 from xinsitu.schema import Quality
 from xinsitu.values import Key, KeyFrame
+from xinsitu.variables import as_frames
 
 PEAK = xi.Roi("peak", y=(5, 14), x=(4, 15), background=("ground",))
 GROUND = xi.Roi("ground", y=(20, 27), x=(3, 15))
@@ -26,9 +29,9 @@ def counts(seed=0, level=4.0, height=30.0, n=3, dtype="int32"):
     return xr.DataArray(pixels, dims=("time", "y", "x"), attrs={"units": "counts"})
 
 
-def numbers(image, rois, correction=None):
+def numbers(image, rois, correction=None, smooth=None):
     """What blocks give, by name, of the first ROI."""
-    told = fitted(image, xi.RoiSet(rois), correction)
+    told = fitted(image, xi.RoiSet(rois), correction, smooth)
     packed = Numbers(measure_block(told.image.values, told.per_frame, plan=told.plan), told.plan.columns)
     return {name: packed[name][:, 0] for name in told.plan.columns.names}
 
@@ -207,11 +210,62 @@ def test_a_monitor_that_counts_makes_the_highest_pixel_less_sure():
 @pytest.mark.parametrize(
     "rois", [[xi.Roi("peak", PEAK.y, PEAK.x)], [PEAK, GROUND], [EDGE]], ids=["none", "rois", "edge"]
 )
-def test_what_a_median_moves_a_centre_by_and_adds_to_a_width_is_what_frames_without_it_say(rois):
+@pytest.mark.parametrize("smooth", [None, 3])
+def test_what_a_median_moves_a_centre_by_and_adds_to_a_width_is_what_frames_without_it_say(rois, smooth):
     """In errors, in the frames that are asked: one of eight."""
     image = counts(level=1.0, height=8.0, n=9)
-    behind, plain = numbers(image, rois, xi.Correction(median=3)), numbers(image, rois)
+    behind, plain = numbers(image, rois, xi.Correction(median=3), smooth), numbers(image, rois, None, smooth)
     for name in ("com_y", "com_x", "fwhm_y", "fwhm_x"):
         moved = (behind[name] - plain[name]) / behind[f"{name}_errors"]
         asked = np.isin(np.arange(9), (0, 8))
         np.testing.assert_allclose(behind[f"median_{name}"], np.where(asked, moved, np.nan), rtol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("turn", ["y", "x", "axes"])
+@pytest.mark.parametrize("background", [(), ("ground",), "edge", "plane"])
+@pytest.mark.parametrize("recipe", [None, xi.Correction(median=3, threshold=5)])
+def test_mirrored_and_turned_frames_have_the_same_numbers(turn, background, recipe):
+    """But for where they are: rows and columns, left and right are alike."""
+    image = counts(level=9.0)
+    rois = [xi.Roi("peak", PEAK.y, PEAK.x, background=background), xi.Roi("ground", (5, 14), (17, 23))]
+    if turn == "axes":
+        other = image.transpose("time", "x", "y").rename(x="y", y="x")
+        turned = [xi.Roi(roi.name, roi.x, roi.y, background=roi.background) for roi in rois]
+    else:
+        other = image.isel({turn: slice(None, None, -1)})
+        size = image.sizes[turn]
+
+        def flip(roi, axis):
+            low, high = getattr(roi, axis)
+            return (size - high, size - low) if axis == turn else (low, high)
+
+        turned = [xi.Roi(roi.name, flip(roi, "y"), flip(roi, "x"), background=roi.background) for roi in rois]
+    found, expected = numbers(other, turned, recipe), numbers(image, rois, recipe)
+    swapped = {"_y": "_x", "_x": "_y"} if turn == "axes" else {}
+    for name, values in expected.items():
+        if name.startswith(("maximum_y", "maximum_x")) or name == f"com_{turn}" or (swapped and name[:4] == "com_"):
+            continue
+        sign = -1 if name in (f"slope_{turn}", f"median_com_{turn}") else 1
+        same = re.sub("_[yx](?=_|$)", lambda axis: swapped.get(axis[0], axis[0]), name)
+        np.testing.assert_allclose(sign * found[same], values, rtol=1e-6, atol=1e-9, err_msg=name)
+    if turn == "axes":
+        np.testing.assert_allclose(found["com_y"], expected["com_x"], rtol=1e-9)
+    else:
+        np.testing.assert_allclose(found[f"com_{turn}"], image.sizes[turn] - 1 - expected[f"com_{turn}"], rtol=1e-9)
+
+
+def test_a_centre_of_nothing_has_no_error_and_one_of_a_single_count_has():
+    image = counts() * 0
+    image[1, 8, 12] = 1
+    image = image.assign_attrs(units="counts")
+    found = numbers(image, [xi.Roi("peak", PEAK.y, PEAK.x)])
+    assert np.isnan(found["com_y_errors"]).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("total", [-0.5, 0.0, 0.5, 2.0])
+def test_less_than_nothing_has_no_counting_error_and_less_than_one_has(total):
+    """Counts less a dark: one pixel is below zero."""
+    image = (counts() * 0).astype("float64").assign_attrs(units="counts")
+    image[:, 8, 10], image[:, 9, 10] = -1.0, 1.0 + total
+    found = numbers(as_frames(image), [xi.Roi("peak", PEAK.y, PEAK.x)])
+    assert np.isnan(found["intensity_errors"]).all() == (total < 0)
