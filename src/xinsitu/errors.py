@@ -278,6 +278,21 @@ def in_a_line(text: object) -> str:
     return plain(str(text).replace("\r", "\\r").replace("\n", "\\n").replace("\t", "\\t"))
 
 
+def said_of(fault: BaseException, about: object = None) -> str:
+    """Return what is said of an error in a sentence: one of the disc with its file and the reason.
+
+    Examples
+    --------
+    >>> said_of(OSError(28, "No space left on device", "a/b.nc")), said_of(ValueError("is none"), "b.nc")
+    ('a/b.nc: no space left on device', 'b.nc: is none')
+    """
+    said: object = fault
+    if isinstance(fault, OSError) and fault.strerror:
+        name, said = fault.filename, fault.strerror[:1].lower() + fault.strerror[1:]
+        about = about if name is None else os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else name
+    return str(said) if about is None else f"{about}: {said}"
+
+
 LONGEST_NAME = 4400
 """Letters of a word that is told as it is; no path is longer than 4096 bytes."""
 _TOO_LONG = re.compile(rf"\S{{{LONGEST_NAME},}}")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -20,6 +22,7 @@ from xinsitu.app.serve import Explorer, explore
 from xinsitu.app.state import export
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.cli import main
+from xinsitu.errors import said_of
 from xinsitu.recipe import Correcting, Reading
 from xinsitu.recipe.rerun import differences
 from xinsitu.simulate import Truth
@@ -255,3 +258,20 @@ class TestDatasets:
             explorer = start(experiment.folders["time1"], rois=experiment.rois, reading=TOKYO, flatfield=given)
             assert "flatfield: the one that was given to explore()" in export.script(explorer.model)
             holds(explorer, tmp_path, recipe=False, flatfield=given)
+
+
+@pytest.mark.parametrize("make", [export.netcdf, export.table, lambda model: export.figure(model, "png")])
+def test_a_temporary_folder_that_takes_nothing_is_named(start, experiment: Truth, tmp_path: Path, monkeypatch, make):
+    """Not the file in it, which nobody asked for."""
+    explorer = start(experiment.folders["time1"], rois=experiment.rois, reading=TOKYO)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match="") as caught:
+            make(explorer.model)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    said = f"a.nc: file too large, in the temporary folder {tmp_path}"
+    assert said_of(caught.value, "a.nc") == said
+    assert list(tmp_path.iterdir()) == []

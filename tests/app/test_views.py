@@ -6,6 +6,7 @@ import errno
 import html
 import http.client
 import json
+import os
 import threading
 import time
 import urllib.request
@@ -556,8 +557,11 @@ def test_what_is_asked_for_is_safe_once_it_is_written_or_sent(session, tmp_path,
             time.sleep(0.01)
         assert len(list(tmp_path.iterdir())) == 1
         return
-    said = {"full disc": lambda: "No space" in model.view.message, "sent": lambda: session.channel.file[0]}
+    said = {"full disc": lambda: "no space" in model.view.message, "sent": lambda: session.channel.file[0]}
     until(session, said.get(how, lambda: "saved as" in model.view.message))
+    if how == "full disc":
+        assert model.view.message.startswith(f"{tmp_path}{os.sep}")
+        assert model.view.message.endswith(": no space left on device")
     assert (unsaved.parts(model)["rois"] in model.safe) == (how != "full disc")
     assert asked  # and what was kept aside of it is looked at
 
@@ -583,7 +587,7 @@ def test_what_takes_a_while_is_said_at_once_and_what_came_of_it_at_the_end(sessi
         session.channel.save = ("PNG", beside, session.channel.save[2] + 1)
         until(session, lambda: view.message.startswith("making ") and view.message.endswith(".png …"))
         held.set()
-        said = "Input/output error" if fault else "saved as" if beside else "is sent to the browser"
+        said = ".png: input/output error" if fault else "saved as" if beside else "is sent to the browser"
         until(session, lambda said=said: said in view.message)
         assert view.failed == bool(fault)
 

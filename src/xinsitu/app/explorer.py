@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import xarray as xr
 
-from xinsitu.errors import FrameError, LayoutError, XinsituError
+from xinsitu.errors import FrameError, LayoutError, XinsituError, said_of
 from xinsitu.io.tables import to_dataframe
 from xinsitu.physics.corrections.apply import Correction
 from xinsitu.plots.markup import as_html
@@ -210,7 +210,7 @@ class Explorer:
                     unsaved.keep(path, view_text(model))
                     self.kept.append(path)
                 except (OSError, RuntimeError) as fault:  # no home, no room
-                    self.lost.append(str(fault))
+                    self.lost.append(said_of(fault))
 
     def __repr__(self) -> str:
         """At a prompt: what it shows, and where."""
@@ -348,9 +348,9 @@ class Explorer:
                     look()
                 except Exception as fault:  # noqa: BLE001 - what is still being written is whole at the next look
                     ours = isinstance(fault, XinsituError | OSError)
-                    self.why = "" if isinstance(fault, LayoutError) else str(fault)
+                    self.why = "" if isinstance(fault, LayoutError) else said_of(fault)
                     if self._opened is not None:
-                        self.store.trouble = str(fault) if ours else f"{type(fault).__name__}: {fault}"
+                        self.store.trouble = said_of(fault) if ours else f"{type(fault).__name__}: {fault}"
                 took = monotonic() - begun
 
         self._following = True

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
-from xinsitu.errors import XinsituError, XinsituWarning, in_a_line, print_out, without_long_words
+from xinsitu.errors import XinsituError, XinsituWarning, in_a_line, print_out, said_of, without_long_words
 
 
 def sentence(fault: Exception, about: object = None) -> str:
@@ -37,8 +37,7 @@ def sentence(fault: Exception, about: object = None) -> str:
         return "the working folder (./) was removed; change to one that is there"
     said = fault.strerror or str(fault)
     if fault.filename is not None:
-        name = os.fsdecode(fault.filename) if isinstance(fault.filename, str | bytes | os.PathLike) else fault.filename
-        return f"{name}: {said[:1].lower()}{said[1:]}"
+        return said_of(fault)
     return said if about is None or os.sep in said else f"{about}: {said[:1].lower()}{said[1:]}"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from scipy.ndimage import median_filter
 import xinsitu as xi
 from xinsitu.physics.reduction.flags import NEAR, _above, _around, _pooled_bias, _wrong
 from xinsitu.schema import Quality
-from xinsitu.values import KeyFrame, Rotated
+from xinsitu.values import KeyFrame
 
 SHAPE, BOX = (40, 50), xi.Roi("spot", y=(5, 35), x=(5, 45))
 FRAMES = 24
@@ -246,16 +245,3 @@ def test_a_frame_of_five_counts_among_those_of_a_hundred_is_without_beam(dark, l
     image.values[:, 10, 10] += np.array([lit, lit, dark, lit, lit]) % 2
     series = xi.measure(image.assign_attrs(units="counts"), [BOX])
     assert flagged(series, Quality.NO_BEAM) == ([2] if without else [])
-
-
-def test_kinds_of_numbers_are_those_of_the_data_model_whether_pixels_count_in_part_or_not():
-    turned = xi.Roi("turned", geometry=Rotated((20, 25), (12, 20), 30), edges="exact")
-    for rois, number in (([BOX], "i"), ([turned], "f")):
-        series = xi.measure(sound(), rois)
-        kinds = {name: series[name].dtype.kind for name in ("quality", "n_valid", "n_saturated", "intensity")}
-        assert kinds == {"quality": "i", "n_valid": number, "n_saturated": "i", "intensity": "f"}
-
-
-def test_the_rois_of_a_series_are_written_in_one_order():
-    text = xi.measure(sound(), [BOX]).attrs["rois"]
-    assert text == json.dumps(json.loads(text), sort_keys=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import pickle
 
 import dask
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 import xinsitu as xi
 from xinsitu.schema import Quality
+from xinsitu.values import Rotated
 from xinsitu.variables import as_frames
 
 EQUAL = (
@@ -419,3 +421,16 @@ def test_no_roi_and_no_image_are_refused():
         xi.measure(spots(), [])
     with pytest.raises(xi.SchemaError, match="image"):
         xi.measure(spots().rename("other").to_dataset(), ROIS)
+
+
+def test_kinds_of_numbers_are_those_of_the_data_model_whether_pixels_count_in_part_or_not():
+    turned = xi.Roi("turned", geometry=Rotated((20, 25), (12, 20), 30), edges="exact")
+    for rois, number in ((ROIS, "i"), ([turned], "f")):
+        series = xi.measure(spots(), rois)
+        kinds = {name: series[name].dtype.kind for name in ("quality", "n_valid", "n_saturated", "intensity")}
+        assert kinds == {"quality": "i", "n_valid": number, "n_saturated": "i", "intensity": "f"}
+
+
+def test_the_rois_of_a_series_are_written_in_one_order():
+    text = xi.measure(spots(), ROIS).attrs["rois"]
+    assert text == json.dumps(json.loads(text), sort_keys=True)

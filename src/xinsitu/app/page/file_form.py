@@ -14,7 +14,7 @@ from xinsitu.app.data import beside
 from xinsitu.app.state import export, unsaved
 from xinsitu.app.state.screen import Screen
 from xinsitu.app.views.channel import script
-from xinsitu.errors import DocumentError, FrameError, LayoutError, ResultExists
+from xinsitu.errors import DocumentError, FrameError, LayoutError, ResultExists, said_of
 from xinsitu.io.disk import write_whole
 from xinsitu.io.guard import refuse_among_frames
 
@@ -147,7 +147,7 @@ def _make(
         try:
             result = done.result()
         except Exception as fault:  # noqa: BLE001 - whatever went wrong is said, and the app goes on
-            session.model.view.param.update(message=f"{filename}: {fault}", failed=True)
+            session.model.view.param.update(message=said_of(fault, filename), failed=True)
             return
         if isinstance(result, Path):
             session.say(f"saved as {result}")

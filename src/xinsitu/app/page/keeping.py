@@ -9,6 +9,7 @@ from typing import Any
 from xinsitu.app.state import unsaved
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.app.state.view_file import view_text
+from xinsitu.errors import said_of
 
 NOWHERE = "-"
 """What the page is told where nothing can be kept."""
@@ -44,5 +45,5 @@ class Keeping:
     def failed(self, fault: Exception) -> None:
         """Say that it cannot be kept, once; it is tried again when the mouse rests, as there may be room by then."""
         if self._channel.kept != NOWHERE:
-            self._say(f"what is not saved cannot be kept aside: {fault}")
+            self._say(f"what is not saved cannot be kept aside: {said_of(fault)}")
         self._kept, self._channel.kept = None, NOWHERE

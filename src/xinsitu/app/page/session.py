@@ -32,7 +32,7 @@ from xinsitu.app.views.result import ResultView
 from xinsitu.app.views.roi_boxes import RoiView
 from xinsitu.app.views.section import SectionView
 from xinsitu.app.views.track import TrackView
-from xinsitu.errors import XinsituError
+from xinsitu.errors import XinsituError, said_of
 
 from .hands import in_reach, wire
 from .jobs import Latest, Rest
@@ -348,7 +348,7 @@ class Session:
             one()
 
     def _fault(self, fault: Exception) -> None:
-        said = str(fault) if isinstance(fault, XinsituError) else f"{type(fault).__name__}: {fault}"
+        said = said_of(fault) if isinstance(fault, XinsituError | OSError) else f"{type(fault).__name__}: {fault}"
         self.model.view.param.update(message=said, failed=True)
 
     # -- as time goes by ----------------------------------------------------------------------------------------------

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import pprint
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,27 +40,40 @@ def name_of(model: Shown) -> str:
     return Screen.of(model).name
 
 
+@contextlib.contextmanager
+def _aside() -> Iterator[Path]:
+    """Give a temporary folder; its errors name the place of such folders, not files of which nobody has heard."""
+    place = tempfile.gettempdir()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            yield Path(folder)
+        except OSError as fault:
+            if not str(fault.filename).startswith(folder):
+                raise
+            raise OSError(fault.errno, f"{fault.strerror}, in the temporary folder {place}") from None
+
+
 def netcdf(model: Shown) -> bytes:
     """Return the result as a netCDF file, with its recipe."""
     screen = Screen.of(model)
     step = recipe(screen)
     document = None if step is None else {"version": VERSION, **step.to_dict(Path.cwd())}
-    with tempfile.TemporaryDirectory() as folder:
-        return write_results(result(screen), Path(folder) / "result.nc", recipe=document).read_bytes()
+    with _aside() as folder:
+        return write_results(result(screen), folder / "result.nc", recipe=document).read_bytes()
 
 
 def table(model: Shown) -> bytes:
     """Return the result as CSV."""
-    with tempfile.TemporaryDirectory() as folder:
-        return write_csv(result(model), Path(folder) / "result.csv").read_bytes()
+    with _aside() as folder:
+        return write_csv(result(model), folder / "result.csv").read_bytes()
 
 
 def figure(model: Shown, ending: str) -> bytes:
     """Return the figure of the result as a file with this ending."""
     screen = Screen.of(model)
     options: dict[str, Any] = {**screen.plot, "events": screen.events}
-    with tempfile.TemporaryDirectory() as folder:
-        return save_plot(result(screen), Path(folder) / f"figure.{ending}", **options).read_bytes()
+    with _aside() as folder:
+        return save_plot(result(screen), folder / f"figure.{ending}", **options).read_bytes()
 
 
 def recipe_files(model: Shown) -> dict[str, str]:

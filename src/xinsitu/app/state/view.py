@@ -15,7 +15,7 @@ from xinsitu.app.data.pixel_states import pixel_states
 from xinsitu.app.data.source import Source
 from xinsitu.app.data.store import FrameStore
 from xinsitu.clock import in_zone
-from xinsitu.errors import FrameError, XinsituError, collected
+from xinsitu.errors import FrameError, XinsituError, collected, said_of
 from xinsitu.physics.corrections.apply import Correction
 from xinsitu.physics.corrections.plan import units_after
 from xinsitu.plots.images import Show, changes
@@ -73,7 +73,7 @@ class View(param.Parameterized):  # type: ignore[misc] # param has no types
         try:
             self.image(0)
         except (XinsituError, OSError) as fault:
-            self.message = str(fault)
+            self.message = said_of(fault)
 
     @property
     def source(self) -> Source:
