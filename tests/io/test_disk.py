@@ -429,3 +429,12 @@ def test_a_store_that_came_meanwhile_stays_where_nobody_asked_to_replace_it(tmp_
         disk.claimed(tmp_path / "part", tmp_path / "store", overwrite=False)
     assert [(tmp_path / name / "zarr.json").read_text() for name in ("part", "store")] == ["part", "store"]
     assert sorted(one.name for one in tmp_path.iterdir()) == ["part", "store"]
+
+
+def test_a_folder_that_is_not_there_is_told_before_the_work(tmp_path):
+    for path in (tmp_path / "no" / "a.nc", tmp_path / "file" / "a.nc"):
+        (tmp_path / "file").touch()
+        with pytest.raises(
+            FileNotFoundError, match=r"(no|file): there is no such folder to write a\.nc in; make it first"
+        ):
+            refuse_existing(path, overwrite=True)

@@ -13,6 +13,7 @@ import xarray as xr
 import xinsitu as xi
 from tests.helpers.camserver import camserver_bytes, ramp, stamp_of
 from xinsitu.errors import LayoutError, ResultExists
+from xinsitu.io import guard
 from xinsitu.io.growing_results import GrowingResults
 from xinsitu.io.guard import check_outputs, frames_in
 from xinsitu.plots.report import save_report
@@ -224,3 +225,12 @@ def test_a_result_with_a_second_name_is_replaced_where_frames_are_files(tmp_path
     path.write_text("before")
     os.link(path, tmp_path / "backup.csv")
     check_outputs([path], frames=[frames], overwrite=True)
+
+
+def test_frames_whose_names_look_like_patterns_are_guarded_and_patterns_are_followed(tmp_path):
+    for name in ("a[1].tif", "a1.tif", "b1.tif"):
+        (tmp_path / name).write_bytes(camserver_bytes(ramp(1), stamp_of(1)))
+    files = lambda name: [one.name for one in guard._files([tmp_path / name])]  # noqa: E731
+    assert files("a[1].tif") == ["a[1].tif"]
+    assert files("[b]1.tif") == ["b1.tif"]
+    assert sorted(files("*.tif")) == ["a1.tif", "a[1].tif", "b1.tif"]

@@ -167,3 +167,11 @@ def test_a_hole_in_dark_rows_is_not_suspect_at_opening(tmp_path):
         if os.stat(path).st_blocks * 512 >= len(data):
             pytest.skip("this disc fills holes")
     assert not open_measurement(tmp_path, tz="UTC").frame_status.any()
+
+
+def test_a_newer_frame_that_is_bad_in_another_way_tells_that_a_cut_one_was_cut(folder):
+    cut(folder / "0884_time_1_00003.tif")
+    (folder / "0884_time_1_00005.tif").write_bytes(b"no frame at all" * 400)
+    fates = survey(folder, tz="UTC").fates
+    assert fates["0884_time_1_00003.tif"] == "truncated"
+    assert fates["0884_time_1_00005.tif"] not in ("ok", "pending")

@@ -176,3 +176,12 @@ def test_a_median_that_takes_the_same_on_both_sides_costs_little():
     (change,) = xi.find_attenuation_changes(attenuated(2e6, 400.0, 0))
     assert change.factor_errors < 0.005 * change.factor
     assert abs(change.factor - 8) < 3 * change.factor_errors
+
+
+@pytest.mark.parametrize(("level", "said"), [(0.3, True), (30.0, False)])
+def test_what_a_median_took_before_is_said_where_few_counts_are_left(level, said):
+    image = xi.correct(repeated(spot(2_000, level), repeats=20), PLAIN)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        xi.measure(image, [BOX])
+    assert any("are left by the plain median that the frames went through" in str(one.message) for one in told) == said

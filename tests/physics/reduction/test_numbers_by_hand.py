@@ -7,8 +7,10 @@ import re
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.ndimage import median_filter
 
 import xinsitu as xi
+from xinsitu.kernels.counting import sum_variance_factor
 from xinsitu.physics.reduction.packed_numbers import Numbers
 from xinsitu.physics.reduction.quantities import EMPTY, LOW_COUNTS, measure_block
 from xinsitu.physics.reduction.roi_plan import fitted
@@ -269,3 +271,14 @@ def test_less_than_nothing_has_no_counting_error_and_less_than_one_has(total):
     image[:, 8, 10], image[:, 9, 10] = -1.0, 1.0 + total
     found = numbers(as_frames(image), [xi.Roi("peak", PEAK.y, PEAK.x)])
     assert np.isnan(found["intensity_errors"]).all() == (total < 0)
+
+
+def test_behind_a_median_a_level_varies_as_sums_of_neighbours_do():
+    """``L / N^2`` times the factor of filtered pixels, by their mean where most counts are."""
+    image, region = counts(), xi.Background(y=(20, 30), x=(0, 20), mode="subtract")
+    found = numbers(image, [xi.Roi("peak", PEAK.y, PEAK.x)], xi.Correction(median=3, background=region))
+    filtered = np.stack([median_filter(frame, 3, mode="reflect") for frame in image.values])[:, 20:30, 0:20]
+    total, squares = (part.sum(axis=(1, 2), dtype=float) for part in (filtered, filtered**2))
+    np.testing.assert_allclose(
+        found["level_variance"], total * sum_variance_factor(squares / total) / 200**2, rtol=1e-12
+    )

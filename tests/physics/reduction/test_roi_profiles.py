@@ -442,3 +442,12 @@ def test_scherrer_size_and_its_error():
     assert np.isnan(result["size"][1])
     assert float(result["size_errors"][0] / result["size"][0]) == pytest.approx(0.001 * 0.05 / 0.04 / 0.04)
     assert result["size"].attrs["units"] == "nm"
+
+
+@pytest.mark.parametrize("along", ["y", "x"])
+def test_places_of_a_profile_are_said_as_those_of_the_image(along):
+    image = xr.DataArray(np.ones((2, 9, 8), "int32"), dims=("time", "y", "x"), attrs={"units": "counts"})
+    roi = xi.Roi("a", (2, 7), (1, 6))
+    assert xi.profiles(image, roi, along=along)[along].attrs == {"units": "pixel"}
+    named = image.assign_coords({along: (along, np.arange(image.sizes[along]), {"long_name": "hk", "units": "1"})})
+    assert xi.profiles(named, roi, along=along)[along].attrs == {"long_name": "hk", "units": "1"}

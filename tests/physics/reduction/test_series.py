@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import xinsitu as xi
 from xinsitu.schema import Quality
-from xinsitu.values import Rotated
+from xinsitu.values import Key, KeyFrame, Rotated
 from xinsitu.variables import as_frames
 
 EQUAL = (
@@ -434,3 +434,26 @@ def test_kinds_of_numbers_are_those_of_the_data_model_whether_pixels_count_in_pa
 def test_the_rois_of_a_series_are_written_in_one_order():
     text = xi.measure(spots(), ROIS).attrs["rois"]
     assert text == json.dumps(json.loads(text), sort_keys=True)
+
+
+def test_bounds_of_rois_that_move_and_that_rest_stand_side_by_side():
+    path = (KeyFrame(Key(frame=0), (8, 12), (12, 20)), KeyFrame(Key(frame=8), (16, 20), (20, 28)))
+    rois = [
+        xi.Roi("moves", (8, 12), (12, 20), path=path),
+        xi.Roi("rests", (1, 3), (2, 7)),
+        xi.Roi("too", (4, 6), (5, 9)),
+    ]
+    series = xi.measure(spots(), rois)
+    wanted = {"roi_y0": (8, 1, 4), "roi_y1": (12, 3, 6), "roi_x0": (12, 2, 5), "roi_x1": (20, 7, 9)}
+    for name, (moves, *rests) in wanted.items():
+        assert series[name].dims == ("time", "roi")
+        assert series[name].values.tolist() == [[moves + frame, *rests] for frame in range(9)]
+
+
+def test_what_is_no_counts_less_a_dark_has_sums_and_no_counting_errors():
+    dark = xr.DataArray(np.full((40, 48), 2.0), dims=("y", "x"))
+    image = spots().astype("float32").assign_attrs(units="1")
+    series = xi.measure(image, ROIS, correction=xi.Correction(dark=dark))
+    plain = xi.measure(image - 2.0, ROIS)
+    np.testing.assert_allclose(series.intensity, plain.intensity, rtol=1e-5)
+    assert np.isnan(series.intensity_errors).all()
