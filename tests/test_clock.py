@@ -163,3 +163,13 @@ def test_each_month_by_its_name_is_that_of_python(month):
     shown = datetime(2014, month, 28, 17, 4, 36, tzinfo=UTC)
     name = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"][month - 1]
     assert parse_stamp(f"Wed {name} 28 17:04:36 2014").microseconds == int(shown.timestamp()) * 1_000_000
+
+
+@pytest.mark.parametrize(("before", "after", "offset"), [(-1, 7200, 2), (-7200, 1, 1)])
+def test_readings_that_repeat_in_the_hour_that_comes_twice_are_told_by_what_is_beside_them(before, after, offset):
+    """A clock of whole seconds beside quicker frames: equal readings are no step back."""
+    begin = np.datetime64("2017-10-29T02:00:00", "us").astype("int64")
+    inside = begin + 1_000_000 * np.repeat(np.arange(0, 3600, 600), 2)
+    clock = np.concatenate([[begin + 1_000_000 * before], inside, [begin + 1_000_000 * (3600 + after)]])
+    found = to_utc(clock, find_zone("Europe/Paris"))
+    assert ((clock - found)[1:-1] == offset * 3600 * 1_000_000).all()
