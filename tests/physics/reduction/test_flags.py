@@ -10,7 +10,7 @@ import xarray as xr
 from scipy.ndimage import median_filter
 
 import xinsitu as xi
-from xinsitu.physics.reduction.flags import NEAR, _above, _around, _pooled_bias, _wrong
+from xinsitu.physics.reduction.flags import NEAR, _above, _around, _pooled, _pooled_bias, _wrong
 from xinsitu.schema import Quality
 from xinsitu.values import KeyFrame
 
@@ -245,3 +245,18 @@ def test_a_frame_of_five_counts_among_those_of_a_hundred_is_without_beam(dark, l
     image.values[:, 10, 10] += np.array([lit, lit, dark, lit, lit]) % 2
     series = xi.measure(image.assign_attrs(units="counts"), [BOX])
     assert flagged(series, Quality.NO_BEAM) == ([2] if without else [])
+
+
+@pytest.mark.parametrize("frames", [1, 3, 4, 5, 99])
+def test_means_over_frames_around_have_the_error_of_a_mean_of_those_that_are_known(frames):
+    values = np.random.default_rng(3).normal(2, 1, (9, 2))
+    values[[1, 2, 3, 7], 0] = values[:, 1] = np.nan
+    values[4, 1] = 5
+    mean, noise = _pooled(values, frames)
+    for place in range(9):
+        there = slice(0, 9) if frames >= 9 else slice(max(place - frames // 2, 0), place + frames // 2 + 1)
+        for roi in range(2):
+            known = values[there, roi][np.isfinite(values[there, roi])]
+            assert mean[place, roi] == pytest.approx(known.mean() if len(known) > 1 else 0)
+            if len(known) > 1:
+                assert noise[place, roi] == pytest.approx(known.std(ddof=1) / np.sqrt(len(known)))

@@ -282,3 +282,17 @@ def test_behind_a_median_a_level_varies_as_sums_of_neighbours_do():
     np.testing.assert_allclose(
         found["level_variance"], total * sum_variance_factor(squares / total) / 200**2, rtol=1e-12
     )
+
+
+@pytest.mark.parametrize("background", ["edge", "plane", ("ground",)])
+def test_a_dark_that_is_known_exactly_and_the_same_below_all_changes_nothing(background):
+    """A ground takes it off as well: numbers are the same, and errors, as what was counted is."""
+    image = counts(level=9.0)
+    measures = ("com", "fwhm", "intensity", "sigma", "skewness", "mean")
+    rois = [xi.Roi("peak", PEAK.y, PEAK.x, background=background, measure=measures), GROUND]
+    dark = xr.DataArray(np.full((30, 24), 2.0), dims=("y", "x"))
+    found, plain = numbers(image, rois, xi.Correction(dark=dark)), numbers(image, rois)
+    assert {"sigma_y_errors", "skewness_x_errors", "com_y_errors", "fwhm_x_errors", "intensity_errors"} <= set(plain)
+    for name in plain:
+        if name not in ("background", "counted", "maximum", "maximum_errors", "top_clear"):
+            np.testing.assert_allclose(found[name], plain[name], rtol=2e-6, atol=1e-6, err_msg=name)

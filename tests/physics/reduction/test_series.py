@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import xinsitu as xi
+from xinsitu.errors import SchemaError
 from xinsitu.schema import Quality
 from xinsitu.values import Key, KeyFrame, Rotated
 from xinsitu.variables import as_frames
@@ -457,3 +458,20 @@ def test_what_is_no_counts_less_a_dark_has_sums_and_no_counting_errors():
     plain = xi.measure(image - 2.0, ROIS)
     np.testing.assert_allclose(series.intensity, plain.intensity, rtol=1e-5)
     assert np.isnan(series.intensity_errors).all()
+
+
+@pytest.mark.parametrize(("smooth", "taken"), [(3, True), (5, True), (1, False), (2, False), (4, False), (True, False)])
+def test_profiles_are_smoothed_over_an_odd_number_of_bins(smooth, taken):
+    if taken:
+        xi.measure(spots(), ROIS, smooth=smooth)
+        return
+    with pytest.raises(SchemaError, match="smooth must be an odd number of bins from 3 on"):
+        xi.measure(spots(), ROIS, smooth=smooth)
+
+
+@pytest.mark.parametrize("median", [None, 3])
+@pytest.mark.filterwarnings("ignore:few counts per pixel:xinsitu.XinsituWarning")
+def test_frames_that_went_through_a_median_before_are_flagged_and_others_are_not(median):
+    image = spots() if median is None else xi.correct(spots(), xi.Correction(median=median))
+    flagged = (xi.measure(image, ROIS).quality & Quality.MEDIAN_BIAS) > 0
+    assert (flagged == (median is not None)).all()
