@@ -148,3 +148,12 @@ def test_each_roi_has_its_own_factor_with_its_own_error():
     found = common_factor(np.log([4.0, 5.0]), np.array([0.01, 0.04]), ["A", "B"], method="mean")
     assert found.rois["A"] == pytest.approx((4.0, 0.4))
     assert found.rois["B"] == pytest.approx((5.0, 1.0))
+
+
+@pytest.mark.parametrize("frames", [3, 4, 300])
+def test_a_roi_that_does_not_vary_has_no_noise_and_spoils_no_other(frames):
+    noise = np.random.default_rng(1).normal(100, 3, frames)
+    values = np.stack([np.full(frames, 7.0), noise], axis=1)
+    found = smooth_noise(values, np.full((frames, 2), np.nan))
+    alone = smooth_noise(noise[:, None], np.full((frames, 1), np.nan))
+    np.testing.assert_allclose(found, np.concatenate([0 * alone, alone], axis=-1))
