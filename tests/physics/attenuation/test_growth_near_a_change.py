@@ -168,3 +168,26 @@ def test_a_frame_with_one_filter_out_before_the_other_is_in_is_left_out(brighter
         (change,) = xi.find_attenuation_changes(three_rois(30_000 * np.repeat([1, brighter, 1 / 3], [75, 1, 74]), seed))
         assert change.after - change.before == np.timedelta64(2, "s")
         assert abs(change.factor - 3) < 4 * change.factor_errors
+
+
+def steep(kind, seed):
+    """Counts of three ROIs without any change, which fall or rise by a quarter to a half in each of many frames."""
+    rng, frames = np.random.default_rng([seed, 31]), np.arange(120.0)
+    x, rate = frames - rng.uniform(30, 80), rng.uniform(0.25, 0.5)
+    lasted = rng.uniform(6, 13)
+    ways = {"falls": np.maximum(x, 0), "falls and stops": np.clip(x, 0, lasted), "rises and stops": -np.minimum(x, 0)}
+    return three_rois(10 ** rng.uniform(2, 3.5) * np.exp(-rate * ways[kind]), seed)
+
+
+@pytest.mark.parametrize("kind", ["falls", "falls and stops", "rises and stops"])
+def test_steep_growth_of_all_rois_alike_is_no_change(kind):
+    """Its first or last frames were left out as half way, though it goes on with their rate: in one run of seven."""
+    assert sum(len(xi.find_attenuation_changes(steep(kind, seed))) for seed in range(40)) == 0
+
+
+def test_a_change_that_takes_some_frames_to_a_faint_level_is_no_steep_growth():
+    """A level of a few counts is flat, where a fall with the rate of the frames on their way would go on to nothing."""
+    for seed in range(10):
+        opened = np.r_[np.ones(60), 0.7, 0.2, 0.15, np.full(57, 0.02)]
+        (change,) = xi.find_attenuation_changes(three_rois(400 * opened, seed))
+        assert abs(change.factor - 50) < 4 * change.factor_errors

@@ -247,7 +247,9 @@ class Step:
     frames: int
 
 
-def step_between(before: Branch, after: Branch, steps: float, gap: float, *, tolerance: float) -> Step:
+def step_between(
+    before: Branch, after: Branch, steps: float, gap: float, *, tolerance: float, scaled: bool = False
+) -> Step:
     """Compare two sides over the gap between them.
 
     Parameters
@@ -259,17 +261,23 @@ def step_between(before: Branch, after: Branch, steps: float, gap: float, *, tol
         time. In a pause growth may have gone on all the time or not at all.
     tolerance
         How far (relative) ROIs may disagree beyond counting.
+    scaled
+        The sides are those of inverse hyperbolic sines.
     """
     wide = steps if gap - steps > PAUSE else gap
     first, middle, last = (
-        _common(*before.at(one * wide), *after.at(wide - one * wide), tolerance) for one in (0, 0.5, 1)
+        _common(before.at(one * wide), after.at(wide - one * wide), tolerance, scaled) for one in (0, 0.5, 1)
     )
     beyond = 0.0 if first * last <= 0 else float(np.sign(middle) * min(abs(first), abs(middle), abs(last)))
     return Step(middle, beyond, min(before.frames, after.frames))
 
 
-def _common(left: Floats, left_variance: Floats, right: Floats, right_variance: Floats, tolerance: float) -> float:
+def _common(before: tuple[Floats, Floats], after: tuple[Floats, Floats], tolerance: float, scaled: bool) -> float:
     """Significance of the relative step that all ROIs share."""
+    (left, left_variance), (right, right_variance) = before, after
+    if scaled:
+        left_variance, right_variance = np.cosh(left) ** 2 * left_variance, np.cosh(right) ** 2 * right_variance
+        left, right = np.sinh(left), np.sinh(right)
     step, weight = relative_steps(left, right, left_variance + right_variance, tolerance)
     return float((weight * step).sum() / np.sqrt(max(float(weight.sum()), 1e-300)))
 

@@ -31,6 +31,7 @@ _NO_FACTOR = "there is a step, and too little is counted on one side for its fac
 _IN_THE_PAUSE = "growth in the pause between the two frames explains it as well"
 _SAME = "the levels on its two sides are the same, and between them are too few frames to make one"
 ON_ITS_WAY = "longer than an attenuator moves"
+GROWS = "growth that begins, ends or bends explains it as well"
 _BENDS = f"it bends, or takes {ON_ITS_WAY}"
 _BESIDE = 3
 """Frames on each side with which a single frame is compared."""
@@ -118,7 +119,7 @@ class Search:
             or glides(counts, before, after)
             or self._kinked(counts, step, before, after, threshold)
         ):
-            return refused("growth that begins, ends or bends explains it as well")
+            return refused(GROWS)
         if after - before - 1 > LONGEST:
             return refused(f"it takes {after - before - 1} frames, {ON_ITS_WAY}", range(before + 1, after))
         if estimate is None or unknown:
@@ -239,17 +240,21 @@ class Search:
         low, high = max(step.start, before + 1 - LOCAL), min(step.stop, after + LOCAL)
         kinks = range(max(step.start + 2, before - _AROUND), min(step.stop - 3, after + _AROUND))
         pairs = [(before, after), *((at, at + 1) for at in kinks)]
-        lefts = curves(counts, [slice(low, last + 1) for last, _ in pairs], -1)
-        rights = curves(counts, [slice(first, high) for _, first in pairs], 1)
-        rois = counts.values.shape[1]
-        evidence, needed = [], []
-        for left, right, (last, first) in zip(lefts, rights, pairs, strict=True):
-            gap = float(first - last)
-            evidence.append(left.evidence.sum() + right.evidence.sum())
-            needed.append(step_between(left, right, gap, gap, tolerance=self.tolerance).beyond_a_kink ** 2 / 2)
-        with_step = evidence[0] - half_way_cost(after - before - 1, rois)
-        enough = min(threshold**2 / 2, needed[0] / 2)
-        return any(with_step - one + meets < enough for one, meets in zip(evidence[1:], needed[1:], strict=True))
+        for way in counts.scales(before, after):
+            lefts = curves(way, [slice(low, last + 1) for last, _ in pairs], -1)
+            rights = curves(way, [slice(first, high) for _, first in pairs], 1)
+            evidence, needed = [], []
+            for left, right, (last, first) in zip(lefts, rights, pairs, strict=True):
+                gap = float(first - last)
+                evidence.append(left.evidence.sum() + right.evidence.sum())
+                between = step_between(left, right, gap, gap, tolerance=self.tolerance, scaled=way is not counts)
+                needed.append(between.beyond_a_kink**2 / 2)
+            with_step = evidence[0] - half_way_cost(after - before - 1, way.values.shape[1])
+            # one sum tells less than each of the ROIs: there the kink must be as likely as the step
+            enough = min(threshold**2 / 2, needed[0] / 2) if way is counts else 0.0
+            if any(with_step - one + meets < enough for one, meets in zip(evidence[1:], needed[1:], strict=True)):
+                return True
+        return False
 
     def _inserted(
         self, counts: Counts, step: Transition, before: int, after: int, least: float, threshold: float, reason: str

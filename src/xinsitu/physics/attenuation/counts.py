@@ -16,7 +16,7 @@ from xinsitu.schema import COUNTS, LEFT_OUT, SCALED, Quality, describe, errors_n
 from xinsitu.values.fields import roi_records
 
 from .factors import Floats, level_noise, smooth_noise
-from .transitions import Transition, common_mode, without_beam
+from .transitions import LONGEST, Transition, common_mode, without_beam
 
 
 def signal_rois(sample: xr.Dataset, roi: str | Sequence[str] | None = None) -> tuple[str, ...]:
@@ -224,6 +224,25 @@ class Counts:
         safe = np.where(clear & (self.values > 0), self.values, 1.0)
         values = np.where(clear & np.isfinite(self.values), np.log(safe), self.values)
         return replace(self, values=values, noise=np.where(clear, self.noise / safe, self.noise))
+
+    def scales(self, before: int, after: int) -> list[Counts]:
+        """Return the counts, and if frames are left out that may be growth by a part per frame, one scale more.
+
+        There it is straight: the inverse hyperbolic sine of the sum of all ROIs is its logarithm down to the noise of
+        the weaker side, and stays finite where it decays to nothing. A frame brighter than both ends, or darker, is on
+        no such curve.
+        """
+        ends = [before, after]
+        known = np.isfinite(self.values[ends]).all(axis=0)
+        few = 1 < after - before <= LONGEST + 1  # more are no attenuator, and none of growth either
+        if not few or not known.any() or self.outside(before, after)[before + 1 : after].any():
+            return [self]
+        total, variance = self.values[:, known].sum(axis=1), (self.noise[:, known] ** 2).sum(axis=1)
+        inside = slice(before + 1, after)  # variances go with counts
+        variance[inside] = np.interp(total[inside], *np.sort([total[ends], variance[ends]], axis=1))
+        least = 2 * np.sqrt(variance[ends].min())
+        scaled, noise = np.arcsinh(total / least), np.sqrt(variance / (total**2 + least**2))
+        return [self, replace(self, values=scaled[:, None], noise=noise[:, None], rois=("sum",))]
 
     def agree(self, end: int, frame: int, other: int) -> bool:
         """Whether a frame is what the end of a side is, by chance and not on its way to the other end."""

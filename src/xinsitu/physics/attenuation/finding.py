@@ -18,7 +18,7 @@ from xinsitu.values import AttenuationChange
 from xinsitu.values.changes import SHOWN
 from xinsitu.values.notebook import cell, table
 
-from .candidates import ON_ITS_WAY, Search
+from .candidates import GROWS, ON_ITS_WAY, Search
 from .counts import Counts, per_second
 from .factors import MedianBias
 from .reports import (
@@ -177,9 +177,9 @@ def find_attenuation_changes(
 def _with_their_ways(
     search: Search, looked_at: Sequence[AttenuationChange | RejectedChange | None]
 ) -> list[AttenuationChange | RejectedChange | None]:
-    """Take no change of one that lies beside frames too many to be an attenuator on its way: it is a part of it."""
+    """Take no change of one that lies beside frames too many for an attenuator on its way, or beside growth."""
     axis = times(search.sample)
-    ways = [one for one in looked_at if isinstance(one, RejectedChange) and one.reason.endswith(ON_ITS_WAY)]
+    ways = [one for one in looked_at if isinstance(one, RejectedChange) and one.reason.endswith((ON_ITS_WAY, GROWS))]
     told: list[AttenuationChange | RejectedChange | None] = []
     for one in looked_at:
         beside = [other for other in ways if len(other.doubtful) > 1 and other is not one]
