@@ -40,8 +40,9 @@ class Page:
     def hear(self, event: Any) -> None:
         sent = {}
         if isinstance(event, ColumnDataChangedEvent):
-            sent = dict(event.model.data)
-            self.of(event.model).clear()
+            sent = {name: event.model.data[name] for name in event.cols or event.model.data}
+            if not event.cols:
+                self.of(event.model).clear()
             self.of(event.model).update({name: np.array(one) for name, one in sent.items()})
         elif isinstance(event, ColumnsStreamedEvent):
             sent = dict(event.data)
@@ -136,6 +137,19 @@ def test_what_grows_is_sent_and_not_what_was_there(page, write, tmp_path):
         page.look()
     whole = sum(one.nbytes for source in page.session.curves._sources.values() for one in source.data.values())
     assert page.bytes < whole / 3
+    agrees(page, tmp_path)
+
+
+@pytest.mark.thorough
+def test_of_a_region_that_moved_only_numbers_are_sent_that_are_others(page, write, tmp_path):
+    """Neither the time axis nor the numbers of valid pixels."""
+    heard: list[Any] = []
+    page.session.document.on_change(heard.append)
+    page.session.model.regions.place("A", (6, 26), (11, 31))
+    page.measure()
+    (told,) = (one for one in heard if isinstance(one, ColumnDataChangedEvent) and one.model.name == "series:A")
+    assert "intensity" in told.cols
+    assert not {"x", "n_valid"} & set(told.cols)
     agrees(page, tmp_path)
 
 

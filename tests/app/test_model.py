@@ -16,12 +16,16 @@ import pytest
 import xarray as xr
 
 import xinsitu as xi
+from xinsitu.app.data.memory import LARGE
 from xinsitu.app.data.source import open_source
 from xinsitu.app.data.store import FrameStore
+from xinsitu.app.data.tiles import Blocks
 from xinsitu.app.page.hands import pressed
-from xinsitu.app.state import export
+from xinsitu.app.state import export, measuring
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.app.state.roi_edits import snapped, typed
+from xinsitu.physics import stored
+from xinsitu.physics.stored import IN_CACHE
 from xinsitu.recipe import Correcting, Reading
 from xinsitu.recipe.rerun import differences
 from xinsitu.values import Roi, RoiSet
@@ -83,6 +87,19 @@ class TestNumbers:
         expected = model.numbers.series.sel(roi="WZ")
         for name in ("intensity", "com_x", "fwhm_y", "intensity_errors", "quality"):
             np.testing.assert_array_equal(model.numbers.of("WZ")[name].values, expected[name].values)
+
+    @pytest.mark.parametrize("memory", [2**30, 1], ids=["memory", "tiled"])
+    def test_many_frames_pass_through_the_cache_in_pieces(self, make, monkeypatch, memory):
+        """However long the run is; no piece is so large that the system has to find memory for it anew each time."""
+        read, few = [], 2**14
+        monkeypatch.setattr(measuring, "LITTLE", 0)
+        monkeypatch.setattr(stored, "IN_CACHE", few)
+        whole, model = Blocks._box, make("time1", memory=memory, rois=RoiSet([Roi("A", y=(70, 110), x=(200, 240))]))
+        monkeypatch.setattr(Blocks, "_box", lambda *key: read.append(whole(*key)) or read[-1])
+        model.numbers.measure_now()
+        assert len(read) > 1
+        assert max(one.nbytes for one in read) <= few
+        assert IN_CACHE < LARGE
 
     @pytest.mark.thorough
     def test_only_what_moved_is_measured_again(self, make):

@@ -165,7 +165,7 @@ class GrowingSeries:
             fit.per_frame[:, NUMBER] += len(self.frames) - len(own)  # its place, if no frame is late
             numbers = _computed(fit)
         self.hear(texts)
-        states, told = snapshot.states, fit.told
+        states, told = snapshot.states, fit.told.tolist()
         for name, row, what in zip(own, numbers, told, strict=True):
             self._rows[name] = Row(row.tobytes(), states[name], what)
         self._changed.update(own)
@@ -233,7 +233,7 @@ class GrowingSeries:
             correction = self._correction_for(scan)
             fit = fitted(scan, self._rois, correction, self.smooth, own_axes=True)
             fit.per_frame[:, NUMBER] += snapshot.place
-            told = fit.told
+            told = fit.told.tolist()
             found = {}
             for name, what in zip(names, told, strict=True):
                 row = rows.get(name)

@@ -71,7 +71,8 @@ class Stored:
     def together(self) -> int:
         """Frames that are read at once: as many as stay in the cache; of chunks that files hold, whole ones."""
         chunk, number = max(self.sizes), self.in_cache(len(range(*self.rows.indices(self.array.shape[1]))))
-        return number if self.file_per_frame else max(1, number // chunk) * chunk
+        any_number = self.file_per_frame or getattr(self.array, "at_hand", False)
+        return number if any_number else max(1, number // chunk) * chunk
 
     def in_cache(self, rows: int) -> int:
         """Frames of which so many rows stay in the cache, at least one."""

@@ -7,8 +7,8 @@ import ctypes
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Numbers of glibc's ``mallopt(3)``."""
-LARGE = 2**20
-"""Bytes of a piece that goes back as soon as it is freed."""
+LARGE = 2**23
+"""Bytes of a piece that goes back as soon as it is freed; what measuring takes and frees all the time is smaller."""
 
 
 def keep_small() -> None:

@@ -98,6 +98,9 @@ class Blocks(Ordered):
     array([1., 0.])
     """
 
+    at_hand = True
+    """Few frames are as quickly there as many, of whatever chunks."""
+
     def __init__(self, blocks: Sequence[npt.NDArray[Any] | Tiles], order: npt.NDArray[np.int64] | None = None) -> None:
         self._blocks = tuple(blocks)
         self._ends = np.cumsum([len(block) for block in self._blocks])

@@ -33,14 +33,13 @@ class Known:
     """What was measured of frames, one by one, and with what: they need not be measured again as more come."""
 
     rows: npt.NDArray[np.float64]
-    told: list[bytes]
+    told: npt.NDArray[np.void]
     marks: Marks
 
-    def places(self, told: list[bytes], marks: Marks) -> Marks:
+    def places(self, told: npt.NDArray[np.void], marks: Marks) -> Marks:
         """Return where the rows of frames stand, -1 of those that are not known."""
         found = places_of(marks, self.marks)
-        same = [at >= 0 and self.told[at] == what for at, what in zip(found.tolist(), told, strict=True)]
-        return np.where(same, found, -1)
+        return np.where((found >= 0) & (self.told[found] == told), found, -1)
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def _same(one: Any, other: Any) -> bool:  # noqa: ANN401 - a column, or what sta
 
 
 def renew(source: ColumnDataSource, columns: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Let a source hold other columns; where little of them is new, as of what grows, that alone is sent.
+    """Let a source hold other columns; those that are the same are not sent, of what grows only what is new.
 
     Then its ``tags`` count on, for scripts that look at it. Once in a message: what is set and goes on in one of them
     would arrive twice.
@@ -98,7 +98,11 @@ def renew(source: ColumnDataSource, columns: Mapping[str, npt.NDArray[Any]]) -> 
     if before and size >= before and source.data.keys() == columns.keys():
         changed = {name: _changed(source.data[name], values[:before]) for name, values in columns.items()}
     if not changed or 2 * sum(len(range(before)[part]) for part in changed.values()) > len(changed) * before:
-        source.data = {name: np.array(values) for name, values in columns.items()}  # patches are written into them
+        new = {name: np.array(values) for name, values in columns.items()}  # patches are written into them
+        if changed and size == before:
+            source.data.update({name: new[name] for name, part in changed.items() if part.stop})
+        else:
+            source.data = new
         return
     patches = {name: [(part, columns[name][part])] for name, part in changed.items() if part.stop}
     if patches:
