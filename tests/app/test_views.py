@@ -13,6 +13,7 @@ import urllib.request
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
@@ -617,3 +618,19 @@ def test_files_of_the_page_never_go_among_frames(session, truth, tmp_path, monke
     else:
         assert not session.channel.file[0]
         assert not session.channel.file[0]
+
+
+def test_what_stands_in_the_form_of_files_begins_in_one_line(session, monkeypatch):
+    from panel import Row
+
+    from xinsitu.app.page.file_form import files
+
+    def left(part):
+        margin = part.margin
+        own = margin if isinstance(margin, int) else margin[1] if len(margin) == 2 else margin[3]
+        return own + left(part[0]) if isinstance(part, Row) else own
+
+    monkeypatch.setattr(session.model, "left", Path("unsaved.json"))
+    form = files(session)
+    assert len(form) == 3
+    assert {left(part) for part in form} == {10}

@@ -42,14 +42,18 @@ TEXT = """() => {
       if (["STYLE", "SCRIPT", "OPTION"].includes(one.tagName) || ["checkbox", "radio"].includes(one.type)) continue
       const texts = [...one.childNodes].filter((node) => node.nodeType === 3)
       const own = texts.map((node) => node.textContent.trim()).join("")
-      const text = own || (one.tagName === "INPUT" ? one.value || one.placeholder : "")
+      const field = one.tagName === "INPUT", part = one.type === "file" ? "::file-selector-button" : "::placeholder"
+      const inside = field && (one.type === "file" || !one.value) ? part : null
+      const typed = field ? one.value || one.placeholder || (one.type === "file" && "file") : ""
+      const text = own || typed
       const {width, height} = one.getBoundingClientRect(), style = getComputedStyle(one)
       if (!text || width < 2 || height < 2 || style.visibility === "hidden" || style.clipPath !== "none") continue
       let seen = 1
       for (let each = one; each; each = parent(each)) seen *= Number(getComputedStyle(each).opacity)
-      const said = one.tagName === "INPUT" && !one.value ? getComputedStyle(one, "::placeholder") : style
+      const said = inside ? getComputedStyle(one, inside) : style
       const color = parse(said.color)
-      const below = ground(one), shown = over([...color.slice(0, 3), color[3] * seen], below)
+      const below = inside ? over(parse(said.backgroundColor), ground(one)) : ground(one)
+      const shown = over([...color.slice(0, 3), color[3] * seen], below)
       const [high, low] = [light(shown), light(below)].sort((a, b) => b - a)
       found.push([(high + 0.05) / (low + 0.05), `${one.tagName} ${text.slice(0, 40)}`])
     }
@@ -116,6 +120,7 @@ def test_all_text(tmp_path, tmp_path_factory, chromium, scheme, monkeypatch):
                 tab.press("find")
                 tab.settle(lambda: bool(explorer.model.attenuation.proposals))
             look(name)
+        assert any("INPUT file" in text for _, text in tab.page.evaluate(TEXT))
         tab.page.locator("#save").click()
         look("menu")
         tab.page.locator("#files [data-file=ROIs]").click()

@@ -97,6 +97,7 @@ def test_nothing_is_cut_in_a_small_window(folder, start):
             tab.at_rest()
         assert tab.page.evaluate(CUT, ["goto", "speed"]) == []
         assert tab.page.evaluate(NAMES) == []
+        assert tab.page.evaluate(CROWDED) == [], size
     assert tab.errors == []
 
 
@@ -117,6 +118,14 @@ NAMES = """() => ["com_l", "com_hk", "fwhm_l", "fwhm_hk", "intensity"].filter((n
   pen.font = `${axis.axis_label_text_font_size} ${axis.axis_label_text_font}`
   const lines = axis.axis_label.split("\\n")
   return Math.max(...lines.map((line) => pen.measureText(line).width)) > figure.outer_height
+})"""
+
+CROWDED = """() => ["com_l", "com_hk", "fwhm_l", "fwhm_hk", "intensity"].flatMap((name) => {
+  const figure = Bokeh.documents[0].get_model_by_name(`curve_${name}`), view = Bokeh.index.find_one(figure)
+  const {ticker} = figure.left[0], {start, end} = view.frame.y_range
+  const at = view.frame.y_scale.v_compute(ticker.get_ticks(start, end, view.frame.y_range, NaN).major)
+  const apart = Math.min(...[...at].slice(1).map((y, i) => Math.abs(y - at[i])))
+  return at.length < 1 || apart < 14 ? [[name, at.length, apart, figure.inner_height]] : []
 })"""
 
 

@@ -128,6 +128,14 @@ def test_each_plot_is_saved_as_a_picture(truth, start, tmp_path):
         saved.append((tmp_path / f"{name}.png").read_bytes())
     assert all(one.startswith(b"\x89PNG\r\n") and len(one) > 2000 for one in saved)
     assert len(set(saved)) == len(saved)
+    for name in ("image", "kymograph"):
+        tab.page.locator("#save").click()
+        with tab.page.expect_download(timeout=1000 * SECONDS) as coming:
+            tab.page.locator(f"#files [data-picture={name}]").click()
+        said = f"{coming.value.suggested_filename} is sent to the browser's downloads"
+        tab.settle(lambda said=said: explorer.model.view.message == said)
+        tab.until("(said) => document.querySelector('#told li').textContent.endsWith(said)", said)
+    assert tab.errors == []
 
 
 def test_no_text_becomes_a_script(truth, start, tmp_path):

@@ -93,10 +93,9 @@
     if (one.dataset.picture) {
       const {tools} = Bokeh.documents[0].get_model_by_name(one.dataset.picture).toolbar
       tools.find((tool) => tool.type === "SaveTool").do.emit(undefined)
-      return
     }
     const channel = Bokeh.documents[0].get_model_by_name("channel")
-    channel.save = [one.dataset.file, channel.beside && !event.shiftKey, channel.save[2] + 1]
+    channel.save = [one.dataset.file ?? one.dataset.picture, channel.beside && !event.shiftKey, channel.save[2] + 1]
   })
 
   // -- what was said

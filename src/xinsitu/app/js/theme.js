@@ -1,4 +1,5 @@
-// Figures and widgets in the colours of the page, light or dark: where a figure's switches stand, too.
+// Figures and widgets in the colours of the page, light or dark: where a figure's switches stand, and how many ticks it has
+// room for, too.
 const app = document.getElementById("app")
 if (app == null) return
 const views = []
@@ -8,6 +9,11 @@ const style = getComputedStyle(app), color = (name) => style.getPropertyValue(`-
 const [ink, line, ground] = ["ink", "line", "ground"].map(color)
 const quiet = {sync: false}
 for (const {model: figure} of views) {
+  for (const {ticker} of figure.left) {  // no more numbers than stand apart
+    if (ticker?.desired_num_ticks == null) continue
+    ticker._most ??= ticker.desired_num_ticks
+    ticker.setv({desired_num_ticks: Math.max(2, Math.min(ticker._most, Math.floor(figure.inner_height / 25)))}, quiet)
+  }
   if (figure._painted === ground) continue
   figure._painted = ground
   {

@@ -69,6 +69,9 @@ FILES = {
                  "ROIs, changes, events and what is in view; loaded here again"),
 }  # fmt: skip
 
+PICTURES = {"image": "picture of the image (.png)", "kymograph": "picture of the kymograph (.png)"}
+"""What the browser makes of figures, as they are on the screen."""
+
 
 def wire_files(session: Session) -> None:
     """Let the menu of the page save what is on the screen."""
@@ -76,6 +79,9 @@ def wire_files(session: Session) -> None:
     channel.js_on_change("file", script("save", channel=channel))
 
     def save(key: str, beside: bool) -> None:
+        if key in PICTURES:  # the browser has made it
+            model.view.message = f"{export.name_of(model)}_{key}.png is sent to the browser's downloads"
+            return
         store, file = model.store, FILES[key]
         filename = file.name(export.name_of(model))
         if file.numbers and not store.complete:
@@ -109,8 +115,8 @@ def files(session: Session) -> list[pn.viewable.Viewable]:
         model.aside = path  # kept up to date from here on, and gone once it is saved
 
     taken_up = [] if again is None else [
-        button(session, "take up unsaved", lambda: take_up(again), width=WIDTH,
-               tip="what was on the screen when the explorer ended without being saved")
+        row(button(session, "take up unsaved", lambda: take_up(again), width=WIDTH,
+                   tip="what was on the screen when the explorer ended without being saved"))
     ]  # fmt: skip
     return [
         *taken_up,

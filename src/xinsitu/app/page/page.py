@@ -17,7 +17,7 @@ from xinsitu.app.state.shape_edits import DRAWN
 from xinsitu.app.views.channel import code, script
 from xinsitu.app.views.drawing import watch
 
-from .file_form import FILES, wire_files
+from .file_form import FILES, PICTURES, wire_files
 from .forms import TABS, image_tools, measurement, plot_tools, scaled
 from .session import Session
 from .tips import with_tips
@@ -44,7 +44,6 @@ GESTURES = (
     ("curves: click beside the axis", "makes the plot large; another click gives its room back"),
     ("chip: click, Alt-click", "hides the curves of a region; shows them alone"),
 )
-PICTURES = {"image": "picture of the image (.png)", "kymograph": "picture of the kymograph (.png)"}
 LOOK = 300
 """Milliseconds between two looks whether something has come."""
 SMALL = {"font-size": "13px", "font-variant-numeric": "tabular-nums", "white-space": "nowrap"}
