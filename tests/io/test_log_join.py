@@ -714,3 +714,9 @@ def test_a_command_says_it(tmp_path, capsys):
         "joined by time, 1 of 7 frames may have the point of the frame beside (xinsitu explain log-lines-missing)"
         in told
     )
+
+
+def test_points_of_one_second_are_in_order(tmp_path):
+    """As quick logs of whole seconds have them."""
+    found, said = joined_with(tmp_path, [(n // 3, n) for n in range(9)], keys_of(np.arange(9) / 3))
+    assert (found.tolist(), said) == (list(range(9)), "ring.csv: by point")

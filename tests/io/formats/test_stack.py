@@ -365,3 +365,8 @@ def test_pixels_may_begin_with_the_file(tmp_path, rows):
         stored=np.dtype("uint16"), **one,
     )  # fmt: skip
     np.testing.assert_array_equal(stack.read((0, rows, slice(None))), pixels[rows])
+
+
+def test_chunks_of_frames_in_files_of_their_own_are_as_large_as_they_may_be(stack):
+    many = dataclasses.replace(stack[0], names=("a",) * 1000, frame_shape=(195, 487), stored=np.dtype("uint16"))
+    assert many.preferred_chunks == {"time": 133, "y": 195, "x": 487}
