@@ -356,13 +356,16 @@ def test_frames_that_are_not_there_lie_nowhere(tmp_path):
 
 @pytest.mark.parametrize("rows", [slice(None), np.array([0, 2, 5])])
 def test_pixels_may_begin_with_the_file(tmp_path, rows):
-    pixels = np.arange(48, dtype="uint16").reshape(6, 8)
+    pixels = np.arange(1, 480_001, dtype="uint32").reshape(600, 800)  # memory of this size comes empty
     (tmp_path / "raw").write_bytes(pixels.tobytes())
     status = os.stat(tmp_path / "raw")
-    one = {name: np.array([value]) for name, value in (("sizes", 96), ("mtimes", status.st_mtime_ns), ("offsets", 0))}
+    one = {
+        name: np.array([value])
+        for name, value in (("sizes", pixels.nbytes), ("mtimes", status.st_mtime_ns), ("offsets", 0))
+    }
     stack = frame_stack.FrameStack(
-        str(tmp_path), ("raw",), pages=np.array([0]), swapped=np.array([False]), frame_shape=(6, 8),
-        stored=np.dtype("uint16"), **one,
+        str(tmp_path), ("raw",), pages=np.array([0]), swapped=np.array([False]), frame_shape=(600, 800),
+        stored=np.dtype("uint32"), **one,
     )  # fmt: skip
     np.testing.assert_array_equal(stack.read((0, rows, slice(None))), pixels[rows])
 
