@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -207,3 +208,18 @@ def test_a_box_has_the_bits_of_whole_frames(median, box):
     whole = framewise.filtered(frames().values, steps, per_frame)
     found = framewise.filtered(frames().values, steps, per_frame, box)
     np.testing.assert_array_equal(found, whole[:, slice(*box[0]), slice(*box[1])])
+
+
+@pytest.mark.parametrize(("level", "said"), [(1.0, True), (60.0, False)])
+def test_noise_of_a_background_is_said_where_lazy_frames_are_written(level, said, tmp_path):
+    pixels = frames()
+    pixels[:, 2:6, 1:7] = level
+    (tmp_path / "in").mkdir()
+    image = in_folder(pixels, tmp_path / "in").chunk(time=2)
+    corrected = xi.correct(image, xi.Correction(background=xi.Background(*CORNER)))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        xi.write_frames(corrected.to_dataset(name="image"), tmp_path / "out.zarr")
+    assert any("holds 24 counts per frame on average" in str(one.message) for one in told) == said, [
+        str(one.message) for one in told
+    ]
