@@ -161,6 +161,29 @@ def test_growth_towards_the_other_level_that_goes_on_behind_it_is_no_attenuator_
         assert abs(change.factor - factor) < 4 * change.factor_errors
 
 
+def grown_towards(seed):
+    """Counts of three ROIs that fall as an attenuator comes in, or rise as it goes out, and its factor."""
+    rng, frames = np.random.default_rng([seed, 37]), np.arange(150) - 74.5
+    slope, lasted, factor = 10 ** rng.uniform(-1.5, -0.6), rng.uniform(8, 40), np.exp(rng.uniform(0.3, 3.4))
+    passed = np.clip(rng.choice([-1, 1]) * (frames - rng.uniform(-6, 6)), 0, lasted)
+    growth = 1 / (1 + slope * passed) if rng.random() < 0.5 else 1 + slope * (lasted - passed)
+    coming = growth[0] > growth[-1]
+    opened = np.where((frames < 0) == coming, 1, 1 / factor)
+    return three_rois(10 ** rng.uniform(4, 5.5) * growth * opened, seed), factor if coming else 1 / factor
+
+
+@pytest.mark.thorough
+def test_what_frames_left_out_as_half_way_grew_by_is_in_the_error():
+    """Where it is open whether growth or an attenuator was seen, the error holds what other end points would give."""
+    pulls = []
+    for seed in range(100):
+        series, factor = grown_towards(seed)
+        for change in xi.find_attenuation_changes(series)[:1]:
+            pulls += [np.log(change.factor / factor) * change.factor / change.factor_errors]
+    assert len(pulls) > 80
+    assert np.sqrt(np.mean(np.square(pulls))) < 1.7  # 1.9 without
+
+
 @pytest.mark.parametrize("brighter", [1.05, 1.25])
 def test_a_frame_with_one_filter_out_before_the_other_is_in_is_left_out(brighter):
     """Brighter than both sides it is no growth: nothing goes on growing behind it."""

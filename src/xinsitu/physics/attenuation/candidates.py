@@ -17,7 +17,7 @@ from xinsitu.values import AttenuationChange
 
 from .broken_lines import PAUSE, REACH, Branch, Step, branch, relative_steps, step_between
 from .counts import Counts
-from .end_points import LOCAL, curves, half_way_cost, settle
+from .end_points import LOCAL, Ends, curves, doubted_for_ends, half_way_cost, settle
 from .factors import FactorEstimate, Floats, MedianBias, common_factor, smooth_noise
 from .passages import glides
 from .reports import RejectedChange, box_evidence, exposure_evidence, pause_evidence, record_evidence
@@ -44,6 +44,8 @@ _AROUND = 4
 _NEAREST, _EVEN, _OFF, _PART = 4, 0.003, 3.0, 0.1
 """Frames at the end of a side that must lie on its curve, within so much (relative), so many standard deviations, and
 that part of the step."""
+_OPEN = 3
+"""Frames from the last one before to the first one after from which on several are left out."""
 _SCANNED = 0.2
 """Part of the frames in motion from which a motor is scanned, and one of its steps explains nothing."""
 
@@ -75,7 +77,7 @@ class Search:
     ) -> AttenuationChange | RejectedChange | None:
         """Make a change of a step, or say why it is none; None where there is nothing to speak of."""
         counts = self.counts.around(step)
-        before, after = settle(counts, step)
+        before, after, _ = ends = settle(counts, step)
         sides = (before + 1 - step.start, step.stop - after)
         short, doubted = _short_side(step, before, after)
         if short:  # frames of the gap, which had the larger noise, may be all that a side has
@@ -126,7 +128,7 @@ class Search:
             return refused(_IN_THE_PAUSE if counts.gap(before, after) - (after - before) > PAUSE else _NO_FACTOR)
         if judged is None or not any(one.is_common(self.tolerance) for one in (estimate, judged)):
             return refused(estimate.disagreement)
-        estimate = self._of_the_sum(counts, step, before, after, estimate)
+        estimate = self._doubted(counts, step, ends, self._of_the_sum(counts, step, before, after, estimate))
         if self.bias is not None:
             estimate = self.bias.doubted(estimate, *counts.beside(step, before, after))
         first, last = int(counts.positions[before]), int(counts.positions[after])
@@ -176,6 +178,18 @@ class Search:
             return common_factor(ratio.log_ratios, ratio.variances, counts.rois, method="lines", shared=ratio.shared)
         except StitchError:
             return None
+
+    def _doubted(self, counts: Counts, step: Transition, ends: Ends, estimate: FactorEstimate) -> FactorEstimate:
+        """Add to the error of a factor what frames left out may have grown by, if it is open which are half way."""
+        chosen = ends.before, ends.after
+        likely = [] if chosen[1] - chosen[0] < _OPEN else [pair for pair in ends.others if pair != chosen]
+        others = [(self.factor(counts, step, *pair), pair) for pair in likely]
+        return doubted_for_ends(
+            [
+                (estimate, ends.others.get(chosen, 1.0)),
+                *((self._of_the_sum(counts, step, *pair, one), ends.others[pair]) for one, pair in others if one),
+            ]
+        )
 
     def _of_the_sum(
         self, counts: Counts, step: Transition, before: int, after: int, estimate: FactorEstimate

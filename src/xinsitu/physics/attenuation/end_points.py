@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +14,7 @@ from xinsitu.kernels import lines
 
 from .broken_lines import Branch, bent, branch
 from .counts import EVEN, Counts
-from .factors import Floats
+from .factors import FactorEstimate, Floats
 from .kinks import KINKED, SHARP
 from .transitions import LONGEST, SHORT, Transition
 
@@ -25,14 +27,44 @@ LOCAL = 24
 _COST, _OUTSIDE = 12.0, 6.0
 """Chi-squared that a frame must take away to be left out as half way, and how much more where it is brighter than both
 sides, or darker: hardly an attenuator on its way."""
+_LEAST = 0.02
+"""Likelihood of a pair of end points, of the likeliest one, above which it has a say in the factor."""
 _SMALL, _TOWARDS = 0.25, 3.0
 """Part of the step up to which frames may lead to the other side along a line, as growth, and how much less likely
 (logarithm) that is than along one that leads away from it."""
 
 
-def settle(counts: Counts, step: Transition) -> tuple[int, int]:
+class Ends(NamedTuple):
+    """Last frame before and first one after a step, and how likely other pairs are, of the likeliest one."""
+
+    before: int
+    after: int
+    others: Mapping[tuple[int, int], float]
+
+
+def settle(counts: Counts, step: Transition) -> Ends:
     """Last frame before and first one after a step."""
-    return _narrowed(counts, step, *_smoothest(counts, step, *_on_lines(counts, step)))
+    before, after, others = _smoothest(counts, step, *_on_lines(counts, step))
+    return Ends(*_narrowed(counts, step, before, after), others)
+
+
+def doubted_for_ends(estimates: Sequence[tuple[FactorEstimate, float]]) -> FactorEstimate:
+    """Return the first of some estimates, each from other end points, with what these leave open in its error.
+
+    ``var = var_0 + sum w (ln f_i - ln f_0)^2``, over how likely each is.
+
+    Examples
+    --------
+    >>> from xinsitu.physics.attenuation.factors import common_factor
+    >>> one = common_factor(np.log([8.0]), np.array([1e-4]), ["WZ"], method="lines")
+    >>> doubted = doubted_for_ends([(one, 0.6), (replace(one, factor=9.0), 0.2)])
+    >>> round(doubted.factor, 2), round(doubted.factor_errors, 2)
+    (8.0, 0.48)
+    """
+    first = estimates[0][0]
+    away = np.log([one.factor / first.factor for one, _ in estimates])
+    doubt = float(np.sqrt(np.average(away**2, weights=[weight for _, weight in estimates])))
+    return replace(first, factor_errors=float(np.hypot(first.factor_errors, first.factor * doubt)))
 
 
 def half_way_cost(frames: int, rois: int) -> float:
@@ -79,7 +111,7 @@ def _misfit_up_to(values: Floats, weight: Floats) -> Floats:
     return np.asarray(np.nansum(found.chi_square, axis=0))  # NaN: one frame or none, on which there is a line always
 
 
-def _smoothest(counts: Counts, step: Transition, before: int, after: int) -> tuple[int, int]:
+def _smoothest(counts: Counts, step: Transition, before: int, after: int) -> Ends:
     """Last frame before and first one after, where smooth curves on both sides explain another pair much better.
 
     Straight lines leave out too much of a curve, or of growth that begins or stops near, and too little of a way that
@@ -91,26 +123,30 @@ def _smoothest(counts: Counts, step: Transition, before: int, after: int) -> tup
     afters = np.arange(max(before + 1, after - _SHIFT), min(max(after + 1, high - _CURVE), last + 1))
     ways = counts, counts.in_logarithms(low, high)  # steep growth is smooth in one of them
     outside = counts.outside(before, after)
-    sides = []
+    sides, unsure = [], []
     for at, parts, turn in (
         (befores, [slice(low, one + 1) for one in befores], -1),
         (afters, [slice(one, high) for one in afters], 1),
     ):
         smooth = np.max([[one.evidence.sum() for one in curves(way, parts, turn)] for way in ways], axis=0)
+        kinked = _with_a_kink(counts, parts, turn)
         inside = (at > before) & (at < after) & ~outside[at]  # where a line may be that of an attenuator on its way
         small = counts.share(at, *((before, after) if turn < 0 else (after, before))) < _SMALL
-        doubt = np.where(inside, np.where(small, _TOWARDS, np.inf), 0.0)
-        sides.append(np.logaddexp(smooth, _with_a_kink(counts, parts, turn) - doubt))
-    left, right = sides
+        doubt = np.where(inside, _TOWARDS, 0.0)
+        unsure.append(np.logaddexp(smooth, kinked - doubt))
+        sides.append(np.logaddexp(smooth, np.where(inside & ~small, -np.inf, kinked - doubt)))
     between = afters - befores[:, None] - 1
     cost = half_way_cost(1, counts.values.shape[1]) + _OUTSIDE / 2 * outside
     cost = np.r_[0.0, np.cumsum(cost)]
-    likely = left[:, None] + right - (cost[afters] - cost[befores[:, None] + 1])
+    left_out = cost[afters] - cost[befores[:, None] + 1]
     kept = counts.may_end(befores, before, after)[:, None] & counts.may_end(afters, after, before)
-    likely[(between < 0) | ~kept] = -np.inf
+    left_out[(between < 0) | ~kept] = np.inf
+    likely, open_to_growth = (left[:, None] + right - left_out for left, right in (sides, unsure))
+    weights = np.exp(open_to_growth - open_to_growth.max(initial=-1e300))
+    others = {(int(befores[i]), int(afters[j])): float(weights[i, j]) for i, j in np.argwhere(weights > _LEAST)}
     likely[befores == before, afters == after] += _CLEARLY
     row, column = np.unravel_index(int(likely.argmax()), likely.shape)
-    return int(befores[row]), int(afters[column])
+    return Ends(int(befores[row]), int(afters[column]), others)
 
 
 def _narrowed(counts: Counts, step: Transition, before: int, after: int) -> tuple[int, int]:
