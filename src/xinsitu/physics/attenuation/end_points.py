@@ -28,7 +28,7 @@ _COST, _OUTSIDE = 12.0, 6.0
 """Chi-squared that a frame must take away to be left out as half way, and how much more where it is brighter than both
 sides, or darker: hardly an attenuator on its way."""
 _LEAST = 0.02
-"""Likelihood of a pair of end points, of the likeliest one, above which it has a say in the factor."""
+"""Likelihood of a pair of end points, of the likeliest one, above which it has a say in the error of the factor."""
 _SMALL, _TOWARDS = 0.25, 3.0
 """Part of the step up to which frames may lead to the other side along a line, as growth, and how much less likely
 (logarithm) that is than along one that leads away from it."""
