@@ -44,6 +44,35 @@ def test_each_sample_on_its_own_elapsed_time():
         compare([a, b], t0="anneal")
 
 
+@pytest.mark.parametrize(("level", "rate"), [(1, 0.01), (1, 0.05), (3, 0.01), (10, 0.0), (300, 0.01)])
+def test_slopes_of_few_counts_are_not_pulled_by_the_luck_of_a_frame(level, rate):
+    random, frames, scale = np.random.default_rng(7), np.arange(100.0), np.where(np.arange(100) < 50, 1.0, 0.5)
+    counts = random.poisson((level * (1 + rate * frames) * scale)[:, None], (100, 200))
+    sample = xr.Dataset(
+        {
+            "intensity": (("time", "roi"), counts / scale[:, None]),
+            "intensity_errors": (("time", "roi"), np.sqrt(np.maximum(counts, 1)) / scale[:, None]),
+        },
+        {"time": START + frames.astype(int) * SECOND, "roi": [f"roi {number}" for number in range(200)]},
+    )
+    found = compare({"a": sample}).slopes.sel(quantity="intensity")
+    pulls = ((found.slope - level * rate) / found.slope_errors).values
+    assert abs(pulls.mean()) < 0.3
+    assert 0.75 < pulls.std() < 1.15
+
+
+def test_a_frame_without_an_error_does_not_count_in_a_slope():
+    sample = grown("a", 3.0, noise=20.0)
+    errors = np.full((60, 2), 20.0)
+    errors[30] = np.nan
+    far = sample.intensity.values.copy()
+    far[30] += 1e6
+    known = sample.assign(intensity=(("time", "roi"), far), intensity_errors=(("time", "roi"), errors))
+    rows = compare([known]).slopes.sel(quantity="intensity")
+    assert rows.frames.values.tolist() == [[59, 59]]
+    np.testing.assert_allclose(rows.slope.values[0], [3, 6], atol=1)
+
+
 def test_slopes_and_their_errors_are_those_of_least_squares():
     sample = grown("a", 3.0, noise=20.0)
     here = slice(5, 31)

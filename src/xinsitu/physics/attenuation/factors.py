@@ -239,12 +239,12 @@ def _noise(values: Floats, errors: Floats) -> Floats:
     known = np.isfinite(errors)
     if not (errors[known] > 0).any():
         return np.full(values.shape, _scatter(values, np.ones_like(values)))
-    smooth = _usual_error(errors)
+    smooth = usual_error(errors)
     scatter = _scatter(values, smooth)
     return np.asarray(smooth * (scatter if exceeds(scatter, int(np.isfinite(values).sum()) - 1) else 1.0))
 
 
-def _usual_error(errors: Floats) -> Floats:
+def usual_error(errors: Floats) -> Floats:
     """Root of the mean variance of neighbours: in a faint level a frame without counts has error 0, but is not sure."""
     known = np.isfinite(errors)
     mean = np.full(min(_SMOOTH, errors.size), 1 / min(_SMOOTH, errors.size))  # a running sum leaves what is rounded
@@ -274,7 +274,7 @@ def smooth_noise(values: Floats, errors: Floats) -> Floats:
     given = np.isfinite(errors) & (errors > 0)
     expected = np.ones_like(values)
     for roi in np.flatnonzero(given.any(axis=0)):
-        expected[:, roi] = _usual_error(errors[:, roi])
+        expected[:, roi] = usual_error(errors[:, roi])
     known = given.any(axis=0)
     if len(values) < 4:
         spread = values.std(axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1], np.nan)

@@ -12,7 +12,7 @@ import xarray as xr
 from xinsitu.errors import SchemaError, StitchError
 from xinsitu.kernels import lines
 from xinsitu.physics.attenuation.counts import signal_rois
-from xinsitu.physics.attenuation.factors import Floats
+from xinsitu.physics.attenuation.factors import Floats, usual_error
 from xinsitu.physics.attenuation.scaling import attenuation_changes, attenuation_record
 from xinsitu.schema import POSITIONS, QUANTITIES, errors_name, require
 from xinsitu.values import Event
@@ -78,7 +78,8 @@ def compare(
     """Put samples on their own elapsed times and fit slopes.
 
     Slopes are weighted least squares over the frames in the interval, outliers and bad frames left out; without errors
-    all frames weigh the same and the scatter about the line gives the error. The error that a whole segment shares
+    all frames weigh the same and the scatter about the line gives the error; intensities weigh by the errors of nearby
+    frames together, as a frame's own follows its luck. The error that a whole segment shares
     through its attenuation factor is carried as one number per change, so it does not average out [1]_.
 
     Parameters
@@ -179,6 +180,10 @@ def _slopes(name: str, sample: xr.Dataset, start: float, stop: float, rois: Sequ
         shared = modes if quantity == "intensity" else modes[:0]
         for i in range(len(rois)):
             errors = None if known is None else known[:, i]
+            if errors is not None and quantity == "intensity" and (errors > 0).any():
+                errors = np.where(
+                    np.isfinite(errors), usual_error(errors), np.nan
+                )  # a frame's own would weigh its luck
             slope[i, j], error[i, j], frames[i, j] = _slope(seconds[here], values[:, i], errors, shared)
     dims = ("roi", "quantity")
     data = {"slope": (dims, slope), "slope_errors": (dims, error), "frames": (dims, frames)}

@@ -63,8 +63,9 @@ def slope(
     ``slope = sum w (t - T) y / sum w (t - T)^2``, ``T`` the weighted mean of the times; its variance is
     ``1 / sum w (t - T)^2``. What is shared adds ``sum_j s_j^2 (sum_{i behind j} a_i y_i)^2``, where ``slope = sum a_i
     y_i`` and ``s_j^2`` is by how much the square of ``scale`` grows at change ``j``: the errors of several changes add
-    up, going away from the reference segment. Weights from Poisson counts themselves, ``errors = sqrt(counts)``, leave
-    the slope right and put the level one count too low.
+    up, going away from the reference segment. Weights from Poisson counts themselves, ``errors = sqrt(counts)``, put
+    the level one count too low, and the slope of few counts with it; those of neighbours together do not
+    (:func:`~xinsitu.fit_growth`).
 
     Examples
     --------

@@ -110,8 +110,10 @@ def fit_growth(
     window
         Start and stop of the part.
     errors
-        Standard errors of the series; points weigh with their inverse squares. Without them all weigh the same, and the
-        scatter about the curve gives the errors.
+        Standard errors of the series; points weigh with their inverse squares, which puts a curve one count too low
+        where they come from each frame's own counts: give those of neighbours together then, ``(errors**2).rolling(
+        time=9, center=True, min_periods=1).mean() ** 0.5``. Without errors all weigh the same, and the scatter about
+        the curve gives the errors.
     scale
         Relative errors that the frames of a segment share, ``(time)``: ``scale_errors`` of a sample.
 
