@@ -15,7 +15,7 @@ from xinsitu.kernels import Indices
 from xinsitu.physics.moments import frame_key, times
 from xinsitu.values import AttenuationChange
 
-from .broken_lines import PAUSE, REACH, Branch, Step, branch, relative_steps, step_between
+from .broken_lines import PAUSE, REACH, Branch, Step, relative_steps, step_between
 from .counts import Counts
 from .end_points import LOCAL, Ends, curves, doubted_for_ends, half_way_cost, settle
 from .factors import FactorEstimate, Floats, MedianBias, common_factor, smooth_noise
@@ -223,12 +223,10 @@ class Search:
         return record_evidence(self.sample, first, last, factor=1.0).get("record_lag_frames") is None
 
     def _left(self, counts: Counts, step: Transition, before: int, *, alike: bool = False) -> Branch:
-        part = slice(max(step.start, before + 1 - (self.window or REACH)), before + 1)
-        return branch(counts.values[part][::-1], counts.noise[part][::-1], alike=alike)
+        return counts.side(max(step.start, before + 1 - (self.window or REACH)), before + 1, turn=-1, alike=alike)
 
     def _right(self, counts: Counts, step: Transition, after: int, *, alike: bool = False) -> Branch:
-        part = slice(after, min(step.stop, after + (self.window or REACH)))
-        return branch(counts.values[part], counts.noise[part], alike=alike)
+        return counts.side(after, min(step.stop, after + (self.window or REACH)), turn=1, alike=alike)
 
     def _contradicted(self, counts: Counts, step: Transition, before: int, after: int) -> bool:
         """Whether the last frames of a side lie off its curve, by a good part of the step towards the other side."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -15,6 +15,7 @@ from xinsitu.physics.moments import elapsed_seconds
 from xinsitu.schema import COUNTS, LEFT_OUT, SCALED, Quality, describe, errors_name
 from xinsitu.values.fields import roi_records
 
+from .broken_lines import Branch, branch
 from .factors import Floats, level_noise, smooth_noise
 from .transitions import LONGEST, Transition, common_mode, without_beam
 
@@ -175,6 +176,7 @@ class Counts:
     rois: tuple[str, ...]
     dark: npt.NDArray[np.int64]
     moved: npt.NDArray[np.int64]
+    fitted: dict[tuple[int, int, int, bool], Branch] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def read(cls, sample: xr.Dataset, roi: str | Sequence[str] | None) -> tuple[Counts, Counts]:
@@ -217,6 +219,13 @@ class Counts:
             noise[short] = np.fmax(noise[short], usual * self.errors[short])
         noise[step.before + 1 : step.after] = np.fmax(noise[step.before], noise[step.after])
         return replace(self, noise=noise)
+
+    def side(self, first: int, stop: int, *, turn: int, alike: bool) -> Branch:
+        """Fit frames on one side of a step, the end beside it first; what is asked for again is fitted once."""
+        key = first, stop, turn, alike
+        if key not in self.fitted:
+            self.fitted[key] = branch(self.values[first:stop][::turn], self.noise[first:stop][::turn], alike=alike)
+        return self.fitted[key]
 
     def in_logarithms(self, low: int, high: int) -> Counts:
         """Logarithms, in which growth by a part per frame is straight, of ROIs well above their noise all the time."""
