@@ -61,11 +61,13 @@ typedef struct {
     int32_t *near;      /* good pixels beside bad ones */
     int64_t n_near;
     int any_bad, near_known;
+    const int64_t *spans; /* of a row as it is read: bytes before some of the columns, and of them */
+    int64_t n_spans;
     Box needed;         /* all boxes, and a pixel around them: no other pixels are looked at */
     double *whole;      /* filtered frame */
     double *box;        /* filtered box */
     double *made;       /* what a median added to a box */
-    float *low, *middle, *high, *line;
+    float *sorted[3][3], *line; /* three rows: lowest, middle and highest of a pixel and those beside it */
     double *v, *w, *cols, *wcols, *scols, *tops;
 } Work;
 
@@ -76,6 +78,7 @@ typedef EightFloats NearFloats __attribute__((aligned(4), may_alias));
 typedef int32_t EightBits __attribute__((vector_size(32)));
 #define LINE 64
 #define SHORT 2048
+#define STRIP 16 /* rows */
 
 CLONES static double sum(const double *restrict v, int n) {
     Four lanes[QUARTERS] = {{0}};
@@ -151,28 +154,34 @@ static int load(Work *k, int64_t i) {
     const Job *j = k->job;
     static const int size[] = {4, 4, 2, 4, 8};
     const char *frame = (const char *)j->raw + i * j->frame_stride * size[j->type];
-    int flags = 0, w = j->width, x0 = k->needed.x0, n = k->needed.x1 - x0;
+    int flags = 0, w = j->width, x0 = k->spans ? 0 : k->needed.x0;
+    int64_t one_span[] = {(int64_t)x0 * size[j->type], (int64_t)(k->needed.x1 - x0) * size[j->type]};
+    const int64_t *spans = k->spans ? k->spans : one_span, *behind = spans + (k->spans ? 2 * k->n_spans : 2);
     int64_t next = i + 1 < j->frames ? j->frame_stride * size[j->type] : 0; /* 0: none is in memory */
     k->any_bad = j->mask || j->dead;
     for (int turn = k->any_bad; turn < 2; turn++) {
         if (turn && !k->near_known) memset(k->bad, 0, (size_t)j->height * w);
         for (int y = k->needed.y0; y < k->needed.y1; y++) {
-            const void *r = frame + ((int64_t)y * j->row_stride + x0) * size[j->type];
+            const char *row = frame + (int64_t)y * j->row_stride * size[j->type];
             int64_t at = (int64_t)y * w + x0;
             /* rows of a small box are too short for the processor to see ahead: those of the next frame are called now */
-            if (next && n * size[j->type] <= SHORT)
-                for (int b = 0; b < n * size[j->type] + LINE; b += LINE) __builtin_prefetch((const char *)r + next + b, 0, 2);
-            float *p = k->pixels + at;
-            uint8_t *marks = k->bad + at;
-            const uint8_t *mask = j->mask ? j->mask + at : NULL, *dead = j->dead ? j->dead + at : NULL;
+            if (next && spans[1] <= SHORT)
+                for (int b = 0; b < spans[1] + LINE; b += LINE) __builtin_prefetch(row + spans[0] + next + b, 0, 2);
+            for (const int64_t *span = spans; span < behind; at += span[1] / size[j->type], span += 2) {
+                const void *r = row + span[0];
+                int n = (int)(span[1] / size[j->type]);
+                float *p = k->pixels + at;
+                uint8_t *marks = k->bad + at;
+                const uint8_t *mask = j->mask ? j->mask + at : NULL, *dead = j->dead ? j->dead + at : NULL;
 #define LOAD(NAME) flags |= turn ? NAME##_marked(r, n, j->code, j->negative_codes, mask, dead, j->dead_code, p, marks) \
                                  : NAME(r, n, j->code, j->negative_codes, p)
-            switch (j->type) {
-            case INT32: LOAD(load_int32); break;
-            case UINT32: LOAD(load_uint32); break;
-            case UINT16: LOAD(load_uint16); break;
-            case FLOAT32: LOAD(load_float32); break;
-            default: LOAD(load_float64);
+                switch (j->type) {
+                case INT32: LOAD(load_int32); break;
+                case UINT32: LOAD(load_uint32); break;
+                case UINT16: LOAD(load_uint16); break;
+                case FLOAT32: LOAD(load_float32); break;
+                default: LOAD(load_float64);
+                }
             }
         }
         if (turn) break;
@@ -191,22 +200,33 @@ static int load(Work *k, int64_t i) {
 
 /* ---- filters ------------------------------------------------------------------------------------------------------ */
 
-/* Median over 3 x 3 pixels of columns x0 to x1 of one row; beyond the border stand the pixels at it. */
-CLONES static void median_row(const float *restrict a, const float *restrict b, const float *restrict c, int w, int x0, int x1,
-                              float *restrict low, float *restrict middle, float *restrict high, float *restrict out) {
-    int first = MAX(x0 - 1, 0), behind = MIN(x1 + 1, w), n = x1 - x0, lead = x0 > 0 ? 0 : 1, have = behind - first;
-    a += first, b += first, c += first;
-    for (int x = 0; x < have; x++) {
-        float l = MIN(a[x], b[x]), h = MAX(a[x], b[x]), m = MIN(h, c[x]);
-        high[lead + x] = MAX(h, c[x]);
-        low[lead + x] = MIN(l, m);
-        middle[lead + x] = MAX(l, m);
+/* Loops over rows go on to the end of the lanes, which a processor takes at once: what they find there nobody uses. */
+#define WHOLE(n) (((n) + LANES - 1) / LANES * LANES)
+
+/* Each pixel of columns x0 to x1 of a row with those beside it, in order; beyond the border stand the pixels at it. */
+INLINE void sorted_row(const float *restrict p, int w, int x0, int x1, float *restrict low, float *restrict middle,
+                              float *restrict high) {
+    int n = x1 - x0;
+    const float *c = p + x0;
+    for (int x = 0; x < WHOLE(n); x++) {
+        float l = MIN(c[x - 1], c[x]), h = MAX(c[x - 1], c[x]), m = MIN(h, c[x + 1]);
+        high[x] = MAX(h, c[x + 1]);
+        low[x] = MIN(l, m);
+        middle[x] = MAX(l, m);
     }
-    if (lead) low[0] = low[1], middle[0] = middle[1], high[0] = high[1];
-    if (x1 == w) low[n + 1] = low[n], middle[n + 1] = middle[n], high[n + 1] = high[n];
-    for (int x = 0; x < n; x++) {
-        float u = MAX(MAX(low[x], low[x + 1]), low[x + 2]), t = MIN(MIN(high[x], high[x + 1]), high[x + 2]);
-        float v = MED3(middle[x], middle[x + 1], middle[x + 2]);
+    for (int end = 0; end < 2; end++) {
+        int x = end ? w - 1 : 0;
+        if (x < x0 || x >= x1) continue;
+        float own = p[x], other = p[MIN(MAX(end ? x - 1 : x + 1, 0), w - 1)];
+        low[x - x0] = MIN(own, other), middle[x - x0] = own, high[x - x0] = MAX(own, other);
+    }
+}
+
+/* Median over 3 x 3 pixels, of three rows that are in order. */
+INLINE void median_row(const float *const *a, const float *const *b, const float *const *c, int n, float *restrict out) {
+    const float *la = a[0], *ma = a[1], *ha = a[2], *lb = b[0], *mb = b[1], *hb = b[2], *lc = c[0], *mc = c[1], *hc = c[2];
+    for (int x = 0; x < WHOLE(n); x++) {
+        float u = MAX(MAX(la[x], lb[x]), lc[x]), t = MIN(MIN(ha[x], hb[x]), hc[x]), v = MED3(ma[x], mb[x], mc[x]);
         out[x] = MED3(u, v, t);
     }
 }
@@ -250,14 +270,14 @@ CLONES static void divided(double *restrict d, const double *restrict f, int n) 
 CLONES static void divided_single(double *restrict d, const double *restrict f, int n) {
     for (int x = 0; x < n; x++) d[x] = (double)(float)(d[x] / f[x]);
 }
-CLONES static void widened(const float *restrict p, double *restrict d, int n) {
-    for (int x = 0; x < n; x++) d[x] = (double)p[x];
+INLINE void widened(const float *restrict p, double *restrict d, int n) {
+    for (int x = 0; x < WHOLE(n); x++) d[x] = (double)p[x];
 }
-CLONES static void widened_divided(const float *restrict p, const double *restrict f, double *restrict d, int n) {
-    for (int x = 0; x < n; x++) d[x] = (double)p[x] / f[x];
+INLINE void widened_divided(const float *restrict p, const double *restrict f, double *restrict d, int n) {
+    for (int x = 0; x < WHOLE(n); x++) d[x] = (double)p[x] / f[x];
 }
-CLONES static void widened_divided_single(const float *restrict p, const double *restrict f, double *restrict d, int n) {
-    for (int x = 0; x < n; x++) d[x] = (double)(float)((double)p[x] / f[x]);
+INLINE void widened_divided_single(const float *restrict p, const double *restrict f, double *restrict d, int n) {
+    for (int x = 0; x < WHOLE(n); x++) d[x] = (double)(float)((double)p[x] / f[x]);
 }
 CLONES static int unusual(const float *restrict p, const float *restrict m, int n, float least) {
     int any = 0; /* a little earlier than the rule says: who is unusual is asked exactly */
@@ -269,13 +289,14 @@ CLONES static int unusual(const float *restrict p, const float *restrict m, int 
 }
 
 /* Pixels as double, over the flat field if there is one. */
-static void filled(const float *p, const double *f, int single, double *out, int n) {
+INLINE void filled(const float *p, const double *f, int single, double *out, int n) {
     if (!f) widened(p, out, n);
-    else (single ? widened_divided_single : widened_divided)(p, f, out, n);
+    else if (single) widened_divided_single(p, f, out, n);
+    else widened_divided(p, f, out, n);
 }
 
 /* Median or outliers, and flat field, of a box into `out`; NaN where a pixel says nothing. */
-static void filter_box(Work *k, Box b, double *out, int pitch) {
+CLONES static void filter_box(Work *k, Box b, double *out, int pitch) {
     const Job *j = k->job;
     int w = j->width, n = b.x1 - b.x0;
     float least = (float)(j->threshold * j->threshold * 0.999);
@@ -287,7 +308,13 @@ static void filter_box(Work *k, Box b, double *out, int pitch) {
             filled(row + b.x0, f, j->single, o, n);
             continue;
         }
-        median_row(y ? row - w : row, row, y + 1 < j->height ? row + w : row, w, b.x0, b.x1, k->low, k->middle, k->high, k->line);
+        int before = MAX(y - 1, 0), behind = MIN(y + 1, j->height - 1);
+        for (int r = y == b.y0 ? before : behind; r <= behind; r++) {
+            float **to = k->sorted[r % 3];
+            sorted_row(k->pixels + (int64_t)r * w, w, b.x0, b.x1, to[0], to[1], to[2]);
+        }
+        median_row((const float *const *)k->sorted[before % 3], (const float *const *)k->sorted[y % 3],
+                   (const float *const *)k->sorted[behind % 3], n, k->line);
         if (j->filter == MEDIAN || !unusual(row + b.x0, k->line, n, least)) {
             filled(j->filter == MEDIAN ? k->line : row + b.x0, f, j->single, o, n);
             continue;
@@ -338,7 +365,7 @@ static const double *filtered(Work *k, Box b, int *pitch) {
         *pitch = k->job->width;
         return k->whole + (int64_t)b.y0 * k->job->width + b.x0;
     }
-    *pitch = b.x1 - b.x0;
+    *pitch = WHOLE(b.x1 - b.x0);
     filter_box(k, b, k->box, *pitch);
     return k->box;
 }
@@ -470,79 +497,90 @@ static void overlap(Work *k, Box b, double *out) {
     out[0] = sum(k->cols, nx), out[1] = sum(k->scols, nx);
 }
 
-CLONES static void subtracted(const double *restrict n, double level, int nx, double *restrict v) {
-    for (int x = 0; x < nx; x++) v[x] = (double)(float)(n[x] - level);
+INLINE void subtracted(const double *restrict n, double level, int nx, double *restrict v) {
+    for (int x = 0; x < WHOLE(nx); x++) v[x] = (double)(float)(n[x] - level);
 }
-CLONES static void over_level(const double *restrict n, double level, int nx, double *restrict v) {
-    for (int x = 0; x < nx; x++) v[x] = (double)(float)(n[x] / level);
+INLINE void over_level(const double *restrict n, double level, int nx, double *restrict v) {
+    for (int x = 0; x < WHOLE(nx); x++) v[x] = (double)(float)(n[x] / level);
 }
-CLONES static void scaled(double *restrict v, double factor, int nx) {
-    for (int x = 0; x < nx; x++) v[x] = (double)(float)(v[x] * factor);
+INLINE void scaled(double *restrict v, double factor, int nx) {
+    for (int x = 0; x < WHOLE(nx); x++) v[x] = (double)(float)(v[x] * factor);
 }
-static void finished(const Job *j, const double *n, double level, double divisor, double factor, int nx, double *v) {
+/* Filtered pixels of a row less, or over, the background, times the factor; in `v`, or as they are. */
+INLINE const double *finished(const Job *j, const double *n, double level, double divisor, double factor, int nx, double *v) {
     if (j->mode == SUBTRACT) subtracted(n, level, nx, v);
     else if (j->mode == DIVIDE) over_level(n, divisor, nx, v);
+    else if (!j->scale) return n;
     else memcpy(v, n, nx * sizeof(double));
     if (j->scale) scaled(v, factor, nx);
+    return v;
 }
 
-typedef struct { double values, weighted, squares, highest; } Row;
+typedef struct { double values, weighted, squares; } Row;
 
 static const int64_t MASKS[2 * LANES] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
 
-/* Sixteen pixels, of those behind the end of the row nothing. */
-INLINE Four masked(const double *v, const int64_t *mask) { return (Four)((FourBits)AT(v) & *(const NearBits *)mask); }
+typedef double Eight __attribute__((vector_size(64))); /* only to calculate with: see Four */
+typedef Eight NearEight __attribute__((aligned(8), may_alias));
+typedef int64_t EightLongs __attribute__((vector_size(64)));
+typedef EightLongs NearLongs __attribute__((aligned(8), may_alias));
+#define HALVES 2 /* of the lanes, eight in each */
+#define OF8(p) (*(const NearEight *)(p))
 
-/* Sums of a row and its highest pixel; `w` becomes what was counted, over the flat field, and may be `counted`. */
-CLONES static Row row_sums(const double *v, const double *counted, const double *gain, int nx, int weighs, double *w) {
-    Four lanes[QUARTERS] = {{0}}, squares[QUARTERS] = {{0}}, tops[2] = {{0}};
-    Row row = {0, 0, 0, 0};
-    tops[0] -= INFINITY, tops[1] -= INFINITY;
-    int whole = nx / LANES * LANES;
-    const int64_t *mask = MASKS + LANES - (nx - whole);
-    for (int x = 0; x < whole; x += LANES)
-        for (int q = 0; q < QUARTERS; q++) {
-            Four one = AT(v + x + 4 * q);
-            lanes[q] += one;
-            HIGHER(one, tops[q % 2], Four, FourBits);
-        }
-    for (int q = 0; whole < nx && q < QUARTERS; q++) {
-        FourBits here = *(const NearBits *)(mask + 4 * q);
-        Four one = masked(v + whole + 4 * q, mask + 4 * q);
-        lanes[q] += one;
-        FourBits above = (one > tops[q % 2]) & here;
-        tops[q % 2] = (Four)(((FourBits)one & above) | ((FourBits)tops[q % 2] & ~above));
-    }
-    row.values = together(lanes);
-    HIGHER(tops[1], tops[0], Four, FourBits);
-    row.highest = tops[0][0];
-    for (int i = 1; i < 4; i++) row.highest = MAX(row.highest, tops[0][i]);
-    if (!weighs) return row;
-    for (int q = 0; q < QUARTERS; q++) lanes[q] = (Four){0};
-    for (int x = 0; x < whole; x += LANES)
-        for (int q = 0; q < QUARTERS; q++) {
-            Four one = AT(counted + x + 4 * q);
-            if (gain) one *= AT(gain + x + 4 * q);
-            *(Near *)(w + x + 4 * q) = one;
-            lanes[q] += one;
-            squares[q] += one * one;
-        }
-    for (int q = 0; whole < nx && q < QUARTERS; q++) {
-        Four one = masked(counted + whole + 4 * q, mask + 4 * q);
-        if (gain) one *= AT(gain + whole + 4 * q);
-        *(Near *)(w + whole + 4 * q) = one;
-        lanes[q] += one;
-        squares[q] += one * one;
-    }
-    row.weighted = together(lanes);
-    row.squares = together(squares);
-    return row;
+INLINE double halves_together(const Eight *lanes) {
+    Eight all = lanes[0] + lanes[1];
+    double four[4];
+    for (int i = 0; i < 4; i++) four[i] = all[i] + all[4 + i];
+    return (four[0] + four[2]) + (four[1] + four[3]);
 }
-CLONES static void add_row(const double *restrict v, const double *restrict w, int nx, double *restrict cols,
-                           double *restrict wcols, double *restrict scols) {
-    for (int x = 0; x < nx; x++) cols[x] += v[x];
-    for (int x = 0; wcols && x < nx; x++) wcols[x] += w[x];
-    for (int x = 0; scols && x < nx; x++) scols[x] += w[x] * w[x];
+
+/* Highest pixel of a row; the last four are looked at together, whatever was before. */
+INLINE double highest(const double *v, int nx) {
+    double top = v[0], four[4];
+    if (nx < 4) {
+        for (int x = 1; x < nx; x++) top = MAX(top, v[x]);
+        return top;
+    }
+    Four tops[QUARTERS] = {AT(v), AT(v), AT(v), AT(v + nx - 4)};
+    int x = 0;
+    for (; x + LANES <= nx; x += LANES)
+        for (int q = 0; q < QUARTERS; q++) HIGHER(AT(v + x + 4 * q), tops[q], Four, FourBits);
+    for (int q = 0; q < QUARTERS; q++)
+        if (x + 4 * q + 4 <= nx) HIGHER(AT(v + x + 4 * q), tops[q], Four, FourBits);
+    HIGHER(tops[1], tops[0], Four, FourBits);
+    HIGHER(tops[3], tops[2], Four, FourBits);
+    HIGHER(tops[2], tops[0], Four, FourBits);
+    memcpy(four, tops, sizeof four);
+    return MAX(MAX(four[0], four[1]), MAX(four[2], four[3]));
+}
+
+/* Sums of a row and along columns; `weighs`: of what was counted, over the flat field, and of the squares of that, too. */
+INLINE Row row_sums(const double *v, const double *counted, const double *gain, int nx, int weighs, double *restrict cols,
+                    double *restrict wcols, double *restrict scols) {
+    Eight lanes[HALVES] = {{0}}, weighted[HALVES] = {{0}}, squares[HALVES] = {{0}};
+    for (int x = 0; x < nx; x += LANES)
+        for (int h = 0; h < HALVES; h++) {
+            int at = x + 8 * h;
+            EightLongs here = *(const NearLongs *)(MASKS + MAX(x + LANES - nx, 0) + 8 * h); /* behind the end: nothing */
+            Eight one = (Eight)((EightLongs)OF8(v + at) & here);
+            lanes[h] += one;
+            *(NearEight *)(cols + at) += one;
+            if (!weighs) continue;
+            one = (Eight)((EightLongs)OF8(counted + at) & here);
+            if (gain) one *= OF8(gain + at);
+            weighted[h] += one;
+            *(NearEight *)(wcols + at) += one;
+            one *= one;
+            squares[h] += one;
+            *(NearEight *)(scols + at) += one;
+        }
+    return (Row){halves_together(lanes), halves_together(weighted), halves_together(squares)};
+}
+/* Whether each number of a row is one. */
+INLINE int all_finite(const double *v, int n) {
+    int wrong = 0;
+    for (int x = 0; x < n; x++) wrong |= !(fabs(v[x]) <= 1.7976931348623157e308);
+    return !wrong;
 }
 
 /* Highest pixel of a box; the last eight of each row are looked at together, whatever was before. */
@@ -606,79 +644,101 @@ static void bad_moments(Work *k, int roi, int ny, int nx, const uint8_t *good, d
     }
 }
 
-static void roi_sums(Work *k, int roi, int64_t i, double level, double *out) {
+/* Where a row is no number: 0 there, in what was counted, too; returns how many, and the highest of the others. */
+static int without_bad(const double *own, const double *counted, int nx, double *v, double *w, double *pixels_x, uint8_t *good,
+                       double *best) {
+    int bads = 0;
+    *best = -INFINITY;
+    for (int x = 0; x < nx; x++) {
+        int is = isfinite(own[x]);
+        w[x] = is ? counted[x] : 0.0;
+        v[x] = is ? own[x] : 0.0;
+        if (is) *best = v[x] > *best ? v[x] : *best;
+        else bads++, pixels_x[x]--, good[x] = 0;
+    }
+    return bads;
+}
+
+CLONES static void roi_sums(Work *k, int roi, int64_t i, double level, double *out) {
     const Job *j = k->job;
     const int64_t *at = j->places + (int64_t)roi * PLACES;
     Box b = j->boxes[roi];
     int pitch, ny = b.y1 - b.y0, nx = b.x1 - b.x0;
     int64_t number = j->number[i];
     size_t bytes = nx * sizeof(double);
-    const double *filtered_box = filtered(k, b, &pitch);
     double *scalars = out + at[SCALARS];
-    if (at[EXCESS_Y] >= 0 && number % j->excess_one_in == 0)
-        excess(k, b, filtered_box, pitch, (int)at[OWN_EDGE], (int)at[HIGH], (int)at[WIDE], out + at[EXCESS_Y], out + at[EXCESS_X]);
+    int ask_excess = at[EXCESS_Y] >= 0 && number % j->excess_one_in == 0, ask_flat = j->ask_flat && number % j->flat_one_in == 0;
+    /* a few rows stay in the cache; all at once where there is more to do with them */
+    int step = j->whole || k->any_bad || ask_excess || ask_flat ? ny : MAX(STRIP / 2, 2048 / nx);
+    const double *n = filtered(k, (Box){b.y0, MIN(b.y0 + step, b.y1), b.x0, b.x1}, &pitch), *first = n;
+    if (ask_excess)
+        excess(k, b, n, pitch, (int)at[OWN_EDGE], (int)at[HIGH], (int)at[WIDE], out + at[EXCESS_Y], out + at[EXCESS_X]);
     raw_sums(k, b, number, scalars);
-    if (j->ask_flat && number % j->flat_one_in == 0) {
+    if (ask_flat) {
         memset(k->cols, 0, bytes);
-        for (int y = 0; y < ny; y++)
+        for (int y = 0; y < ny; y++) {
+            const double *g = j->gain ? j->gain + (int64_t)(y + b.y0) * j->width + b.x0 : NULL;
             for (int x = 0; x < nx; x++) {
-                double n = filtered_box[(int64_t)y * pitch + x];
-                if (isfinite(n)) k->cols[x] += n * n * (j->gain ? j->gain[(int64_t)(y + b.y0) * j->width + b.x0 + x] : 1.0);
+                double own = n[(int64_t)y * pitch + x];
+                if (isfinite(own)) k->cols[x] += own * own * (g ? g[x] : 1.0);
             }
+        }
         scalars[FLAT] = sum(k->cols, nx);
     }
     double divisor = j->mode == DIVIDE ? level / j->shared : 0;
     divisor = divisor > 0 ? (double)(float)divisor : NAN;
     double factor = j->scale ? (double)(float)j->scale[i] : 1;
-    double *cols = out + at[VALUES_X], *pixels_x = out + at[PIXELS_X];
-    double *wcols = at[WEIGHTED_X] >= 0 ? out + at[WEIGHTED_X] : NULL, *scols = at[SQUARES_X] >= 0 ? out + at[SQUARES_X] : NULL;
-    memset(cols, 0, bytes);
-    if (wcols) memset(wcols, 0, bytes);
-    if (scols) memset(scols, 0, bytes);
-    for (int x = 0; x < nx; x++) pixels_x[x] = ny;
+    double *pixels_x = out + at[PIXELS_X];
+    int weighs = at[WEIGHTED_X] >= 0 || at[SQUARES_X] >= 0, careful = k->any_bad;
+again:
+    for (int x = 0; x < nx; x++) pixels_x[x] = ny, k->cols[x] = k->wcols[x] = k->scols[x] = 0;
     double *edge = at[EDGE] >= 0 ? out + at[EDGE] : NULL;
     int inner = ny > 2 * at[HIGH] && nx > 2 * at[WIDE], any = 0;
     double top = -INFINITY, second = -INFINITY;
     int top_row = -1;
     uint8_t *good = (uint8_t *)k->made; /* only where something is bad */
-    for (int y = 0; y < ny; y++) {
-        const double *n = filtered_box + (int64_t)y * pitch;
+    for (int y = 0; y < ny; y++, n += pitch) {
         const double *g = j->gain ? j->gain + (int64_t)(y + b.y0) * j->width + b.x0 : NULL;
-        double *v = k->v, bads = 0;
-        finished(j, n, level, divisor, factor, nx, v);
+        double bads = 0, best = 0;
+        if (y && y % step == 0) n = filtered(k, (Box){b.y0 + y, MIN(b.y0 + y + step, b.y1), b.x0, b.x1}, &pitch);
+        const double *v = finished(j, n, level, divisor, factor, nx, k->v);
         if (edge) {
             int all = !inner || y < at[HIGH] || y >= ny - at[HIGH];
-            for (int x = 0; x < nx; x++)
-                if (all || x < at[WIDE] || x >= nx - at[WIDE]) *edge++ = isfinite(v[x]) ? v[x] : NAN;
+            for (int x = 0; x < nx; x++) {
+                if (!all && x == at[WIDE]) x = nx - (int)at[WIDE];
+                *edge++ = isfinite(v[x]) ? v[x] : NAN;
+            }
         }
         const double *counted = j->as_counted ? v : n;
-        Row row = row_sums(v, counted, g, nx, wcols || scols, k->w);
-        if (!isfinite(row.values)) {
+        int wrong = careful && !all_finite(v, nx);
+        if (wrong) {
             if (!any) memset(good, 1, (size_t)ny * nx);
             any = 1;
-            double best = -INFINITY;
-            for (int x = 0; x < nx; x++) {
-                int is = isfinite(v[x]);
-                k->w[x] = is ? counted[x] : 0.0;
-                if (is) best = v[x] > best ? v[x] : best;
-                else v[x] = 0, bads++, pixels_x[x]--, good[(int64_t)y * nx + x] = 0;
-            }
-            row = row_sums(v, k->w, g, nx, wcols || scols, k->w);
-            row.highest = best;
+            bads = without_bad(v, counted, nx, k->v, k->w, pixels_x, good + (int64_t)y * nx, &best);
+            v = k->v, counted = k->w;
         }
-        k->tops[y] = row.highest;
+        Row row = row_sums(v, counted, g, nx, weighs, k->cols, k->wcols, k->scols);
+        if (!careful && !isfinite(row.values)) { /* no pixel is bad, but what comes of it */
+            careful = 1;
+            n = step < ny ? filtered(k, (Box){b.y0, b.y0 + step, b.x0, b.x1}, &pitch) : first;
+            goto again;
+        }
+        k->tops[y] = wrong ? best : highest(v, nx);
         if (k->tops[y] > top) top = k->tops[y], top_row = y;
         out[at[VALUES_Y] + y] = row.values;
         out[at[PIXELS_Y] + y] = nx - bads;
-        if (wcols) out[at[WEIGHTED_Y] + y] = row.weighted;
-        if (scols) out[at[SQUARES_Y] + y] = row.squares;
-        add_row(v, k->w, nx, cols, wcols, scols);
+        if (at[WEIGHTED_Y] >= 0) out[at[WEIGHTED_Y] + y] = row.weighted;
+        if (at[SQUARES_Y] >= 0) out[at[SQUARES_Y] + y] = row.squares;
     }
+    memcpy(out + at[VALUES_X], k->cols, bytes);
+    if (at[WEIGHTED_X] >= 0) memcpy(out + at[WEIGHTED_X], k->wcols, bytes);
+    if (at[SQUARES_X] >= 0) memcpy(out + at[SQUARES_X], k->scols, bytes);
     scalars[TOP] = scalars[ROW] = scalars[COLUMN] = NAN;
     int64_t corner = (int64_t)b.y0 * j->width + b.x0;
     if (top_row >= 0) { /* the first of the highest pixels, and the highest of all others */
-        double *v = k->v;
-        finished(j, filtered_box + (int64_t)top_row * pitch, level, divisor, factor, nx, v);
+        if (step < ny) n = filtered(k, (Box){b.y0 + top_row, b.y0 + top_row + 1, b.x0, b.x1}, &pitch);
+        else n = first + (int64_t)top_row * pitch;
+        const double *v = finished(j, n, level, divisor, factor, nx, k->v);
         int column = -1;
         for (int x = 0; x < nx; x++) {
             if (column < 0 && v[x] == top) column = x;
@@ -745,8 +805,6 @@ CLONES static void stored(const double *restrict n, double level, double divisor
     for (int x = 0; scales && x < nx; x++) out[x] = (float)((double)out[x] * factor);
 }
 
-#define STRIP 16
-
 static void corrected_frame(Work *k, int64_t i) {
     const Job *j = k->job;
     double sums[LEVEL_FLAT + 1] = {0}, level = NAN, divisor = 0, factor = j->scale ? (double)(float)j->scale[i] : 1;
@@ -779,7 +837,7 @@ PUBLIC int xinsitu_statistics(const Job *j) {
     Box needed = {j->height, 0, j->width, 0};
     for (int b = 0; b < j->rois + j->levels; b++) {
         size_t ny = j->boxes[b].y1 - j->boxes[b].y0, nx = j->boxes[b].x1 - j->boxes[b].x0;
-        most = MAX(most, ny * nx), longest = MAX(longest, MAX(ny, nx));
+        most = MAX(most, ny * WHOLE(nx)), longest = MAX(longest, MAX(ny, nx));
         needed.y0 = MIN(needed.y0, MAX(j->boxes[b].y0 - 1, 0)), needed.y1 = MAX(needed.y1, MIN(j->boxes[b].y1 + 1, j->height));
         needed.x0 = MIN(needed.x0, MAX(j->boxes[b].x0 - 1, 0)), needed.x1 = MAX(needed.x1, MIN(j->boxes[b].x1 + 1, j->width));
     }
@@ -788,26 +846,36 @@ PUBLIC int xinsitu_statistics(const Job *j) {
     Reader reader;
     if (j->files && reader_begin(&reader, j->files)) return -1;
     size_t side = (MAX(longest, (size_t)j->width) + 2 + 15) & ~(size_t)15; /* a row and a pixel on each side */
-    size_t frame = j->files ? n : 0, doubles = frame + (j->whole ? n : 0) + 2 * most + 6 * side + 64, floats = n + 4 * side + 64;
-    char *memory = malloc(doubles * sizeof(double) + floats * sizeof(float) + n * (2 + sizeof(int32_t)) + 64);
-    if (!memory) {
+    size_t frame = j->files ? n : 0, doubles = frame + (j->whole ? n : 0) + 2 * most + 6 * side + 64, floats = n + 10 * side + 64;
+    frame = (frame + 7) / 8 * 8, most = (most + 7) / 8 * 8;
+    char *block = malloc(doubles * sizeof(double) + floats * sizeof(float) + n * (2 + sizeof(int32_t)) + 64 + LINE);
+    if (!block) {
         if (j->files) reader_end(&reader);
         return -1;
     }
+    char *memory = block + (LINE - (uintptr_t)block % LINE); /* rows of boxes begin with a line of the cache */
     Work k = {.job = &job, .needed = needed};
     double *d = (double *)memory + frame;
-    if (j->files) job.raw = memory, job.frame_stride = 0;
+    if (j->files) {
+        const Rows *r = j->files;
+        job.raw = memory, job.frame_stride = 0;
+        if (reader.whole) { /* rows are read whole, and what is wanted is picked as it is converted */
+            job.raw = reader.whole, job.row_stride = r->row / (r->kept / j->width);
+            k.spans = r->spans, k.n_spans = r->n_spans;
+        }
+    }
     k.v = d, k.w = k.v + side, k.cols = k.w + side, k.wcols = k.cols + side, k.scols = k.wcols + side;
     k.tops = k.scols + side, k.box = k.tops + side, k.made = k.box + most, k.whole = k.made + most;
     float *f = (float *)((double *)memory + doubles);
-    k.low = f, k.middle = k.low + side, k.high = k.middle + side, k.line = k.high + side, k.pixels = k.line + side;
+    for (int r = 0; r < 9; r++) k.sorted[r / 3][r % 3] = f + r * side;
+    k.line = f + 9 * side, k.pixels = k.line + side;
     k.near = (int32_t *)(f + floats);
     k.bad = (uint8_t *)(k.near + n), k.before = k.bad + n;
     for (int64_t i = 0; i < j->frames; i++) {
-        if (j->files && !reader_next(&reader, memory)) j->left[i] = 1;
+        if (j->files && !reader_next(&reader, (char *)job.raw)) j->left[i] = 1;
         else (j->corrected ? corrected_frame : one_frame)(&k, i);
     }
     if (j->files) reader_end(&reader);
-    free(memory);
+    free(block);
     return 0;
 }
