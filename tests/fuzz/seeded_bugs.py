@@ -40,6 +40,7 @@ TESTS = {
         "physics/corrections/test_images.py",
     ],
     "physics/reduction/quantities.py": [
+        "physics/reduction/test_surfaces_by_pixels.py",
         "physics/reduction/test_numbers_by_hand.py",
         "physics/reduction/test_series.py",
         "physics/reduction/test_uncertainties.py",
@@ -59,6 +60,7 @@ TESTS = {
         "physics/test_blocks.py",
     ],
     "physics/reduction/roi_sums.py": [
+        "physics/reduction/test_surfaces_by_pixels.py",
         "physics/reduction/test_numbers_by_hand.py",
         "physics/reduction/test_series.py",
         "physics/reduction/test_uncertainties.py",
@@ -74,6 +76,7 @@ TESTS = {
         "physics/reduction/test_contradicted_backgrounds.py",
     ],
     "physics/reduction/roi_backgrounds.py": [
+        "physics/reduction/test_surfaces_by_pixels.py",
         "physics/reduction/test_roi_backgrounds.py",
         "physics/reduction/test_contradicted_backgrounds.py",
         "physics/reduction/test_numbers_by_hand.py",

@@ -72,11 +72,11 @@ typedef struct {
     double *alone, *between;                      /* (frames), and of both distances */
 } Correlated;
 
-/* Products of bins some apart, each with the covariance of both. */
+/* Products of bins some apart, each with the covariance of both: their correlation is the mean of what each says. */
 CLONES static void products(const double *restrict w, const double *restrict v, const double *restrict c, int64_t lag, int64_t n,
                             double *restrict out) {
     for (int64_t i = lag; i < n; i++) {
-        double shared = lag == 1 ? c[i] : c[i] * c[i];
+        double mean = (c[i] + c[i - lag]) / 2, shared = lag == 1 ? mean : mean * mean;
         out[i - lag] = w[i] * w[i - lag] * (sqrt(v[i] * v[i - lag]) * shared);
     }
 }

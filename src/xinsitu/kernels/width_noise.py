@@ -79,7 +79,8 @@ def correlated(by_bin: Doubles, variance: Doubles, neighbours: Doubles | None) -
     """Variances of sums over bins ``(frame, bin)`` with weights: of the bins alone, and what is between them.
 
     ``sum w_i^2 var_i``; and ``2 sum w_i w_j cov_ij`` over bins beside each other, and over those one further, whose
-    correlation is the square of that of neighbours: ``(distance, frame)``.
+    correlation is the square of that of neighbours: ``(distance, frame)``. That of two bins is the mean of what is
+    said of each, so that it is the same from either side.
 
     Examples
     --------
@@ -100,8 +101,11 @@ def correlated(by_bin: Doubles, variance: Doubles, neighbours: Doubles | None) -
 def _correlated_by_numpy(by_bin: Doubles, variance: Doubles, neighbours: Doubles | None) -> tuple[Doubles, Doubles]:
     """Return the same, for all profiles at once."""
     alone, between = np.einsum("ni,ni,ni->n", by_bin, by_bin, variance), np.zeros((2, len(by_bin)))
-    for lag, shared in enumerate(() if neighbours is None else (neighbours, neighbours**2), start=1):
-        both = np.sqrt(variance[:, lag:] * variance[:, :-lag]) * shared[:, lag:]
+    if neighbours is None:
+        return alone, between
+    for lag in (1, 2):
+        mean = (neighbours[:, lag:] + neighbours[:, :-lag]) / 2
+        both = np.sqrt(variance[:, lag:] * variance[:, :-lag]) * (mean if lag == 1 else mean * mean)
         between[lag - 1] = 2 * np.einsum("ni,ni,ni->n", by_bin[:, lag:], by_bin[:, :-lag], both)
     return alone, between
 

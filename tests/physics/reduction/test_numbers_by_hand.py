@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -225,14 +226,18 @@ def test_what_a_median_moves_a_centre_by_and_adds_to_a_width_is_what_frames_with
 
 @pytest.mark.parametrize("turn", ["y", "x", "axes"])
 @pytest.mark.parametrize("background", [(), ("ground",), "edge", "plane"])
-@pytest.mark.parametrize("recipe", [None, xi.Correction(median=3, threshold=5)])
-def test_mirrored_and_turned_frames_have_the_same_numbers(turn, background, recipe):
+@pytest.mark.parametrize(
+    "recipe", [None, xi.Correction(median=3, threshold=5), xi.Correction(median=3), xi.Correction(median=5)]
+)
+@pytest.mark.parametrize(("level", "box"), [(9.0, (PEAK.y, PEAK.x)), (0.7, ((1, 28), (2, 22)))], ids=["", "faint"])
+def test_mirrored_and_turned_frames_have_the_same_numbers(turn, background, recipe, level, box):
     """But for where they are: rows and columns, left and right are alike."""
-    image = counts(level=9.0)
-    rois = [xi.Roi("peak", PEAK.y, PEAK.x, background=background), xi.Roi("ground", (5, 14), (15, 23))]
+    image = counts(level=level)
+    measures = ("com", "fwhm", "intensity", "sigma", "skewness", "mean", "background")
+    rois = [xi.Roi("peak", *box, background=background, measure=measures), xi.Roi("ground", (5, 14), (15, 23))]
     if turn == "axes":
         other = image.transpose("time", "x", "y").rename(x="y", y="x")
-        turned = [xi.Roi(roi.name, roi.x, roi.y, background=roi.background) for roi in rois]
+        turned = [replace(roi, y=roi.x, x=roi.y) for roi in rois]
     else:
         other = image.isel({turn: slice(None, None, -1)})
         size = image.sizes[turn]
@@ -241,15 +246,15 @@ def test_mirrored_and_turned_frames_have_the_same_numbers(turn, background, reci
             low, high = getattr(roi, axis)
             return (size - high, size - low) if axis == turn else (low, high)
 
-        turned = [xi.Roi(roi.name, flip(roi, "y"), flip(roi, "x"), background=roi.background) for roi in rois]
+        turned = [replace(roi, y=flip(roi, "y"), x=flip(roi, "x")) for roi in rois]
     found, expected = numbers(other, turned, recipe), numbers(image, rois, recipe)
     swapped = {"_y": "_x", "_x": "_y"} if turn == "axes" else {}
     for name, values in expected.items():
         if name.startswith(("maximum_y", "maximum_x")) or name == f"com_{turn}" or (swapped and name[:4] == "com_"):
             continue
-        sign = -1 if name in (f"slope_{turn}", f"median_com_{turn}") else 1
+        sign = -1 if name in (f"slope_{turn}", f"median_com_{turn}", f"skewness_{turn}") else 1
         same = re.sub("_[yx](?=_|$)", lambda axis: swapped.get(axis[0], axis[0]), name)
-        np.testing.assert_allclose(sign * found[same], values, rtol=1e-6, atol=1e-9, err_msg=name)
+        np.testing.assert_allclose(sign * found[same], values, rtol=1e-9, atol=1e-9, err_msg=name)
     if turn == "axes":
         np.testing.assert_allclose(found["com_y"], expected["com_x"], rtol=1e-9)
     else:
@@ -296,3 +301,38 @@ def test_a_dark_that_is_known_exactly_and_the_same_below_all_changes_nothing(bac
     for name in plain:
         if name not in ("background", "counted", "maximum", "maximum_errors", "top_clear"):
             np.testing.assert_allclose(found[name], plain[name], rtol=2e-6, atol=1e-6, err_msg=name)
+
+
+def behind_a_median(pixels):
+    """Variance of the sum of filtered pixels, of rows and of columns by the mean of nine; the mean of both."""
+    found = []
+    for axis in (0, 1):
+        lines = np.moveaxis(pixels, axis, 0).reshape(pixels.shape[axis], -1)
+        total, squares = lines.sum(axis=1), (lines**2).sum(axis=1)
+        first = [min(max(n - 4, 0), max(len(lines) - 9, 0)) for n in range(len(lines))]
+        nine = [np.s_[n : n + 9] for n in first]
+        mean = np.array([squares[some].sum() / total[some].sum() if total[some].any() else 1.0 for some in nine])
+        found.append((total * sum_variance_factor(mean)).sum())
+    return sum(found) / 2
+
+
+@pytest.mark.parametrize("level", [0.3, 2.0, 30.0])
+@pytest.mark.parametrize(
+    "ground", [((20, 27), (3, 15)), ((12, 27), (3, 15)), ((6, 13), (2, 24)), ((5, 14), (4, 15)), ((13, 14), (14, 15))]
+)
+def test_pixels_behind_a_median_that_lie_in_a_roi_and_its_ground_count_in_both(ground, level):
+    """``V + k^2 V_B - 2 k V_both``, ``k`` the ratio of areas."""
+    image = counts(level=level)
+    found = numbers(image, [PEAK, xi.Roi("ground", *ground)], xi.Correction(median=3))
+    filtered = np.stack([median_filter(frame, 3, mode="reflect") for frame in image.values]).astype(float)
+    for n, frame in enumerate(filtered):
+        own, other = (frame[slice(*y), slice(*x)] for y, x in ((PEAK.y, PEAK.x), ground))
+        (top, bottom), (left, right) = (
+            (max(a[0], b[0]), min(a[1], b[1])) for a, b in zip((PEAK.y, PEAK.x), ground, strict=True)
+        )
+        both, share = frame[top:bottom, left:right], own.size / other.size
+        variance = behind_a_median(own) + share**2 * behind_a_median(other)
+        if both.any():
+            mean = np.array([(both**2).sum() / both.sum()])
+            variance -= 2 * share * both.sum() * sum_variance_factor(mean)[0]
+        assert found["intensity_errors"][n] == pytest.approx(np.sqrt(max(variance, 0)), rel=1e-9, abs=1e-6)

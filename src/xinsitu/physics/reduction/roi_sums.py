@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from xinsitu.kernels import Doubles, counting
 from xinsitu.kernels.statistics import ASKED, MOMENTS, ROI, Layout, Pair
@@ -16,7 +17,7 @@ from .pixel_sums import level_of
 from .regions import Measurements, Region
 
 TOGETHER = 9
-"""Rows or columns that have the mean of their filtered pixels in common."""
+"""Rows or columns, side by side, from which the mean of filtered pixels is taken."""
 
 
 @dataclass(frozen=True)
@@ -177,8 +178,8 @@ class Sums:
 
     @cached_property
     def variance(self) -> Doubles:
-        """Variance of the total."""
-        return np.asarray(self.variance_y.sum(axis=1))
+        """Variance of the total: the mean of what rows and columns say, which differ a little behind a median."""
+        return np.asarray((self.variance_y.sum(axis=1) + self.variance_x.sum(axis=1)) / 2)
 
 
 def _below(
@@ -244,11 +245,12 @@ def _variances(
 
 
 def _sum_factor(squares: Doubles, bins: Doubles) -> Doubles:
-    """Variance behind a median over the sum, for each bin: one for some rows or columns together."""
-    first = np.arange(0, bins.shape[1], TOGETHER)
-    sums = (np.add.reduceat(part, first, axis=1) for part in (squares, bins))
-    factor = counting.sum_variance_factor(counting.weighted_mean(*sums))
-    return np.repeat(factor, TOGETHER, axis=1)[:, : bins.shape[1]]
+    """Variance behind a median over the sum, for each bin: by the nine around it, at the ends by the outermost nine."""
+    n = bins.shape[1]
+    last = max(n - TOGETHER, 0)
+    of_first = np.clip(np.arange(n) - TOGETHER // 2, 0, last)
+    sums = (sliding_window_view(part, min(TOGETHER, n), axis=1).sum(axis=2) for part in (squares, bins))
+    return counting.sum_variance_factor(counting.weighted_mean(*sums))[:, of_first]
 
 
 def factor_of(frames: Frames, plan: Measurements) -> Doubles:
