@@ -246,3 +246,12 @@ def test_a_flat_field_that_is_not_filtered_is_that_of_the_folder(experiment: Tru
     reading = Reading(tz="Asia/Tokyo")
     flat = Correcting(flatfield=experiment.folders["flatfield"]).correction(reading).flatfield
     xr.testing.assert_identical(flat, reading.open_flatfield(experiment.folders["flatfield"]))
+
+
+@pytest.mark.parametrize("given", [None, "generic"])
+@pytest.mark.parametrize("source", [None, "given", "recognised by its file names", "the file, recognised by nobody"])
+def test_calibrations_are_read_as_of_the_instrument_that_was_recognised(given, source):
+    attrs = {"instrument": "spring8-bl11xu"} | ({} if source is None else {"instrument_source": source})
+    recognised = (source or "").startswith("recognised by ")
+    expected = "spring8-bl11xu" if recognised else given
+    assert Reading(instrument=given, tz="UTC").beside(xr.Dataset(attrs=attrs)) == Reading(instrument=expected, tz="UTC")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from xinsitu.physics.attenuation.factors import (
     _DOUBT,
     _SMOOTH,
+    _scatter,
     common_factor,
     end_points,
     exceeds,
@@ -157,3 +160,39 @@ def test_a_roi_that_does_not_vary_has_no_noise_and_spoils_no_other(frames):
     found = smooth_noise(values, np.full((frames, 2), np.nan))
     alone = smooth_noise(noise[:, None], np.full((frames, 1), np.nan))
     np.testing.assert_allclose(found, np.concatenate([0 * alone, alone], axis=-1))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("given", [False, True])
+def test_frames_too_few_for_third_differences_have_their_standard_deviation_or_errors(n, given):
+    values = np.array([[4.0, 100.0], [9.0, 130.0], [5.0, 70.0]])[:n]
+    errors = np.array([[2.0, np.nan]] * n) if given else np.full((n, 2), np.nan)
+    spread = np.array([np.sqrt(((one - one.mean()) ** 2).sum() / (n - 1)) if n > 1 else np.nan for one in values.T])
+    wanted = np.where([given, False], 2.0, spread)
+    np.testing.assert_allclose(smooth_noise(values, errors), np.broadcast_to(wanted, (n, 2)), rtol=1e-12)
+
+
+def test_four_frames_have_a_third_difference():
+    values = np.array([[4.0, 100.0], [9.0, 130.0], [5.0, 70.0], [8.0, 20.0]])
+    away = np.abs(values[3] - 3 * values[2] + 3 * values[1] - values[0]) / np.sqrt(20)
+    np.testing.assert_allclose(smooth_noise(values, np.full((4, 2), np.nan))[0], 1.4826 * away, rtol=1e-12)
+
+
+@pytest.mark.parametrize("n", range(7))
+@pytest.mark.parametrize("lost", [(), (0,), (2,), (1, 4)])
+def test_the_scatter_of_frames_is_that_of_their_differences_less_their_mean(n, lost):
+    """In units of their errors; of one or two differences, the root of their mean square."""
+    rng = np.random.default_rng(n)
+    values, errors = rng.normal(50, 4, n), rng.uniform(1, 3, n)
+    values[[at for at in lost if at < n]] = np.nan
+    seen = [(one, error) for one, error in zip(values, errors, strict=True) if np.isfinite(one)]
+    steps = [(b - a) / np.sqrt(e**2 + f**2) for (a, e), (b, f) in pairwise(seen)]
+    if not steps:
+        assert np.isnan(_scatter(values, errors))
+        return
+    count, mean = len(steps), sum(steps) / len(steps)
+    square = sum(s**2 for s in steps) / count
+    if count > 2:
+        square = sum((s - mean) ** 2 for s in steps) / (count - 1 / count)
+    assert _scatter(values, errors) == pytest.approx(np.sqrt(square), rel=1e-12)
+    assert _scatter(values, errors * 0) == 0.0

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from tests.physics.samples.test_joining import SECOND, START, series
-from xinsitu.errors import CorrectionError, RoiError, SchemaError, StitchError, XinsituWarning
+from xinsitu.errors import CorrectionError, RoiError, SchemaError, StitchError, XinsituError, XinsituWarning
 from xinsitu.physics.attenuation.factors import common_factor, level_noise
 from xinsitu.physics.attenuation.finding import FoundChanges
 from xinsitu.physics.attenuation.reports import RejectedChange
@@ -331,3 +331,30 @@ def test_the_error_of_a_frame_without_counts_is_that_of_its_neighbours():
     assert noise[10] == pytest.approx(3 * np.sqrt(8 / 9))
     assert noise[20] == pytest.approx(3.0)
     assert noise[0] == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("function", [lambda it: correct_attenuation(it, []), undo_attenuation, attenuation_changes])
+@pytest.mark.parametrize("thing", ["sample.nc", None, 3, step([1, 1]).intensity, [step([1, 1])]], ids=repr)
+def test_what_is_no_sample_is_refused_by_its_kind(function, thing):
+    if function is attenuation_changes and isinstance(thing, xr.DataArray):
+        assert function(thing) == ()  # of any measured data
+        return
+    with pytest.raises(XinsituError, match="Dataset"):
+        function(thing)
+
+
+@pytest.mark.parametrize("shared", [None, [0.1, np.nan, 0.1, np.nan, 0.3]])
+@pytest.mark.parametrize("without", [[], ["quality"], ["segment"], ["quality", "segment", "background", "maximum"]])
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize(
+    "changes", [[], [at(1, 3, factor=10.0, factor_errors=4.0)], [at(0, 1, factor=2), at(3, 4, factor=3)]]
+)
+def test_undo_gives_back_whatever_was_there(shared, without, legacy, changes):
+    sample = step([1000, 990, 500, 100, 101], errors=3.0).drop_vars(without)
+    if shared:
+        sample = sample.assign_coords(scale_errors=("time", shared, {"long_name": "shared", "units": "1"}))
+    sample.intensity.attrs["comment"] = "as it was"
+    corrected = correct_attenuation(sample, changes, legacy=legacy)
+    assert len(attenuation_changes(corrected)) == len(changes)
+    assert not corrected.identical(sample)
+    xr.testing.assert_identical(undo_attenuation(corrected), sample)

@@ -111,7 +111,7 @@ def test_shutters_of_a_growth_log(tmp_path):
         ("#D 2014/05/28 17:00:00\n#C Shutter(s) opened or closed: 0 ajar\n", "line 2 says 'ajar'"),
         (
             "#D 2014/05/28 17:00:00\n#C Shutter(s) opened or closed: 0 1\n#C Shutter(s) opened or closed: 0\n",
-            "line 3 has 1 shutters, others have 2",
+            "line 3 has 1 shutter, others have 2",
         ),
     ],
 )

@@ -167,8 +167,7 @@ def undo_attenuation(sample: xr.Dataset) -> xr.Dataset:
     shared = {_SHARED: _told(sample[earlier].variable, measured=False)} if earlier in sample else {}
     kept = [as_measured(name) for name in (*names, *shared)]
     result = sample.drop_vars([*kept, *_COORDS]).assign(measured).assign_coords(shared)
-    if "quality" not in made:
-        result = _flagged(result, np.zeros(sample.sizes["time"], dtype="int64"))
+    result = _flagged(result, np.zeros(sample.sizes["time"], dtype="int64"))
     del result.attrs[_RECORD]
     return result.drop_vars(made)
 
