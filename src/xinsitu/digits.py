@@ -1,13 +1,25 @@
-"""Numbers as text: with their error, and as many digits as that allows; the only place that decides on them."""
+"""Numbers as text: with their error and as many digits as that allows, or with what they count; decided here alone."""
 
 from __future__ import annotations
 
 import math
+from typing import SupportsIndex
 
 LEAST_RELATIVE_ERROR = 1e-12
 """An error below this part of its number is none that was measured."""
 POWER = 8
 """Beyond this power of ten it is written as one."""
+
+
+def counted(number: SupportsIndex, one: str, several: str | None = None) -> str:
+    """Return a number with what is counted, one or several; by ``several`` where that is more than an ``s``.
+
+    Examples
+    --------
+    >>> counted(1, "frame"), counted(0, "frame"), counted(2, "series", "series"), counted(1, "frame is", "frames are")
+    ('1 frame', '0 frames', '2 series', '1 frame is')
+    """
+    return f"{number} {one if number == 1 else several or one + 's'}"
 
 
 def with_error(value: float, error: float | None = None, *, short: bool = False) -> str:

@@ -49,7 +49,7 @@ def test_folders_with_frames_that_are_no_measurement_are_said(truth, tmp_path):
     source = open_source(sample, reading=TOKYO)
     assert [folder.name for folder in source.folders] == ["time1", "time2"]
     single, two = source.left_out
-    assert single.startswith("single: none of the 1 files here is a numbered frame")
+    assert single.startswith("single: of 1 file here none is a numbered frame")
     assert two.startswith("two: 2 series of frames in one folder")
     again = source.reopen()
     assert (again.folders, again.left_out) == (source.folders, source.left_out)

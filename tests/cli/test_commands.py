@@ -227,7 +227,7 @@ def test_run_does_a_sample_from_its_recipe_and_a_result_again(
     assert main(["run", str(tmp_path / "tampered.nc")]) == 1
     said = capsys.readouterr()
     assert "intensity" in said.out
-    assert "1 variables differ" in said.err
+    assert "1 variable differs" in said.err
 
 
 @pytest.mark.thorough

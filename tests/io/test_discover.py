@@ -65,7 +65,7 @@ def test_scans_that_do_not_follow_each_other_are_separate_series(tmp_path):
     for name in ("a_1_0.tif", "a_1_1.tif", "a_5_0.tif"):
         (tmp_path / name).touch()
     folder = look(tmp_path)
-    with pytest.raises(LayoutError, match=r"2 series .*a_1\*\.tif \(2 frames\), a_5\*\.tif \(1 frames\)"):
+    with pytest.raises(LayoutError, match=r"2 series .*a_1\*\.tif \(2 frames\), a_5\*\.tif \(1 frame\)"):
         choose(folder)
     assert names_of(choose(folder, "a_5")) == ["a_5_0.tif"]
     with pytest.raises(LayoutError, match="no series is named 'b'"):
@@ -112,7 +112,7 @@ def test_faults_of_folders_are_named(tmp_path):
     file.touch()
     with pytest.raises(LayoutError, match="this is a file"):
         look(file)
-    with pytest.raises(LayoutError, match="none of the 1 files here is a numbered frame"):
+    with pytest.raises(LayoutError, match="of 1 file here none is a numbered frame"):
         choose(look(tmp_path))
     file.unlink()
     (tmp_path / "run_master.h5").touch()

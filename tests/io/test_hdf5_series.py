@@ -15,6 +15,7 @@ import xarray as xr
 from tests.helpers.camserver import aged, ramp
 from xinsitu import Correction, Roi, measure, stitch, write_frames
 from xinsitu.cli import main
+from xinsitu.digits import counted
 from xinsitu.errors import FrameChanged, FrameError, LayoutError, TimeError, XinsituWarning
 from xinsitu.io.formats import hdf5_links
 from xinsitu.io.measurement import open_flatfield, open_measurement, open_sample
@@ -347,9 +348,9 @@ def test_a_damaged_chunk_is_found_by_a_check_and_nan_at_reading(tmp_path, capsys
     np.testing.assert_array_equal(image[rest], TRUTH[rest])
     assert survey(path).faults == ()
     (fault,) = survey(path, check=True).faults
-    assert "1 frames are damaged, the first at position 4" in str(fault)
+    assert "1 frame is damaged, the first at position 4" in str(fault)
     assert main(["info", str(path), "--check", "--tz", "UTC"]) == 0
-    assert "a_1.h5: unreadable, 1 frames are damaged" in capsys.readouterr().out
+    assert "a_1.h5: unreadable, 1 frame is damaged" in capsys.readouterr().out
 
 
 def test_a_scan_file_that_changes_is_never_stale(scans):
@@ -385,7 +386,7 @@ def test_frames_that_were_never_written_are_never_zeros(tmp_path, layout, where)
     assert np.flatnonzero(kept.frame_status == FrameStatus.MISSING).tolist() == gone
     assert np.isnan(kept.image[gone]).all()
     np.testing.assert_array_equal(kept.image[rest], TRUTH[rest])
-    assert f"{step} frames were never written, or not yet" in str(survey(path))
+    assert f"{counted(step, 'frame was', 'frames were')} never written, or not yet" in str(survey(path))
     assert survey(path).n_frames == 12 - step
 
 

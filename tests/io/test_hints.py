@@ -108,7 +108,7 @@ def test_info_tells_what_opening_tells(tmp_path, capsys):
     for name in ("mean.tif", "dark.tif"):
         tifffile.imwrite(tmp_path / "plain" / name, FRAMES[0])
     said = refused(tmp_path / "plain")
-    assert "none of the 2 files here is a numbered frame" in said
+    assert "of 2 files here none is a numbered frame" in said
     assert main(["info", str(tmp_path / "plain")]) == 1
     assert said in capsys.readouterr().err
     # the folders inside were looked at: opening them all is not advised

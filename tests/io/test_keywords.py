@@ -125,12 +125,12 @@ def test_stamps_of_a_clock_that_was_not_set(folder, stamp, when):
     number = 0 if when == "before 1995" else 4
     path = folder / f"0884_time_1_0000{number}.tif"
     path.write_bytes(camserver_bytes(ramp(number), stamp))
-    with pytest.warns(XinsituWarning, match=rf"{path.name} is stamped {stamp}, .*{when}, 1 frames in all") as caught:
+    with pytest.warns(XinsituWarning, match=rf"{path.name} is stamped {stamp}, .*{when}, 1 frame in all") as caught:
         data = open_measurement(folder, tz="UTC")
     assert len(caught) == 1
     assert data.frame_status.values[number] == FrameStatus.DOUBTFUL_TIME
     assert (data.frame_status != 0).sum() == 1
-    assert f"1 frames are stamped before 1995 or in the future, {path.name} first" in str(survey(folder, tz="UTC"))
+    assert f"1 frame is stamped before 1995 or in the future, {path.name} first" in str(survey(folder, tz="UTC"))
 
 
 @pytest.mark.parametrize("stamp", ["9999:12:31 23:59:59", "0001:01:01 00:00:00", "2300:01:01 00:00:00"])

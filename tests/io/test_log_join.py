@@ -11,6 +11,7 @@ import tifffile
 
 from tests.helpers.camserver import camserver_bytes, ramp, stamp_of, write_frames
 from xinsitu.cli import main
+from xinsitu.digits import counted
 from xinsitu.errors import DocumentError, XinsituWarning
 from xinsitu.io.instruments import load_instrument
 from xinsitu.io.log_files import read_log
@@ -195,7 +196,7 @@ def test_a_counter_that_lags_is_shifted(tmp_path):
 
 def test_a_log_without_a_line_that_makes_sense_is_said(folder):
     (folder / "odd.log").write_text("#S 1 timescan\n#N 2\n#L Time  Mon\n0 1,5\n1 2,5 3\n")
-    with pytest.warns(XinsituWarning, match="none of the 2 lines of its points makes sense"):
+    with pytest.warns(XinsituWarning, match="no line of its points makes sense, of 2"):
         open_measurement(folder, tz="UTC")
 
 
@@ -316,10 +317,13 @@ def test_times_without_an_offset_are_the_instruments(tmp_path):
     folder = tmp_path / "m"
     write_frames(folder, 4)  # 17:00:00 to 17:00:03 on the clock of the detector
     rows = "".join(f"2014-05-28T17:00:{second:02d},{second}\n" for second in range(20))
+    rows = "2014-05-28T16:59:58,-2\n" + rows  # it was there before them
     (tmp_path / "furnace.csv").write_text("time,power\n" + rows)
     data = open_measurement(folder, tz="Asia/Tokyo", instrument="generic", logs=tmp_path / "furnace.csv")
     assert data.power.values.tolist() == [0, 1, 2, 3]
-    (tmp_path / "utc.csv").write_text("time,power\n" + rows.replace(",", "+00:00,").replace("T17", "T08"))
+    (tmp_path / "utc.csv").write_text(
+        "time,power\n" + rows.replace(",", "+00:00,").replace("T17", "T08").replace("T16", "T07")
+    )
     data = open_measurement(folder, tz="Asia/Tokyo", instrument="generic", logs=tmp_path / "utc.csv")
     assert data.power.values.tolist() == [0, 1, 2, 3]
 
@@ -353,7 +357,8 @@ def test_a_broken_line_that_was_a_point_is_a_gap_and_the_others_keep_their_frame
     data = open_measurement(folder, tz="UTC", instrument="generic")
     expected = [np.nan if number in broken else 100 + number for number in range(7)]
     np.testing.assert_array_equal(data.Monitor.values, expected)
-    said = f"m.log: by point; {len(broken)} of 7 frames without a point; {len(broken)} lines of the log made no sense"
+    lost = len(broken)
+    said = f"m.log: by point; {lost} of 7 frames without a point; {counted(lost, 'line')} of the log made no sense"
     assert data.attrs["log_join"] == said
 
 
@@ -366,7 +371,7 @@ def test_a_broken_line_that_was_no_point_is_none(tmp_path):
     (folder / "m.log").write_text("#S 1\n#E 1401296400\n#L Time  Epoch  Monitor\n" + "\n".join(rows) + "\n")
     with pytest.warns(XinsituWarning, match=MISSING.format(1, 7)):
         data = open_measurement(folder, tz="UTC", instrument="generic")
-    assert data.attrs["log_join"] == "m.log: by time; 1 lines of the log made no sense"
+    assert data.attrs["log_join"] == "m.log: by time; 1 line of the log made no sense"
     assert data.Monitor.values.tolist() == [100, 101, 102, 103, 104, 105, 105]  # one step away is near enough
 
 
@@ -377,7 +382,7 @@ def test_a_broken_line_among_the_points_shifts_nothing(tmp_path):
     path.write_text(f"#S 1\n#E 1401296400\n#L Time  Epoch  Monitor\n{lines(6, broken=2)}")
     with pytest.warns(XinsituWarning, match=MISSING.format(1, 5)):
         data = open_measurement(folder, tz="UTC", instrument="generic")
-    assert data.attrs["log_join"] == "m.log: by time; 1 lines of the log made no sense"
+    assert data.attrs["log_join"] == "m.log: by time; 1 line of the log made no sense"
     assert data.Monitor.values.tolist() == [100, 101, 103, 103, 104]  # the nearest point that there is
 
 
@@ -385,7 +390,8 @@ def test_points_of_a_scan_without_an_epoch_count_from_its_date(tmp_path):
     folder = tmp_path / "m"
     write_frames(folder, 4)
     (folder / "m.log").write_text(f"#S 1\n#D Wed May 28 16:59:58 2014\n#L Time  Dead  Monitor\n{lines(9)}")
-    data = open_measurement(folder, tz="Asia/Tokyo", instrument="generic")
+    with pytest.warns(XinsituWarning, match="9 points for 4 frames: frames are missing"):
+        data = open_measurement(folder, tz="Asia/Tokyo", instrument="generic")
     assert data.Monitor.values.tolist() == [102, 103, 104, 105]
     assert data.attrs["log_join"] == "m.log: by time"
 
@@ -679,17 +685,62 @@ def test_a_gap_is_no_point_of_the_frame_beside(tmp_path):
 
 @pytest.mark.parametrize("step", [0.8, 1.25, 3.0])
 def test_a_log_at_a_pace_of_its_own_lacks_no_line(tmp_path, step):
-    """That of a storage ring; and one that goes on beyond the frames at their pace has a point for each of them."""
+    """That of a storage ring; and one that was there before the frames has a point for each of them at their pace."""
     joined_with(tmp_path, [(step * n, n) for n in range(7)], keys_of(range(8)))
-    joined_with(tmp_path, [(n + 0.4, n) for n in range(20)], keys_of(range(8)))
+    joined_with(tmp_path, [(n + 0.4, n) for n in range(-2, 20)], keys_of(range(8)))
+    joined_with(tmp_path, [(step / 4 * n, n) for n in range(40)], keys_of(range(8)))
 
 
-@pytest.mark.parametrize(("count", "found"), [(6, [0, 2, 1, 3, 4, 5]), (7, [0, 1, 2, 3, 4, 5])])
-def test_lines_that_are_swapped_are_said(tmp_path, count, found):
+MORE = (
+    "{} points for {} frames: frames are missing, or the log went on without them; "
+    "joined by time, each frame has the nearest point{} "
+)
+BESIDE = ", which may be that of the frame beside"
+
+
+@pytest.mark.parametrize(("points", "frames", "late", "found", "beside"), [
+    (range(9), range(8), 0.1, range(8), ""),  # it ran on
+    (range(20), range(8), 0.4, range(8), BESIDE),
+    (range(20), range(8), 0.2, range(8), ""),
+    (range(16), range(0, 16, 2), 0.1, range(0, 16, 2), ""),  # every second point has no frame
+    (range(16), range(0, 16, 2), 0.6, [0, *range(1, 14, 2)], BESIDE),
+    (range(9), [0, 1, 2, 3, 5, 6, 7, 8], 0.1, [0, 1, 2, 3, 5, 6, 7, 8], ""),  # the detector missed one
+    (range(9), [0, 1, 2, 3, 5, 6, 7, 8], 0.7, [0, 0, 1, 2, 4, 5, 6, 7], BESIDE),
+])  # fmt: skip
+def test_points_without_frames_are_said_once(tmp_path, points, frames, late, found, beside):
+    """The log begins with the frames; their numbers go on as if none was missing, so that a count would be off."""
+    rows = [(at + late, at) for at in points]
+    with pytest.warns(XinsituWarning, match=MORE.format(len(points), len(frames), beside)) as told:
+        values, _ = joined_with(tmp_path, rows, keys_of(frames))
+    assert (values.tolist(), len(told)) == (list(found), 1)
+    joined_with(tmp_path, rows, keys_of(frames, last=True))
+    joined_with(tmp_path, rows, keys_of(frames, growing=True))
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_points_of_a_scan_before_its_frames_are_said(tmp_path, number):
+    """It began three points before them; names without a number of a scan count as scan 1."""
+    rows = "".join(f"{START / 1e6 + at:.1f} {at}\n" for at in range(-3, 8))
+    (tmp_path / "m.log").write_text(f"#S {number} timescan\n#N 2\n#L Epoch  Monitor\n{rows}")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found, _ = join_logs([str(tmp_path / "m.log")], keys_of(range(8)), load_instrument("generic"))
+    assert found["Monitor"].values.tolist() == list(range(8))
+    assert [MORE.format(11, 8, "")[:-1] in str(one.message) for one in said] == [True]
+
+
+@pytest.mark.parametrize("swapped", [1, 2])
+@pytest.mark.parametrize("first", [0, -2])
+def test_lines_that_are_swapped_are_said(tmp_path, first, swapped):
     """Points that are counted are taken in the order of their lines, in time in that of their times."""
-    rows = [(n, n) for n in range(count)]
-    rows[1], rows[2] = rows[2], rows[1]
-    with pytest.warns(XinsituWarning, match=r"ring\.csv: the times of its points go back 1 times"):
+    rows = [(n, n) for n in range(first, 6)]
+    found = list(range(6))
+    for at in (1 - first, 3 - first)[:swapped]:
+        rows[at], rows[at + 1] = rows[at + 1], rows[at]
+        if not first:
+            found[at], found[at + 1] = found[at + 1], found[at]
+    often = "once" if swapped == 1 else "2 times"
+    with pytest.warns(XinsituWarning, match=rf"ring\.csv: the times of its points go back {often}: lines were swapped"):
         values, _ = joined_with(tmp_path, rows, keys_of(range(6)))
     assert values.tolist() == found
 
@@ -720,3 +771,32 @@ def test_points_of_one_second_are_in_order(tmp_path):
     """As quick logs of whole seconds have them."""
     found, said = joined_with(tmp_path, [(n // 3, n) for n in range(9)], keys_of(np.arange(9) / 3))
     assert (found.tolist(), said) == (list(range(9)), "ring.csv: by point")
+
+
+@pytest.mark.parametrize("frames", [2, 3, 4, 5])
+@pytest.mark.parametrize("first", range(6))
+def test_names_of_these_frames_and_of_others_are_told_apart_by_half_of_them(tmp_path, frames, first):
+    """Written in other figures they are nobody's names, but say whether the points are these frames' at all."""
+    rows = "".join(f"run_{number}.tif,{100 + number}\n" for number in range(first, first + frames))
+    (tmp_path / "m.csv").write_text("file,mon\n" + rows)
+    keys = keys_of(range(frames))
+    if 2 * max(frames - first, 0) >= frames:
+        found, said = join_logs([str(tmp_path / "m.csv")], keys, load_instrument("generic"))
+        assert (found["mon"].values.tolist(), said) == (
+            list(range(100 + first, 100 + first + frames)),
+            "m.csv: by point",
+        )
+    elif first < frames:
+        with pytest.raises(DocumentError, match="no scan of the log"):
+            join_logs([str(tmp_path / "m.csv")], keys, load_instrument("generic"))
+
+
+@pytest.mark.parametrize(("off", "own"), [(-61, False), (-60, False), (-59, True), (0, True), (59, True), (60, False)])
+def test_points_a_minute_off_are_another_scans_where_that_is_nearer(tmp_path, off, own):
+    """Two scans of as many points; the one of the frames' number is taken if it is within a minute of them."""
+    begin = START // 1_000_000
+    scans = ["#S 1 t\n#N 2\n#L Epoch  mon\n" + "".join(f"{begin + off + n} {100 + n}\n" for n in range(9))]
+    scans += ["#S 2 t\n#N 2\n#L Epoch  mon\n" + "".join(f"{begin + n} {200 + n}\n" for n in range(9))]
+    (tmp_path / "m.log").write_text("#F m\n#E 0\n\n" + "".join(scans))
+    found, _ = join_logs([str(tmp_path / "m.log")], keys_of(range(9)), load_instrument("generic"))
+    assert found["mon"].values.tolist() == [(100 if own else 200) + n for n in range(9)]

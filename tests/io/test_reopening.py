@@ -17,6 +17,9 @@ from xinsitu.simulate import Truth
 
 ROIS = [xi.Roi("WZ", y=(62, 148), x=(212, 268)), xi.Roi("low", y=(64, 90), x=(170, 200), role="background")]
 ROIS[0] = xi.Roi("WZ", y=(62, 148), x=(212, 268), background=["low"])
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.* points for .* frames. frames are missing:xinsitu.errors.XinsituWarning"
+)
 OF_THE_FILE = {"source_token", "frames_recipe"}
 
 

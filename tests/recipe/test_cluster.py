@@ -286,7 +286,7 @@ def test_workers_and_schedulers_that_are_lost_are_one_sentence(folder, tmp_path)
     ):
         with (
             joining(address),
-            pytest.raises(xi.XinsituError, match="1 workers died over the same frames"),
+            pytest.raises(xi.XinsituError, match="1 worker died over the same frames"),
             computing([], address=address) as where,
         ):
             where.client.submit(os._exit, 1).result()

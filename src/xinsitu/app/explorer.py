@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import xarray as xr
 
+from xinsitu.digits import counted
 from xinsitu.errors import FrameError, LayoutError, XinsituError, said_of
 from xinsitu.io.tables import to_dataframe
 from xinsitu.physics.corrections.apply import Correction
@@ -364,9 +365,7 @@ class Explorer:
             while not self._stop_following.wait(NOTICE):
                 if self._models:
                     changed = look(LOOK)
-                    self.store.trouble = (
-                        "" if not changed else CHANGED.format(files="1 file" if changed == 1 else f"{changed:,} files")
-                    )
+                    self.store.trouble = "" if not changed else CHANGED.format(files=counted(changed, "file"))
 
         threading.Thread(target=run, name="xinsitu-notice", daemon=True).start()
 

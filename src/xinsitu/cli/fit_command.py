@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import xarray as xr
 
+from xinsitu.digits import counted
 from xinsitu.io.documents import read_rois
 from xinsitu.recipe import Fit
 
@@ -27,7 +28,7 @@ def fit(words: argparse.Namespace) -> int:
         words.measurement, rois, how.named(scan), correcting(words, background(words)), words.shape, words.peaks,
         words.shared_width, words.follow,
     )  # fmt: skip
-    doing = f"fitting {scan.sizes['time']} frames"
+    doing = f"fitting {counted(scan.sizes['time'], 'frame')}"
     found, output = produced(words, scan, step, "_fits", doing)
     say_block(table([row for roi in found["roi"].values for row in _rows(found.sel(roi=roi))], HEADER))
     say(f"wrote {output.resolve()}")

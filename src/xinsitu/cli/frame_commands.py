@@ -9,6 +9,7 @@ from pathlib import Path
 
 import xarray as xr
 
+from xinsitu.digits import counted
 from xinsitu.io.disk import refuse_other_format
 from xinsitu.io.frame_files import write_frames
 from xinsitu.io.instruments import GENERIC, load_instrument
@@ -53,7 +54,7 @@ def parse(words: argparse.Namespace) -> int:
     )
     say_measurement(scan, words.measurement)
     say(correction_text(step.correcting.of(scan), given=bool(words.background)))
-    doing = f"correcting and writing {scan.sizes['time']} frames"
+    doing = f"correcting and writing {counted(scan.sizes['time'], 'frame')}"
     with scheduler(words, [words.measurement, *calibrations(words), output.parent]) as where, working(doing):
         write_frames(
             where.recorded(step.produce()),

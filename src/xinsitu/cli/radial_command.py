@@ -6,6 +6,7 @@ import argparse
 
 import numpy as np
 
+from xinsitu.digits import counted
 from xinsitu.io.poni import read_geometry
 from xinsitu.recipe import Radial
 
@@ -24,7 +25,7 @@ def radial(words: argparse.Namespace) -> int:
         limits, not words.no_solid_angle,
     )  # fmt: skip
     figure = [] if words.figure is None else [words.figure]
-    doing = f"integrating {scan.sizes['time']} frames along {words.along}"
+    doing = f"integrating {counted(scan.sizes['time'], 'frame')} along {words.along}"
     profiles, output = produced(words, scan, step, "_radial", doing, *figure)
     filled = int(np.isfinite(profiles["intensity"].values).any(axis=0).sum())
     first, last = profiles[words.along].values[[0, -1]]

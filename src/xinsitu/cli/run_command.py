@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from xinsitu.digits import counted
 from xinsitu.errors import DocumentError, ResultExists, XinsituError
 from xinsitu.io.guard import check_outputs, identity
 from xinsitu.io.results import read_results, write_results
@@ -82,7 +83,7 @@ def run(words: argparse.Namespace) -> int:
         raise lost
     if failed:
         names = ", ".join(f"{row.sample} {row.measurement}".removesuffix(" –") for row in failed)
-        complain(f"error: {len(failed)} of {len(rows)} measurements failed: {names}")
+        complain(f"error: {len(failed)} of {counted(len(rows), 'measurement')} failed: {names}")
     return 1 if failed else 0
 
 
@@ -136,7 +137,7 @@ def _run_sample(
         with contextlib.suppress(XinsituError, OSError):  # what went wrong before is what is said
             parts = Parts.beside(recipe.result)
             if kept := parts.kept(recipe.stitch.inputs):
-                number = "1 measurement that is done is" if kept == 1 else f"{kept} measurements that are done are"
+                number = counted(kept, "measurement that is done is", "measurements that are done are")
                 complain(f"{recipe.name}: {number} kept in {parts.folder}; the next run goes on from there")
 
 
@@ -221,5 +222,7 @@ def _run_again(path: Path, words: argparse.Namespace) -> int:
         say(f"{path}: the numbers are the same, bit for bit")
         return 0
     say_block(table(list(found.items()), ("variable", "difference")))
-    complain(f"error: {path}: {len(found)} variables differ from what the recipe gives now")
+    complain(
+        f"error: {path}: {counted(len(found), 'variable differs', 'variables differ')} from what the recipe gives now"
+    )
     return 1

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xinsitu.digits import counted
 from xinsitu.errors import DocumentError, LayoutError, ResultExists, SchemaError
 from xinsitu.io.disk import refuse_other_format, write_whole
 from xinsitu.io.documents import read_attenuation_changes, read_events, read_rois, write_attenuation_changes
@@ -62,14 +63,14 @@ def _stitch_each(samples: Mapping[str, Sequence[Result]], words: argparse.Namesp
     folder.mkdir(parents=True, exist_ok=True)
     failed = []
     for name, results in samples.items():
-        say(f"{name}: {len(results)} measurements")
+        say(f"{name}: {counted(len(results), 'measurement')}")
         try:
             _stitch_one(results, argparse.Namespace(**{**vars(words), "output": folder / f"{name}.nc"}))
         except Exception as fault:  # noqa: BLE001 - whatever is wrong with one sample, the others go on
             complain(f"error: {sentence(fault, name)}")
             failed.append(name)
     if failed:
-        complain(f"error: {len(failed)} of {len(samples)} samples could not be joined: {', '.join(failed)}")
+        complain(f"error: {len(failed)} of {counted(len(samples), 'sample')} could not be joined: {', '.join(failed)}")
     return 1 if failed else 0
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import xarray as xr
 
 from xinsitu import schema
+from xinsitu.digits import counted
 from xinsitu.errors import DocumentError, LayoutError, ResultExists
 from xinsitu.io.discover import sample_and_measurement
 from xinsitu.io.disk import refuse_other_format
@@ -85,7 +86,7 @@ def measure(words: argparse.Namespace) -> int:
         raise lost
     failed = [row[0] for row in rows if row[1] == "–"]
     if failed:
-        complain(f"error: {len(failed)} of {len(rows)} measurements failed: {', '.join(failed)}")
+        complain(f"error: {len(failed)} of {counted(len(rows), 'measurement')} failed: {', '.join(failed)}")
     return 1 if failed else 0
 
 

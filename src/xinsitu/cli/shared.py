@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from xinsitu.digits import counted
 from xinsitu.errors import LayoutError
 from xinsitu.io.disk import refuse_other_format
 from xinsitu.io.guard import check_outputs
@@ -95,7 +96,10 @@ def instrument_text(scan: xr.Dataset) -> str:
 def say_measurement(scan: xr.Dataset, folder: Path) -> None:
     """Say what was opened, where its times and counters come from, and what was left out."""
     image = scan["image"]
-    say(f"{folder}: {image.sizes['time']} frames of {image.sizes['y']} x {image.sizes['x']} pixels, {image.dtype}")
+    say(
+        f"{folder}: {counted(image.sizes['time'], 'frame')} "
+        f"of {image.sizes['y']} x {image.sizes['x']} pixels, {image.dtype}"
+    )
     if left_out := scan.attrs.get("frames_left_out"):
         say(f"left out: {left_out}")
     first, last = (str(moment)[:19].replace("T", " ") for moment in scan["time"].values[[0, -1]])
@@ -113,7 +117,7 @@ def say_measurement(scan: xr.Dataset, folder: Path) -> None:
     else:
         say(f"time: {first} to {last} UTC, from {scan.attrs.get('time_source')}, {zone}")
     if "mask" in scan.coords and (bad := int(scan["mask"].sum())):
-        say(f"mask: the file calls {bad} pixels bad; --mask with the path of the file leaves them out")
+        say(f"mask: the file calls {counted(bad, 'pixel')} bad; --mask with the path of the file leaves them out")
     if joined := scan.attrs.get("log_join"):
         say(f"log: {joined}")
 
@@ -144,7 +148,7 @@ def tally(data: xr.Dataset) -> str:
         blind = _blind(data["image"], ~lost)
         causes["without a valid pixel"], lost = int(blind.sum()), lost | blind
     said = ", ".join(f"{number} {cause}" for cause, number in causes.items() if number)
-    text = f"{len(lost)} frames" + (f", {lost.sum()} of them NaN ({said})" if lost.any() else "")
+    text = f"{counted(len(lost), 'frame')}" + (f", {lost.sum()} of them NaN ({said})" if lost.any() else "")
     left_out = str(data.attrs.get("frames_left_out", ""))
     more = re.search(r"and (\d+) more$", left_out)
     number = left_out.count(" (") + (int(more[1]) if more else 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from xinsitu.digits import counted
 from xinsitu.io.documents import read_rois
 from xinsitu.physics.reduction.frame_similarity import two_time as compared
 
@@ -35,7 +36,7 @@ def two_time(words: argparse.Namespace) -> int:
     say_measurement(scan, words.measurement)
     say(f"ROI: {roi.name}")
     say(correction_text(what.of(scan)))
-    with working(f"comparing {scan.sizes['time']} frames"):
+    with working(f"comparing {counted(scan.sizes['time'], 'frame')}"):
         found = compared(scan, roi, correction=what.of(scan).correction(how.beside(scan)), kind=words.kind).compute()
     plot_two_time(found, x=words.x, path=output, overwrite=words.force)
     most = found["step"].argmax("time").item()

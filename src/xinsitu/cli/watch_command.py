@@ -18,7 +18,7 @@ from typing import Any
 import xarray as xr
 
 from xinsitu import schema
-from xinsitu.digits import with_error
+from xinsitu.digits import counted, with_error
 from xinsitu.errors import LayoutError, collected
 from xinsitu.io.discover import look
 from xinsitu.io.documents import read_rois
@@ -212,7 +212,7 @@ class Shown:
     def _state(self) -> str:
         assert self._last is not None  # noqa: S101 - nothing is shown before
         frames = self.growing.frames
-        parts = [f"{len(frames)} frames, the last {int(self._last['frame'][0])} of {self._clock()}"]
+        parts = [f"{counted(len(frames), 'frame')}, the last {int(self._last['frame'][0])} of {self._clock()}"]
         if frames.pending:
             parts.append(f"{frames.pending} being written")
         if frames.given_up:

@@ -17,6 +17,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
+from xinsitu.digits import counted
 from xinsitu.errors import LayoutError, in_utf8
 
 from .formats.reading import HDF5_SUFFIXES as HDF5_SUFFIXES
@@ -66,7 +67,7 @@ class Series:
     def __str__(self) -> str:
         scans = self.scans
         numbers = f", scans {', '.join(map(str, scans))}" if len(scans) > 1 else ""
-        return f"{self.pattern} ({len(self.files)} frames{numbers})"
+        return f"{self.pattern} ({counted(len(self.files), 'frame')}{numbers})"
 
 
 @dataclass(frozen=True)
@@ -251,7 +252,7 @@ def why_none(folder: Folder, *, inside: bool = True) -> str:
         return f"{folder.path}: no frames here or in the folders inside, {shown}; {said}"
     if not files:
         return f"{folder.path}: the folder is empty"
-    said = f"{folder.path}: none of the {files} files here is a numbered frame ({', '.join(SUFFIXES)})"
+    said = f"{folder.path}: of {counted(files, 'file')} here none is a numbered frame ({', '.join(SUFFIXES)})"
     if not images:
         return said + other
     alike = f"*{os.path.splitext(images[0])[1]}"

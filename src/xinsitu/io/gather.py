@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xinsitu.clock import parse_stamp
+from xinsitu.digits import counted
 from xinsitu.errors import FrameError, LayoutError, warn
 from xinsitu.schema import FrameStatus
 
@@ -134,7 +135,7 @@ def refuse(faults: Sequence[FrameFault], count: int, on_error: str) -> None:
         hint = "; on_error='skip' or 'nan' (--on-error) goes on without" if len(faults) < count else ""
         raise FrameError(first.path, f"{first.reason}{more}{hint}")
     if len(faults) == count:
-        raise FrameError(first.path, f"{first.reason}; none of the {count} frames can be read")
+        raise FrameError(first.path, f"{first.reason}; of {counted(count, 'frame')} none can be read")
 
 
 def warn_of_left_out(faults: Sequence[FrameFault], count: int) -> None:
@@ -243,7 +244,7 @@ def _suspects(folder: str, files: Sequence[FrameName], found: Sequence[FrameHead
     if suspects:
         warn(
             f"{os.path.join(folder, files[suspects[0]].name)}: its end was never written, as after an interrupted "
-            f"copy, and reads as zeros; {len(suspects)} frames in all, flagged suspect_zero_tail"
+            f"copy, and reads as zeros; {counted(len(suspects), 'frame')} in all, flagged suspect_zero_tail"
         )
     return {files[index].name for index in suspects}
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from xinsitu.digits import counted
 from xinsitu.errors import FrameError, LayoutError
 from xinsitu.schema import FrameStatus
 
@@ -212,4 +213,7 @@ def check_hdf5(one: Gathered | FrameFault) -> Gathered | FrameFault:
     if not bad:
         return one
     index, fault = bad[0]
-    return FrameFault(fault.path, f"{len(bad)} frames are damaged, the first at position {index}: {fault.reason}")
+    return FrameFault(
+        fault.path,
+        f"{counted(len(bad), 'frame is', 'frames are')} damaged, the first at position {index}: {fault.reason}",
+    )

@@ -390,7 +390,7 @@ class GrowingFolder:
             self.folder, snapshot.files, on_error=how.on_error, newest=newest, headers=snapshot.headers
         )  # fmt: skip
         source = Source(self.folder, snapshot.files, self.folder)
-        return described(source, gathered, how, self.chosen, last=tail), gathered.stack.names
+        return described(source, gathered, how, self.chosen, last=tail, growing=True), gathered.stack.names
 
 
 def _read(path: str) -> FrameHeader | FrameFault:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from xinsitu.clock import find_zone, parse_stamp, to_utc
+from xinsitu.digits import counted
 from xinsitu.epoch import Moment, nanoseconds
 from xinsitu.errors import DocumentError, TimeError
 from xinsitu.values import Event
@@ -91,7 +92,9 @@ def read_events_log(
         raise DocumentError(f"{path}: there is no line '#C Shutter(s) opened or closed:'")
     count = len(moves[0].states)
     if uneven := [move for move in moves if len(move.states) != count]:
-        raise DocumentError(f"{path}: line {uneven[0].line} has {len(uneven[0].states)} shutters, others have {count}")
+        raise DocumentError(
+            f"{path}: line {uneven[0].line} has {counted(len(uneven[0].states), 'shutter')}, others have {count}"
+        )
     names = _names(path, shutters, count)
     clock = np.array([*(move.microseconds for move in moves), last], dtype="int64")
     times = [nanoseconds(np.datetime64(int(one), "us")) for one in to_utc(clock, zone)]
@@ -149,7 +152,9 @@ def _names(path: Path, shutters: Sequence[str] | None, count: int) -> Sequence[s
     if shutters is None:
         return [f"shutter {number}" for number in range(1, count + 1)]
     if len(shutters) != count:
-        raise DocumentError(f"{path}: has {count} shutters, but {len(shutters)} names are given")
+        raise DocumentError(
+            f"{path}: has {counted(count, 'shutter')}, but {counted(len(shutters), 'name is', 'names are')} given"
+        )
     return shutters
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from xinsitu.digits import counted
 from xinsitu.errors import DocumentError, warn
 
 from .columns import variable_name
@@ -56,6 +57,8 @@ class FrameKeys:
         Seconds between a frame and its point; None: one and a half steps of the log.
     last
         Whether they are the last frames of a measurement alone, whose points nobody can count.
+    growing
+        Whether more frames may come, so that the log may be ahead of them.
     """
 
     names: Sequence[str]
@@ -65,6 +68,7 @@ class FrameKeys:
     zone: str
     tolerance: float | None = None
     last: bool = False
+    growing: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,7 @@ def join_logs(paths: Iterable[str], keys: FrameKeys, instrument: Instrument) -> 
             faults.append(str(error))
     tables = [table for table in found if len(table)]
     if not tables and (bad := sum(table.bad_lines for table in found)):
-        raise DocumentError(f"none of the {bad} lines of its points makes sense: they need as many numbers as names")
+        raise DocumentError(f"no line of its points makes sense, of {bad}: they need as many numbers as names")
     if not tables:
         raise NoLog("; ".join(faults) or "the log holds no point")
     joined, rivals = _joined(tables, keys)
@@ -185,7 +189,7 @@ def _said(joined: Sequence[Joined], keys: FrameKeys) -> str:
     if without:
         said += f"; {without} of {len(keys.names)} frames without a point"
     if bad := sum(one.table.bad_lines for one in joined):
-        said += f"; {bad} lines of the log made no sense"
+        said += f"; {counted(bad, 'line')} of the log made no sense"
     for strange in dict.fromkeys(strange for one in joined for strange in one.table.strange):
         said += f"; {strange}"
     apart = [seconds for one in joined if (seconds := _apart(one, keys)) is not None]
@@ -206,23 +210,33 @@ def _apart(one: Joined, keys: FrameKeys) -> float | None:
 
 
 def _warn_of_order(one: Joined, keys: FrameKeys) -> None:
-    """Say where points may be those of other frames: their times go back, or lines are missing."""
+    """Say where points may be those of other frames: their times go back, lines are missing, or frames."""
     times = None if one.way == "by name" else point_times(one.table, keys.zone)
     if times is None:
         return
     known = times[times > EARLIEST * 10**6]  # others are no moments
     if back := int((np.diff(known) < 0).sum()):
-        warn(
-            f"{one.table.path}: the times of its points go back {back} times: lines were swapped, or its clock was set"
-        )
-    if one.way != "by time" or keys.microseconds is None or keys.last or not 1 < len(known) <= len(keys.names):
+        often = "once" if back == 1 else counted(back, "time")
+        warn(f"{one.table.path}: the times of its points go back {often}: lines were swapped, or its clock was set")
+    if one.way != "by time" or keys.microseconds is None or keys.last or min(len(known), len(keys.names)) < 2:
         return
+    frames = np.count_nonzero(keys.scan == one.table.scan) or len(keys.names)
     there = np.flatnonzero(one.positions >= 0)
     mine, step = one.positions[there], float(np.median(np.diff(keys.microseconds)))
-    if abs(float(np.median(np.diff(np.sort(known)))) - step) > SAME_PACE * step:
+    pace = float(np.median(np.diff(np.sort(known))))
+    off = float(np.median(np.abs(times[mine] - keys.microseconds[there])))
+    if len(known) > frames:
+        begun = one.table.scan is not None or abs(known.min() - keys.microseconds.min()) < step
+        if begun and not keys.growing and any(abs(lines * pace - step) <= SAME_PACE * step for lines in (1, 2)):
+            warn(
+                f"{one.table.path}: {counted(len(known), 'point')} for {counted(frames, 'frame')}: frames are missing, "
+                "or the log went on without them; joined by time, each frame has the nearest point"
+                + (", which may be that of the frame beside" if off > BESIDE * pace else "")
+            )
+        return
+    if abs(pace - step) > SAME_PACE * step:
         return  # a log at a pace of its own, such as that of a storage ring
-    beside = float(np.median(np.abs(times[mine] - keys.microseconds[there]))) > BESIDE * step
-    if unsure := len(mine) if beside else len(mine) - len(np.unique(mine)):
+    if unsure := len(mine) if off > BESIDE * step else len(mine) - len(np.unique(mine)):
         warn(
             f"{one.table.path}: its points are as frequent as the frames, but not as many: joined by time, {unsure} of "
             f"{len(keys.names)} frames may have the point of the frame beside"

@@ -67,11 +67,18 @@ def _absolute(path: str | os.PathLike[str]) -> str:
 
 
 def described(
-    source: Source, gathered: Gathered, opening: OpenOptions, chosen: Chosen, *, last: bool = False
+    source: Source,
+    gathered: Gathered,
+    opening: OpenOptions,
+    chosen: Chosen,
+    *,
+    last: bool = False,
+    growing: bool = False,
 ) -> xr.Dataset:
     """Return the Dataset of frames that were gathered: with their times, and the logs beside them.
 
-    ``last``: they are the last ones of a measurement, of which points of a log cannot be counted.
+    ``last``: they are the last ones of a measurement, of which points of a log cannot be counted. ``growing``:
+    more may come.
 
     Raises
     ------
@@ -96,7 +103,7 @@ def described(
     dataset = assemble(source.path, gathered, clock, chosen)
     if opening.scan is not None:
         dataset = dataset.assign_coords(measurement=f"{dataset.measurement.item()}_{opening.scan}")
-    keys = replace(_keys(dataset, gathered, clock, table), last=last)
+    keys = replace(_keys(dataset, gathered, clock, table), last=last, growing=growing)
     return _with_logs(dataset, opening.logs, source, keys, table)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from xinsitu.digits import counted
 from xinsitu.errors import FrameError, LayoutError, warn
 from xinsitu.schema import describe, require
 
@@ -78,7 +79,9 @@ def read_calibration(
     if values.ndim not in (1, 2) or values.dtype.kind not in "iuf" or not 0 < values.size <= MAX_PIXELS:
         raise FrameError(name, f"a calibration is a vector or a map of numbers, not {values.shape} {values.dtype}")
     if not np.isfinite(values).all():
-        raise FrameError(name, f"{np.count_nonzero(~np.isfinite(values))} values of the calibration are not finite")
+        raise FrameError(
+            name, f"{counted(np.count_nonzero(~np.isfinite(values)), 'value is', 'values are')} not finite"
+        )
     values = values.T.astype(np.float64) if transpose else values.astype(np.float64)
     dims = _dims(name, values.shape, _shape(detector), axis)
     attributes = {"source": os.path.basename(name)}

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xinsitu.clock import in_zone, needs_zone
+from xinsitu.digits import counted
 from xinsitu.schema import APPLIED, UNKNOWN_ZONE
 
 from .discover import Series
@@ -114,7 +115,7 @@ class SeriesSurvey:
         every = [header.text.exposure_time for header in self.headers]
         known = [one for one in every if one is not None]
         ends = f"{min(known):g}" if min(known) == max(known) else f"{min(known):g} to {max(known):g}"
-        return ends + (f" ({every.count(None)} frames do not say)" if None in every else "")
+        return ends + (f" ({counted(every.count(None), 'frame does', 'frames do')} not say)" if None in every else "")
 
     def _apart(self, period: float | None) -> str:
         """Say how far frames are apart where that is not the period of their header."""
@@ -152,18 +153,22 @@ class SeriesSurvey:
             lines.append(f"pause     {seconds:g} s after {names[index]}")
         if axis.interpolated.any():
             lines.append(
-                f"no stamp  {int(axis.interpolated.sum())} frames, {names[int(axis.interpolated.argmax())]} first"
+                f"no stamp  {counted(axis.interpolated.sum(), 'frame')}, {names[int(axis.interpolated.argmax())]} first"
             )
         for doubtful, why in (
-            (axis.impossible, "are stamped before 1995 or in the future"),
-            (axis.set_back, "are in doubt, as the clock was set back"),
+            (axis.impossible, "stamped before 1995 or in the future"),
+            (axis.set_back, "in doubt, as the clock was set back"),
         ):
             if doubtful is not None and doubtful.any():
-                lines.append(f"doubtful  {int(doubtful.sum())} frames {why}, {names[int(doubtful.argmax())]} first")
+                lines.append(
+                    f"doubtful  {counted(doubtful.sum(), 'frame is', 'frames are')} {why}, "
+                    f"{names[int(doubtful.argmax())]} first"
+                )
         if axis.stale.any():
             first_stale = int(axis.stale.argmax())
             lines.append(
-                f"backwards {int(axis.stale.sum())} frames are older than one before them, {names[first_stale]} first; "
+                f"backwards {counted(axis.stale.sum(), 'frame is', 'frames are')} older than one before, "
+                f"{names[first_stale]} first; "
                 "open with order_error='ignore' (--ignore-time-order)"
             )
         return lines
@@ -187,8 +192,12 @@ class SeriesSurvey:
             for fault in self.faults
         ]
         suspects = [f"suspect   {name}: its end was never written and reads as zeros" for name in self.suspects]
-        never = [f"missing   {self.unwritten} frames were never written, or not yet"] if self.unwritten else []
-        read = [f"checked   every pixel of {len(self.headers)} frames was read"] if self.checked else []
+        never = (
+            [f"missing   {counted(self.unwritten, 'frame was', 'frames were')} never written, or not yet"]
+            if self.unwritten
+            else []
+        )
+        read = [f"checked   every pixel of {counted(len(self.headers), 'frame')} was read"] if self.checked else []
         notes = [f"note      {remark}" for remark in self.remarks]
         return [*faults, *never, *suspects, *notes, *read]
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from xinsitu.clock import find_zone
+from xinsitu.digits import counted
 from xinsitu.errors import LayoutError, TimeError, collected, in_a_line
 from xinsitu.schema import UNKNOWN_ZONE, FrameStatus
 
@@ -88,8 +89,12 @@ class Survey:
             files, frames = sum(one.files for one in self.series), sum(len(one.headers) for one in self.series)
             bad = sum(len(series.faults) for series in self.series)
             others = len(self.folder.logs) + len(self.folder.strays)
-            good = f"{frames} good frames" if frames == files - bad else f"{files - bad} good ({frames} frames)"
-            lines.append(f"  files     {files + others} seen = {good} + {bad} bad + {others} others")
+            good = (
+                f"{counted(frames, 'good frame')}"
+                if frames == files - bad
+                else f"{files - bad} good ({counted(frames, 'frame')})"
+            )
+            lines.append(f"  files     {files + others} seen = {good} + {bad} bad + {counted(others, 'other')}")
         lines += [f"  log       {name}" for name in self.folder.logs]
         lines += [f"  no frame  {name}" for name in self.folder.strays]
         told = {os.path.basename(reason.partition(": ")[0]) for reason in self.unread} | self._names_inside()

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xinsitu.clock import parse_stamps, utc_of
+from xinsitu.digits import counted
 from xinsitu.epoch import outside
 from xinsitu.errors import TimeError, warn
 from xinsitu.schema import microseconds_from_time
@@ -191,7 +192,7 @@ def make_times(readings: Readings, *, zone: str, time: Time = "auto", order_erro
         if readings.period:
             return _paced(stamped, readings, readings.period)
         said = f"{readings.source}: only {readings.names[int((~stamped.interpolated).argmax())]} has a time stamp"
-        said += f", the other {int(stamped.interpolated.sum())} frames have none"
+        said += f", the other {counted(stamped.interpolated.sum(), 'frame has', 'frames have')} none"
         if time != "auto":
             raise TimeError(f"{said}; period= (--period) says how far they are apart, time='frame' numbers them")
         warn(f"{said}; time is the frame number in seconds (time='frame'); period= (--period) gives them times")
@@ -268,8 +269,8 @@ def _impossible(utc: npt.NDArray[np.int64], found: npt.NDArray[np.bool_], readin
         first = int(impossible.argmax())
         warn(
             f"{readings.source}: {readings.names[first]} is stamped {readings.stamps[first] or _text(utc[first])}, "
-            f"{'before 1995' if utc[first] < _EARLIEST else 'in the future'}, {int(impossible.sum())} frames in all: "
-            "the clock was not set, or the time zone is wrong; flagged doubtful_time"
+            f"{'before 1995' if utc[first] < _EARLIEST else 'in the future'}, {counted(impossible.sum(), 'frame')} in "
+            "all: the clock was not set, or the time zone is wrong; flagged doubtful_time"
         )
     return impossible
 
@@ -287,7 +288,7 @@ def _checked(axis: TimeAxis, readings: Readings, order_error: str) -> TimeAxis:
         before = int(known[np.searchsorted(known, later) - 1])
         said = (f"{readings.names[index]} ({readings.stamps[index] or _text(utc[index])})" for index in (before, later))
         raise TimeError(
-            f"{readings.source}: time runs backwards from {' to '.join(said)}, {int(stale.sum())} frames in all: "
+            f"{readings.source}: time runs backwards from {' to '.join(said)}, {counted(stale.sum(), 'frame')} in all: "
             f"{readings.cause}the clock was set "
             f"(order_error='ignore', --ignore-time-order, keeps the order of the frames)"
         )

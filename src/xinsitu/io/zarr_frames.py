@@ -24,6 +24,7 @@ from dask.base import tokenize
 from dask.system import CPU_COUNT
 
 from xinsitu import schema
+from xinsitu.digits import counted
 from xinsitu.errors import ResultExists, SchemaError, warn
 from xinsitu.kernels import DARK, UNREAD, marked
 from xinsitu.schema import FrameStatus
@@ -205,4 +206,4 @@ def _verify(part: Path, path: Path, image: xr.DataArray) -> None:
     if image.size:
         written[-1:]
         if absent := [n for n in range(image.data.numblocks[0]) if not chunk_file(part / _STORE, n).is_file()]:
-            raise OSError(f"{path}: {len(absent)} chunks are not there; check the disc")
+            raise OSError(f"{path}: {counted(len(absent), 'chunk is', 'chunks are')} not there; check the disc")

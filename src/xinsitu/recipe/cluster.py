@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import xarray as xr
 
+from xinsitu.digits import counted
 from xinsitu.errors import XinsituError, brief
 
 from .worker_questions import TOPIC, answer, objection, probes, versions
@@ -118,7 +119,7 @@ def _losses_in_words(where: str) -> Iterator[None]:
         yield
     except KilledWorker as fault:
         raise XinsituError(
-            f"{where}: {fault.allowed_failures + 1} workers died over the same frames, the last at "
+            f"{where}: {counted(fault.allowed_failures + 1, 'worker')} died over the same frames, the last at "
             f"{fault.last_worker.address}; they may need more memory (fewer threads each)"
         ) from None
     except (FutureCancelledError, ClosedClientError, CommClosedError, asyncio.CancelledError) as fault:
@@ -188,7 +189,7 @@ def _processes(number: int, say: Say) -> LocalCluster:
     environment = {name: value for name, value in dask.config.get(SPAWNED).items() if name != TRIM}
     with dask.config.set({SPAWNED: environment}):
         cluster = LocalCluster(n_workers=number, threads_per_worker=1, processes=True, **local)
-    say(f"{number} workers; what they do: {cluster.dashboard_link}")
+    say(f"{counted(number, 'worker')}; what they do: {cluster.dashboard_link}")
     return cluster
 
 

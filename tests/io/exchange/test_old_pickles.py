@@ -171,7 +171,7 @@ def test_ordered_dictionaries_and_lists(tmp_path):
 
 def test_what_is_none_is_counted(tmp_path):
     path = put(tmp_path / "a.p", pickle.dumps({"a": None, "b": {}, "c": 1}))
-    with pytest.warns(XinsituWarning, match=r"a\.p: 2 values that are None or empty"):
+    with pytest.warns(XinsituWarning, match=r"a\.p: left out, as None or empty: 2 values"):
         assert set(read_old_pickle(path).variables) == {"c"}
 
 

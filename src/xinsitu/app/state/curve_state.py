@@ -10,7 +10,7 @@ import param
 import xarray as xr
 
 from xinsitu.app.data import beside
-from xinsitu.digits import with_error
+from xinsitu.digits import counted, with_error
 from xinsitu.errors import SchemaError
 from xinsitu.physics.samples.growth import slope
 from xinsitu.plots.curve_filters import local_fit, parse_smoothing
@@ -131,7 +131,7 @@ def window_text(line: Timeline, first: int, behind: int) -> str:
 def said(name: str, series: xr.Dataset, window: slice, labels: dict[str, str]) -> str:
     """Say mean and slope of every curve of a ROI in a window, with their errors."""
     part = series.isel(time=window)
-    words = [f"{name}, {part.sizes['time']} frames"]
+    words = [f"{name}, {counted(part.sizes['time'], 'frame')}"]
     for quantity, label in labels.items():
         if quantity not in part or not np.isfinite(part[quantity].values).sum() > 2:
             continue

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from xinsitu.digits import counted
 from xinsitu.errors import DocumentError, in_a_line, warn
 from xinsitu.io.disk import ordinary
 
@@ -64,7 +65,7 @@ def read_old_pickle(path: str | os.PathLike[str]) -> xr.Dataset:
     except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError):
         raise DocumentError(f"{name}: holds an array or a table that is damaged") from None
     if nothing := sum(values is None for values in found.values()):
-        warn(f"{name}: {nothing} values that are None or empty are left out")
+        warn(f"{name}: left out, as None or empty: {counted(nothing, 'value')}")
     return xr.Dataset({key: values for key, values in found.items() if values is not None})
 
 
