@@ -176,26 +176,28 @@ def _readable(name: str) -> Instrument | None:
 
 def few_files(path: PathOrPaths) -> list[str]:
     """Return the first, the middle and the last of the files that a path means; nothing where it means none."""
-    names = [name for name in _files(path) if name.lower().endswith(SUFFIXES + HDF5_SUFFIXES)]
+    folder, names = _files(path)
     frames = sorted(name for name in names if name.lower().endswith(SUFFIXES))
     if not frames:
-        return sorted(names)[:1]
-    return list(dict.fromkeys(frames[place] for place in (0, len(frames) // 2, -1)))
+        frames = sorted(name for name in names if name.lower().endswith(HDF5_SUFFIXES))[:1]
+    places = (0, len(frames) // 2, -1) if frames else ()
+    return list(dict.fromkeys(os.path.join(folder, frames[place]) for place in places))
 
 
-def _files(path: PathOrPaths) -> list[str]:
+def _files(path: PathOrPaths) -> tuple[str, list[str]]:
+    """Return the folder of the files that a path means, empty where their names say it, and these names."""
     if not isinstance(path, str | os.PathLike):
-        return [os.path.abspath(one) for one in path if isinstance(one, str | os.PathLike)]
+        return "", [os.path.abspath(one) for one in path if isinstance(one, str | os.PathLike)]
     text = os.path.abspath(os.path.expanduser(os.fspath(path)))
     if os.path.isdir(text):
         try:
-            return [os.path.join(text, name) for name in os.listdir(text) if not name.startswith(".")]
+            return text, [name for name in os.listdir(text) if not name.startswith(".")]
         except OSError:
-            return []
+            return text, []
     if os.path.isfile(text) or not glob.has_magic(text):
-        return [text]
+        return "", [text]
     found = sorted(glob.glob(text), key=natural_key)
-    return _files(found[0]) if found and all(map(os.path.isdir, found)) else found
+    return _files(found[0]) if found and all(map(os.path.isdir, found)) else ("", found)
 
 
 def evidence_of(path: str) -> Evidence:

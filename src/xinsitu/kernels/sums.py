@@ -90,6 +90,8 @@ def bridged(profile: Doubles, pixels: Doubles) -> Doubles:
     array([[2., 4., 6., 8.]])
     """
     holes = pixels == 0
+    if not holes.any():  # most often
+        return profile
     rows = np.flatnonzero(holes.any(axis=1) & ~holes.all(axis=1))
     if not rows.size:
         return profile

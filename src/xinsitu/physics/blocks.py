@@ -297,7 +297,7 @@ def _over_stored(
     shared: Any,  # noqa: ANN401
 ) -> da.Array:
     """Read, sum and reckon a batch of frames in one task."""
-    batches = _batches(stored.sizes, max(LEAST, min(BATCH, -(-len(per_frame) // (2 * CPU_COUNT)))))
+    batches = _batches(stored.sizes, max(LEAST, min(BATCH, -(-len(per_frame) // CPU_COUNT))))
     told = da.from_array(np.column_stack([stored.frames, per_frame]), chunks=(batches, -1))
     name, near = f"{batch.algebra.__name__.strip('_')}-{plan.fingerprint[:16]}", plan
     needed = plan.needed_columns(stored.width)
@@ -389,7 +389,7 @@ def pixel_index(image: xr.DataArray, dim: str) -> tuple[int, int]:
     size = image.sizes[dim]
     if dim not in image.coords:
         return 0, size
-    labels = np.asarray(image[dim].values)
+    labels = np.asarray(image.coords.variables[dim].values)  # an array of its own would take as long as all the rest
     if size == 0 or labels.dtype.kind not in "iuf" or not np.array_equal(labels, labels[0] + np.arange(size)):
         raise SchemaError(f"coordinate {dim!r} of the image must count detector pixels one by one")
     if labels[0] != int(labels[0]):

@@ -127,6 +127,32 @@ def test_the_kernel_is_numpy_to_the_last_bit(case):
         np.testing.assert_array_equal(np.concatenate(parts), fast)
 
 
+@needs_kernel
+@pytest.mark.filterwarnings("ignore:the image says that it holds counts")
+@pytest.mark.parametrize("far", [None, 3, 45, 131])
+@pytest.mark.parametrize("kind", ["int32", "float32"])
+@pytest.mark.parametrize("mode", [None, "subtract", "divide"])
+def test_rois_that_are_summed_some_rows_at_a_time_have_the_same_bits(mode, kind, far):
+    rng = np.random.default_rng(1)
+    frames = rng.poisson(20, (34, 140, 100)).astype(kind)
+    flat = xr.DataArray(rng.normal(1, 0.1, (140, 100)).clip(0.3), dims=("y", "x"), attrs={"total_counts": 1e4})
+    if far is not None and kind == "float32":  # good pixels, of which the flat field makes more than a float holds
+        frames[1:3, far - 1 : far + 2, 29:32] = 3e38
+        flat[far - 1 : far + 2, 29:32] = 0.3
+    image = xr.DataArray(frames, dims=("time", "y", "x"), attrs={"units": "counts", "count_cutoff": 8000})
+    region = None if mode is None else xi.Background(y=(0, 9), x=(70, 99), mode=mode)
+    rois = [
+        xi.Roi("wide", (0, 140), (0, 97)),
+        xi.Roi("tall", (1, 139), (20, 81), background=("edge",)),
+        xi.Roi("narrow", (2, 138), (25, 40), background=("plane",)),
+    ]
+    for roi in rois:  # together they are cut from filtered frames
+        told = fitted(image, xi.RoiSet([roi]), xi.Correction(3, None, flat, region))
+        with np.errstate(all="ignore"):
+            said = told.image.values, told.per_frame, told.plan, None
+            np.testing.assert_array_equal(frame_statistics.statistics(*said), by_numpy(*said))
+
+
 @pytest.mark.thorough
 @needs_kernel
 @settings(max_examples=100, deadline=None)

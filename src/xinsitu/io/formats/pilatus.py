@@ -29,7 +29,8 @@ def clean(raw: bytes) -> str:
     >>> clean(b"2014:05:28 17:01:59\x00\x00.3")
     '2014:05:28 17:01:59'
     """
-    text = raw.split(b"\0", 1)[0].decode("ascii", errors="replace").replace("\ufffd", "?")
+    field = raw.split(b"\0", 1)[0]
+    text = field.decode("ascii") if field.isascii() else field.decode("ascii", errors="replace").replace("\ufffd", "?")
     return text.strip()
 
 

@@ -86,8 +86,6 @@ def on_own_axes(
 
     ``packed`` are the numbers of those that have some, in their order.
     """
-    if not packed.shape[1]:
-        return {}
     with_axes = [number for number, roi in enumerate(rois) if roi.has_own_axes]
     source = np.full(len(rois), packed.shape[1])
     source[with_axes] = np.arange(packed.shape[1])

@@ -52,6 +52,8 @@ def algebra_block(rows: Doubles, per_frame: Doubles, *, plan: Measurements, shar
 
 def algebra(rows: Doubles, per_frame: Doubles, plan: Measurements, shared: float | None) -> Doubles:
     """Everything of every ROI from the statistics of any number of frames."""
+    if not any(region.moving is not None for region in plan.regions):
+        return _measured(rows, plan.layout, per_frame, plan, shared)
     packed = np.empty((len(rows), len(plan.regions), len(plan.columns) + n_bins(plan.bins)))
     for some, here in alike(per_frame, plan):
         packed[some] = _measured(rows[some], plan.layout, per_frame[some], here, shared)
@@ -133,7 +135,7 @@ class _Net:
         below = under(own, region.under, others)
         total = own.total - below.total
         pixels = sum(other.pixels for other in others)
-        made = sum(other.median_excess[0].sum(axis=1) for other in others)
+        made = sum(map(_added, others))
         share = own.pixels / np.maximum(pixels, 1) if region.background else np.zeros(len(total))
         variances = _net_variance(frames, region, own, below, plan)
         return cls(frames, region, own, others, below, plan, share, made, total, *variances)
@@ -310,7 +312,7 @@ def _net_variance(
 def _median_bias(net: _Net) -> Doubles:
     """Part that a plain median adds to the intensity; NaN where that is not known, or nothing was counted."""
     frames, own, steps = net.frames, net.own, net.plan.steps
-    added = own.median_excess[0].sum(axis=1) - net.share * net.made
+    added = _added(own) - net.share * net.made
     if frames.level is not None and steps.mode == "subtract" and not net.region.under:
         added = added - own.pixels / np.maximum(frames.level_pixels, 1) * frames.level_excess
     counted = net.total / factor_of(frames, net.plan) - added
@@ -319,6 +321,15 @@ def _median_bias(net: _Net) -> Doubles:
         level = frames.level * frames.level_pixels
         bias = (1 + bias) * np.where(level > 0, 1 - frames.level_excess / np.where(level > 0, level, 1), np.nan) - 1
     return np.asarray(bias)
+
+
+def _added(own: Sums) -> Doubles:
+    """Return what a plain median added to the sum of a ROI; NaN in frames not asked, which are most of them."""
+    along_y = own.median_excess[0]
+    asked = np.flatnonzero(np.isfinite(along_y[:, 0]))
+    added = np.full(len(along_y), np.nan)
+    added[asked] = along_y[asked].sum(axis=1)
+    return added
 
 
 def _told(name: str, change: Doubles, variance: Doubles, errors: Doubles) -> Iterator[tuple[str, Doubles]]:
@@ -335,7 +346,8 @@ def _without_median(axis: str, profile: Doubles, net: _Net) -> tuple[Doubles, Do
     """Centre of mass and width of a net profile without what a plain median made of it; NaN in frames not asked."""
     own, smooth = net.own, net.plan.smooth
     excess = own.median_excess["yx".index(axis)]
-    asked = np.isfinite(excess).all(axis=1)
+    asked = np.isfinite(excess[:, 0])
+    asked[asked] = np.isfinite(excess[asked]).all(axis=1)
     centre, width = np.full((2, len(profile)), np.nan)
     if not asked.any():
         return centre, width

@@ -59,7 +59,8 @@ def under(own: Sums, kind: str, others: list[Sums]) -> Under:
     if kind in POWERS:
         return _from_edge(own, kind)
     nothing = np.zeros(len(own.y))
-    return Under(np.zeros_like(own.y), np.zeros_like(own.x), nothing, nothing, nothing, nothing, nothing, nothing)
+    along_y, along_x = (np.broadcast_to(0.0, profile.shape) for profile in (own.y, own.x))
+    return Under(along_y, along_x, nothing, nothing, nothing, nothing, nothing, nothing)
 
 
 def _from_others(own: Sums, others: list[Sums]) -> Under:

@@ -138,9 +138,9 @@ def measure(
     if profiles:
         fit = replace(fit, plan=replace(fit.plan, bins=covered(fit.rois, fit.boxes)))
     packed, columns = rows_of(fit), fit.plan.columns
-    series = series_of(packed[:, :, : len(columns)], data, named, fit, correction)
     if fit.plan.bins is None:
-        return series
+        return series_of(packed, data, named, fit, correction)
+    series = series_of(packed[:, :, : len(columns)], data, named, fit, correction)
     bins = packed[:, : len(named), len(columns) :]
     return series.assign(profile_variables(bins, fit.plan.bins, image, units_after(image, correction)))
 
@@ -160,8 +160,10 @@ def series_of(
     correction: Correction | None,
 ) -> xr.Dataset:
     """Return the time series of frames from the rows of all of them, with what they say together."""
-    together = Together.of(packed[:, : len(rois)], _told(fit.plan, rois, Called.of(data)))
-    turned = on_own_axes(packed[:, len(rois) :], rois, fit.plan.columns)
+    own, turned = packed, {}
+    if packed.shape[1] > len(rois):
+        own, turned = packed[:, : len(rois)], on_own_axes(packed[:, len(rois) :], rois, fit.plan.columns)
+    together = Together.of(own, _told(fit.plan, rois, Called.of(data)))
     return _unpacked(together, turned, data, image_of(data), rois, fit, correction)
 
 
