@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from xinsitu.errors import in_utf8
+
 OWN_UNITS = "xinsitu_units"
 """Attribute that keeps the units of the data model where a file says others."""
 CHARACTERS = "_chars"
@@ -48,6 +50,9 @@ def to_file(dataset: xr.Dataset) -> xr.Dataset:
     result = dataset.copy(deep=False)
     for name in result.variables:
         variable = result[name].variable
+        if variable.dtype.kind in "UO" and variable.chunks is None:
+            result[name] = variable.copy(data=_encodable(variable.values))
+            variable = result[name].variable
         units = variable.attrs.get("units")
         if isinstance(units, str) and (told := file_units(units)) != units:
             variable.attrs = {**variable.attrs, "units": told, OWN_UNITS: units}
@@ -57,6 +62,12 @@ def to_file(dataset: xr.Dataset) -> xr.Dataset:
         if name in result.coords and result[name].ndim == 1 and result[name].size and result[name].chunks is None:
             result[f"{name}{CHARACTERS}"] = _characters(name, result[name])
     return result
+
+
+def _encodable(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """Return the texts, with escapes for what is not UTF-8; others as they are."""
+    told = [in_utf8(one) if isinstance(one, str) else one for one in values.ravel().tolist()]
+    return values if told == values.ravel().tolist() else np.array(told, dtype=object).reshape(values.shape)
 
 
 def _states(states: xr.DataArray, dtype: type[np.int8] | type[np.int32]) -> xr.Variable:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from xinsitu.errors import DocumentError, RoiError, XinsituError
+from xinsitu.errors import DocumentError, RoiError, XinsituError, in_utf8
 from xinsitu.kernels.scattering import within
 from xinsitu.values import AttenuationChange, DetectorGeometry, Event, Mask, Roi, RoiSet
 from xinsitu.values.detector_geometry import LIMITS, checked_limits
@@ -91,9 +91,9 @@ def _no_constant(text: str) -> float:
 
 
 def document_text(document: Mapping[str, Any], form: str) -> str:
-    """Return a JSON object with its format and version, as it stands in a file."""
+    """Return a JSON object with its format and version, as it stands in a file; what is not UTF-8 as escapes."""
     whole = {"format": form, "version": VERSION, **document}
-    return json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return in_utf8(json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def write_document(document: Mapping[str, Any], path: PathLike, form: str, *, overwrite: bool = False) -> None:

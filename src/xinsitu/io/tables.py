@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from xinsitu import schema
-from xinsitu.errors import SchemaError
+from xinsitu.errors import SchemaError, in_utf8
 from xinsitu.kernels.texts import Column, table_rows
 
 from .disk import write_whole
@@ -174,14 +174,15 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "
 
 
 def harmless(cell: object) -> object:
-    """Quote a text that a spreadsheet would run as a formula.
+    """Quote a text that a spreadsheet would run as a formula, and escape what of it is not UTF-8.
 
     Examples
     --------
     >>> harmless("=1+1"), harmless("WZ"), harmless(-1.5)
     ("'=1+1", 'WZ', -1.5)
     """
-    return f"'{cell}" if isinstance(cell, str) and cell.lstrip(" ").startswith(FORMULA) else cell
+    text = in_utf8(cell) if isinstance(cell, str) else cell
+    return f"'{text}" if isinstance(text, str) and text.lstrip(" ").startswith(FORMULA) else text
 
 
 def plain_csv(table: pd.DataFrame) -> bytes:

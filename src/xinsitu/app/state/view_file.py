@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import param
 
 from xinsitu.app.data import beside
-from xinsitu.errors import DocumentError, XinsituError
+from xinsitu.errors import DocumentError, XinsituError, in_utf8
 from xinsitu.io.documents import ROIS, VERSION
 from xinsitu.io.value_kinds import check_kinds
 from xinsitu.recipe import Correcting
@@ -73,7 +73,7 @@ def document(model: ExplorerModel) -> dict[str, Any]:
 
 def view_text(model: ExplorerModel) -> str:
     """Return :func:`document` as a file."""
-    return json.dumps(document(model), indent=2, ensure_ascii=False) + "\n"
+    return in_utf8(json.dumps(document(model), indent=2, ensure_ascii=False)) + "\n"
 
 
 def restore(model: ExplorerModel, view: Mapping[str, Any]) -> None:

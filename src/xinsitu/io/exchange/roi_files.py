@@ -13,7 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from xinsitu.errors import DocumentError, RoiError, warn
+from xinsitu.errors import DocumentError, RoiError, in_utf8, warn
 from xinsitu.io.disk import ordinary, write_whole
 from xinsitu.io.formats.hdf5_links import opened, refuse_outside_links
 from xinsitu.io.guard import output_path
@@ -162,7 +162,7 @@ def _unsaid(rois: RoiSet) -> list[str]:
 
 
 def _json(document: Any) -> bytes:  # noqa: ANN401 - anything that JSON has
-    return f"{json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)}\n".encode()
+    return f"{in_utf8(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))}\n".encode()
 
 
 def _imagej(rois: RoiSet, path: Path, told: Carried) -> bytes:
