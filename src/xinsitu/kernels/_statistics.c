@@ -257,10 +257,10 @@ static int stands_out(const double *v, int n, double own, double level, double t
     double allowed = 0;
     if (n) {
         double slope = squeezed(v[MAX(n - 2, 0)] - v[MIN(1, n - 1)], work);
-        double more = squeezed(slope - squeezed(4 * scatter, single), work);
+        double more = squeezed(slope - squeezed(2 * scatter, single), work);
         allowed = more > 0 ? more : 0;
     }
-    double limit = squeezed(squeezed(threshold * scatter, single) + squeezed(2 * allowed, work), work);
+    double limit = squeezed(squeezed(threshold * scatter, single) + squeezed(3 * allowed, work), work);
     return squeezed(fabs(own - level), work) > limit;
 }
 

@@ -205,8 +205,8 @@ def despike(
     """Replace only the outliers of each frame by the median around them; everything else stays as counted.
 
     A pixel is an outlier if it differs from the median ``m`` around it by more than
-    ``threshold * s + 2 * max(0, h - l - 4 s)``, with ``s = sqrt(m + 1)`` and ``h``, ``l`` the second highest and second
-    lowest of its neighbours: on even ground that is ``threshold`` times the counting noise, and in a Bragg spot the
+    ``threshold * s + 3 * max(0, h - l - 2 s)``, with ``s = sqrt(m + 1)`` and ``h``, ``l`` the second highest and second
+    lowest of its neighbours: on even ground that is some ``threshold`` times the counting noise, and in a Bragg spot the
     slope around is allowed for, down to a FWHM of some 2 pixels. ``ground``: counts that were subtracted from pixels (a
     dark), and have noise all the same: ``s = sqrt(m + ground + 1)``.
 
@@ -252,7 +252,7 @@ def stands_out(around: Floats, level: Floats, threshold: float, ground: Doubles 
     last = np.maximum(np.count_nonzero(~np.isnan(around), axis=1) - 1, 0)
     slope = around[each, np.maximum(last - 1, 0)] - around[each, np.minimum(1, last)]
     scatter = np.sqrt(np.maximum(level + ground, 0) + 1)
-    return np.asarray(np.abs(own - level) > threshold * scatter + 2 * np.fmax(0, slope - 4 * scatter))
+    return np.asarray(np.abs(own - level) > threshold * scatter + 3 * np.fmax(0, slope - 2 * scatter))
 
 
 # -- count rate -------------------------------------------------------------------------------------------------------

@@ -237,6 +237,22 @@ def test_despiking_leaves_no_bias_in_a_sharp_spot():
     assert float(xi.median(image, 3).sum() / image.sum()) < 0.9
 
 
+@pytest.mark.parametrize("counts", [1300, 8000, 30_000])
+@pytest.mark.parametrize("widths", [(2.1, 2.1), (3.0, 3.0), (4.5, 4.0), (15.0, 2.1), (15.0, 3.0)])
+def test_despiking_takes_no_counts_from_narrow_spots_wherever_they_lie(widths, counts):
+    pixel = (np.arange(31)[:, None] + (np.arange(15) - 7) / 15) - 15
+    for place in ((0.0, 0.0), (0.1, -0.1), (0.45, 0.2), (0.02, 0.48)):
+        along = (
+            np.exp(-4 * np.log(2) * ((pixel - shift) / width) ** 2).mean(1)
+            for shift, width in zip(place, widths, strict=True)
+        )
+        truth = np.outer(*along)
+        frames = np.random.default_rng(5).poisson(counts * truth / truth.sum() + 0.5, (60, 31, 31)).astype("int32")
+        image = xr.DataArray(frames, dims=("time", "y", "x"), attrs={"units": "counts"})
+        lost = float((image - xi.median(image, 3, threshold=5)).sum(("y", "x")).mean())
+        assert lost < 0.25 * frames.sum((1, 2)).mean() ** 0.5, place
+
+
 # -- count rate and flags ---------------------------------------------------------------------------------------------
 
 
