@@ -206,8 +206,8 @@ def despike(
 
     A pixel is an outlier if it differs from the median ``m`` around it by more than
     ``threshold * s + 3 * max(0, h - l - 2 s)``, with ``s = sqrt(m + 1)`` and ``h``, ``l`` the second highest and second
-    lowest of its neighbours: on even ground that is some ``threshold`` times the counting noise, and in a Bragg spot the
-    slope around is allowed for, down to a FWHM of some 2 pixels. ``ground``: counts that were subtracted from pixels (a
+    lowest of its neighbours: on even ground some ``threshold`` times the counting noise, and in a Bragg spot the slope
+    around is allowed for, down to a FWHM of some 2 pixels. ``ground``: counts that were subtracted from pixels (a
     dark), and have noise all the same: ``s = sqrt(m + ground + 1)``.
 
     Examples
