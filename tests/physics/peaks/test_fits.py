@@ -476,6 +476,27 @@ def test_peaks_so_broad_that_the_line_takes_their_place_are_flagged(shape, width
     assert 0.6 < float(off.std()) < 1.4
 
 
+@pytest.mark.parametrize(("counts", "ground"), [(150, 2.3), (250, 6.0), (400, 80.0), (700, 50.0)])
+@pytest.mark.parametrize("shape", ["lorentzian", "voigt", "pseudo_voigt"])
+def test_fits_near_a_limit_are_not_chosen_by_luck(shape, counts, ground):
+    x, rng = np.arange(31.0), np.random.default_rng(33)
+    away = (x - 15.7) / 6.3
+    part = 1.0 if shape == "lorentzian" else 0.4
+    curve = part / (1 + 4 * away**2) + (1 - part) * np.exp(-4 * np.log(2) * away**2)
+    frames = xr.DataArray(
+        rng.poisson(counts * curve / curve.sum() + ground, (500, 31)).astype(float), dims=("time", "x")
+    )
+    found = xi.fit_profiles(
+        frames, "x", shape=shape, errors=np.sqrt(np.maximum(frames, 1)), per_count=xr.DataArray(1.0)
+    )
+    good = found.where(found.quality == 0, drop=True)
+    if len(good.time) > 100:
+        stated = float(good.fwhm_errors.median())
+        own = float(good.fwhm.std()) / stated
+        assert abs(float(good.fwhm.mean()) - 6.3) / stated < 0.25 + 2 * own / len(good.time) ** 0.5
+        assert 0.75 < own < 1.2
+
+
 @pytest.mark.parametrize(("counts", "doubtful"), [(500, True), (5_000, False)])
 def test_faint_peaks_of_two_flanks_have_doubtful_errors(counts, doubtful):
     x = np.arange(70)

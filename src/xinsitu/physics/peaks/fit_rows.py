@@ -39,6 +39,8 @@ _SURE = 1e6
 NEAR, LUCK = 15, 1.4
 """Rows over whose median it is decided whether errors hold, and by how much it must lie above the limit: of those near
 to it the ones that pass are those that the noise has pulled apart."""
+FEW = 8
+"""Per cent of the rows around that may be unsure before all of them are: where more are, the noise chooses the rest."""
 LIMITS = {"fraction": (-0.5, 1.5), "asymmetry": (-0.95, 0.95)}
 """Between which a shape is one."""
 EXTRA = 3
@@ -259,11 +261,15 @@ def _sensible(result: Fit, rows: Doubles, x: Doubles, peaks: Peaks) -> Bools:
         there = (centre >= low) & (centre <= high) & (width > step / 3) & (width < 3 * (high - low))
         there &= height > SIGNIFICANT * errors[:, peaks.places("height")]
         good = varies & result.arrived & there.all(axis=1) & np.isfinite(errors).all(axis=1)
-        for name, (least, most) in LIMITS.items():
-            if name in peaks.names:
-                part = p[:, peaks.names.index(name)]
-                good &= (part > least) & (part < most)
-    return np.asarray(good)
+    return np.asarray(good & ~_beyond(result, peaks))
+
+
+def _beyond(found: Fit, peaks: Peaks) -> Bools:
+    """Tell fits that arrived at what is no shape."""
+    parts = {name: found.parameters[:, peaks.names.index(name)] for name in LIMITS if name in peaks.names}
+    with np.errstate(invalid="ignore"):
+        within = [(part > LIMITS[name][0]) & (part < LIMITS[name][1]) for name, part in parts.items()]
+    return ~np.all(within, axis=0) if within else np.zeros(len(found.parameters), dtype=bool)
 
 
 def _unsure(found: Fit, good: Bools, x: Doubles, peaks: Peaks, shape: tuple[int, ...]) -> Bools:
@@ -271,19 +277,20 @@ def _unsure(found: Fit, good: Bools, x: Doubles, peaks: Peaks, shape: tuple[int,
 
     Of peaks that are near to it on the whole, those that look clear are the ones that the noise has made so.
     """
-    from scipy.ndimage import median_filter
+    from scipy.ndimage import median_filter, percentile_filter
 
     with np.errstate(invalid="ignore", divide="ignore"):
         errors = np.sqrt(np.einsum("naa->na", found.covariance))
         clear = np.fmin(_not_broad(found, errors, x, peaks), _not_merging(found, errors, peaks))
         if "asymmetry" in peaks.names:
             clear = np.fmin(clear, UNEVEN / errors[:, peaks.names.index("asymmetry")])
-    nothing = 0.0 if peaks.number > 1 else _SURE  # one peak may come and go
-    clear = np.where(good, np.fmin(clear, _SURE), nothing)
+    clear = np.where(good, np.fmin(clear, _SURE), 0.0 if peaks.number > 1 else _SURE)  # one peak may come and go
+    clear[_beyond(found, peaks) & found.arrived] = 0.0
     series = clear.reshape(shape if shape else (1,))
     size = (min(NEAR, 2 * len(series) - 1), *(1 for _ in series.shape[1:])) if series.size else 1
     expected = median_filter(series, size=size, mode="mirror").reshape(-1)
-    return np.asarray(good & ((clear < 1) | (expected < LUCK)))
+    third = percentile_filter(series, FEW, size=size, mode="mirror").reshape(-1)
+    return np.asarray(good & ((clear < 1) | (expected < LUCK) | (third < 1)))
 
 
 def _not_broad(found: Fit, errors: Doubles, x: Doubles, peaks: Peaks) -> Doubles:
