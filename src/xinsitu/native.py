@@ -89,6 +89,16 @@ class Correlated(ctypes.Structure):
     )
 
 
+class Interpolated(ctypes.Structure):
+    """Straight lines between knots."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("at", "x", "y", "slopes")),
+        *((name, ctypes.c_int64) for name in ("numbers", "knots")),
+        ("out", ctypes.c_void_p),
+    )
+
+
 class Weighted(ctypes.Structure):
     """Rows that are summed with weights; the same fields in the same order stand in ``_sums.c``."""
 

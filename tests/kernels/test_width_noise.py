@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from xinsitu import native
+from xinsitu.kernels import counting
 from xinsitu.kernels.width_noise import (
     _behind_median_by_numpy,
     _correlated_by_numpy,
@@ -70,3 +71,16 @@ def test_a_sum_of_correlated_bins_scatters_as_is_said():
     weights = np.linspace(-1, 2, 11)
     alone, (beside, _) = correlated(weights[None], np.full((1, 11), 2.0), np.full((1, 11), 0.5))
     assert np.isclose((together @ weights).var(), alone[0] + beside[0], rtol=0.03)
+
+
+@needs_kernel
+@settings(max_examples=50, deadline=None)
+@given(
+    st.integers(0, 10_000), st.integers(0, 1100), st.sampled_from([counting.VARIANCE_OF_SUM, counting.VARIANCE_OF_BIN])
+)
+def test_lines_between_knots_have_the_bits_of_numpy(seed, number, values):
+    knots = counting.WEIGHTED_MEAN
+    drawn = np.random.default_rng(seed).lognormal(0.7, 1.5, number)
+    at = np.concatenate([drawn, knots, np.nextafter(knots, 0), [np.nan, np.inf, -np.inf, 0.0, -5.0]])
+    np.testing.assert_array_equal(counting.interpolated(at, knots, values), np.interp(at, knots, values))
+    np.testing.assert_array_equal(counting.interpolated(at[-7], knots, values), np.interp(at[-7], knots, values))

@@ -29,6 +29,20 @@ CLONES static void between(const double *restrict at, const double *restrict x, 
     for (int64_t i = 0; i < n; i++) out[i] = at[i] >= x[knots - 1] ? y[knots - 1] : out[i];
 }
 
+typedef struct {
+    const double *at, *x, *y, *slopes; /* numbers, not below the first knot; knots, and what there is to multiply by from each on */
+    int64_t numbers, knots;
+    double *out;
+} Interpolated;
+
+#define PART 512 /* of the numbers stay in the cache */
+
+PUBLIC int xinsitu_interpolated(const Interpolated *p) {
+    for (int64_t i = 0; i < p->numbers; i += PART)
+        between(p->at + i, p->x, p->y, p->slopes, p->knots, MIN(PART, p->numbers - i), p->out + i);
+    return 0;
+}
+
 CLONES static void steepness(const double *restrict p, const double *restrict variance, double per_count, double lines, int64_t n,
                              double *restrict counted, double *restrict steep) {
     for (int64_t i = 0; i < n; i++) counted[i] = variance[i] / per_count;

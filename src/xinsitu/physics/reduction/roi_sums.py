@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from xinsitu.kernels import Doubles, counting
 from xinsitu.kernels.statistics import ASKED, MOMENTS, ROI, Layout, Pair
@@ -249,8 +248,15 @@ def _sum_factor(squares: Doubles, bins: Doubles) -> Doubles:
     n = bins.shape[1]
     last = max(n - TOGETHER, 0)
     of_first = np.clip(np.arange(n) - TOGETHER // 2, 0, last)
-    sums = (sliding_window_view(part, min(TOGETHER, n), axis=1).sum(axis=2) for part in (squares, bins))
+    sums = (_of_nine(part) if n >= TOGETHER else part.sum(axis=1, keepdims=True) for part in (squares, bins))
     return counting.sum_variance_factor(counting.weighted_mean(*sums))[:, of_first]
+
+
+def _of_nine(bins: Doubles) -> Doubles:
+    """Sum nine bins side by side, from each on that has eight behind it: eight by halves, and the last one."""
+    two = bins[:, :-1] + bins[:, 1:]
+    four = two[:, :-2] + two[:, 2:]
+    return np.asarray(four[:, :-5] + four[:, 4:-1] + bins[:, 8:])
 
 
 def factor_of(frames: Frames, plan: Measurements) -> Doubles:
