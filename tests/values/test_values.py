@@ -177,7 +177,8 @@ def test_one_roi_is_a_set_of_one() -> None:
         {"kind": "polygon", "points": [[1, 2], [9, 3], [5, 8]]}, {"angle": 12.5}, {"kind": "ellipse"},
         {"shape": {"kind": "rotated", "angle": 30}}, {"shape": "circle"}, {"shape_type": "polygon"}, {"rotation": -3},
         {"points": [[0, 1], [4, 5]]}, {"centre": [3, 4], "radius": 2}, {"mask": "m.tif"}, {"Kind": "Polygon"},
-        {"angle": True},
+        {"angle": True}, {"type": "ellipse"}, {"roi_type": "Ring"}, {"rotate": 20}, {"orientation": 12}, {"shear": 2},
+        {"corners": [[1, 2], [3, 4]]}, {"outline": [[1, 2]]}, {"inner_radius": 2}, {"q": [1, 2]}, {"chi": [-5, 5]},
     ],
 )  # fmt: skip
 def test_other_shapes_than_rectangles_are_refused_never_measured_as_their_box(told):

@@ -14,8 +14,14 @@ from .region_shapes import Ellipse, Polygon, Rotated, Sector, Shape
 RECTANGLES = ("rectangle", "rect", "box")
 """Names of the geometry that ``y`` and ``x`` are."""
 _KINDS = ("kind", "shape", "shape_type", "geometry")
-TURNS = ("angle", "rotation", "theta", "tilt")
-_OTHER = ("points", "vertices", "polygon", "ellipse", "circle", "centre", "center", "axes", "radius", "radii", "mask")
+_TYPES = ("type", "roi_type")
+_NAMES = ("circle", "ring", "annulus", "arc", "line", "point", "q")
+"""Shapes beside those of :data:`SHAPES` that a type may name; what else it says is no matter of shapes."""
+TURNS = ("angle", "rotation", "rotate", "orientation", "theta", "phi", "tilt", "skew", "shear")
+_OTHER = (
+    "points", "vertices", "corners", "coordinates", "outline", "polygon", "ellipse", "circle", "centre",
+    "center", "axes", "radius", "radii", "inner_radius", "outer_radius", "mask", "runs", "q", "two_theta", "chi",
+)  # fmt: skip
 """Keys that say that a ROI is something else than the rectangle ``y``, ``x``."""
 SHAPES: dict[str, type[Shape]] = {one.kind: one for one in (Polygon, Ellipse, Rotated, Sector, Mask)}
 """Shapes by their kind in a ROI file."""
@@ -55,6 +61,7 @@ def refuse_other_shapes(document: Mapping[str, Any]) -> None:
         name = str(key).lower()
         told = value.get("kind", value) if name in _KINDS and isinstance(value, Mapping) else value
         shape = name in _KINDS and not (told is None or (isinstance(told, str) and told.lower() in RECTANGLES))
+        shape = shape or (name in _TYPES and str(told).lower() in (*SHAPES, *_NAMES))
         turned = name in TURNS and not (value is None or (isinstance(value, int | float) and value == 0))
         other = name in _OTHER and value is not None and value is not False
         if shape or turned or other:
