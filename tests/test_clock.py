@@ -173,3 +173,12 @@ def test_readings_that_repeat_in_the_hour_that_comes_twice_are_told_by_what_is_b
     clock = np.concatenate([[begin + 1_000_000 * before], inside, [begin + 1_000_000 * (3600 + after)]])
     found = to_utc(clock, find_zone("Europe/Paris"))
     assert ((clock - found)[1:-1] == offset * 3600 * 1_000_000).all()
+
+
+@pytest.mark.parametrize(("text", "zone"), [
+    ("2262-04-12T05:00:00", "Asia/Tokyo"), ("1677-09-20T20:00:00", "America/New_York"), ("9999-12-31T23:59:59", "UTC"),
+    ("0001-01-01T00:00:00", "UTC"),
+])  # fmt: skip
+def test_a_reading_beyond_the_years_that_are_kept_is_refused_though_its_moment_is_not(text, zone):
+    with pytest.raises(TimeError, match="lies outside the years"):
+        from_local(text, zone)
