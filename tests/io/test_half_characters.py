@@ -66,6 +66,15 @@ def test_results_and_tables_have_it_as_escapes(tmp_path, series):
     assert TOLD in path.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("text", ["a\0b", "\0x", f"{HALF}\0x"])
+def test_zeros_are_written_as_escapes(tmp_path, series, text):
+    """HDF5 has no text with them."""
+    told = text.replace("\0", "\\u0000").replace("\udcfc", "\\udcfc")
+    xi.write_results(series.assign_attrs(comment=text).assign_coords(sample=text), tmp_path / "r.nc")
+    found = xi.read_results(tmp_path / "r.nc")
+    assert (found.attrs["comment"], found["sample"].values.tolist()) == (told, told)
+
+
 @pytest.mark.parametrize("name", ["f.nc", "f.zarr"])
 def test_frames_have_it_as_escapes(tmp_path, scan, name):
     xi.write_frames(scan, tmp_path / name)
