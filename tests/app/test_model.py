@@ -11,6 +11,7 @@ import zipfile
 from io import BytesIO
 from pathlib import Path
 
+import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
@@ -24,7 +25,7 @@ from xinsitu.app.page.hands import pressed
 from xinsitu.app.state import export, measuring
 from xinsitu.app.state.model import ExplorerModel
 from xinsitu.app.state.roi_edits import snapped, typed
-from xinsitu.physics import stored
+from xinsitu.physics import blocks, stored
 from xinsitu.physics.stored import IN_CACHE
 from xinsitu.recipe import Correcting, Reading
 from xinsitu.recipe.rerun import differences
@@ -100,6 +101,21 @@ class TestNumbers:
         assert len(read) > 1
         assert max(one.nbytes for one in read) <= few
         assert IN_CACHE < LARGE
+
+    def test_frames_at_hand_are_worked_on_together_whatever_their_chunks(self, monkeypatch):
+        """What calls cost is paid once for each processor, and oftener only where rows of numbers are many."""
+        pixels = np.random.default_rng(3).poisson(5, (6000, 12, 14)).astype("int32")
+        lazy = da.from_array(Blocks([pixels]), chunks=(600, -1, -1), name="at-hand", meta=pixels[:0])
+        image = xr.DataArray(lazy, dims=("time", "y", "x"), attrs={"units": "counts"})
+        rois = [Roi("A", y=(2, 10), x=(3, 12))]
+        now, plain, worked = xi.measure(image.compute(), rois).drop_vars("remarks"), blocks._of_batch, []
+        monkeypatch.setattr(blocks, "_of_batch", lambda told, **words: worked.append(len(told)) or plain(told, **words))
+        for room, most in ((stored.AT_ONCE, 6000 // blocks.CPU_COUNT), (0, stored.BATCH)):
+            worked.clear()
+            monkeypatch.setattr(stored, "AT_ONCE", room)
+            xr.testing.assert_identical(xi.measure(image, rois).compute().drop_vars("remarks"), now)
+            assert sum(worked) == 6000
+            assert most / 2 < max(worked) <= max(most, stored.BATCH)
 
     @pytest.mark.thorough
     def test_only_what_moved_is_measured_again(self, make):

@@ -22,7 +22,7 @@ from dask.system import CPU_COUNT
 from xinsitu.defaults import CHUNK_BYTES, frames_per_block
 from xinsitu.errors import SchemaError
 
-from .stored import Columns, Stored, runs
+from .stored import BATCH, Columns, Stored, at_once, runs
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +69,6 @@ def _digest(value: object) -> bytes:
     return said.digest()
 
 
-BATCH = 512
-"""Frames whose numbers are worked on together: from there on a call costs less than what it does."""
 LEAST = 64
 """Of these, where there are processors that would have nothing to do otherwise."""
 
@@ -258,7 +256,7 @@ def over_batches(
     if image.chunks is None:
         frames = image.values
         result = np.empty((len(frames), *tail))
-        for some in _slices(len(frames), BATCH):
+        for some in _slices(len(frames), at_once(batch.columns)):
             rows = batch.pixels(frames[some], per_frame[some], plan=plan, shared=shared)
             result[some] = batch.algebra(rows, per_frame[some], plan=plan, shared=shared)
         return result
@@ -297,7 +295,11 @@ def _over_stored(
     shared: Any,  # noqa: ANN401
 ) -> da.Array:
     """Read, sum and reckon a batch of frames in one task."""
-    batches = _batches(stored.sizes, max(LEAST, min(BATCH, -(-len(per_frame) // CPU_COUNT))))
+    share = -(-len(per_frame) // CPU_COUNT)
+    if stored.at_hand:
+        batches: Any = max(LEAST, -(-share // -(-share // at_once(batch.columns))))  # as many for each processor
+    else:
+        batches = _batches(stored.sizes, max(LEAST, min(BATCH, share)))
     told = da.from_array(np.column_stack([stored.frames, per_frame]), chunks=(batches, -1))
     name, near = f"{batch.algebra.__name__.strip('_')}-{plan.fingerprint[:16]}", plan
     needed = plan.needed_columns(stored.width)

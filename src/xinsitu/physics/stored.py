@@ -19,10 +19,25 @@ from xinsitu.kernels.compiled import InFiles
 
 IN_CACHE = 2**22
 """Bytes of pixels that are read and summed together."""
+BATCH = 512
+"""Frames whose numbers are worked on together: from there on a call costs less than what it does."""
+AT_ONCE = 48 * 2**20
+"""Bytes of their rows of numbers where frames are at hand: what calls cost then is paid less often."""
 GETTERS, CUTTERS = (getter, getter_nofancy), (getitem, chunk_getitem)
 """What dask reads chunks of an array with, and cuts out of them."""
 
 Columns = slice | npt.NDArray[np.int64]
+
+
+def at_once(columns: int) -> int:
+    """Return how many frames at hand are worked on together, of each of which so many numbers are kept.
+
+    Examples
+    --------
+    >>> at_once(1000), at_once(100_000)
+    (6291, 512)
+    """
+    return max(BATCH, AT_ONCE // (8 * columns))
 
 
 @dataclass(frozen=True)
@@ -68,11 +83,15 @@ class Stored:
         return bool(getattr(array, "file_per_frame", False))
 
     @property
+    def at_hand(self) -> bool:
+        """Whether any number of frames is there as quickly, for whatever chunks."""
+        return bool(getattr(self.array, "at_hand", False))
+
+    @property
     def together(self) -> int:
         """Frames that are read at once: as many as stay in the cache; of chunks that files hold, whole ones."""
         chunk, number = max(self.sizes), self.in_cache(len(range(*self.rows.indices(self.array.shape[1]))))
-        any_number = self.file_per_frame or getattr(self.array, "at_hand", False)
-        return number if any_number else max(1, number // chunk) * chunk
+        return number if self.file_per_frame or self.at_hand else max(1, number // chunk) * chunk
 
     def in_cache(self, rows: int) -> int:
         """Frames of which so many rows stay in the cache, at least one."""
