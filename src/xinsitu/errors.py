@@ -344,13 +344,11 @@ def print_out(text: str, end: str = "\n") -> None:
 
 
 def in_utf8(text: str) -> str:
-    r"""Return the text with escapes, as JSON has them, for bytes of names in another encoding, and for zeros.
-
-    No file takes the former as UTF-8, and HDF5 no text with the latter.
+    r"""Return the text with escapes, as JSON has them, for what is not UTF-8: bytes of names in another encoding.
 
     Examples
     --------
     >>> in_utf8(b"K\xfchlen".decode("utf-8", "surrogateescape"))
     'K\\udcfchlen'
     """
-    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\u0000")
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -51,7 +51,7 @@ def to_file(dataset: xr.Dataset) -> xr.Dataset:
     for name in result.variables:
         variable = result[name].variable
         if variable.dtype.kind in "UO" and variable.chunks is None:
-            result[name] = variable.copy(data=_encodable(variable.values))
+            result[name] = variable.copy(data=_texts(variable.values))
             variable = result[name].variable
         units = variable.attrs.get("units")
         if isinstance(units, str) and (told := file_units(units)) != units:
@@ -64,9 +64,20 @@ def to_file(dataset: xr.Dataset) -> xr.Dataset:
     return result
 
 
-def _encodable(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    """Return the texts, with escapes for what is not UTF-8; others as they are."""
-    told = [in_utf8(one) if isinstance(one, str) else one for one in values.ravel().tolist()]
+def encodable(text: str) -> str:
+    r"""Return a text with escapes for what is not UTF-8, and for zeros, of which HDF5 has no text.
+
+    Examples
+    --------
+    >>> encodable("a\0b")
+    'a\\u0000b'
+    """
+    return in_utf8(text).replace("\0", "\\u0000")
+
+
+def _texts(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """Return texts that are; others as they are."""
+    told = [encodable(one) if isinstance(one, str) else one for one in values.ravel().tolist()]
     return values if told == values.ravel().tolist() else np.array(told, dtype=object).reshape(values.shape)
 
 

@@ -18,7 +18,7 @@ from xinsitu.defaults import frames_per_block
 from xinsitu.errors import SchemaError, TimeError, XinsituError, in_utf8, warn
 from xinsitu.variables import as_frames
 
-from .conventions import from_file, to_file
+from .conventions import encodable, from_file, to_file
 from .disk import refuse_other_format, write_whole
 from .formats.hdf5_links import refuse_outside_links
 from .formats.header import disc_fault
@@ -138,7 +138,7 @@ def _attribute(value: object) -> str | int | float | np.ndarray[Any, Any]:
     if isinstance(value, bool | np.bool_):
         return int(value)
     if isinstance(value, str):
-        return in_utf8(value)
+        return encodable(value)
     if isinstance(value, int | float):
         return value
     if isinstance(value, np.generic):
