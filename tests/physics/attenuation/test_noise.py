@@ -6,7 +6,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import xarray as xr
 
+from xinsitu.physics.attenuation.broken_lines import branch
+from xinsitu.physics.attenuation.counts import Counts
 from xinsitu.physics.attenuation.factors import (
     _DOUBT,
     _SMOOTH,
@@ -17,6 +20,7 @@ from xinsitu.physics.attenuation.factors import (
     level_noise,
     smooth_noise,
 )  # fmt: skip
+from xinsitu.physics.attenuation.transitions import Transition
 
 N = 400
 
@@ -196,3 +200,22 @@ def test_the_scatter_of_frames_is_that_of_their_differences_less_their_mean(n, l
         square = sum((s - mean) ** 2 for s in steps) / (count - 1 / count)
     assert _scatter(values, errors) == pytest.approx(np.sqrt(square), rel=1e-12)
     assert _scatter(values, errors * 0) == 0.0
+
+
+def test_a_side_of_a_step_is_fitted_once_for_its_noise():
+    """What is asked for again is there; another end, kind of curve or noise is not that one."""
+    levels = np.where(np.arange(80) < 40, 8000.0, 1000.0)[:, None] * [1.0, 0.5]
+    values = np.random.default_rng(3).poisson(levels).astype(float)
+    time = np.datetime64("2021-03-04", "ns") + np.arange(80) * np.timedelta64(1, "s")
+    series = {"intensity": (("time", "roi"), values), "intensity_errors": (("time", "roi"), np.sqrt(values))}
+    whole, _ = Counts.read(xr.Dataset(series, {"time": time, "roi": ["A", "B"]}), None)
+    step = Transition(39, 40, 0, 80)
+    near = whole.around(step)
+    side = near.side(10, 40, turn=-1, alike=False)
+    assert near.side(10, 40, turn=-1, alike=False) is side
+    truth = branch(values[10:40][::-1], near.noise[10:40][::-1])
+    np.testing.assert_array_equal(side.level, truth.level)
+    others = [near.side(10, 40, turn=1, alike=False), near.side(10, 39, turn=-1, alike=False)]
+    others += [near.side(10, 40, turn=-1, alike=True), whole.around(step).side(10, 40, turn=-1, alike=False)]
+    assert all(other is not side for other in others)
+    assert all((other.covariance != side.covariance).any() for other in others[:3])
